@@ -1,0 +1,221 @@
+//! Package `common` of Fabric (`common/common.proto`): blocks, envelopes and their headers.
+
+use bytes::Bytes;
+
+/// A block as Fabric's tools and peers exchange it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Block {
+    /// Number and hashes.
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<BlockHeader>,
+    /// The envelopes.
+    #[prost(message, optional, tag = "2")]
+    pub data: Option<BlockData>,
+    /// What the orderer and the committer added; not covered by the block hash.
+    #[prost(message, optional, tag = "3")]
+    pub metadata: Option<BlockMetadata>,
+}
+
+/// What the block hash covers.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BlockHeader {
+    /// Position in the chain, from 0.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// [`crate::hash::block_hash`] of the block before; empty in block 0.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub previous_hash: Bytes,
+    /// [`crate::hash::data_hash`] of the envelopes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub data_hash: Bytes,
+}
+
+/// The envelopes of a block, each as its bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BlockData {
+    /// Serialized [`Envelope`]s, in order.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub data: Vec<Bytes>,
+}
+
+/// The metadata slots of a block, see [`metadata_slot`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BlockMetadata {
+    /// One entry a slot; what an entry holds depends on its slot.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub metadata: Vec<Bytes>,
+}
+
+/// Positions in [`BlockMetadata::metadata`] (Fabric's `BlockMetadataIndex`).
+pub mod metadata_slot {
+    /// A [`super::Metadata`] with [`super::OrdererBlockMetadata`] and the orderer's signature.
+    pub const SIGNATURES: usize = 0;
+    /// Obsolete in Fabric 2 and later, still written.
+    pub const LAST_CONFIG: usize = 1;
+    /// One validation code a transaction, see [`crate::Code`].
+    pub const TRANSACTIONS_FILTER: usize = 2;
+    /// Obsolete in Fabric 2 and later.
+    pub const ORDERER: usize = 3;
+    /// A [`super::Metadata`] whose value is the commit hash.
+    pub const COMMIT_HASH: usize = 4;
+    /// How many slots a block of Fabric has.
+    pub const COUNT: usize = 5;
+}
+
+/// A value with signatures over it, the content of several metadata slots.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Metadata {
+    /// What is signed.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub value: Bytes,
+    /// Signatures over `value ‖ signature_header ‖ DER header` of the block.
+    #[prost(message, repeated, tag = "2")]
+    pub signatures: Vec<MetadataSignature>,
+}
+
+/// One signature of a [`Metadata`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MetadataSignature {
+    /// A serialized [`SignatureHeader`].
+    #[prost(bytes = "bytes", tag = "1")]
+    pub signature_header: Bytes,
+    /// ASN.1 DER, low S.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub signature: Bytes,
+    /// A serialized identifier header, used by BFT orderers only.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub identifier_header: Bytes,
+}
+
+/// The value that an orderer signs in slot 0.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OrdererBlockMetadata {
+    /// The newest config block at or before this block.
+    #[prost(message, optional, tag = "1")]
+    pub last_config: Option<LastConfig>,
+    /// Whatever the consenter wants to remember.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub consenter_metadata: Bytes,
+}
+
+/// Where the channel configuration in force stands.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct LastConfig {
+    /// Block number.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+}
+
+/// A signed payload, the unit of ordering.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Envelope {
+    /// A serialized [`Payload`].
+    #[prost(bytes = "bytes", tag = "1")]
+    pub payload: Bytes,
+    /// The creator's signature over `payload`, ASN.1 DER, low S.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub signature: Bytes,
+}
+
+/// Header and body of an envelope.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Payload {
+    /// Who, when, which channel.
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<Header>,
+    /// Depends on [`ChannelHeader::r#type`].
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: Bytes,
+}
+
+/// The two headers of a payload or proposal, each as its bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Header {
+    /// A serialized [`ChannelHeader`].
+    #[prost(bytes = "bytes", tag = "1")]
+    pub channel_header: Bytes,
+    /// A serialized [`SignatureHeader`].
+    #[prost(bytes = "bytes", tag = "2")]
+    pub signature_header: Bytes,
+}
+
+/// What a payload is and where it belongs.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ChannelHeader {
+    /// A [`header_type`].
+    #[prost(int32, tag = "1")]
+    pub r#type: i32,
+    /// Version of the message protocol.
+    #[prost(int32, tag = "2")]
+    pub version: i32,
+    /// The creator's clock.
+    #[prost(message, optional, tag = "3")]
+    pub timestamp: Option<Timestamp>,
+    /// The channel's name.
+    #[prost(string, tag = "4")]
+    pub channel_id: String,
+    /// See [`crate::tx_id`]; may be empty in configuration transactions.
+    #[prost(string, tag = "5")]
+    pub tx_id: String,
+    /// Always 0.
+    #[prost(uint64, tag = "6")]
+    pub epoch: u64,
+    /// For endorser transactions a serialized [`crate::peer::ChaincodeHeaderExtension`].
+    #[prost(bytes = "bytes", tag = "7")]
+    pub extension: Bytes,
+    /// Hash of the client's TLS certificate, where there is one.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub tls_cert_hash: Bytes,
+}
+
+/// Values of [`ChannelHeader::r#type`] (Fabric's `HeaderType`).
+pub mod header_type {
+    /// Any bytes.
+    pub const MESSAGE: i32 = 0;
+    /// A channel configuration.
+    pub const CONFIG: i32 = 1;
+    /// A wish for another channel configuration.
+    pub const CONFIG_UPDATE: i32 = 2;
+    /// A transaction endorsed by peers.
+    pub const ENDORSER_TRANSACTION: i32 = 3;
+    /// A channel creation, before Fabric 2.
+    pub const ORDERER_TRANSACTION: i32 = 4;
+    /// A request for blocks.
+    pub const DELIVER_SEEK_INFO: i32 = 5;
+
+    /// Fabric's name of a header type, as `ENDORSER_TRANSACTION`.
+    #[must_use]
+    pub fn name(header_type: i32) -> &'static str {
+        match header_type {
+            MESSAGE => "MESSAGE",
+            CONFIG => "CONFIG",
+            CONFIG_UPDATE => "CONFIG_UPDATE",
+            ENDORSER_TRANSACTION => "ENDORSER_TRANSACTION",
+            ORDERER_TRANSACTION => "ORDERER_TRANSACTION",
+            DELIVER_SEEK_INFO => "DELIVER_SEEK_INFO",
+            _ => "UNKNOWN",
+        }
+    }
+}
+
+/// Who made a payload.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SignatureHeader {
+    /// A serialized [`crate::msp::SerializedIdentity`].
+    #[prost(bytes = "bytes", tag = "1")]
+    pub creator: Bytes,
+    /// Makes the transaction id unique.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub nonce: Bytes,
+}
+
+/// `google.protobuf.Timestamp`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, prost::Message)]
+pub struct Timestamp {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    /// 0 to 999,999,999, counting forward.
+    #[prost(int32, tag = "2")]
+    pub nanos: i32,
+}

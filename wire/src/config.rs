@@ -1,0 +1,244 @@
+//! Channel configuration: packages `common` (`configtx.proto`, `configuration.proto`,
+//! `policies.proto`), `orderer` and `peer` (`configuration.proto`) of Fabric.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+/// The data of a CONFIG payload.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ConfigEnvelope {
+    /// The whole configuration that is in force from here on.
+    #[prost(message, optional, tag = "1")]
+    pub config: Option<Config>,
+    /// The update that led here; none in block 0.
+    #[prost(message, optional, tag = "2")]
+    pub last_update: Option<super::common::Envelope>,
+}
+
+/// A channel configuration.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Config {
+    /// Grows by one with every update.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// The root of the tree.
+    #[prost(message, optional, tag = "2")]
+    pub channel_group: Option<ConfigGroup>,
+}
+
+/// A node of the configuration tree.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ConfigGroup {
+    /// Grows by one when the set of members changes.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// Sub-groups by name.
+    #[prost(btree_map = "string, message", tag = "2")]
+    pub groups: BTreeMap<String, ConfigGroup>,
+    /// Values by name.
+    #[prost(btree_map = "string, message", tag = "3")]
+    pub values: BTreeMap<String, ConfigValue>,
+    /// Policies by name.
+    #[prost(btree_map = "string, message", tag = "4")]
+    pub policies: BTreeMap<String, ConfigPolicy>,
+    /// The policy that governs changes of this group.
+    #[prost(string, tag = "5")]
+    pub mod_policy: String,
+}
+
+/// A leaf of the configuration tree.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ConfigValue {
+    /// Grows by one with every change.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// A message whose type follows from the value's name.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: Bytes,
+    /// The policy that governs changes of this value.
+    #[prost(string, tag = "3")]
+    pub mod_policy: String,
+}
+
+/// A policy in the configuration tree.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ConfigPolicy {
+    /// Grows by one with every change.
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    /// The policy itself.
+    #[prost(message, optional, tag = "2")]
+    pub policy: Option<Policy>,
+    /// The policy that governs changes of this policy.
+    #[prost(string, tag = "3")]
+    pub mod_policy: String,
+}
+
+/// A policy of one of several kinds.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Policy {
+    /// A [`policy_type`].
+    #[prost(int32, tag = "1")]
+    pub r#type: i32,
+    /// A [`SignaturePolicyEnvelope`] or an [`ImplicitMetaPolicy`].
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: Bytes,
+}
+
+/// Values of [`Policy::r#type`].
+pub mod policy_type {
+    /// A [`super::SignaturePolicyEnvelope`].
+    pub const SIGNATURE: i32 = 1;
+    /// An [`super::ImplicitMetaPolicy`].
+    pub const IMPLICIT_META: i32 = 3;
+}
+
+/// A rule over signatures with the identities it speaks of.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SignaturePolicyEnvelope {
+    /// Always 0.
+    #[prost(int32, tag = "1")]
+    pub version: i32,
+    /// The rule.
+    #[prost(message, optional, tag = "2")]
+    pub rule: Option<SignaturePolicy>,
+    /// What the rule's leaves point at.
+    #[prost(message, repeated, tag = "3")]
+    pub identities: Vec<super::msp::MspPrincipal>,
+}
+
+/// A tree of "n out of these" with principals as leaves.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SignaturePolicy {
+    /// Leaf or inner node.
+    #[prost(oneof = "SignatureRule", tags = "1, 2")]
+    pub rule: Option<SignatureRule>,
+}
+
+/// The two kinds of [`SignaturePolicy`].
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum SignatureRule {
+    /// A signature by the identity at this position.
+    #[prost(int32, tag = "1")]
+    SignedBy(i32),
+    /// At least `n` of the rules.
+    #[prost(message, tag = "2")]
+    NOutOf(NOutOf),
+}
+
+/// At least `n` of `rules` hold.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct NOutOf {
+    /// How many.
+    #[prost(int32, tag = "1")]
+    pub n: i32,
+    /// Of which.
+    #[prost(message, repeated, tag = "2")]
+    pub rules: Vec<SignaturePolicy>,
+}
+
+/// A rule over the policies of the same name in the sub-groups.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ImplicitMetaPolicy {
+    /// Name of the policy in the sub-groups.
+    #[prost(string, tag = "1")]
+    pub sub_policy: String,
+    /// An [`implicit_meta_rule`].
+    #[prost(int32, tag = "2")]
+    pub rule: i32,
+}
+
+/// Values of [`ImplicitMetaPolicy::rule`].
+pub mod implicit_meta_rule {
+    /// One sub-group suffices.
+    pub const ANY: i32 = 0;
+    /// Every sub-group.
+    pub const ALL: i32 = 1;
+    /// More than half of the sub-groups.
+    pub const MAJORITY: i32 = 2;
+}
+
+/// Value `HashingAlgorithm`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct HashingAlgorithm {
+    /// `SHA256`.
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
+/// Value `BlockDataHashingStructure`.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct BlockDataHashingStructure {
+    /// Width of the Merkle tree; `u32::MAX` means a flat hash, the only one Fabric accepts.
+    #[prost(uint32, tag = "1")]
+    pub width: u32,
+}
+
+/// Value `OrdererAddresses`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OrdererAddresses {
+    /// `host:port` of each orderer.
+    #[prost(string, repeated, tag = "1")]
+    pub addresses: Vec<String>,
+}
+
+/// Value `Capabilities`: the behaviour that every member must know.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Capabilities {
+    /// Names, such as `V2_0`.
+    #[expect(
+        clippy::zero_sized_map_values,
+        reason = "Fabric declares a map, and a map it is on the wire"
+    )]
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub capabilities: BTreeMap<String, Capability>,
+}
+
+/// An empty message: the name of a capability says all.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Capability {}
+
+/// Value `ConsensusType` of the orderer group.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ConsensusType {
+    /// `solo`, `kafka`, `etcdraft`, `BFT`.
+    #[prost(string, tag = "1")]
+    pub r#type: String,
+    /// Whatever the consenter needs.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub metadata: Bytes,
+    /// 0 is normal, 1 maintenance.
+    #[prost(int32, tag = "3")]
+    pub state: i32,
+}
+
+/// Value `BatchSize` of the orderer group.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct BatchSize {
+    /// Most transactions a block.
+    #[prost(uint32, tag = "1")]
+    pub max_message_count: u32,
+    /// Most bytes a transaction may have.
+    #[prost(uint32, tag = "2")]
+    pub absolute_max_bytes: u32,
+    /// Bytes a block should not exceed where it can be helped.
+    #[prost(uint32, tag = "3")]
+    pub preferred_max_bytes: u32,
+}
+
+/// Value `BatchTimeout` of the orderer group.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BatchTimeout {
+    /// A duration in Go's notation, such as `2s`.
+    #[prost(string, tag = "1")]
+    pub timeout: String,
+}
+
+/// Value `ChannelRestrictions` of the orderer group.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct ChannelRestrictions {
+    /// Most channels, 0 for no limit.
+    #[prost(uint64, tag = "1")]
+    pub max_count: u64,
+}

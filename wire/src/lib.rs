@@ -1,0 +1,24 @@
+//! Hyperledger Fabric's messages and hashes, byte for byte: bytes in, bytes out, no I/O.
+//!
+//! * [`common`], [`config`], [`msp`], [`peer`], [`rwset`]: the protobuf messages, one module for
+//!   each of Fabric's packages, with Fabric's field numbers.
+//! * [`hash`]: data hash, header hash, proposal hash.
+//! * [`tx_id`]: transaction ids.
+//! * [`code`]: the validation code of a transaction.
+//! * [`transaction`]: an endorser transaction taken apart, and put together.
+//!
+//! Messages are written by hand as structs with `prost` attributes: the few that a ledger needs
+//! are easier to read than generated ones, and their bytes are checked against Fabric's own.
+
+pub mod code;
+pub mod common;
+pub mod config;
+pub mod hash;
+pub mod msp;
+pub mod peer;
+pub mod rwset;
+pub mod transaction;
+pub mod tx_id;
+
+pub use code::Code;
+pub use prost::{DecodeError, Message};

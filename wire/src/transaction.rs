@@ -1,0 +1,320 @@
+//! An endorser transaction taken apart, and put together.
+//!
+//! ```text
+//! Envelope { payload, signature }
+//!   Payload { header { channel_header, signature_header }, data }
+//!     Transaction { actions: [ TransactionAction { header, payload } ] }
+//!       ChaincodeActionPayload { chaincode_proposal_payload, action }
+//!         ChaincodeEndorsedAction { proposal_response_payload, endorsements }
+//!           ProposalResponsePayload { proposal_hash, extension: ChaincodeAction }
+//! ```
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader, header_type};
+use crate::hash::proposal_hash;
+use crate::peer::{
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeInvocationSpec,
+    ChaincodeProposalPayload, ChaincodeSpec, Endorsement, ProposalResponsePayload, Transaction,
+    TransactionAction,
+};
+use crate::{Code, tx_id::tx_id};
+
+/// An envelope with both its headers read; what its data is depends on the header type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opened {
+    /// The payload's bytes: what the creator signed.
+    pub payload: Bytes,
+    /// The creator's signature over `payload`.
+    pub signature: Bytes,
+    /// The channel header's bytes, part of the proposal hash.
+    pub channel_header_bytes: Bytes,
+    /// The signature header's bytes, part of the proposal hash.
+    pub signature_header_bytes: Bytes,
+    /// What this is and where it belongs.
+    pub channel_header: ChannelHeader,
+    /// Who made it.
+    pub signature_header: SignatureHeader,
+    /// The payload's data.
+    pub data: Bytes,
+}
+
+impl Opened {
+    /// Reads an envelope down to its headers. The code says what is wrong with one that has none.
+    ///
+    /// # Errors
+    /// The validation code that Fabric gives an envelope that cannot be read so far.
+    pub fn read(envelope: &Bytes) -> Result<Self, Code> {
+        if envelope.is_empty() {
+            return Err(Code::NIL_ENVELOPE);
+        }
+        let envelope =
+            Envelope::decode(envelope.clone()).map_err(|_| Code::INVALID_OTHER_REASON)?;
+        let payload = Payload::decode(envelope.payload.clone()).map_err(|_| Code::BAD_PAYLOAD)?;
+        let header = payload.header.ok_or(Code::BAD_COMMON_HEADER)?;
+        let channel_header = ChannelHeader::decode(header.channel_header.clone())
+            .map_err(|_| Code::BAD_COMMON_HEADER)?;
+        let signature_header = SignatureHeader::decode(header.signature_header.clone())
+            .map_err(|_| Code::BAD_COMMON_HEADER)?;
+        Ok(Self {
+            payload: envelope.payload,
+            signature: envelope.signature,
+            channel_header_bytes: header.channel_header,
+            signature_header_bytes: header.signature_header,
+            channel_header,
+            signature_header,
+            data: payload.data,
+        })
+    }
+
+    /// The transaction id that nonce and creator give, whatever the header claims.
+    #[must_use]
+    pub fn derived_tx_id(&self) -> String {
+        tx_id(&self.signature_header.nonce, &self.signature_header.creator)
+    }
+
+    /// The id under which Fabric indexes the transaction: the header's, or the derived one where
+    /// the header has none (configuration transactions).
+    #[must_use]
+    pub fn indexed_tx_id(&self) -> String {
+        if self.channel_header.tx_id.is_empty() {
+            self.derived_tx_id()
+        } else {
+            self.channel_header.tx_id.clone()
+        }
+    }
+
+    /// Whether the data is an [`EndorsedCall`].
+    #[must_use]
+    pub fn is_endorser_transaction(&self) -> bool {
+        self.channel_header.r#type == header_type::ENDORSER_TRANSACTION
+    }
+
+    /// Reads the chaincode call and its outcome out of an endorser transaction.
+    ///
+    /// # Errors
+    /// The validation code that Fabric gives a transaction that cannot be read so far.
+    pub fn endorsed_call(&self) -> Result<EndorsedCall, Code> {
+        let transaction = Transaction::decode(self.data.clone()).map_err(|_| Code::BAD_PAYLOAD)?;
+        let mut actions = transaction.actions.into_iter();
+        let (Some(action), None) = (actions.next(), actions.next()) else {
+            return Err(Code::INVALID_ENDORSER_TRANSACTION);
+        };
+        let invalid = |_| Code::INVALID_ENDORSER_TRANSACTION;
+        let payload = ChaincodeActionPayload::decode(action.payload).map_err(invalid)?;
+        let endorsed = payload.action.ok_or(Code::NIL_TXACTION)?;
+        let response_payload =
+            ProposalResponsePayload::decode(endorsed.proposal_response_payload.clone())
+                .map_err(|_| Code::BAD_RESPONSE_PAYLOAD)?;
+        let action_message = ChaincodeAction::decode(response_payload.extension.clone())
+            .map_err(|_| Code::BAD_RESPONSE_PAYLOAD)?;
+        Ok(EndorsedCall {
+            action_header: action.header,
+            proposal_payload: payload.chaincode_proposal_payload,
+            proposal_response_payload: endorsed.proposal_response_payload,
+            proposal_hash: response_payload.proposal_hash,
+            endorsements: endorsed.endorsements,
+            action: action_message,
+        })
+    }
+}
+
+/// A chaincode call, what came of it, and who stands for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndorsedCall {
+    /// The action's own signature header, which must equal the payload's.
+    pub action_header: Bytes,
+    /// A serialized [`ChaincodeProposalPayload`], part of the proposal hash.
+    pub proposal_payload: Bytes,
+    /// What the endorsers signed.
+    pub proposal_response_payload: Bytes,
+    /// The proposal hash that the endorsers saw.
+    pub proposal_hash: Bytes,
+    /// Who stands for it.
+    pub endorsements: Vec<Endorsement>,
+    /// The outcome.
+    pub action: ChaincodeAction,
+}
+
+impl EndorsedCall {
+    /// The call itself: chaincode, function, arguments, decorations.
+    #[must_use]
+    pub fn spec(&self) -> Option<ChaincodeSpec> {
+        let payload = ChaincodeProposalPayload::decode(self.proposal_payload.clone()).ok()?;
+        ChaincodeInvocationSpec::decode(payload.input)
+            .ok()?
+            .chaincode_spec
+    }
+}
+
+/// A proposal on its way to becoming a transaction: the bytes that everything later refers to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProposalBytes {
+    /// A serialized [`ChannelHeader`].
+    pub channel_header: Bytes,
+    /// A serialized [`SignatureHeader`].
+    pub signature_header: Bytes,
+    /// A serialized [`ChaincodeProposalPayload`] without a transient map.
+    pub payload: Bytes,
+}
+
+impl ProposalBytes {
+    /// Serializes a proposal.
+    #[must_use]
+    pub fn new(
+        channel_header: &ChannelHeader,
+        signature_header: &SignatureHeader,
+        spec: ChaincodeSpec,
+    ) -> Self {
+        let input = ChaincodeInvocationSpec {
+            chaincode_spec: Some(spec),
+        }
+        .encode_to_vec();
+        let payload = ChaincodeProposalPayload {
+            input: input.into(),
+            transient_map: BTreeMap::default(),
+        };
+        Self {
+            channel_header: channel_header.encode_to_vec().into(),
+            signature_header: signature_header.encode_to_vec().into(),
+            payload: payload.encode_to_vec().into(),
+        }
+    }
+
+    /// What an endorser signs, its identity appended, when `action` is the outcome.
+    #[must_use]
+    pub fn response_payload(&self, action: &ChaincodeAction) -> Bytes {
+        let hash = proposal_hash(&self.channel_header, &self.signature_header, &self.payload);
+        ProposalResponsePayload {
+            proposal_hash: Bytes::copy_from_slice(&hash),
+            extension: action.encode_to_vec().into(),
+        }
+        .encode_to_vec()
+        .into()
+    }
+
+    /// The payload of the finished transaction, for its creator to sign.
+    #[must_use]
+    pub fn transaction_payload(
+        self,
+        proposal_response_payload: Bytes,
+        endorsements: Vec<Endorsement>,
+    ) -> Bytes {
+        let action_payload = ChaincodeActionPayload {
+            chaincode_proposal_payload: self.payload,
+            action: Some(ChaincodeEndorsedAction {
+                proposal_response_payload,
+                endorsements,
+            }),
+        };
+        let transaction = Transaction {
+            actions: vec![TransactionAction {
+                header: self.signature_header.clone(),
+                payload: action_payload.encode_to_vec().into(),
+            }],
+        };
+        let payload = Payload {
+            header: Some(Header {
+                channel_header: self.channel_header,
+                signature_header: self.signature_header,
+            }),
+            data: transaction.encode_to_vec().into(),
+        };
+        payload.encode_to_vec().into()
+    }
+}
+
+/// The bytes of an envelope.
+#[must_use]
+pub fn seal(payload: Bytes, signature: Bytes) -> Bytes {
+    Envelope { payload, signature }.encode_to_vec().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::{ChaincodeId, ChaincodeInput};
+
+    fn proposal() -> ProposalBytes {
+        ProposalBytes::new(
+            &ChannelHeader {
+                r#type: header_type::ENDORSER_TRANSACTION,
+                channel_id: "main".into(),
+                tx_id: tx_id(b"nonce", b"creator"),
+                ..Default::default()
+            },
+            &SignatureHeader {
+                creator: "creator".into(),
+                nonce: "nonce".into(),
+            },
+            ChaincodeSpec {
+                r#type: 1,
+                chaincode_id: Some(ChaincodeId {
+                    name: "orders".into(),
+                    ..Default::default()
+                }),
+                input: Some(ChaincodeInput {
+                    args: vec!["put".into(), "k".into()],
+                    decorations: [("quire".to_owned(), vec![1])].into(),
+                    is_init: false,
+                }),
+                timeout: 0,
+            },
+        )
+    }
+
+    #[test]
+    fn a_transaction_put_together_comes_apart_again() {
+        let proposal = proposal();
+        let action = ChaincodeAction {
+            results: "rwset".into(),
+            ..Default::default()
+        };
+        let response_payload = proposal.response_payload(&action);
+        let endorsement = Endorsement {
+            endorser: "peer".into(),
+            signature: "sig".into(),
+        };
+        let payload = proposal
+            .clone()
+            .transaction_payload(response_payload.clone(), vec![endorsement.clone()]);
+
+        let opened = Opened::read(&seal(payload.clone(), "creator's".into())).unwrap();
+        assert_eq!(opened.payload, payload);
+        assert_eq!(opened.signature, "creator's");
+        assert_eq!(opened.channel_header.tx_id, opened.derived_tx_id());
+        let call = opened.endorsed_call().unwrap();
+        assert_eq!(call.action, action);
+        assert_eq!(call.action_header, opened.signature_header_bytes);
+        assert_eq!(call.proposal_response_payload, response_payload);
+        assert_eq!(call.endorsements, [endorsement]);
+        assert_eq!(
+            call.proposal_hash,
+            proposal_hash(
+                &opened.channel_header_bytes,
+                &opened.signature_header_bytes,
+                &call.proposal_payload
+            )
+            .as_slice()
+        );
+        let spec = call.spec().unwrap();
+        assert_eq!(spec.input.unwrap().decorations["quire"], [1]);
+    }
+
+    #[test]
+    fn what_cannot_be_opened_gets_the_code_of_fabric() {
+        let cases: [(&[u8], Code); 4] = [
+            (b"", Code::NIL_ENVELOPE),
+            (b"\xff", Code::INVALID_OTHER_REASON),
+            (b"\x0a\x01\xff", Code::BAD_PAYLOAD),
+            (b"\x0a\x00", Code::BAD_COMMON_HEADER),
+        ];
+        for (envelope, code) in cases {
+            let read = Opened::read(&Bytes::from_static(envelope));
+            assert_eq!(read, Err(code), "{envelope:x?}");
+        }
+    }
+}
