@@ -346,7 +346,14 @@ impl<'a> Check<'a> {
                 self.find(Kind::Envelope, stored, objection);
             }
         }
-        if let Some(objection) = data_hash_objection(block) {
+        // What the data hash stands for is only beyond doubt where every envelope is canonical.
+        let mut canonical = block.clone();
+        canonical.envelopes.iter_mut().for_each(|bytes| {
+            if let Some(encoded) = canonical_envelope(bytes) {
+                *bytes = encoded;
+            }
+        });
+        if let Some(objection) = data_hash_objection(&canonical) {
             self.find(Kind::DataHash, stored, objection);
         }
         let codes = codes(block).len();
@@ -570,11 +577,10 @@ fn furthest(savepoints: &[(&'static str, u64, &Keyspace); 3]) -> Option<Witness>
 /// the next begins is beyond doubt: the data hash is taken without lengths between them.
 fn envelope_objection(tx: usize, bytes: &bytes::Bytes) -> Option<(String, String)> {
     let expected = format!("transaction {tx} as a canonical envelope");
-    let Ok(envelope) = Envelope::decode(bytes.clone()) else {
+    let Some(canonical) = canonical_envelope(bytes) else {
         return Some((expected, "bytes that are no envelope".to_owned()));
     };
-    let canonical = envelope.encode_to_vec();
-    if canonical == bytes[..] {
+    if canonical == *bytes {
         return None;
     }
     let found = match bytes.len().checked_sub(canonical.len()) {
@@ -582,4 +588,8 @@ fn envelope_objection(tx: usize, bytes: &bytes::Bytes) -> Option<(String, String
         _ => "another encoding".to_owned(),
     };
     Some((expected, found))
+}
+
+fn canonical_envelope(bytes: &bytes::Bytes) -> Option<bytes::Bytes> {
+    Some(Envelope::decode(bytes.clone()).ok()?.encode_to_vec().into())
 }

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use quire_wire::common::{Timestamp, header_type};
+use quire_wire::config::ConfigEnvelope;
 use quire_wire::hash::proposal_hash;
 use quire_wire::peer::ChaincodeHeaderExtension;
 use quire_wire::rwset::{HashedRwSet, KvRwSet, TxReadWriteSet};
@@ -25,7 +26,7 @@ pub struct Examined {
 pub enum Content {
     /// A chaincode call with its outcome. Boxed: it is large, and a block has many.
     Endorsed(Box<Endorsed>),
-    /// A channel configuration: the bytes of the `common.Config` in it.
+    /// A channel configuration: a serialized `common.ConfigEnvelope`.
     Config(Bytes),
     /// Something that cannot take effect.
     Other,
@@ -134,31 +135,21 @@ impl Examined {
                 },
                 Err(code) => invalid(tx_id, code),
             },
-            header_type::CONFIG => match config_bytes(opened.data) {
-                Some(config) => Self {
-                    tx_id,
-                    code: Code::VALID,
-                    content: Content::Config(config),
-                },
-                None => invalid(tx_id, Code::INVALID_CONFIG_TRANSACTION),
-            },
+            header_type::CONFIG => {
+                let config = ConfigEnvelope::decode(opened.data.clone()).ok();
+                if config.is_some_and(|envelope| envelope.config.is_some()) {
+                    Self {
+                        tx_id,
+                        code: Code::VALID,
+                        content: Content::Config(opened.data),
+                    }
+                } else {
+                    invalid(tx_id, Code::INVALID_CONFIG_TRANSACTION)
+                }
+            }
             _ => invalid(tx_id, Code::UNKNOWN_TX_TYPE),
         }
     }
-}
-
-/// The bytes of `ConfigEnvelope.config` (field 1), as they are: encoding them again could reorder
-/// its maps.
-fn config_bytes(envelope: Bytes) -> Option<Bytes> {
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct RawConfigEnvelope {
-        #[prost(bytes = "bytes", optional, tag = "1")]
-        config: Option<Bytes>,
-    }
-    quire_wire::config::ConfigEnvelope::decode(envelope.clone())
-        .ok()?
-        .config?;
-    RawConfigEnvelope::decode(envelope).ok()?.config
 }
 
 impl Endorsed {
