@@ -382,7 +382,7 @@ fn a_commit_hash_that_replay_does_not_give_is_noticed() {
     // Before slot 4 stand its length, the empty slot 3, and the twelve codes of slot 2.
     let codes = at - 2 - 12;
     assert_eq!(bytes[codes - 1], 12);
-    bytes[codes] ^= 11;
+    bytes[codes] ^= 0x0b;
     fs::write(dir.path().join("blockfile_000000"), bytes).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let report = check_blockfiles(&os_disk(), dir.path(), scratch.path(), &mut |_| {}).unwrap();
