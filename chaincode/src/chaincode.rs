@@ -39,7 +39,7 @@ pub enum ChaincodeError {
     #[error("{0}")]
     InvalidArgument(String),
     /// A text is not JSON, or not of the strict kind that Quire keeps.
-    #[error("not a JSON text that can be kept: {0}")]
+    #[error("{0}")]
     InvalidJson(String),
     /// A namespace or key that cannot be written.
     #[error("{0}")]
@@ -104,7 +104,7 @@ impl From<JsonError> for ChaincodeError {
     fn from(error: JsonError) -> Self {
         match error {
             JsonError::ReservedMember { name } => Self::ReservedMember(name),
-            other => Self::InvalidJson(other.to_string()),
+            other => Self::InvalidJson(format!("not a JSON text that can be kept: {other}")),
         }
     }
 }

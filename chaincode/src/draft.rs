@@ -9,10 +9,11 @@ use std::collections::btree_map::Entry;
 use bytes::Bytes;
 use quire_ledger::{Height, VersionedValue};
 
+use crate::ChaincodeError;
 use crate::condition::Expect;
+use crate::json::{self, MAX_DEPTH};
 use crate::operation::{Action, Operation};
 use crate::view::View;
-use crate::{ChaincodeError, json};
 
 /// Applies operations to a working copy of the keys they touch.
 pub(crate) struct Draft<'v, V> {
@@ -88,7 +89,7 @@ impl<'v, V: View> Draft<'v, V> {
             // What came and went within the transaction never existed. The read set holds it to
             // that: no operation takes a value away without having read.
             let is_gone = copy.value.is_none() && copy.committed.is_none();
-            debug_assert!(!is_gone || copy.is_read || !copy.is_written);
+            assert!(!is_gone || copy.is_read || !copy.is_written);
             if copy.is_written && !is_gone {
                 self.view.write(&namespace, &key, copy.value);
             }
@@ -154,7 +155,12 @@ fn failed(operation: &Operation, expected: Expect, found: Option<Height>) -> Cha
 }
 
 fn merged(value: &Bytes, patch: &Bytes) -> Result<Bytes, ChaincodeError> {
-    let merged = json::merge(value, patch)?;
+    let patch = json::read(patch, MAX_DEPTH)?;
+    // Not the caller's text, so say whose: an imported ledger may hold anything.
+    let value = json::read(value, MAX_DEPTH).map_err(|error| {
+        ChaincodeError::InvalidJson(format!("the present value cannot be merged into: {error}"))
+    })?;
+    let merged = json::merge_nodes(&value, &patch);
     json::check_value(merged.as_bytes())?;
     Ok(merged.into())
 }

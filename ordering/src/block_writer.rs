@@ -10,13 +10,13 @@
 //! ```
 
 use bytes::Bytes;
-use quire_wire::Message;
 use quire_wire::common::{
     Block, BlockData, BlockHeader, BlockMetadata, LastConfig, Metadata, MetadataSignature,
     OrdererBlockMetadata, SignatureHeader, metadata_slot,
 };
 use quire_wire::hash::{block_hash, data_hash, header_der};
 use quire_wire::tx_id::NONCE_BYTES;
+use quire_wire::{DecodeError, Message};
 
 use crate::Batch;
 
@@ -43,7 +43,7 @@ pub struct BlockWriter {
 
 impl BlockWriter {
     /// Goes on after `tip`, where `last_config` is the number of the newest block at or before it
-    /// that holds a configuration.
+    /// that holds a configuration: what [`last_config`] reads in the tip's metadata.
     ///
     /// # Panics
     /// When `tip` is the last block that a number can name.
@@ -104,6 +104,23 @@ impl BlockWriter {
         self.previous_hash = hash_of(&header);
         self.next_number += 1;
         assemble(header, batch.envelopes, &orderer, self.last_config)
+    }
+}
+
+/// The number of the newest block that holds a configuration, as the metadata of a block tell it:
+/// in slot 0, or in slot 1 where slot 0 says nothing, as before Fabric 2 and in block 0.
+///
+/// # Errors
+/// A slot does not hold what it should.
+pub fn last_config(metadata: &[Bytes]) -> Result<u64, DecodeError> {
+    let value = |slot: usize| {
+        let bytes = metadata.get(slot).cloned().unwrap_or_default();
+        Metadata::decode(bytes).map(|metadata| metadata.value)
+    };
+    let orderer = OrdererBlockMetadata::decode(value(metadata_slot::SIGNATURES)?)?;
+    match orderer.last_config {
+        Some(last_config) => Ok(last_config.index),
+        None => Ok(LastConfig::decode(value(metadata_slot::LAST_CONFIG)?)?.index),
     }
 }
 
@@ -210,7 +227,7 @@ mod tests {
     }
 
     /// The configuration that a block names, which both slots must agree on.
-    fn last_config(block: &Block) -> u64 {
+    fn named_config(block: &Block) -> u64 {
         let orderer = Metadata::decode(slots(block)[0].clone()).unwrap();
         let orderer = OrdererBlockMetadata::decode(orderer.value).unwrap();
         let plain = Metadata::decode(slots(block)[1].clone()).unwrap();
@@ -218,6 +235,7 @@ mod tests {
         let plain = LastConfig::decode(plain.value).unwrap();
         assert_eq!(orderer.last_config, Some(plain));
         assert_eq!(orderer.consenter_metadata, "");
+        assert_eq!(last_config(slots(block)), Ok(plain.index));
         plain.index
     }
 
@@ -289,9 +307,23 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_is_named_in_the_bytes_of_fabric() {
+        let tip = BlockWriter::genesis("config".into()).header.unwrap();
+        let mut writer = BlockWriter::after(&tip, 0);
+        // Fabric 3.1: an index of 0 is no bytes at all, so slot 1 is empty.
+        let block = writer.next_block(normal(&["a"]), &signer());
+        assert_eq!(slots(&block)[0][..4], [0x0a, 2, 0x0a, 0]);
+        assert_eq!(slots(&block)[1], "");
+        // Fabric 2.0, a config block 2.
+        let block = writer.next_block(config(), &signer());
+        assert_eq!(slots(&block)[0][..6], [0x0a, 4, 0x0a, 2, 8, 2]);
+        assert_eq!(slots(&block)[1], [0x0a, 2, 8, 2].as_slice());
+    }
+
+    #[test]
     fn every_block_names_the_configuration_in_force() {
         let genesis = BlockWriter::genesis("config".into());
-        assert_eq!(last_config(&genesis), 0);
+        assert_eq!(named_config(&genesis), 0);
         let mut writer = BlockWriter::after(genesis.header.as_ref().unwrap(), 0);
         let batches = [
             normal(&["a"]),
@@ -300,8 +332,23 @@ mod tests {
             config(),
             normal(&["c"]),
         ];
-        let named = batches.map(|batch| last_config(&writer.next_block(batch, &signer())));
+        let named = batches.map(|batch| named_config(&writer.next_block(batch, &signer())));
         assert_eq!(named, [0, 2, 2, 4, 4]);
+    }
+
+    #[test]
+    fn the_configuration_is_found_in_the_metadata_of_any_fabric() {
+        let slot = |bytes: &'static [u8]| Bytes::from_static(bytes);
+        // Slot 1 alone, as Fabric 1 wrote it.
+        assert_eq!(last_config(&[slot(b""), slot(b"\x0a\x02\x08\x02")]), Ok(2));
+        // Nothing, as in block 0 of Fabric's own samples.
+        assert_eq!(last_config(&[slot(b""), slot(b"")]), Ok(0));
+        assert_eq!(last_config(&[]), Ok(0));
+        // Slot 0 goes before slot 1.
+        let slots = [slot(b"\x0a\x04\x0a\x02\x08\x03"), slot(b"\x0a\x02\x08\x02")];
+        assert_eq!(last_config(&slots), Ok(3));
+        assert!(last_config(&[slot(b"\xff")]).is_err());
+        assert!(last_config(&[slot(b""), slot(b"\x0a\x01\xff")]).is_err());
     }
 
     #[test]

@@ -13,6 +13,6 @@ mod block_writer;
 mod cutter;
 mod solo;
 
-pub use block_writer::{BlockSigner, BlockWriter};
+pub use block_writer::{BlockSigner, BlockWriter, last_config};
 pub use cutter::{Cutter, EnvelopeTooLarge, envelope_size_bytes};
 pub use solo::{Batch, Solo};

@@ -242,7 +242,7 @@ fn what_does_not_hold_is_refused_and_writes_nothing() {
     refuse(
         "merge",
         &[r#""raw""#, "{}"],
-        "not a JSON text that can be kept: not UTF-8 from byte 0 on",
+        "the present value cannot be merged into: not UTF-8 from byte 0 on",
     );
     refuse("find", &["{}"], "chaincode \"ns\" has no function \"find\"");
 }

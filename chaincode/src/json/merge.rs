@@ -1,6 +1,6 @@
 //! JSON merge patch (RFC 7396) from text to text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::scanner::{Node, Shape};
 use super::{JsonError, MAX_DEPTH, read};
@@ -15,11 +15,17 @@ use super::{JsonError, MAX_DEPTH, read};
 /// [`JsonError`] where `target` or `patch` does not pass [`super::check`] with [`MAX_DEPTH`]. The
 /// result passes it then, but may have reserved members.
 pub fn merge(target: &[u8], patch: &[u8]) -> Result<String, JsonError> {
-    let target = read(target, MAX_DEPTH)?;
-    let patch = read(patch, MAX_DEPTH)?;
+    Ok(merge_nodes(
+        &read(target, MAX_DEPTH)?,
+        &read(patch, MAX_DEPTH)?,
+    ))
+}
+
+/// [`merge`] for texts that were read before.
+pub(crate) fn merge_nodes(target: &Node<'_>, patch: &Node<'_>) -> String {
     let mut merged = String::with_capacity(target.text.len() + patch.text.len());
-    write_merged(&mut merged, Some(&target), &patch);
-    Ok(merged)
+    write_merged(&mut merged, Some(target), patch);
+    merged
 }
 
 fn write_merged(out: &mut String, target: Option<&Node<'_>>, patch: &Node<'_>) {
@@ -39,8 +45,7 @@ fn write_merged(out: &mut String, target: Option<&Node<'_>>, patch: &Node<'_>) {
         .iter()
         .map(|change| (&*change.name, &change.value))
         .collect();
-    let kept_names: std::collections::HashSet<&str> =
-        kept.iter().map(|member| &*member.name).collect();
+    let kept_names: HashSet<&str> = kept.iter().map(|member| &*member.name).collect();
 
     let mut members = Members::open(out);
     for member in kept {

@@ -8,6 +8,7 @@ mod merge;
 mod scanner;
 
 pub use merge::merge;
+pub(crate) use merge::merge_nodes;
 pub(crate) use scanner::{Node, Shape};
 
 use scanner::Scanner;

@@ -111,6 +111,7 @@ fn half_characters_are_refused() {
         (r#""\ud800\u0041""#, 1),
         (r#""\ud800\ud800""#, 1),
         (r#""\ud800x""#, 1),
+        (r#""\udc00\udc00""#, 1),
         (r#""\ud800\n""#, 1),
         (r#"{"\udfff":1}"#, 2),
     ] {
