@@ -12,13 +12,18 @@ use quire_ledger::{Height, VersionedValue};
 use crate::ChaincodeError;
 use crate::condition::Expect;
 use crate::json::{self, MAX_DEPTH};
-use crate::operation::{Action, Operation};
+use crate::operation::{Action, Operation, invalid};
 use crate::view::View;
+
+/// Most bytes that the merges of one transaction may read. What a transaction writes is bounded by
+/// its envelope; this bounds the work of a thousand merges that keep writing the same large value.
+const MAX_MERGED_BYTES: usize = 64 << 20;
 
 /// Applies operations to a working copy of the keys they touch.
 pub(crate) struct Draft<'v, V> {
     view: &'v mut V,
     max_value_bytes: usize,
+    merged_bytes: usize,
     keys: BTreeMap<(String, String), WorkingCopy>,
 }
 
@@ -39,6 +44,7 @@ impl<'v, V: View> Draft<'v, V> {
         Self {
             view,
             max_value_bytes,
+            merged_bytes: 0,
             keys: BTreeMap::new(),
         }
     }
@@ -48,39 +54,44 @@ impl<'v, V: View> Draft<'v, V> {
         &mut self,
         operation: &Operation,
     ) -> Result<Option<Height>, ChaincodeError> {
-        let (namespace, key) = (operation.namespace.as_str(), operation.key.as_str());
         // A put that demands nothing must not fail when somebody else writes the key first.
         let is_blind = matches!(operation.action, Action::Put(_)) && operation.expect.is_none();
-        let max_value_bytes = self.max_value_bytes;
-        let copy = self.copy(namespace, key, is_blind)?;
+        let limit_bytes = self.max_value_bytes;
+        let copy = self.copy(&operation.namespace, &operation.key, is_blind)?;
+        let committed = copy.committed;
         if let Some(expect) = &operation.expect
-            && !expect.holds(copy.committed)
+            && !expect.holds(committed)
         {
-            return Err(failed(operation, expect.clone(), copy.committed));
+            return Err(failed(operation, expect.clone(), committed));
         }
-        let new_value = match &operation.action {
-            Action::Check => return Ok(copy.committed),
-            Action::Create(_) if copy.value.is_some() => {
-                return Err(failed(operation, Expect::Absent, copy.committed));
-            }
-            Action::Create(value) | Action::Put(value) => Some(value.clone()),
-            Action::Merge(patch) => Some(merged(copy.existing(operation)?, patch)?),
-            Action::Delete => {
-                copy.existing(operation)?;
-                None
-            }
-        };
-        if let Some(value) = &new_value
-            && value.len() > max_value_bytes
-        {
+        if operation.action == Action::Check {
+            return Ok(committed);
+        }
+        let old_bytes = copy.value.as_ref().map_or(0, Bytes::len);
+        let value = outcome(operation, copy)?;
+        let size_bytes = value.as_ref().map_or(0, Bytes::len);
+        if size_bytes > limit_bytes {
             return Err(ChaincodeError::TooLarge {
-                size_bytes: value.len(),
-                limit_bytes: max_value_bytes,
+                size_bytes,
+                limit_bytes,
             });
         }
-        copy.value = new_value;
+        copy.value = value;
         copy.is_written = true;
-        Ok(copy.committed)
+        if matches!(operation.action, Action::Merge(_)) {
+            self.count_merged(old_bytes)?;
+        }
+        Ok(committed)
+    }
+
+    fn count_merged(&mut self, bytes: usize) -> Result<(), ChaincodeError> {
+        self.merged_bytes = self.merged_bytes.saturating_add(bytes);
+        if self.merged_bytes > MAX_MERGED_BYTES {
+            return Err(invalid(format!(
+                "the merges of one transaction read at most {MAX_MERGED_BYTES} bytes"
+            )));
+        }
+        Ok(())
     }
 
     /// Hands the outcome for each key to the view.
@@ -142,6 +153,19 @@ impl WorkingCopy {
                 namespace: operation.namespace.clone(),
                 key: operation.key.clone(),
             })
+    }
+}
+
+/// The value that an operation leaves behind; none where it deletes.
+fn outcome(operation: &Operation, copy: &WorkingCopy) -> Result<Option<Bytes>, ChaincodeError> {
+    match &operation.action {
+        Action::Create(_) if copy.value.is_some() => {
+            Err(failed(operation, Expect::Absent, copy.committed))
+        }
+        Action::Create(value) | Action::Put(value) => Ok(Some(value.clone())),
+        Action::Merge(patch) => merged(copy.existing(operation)?, patch).map(Some),
+        Action::Delete => copy.existing(operation).map(|_| None),
+        Action::Check => Ok(copy.value.clone()),
     }
 }
 

@@ -549,3 +549,103 @@ fn a_page_of_large_values_ends_early() {
     let page = run(&mut Fake::new(&rows), &call("ns", "range", &[])).unwrap();
     assert!(page.ends_with(r#"],"bookmark":"Yg"}"#));
 }
+
+#[test]
+fn the_work_of_merges_is_bounded() {
+    let large = format!(r#"{{"x":"{}"}}"#, "x".repeat((1 << 20) - 9));
+    let merges = |count: usize| {
+        let operations = vec![("merge", "a", r#"{"y":1}"#, ""); count];
+        let mut fake = Fake::new(&[("ns/a", "1.0", large[..].as_bytes())]);
+        let documents = Documents {
+            max_value_bytes: 2 << 20,
+        };
+        let call = call("documents", "apply", &[&list(&operations)]);
+        documents
+            .run(&call, &mut fake)
+            .map_err(|error| error.to_string())
+    };
+    assert!(merges(63).is_ok());
+    assert_eq!(
+        merges(65).unwrap_err(),
+        "the merges of one transaction read at most 67108864 bytes"
+    );
+}
+
+/// Does the operations one by one on plain values; none where one of them cannot be done.
+fn naive(
+    mut state: BTreeMap<String, String>,
+    operations: &[(&str, &str, &str, &str)],
+) -> Option<BTreeMap<String, String>> {
+    for (op, key, value, _) in operations {
+        let old = state.remove(*key);
+        let new = match (*op, old) {
+            ("create", None) | ("put", _) => Some((*value).to_owned()),
+            ("merge", Some(old)) => Some(json::merge(old.as_bytes(), value.as_bytes()).ok()?),
+            ("delete", Some(_)) => None,
+            _ => return None,
+        };
+        state.extend(new.map(|new| ((*key).to_owned(), new)));
+    }
+    Some(state)
+}
+
+#[test]
+fn a_list_does_what_its_operations_do_one_by_one() {
+    let (mut done, mut refused) = (0, 0);
+    for seed in 1..20_000_usize {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut pick = |bound: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % bound
+        };
+        let operations: Vec<_> = (0..=pick(5))
+            .map(|_| {
+                let op = ["create", "put", "merge", "delete"][pick(4)];
+                let value = ["1", r#"{"x":1}"#, r#"{"x":null,"y":2}"#][pick(3)];
+                let value = if op == "delete" { "" } else { value };
+                (op, ["a", "b", "c"][pick(3)], value, "")
+            })
+            .collect();
+        let mut fake = Fake::new(&[("ns/a", "1.0", b"{\"x\":0}"), ("ns/b", "1.1", b"0")]);
+        let committed = fake.committed.iter().map(|((_, key), found)| {
+            let value = String::from_utf8(found.value.to_vec()).unwrap();
+            (key.clone(), value)
+        });
+        let expected = naive(committed.clone().collect(), &operations);
+        let mut state: BTreeMap<_, _> = committed.collect();
+
+        let result = run(
+            &mut fake,
+            &call("documents", "apply", &[&list(&operations)]),
+        );
+        assert_eq!(
+            result.is_ok(),
+            expected.is_some(),
+            "seed {seed}: {operations:?}"
+        );
+        let Some(expected) = expected else {
+            refused += 1;
+            continue;
+        };
+        done += 1;
+        for (path, value) in &fake.writes {
+            let key = path.trim_start_matches("ns/").to_owned();
+            match value {
+                Some(value) => state.insert(key, String::from_utf8(value.to_vec()).unwrap()),
+                None => state.remove(&key),
+            };
+        }
+        assert_eq!(state, expected, "seed {seed}: {operations:?}");
+        for (op, key, ..) in &operations {
+            let is_read = fake.reads.contains(&format!("ns/{key}"));
+            assert!(is_read || *op == "put", "seed {seed}: {operations:?}");
+        }
+    }
+    // Both ways have to be common for the comparison to mean anything.
+    assert!(
+        done > 2_000 && refused > 2_000,
+        "{done} done, {refused} refused"
+    );
+}
