@@ -130,7 +130,7 @@ fn final_answer(
     let status = match asked {
         Asked::Transaction => StatusCode::CREATED,
         Asked::Put { namespace, key } => {
-            let snapshot = channel.reader.snapshot()?;
+            let snapshot = channel.reader.snapshot();
             match snapshot.version_before(namespace, key, committed.height)? {
                 None => StatusCode::CREATED,
                 Some(_) => StatusCode::OK,
@@ -178,7 +178,7 @@ fn first_broken<'a>(
     if conditions.is_empty() {
         return Ok(None);
     }
-    let snapshot = channel.reader.snapshot()?;
+    let snapshot = channel.reader.snapshot();
     for condition in conditions {
         let version = snapshot.version_before(&condition.namespace, &condition.key, at)?;
         if !condition.expect.holds(version) {
@@ -190,7 +190,7 @@ fn first_broken<'a>(
 
 /// What the chaincode answered, as it is recorded.
 pub(crate) fn result(channel: &Channel, at: Height) -> Result<Bytes, Problem> {
-    let envelope = channel.reader.envelope(at.block, at.tx)?;
+    let envelope = channel.reader.envelope(at)?;
     let envelope = envelope.ok_or_else(|| Problem::internal(format!("no envelope at {at}")))?;
     let call = Opened::read(&envelope).and_then(|opened| opened.endorsed_call());
     let call = call.map_err(|code| Problem::internal(format!("envelope at {at}: {code}")))?;

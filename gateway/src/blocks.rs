@@ -98,7 +98,7 @@ fn one(channel: &Channel, wanted: &Wanted, form: Form) -> Result<Response, Probl
                 let detail = format!("There is no transaction {tx_id} in a block.");
                 Problem::new(ProblemKind::TransactionNotFound, detail)
             })?;
-            Some(location.block)
+            Some(location.height.block)
         }
     };
     let block = match number {

@@ -88,7 +88,7 @@ fn describe(channel: &Channel, status: StatusCode) -> Result<Response, Problem> 
         current_block_hash: String,
         previous_block_hash: String,
     }
-    let info = channel.reader.info();
+    let info = channel.reader.info()?;
     let document = Info {
         name: &channel.name,
         height: info.height,

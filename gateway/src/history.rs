@@ -73,7 +73,7 @@ struct Rows<'a> {
 
 fn read(path: &KeyPath, page: &Page) -> Result<Response, Problem> {
     let (namespace, key) = (&path.namespace, &path.key);
-    let snapshot = path.channel.reader.snapshot()?;
+    let snapshot = path.channel.reader.snapshot();
     // One more than asked for tells whether there are more.
     let mut heights = snapshot.history(namespace, key, page.order, page.after, page.limit + 1)?;
     let mut more = heights.len() > page.limit;
@@ -114,7 +114,7 @@ impl Entry {
         namespace: &str,
         key: &str,
     ) -> Result<Self, Problem> {
-        let envelope = channel.reader.envelope(height.block, height.tx)?;
+        let envelope = channel.reader.envelope(height)?;
         let damaged = || {
             Problem::internal(format!(
                 "history of {namespace:?}/{key:?} has no write at {height}"

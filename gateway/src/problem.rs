@@ -352,19 +352,22 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         let cause = chain(&error);
         match error {
-            ReadError::Corrupt {
-                block: Some(block), ..
-            } => Self::new(
-                ProblemKind::BlockCorrupt,
-                format!("Block {block} is damaged."),
-            )
-            .with_block(block)
-            .because(cause),
-            ReadError::Corrupt { block: None, .. } => {
-                Self::new(ProblemKind::BlockCorrupt, "A block file is damaged.").because(cause)
+            ReadError::Corrupt(corruption) => {
+                let detail = corruption.block.map_or_else(
+                    || "A block file is damaged.".to_owned(),
+                    |block| format!("Block {block} is damaged."),
+                );
+                let problem = Self::new(ProblemKind::BlockCorrupt, detail).because(cause);
+                match corruption.block {
+                    Some(block) => problem.with_block(block),
+                    None => problem,
+                }
             }
-            ReadError::StateUnavailable => Self::state_unavailable().because(cause),
-            ReadError::Io(_) => Self::internal(cause),
+            ReadError::KeyTooLong(_) => Self::new(ProblemKind::InvalidName, cause),
+            ReadError::Io { .. }
+            | ReadError::Engine(_)
+            | ReadError::DerivedDamaged { .. }
+            | ReadError::Missing(_) => Self::internal(cause),
         }
     }
 }

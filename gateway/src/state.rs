@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use quire_chaincode::Call;
-use quire_ledger::{Height, Snapshot, VersionedValue};
+use quire_ledger::{Height, RangeEnd, Snapshot, VersionedValue};
 use quire_wire::transaction::Opened;
 use serde::Serialize;
 
@@ -39,28 +39,28 @@ pub(crate) async fn namespaces(
     request: Request,
 ) -> Result<Response, Problem> {
     #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
     struct Namespace {
-        namespace: String,
+        name: String,
         keys: u64,
+        /// Whether every key was counted; otherwise there are at least so many.
+        exact: bool,
     }
     #[derive(Serialize)]
     struct Namespaces {
         namespaces: Vec<Namespace>,
-        /// Counts may lag behind or be estimates.
-        approximate: bool,
     }
     let channel = path::channel(&gateway, request.uri())?;
     Query::none(request.uri())?;
     blocking(move || {
-        let snapshot = channel.reader.snapshot()?;
+        let snapshot = channel.reader.snapshot();
         let namespaces = snapshot.namespaces()?.into_iter();
-        let namespaces = namespaces
-            .map(|(namespace, keys)| Namespace { namespace, keys })
-            .collect();
+        let namespaces = namespaces.map(|summary| Namespace {
+            name: summary.name,
+            keys: summary.keys,
+            exact: summary.exact,
+        });
         let document = Namespaces {
-            namespaces,
-            approximate: true,
+            namespaces: namespaces.collect(),
         };
         let response = reply::json(StatusCode::OK, &document)?;
         Ok(of_state(response, &snapshot))
@@ -85,7 +85,7 @@ fn read(path: &KeyPath, headers: &HeaderMap) -> Result<Response, Problem> {
         namespace,
         key,
     } = path;
-    let snapshot = channel.reader.snapshot()?;
+    let snapshot = channel.reader.snapshot();
     let Some(found) = snapshot.get(namespace, key)? else {
         let detail = format!("There is no key {key:?} in {namespace:?}.");
         let problem = Problem::new(ProblemKind::KeyNotFound, detail);
@@ -116,7 +116,7 @@ fn read(path: &KeyPath, headers: &HeaderMap) -> Result<Response, Problem> {
 
 /// The transaction that wrote a version; none where its id is no header value.
 fn tx_id_at(channel: &Channel, at: Height) -> Result<Option<HeaderValue>, Problem> {
-    let envelope = channel.reader.envelope(at.block, at.tx)?;
+    let envelope = channel.reader.envelope(at)?;
     let opened = envelope.and_then(|envelope| Opened::read(&envelope).ok());
     Ok(opened.and_then(|opened| HeaderValue::try_from(opened.indexed_tx_id()).ok()))
 }
@@ -211,7 +211,7 @@ pub(crate) async fn range(
     };
     let page_bytes = gateway.limits.page_bytes;
     blocking(move || {
-        let snapshot = channel.reader.snapshot()?;
+        let snapshot = channel.reader.snapshot();
         let page = read_page(&snapshot, &namespace, (&start, &end), limit, page_bytes)?;
         let (found, more) = page;
         let rows = found.iter().map(|(key, found)| Row {
@@ -248,6 +248,10 @@ fn read_page(
     let mut found = Found::new();
     let mut bytes = 0;
     let mut start = start.to_owned();
+    let end = match end {
+        "" => RangeEnd::Unbounded,
+        end => RangeEnd::Before(end),
+    };
     loop {
         // One more than asked for tells whether there are more.
         let want = (limit + 1 - found.len()).min(CHUNK_ROWS);

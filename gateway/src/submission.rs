@@ -314,10 +314,7 @@ fn committed(channel: &Channel, tx_id: &str) -> Result<Option<Committed>, ReadEr
     let location = channel.reader.transaction(tx_id)?;
     Ok(location.map(|location| Committed {
         tx_id: tx_id.to_owned(),
-        height: Height {
-            block: location.block,
-            tx: location.tx,
-        },
+        height: location.height,
         code: location.code,
     }))
 }
@@ -374,8 +371,7 @@ impl Write {
         attempt: u32,
         committed: &Committed,
     ) -> Result<u32, Problem> {
-        let Height { block, tx } = committed.height;
-        let envelope = self.channel.reader.envelope(block, tx)?;
+        let envelope = self.channel.reader.envelope(committed.height)?;
         let record = envelope.and_then(|envelope| Record::of_envelope(&envelope));
         let reused = || key_reused().with_transaction(committed.tx_id.as_str());
         let record = record.ok_or_else(reused)?;

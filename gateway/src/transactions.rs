@@ -179,9 +179,7 @@ fn is_final(channel: &Channel, committed: &Committed, attempt: u32) -> Result<bo
     if !is_lost_race(committed.code) {
         return Ok(true);
     }
-    let envelope = channel
-        .reader
-        .envelope(committed.height.block, committed.height.tx)?;
+    let envelope = channel.reader.envelope(committed.height)?;
     let envelope = envelope.unwrap_or_default();
     let (Some(record), Some(call)) = (Record::of_envelope(&envelope), call::of_envelope(&envelope))
     else {
@@ -241,7 +239,7 @@ struct Described<'a> {
 /// The document of a transaction in a block. Blocks.
 fn describe(channel: &Channel, committed: &Committed) -> Result<Response, Problem> {
     let height = committed.height;
-    let envelope = channel.reader.envelope(height.block, height.tx)?;
+    let envelope = channel.reader.envelope(height)?;
     // An imported ledger may hold envelopes that cannot be read: their code says so.
     let opened = envelope.and_then(|envelope| Opened::read(&envelope).ok());
     let creator = opened
@@ -289,14 +287,11 @@ pub(crate) async fn envelope(
             Problem::new(ProblemKind::TransactionNotFound, detail)
         };
         let at = channel.reader.transaction(&tx_id)?.ok_or_else(not_found)?;
-        let envelope = channel
-            .reader
-            .envelope(at.block, at.tx)?
-            .ok_or_else(not_found)?;
+        let envelope = channel.reader.envelope(at.height)?.ok_or_else(not_found)?;
         let response = match form {
             Form::Protobuf => reply::protobuf(envelope),
             Form::Json => {
-                let document = block_json::transaction(&envelope, at.tx, at.code);
+                let document = block_json::transaction(&envelope, at.height.tx, at.code);
                 reply::json(StatusCode::OK, &document)?
             }
         };
