@@ -11,7 +11,8 @@
 //!                            config.yaml
 //! ```
 //!
-//! Both kinds of folder are made whole or not at all and never changed afterwards. An identity never gets another certificate: transaction ids depend on it.
+//! Both kinds of folder are made whole or not at all and never changed afterwards. An identity
+//! never gets another certificate: transaction ids depend on it.
 
 mod error;
 
@@ -198,6 +199,8 @@ impl Organization {
         if !is_identity_name(name) || !exists(&self.identities_folder.join(name))? {
             return Ok(None);
         }
+        // One that is just being made has its name already, but may not be durable yet.
+        let _creating = self.creating.lock();
         let identity = Arc::new(self.load(name)?);
         let mut loaded = self.loaded.write();
         Ok(Some(
