@@ -1,0 +1,124 @@
+//! Which of two forms a caller wants: `Accept` (RFC 9110).
+
+use axum::http::header::HeaderValue;
+use axum::http::{HeaderMap, header};
+
+use crate::problem::{Problem, ProblemKind};
+
+/// The form of a negotiated resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Decoded.
+    Json,
+    /// Fabric's bytes.
+    Protobuf,
+}
+
+/// The media type of Fabric's bytes.
+pub(crate) const PROTOBUF: &str = "application/x-protobuf";
+
+/// The form that the caller likes best; JSON where it likes both.
+pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Form, Problem> {
+    let mut ranges = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .map(str::trim)
+        .filter(|range| !range.is_empty())
+        .peekable();
+    if ranges.peek().is_none() {
+        return Ok(Form::Json);
+    }
+    let (mut json, mut protobuf) = ((0, 0), (0, 0));
+    for range in ranges {
+        let (media, quality) = read_range(range);
+        // The most specific range that fits decides.
+        for (best, subtype) in [(&mut json, "json"), (&mut protobuf, "x-protobuf")] {
+            let specificity = match media.split_once('/') {
+                Some(("application", given)) if given == subtype => 3,
+                Some(("application", "*")) => 2,
+                Some(("*", "*")) => 1,
+                _ => 0,
+            };
+            if specificity > best.0 {
+                *best = (specificity, quality);
+            }
+        }
+    }
+    match (json.1, protobuf.1) {
+        (0, 0) => Err(not_acceptable(
+            "application/json and application/x-protobuf",
+        )),
+        (json, protobuf) if protobuf > json => Ok(Form::Protobuf),
+        _ => Ok(Form::Json),
+    }
+}
+
+/// The answer to a caller that accepts nothing there is.
+pub(crate) fn not_acceptable(forms: &str) -> Problem {
+    Problem::new(
+        ProblemKind::NotAcceptable,
+        format!("This comes as {forms} only."),
+    )
+    .with_header(header::VARY, HeaderValue::from_static("Accept"))
+}
+
+/// The media range in lower case and its quality in thousandths.
+fn read_range(range: &str) -> (String, u16) {
+    let mut parts = range.split(';');
+    let media = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+    let quality = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+        .map_or(1000, |(_, value)| thousandths(value.trim()));
+    (media, quality)
+}
+
+/// `0.8` is 800; what cannot be read counts as not wanted.
+fn thousandths(text: &str) -> u16 {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.len() > 3 {
+        return 0;
+    }
+    let digits = format!("{whole}{fraction:0<3}");
+    digits.parse().unwrap_or(0).min(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_follows_accept() {
+        let rows: [(&[&'static str], Option<Form>); 12] = [
+            (&[], Some(Form::Json)),
+            (&["*/*"], Some(Form::Json)),
+            (&["application/json"], Some(Form::Json)),
+            (&["application/x-protobuf"], Some(Form::Protobuf)),
+            (
+                &["Application/X-Protobuf;q=0.5, */*;q=0.1"],
+                Some(Form::Protobuf),
+            ),
+            (
+                &["application/x-protobuf;q=0.5, application/*"],
+                Some(Form::Json),
+            ),
+            (&["application/json;q=0, */*"], Some(Form::Protobuf)),
+            (&["text/html", "application/json;q=0.1"], Some(Form::Json)),
+            (
+                &["application/x-protobuf, application/json"],
+                Some(Form::Json),
+            ),
+            (&["text/html"], None),
+            (&["*/*;q=0"], None),
+            (&["application/json;q=x"], None),
+        ];
+        for (values, expected) in rows {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::ACCEPT, HeaderValue::from_static(value));
+            }
+            assert_eq!(negotiate(&headers).ok(), expected, "{values:?}");
+        }
+    }
+}

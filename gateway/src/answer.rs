@@ -1,0 +1,262 @@
+//! The answer to a write, made from what stands in the blocks alone: a retry years later gets the
+//! same one.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use quire_chaincode::{Call, Condition, is_conditional};
+use quire_ledger::Height;
+use quire_wire::Code;
+use quire_wire::transaction::Opened;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::backend::Channel;
+use crate::conditions::etag;
+use crate::gateway::{Gateway, blocking};
+use crate::prefer::Prefer;
+use crate::problem::{Problem, ProblemKind};
+use crate::reply;
+use crate::submission::{Committed, Settled, Told, Write, carry_out};
+use crate::value::{base64, json_text};
+
+/// How a write was asked for, as far as the answer depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// As a transaction.
+    Transaction,
+    /// As a `PUT` of this key.
+    Put { namespace: Arc<str>, key: Arc<str> },
+    /// As a `PATCH` or `DELETE`.
+    Change,
+}
+
+/// Carries a write out and answers it.
+pub(crate) async fn answer(
+    gateway: &Gateway,
+    write: Write,
+    asked: Asked,
+    prefer: Prefer,
+) -> Result<Response, Problem> {
+    let channel = write.channel.clone();
+    let key = write.key.as_ref().map(|(key, _)| key.clone());
+    let call = write.call.clone();
+    if prefer.respond_async && key.is_none() {
+        return Err(Problem::invalid_argument(
+            "Prefer: respond-async needs an Idempotency-Key.",
+        ));
+    }
+    let location = |tx_id: Option<&str>| match (&key, tx_id) {
+        (Some(key), _) => Some(reply::key_location(&channel.name, key)),
+        (None, tx_id) => tx_id.map(|id| reply::transaction_location(&channel.name, id)),
+    };
+    match carry_out(gateway, write, prefer).await? {
+        Told::Settled(Settled::Final {
+            committed,
+            replayed,
+        }) => {
+            let channel = channel.clone();
+            let answered = blocking(move || final_answer(&channel, &call, &asked, &committed));
+            let mut response = answered.await.unwrap_or_else(Problem::into_response);
+            if replayed {
+                let value = HeaderValue::from_static("true");
+                response
+                    .headers_mut()
+                    .insert(reply::IDEMPOTENCY_REPLAYED, value);
+            }
+            Ok(response)
+        }
+        Told::Settled(Settled::Refused(problem)) => Err(problem),
+        Told::Pending { tx_id: Some(tx_id) } if prefer.respond_async => {
+            accepted(&tx_id, location(Some(&tx_id)))
+        }
+        Told::Pending { tx_id } | Told::Settled(Settled::Unknown { tx_id }) => {
+            let mut problem = Problem::commit_timeout();
+            if let Some(location) = location(tx_id.as_deref()) {
+                problem = problem.with_header(header::LOCATION, location);
+            }
+            Err(match tx_id {
+                Some(tx_id) => problem.with_transaction(tx_id),
+                None => problem,
+            })
+        }
+    }
+}
+
+/// 202: ordered, not durable.
+fn accepted(tx_id: &str, location: Option<HeaderValue>) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Accepted<'a> {
+        transaction_id: &'a str,
+        status: &'static str,
+    }
+    let document = Accepted {
+        transaction_id: tx_id,
+        status: "PENDING",
+    };
+    let mut response = reply::json(StatusCode::ACCEPTED, &document)?;
+    let headers = response.headers_mut();
+    if let Some(location) = location {
+        headers.insert(header::LOCATION, location);
+    }
+    let applied = HeaderValue::from_static("respond-async");
+    headers.insert(reply::PREFERENCE_APPLIED, applied);
+    Ok(response)
+}
+
+/// The answer to a write whose outcome is final. Blocks.
+fn final_answer(
+    channel: &Channel,
+    call: &Call,
+    asked: &Asked,
+    committed: &Committed,
+) -> Result<Response, Problem> {
+    if !committed.code.is_valid() {
+        return Err(invalid(channel, call, committed)?);
+    }
+    let result = result(channel, committed.height)?;
+    let document = ValidTransaction {
+        transaction_id: &committed.tx_id,
+        status: "VALID",
+        code: "VALID",
+        block_number: committed.height.block,
+        tx_number: committed.height.tx,
+        result: CallResult::of(&result),
+    };
+    let status = match asked {
+        Asked::Transaction => StatusCode::CREATED,
+        Asked::Put { namespace, key } => {
+            let snapshot = channel.reader.snapshot();
+            match snapshot.version_before(namespace, key, committed.height)? {
+                None => StatusCode::CREATED,
+                Some(_) => StatusCode::OK,
+            }
+        }
+        Asked::Change => StatusCode::OK,
+    };
+    let mut response = reply::json(status, &document)?;
+    let headers = response.headers_mut();
+    let location = reply::transaction_location(&channel.name, &committed.tx_id);
+    headers.insert(header::LOCATION, location);
+    if *asked != Asked::Transaction {
+        headers.insert(header::ETAG, etag(committed.height));
+    }
+    Ok(response)
+}
+
+/// 412 where a version that the caller named did not hold, otherwise 409 with the code.
+fn invalid(channel: &Channel, call: &Call, committed: &Committed) -> Result<Problem, Problem> {
+    let mut problem = Problem::new(
+        ProblemKind::Invalid(committed.code),
+        format!("The transaction is final and invalid: {}.", committed.code),
+    );
+    if committed.code == Code::MVCC_READ_CONFLICT {
+        let conditions = is_conditional(call);
+        if let Some(condition) = first_broken(channel, &conditions, committed.height)? {
+            let (namespace, key) = (&condition.namespace, &condition.key);
+            problem = Problem::new(
+                ProblemKind::PreconditionFailed,
+                format!("The condition on {key:?} in {namespace:?} did not hold."),
+            );
+        }
+    }
+    Ok(problem
+        .with_transaction(committed.tx_id.as_str())
+        .with_block(committed.height.block))
+}
+
+/// The first condition that did not hold just before the transaction.
+fn first_broken<'a>(
+    channel: &Channel,
+    conditions: &'a [Condition],
+    at: Height,
+) -> Result<Option<&'a Condition>, Problem> {
+    if conditions.is_empty() {
+        return Ok(None);
+    }
+    let snapshot = channel.reader.snapshot();
+    for condition in conditions {
+        let version = snapshot.version_before(&condition.namespace, &condition.key, at)?;
+        if !condition.expect.holds(version) {
+            return Ok(Some(condition));
+        }
+    }
+    Ok(None)
+}
+
+/// What the chaincode answered, as it is recorded.
+pub(crate) fn result(channel: &Channel, at: Height) -> Result<Bytes, Problem> {
+    let envelope = channel.reader.envelope(at)?;
+    let envelope = envelope.ok_or_else(|| Problem::internal(format!("no envelope at {at}")))?;
+    let call = Opened::read(&envelope).and_then(|opened| opened.endorsed_call());
+    let call = call.map_err(|code| Problem::internal(format!("envelope at {at}: {code}")))?;
+    Ok(call
+        .action
+        .response
+        .map(|response| response.payload)
+        .unwrap_or_default())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ValidTransaction<'a> {
+    transaction_id: &'a str,
+    status: &'static str,
+    code: &'static str,
+    block_number: u64,
+    tx_number: u64,
+    #[serde(flatten)]
+    result: CallResult<'a>,
+}
+
+/// What a chaincode answered: `result` where it is JSON, as ours always is, `null` where there is
+/// nothing, and `resultBase64` where it is something else.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum CallResult<'a> {
+    Json {
+        result: Option<&'a RawValue>,
+    },
+    Bytes {
+        #[serde(rename = "resultBase64")]
+        result: String,
+    },
+}
+
+impl<'a> CallResult<'a> {
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        match json_text(bytes) {
+            None if !bytes.is_empty() => Self::Bytes {
+                result: base64(bytes),
+            },
+            result => Self::Json { result },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_embedded_as_they_are() {
+        let text = |bytes: &'static [u8]| {
+            let document = ValidTransaction {
+                transaction_id: "t",
+                status: "VALID",
+                code: "VALID",
+                block_number: 1,
+                tx_number: 2,
+                result: CallResult::of(bytes),
+            };
+            serde_json::to_string(&document).unwrap()
+        };
+        assert!(text(br#"{"a":1.10}"#).ends_with(r#""txNumber":2,"result":{"a":1.10}}"#));
+        assert!(text(b"").ends_with(r#""result":null}"#));
+        assert!(text(b"\xff").ends_with(r#""resultBase64":"/w=="}"#));
+    }
+}

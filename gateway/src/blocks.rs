@@ -1,0 +1,155 @@
+//! `/v1/channels/{channel}/blocks`: blocks by number, hash, transaction, and in pages.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use quire_ledger::Block;
+use quire_wire::Message;
+use serde::Serialize;
+
+use crate::accept::{Form, negotiate, not_acceptable};
+use crate::backend::Channel;
+use crate::block_json;
+use crate::gateway::{Gateway, blocking};
+use crate::json::Json;
+use crate::path;
+use crate::problem::{Problem, ProblemKind};
+use crate::query::{Query, number};
+use crate::reply;
+
+/// Blocks of a page without `limit`, and the most.
+const PAGE_BLOCKS: (usize, usize) = (10, 100);
+
+/// Which block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    Latest,
+    Number(u64),
+    Hash(Vec<u8>),
+    Transaction(String),
+}
+
+/// `GET .../blocks/{number|latest}`.
+pub(crate) async fn get(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let channel = path::channel(&gateway, request.uri())?;
+    Query::none(request.uri())?;
+    let item = path::item(request.uri())?;
+    let wanted = match item.as_str() {
+        "latest" => Wanted::Latest,
+        text => Wanted::Number(
+            number(text)
+                .ok_or_else(|| Problem::invalid_argument("A block is a number, or latest."))?,
+        ),
+    };
+    let form = negotiate(request.headers())?;
+    blocking(move || one(&channel, &wanted, form)).await
+}
+
+/// `GET .../blocks?hash=`, `?transactionId=`, `?from=&limit=`.
+pub(crate) async fn find(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let channel = path::channel(&gateway, request.uri())?;
+    let allowed = ["hash", "transactionId", "from", "limit", "bookmark"];
+    let query = Query::parse(request.uri(), &allowed)?;
+    let form = negotiate(request.headers())?;
+    let is_page = allowed.iter().skip(2).any(|name| query.get(name).is_some());
+    let wanted = match (query.get("hash"), query.get("transactionId"), is_page) {
+        (Some(hash), None, false) => Wanted::Hash(
+            hex::decode(hash).map_err(|_| Problem::invalid_argument("hash is not hexadecimal."))?,
+        ),
+        (None, Some(tx_id), false) => Wanted::Transaction(tx_id.to_owned()),
+        (None, None, _) => {
+            if form != Form::Json {
+                return Err(not_acceptable("application/json"));
+            }
+            let from = query
+                .number("bookmark")?
+                .or(query.number("from")?)
+                .unwrap_or(0);
+            let limit = query.limit(PAGE_BLOCKS.0, PAGE_BLOCKS.1)?;
+            let page_bytes = gateway.limits.page_bytes;
+            return blocking(move || page(&channel, from, limit, page_bytes)).await;
+        }
+        _ => {
+            return Err(Problem::invalid_argument(
+                "hash, transactionId and from exclude each other.",
+            ));
+        }
+    };
+    blocking(move || one(&channel, &wanted, form)).await
+}
+
+fn one(channel: &Channel, wanted: &Wanted, form: Form) -> Result<Response, Problem> {
+    let reader = &channel.reader;
+    let height = reader.height();
+    let number = match wanted {
+        Wanted::Latest => height.checked_sub(1),
+        Wanted::Number(number) => Some(*number),
+        Wanted::Hash(hash) => reader.block_number_by_hash(hash)?,
+        Wanted::Transaction(tx_id) => {
+            let location = reader.transaction(tx_id)?.ok_or_else(|| {
+                let detail = format!("There is no transaction {tx_id} in a block.");
+                Problem::new(ProblemKind::TransactionNotFound, detail)
+            })?;
+            Some(location.height.block)
+        }
+    };
+    let block = match number {
+        Some(number) => reader.block(number)?,
+        None => None,
+    };
+    let block = block.ok_or_else(|| {
+        let detail = format!("There is no such block; the height is {height}.");
+        Problem::new(ProblemKind::BlockNotFound, detail)
+    })?;
+    let response = match form {
+        Form::Protobuf => reply::protobuf(block.to_message().encode_to_vec()),
+        Form::Json => reply::json(StatusCode::OK, &block_json::block(&block))?,
+    };
+    // The block may be younger than the height that was read before it.
+    let response = reply::at_height(response, height.max(block.number + 1));
+    Ok(reply::negotiated(response))
+}
+
+#[derive(Serialize)]
+struct Page {
+    blocks: Vec<Json>,
+    bookmark: Option<String>,
+}
+
+fn page(
+    channel: &Channel,
+    from: u64,
+    limit: usize,
+    page_bytes: usize,
+) -> Result<Response, Problem> {
+    let height = channel.reader.height();
+    let mut blocks = Vec::new();
+    let mut bytes = 0;
+    let mut next = from;
+    while next < height && blocks.len() < limit && bytes <= page_bytes {
+        let Some(block) = channel.reader.block(next)? else {
+            break;
+        };
+        bytes += size(&block);
+        blocks.push(block_json::block(&block));
+        next += 1;
+    }
+    let document = Page {
+        bookmark: (next < height).then(|| next.to_string()),
+        blocks,
+    };
+    let response = reply::json(StatusCode::OK, &document)?;
+    Ok(reply::negotiated(reply::at_height(response, height)))
+}
+
+fn size(block: &Block) -> usize {
+    block.envelopes.iter().map(bytes::Bytes::len).sum()
+}

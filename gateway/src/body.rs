@@ -1,0 +1,250 @@
+//! Request bodies: bounded in bytes and time, of the right type, and their top-level members.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use axum::body::{Body, HttpBody};
+use axum::http::header::{self, HeaderValue};
+use axum::http::{HeaderMap, request::Parts};
+use bytes::{Bytes, BytesMut};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::limits::Limits;
+use crate::problem::{Problem, ProblemKind};
+
+/// The type of every body but a merge patch.
+pub(crate) const JSON: &str = "application/json";
+/// The type of the body of `PATCH`.
+pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// Reads a JSON body. `expected` is the one media type that is understood here.
+pub(crate) async fn read(
+    parts: &Parts,
+    body: Body,
+    expected: &'static str,
+    limits: &Limits,
+) -> Result<Bytes, Problem> {
+    if content_type(&parts.headers) != Some(expected.to_owned()) {
+        let detail = format!("The body must be of type {expected}.");
+        let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
+        let header = if expected == MERGE_PATCH {
+            header::HeaderName::from_static("accept-patch")
+        } else {
+            header::ACCEPT
+        };
+        return Err(problem.with_header(header, HeaderValue::from_static(expected)));
+    }
+    read_any(parts, body, limits).await
+}
+
+/// Makes sure that there is no body.
+pub(crate) async fn read_none(parts: &Parts, body: Body, limits: &Limits) -> Result<(), Problem> {
+    if read_any(parts, body, limits).await?.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::invalid_argument("This request takes no body."))
+}
+
+async fn read_any(parts: &Parts, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
+    let length = parts.headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limits.body_bytes as u64) {
+        return Err(too_large(limits));
+    }
+    let collected = collect(body, limits);
+    match tokio::time::timeout(limits.body_timeout, collected).await {
+        Ok(bytes) => bytes,
+        Err(_) => Err(Problem::new(
+            ProblemKind::RequestTimeout,
+            "The body did not arrive in time.",
+        )),
+    }
+}
+
+async fn collect(mut body: Body, limits: &Limits) -> Result<Bytes, Problem> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| Problem::invalid_argument("The body broke off."))?;
+        // Trailers say nothing here.
+        let Ok(chunk) = frame.into_data() else {
+            continue;
+        };
+        if first.len() + all.len() + chunk.len() > limits.body_bytes {
+            return Err(too_large(limits));
+        }
+        if first.is_empty() && all.is_empty() {
+            // Most bodies are one chunk, which needs no copy.
+            first = chunk;
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&chunk);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+fn too_large(limits: &Limits) -> Problem {
+    let detail = format!("The body exceeds {} bytes.", limits.body_bytes);
+    Problem::new(ProblemKind::TooLarge, detail)
+}
+
+/// The media type in lower case without parameters; none where it is missing, unreadable, or names
+/// another character set than UTF-8.
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let mut parts = value.split(';');
+    let essence = parts.next()?.trim().to_ascii_lowercase();
+    let is_utf8 = parts.all(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let charset = name.trim().eq_ignore_ascii_case("charset");
+        !charset || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    is_utf8.then_some(essence)
+}
+
+/// The top-level members of a JSON object, each with the text of its value.
+#[derive(Debug)]
+pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// Takes an object apart. Nothing is said yet about the inside of the values, but that they
+    /// are JSON.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Problem> {
+        let text = std::str::from_utf8(body)
+            .map_err(|_| Problem::new(ProblemKind::InvalidJson, "The body is not UTF-8."))?;
+        let members: Self = serde_json::from_str(text).map_err(|error| json_problem(&error))?;
+        let names = members.0.iter().map(|(name, _)| name);
+        for (position, name) in names.enumerate() {
+            if members
+                .0
+                .iter()
+                .take(position)
+                .any(|(known, _)| known == name)
+            {
+                let detail = format!("The member {name:?} stands twice.");
+                return Err(Problem::new(ProblemKind::InvalidJson, detail));
+            }
+        }
+        Ok(members)
+    }
+
+    /// Takes a member out.
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let position = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(position).1)
+    }
+
+    /// Takes a member out and reads it.
+    pub(crate) fn take_as<T: Deserialize<'a>>(&mut self, name: &str) -> Result<Option<T>, Problem> {
+        let Some(raw) = self.take(name) else {
+            return Ok(None);
+        };
+        match serde_json::from_str(raw.get()) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_data() => Err(Problem::invalid_argument(format!(
+                "The member {name} is of the wrong type."
+            ))),
+            Err(error) => Err(json_problem(&error)),
+        }
+    }
+
+    /// Makes sure that nothing is left: a typo must not disarm a precondition.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => {
+                let detail = format!("The member {name:?} does not belong here.");
+                Err(Problem::invalid_argument(detail))
+            }
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(String, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    // No request here has nearly as many, and looking for repetitions is quadratic.
+                    if members.len() == 64 {
+                        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                        break;
+                    }
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Object).map(Members)
+    }
+}
+
+/// What is wrong with a JSON text.
+fn json_problem(error: &serde_json::Error) -> Problem {
+    let kind = if error.is_data() {
+        ProblemKind::InvalidArgument
+    } else {
+        ProblemKind::InvalidJson
+    };
+    Problem::new(kind, format!("The body cannot be read: {error}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_single_known_and_kept_as_text() {
+        let mut members = Members::parse(br#" {"a": 1.50, "b":"x"} "#).unwrap();
+        assert_eq!(members.take("a").unwrap().get(), "1.50");
+        assert!(members.take("a").is_none());
+        assert_eq!(members.take_as::<String>("b").unwrap().unwrap(), "x");
+        members.finish().unwrap();
+
+        let rows: [(&[u8], ProblemKind); 7] = [
+            (br#"{"a":1,"a":2}"#, ProblemKind::InvalidJson),
+            (br#"{"a":1"#, ProblemKind::InvalidJson),
+            (br#"{"a":1} x"#, ProblemKind::InvalidJson),
+            (b"", ProblemKind::InvalidJson),
+            (b"\xff", ProblemKind::InvalidJson),
+            (b"[]", ProblemKind::InvalidArgument),
+            (b"null", ProblemKind::InvalidArgument),
+        ];
+        for (body, kind) in rows {
+            let problem = Members::parse(body).unwrap_err();
+            assert_eq!(problem.kind(), kind, "{}", String::from_utf8_lossy(body));
+        }
+        let left = Members::parse(br#"{"ifVersoin":1}"#).unwrap().finish();
+        assert_eq!(left.unwrap_err().kind(), ProblemKind::InvalidArgument);
+        let mut wrong = Members::parse(br#"{"a":1}"#).unwrap();
+        let problem = wrong.take_as::<String>("a").unwrap_err();
+        assert_eq!(problem.kind(), ProblemKind::InvalidArgument);
+    }
+
+    #[test]
+    fn only_utf8_media_types_count() {
+        for (value, expected) in [
+            ("application/json", Some(JSON)),
+            ("Application/JSON ; charset=UTF-8", Some(JSON)),
+            ("application/json; charset=\"utf-8\"; x=y", Some(JSON)),
+            ("application/json; charset=latin1", None),
+            ("text/plain", Some("text/plain")),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            assert_eq!(content_type(&headers).as_deref(), expected, "{value}");
+        }
+        assert_eq!(content_type(&HeaderMap::new()), None);
+    }
+}

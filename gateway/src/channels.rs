@@ -1,0 +1,100 @@
+//! `/v1/channels`: list, create, describe.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use quire_chaincode::name::check_channel;
+use serde::Serialize;
+
+use crate::backend::Channel;
+use crate::body::{self, Members};
+use crate::gateway::{Gateway, blocking};
+use crate::path;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::reply;
+
+/// `GET /v1/channels`.
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Row {
+        name: String,
+        height: u64,
+    }
+    #[derive(Serialize)]
+    struct Rows {
+        channels: Vec<Row>,
+    }
+    Query::none(request.uri())?;
+    blocking(move || {
+        let names = gateway.backend.channels().into_iter();
+        let rows = names.filter_map(|name| {
+            let height = gateway.backend.channel(&name)?.reader.height();
+            Some(Row { name, height })
+        });
+        let document = Rows {
+            channels: rows.collect(),
+        };
+        reply::json(StatusCode::OK, &document)
+    })
+    .await
+}
+
+/// `POST /v1/channels`.
+pub(crate) async fn create(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    Query::none(&parts.uri)?;
+    let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+    let mut members = Members::parse(&body)?;
+    let name = members.take_as::<String>("name")?;
+    members.finish()?;
+    let name = name.ok_or_else(|| Problem::invalid_argument("The member name is missing."))?;
+    check_channel(&name)?;
+    blocking(move || {
+        gateway.backend.create_channel(&name)?;
+        let channel = gateway.channel(&name)?;
+        let mut response = describe(&channel, StatusCode::CREATED)?;
+        let location = reply::location(&format!("/v1/channels/{name}"));
+        response.headers_mut().insert(header::LOCATION, location);
+        Ok(response)
+    })
+    .await
+}
+
+/// `GET /v1/channels/{channel}`.
+pub(crate) async fn get(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let channel = path::channel(&gateway, request.uri())?;
+    Query::none(request.uri())?;
+    blocking(move || describe(&channel, StatusCode::OK)).await
+}
+
+fn describe(channel: &Channel, status: StatusCode) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Info<'a> {
+        name: &'a str,
+        height: u64,
+        current_block_hash: String,
+        previous_block_hash: String,
+    }
+    let info = channel.reader.info()?;
+    let document = Info {
+        name: &channel.name,
+        height: info.height,
+        current_block_hash: hex::encode(info.current_hash),
+        previous_block_hash: hex::encode(info.previous_hash),
+    };
+    let response = reply::json(status, &document)?;
+    Ok(reply::at_height(response, info.height))
+}

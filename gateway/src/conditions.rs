@@ -1,0 +1,215 @@
+//! Entity tags and what a request demands of them: `If-Match`, `If-None-Match` (RFC 9110).
+
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use quire_ledger::Height;
+use serde::Serialize;
+
+use crate::problem::Problem;
+
+/// The tag of a version: `"12.0"`, strong, because values come back byte for byte.
+pub(crate) fn etag(version: Height) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{version}\""))
+        .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+/// Tags of a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tags {
+    /// `*`.
+    Any,
+    /// A list, weak ones marked.
+    List(Vec<Tag>),
+}
+
+/// One tag of a list. Tags that are no version cannot match and are dropped in reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    version: Height,
+    weak: bool,
+}
+
+impl Tags {
+    /// The tags of `name`; none where the header is missing.
+    fn parse(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, Problem> {
+        let mut tags = None;
+        for value in headers.get_all(name) {
+            let bad = || Problem::invalid_argument(format!("{name} is not a list of entity tags."));
+            let value = value.to_str().map_err(|_| bad())?.trim();
+            let tags = tags.get_or_insert_with(|| Self::List(Vec::new()));
+            match (&mut *tags, value) {
+                (Self::List(list), "*") if list.is_empty() => *tags = Self::Any,
+                (Self::List(list), value) => parse_list(value, list).ok_or_else(bad)?,
+                (Self::Any, _) => return Err(bad()),
+            }
+        }
+        Ok(tags)
+    }
+
+    /// Weak comparison, the one of `If-None-Match`.
+    fn matches_weakly(&self, version: Height) -> bool {
+        match self {
+            Self::Any => true,
+            Self::List(list) => list.iter().any(|tag| tag.version == version),
+        }
+    }
+
+    /// Strong comparison, the one of `If-Match`: weak tags never match.
+    fn matches_strongly(&self, version: Height) -> bool {
+        match self {
+            Self::Any => true,
+            Self::List(list) => list.iter().any(|tag| tag.version == version && !tag.weak),
+        }
+    }
+}
+
+/// Reads `"a", W/"b"` into `list`.
+fn parse_list(mut text: &str, list: &mut Vec<Tag>) -> Option<()> {
+    loop {
+        let weak = text.strip_prefix("W/");
+        let quoted = weak.unwrap_or(text).strip_prefix('"')?;
+        let (tag, rest) = quoted.split_once('"')?;
+        if let Ok(version) = tag.parse() {
+            let weak = weak.is_some();
+            list.push(Tag { version, weak });
+        }
+        let rest = rest.trim_start();
+        if rest.is_empty() {
+            return Some(());
+        }
+        text = rest.strip_prefix(',')?.trim_start();
+    }
+}
+
+/// What a read finds out about its conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadVerdict {
+    /// Answer with the value.
+    Send,
+    /// The caller has it: 304.
+    NotModified,
+    /// 412.
+    Failed,
+}
+
+/// Judges the conditions of a read of something that exists.
+pub(crate) fn judge_read(headers: &HeaderMap, version: Height) -> Result<ReadVerdict, Problem> {
+    let if_match = Tags::parse(headers, &header::IF_MATCH)?;
+    if if_match.is_some_and(|tags| !tags.matches_strongly(version)) {
+        return Ok(ReadVerdict::Failed);
+    }
+    let if_none_match = Tags::parse(headers, &header::IF_NONE_MATCH)?;
+    if if_none_match.is_some_and(|tags| tags.matches_weakly(version)) {
+        return Ok(ReadVerdict::NotModified);
+    }
+    Ok(ReadVerdict::Send)
+}
+
+/// The conditions of a write, as the chaincode's argument.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum WriteConditions {
+    /// One of these versions.
+    IfMatch(Versions),
+    /// `*`: the key must not exist.
+    IfNoneMatch(&'static str),
+}
+
+/// The versions of [`WriteConditions::IfMatch`].
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Versions {
+    /// `*`: whichever, but one there must be.
+    Any(&'static str),
+    /// One of these.
+    List(Vec<String>),
+}
+
+impl WriteConditions {
+    /// Reads the headers of a write.
+    pub(crate) fn parse(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+        let if_match = Tags::parse(headers, &header::IF_MATCH)?;
+        let if_none_match = Tags::parse(headers, &header::IF_NONE_MATCH)?;
+        match (if_match, if_none_match) {
+            (None, None) => Ok(None),
+            (Some(Tags::Any), None) => Ok(Some(Self::IfMatch(Versions::Any("*")))),
+            (Some(Tags::List(tags)), None) => {
+                let strong = tags.iter().filter(|tag| !tag.weak);
+                let versions = strong.map(|tag| tag.version.to_string()).collect();
+                Ok(Some(Self::IfMatch(Versions::List(versions))))
+            }
+            (None, Some(Tags::Any)) => Ok(Some(Self::IfNoneMatch("*"))),
+            (None, Some(Tags::List(_))) => Err(Problem::invalid_argument(
+                "If-None-Match of a write can only be *.",
+            )),
+            (Some(_), Some(_)) => Err(Problem::invalid_argument(
+                "If-Match and If-None-Match exclude each other.",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(rows: &[(HeaderName, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in rows {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn conditions_of_writes_become_the_argument_of_the_chaincode() {
+        type Row<'a> = (&'a [(HeaderName, &'static str)], Option<&'a str>);
+        let (im, inm) = (header::IF_MATCH, header::IF_NONE_MATCH);
+        let rows: [Row<'_>; 12] = [
+            (&[], Some("null")),
+            (&[(im.clone(), "\"12.0\"")], Some(r#"{"ifMatch":["12.0"]}"#)),
+            (
+                &[(im.clone(), "\"12.0\" , \"3.4\"")],
+                Some(r#"{"ifMatch":["12.0","3.4"]}"#),
+            ),
+            (
+                &[(im.clone(), "\"1.0\""), (im.clone(), "\"2.0\"")],
+                Some(r#"{"ifMatch":["1.0","2.0"]}"#),
+            ),
+            (&[(im.clone(), "*")], Some(r#"{"ifMatch":"*"}"#)),
+            (
+                &[(im.clone(), "W/\"12.0\", \"x\"")],
+                Some(r#"{"ifMatch":[]}"#),
+            ),
+            (&[(inm.clone(), "*")], Some(r#"{"ifNoneMatch":"*"}"#)),
+            (&[(inm.clone(), "\"12.0\"")], None),
+            (&[(im.clone(), "*"), (inm.clone(), "*")], None),
+            (&[(im.clone(), "12.0")], None),
+            (&[(im.clone(), "\"12.0")], None),
+            (&[(im.clone(), "")], None),
+        ];
+        for (rows, expected) in rows {
+            let parsed = WriteConditions::parse(&headers(rows)).ok();
+            let parsed = parsed.map(|conditions| serde_json::to_string(&conditions).unwrap());
+            assert_eq!(parsed.as_deref(), expected, "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn reads_compare_weakly_for_304_and_strongly_for_412() {
+        let (im, inm) = (header::IF_MATCH, header::IF_NONE_MATCH);
+        for (name, value, expected) in [
+            (&inm, "\"12.0\"", ReadVerdict::NotModified),
+            (&inm, "W/\"12.0\"", ReadVerdict::NotModified),
+            (&inm, "*", ReadVerdict::NotModified),
+            (&inm, "\"12.1\", \"x\"", ReadVerdict::Send),
+            (&im, "\"12.0\"", ReadVerdict::Send),
+            (&im, "*", ReadVerdict::Send),
+            (&im, "W/\"12.0\"", ReadVerdict::Failed),
+            (&im, "\"12.1\"", ReadVerdict::Failed),
+        ] {
+            let headers = headers(&[(name.clone(), value)]);
+            let verdict = judge_read(&headers, Height { block: 12, tx: 0 });
+            assert_eq!(verdict.unwrap(), expected, "{name}: {value}");
+        }
+    }
+}

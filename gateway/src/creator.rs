@@ -1,0 +1,34 @@
+//! Who stands in an envelope: organisation and name, out of the serialized identity.
+
+use quire_wire::Message;
+use quire_wire::msp::SerializedIdentity;
+use x509_parser::pem::parse_x509_pem;
+
+/// A creator or endorser as it claims to be; whether it is was judged at commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Creator {
+    pub(crate) msp_id: String,
+    /// The certificate's common name; none where it has none or is none.
+    pub(crate) name: Option<String>,
+    /// The certificate, PEM.
+    pub(crate) certificate: String,
+}
+
+impl Creator {
+    /// Reads a serialized identity; none where the bytes are none.
+    pub(crate) fn read(serialized: &[u8]) -> Option<Self> {
+        let identity = SerializedIdentity::decode(serialized).ok()?;
+        Some(Self {
+            name: common_name(&identity.id_bytes),
+            msp_id: identity.mspid,
+            certificate: String::from_utf8_lossy(&identity.id_bytes).into_owned(),
+        })
+    }
+}
+
+fn common_name(pem: &[u8]) -> Option<String> {
+    let (_, pem) = parse_x509_pem(pem).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    let name = certificate.subject().iter_common_name().next()?;
+    Some(name.as_str().ok()?.to_owned())
+}

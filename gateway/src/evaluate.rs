@@ -1,0 +1,34 @@
+//! `POST /v1/channels/{channel}/evaluate`: a chaincode call that is not ordered.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use crate::answer::CallResult;
+use crate::body;
+use crate::call;
+use crate::gateway::{Gateway, blocking};
+use crate::path;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::reply;
+
+/// Runs the call and answers with its result.
+pub(crate) async fn evaluate(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    Query::none(&parts.uri)?;
+    let channel = path::channel(&gateway, &parts.uri)?;
+    let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+    let call = call::of_evaluation(&body)?;
+    blocking(move || {
+        let evaluated = channel.submitter.evaluate(&call)?;
+        let response = reply::json(StatusCode::OK, &CallResult::of(&evaluated.result))?;
+        Ok(reply::at_height(response, evaluated.height))
+    })
+    .await
+}

@@ -1,0 +1,342 @@
+//! What an `Idempotency-Key` fixes: nonces, and the record that each attempt carries.
+//!
+//! ```text
+//! nonce(key, attempt)  = first 24 bytes of sha256("quire/idempotency/v1" ‖ 00 ‖ key ‖ 00 ‖ attempt: u32 BE)
+//! transaction id       = hex(sha256(nonce ‖ creator))
+//!
+//! digest = sha256 of eight fields, each as  length: u64 BE ‖ bytes
+//!   1 method           as sent, `PUT`
+//!   2 path             percent-decoded, `/v1/channels/main/state/orders/a/b`
+//!   3 query            as sent, without `?`; empty without one
+//!   4 content type     media type in lower case without parameters; empty without one
+//!   5 If-Match         as sent, several joined by `, `; empty without one
+//!   6 If-None-Match    likewise
+//!   7 attempts allowed u32 BE
+//!   8 body             as sent
+//!
+//! ChaincodeInput.decorations["quire"] = Record { 1 version = 1, 2 digest, 3 attempt, 4 allowed }
+//! ```
+//!
+//! Nothing of this is stored elsewhere: the same identity, channel and key name the same
+//! transactions for ever, and what came of them stands in the blocks.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use bytes::Bytes;
+use quire_wire::Message;
+use quire_wire::hash::{Hash, sha256};
+use quire_wire::transaction::Opened;
+use quire_wire::tx_id::NONCE_BYTES;
+
+use crate::problem::Problem;
+
+/// Domain of the nonces.
+const DOMAIN: &[u8] = b"quire/idempotency/v1";
+/// Under which name the record travels in `ChaincodeInput.decorations`.
+pub const DECORATION: &str = "quire";
+/// Version of [`Record`].
+const RECORD_VERSION: u32 = 1;
+/// Attempts of a caller that names no number.
+pub const DEFAULT_ATTEMPTS: u32 = 5;
+/// Most attempts of a key.
+pub const MAX_ATTEMPTS: u32 = 10;
+/// Longest key.
+const MAX_KEY_BYTES: usize = 255;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The name that a caller gave to a write: 1 to 255 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// Reads a key; `"k"` and `k` are the same. Inside quotes a backslash escapes a quote or
+    /// another backslash.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for what is no key.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let bad = || {
+            Problem::invalid_argument("The idempotency key is not 1 to 255 visible ASCII bytes.")
+        };
+        let key = match text.strip_prefix('"') {
+            None => text.to_owned(),
+            Some(rest) => unquote(rest).ok_or_else(bad)?,
+        };
+        let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+        if visible && (1..=MAX_KEY_BYTES).contains(&key.len()) {
+            return Ok(Self(key));
+        }
+        Err(bad())
+    }
+
+    /// The key of a request, none where the header is missing.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for what is no key, or for two of them.
+    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+        let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        if values.next().is_some() {
+            return Err(Problem::invalid_argument("There are two idempotency keys."));
+        }
+        Self::parse(value.to_str().unwrap_or_default()).map(Some)
+    }
+
+    /// The key without quotes.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The nonce of an attempt; attempts count from 0.
+    #[must_use]
+    pub fn nonce(&self, attempt: u32) -> [u8; NONCE_BYTES] {
+        let attempt = attempt.to_be_bytes();
+        let digest = sha256([DOMAIN, &[0], self.0.as_bytes(), &[0], attempt.as_slice()]);
+        let mut nonce = [0; NONCE_BYTES];
+        for (to, from) in nonce.iter_mut().zip(digest) {
+            *to = from;
+        }
+        nonce
+    }
+}
+
+/// The inside of a quoted string whose opening quote is gone.
+fn unquote(text: &str) -> Option<String> {
+    let mut key = String::new();
+    let mut letters = text.chars();
+    loop {
+        match letters.next()? {
+            '"' => return letters.next().is_none().then_some(key),
+            '\\' => key.push(
+                letters
+                    .next()
+                    .filter(|letter| matches!(letter, '"' | '\\'))?,
+            ),
+            letter => key.push(letter),
+        }
+    }
+}
+
+/// The parts of a request that make it the same request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path, percent-decoded.
+    pub path: String,
+    /// The query as sent.
+    pub query: String,
+    /// The media type without parameters, in lower case.
+    pub content_type: String,
+    /// `If-Match` as sent.
+    pub if_match: Vec<u8>,
+    /// `If-None-Match` as sent.
+    pub if_none_match: Vec<u8>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// The digest of this request with that many attempts allowed.
+    #[must_use]
+    pub fn digest(&self, allowed: u32) -> Hash {
+        let allowed = allowed.to_be_bytes();
+        let fields: [&[u8]; 8] = [
+            self.method.as_str().as_bytes(),
+            self.path.as_bytes(),
+            self.query.as_bytes(),
+            self.content_type.as_bytes(),
+            &self.if_match,
+            &self.if_none_match,
+            &allowed,
+            &self.body,
+        ];
+        let lengths = fields.map(|field| (field.len() as u64).to_be_bytes());
+        let parts = lengths.iter().zip(fields);
+        sha256(parts.flat_map(|(length, field)| [length.as_slice(), field]))
+    }
+}
+
+/// The values of a header as one, as sent.
+pub(crate) fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+    let values: Vec<&[u8]> = headers
+        .get_all(name)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    values.join(b", ".as_slice())
+}
+
+/// What an attempt remembers for those who retry.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Record {
+    /// [`RECORD_VERSION`]; others are not understood here.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// [`Request::digest`].
+    #[prost(bytes = "bytes", tag = "2")]
+    pub digest: Bytes,
+    /// Which attempt this is, from 0.
+    #[prost(uint32, tag = "3")]
+    pub attempt: u32,
+    /// How many attempts the key has.
+    #[prost(uint32, tag = "4")]
+    pub allowed: u32,
+}
+
+impl Record {
+    /// The record of an attempt.
+    #[must_use]
+    pub fn new(digest: Hash, attempt: u32, allowed: u32) -> Self {
+        Self {
+            version: RECORD_VERSION,
+            digest: Bytes::copy_from_slice(&digest),
+            attempt,
+            allowed,
+        }
+    }
+
+    /// The bytes for the proposal.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        self.encode_to_vec().into()
+    }
+
+    /// The record in an envelope. None where there is none that is understood here: then the
+    /// transaction was not made for an idempotency key, or by a newer release.
+    #[must_use]
+    pub fn of_envelope(envelope: &Bytes) -> Option<Self> {
+        let spec = Opened::read(envelope).ok()?.endorsed_call().ok()?.spec()?;
+        let decorations = spec.input?.decorations;
+        let record = Self::decode(decorations.get(DECORATION)?.as_slice()).ok()?;
+        let understood = record.version == RECORD_VERSION
+            && record.digest.len() == size_of::<Hash>()
+            && (1..=MAX_ATTEMPTS).contains(&record.allowed);
+        understood.then_some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_and_bare_keys_are_the_same() {
+        let longest = "k".repeat(255);
+        let rows = [
+            ("k", Some("k")),
+            ("\"k\"", Some("k")),
+            (r#""a\"b\\c""#, Some(r#"a"b\c"#)),
+            (r"a\b", Some(r"a\b")),
+            ("a\"b", Some("a\"b")),
+            (&longest, Some(&longest)),
+            ("", None),
+            ("\"\"", None),
+            ("\"k", None),
+            ("\"", None),
+            (r#""k\""#, None),
+            (r#""\n""#, None),
+            (r#""k"x"#, None),
+            ("a b", None),
+            ("\"a b\"", None),
+            ("é", None),
+        ];
+        for (text, expected) in rows {
+            let key = IdempotencyKey::parse(text).ok();
+            assert_eq!(key.as_ref().map(IdempotencyKey::as_str), expected, "{text}");
+        }
+        assert!(IdempotencyKey::parse(&"k".repeat(256)).is_err());
+    }
+
+    /// Computed with Python's hashlib.
+    #[test]
+    fn nonces_are_those_of_the_contract() {
+        for (key, attempt, nonce) in [
+            (
+                "order-1001",
+                0,
+                "41f1bb185bfed4e9224bd9a2c40012e1a1bee2230df2a0d1",
+            ),
+            (
+                "order-1001",
+                1,
+                "4e79fd65b10ea1e2aec78cbbfce5fac90bfccc68f777674d",
+            ),
+            ("k", 9, "5c5665cccf223542ad9f40e4cbb28480b8d56fff1fa28e68"),
+        ] {
+            let key = IdempotencyKey::parse(key).unwrap();
+            assert_eq!(hex::encode(key.nonce(attempt)), nonce);
+        }
+    }
+
+    fn put() -> Request {
+        Request {
+            method: Method::PUT,
+            path: "/v1/channels/main/state/orders/a/b".into(),
+            query: String::new(),
+            content_type: "application/json".into(),
+            if_match: b"\"12.0\"".to_vec(),
+            if_none_match: Vec::new(),
+            body: Bytes::from_static(br#"{"total": 12.50}"#),
+        }
+    }
+
+    /// Computed with Python's hashlib and struct.
+    #[test]
+    fn digests_are_those_of_the_contract() {
+        let delete = Request {
+            method: Method::DELETE,
+            path: "/v1/channels/main/state/orders/x".into(),
+            content_type: String::new(),
+            if_match: Vec::new(),
+            body: Bytes::new(),
+            ..put()
+        };
+        for (request, allowed, digest) in [
+            (
+                put(),
+                5,
+                "36faaded5b8b6f7f7dd8a100d19121a79ea4c94623384cfd6d7fc4e9ce4088f1",
+            ),
+            (
+                delete,
+                1,
+                "04d08cfeaf4939b79af6c05fbae1cf559959bf585f22951e0d748367bc1d1dd9",
+            ),
+        ] {
+            assert_eq!(hex::encode(request.digest(allowed)), digest);
+        }
+    }
+
+    #[test]
+    fn every_field_counts_in_the_digest() {
+        let changes: [fn(&mut Request); 7] = [
+            |request| request.method = Method::PATCH,
+            |request| request.path.push('x'),
+            |request| request.query.push('x'),
+            |request| request.content_type.clear(),
+            |request| request.if_match.clear(),
+            |request| request.if_none_match = b"*".to_vec(),
+            |request| request.body = Bytes::new(),
+        ];
+        let mut digests = vec![put().digest(5), put().digest(4)];
+        for change in changes {
+            let mut request = put();
+            change(&mut request);
+            digests.push(request.digest(5));
+        }
+        digests.sort_unstable();
+        digests.dedup();
+        assert_eq!(digests.len(), 9);
+    }
+
+    #[test]
+    fn records_keep_their_bytes() {
+        let record = Record::new([7; 32], 1, 5);
+        let bytes = format!("08011220{}18012005", "07".repeat(32));
+        assert_eq!(hex::encode(record.to_bytes()), bytes);
+    }
+}

@@ -1,0 +1,101 @@
+//! JSON documents in which other JSON texts stand as they are.
+//!
+//! `serde_json::Value` alone would parse the embedded texts, which loses duplicate members and
+//! refuses deep ones.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::value::{base64, json_text};
+
+/// A document or a part of one.
+#[derive(Debug)]
+pub(crate) enum Json {
+    Plain(Value),
+    Text(Box<RawValue>),
+    List(Vec<Json>),
+    Object(Object),
+}
+
+/// An object; members come in the order of their insertion.
+#[derive(Debug, Default)]
+pub(crate) struct Object(Vec<(String, Json)>);
+
+impl Object {
+    /// Adds a member that is not there yet.
+    pub(crate) fn insert(&mut self, name: &str, value: impl Into<Json>) {
+        self.0.push((name.to_owned(), value.into()));
+    }
+
+    /// Adds bytes as JSON where they are JSON, as text where they are printable text, and as base64 under
+    /// `name` with `Base64` behind it where they are neither.
+    pub(crate) fn insert_bytes(&mut self, name: &str, bytes: &[u8]) {
+        if let Some(text) = json_text(bytes) {
+            self.0.push((name.to_owned(), Json::Text(text.to_owned())));
+            return;
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !text.chars().any(char::is_control) => self.insert(name, text),
+            _ => self.insert(&format!("{name}Base64"), base64(bytes)),
+        }
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Plain(value) => value.serialize(serializer),
+            Self::Text(text) => text.serialize(serializer),
+            Self::List(list) => list.serialize(serializer),
+            Self::Object(Object(members)) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (name, value) in members {
+                    map.serialize_entry(name, value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl<T: Into<Value>> From<T> for Json {
+    fn from(value: T) -> Self {
+        Self::Plain(value.into())
+    }
+}
+
+impl From<Object> for Json {
+    fn from(object: Object) -> Self {
+        Self::Object(object)
+    }
+}
+
+impl<T: Into<Json>> FromIterator<T> for Json {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Self::List(items.into_iter().map(Into::into).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_stand_as_json_text_or_base64() {
+        let mut object = Object::default();
+        object.insert_bytes("json", br#"{"a":1.10,"a":2}"#);
+        object.insert_bytes("text", b"put");
+        object.insert_bytes("bytes", b"\0\xff");
+        object.insert("list", [1_u64, 2].into_iter().collect::<Json>());
+        object.insert("none", None::<String>);
+        let expected = concat!(
+            r#"{"json":{"a":1.10,"a":2},"text":"put","bytesBase64":"AP8=","#,
+            r#""list":[1,2],"none":null}"#
+        );
+        assert_eq!(
+            serde_json::to_string(&Json::from(object)).unwrap(),
+            expected
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! Names out of the request's target, as the client sent it.
+//!
+//! The framework's own extractor answers bad encodings in its own words, so segments are taken
+//! from the raw path here. `%2F` is part of a key, `+` is a plus sign.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::http::Uri;
+use percent_encoding::percent_decode_str;
+
+use crate::backend::Channel;
+use crate::gateway::Gateway;
+use crate::problem::{Problem, ProblemKind};
+
+/// Position of the channel in `/v1/channels/{channel}/...`, counted behind the first `/`.
+const CHANNEL: usize = 2;
+/// Position of what stands behind the channel's resource, as in `.../blocks/{number}`.
+const ITEM: usize = 4;
+/// Position of the key in `.../state/{namespace}/{key}`.
+const KEY: usize = 5;
+
+/// How paths write the empty namespace, which has no spelling of its own.
+const EMPTY_NAMESPACE: &str = "~";
+
+/// A namespace and a key of a channel.
+#[derive(Debug)]
+pub(crate) struct KeyPath {
+    pub(crate) channel: Channel,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) key: Arc<str>,
+}
+
+/// The channel that the path names.
+pub(crate) fn channel(gateway: &Gateway, uri: &Uri) -> Result<Channel, Problem> {
+    gateway.channel(&segment(uri, CHANNEL)?)
+}
+
+/// What stands behind the channel's resource, as in `.../blocks/{number}`.
+pub(crate) fn item(uri: &Uri) -> Result<String, Problem> {
+    Ok(segment(uri, ITEM)?.into_owned())
+}
+
+/// The namespace that the path names, for reading: `~` is the empty one.
+pub(crate) fn namespace(uri: &Uri) -> Result<Arc<str>, Problem> {
+    let namespace = segment(uri, ITEM)?;
+    if namespace == EMPTY_NAMESPACE {
+        return Ok("".into());
+    }
+    Ok(namespace.into())
+}
+
+/// Namespace and key for reading: any that a channel could hold.
+pub(crate) fn key_to_read(gateway: &Gateway, uri: &Uri) -> Result<KeyPath, Problem> {
+    let key = segment(uri, KEY)?;
+    if key.is_empty() {
+        return Err(Problem::new(ProblemKind::InvalidName, "The key is empty."));
+    }
+    Ok(KeyPath {
+        channel: channel(gateway, uri)?,
+        namespace: namespace(uri)?,
+        key: key.into(),
+    })
+}
+
+/// Namespace and key for writing; the chaincode judges the names.
+pub(crate) fn key_to_write(gateway: &Gateway, uri: &Uri) -> Result<KeyPath, Problem> {
+    Ok(KeyPath {
+        channel: channel(gateway, uri)?,
+        namespace: segment(uri, ITEM)?.into(),
+        key: segment(uri, KEY)?.into(),
+    })
+}
+
+/// The whole path, decoded: what a request digest covers.
+pub(crate) fn decoded(uri: &Uri) -> Result<String, Problem> {
+    Ok(decode(uri.path())?.into_owned())
+}
+
+fn segment(uri: &Uri, position: usize) -> Result<Cow<'_, str>, Problem> {
+    // The path starts with `/`: what stands before that is no segment.
+    decode(uri.path().split('/').nth(position + 1).unwrap_or_default())
+}
+
+/// Percent-decodes strictly.
+pub(crate) fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
+    let mut escapes = text.split('%');
+    escapes.next();
+    let well_formed = |escape: &str| {
+        let mut digits = escape.bytes();
+        let mut is_digit = || digits.next().is_some_and(|digit| digit.is_ascii_hexdigit());
+        is_digit() && is_digit()
+    };
+    if !escapes.all(well_formed) {
+        let detail = "The target has a % without two hexadecimal digits.";
+        return Err(Problem::new(ProblemKind::InvalidName, detail));
+    }
+    percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| Problem::new(ProblemKind::InvalidName, "The target is not UTF-8."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_decode_strictly_and_plus_is_a_plus() {
+        let rows: [(&str, Option<&str>); 12] = [
+            ("plain", Some("plain")),
+            ("a%2Fb", Some("a/b")),
+            ("a%2fb", Some("a/b")),
+            ("a+b", Some("a+b")),
+            ("%00x", Some("\0x")),
+            ("%C3%A9", Some("é")),
+            ("%2541", Some("%41")),
+            ("%zz", None),
+            ("%4", None),
+            ("%", None),
+            ("%FF", None),
+            ("%C3", None),
+        ];
+        for (text, expected) in rows {
+            match (decode(text), expected) {
+                (Ok(decoded), Some(expected)) => assert_eq!(decoded, expected, "{text}"),
+                (Err(problem), None) => {
+                    assert_eq!(problem.kind(), ProblemKind::InvalidName, "{text}");
+                }
+                (decoded, _) => panic!("{text}: {decoded:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn segments_are_counted_behind_the_first_slash() {
+        let uri = Uri::from_static("/v1/channels/main/state/~/a%2Fb?x=1");
+        assert_eq!(segment(&uri, CHANNEL).unwrap(), "main");
+        assert_eq!(&*namespace(&uri).unwrap(), "");
+        assert_eq!(segment(&uri, KEY).unwrap(), "a/b");
+        assert_eq!(segment(&uri, 9).unwrap(), "");
+    }
+}

@@ -1,0 +1,453 @@
+//! Errors as the client sees them: RFC 9457 problem documents.
+//!
+//! A handler returns a [`Problem`]; [`crate::request_id`] renders it, because only there the
+//! request's id is known. What the client must not see travels beside the detail into the log.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use quire_chaincode::ChaincodeError;
+use quire_chaincode::name::NameError;
+use quire_ledger::ReadError;
+use quire_wire::Code;
+use serde::Serialize;
+
+use crate::backend::{CreateChannelError, EvaluateError, SubmitError};
+
+/// What went wrong, by the stable `code` of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// Not JSON, or JSON that no two readers understand alike.
+    InvalidJson,
+    /// A name breaks its rule, or the request's target is badly encoded.
+    InvalidName,
+    /// A parameter, header or member is unknown or has an impossible value.
+    InvalidArgument,
+    /// A document has a top-level member that belongs to the server.
+    ReservedMember,
+    /// No such channel.
+    ChannelNotFound,
+    /// No such key.
+    KeyNotFound,
+    /// No such block.
+    BlockNotFound,
+    /// No such transaction.
+    TransactionNotFound,
+    /// No such route.
+    RouteNotFound,
+    /// The route has no such method.
+    MethodNotAllowed,
+    /// Nothing the caller accepts can be offered.
+    NotAcceptable,
+    /// The request did not arrive in time.
+    RequestTimeout,
+    /// The body is not of a type that is read here.
+    UnsupportedMediaType,
+    /// Target and headers are too large.
+    HeadersTooLarge,
+    /// The transaction is final and invalid.
+    Invalid(Code),
+    /// There is a channel of that name.
+    ChannelExists,
+    /// The channel takes no writes.
+    ChannelReadOnly,
+    /// The caller may not do this.
+    Forbidden,
+    /// A version or existence did not hold.
+    PreconditionFailed,
+    /// Body, value or transaction too large.
+    TooLarge,
+    /// The key names another request.
+    IdempotencyKeyReused,
+    /// The chaincode refused.
+    ChaincodeError,
+    /// Queues are full.
+    Overloaded,
+    /// The node starts or stops.
+    NotReady,
+    /// The state database does not answer.
+    StateUnavailable,
+    /// A write to disk failed.
+    StorageFailed,
+    /// A fault of the server.
+    Internal,
+    /// A block is damaged.
+    BlockCorrupt,
+    /// Ordered, outcome not known yet.
+    CommitTimeout,
+}
+
+impl ProblemKind {
+    /// The row of the contract's table: status, code, title.
+    #[must_use]
+    pub fn row(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::InvalidJson => (S::BAD_REQUEST, "INVALID_JSON", "Invalid JSON"),
+            Self::InvalidName => (S::BAD_REQUEST, "INVALID_NAME", "Invalid name"),
+            Self::InvalidArgument => (S::BAD_REQUEST, "INVALID_ARGUMENT", "Invalid argument"),
+            Self::ReservedMember => (S::BAD_REQUEST, "RESERVED_MEMBER", "Reserved member"),
+            Self::ChannelNotFound => (S::NOT_FOUND, "CHANNEL_NOT_FOUND", "Channel not found"),
+            Self::KeyNotFound => (S::NOT_FOUND, "KEY_NOT_FOUND", "Key not found"),
+            Self::BlockNotFound => (S::NOT_FOUND, "BLOCK_NOT_FOUND", "Block not found"),
+            Self::TransactionNotFound => (
+                S::NOT_FOUND,
+                "TRANSACTION_NOT_FOUND",
+                "Transaction not found",
+            ),
+            Self::RouteNotFound => (S::NOT_FOUND, "ROUTE_NOT_FOUND", "Route not found"),
+            Self::MethodNotAllowed => (
+                S::METHOD_NOT_ALLOWED,
+                "METHOD_NOT_ALLOWED",
+                "Method not allowed",
+            ),
+            Self::NotAcceptable => (S::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "Not acceptable"),
+            Self::RequestTimeout => (S::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout"),
+            Self::UnsupportedMediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "UNSUPPORTED_MEDIA_TYPE",
+                "Unsupported media type",
+            ),
+            Self::HeadersTooLarge => (
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "HEADERS_TOO_LARGE",
+                "Headers too large",
+            ),
+            Self::Invalid(code) => (S::CONFLICT, code.name(), "Transaction invalid"),
+            Self::ChannelExists => (S::CONFLICT, "CHANNEL_EXISTS", "Channel exists"),
+            Self::ChannelReadOnly => (S::CONFLICT, "CHANNEL_READ_ONLY", "Channel is read-only"),
+            Self::Forbidden => (S::FORBIDDEN, "FORBIDDEN", "Forbidden"),
+            Self::PreconditionFailed => (
+                S::PRECONDITION_FAILED,
+                "PRECONDITION_FAILED",
+                "Precondition failed",
+            ),
+            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "TOO_LARGE", "Too large"),
+            Self::IdempotencyKeyReused => (
+                S::UNPROCESSABLE_ENTITY,
+                "IDEMPOTENCY_KEY_REUSED",
+                "Idempotency key reused",
+            ),
+            Self::ChaincodeError => (
+                S::UNPROCESSABLE_ENTITY,
+                "CHAINCODE_ERROR",
+                "Chaincode refused",
+            ),
+            Self::Overloaded => (S::SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded"),
+            Self::NotReady => (S::SERVICE_UNAVAILABLE, "NOT_READY", "Not ready"),
+            Self::StateUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "STATE_UNAVAILABLE",
+                "State unavailable",
+            ),
+            Self::StorageFailed => (S::SERVICE_UNAVAILABLE, "STORAGE_FAILED", "Storage failed"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error"),
+            Self::BlockCorrupt => (S::INTERNAL_SERVER_ERROR, "BLOCK_CORRUPT", "Block corrupt"),
+            Self::CommitTimeout => (S::GATEWAY_TIMEOUT, "COMMIT_TIMEOUT", "Commit timeout"),
+        }
+    }
+
+    /// The kind for an error that the HTTP framework made on its own.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::RouteNotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::NOT_ACCEPTABLE => Self::NotAcceptable,
+            StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => {
+                Self::HeadersTooLarge
+            }
+            status if status.is_client_error() => Self::InvalidArgument,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// An error on its way to the client.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    kind: ProblemKind,
+    detail: String,
+    /// For the log only.
+    cause: Option<String>,
+    transaction_id: Option<String>,
+    block_number: Option<u64>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What a full queue asks of the caller, where nobody knows better.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Somebody has to look at the disk first.
+const RETRY_AFTER_STORAGE: Duration = Duration::from_secs(30);
+
+impl Problem {
+    /// A problem that the caller may know all about.
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            cause: None,
+            transaction_id: None,
+            block_number: None,
+            headers: Vec::new(),
+        }
+    }
+
+    /// A parameter, header or member that is unknown or has an impossible value.
+    pub fn invalid_argument(detail: impl Into<String>) -> Self {
+        Self::new(ProblemKind::InvalidArgument, detail)
+    }
+
+    /// A fault of the server; `cause` goes to the log.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        Self::new(
+            ProblemKind::Internal,
+            "The server failed; its log says more.",
+        )
+        .because(cause)
+    }
+
+    /// Ordered, outcome not known yet.
+    #[must_use]
+    pub fn commit_timeout() -> Self {
+        Self::new(
+            ProblemKind::CommitTimeout,
+            "The outcome is not known yet. Retrying with the same Idempotency-Key is safe.",
+        )
+    }
+
+    fn unavailable(kind: ProblemKind, detail: &str, retry_after: Duration) -> Self {
+        let millis = retry_after.as_millis();
+        let seconds = u64::try_from(millis.div_ceil(1000))
+            .unwrap_or(u64::MAX)
+            .max(1);
+        Self::new(kind, detail).with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// Queues are full.
+    #[must_use]
+    pub fn overloaded(retry_after: Duration) -> Self {
+        Self::unavailable(
+            ProblemKind::Overloaded,
+            "The server is overloaded; nothing was ordered.",
+            retry_after,
+        )
+    }
+
+    /// The node starts or stops.
+    #[must_use]
+    pub fn not_ready() -> Self {
+        let detail = "The server starts or stops; nothing was ordered.";
+        Self::unavailable(ProblemKind::NotReady, detail, RETRY_AFTER)
+    }
+
+    fn state_unavailable() -> Self {
+        let detail = "The state database does not answer; nothing was ordered.";
+        Self::unavailable(ProblemKind::StateUnavailable, detail, RETRY_AFTER)
+    }
+
+    fn storage_failed() -> Self {
+        let detail = "The server cannot write to its disk.";
+        Self::unavailable(ProblemKind::StorageFailed, detail, RETRY_AFTER_STORAGE)
+    }
+
+    /// Adds what only the log may say.
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Names the transaction.
+    #[must_use]
+    pub fn with_transaction(mut self, id: impl Into<String>) -> Self {
+        self.transaction_id = Some(id.into());
+        self
+    }
+
+    /// Names the block.
+    #[must_use]
+    pub fn with_block(mut self, number: u64) -> Self {
+        self.block_number = Some(number);
+        self
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ProblemKind {
+        self.kind
+    }
+
+    /// The document for the client, and a log line for what is the server's fault.
+    #[must_use]
+    pub fn document(&self, request_id: &str) -> Vec<u8> {
+        let (status, code, title) = self.kind.row();
+        if status.is_server_error() {
+            let cause = self.cause.as_deref().unwrap_or(&self.detail);
+            let transaction = self.transaction_id.as_deref();
+            tracing::error!(request_id, code, transaction, cause, "request failed");
+        }
+        let code = match self.kind {
+            // Codes that Fabric gives no name have one number each.
+            ProblemKind::Invalid(code) => code.to_string(),
+            _ => code.to_owned(),
+        };
+        let document = Document {
+            r#type: format!("urn:quire:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: &code,
+            request_id,
+            transaction_id: self.transaction_id.as_deref(),
+            block_number: self.block_number,
+        };
+        // Strings and numbers always serialize.
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_number: Option<u64>,
+}
+
+impl IntoResponse for Problem {
+    /// Status, headers and the problem as an extension; [`crate::request_id`] adds the body.
+    fn into_response(self) -> Response {
+        let (status, _, _) = self.kind.row();
+        let mut response = status.into_response();
+        for (name, value) in &self.headers {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        let cause = chain(&error);
+        match error {
+            ReadError::Corrupt(corruption) => {
+                let detail = corruption.block.map_or_else(
+                    || "A block file is damaged.".to_owned(),
+                    |block| format!("Block {block} is damaged."),
+                );
+                let problem = Self::new(ProblemKind::BlockCorrupt, detail).because(cause);
+                match corruption.block {
+                    Some(block) => problem.with_block(block),
+                    None => problem,
+                }
+            }
+            ReadError::KeyTooLong(_) => Self::new(ProblemKind::InvalidName, cause),
+            ReadError::Io { .. }
+            | ReadError::Engine(_)
+            | ReadError::DerivedDamaged { .. }
+            | ReadError::Missing(_) => Self::internal(cause),
+        }
+    }
+}
+
+impl From<ChaincodeError> for Problem {
+    fn from(error: ChaincodeError) -> Self {
+        let detail = error.to_string();
+        let kind = match error {
+            ChaincodeError::Read(error) => return error.into(),
+            ChaincodeError::InvalidArgument(_) | ChaincodeError::UnknownFunction { .. } => {
+                ProblemKind::InvalidArgument
+            }
+            ChaincodeError::InvalidJson(_) => ProblemKind::InvalidJson,
+            ChaincodeError::InvalidName(_) => ProblemKind::InvalidName,
+            ChaincodeError::ReservedMember(_) => ProblemKind::ReservedMember,
+            ChaincodeError::TooLarge { .. } => ProblemKind::TooLarge,
+            ChaincodeError::KeyNotFound { .. } => ProblemKind::KeyNotFound,
+            ChaincodeError::PreconditionFailed { .. } => ProblemKind::PreconditionFailed,
+            ChaincodeError::Refused(_) => ProblemKind::ChaincodeError,
+        };
+        Self::new(kind, detail)
+    }
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        Self::new(ProblemKind::InvalidName, error.to_string())
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::ReadOnly => {
+                Self::new(ProblemKind::ChannelReadOnly, "The channel takes no writes.")
+            }
+            SubmitError::Overloaded { retry_after } => Self::overloaded(retry_after),
+            SubmitError::NotReady => Self::not_ready(),
+            SubmitError::StateUnavailable => Self::state_unavailable(),
+            SubmitError::StorageFailed => Self::storage_failed(),
+            SubmitError::TooLarge => Self::new(
+                ProblemKind::TooLarge,
+                "The transaction is larger than the channel allows.",
+            ),
+            SubmitError::Duplicate => Self::internal(error),
+            SubmitError::Chaincode(error) => error.into(),
+        }
+    }
+}
+
+impl From<EvaluateError> for Problem {
+    fn from(error: EvaluateError) -> Self {
+        match error {
+            EvaluateError::Overloaded { retry_after } => Self::overloaded(retry_after),
+            EvaluateError::NotReady => Self::not_ready(),
+            EvaluateError::StateUnavailable => Self::state_unavailable(),
+            EvaluateError::Chaincode(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateChannelError> for Problem {
+    fn from(error: CreateChannelError) -> Self {
+        let cause = chain(&error);
+        match error {
+            CreateChannelError::Exists(_) => Self::new(ProblemKind::ChannelExists, cause),
+            CreateChannelError::InvalidName(detail) => Self::new(ProblemKind::InvalidName, detail),
+            CreateChannelError::StorageFailed { .. } => Self::storage_failed().because(cause),
+        }
+    }
+}
+
+/// An error and all that caused it, in one line for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line
+}

@@ -1,0 +1,112 @@
+//! The outermost layer: every answer gets a request id, every error a problem document.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::gateway::Gateway;
+use crate::local;
+use crate::problem::{Problem, ProblemKind};
+
+/// Names a request in answers and in the log.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest request id of a caller that is taken over.
+const MAX_ID_BYTES: usize = 128;
+
+/// Runs the request inside everything that an answer needs whatever happens.
+pub(crate) async fn layer(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let id = request
+        .headers()
+        .get(X_REQUEST_ID)
+        .filter(|id| is_sane(id.as_bytes()))
+        .cloned()
+        .unwrap_or_else(|| new_id(&gateway));
+    let response = if head_bytes(&request) > gateway.limits.header_bytes {
+        let detail = format!(
+            "Target and headers exceed {} bytes.",
+            gateway.limits.header_bytes
+        );
+        Problem::new(ProblemKind::HeadersTooLarge, detail).into_response()
+    } else if let Err(problem) = local::check(&request, &gateway.limits) {
+        problem.into_response()
+    } else {
+        catch_panic(next.run(request)).await
+    };
+    finish(response, id)
+}
+
+/// Visible ASCII of a sensible length: safe to echo and to log.
+fn is_sane(id: &[u8]) -> bool {
+    (1..=MAX_ID_BYTES).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+}
+
+fn new_id(gateway: &Gateway) -> HeaderValue {
+    let id = hex::encode(gateway.backend.random_nonce());
+    let (id, _) = id.split_at(32);
+    HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}
+
+fn head_bytes(request: &Request) -> usize {
+    let target = request.uri().path().len() + request.uri().query().map_or(0, str::len);
+    let headers = request.headers().iter();
+    // A header line is `name: value\r\n`.
+    headers.fold(target, |sum, (name, value)| {
+        sum + name.as_str().len() + value.len() + 4
+    })
+}
+
+/// A panic is a bug of ours; the caller still gets an answer and the other requests go on.
+async fn catch_panic(future: impl Future<Output = Response>) -> Response {
+    let mut future = pin!(future);
+    let caught =
+        poll_fn(
+            |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+                Ok(poll) => poll.map(Ok),
+                Err(panic) => std::task::Poll::Ready(Err(panic)),
+            },
+        );
+    match caught.await {
+        Ok(response) => response,
+        Err(_) => Problem::internal("a request handler panicked").into_response(),
+    }
+}
+
+/// Turns a problem, or an error that the framework made, into a problem document.
+fn finish(mut response: Response, id: HeaderValue) -> Response {
+    let status = response.status();
+    let problem = response.extensions_mut().remove::<Problem>();
+    let problem = problem.or_else(|| {
+        let made_here = response.headers().get(CONTENT_TYPE);
+        let made_here = made_here.is_some_and(|kind| kind == "application/json");
+        let is_error = status.is_client_error() || status.is_server_error();
+        (is_error && !made_here).then(|| {
+            let kind = ProblemKind::of_status(status);
+            let (_, _, title) = kind.row();
+            Problem::new(kind, format!("{title}."))
+        })
+    });
+    if let Some(problem) = problem {
+        let document = problem.document(id.to_str().unwrap_or_default());
+        let (status, _, _) = problem.kind().row();
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_LENGTH);
+        let kind = HeaderValue::from_static("application/problem+json");
+        headers.insert(CONTENT_TYPE, kind);
+        *response.body_mut() = Body::from(document);
+    }
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    response
+}

@@ -1,0 +1,272 @@
+//! `/v1/channels/{channel}/state`: namespaces, ranges, and single keys.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderValue};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use quire_chaincode::Call;
+use quire_ledger::{Height, RangeEnd, Snapshot, VersionedValue};
+use quire_wire::transaction::Opened;
+use serde::Serialize;
+
+use crate::answer::{Asked, answer};
+use crate::backend::Channel;
+use crate::body;
+use crate::bookmark;
+use crate::conditions::{ReadVerdict, WriteConditions, etag, judge_read};
+use crate::gateway::{Gateway, blocking};
+use crate::path::{self, KeyPath};
+use crate::prefer::{self, Prefer};
+use crate::problem::{Problem, ProblemKind};
+use crate::query::Query;
+use crate::reply;
+use crate::submission::Write;
+use crate::transactions::keyed;
+use crate::value::{Value, json_text};
+
+/// Rows of a page without `limit`, and the most.
+pub(crate) const PAGE_ROWS: (usize, usize) = (25, 1000);
+/// Rows that are read at a time: bounds what a page of large values holds in memory.
+const CHUNK_ROWS: usize = 32;
+
+/// `GET .../state`.
+pub(crate) async fn namespaces(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Namespace {
+        name: String,
+        keys: u64,
+        /// Whether every key was counted; otherwise there are at least so many.
+        exact: bool,
+    }
+    #[derive(Serialize)]
+    struct Namespaces {
+        namespaces: Vec<Namespace>,
+    }
+    let channel = path::channel(&gateway, request.uri())?;
+    Query::none(request.uri())?;
+    blocking(move || {
+        let snapshot = channel.reader.snapshot();
+        let namespaces = snapshot.namespaces()?.into_iter();
+        let namespaces = namespaces.map(|summary| Namespace {
+            name: summary.name,
+            keys: summary.keys,
+            exact: summary.exact,
+        });
+        let document = Namespaces {
+            namespaces: namespaces.collect(),
+        };
+        let response = reply::json(StatusCode::OK, &document)?;
+        Ok(of_state(response, &snapshot))
+    })
+    .await
+}
+
+/// `GET` and `HEAD .../state/{namespace}/{key}`.
+pub(crate) async fn get(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let path = path::key_to_read(&gateway, request.uri())?;
+    Query::none(request.uri())?;
+    let headers = request.into_parts().0.headers;
+    blocking(move || read(&path, &headers)).await
+}
+
+fn read(path: &KeyPath, headers: &HeaderMap) -> Result<Response, Problem> {
+    let KeyPath {
+        channel,
+        namespace,
+        key,
+    } = path;
+    let snapshot = channel.reader.snapshot();
+    let Some(found) = snapshot.get(namespace, key)? else {
+        let detail = format!("There is no key {key:?} in {namespace:?}.");
+        let problem = Problem::new(ProblemKind::KeyNotFound, detail);
+        return Err(reply::state_problem(problem, snapshot.height()));
+    };
+    let mut response = match judge_read(headers, found.version)? {
+        ReadVerdict::Failed => {
+            let detail = format!("The key is at version {}.", found.version);
+            let problem = Problem::new(ProblemKind::PreconditionFailed, detail);
+            return Err(reply::state_problem(problem, snapshot.height()));
+        }
+        ReadVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        ReadVerdict::Send => {
+            let media = match json_text(&found.value) {
+                Some(_) => body::JSON,
+                None => "application/octet-stream",
+            };
+            reply::of_type(media, Body::from(found.value), StatusCode::OK)
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, etag(found.version));
+    if let Some(tx_id) = tx_id_at(channel, found.version)? {
+        headers.insert(reply::QUIRE_TRANSACTION_ID, tx_id);
+    }
+    Ok(of_state(response, &snapshot))
+}
+
+/// The transaction that wrote a version; none where its id is no header value.
+fn tx_id_at(channel: &Channel, at: Height) -> Result<Option<HeaderValue>, Problem> {
+    let envelope = channel.reader.envelope(at)?;
+    let opened = envelope.and_then(|envelope| Opened::read(&envelope).ok());
+    Ok(opened.and_then(|opened| HeaderValue::try_from(opened.indexed_tx_id()).ok()))
+}
+
+fn of_state(response: Response, snapshot: &Snapshot) -> Response {
+    reply::no_cache(reply::at_height(response, snapshot.height()))
+}
+
+/// `PUT`, `PATCH` and `DELETE .../state/{namespace}/{key}`.
+pub(crate) async fn write(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    Query::none(&parts.uri)?;
+    let path = path::key_to_write(&gateway, &parts.uri)?;
+    let prefer = Prefer::parse(&parts.headers, &gateway.limits)?;
+    let conditions = WriteConditions::parse(&parts.headers)?;
+    let limits = &gateway.limits;
+    let (function, asked, value) = if parts.method == Method::PUT {
+        let asked = Asked::Put {
+            namespace: Arc::clone(&path.namespace),
+            key: Arc::clone(&path.key),
+        };
+        (
+            "put",
+            asked,
+            Some(body::read(&parts, body, body::JSON, limits).await?),
+        )
+    } else if parts.method == Method::PATCH {
+        let change = body::read(&parts, body, body::MERGE_PATCH, limits).await?;
+        ("merge", Asked::Change, Some(change))
+    } else {
+        body::read_none(&parts, body, limits).await?;
+        ("delete", Asked::Change, None)
+    };
+    let key = keyed(&parts, value.clone().unwrap_or_default())?;
+    let mut args: Vec<Bytes> = vec![argument(&*path.key)?];
+    args.extend(value);
+    if let Some(conditions) = &conditions {
+        args.push(argument(conditions)?);
+    }
+    let write = Write {
+        channel: path.channel,
+        identity: gateway.caller(),
+        call: Call {
+            chaincode: path.namespace.as_ref().to_owned(),
+            function: function.to_owned(),
+            args,
+        },
+        key,
+        attempts: prefer::max_attempts(&parts.headers)?,
+    };
+    answer(&gateway, write, asked, prefer).await
+}
+
+/// An argument of the built-in chaincode: a JSON text.
+fn argument(value: &(impl Serialize + ?Sized)) -> Result<Bytes, Problem> {
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .map_err(Problem::internal)
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    key: &'a str,
+    version: String,
+    #[serde(flatten)]
+    value: Value<'a>,
+}
+
+#[derive(Serialize)]
+struct Rows<'a> {
+    rows: Vec<Row<'a>>,
+    bookmark: Option<String>,
+}
+
+/// `GET .../state/{namespace}`.
+pub(crate) async fn range(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let uri = request.uri();
+    let channel = path::channel(&gateway, uri)?;
+    let namespace = path::namespace(uri)?;
+    let query = Query::parse(uri, &["start", "end", "limit", "bookmark"])?;
+    let limit = query.limit(PAGE_ROWS.0, PAGE_ROWS.1)?;
+    let end = query.get("end").unwrap_or_default().to_owned();
+    let start = match query.get("bookmark") {
+        Some(bookmark) => bookmark::key_after(bookmark)?,
+        None => query.get("start").unwrap_or_default().to_owned(),
+    };
+    let page_bytes = gateway.limits.page_bytes;
+    blocking(move || {
+        let snapshot = channel.reader.snapshot();
+        let page = read_page(&snapshot, &namespace, (&start, &end), limit, page_bytes)?;
+        let (found, more) = page;
+        let rows = found.iter().map(|(key, found)| Row {
+            key,
+            version: found.version.to_string(),
+            value: Value {
+                bytes: Some(&found.value),
+            },
+        });
+        let last = found.last().filter(|_| more);
+        let document = Rows {
+            rows: rows.collect(),
+            bookmark: last.map(|(key, _)| bookmark::after_key(key)),
+        };
+        let response = reply::json(StatusCode::OK, &document)?;
+        Ok(of_state(response, &snapshot))
+    })
+    .await
+}
+
+type Found = Vec<(String, VersionedValue)>;
+
+/// Up to `limit` rows, fewer when they are large; whether there are more.
+fn read_page(
+    snapshot: &Snapshot,
+    namespace: &str,
+    (start, end): (&str, &str),
+    limit: usize,
+    page_bytes: usize,
+) -> Result<(Found, bool), Problem> {
+    if !end.is_empty() && start >= end {
+        return Ok((Found::new(), false));
+    }
+    let mut found = Found::new();
+    let mut bytes = 0;
+    let mut start = start.to_owned();
+    let end = match end {
+        "" => RangeEnd::Unbounded,
+        end => RangeEnd::Before(end),
+    };
+    loop {
+        // One more than asked for tells whether there are more.
+        let want = (limit + 1 - found.len()).min(CHUNK_ROWS);
+        let chunk = snapshot.range(namespace, &start, end, want)?;
+        let is_last = chunk.len() < want;
+        for (key, value) in chunk {
+            if found.len() == limit || (bytes > page_bytes && !found.is_empty()) {
+                return Ok((found, true));
+            }
+            bytes += key.len() + value.value.len();
+            found.push((key, value));
+        }
+        match found.last() {
+            Some((key, _)) if !is_last => start = bookmark::next_key(key),
+            _ => return Ok((found, false)),
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! A write on its way: attempts are looked up, submitted, awaited and repeated until the outcome
+//! is final.
+//!
+//! ```text
+//! attempt n --> in a block? ------------------------------> its outcome
+//!           --> ordered here, not final yet? --- wait ----> its outcome
+//!           --> otherwise simulate, sign, order --- wait -> its outcome
+//! outcome   --> VALID, conditional, or last allowed? -----> final
+//!           --> lost to MVCC or a phantom? ---------------> attempt n + 1
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quire_chaincode::{Call, is_conditional};
+use quire_identity::SigningIdentity;
+use quire_ledger::{Height, ReadError};
+use quire_wire::Code;
+use quire_wire::hash::Hash;
+use quire_wire::tx_id::{NONCE_BYTES, tx_id};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted};
+use crate::flights::{Boarded, FlightKey, key_reused};
+use crate::gateway::{Gateway, blocking};
+use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
+use crate::prefer::Prefer;
+use crate::problem::Problem;
+
+/// Shortest and longest pause before a transaction that lost is tried again.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
+/// Shortest and longest pause between two looks at a transaction that another task ordered.
+const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+
+/// A write that a caller asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    pub(crate) channel: Channel,
+    pub(crate) identity: Arc<SigningIdentity>,
+    pub(crate) call: Call,
+    /// The key and the request that it names; none for a write nobody can ask for again.
+    pub(crate) key: Option<(IdempotencyKey, Request)>,
+    /// Attempts that the caller asked for.
+    pub(crate) attempts: Option<u32>,
+}
+
+/// A transaction in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) tx_id: String,
+    pub(crate) height: Height,
+    pub(crate) code: Code,
+}
+
+/// How far a write is.
+#[derive(Clone, Debug)]
+pub(crate) enum Progress {
+    /// Nothing is ordered.
+    Starting,
+    /// An attempt is ordered.
+    Ordered { tx_id: String },
+    /// Over.
+    Settled(Settled),
+}
+
+/// How a write ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Settled {
+    /// In a block, for good.
+    Final {
+        committed: Committed,
+        /// Whether an earlier request led there.
+        replayed: bool,
+    },
+    /// The last attempt was refused before it was ordered; nothing took effect.
+    Refused(Problem),
+    /// Ordered, and nobody here knows what came of it.
+    Unknown { tx_id: Option<String> },
+}
+
+/// What a caller is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    /// The outcome.
+    Settled(Settled),
+    /// Ordered, not final when the caller's time was over.
+    Pending { tx_id: Option<String> },
+}
+
+/// Carries a write out, and waits for it as long as the caller wants to.
+pub(crate) async fn carry_out(
+    gateway: &Gateway,
+    write: Write,
+    prefer: Prefer,
+) -> Result<Told, Problem> {
+    let write = Arc::new(write);
+    let backend = Arc::clone(&gateway.backend);
+    let Some((key, request)) = &write.key else {
+        let (sender, progress) = watch::channel(Progress::Starting);
+        // Without a key nobody can ask again: the attempts end with the request.
+        let settled = timeout(prefer.wait, settle(&backend, &write, &sender)).await;
+        return Ok(match settled {
+            Ok(settled) => Told::Settled(settled),
+            Err(_) => pending(&progress, None),
+        });
+    };
+    let digest = request.digest(write.attempts.unwrap_or(DEFAULT_ATTEMPTS));
+    let flight_key = flight_key(&write.channel, key, &write.identity);
+    let first_tx_id = flight_key.first_tx_id.clone();
+    match gateway.flights.board(flight_key, digest)? {
+        Boarded::Joined(progress) => {
+            let patience = gateway.limits.default_wait;
+            let told = watch_progress(progress, prefer, patience, first_tx_id).await;
+            Ok(match told {
+                Told::Settled(Settled::Final { committed, .. }) => Told::Settled(Settled::Final {
+                    committed,
+                    replayed: true,
+                }),
+                told => told,
+            })
+        }
+        Boarded::Started {
+            guard,
+            sender,
+            progress,
+        } => {
+            let write = Arc::clone(&write);
+            tokio::spawn(async move {
+                let settled = settle(&backend, &write, &sender).await;
+                sender.send_replace(Progress::Settled(settled));
+                drop(guard);
+            });
+            let patience = gateway.limits.default_wait;
+            Ok(watch_progress(progress, prefer, patience, first_tx_id).await)
+        }
+    }
+}
+
+/// The single flight of a key.
+pub(crate) fn flight_key(
+    channel: &Channel,
+    key: &IdempotencyKey,
+    identity: &SigningIdentity,
+) -> FlightKey {
+    FlightKey {
+        channel: Arc::clone(&channel.name),
+        first_tx_id: tx_id(&key.nonce(0), identity.serialized()),
+    }
+}
+
+/// Waits for the end of the work, or for the end of the caller's patience. An asynchronous caller
+/// still waits until something is ordered, which takes no longer than simulation.
+async fn watch_progress(
+    mut progress: watch::Receiver<Progress>,
+    prefer: Prefer,
+    patience: Duration,
+    first_tx_id: String,
+) -> Told {
+    if prefer.respond_async {
+        let ordered = progress.wait_for(|progress| !matches!(progress, Progress::Starting));
+        let is_ordered = matches!(timeout(patience, ordered).await, Ok(Ok(_)));
+        if !is_ordered {
+            return Told::Settled(Settled::Unknown {
+                tx_id: Some(first_tx_id),
+            });
+        }
+    }
+    let settled = progress.wait_for(|progress| matches!(progress, Progress::Settled(_)));
+    let outcome = match timeout(prefer.wait, settled).await {
+        Ok(Ok(progress)) => match &*progress {
+            Progress::Settled(settled) => Some(settled.clone()),
+            Progress::Starting | Progress::Ordered { .. } => None,
+        },
+        // The task is gone without a word: it panicked, or the runtime stops.
+        Ok(Err(_)) => Some(Settled::Unknown {
+            tx_id: Some(first_tx_id.clone()),
+        }),
+        Err(_) => None,
+    };
+    match outcome {
+        Some(settled) => Told::Settled(settled),
+        None => pending(&progress, Some(first_tx_id)),
+    }
+}
+
+fn pending(progress: &watch::Receiver<Progress>, first_tx_id: Option<String>) -> Told {
+    let tx_id = match &*progress.borrow() {
+        Progress::Starting => first_tx_id,
+        Progress::Ordered { tx_id } => Some(tx_id.clone()),
+        Progress::Settled(settled) => return Told::Settled(settled.clone()),
+    };
+    Told::Pending { tx_id }
+}
+
+/// Repeats attempts until the outcome is final.
+async fn settle(
+    backend: &Arc<dyn Backend>,
+    write: &Arc<Write>,
+    progress: &watch::Sender<Progress>,
+) -> Settled {
+    let conditional = !is_conditional(&write.call).is_empty();
+    let mut allowed = write.attempts.unwrap_or(DEFAULT_ATTEMPTS);
+    let mut last: Option<Committed> = None;
+    let mut attempt = 0;
+    loop {
+        let step = blocking({
+            let (backend, write) = (Arc::clone(backend), Arc::clone(write));
+            move || write.step(backend.as_ref(), attempt, allowed)
+        });
+        let (committed, found) = match step.await {
+            Err(problem) => {
+                return Settled::Refused(match last {
+                    Some(last) => problem.with_transaction(last.tx_id),
+                    None => problem,
+                });
+            }
+            Ok(Step::Found(committed, recorded)) => {
+                allowed = recorded;
+                (Some(committed), true)
+            }
+            Ok(Step::Pending { tx_id }) => {
+                progress.send_replace(Progress::Ordered {
+                    tx_id: tx_id.clone(),
+                });
+                if poll_outcome(&write.channel, &tx_id).await.is_some() {
+                    // Now it is found, and its record can be compared.
+                    continue;
+                }
+                (None, true)
+            }
+            Ok(Step::Ordered(submitted)) => {
+                let Submitted { tx_id, outcome } = submitted;
+                progress.send_replace(Progress::Ordered {
+                    tx_id: tx_id.clone(),
+                });
+                let outcome = outcome.await.ok();
+                (outcome.map(|outcome| Committed::new(tx_id, outcome)), false)
+            }
+        };
+        let Some(committed) = committed else {
+            let tx_id = match &*progress.borrow() {
+                Progress::Ordered { tx_id } => Some(tx_id.clone()),
+                Progress::Starting | Progress::Settled(_) => None,
+            };
+            return Settled::Unknown { tx_id };
+        };
+        attempt += 1;
+        if conditional || attempt >= allowed || !is_lost_race(committed.code) {
+            return Settled::Final {
+                committed,
+                replayed: found,
+            };
+        }
+        if !found {
+            sleep(jittered(backend.as_ref(), BACK_OFF, attempt)).await;
+        }
+        last = Some(committed);
+    }
+}
+
+/// Whether another try could end better.
+pub(crate) fn is_lost_race(code: Code) -> bool {
+    code == Code::MVCC_READ_CONFLICT || code == Code::PHANTOM_READ_CONFLICT
+}
+
+/// Twice the pause with every try, and a random half of it, so that losers do not meet again.
+fn jittered(
+    backend: &dyn Backend,
+    (shortest, longest): (Duration, Duration),
+    tries: u32,
+) -> Duration {
+    let full = shortest.saturating_mul(1 << tries.min(10)).min(longest);
+    let random = backend.random_nonce().first().copied().unwrap_or_default();
+    full / 2 + full.mul_f64(f64::from(random) / 510.0)
+}
+
+/// Looks for the outcome of a transaction that another task ordered; none when it vanished.
+pub(crate) async fn poll_outcome(channel: &Channel, tx_id: &str) -> Option<Committed> {
+    let mut pause = POLL.0;
+    loop {
+        let (channel, id) = (channel.clone(), tx_id.to_owned());
+        match blocking(move || look(&channel, &id)).await {
+            Ok(Seen::Committed(committed)) => return Some(committed),
+            Ok(Seen::Pending) => {}
+            Ok(Seen::Never) | Err(_) => return None,
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(POLL.1);
+    }
+}
+
+/// What is known of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Committed(Committed),
+    Pending,
+    Never,
+}
+
+/// Looks a transaction up. Blocks.
+pub(crate) fn look(channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
+    if let Some(committed) = committed(channel, tx_id)? {
+        return Ok(Seen::Committed(committed));
+    }
+    if channel.submitter.is_pending(tx_id) {
+        return Ok(Seen::Pending);
+    }
+    // It may have become final between the two looks.
+    Ok(committed(channel, tx_id)?.map_or(Seen::Never, Seen::Committed))
+}
+
+fn committed(channel: &Channel, tx_id: &str) -> Result<Option<Committed>, ReadError> {
+    let location = channel.reader.transaction(tx_id)?;
+    Ok(location.map(|location| Committed {
+        tx_id: tx_id.to_owned(),
+        height: location.height,
+        code: location.code,
+    }))
+}
+
+impl Committed {
+    fn new(tx_id: String, outcome: Outcome) -> Self {
+        Self {
+            tx_id,
+            height: Height {
+                block: outcome.block,
+                tx: outcome.tx,
+            },
+            code: outcome.code,
+        }
+    }
+}
+
+/// What became of one attempt.
+#[derive(Debug)]
+enum Step {
+    /// It stands in a block, with the attempts allowed.
+    Found(Committed, u32),
+    /// It was ordered before.
+    Pending { tx_id: String },
+    /// It is ordered now.
+    Ordered(Submitted),
+}
+
+impl Write {
+    /// Looks an attempt up, and submits it where there is none. Blocks.
+    fn step(&self, backend: &dyn Backend, attempt: u32, allowed: u32) -> Result<Step, Problem> {
+        let Some((key, request)) = &self.key else {
+            return self.submit(backend.random_nonce(), None);
+        };
+        let nonce = key.nonce(attempt);
+        let tx_id = tx_id(&nonce, self.identity.serialized());
+        match look(&self.channel, &tx_id)? {
+            Seen::Committed(committed) => {
+                let recorded = self.check(request, attempt, &committed)?;
+                Ok(Step::Found(committed, recorded))
+            }
+            Seen::Pending => Ok(Step::Pending { tx_id }),
+            Seen::Never => {
+                let record = Record::new(request.digest(allowed), attempt, allowed);
+                self.submit(nonce, Some(record))
+            }
+        }
+    }
+
+    /// Makes sure that an attempt in a block is one of this request; gives the attempts allowed.
+    fn check(
+        &self,
+        request: &Request,
+        attempt: u32,
+        committed: &Committed,
+    ) -> Result<u32, Problem> {
+        let envelope = self.channel.reader.envelope(committed.height)?;
+        let record = envelope.and_then(|envelope| Record::of_envelope(&envelope));
+        let reused = || key_reused().with_transaction(committed.tx_id.as_str());
+        let record = record.ok_or_else(reused)?;
+        let digest: Hash = request.digest(self.attempts.unwrap_or(record.allowed));
+        if record.digest != digest.as_slice() || record.attempt != attempt {
+            return Err(reused());
+        }
+        Ok(record.allowed)
+    }
+
+    fn submit(&self, nonce: [u8; NONCE_BYTES], record: Option<Record>) -> Result<Step, Problem> {
+        let proposal = Proposal {
+            identity: Arc::clone(&self.identity),
+            nonce,
+            call: self.call.clone(),
+            decoration: record.map(|record| record.to_bytes()),
+        };
+        match self.channel.submitter.submit(proposal) {
+            Ok(submitted) => Ok(Step::Ordered(submitted)),
+            Err(SubmitError::Duplicate) => Ok(Step::Pending {
+                tx_id: tx_id(&nonce, self.identity.serialized()),
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! `/v1/channels/{channel}/transactions`: submit, ask for the outcome, see the envelope.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header, request::Parts};
+use axum::response::Response;
+use bytes::Bytes;
+use quire_chaincode::is_conditional;
+use quire_identity::SigningIdentity;
+use quire_wire::transaction::Opened;
+use quire_wire::tx_id::tx_id;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::accept::{Form, negotiate};
+use crate::answer::{Asked, CallResult, answer};
+use crate::backend::Channel;
+use crate::block_json;
+use crate::body::{self, content_type};
+use crate::call;
+use crate::creator::Creator;
+use crate::gateway::{Gateway, blocking};
+use crate::idempotency::{self, IdempotencyKey, Record};
+use crate::path;
+use crate::prefer::{self, Prefer};
+use crate::problem::{Problem, ProblemKind};
+use crate::query::Query;
+use crate::reply;
+use crate::submission::{Committed, Seen, Write, flight_key, is_lost_race, look, poll_outcome};
+use crate::value::rfc3339;
+
+/// `POST .../transactions`.
+pub(crate) async fn submit(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    Query::none(&parts.uri)?;
+    let channel = path::channel(&gateway, &parts.uri)?;
+    let prefer = Prefer::parse(&parts.headers, &gateway.limits)?;
+    let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+    let write = Write {
+        channel,
+        identity: gateway.caller(),
+        call: call::of_transaction(&body)?,
+        attempts: prefer::max_attempts(&parts.headers)?,
+        key: keyed(&parts, body)?,
+    };
+    answer(&gateway, write, Asked::Transaction, prefer).await
+}
+
+/// The idempotency key of a request, with what a retry must repeat.
+pub(crate) fn keyed(
+    parts: &Parts,
+    body: Bytes,
+) -> Result<Option<(IdempotencyKey, idempotency::Request)>, Problem> {
+    let Some(key) = IdempotencyKey::of(&parts.headers)? else {
+        return Ok(None);
+    };
+    let request = idempotency::Request {
+        method: parts.method.clone(),
+        path: path::decoded(&parts.uri)?,
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        content_type: content_type(&parts.headers).unwrap_or_default(),
+        if_match: idempotency::joined(&parts.headers, &header::IF_MATCH),
+        if_none_match: idempotency::joined(&parts.headers, &header::IF_NONE_MATCH),
+        body,
+    };
+    Ok(Some((key, request)))
+}
+
+/// `GET .../transactions/{id}`.
+pub(crate) async fn get(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let channel = path::channel(&gateway, request.uri())?;
+    let tx_id = path::item(request.uri())?;
+    let query = Query::parse(request.uri(), &["wait"])?;
+    let wait = prefer::wait(&query, &gateway.limits)?;
+    let mut seen = look_for(&channel, &tx_id).await?;
+    if seen == Seen::Pending
+        && !wait.is_zero()
+        && let Ok(Some(committed)) = timeout(wait, poll_outcome(&channel, &tx_id)).await
+    {
+        seen = Seen::Committed(committed);
+    }
+    answer_seen(channel, tx_id, seen).await
+}
+
+async fn look_for(channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
+    let (channel, tx_id) = (channel.clone(), tx_id.to_owned());
+    blocking(move || look(&channel, &tx_id)).await
+}
+
+/// `GET .../transactions?idempotencyKey=K`.
+pub(crate) async fn get_by_key(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let channel = path::channel(&gateway, request.uri())?;
+    let query = Query::parse(request.uri(), &["idempotencyKey", "wait"])?;
+    let wait = prefer::wait(&query, &gateway.limits)?;
+    let key = query.get("idempotencyKey");
+    let key = key.ok_or_else(|| Problem::invalid_argument("idempotencyKey is missing."))?;
+    let key = IdempotencyKey::parse(key)?;
+    let identity = gateway.caller();
+    let named = || named_outcome(&gateway, &channel, &key, &identity);
+    let (mut tx_id, mut seen) = named().await?;
+    if seen == Seen::Pending && !wait.is_zero() {
+        let settled = async {
+            let mut pause = Duration::from_millis(2);
+            loop {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(100));
+                let (tx_id, seen) = named().await?;
+                if seen != Seen::Pending {
+                    return Ok::<_, Problem>((tx_id, seen));
+                }
+            }
+        };
+        if let Ok(settled) = timeout(wait, settled).await {
+            (tx_id, seen) = settled?;
+        }
+    }
+    answer_seen(channel, tx_id, seen).await
+}
+
+/// The transaction that a key names, and what is known of it.
+async fn named_outcome(
+    gateway: &Gateway,
+    channel: &Channel,
+    key: &IdempotencyKey,
+    identity: &Arc<SigningIdentity>,
+) -> Result<(String, Seen), Problem> {
+    let under_way = gateway
+        .flights
+        .is_under_way(&flight_key(channel, key, identity));
+    let (channel, key, identity) = (channel.clone(), key.clone(), Arc::clone(identity));
+    let (tx_id, seen) = blocking(move || follow_attempts(&channel, &key, &identity)).await?;
+    let seen = if under_way && seen == Seen::Never {
+        Seen::Pending
+    } else {
+        seen
+    };
+    Ok((tx_id, seen))
+}
+
+/// Follows the attempts of a key through the blocks: the last one decides. Blocks.
+fn follow_attempts(
+    channel: &Channel,
+    key: &IdempotencyKey,
+    identity: &SigningIdentity,
+) -> Result<(String, Seen), Problem> {
+    let mut last = None;
+    for attempt in 0..idempotency::MAX_ATTEMPTS {
+        let tx_id = tx_id(&key.nonce(attempt), identity.serialized());
+        let committed = match (look(channel, &tx_id)?, last) {
+            (Seen::Committed(committed), _) => committed,
+            (Seen::Pending, _) => return Ok((tx_id, Seen::Pending)),
+            // Attempts remain, whoever makes them.
+            (Seen::Never, Some(last)) => return Ok((last, Seen::Pending)),
+            (Seen::Never, None) => return Ok((tx_id, Seen::Never)),
+        };
+        if is_final(channel, &committed, attempt)? {
+            return Ok((tx_id, Seen::Committed(committed)));
+        }
+        last = Some(tx_id);
+    }
+    let last = last.unwrap_or_default();
+    let seen = look(channel, &last)?;
+    Ok((last, seen))
+}
+
+/// Whether no attempt follows this one.
+fn is_final(channel: &Channel, committed: &Committed, attempt: u32) -> Result<bool, Problem> {
+    if !is_lost_race(committed.code) {
+        return Ok(true);
+    }
+    let envelope = channel.reader.envelope(committed.height)?;
+    let envelope = envelope.unwrap_or_default();
+    let (Some(record), Some(call)) = (Record::of_envelope(&envelope), call::of_envelope(&envelope))
+    else {
+        return Ok(true);
+    };
+    Ok(attempt + 1 >= record.allowed || !is_conditional(&call).is_empty())
+}
+
+async fn answer_seen(channel: Channel, tx_id: String, seen: Seen) -> Result<Response, Problem> {
+    let height = channel.reader.height();
+    let response = match seen {
+        Seen::Never => {
+            let detail = format!("There is no transaction {tx_id}.");
+            return Err(Problem::new(ProblemKind::TransactionNotFound, detail));
+        }
+        Seen::Pending => {
+            let document = Pending {
+                transaction_id: &tx_id,
+                status: "PENDING",
+            };
+            reply::json(StatusCode::OK, &document)?
+        }
+        Seen::Committed(committed) => {
+            let seen_channel = channel.clone();
+            blocking(move || describe(&seen_channel, &committed)).await?
+        }
+    };
+    Ok(reply::at_height(
+        response,
+        height.max(channel.reader.height()),
+    ))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Pending<'a> {
+    transaction_id: &'a str,
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Described<'a> {
+    transaction_id: &'a str,
+    status: &'static str,
+    code: String,
+    block_number: u64,
+    tx_number: u64,
+    timestamp: Option<String>,
+    chaincode: Option<&'a str>,
+    creator: Option<&'a str>,
+    creator_msp_id: Option<&'a str>,
+    #[serde(flatten)]
+    result: Option<CallResult<'a>>,
+}
+
+/// The document of a transaction in a block. Blocks.
+fn describe(channel: &Channel, committed: &Committed) -> Result<Response, Problem> {
+    let height = committed.height;
+    let envelope = channel.reader.envelope(height)?;
+    // An imported ledger may hold envelopes that cannot be read: their code says so.
+    let opened = envelope.and_then(|envelope| Opened::read(&envelope).ok());
+    let creator = opened
+        .as_ref()
+        .and_then(|opened| Creator::read(&opened.signature_header.creator));
+    let call = opened
+        .as_ref()
+        .and_then(|opened| opened.endorsed_call().ok());
+    let chaincode = call.as_ref().and_then(|call| call.spec()?.chaincode_id);
+    let timestamp = opened
+        .as_ref()
+        .and_then(|opened| opened.channel_header.timestamp);
+    let is_valid = committed.code.is_valid();
+    let response = call.as_ref().and_then(|call| call.action.response.as_ref());
+    let document = Described {
+        transaction_id: &committed.tx_id,
+        status: if is_valid { "VALID" } else { "INVALID" },
+        code: committed.code.to_string(),
+        block_number: height.block,
+        tx_number: height.tx,
+        timestamp: timestamp.as_ref().and_then(rfc3339),
+        chaincode: chaincode.as_ref().map(|chaincode| chaincode.name.as_str()),
+        creator: creator.as_ref().and_then(|creator| creator.name.as_deref()),
+        creator_msp_id: creator.as_ref().map(|creator| creator.msp_id.as_str()),
+        result: response
+            .filter(|_| is_valid)
+            .map(|response| CallResult::of(&response.payload)),
+    };
+    reply::json(StatusCode::OK, &document)
+}
+
+/// `GET .../transactions/{id}/envelope`.
+pub(crate) async fn envelope(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let channel = path::channel(&gateway, request.uri())?;
+    let tx_id = path::item(request.uri())?;
+    Query::none(request.uri())?;
+    let form = negotiate(request.headers())?;
+    blocking(move || {
+        let height = channel.reader.height();
+        let not_found = || {
+            let detail = format!("There is no transaction {tx_id} in a block.");
+            Problem::new(ProblemKind::TransactionNotFound, detail)
+        };
+        let at = channel.reader.transaction(&tx_id)?.ok_or_else(not_found)?;
+        let envelope = channel.reader.envelope(at.height)?.ok_or_else(not_found)?;
+        let response = match form {
+            Form::Protobuf => reply::protobuf(envelope),
+            Form::Json => {
+                let document = block_json::transaction(&envelope, at.height.tx, at.code);
+                reply::json(StatusCode::OK, &document)?
+            }
+        };
+        let response = reply::at_height(response, height);
+        Ok(reply::negotiated(response))
+    })
+    .await
+}

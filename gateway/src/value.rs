@@ -1,0 +1,88 @@
+//! Bytes from the ledger inside JSON answers: as JSON where they are, as base64 where not.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use quire_wire::common::Timestamp;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The JSON text that `bytes` are, without white space around it; none if they are none.
+pub(crate) fn json_text(bytes: &[u8]) -> Option<&RawValue> {
+    // Skimming a value does not recurse, so no depth can hurt here.
+    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+/// Base64 with padding.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// A value under a member's name: `value`, or `valueBase64` where it is no JSON.
+///
+/// To be used with `#[serde(flatten)]`.
+#[derive(Debug)]
+pub(crate) struct Value<'a> {
+    pub(crate) bytes: Option<&'a [u8]>,
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match self.bytes {
+            None => map.serialize_entry("value", &())?,
+            Some(bytes) => match json_text(bytes) {
+                Some(text) => map.serialize_entry("value", text)?,
+                None => map.serialize_entry("valueBase64", &base64(bytes))?,
+            },
+        }
+        map.end()
+    }
+}
+
+/// RFC 3339 in UTC; none outside of the years it can express.
+pub(crate) fn rfc3339(timestamp: &Timestamp) -> Option<String> {
+    let nanos = i128::from(timestamp.seconds) * 1_000_000_000 + i128::from(timestamp.nanos);
+    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
+    time.format(&Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_json_where_they_can_be() {
+        for (bytes, expected) in [
+            (
+                Some(b" {\"a\": 1.10}\n".as_slice()),
+                r#"{"value":{"a": 1.10}}"#,
+            ),
+            (
+                Some(b"123456789012345678901234567890"),
+                r#"{"value":123456789012345678901234567890}"#,
+            ),
+            (Some(b""), r#"{"valueBase64":""}"#),
+            (Some(b"\x00\xff"), r#"{"valueBase64":"AP8="}"#),
+            (Some(b"{} {}"), r#"{"valueBase64":"e30ge30="}"#),
+            (None, r#"{"value":null}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&Value { bytes }).unwrap(), expected);
+        }
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        assert!(json_text(deep.as_bytes()).is_some());
+    }
+
+    #[test]
+    fn times_are_rfc_3339() {
+        for (seconds, nanos, expected) in [
+            (0, 0, Some("1970-01-01T00:00:00Z")),
+            (1_700_000_000, 120_000_000, Some("2023-11-14T22:13:20.12Z")),
+            (i64::MAX, 0, None),
+        ] {
+            let time = rfc3339(&Timestamp { seconds, nanos });
+            assert_eq!(time.as_deref(), expected);
+        }
+    }
+}
