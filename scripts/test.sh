@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 work=$(mktemp -d)
 node_pid=
+section='start'
 finish() {
   status=$?
   if [ -n "$node_pid" ] && kill -0 "$node_pid" 2>/dev/null; then
@@ -73,7 +74,7 @@ data=$work/data
 node_pid=$!
 url=
 for _ in $(seq 300); do
-  url=$(grep -o -m 1 'http://127\.0\.0\.1:[0-9]*' "$work/node.log" || true)
+  url=$(grep -o -m 1 'http://127\.0\.0\.1:[0-9]*' "$work/node.log" | head -n 1 || true)
   [ -z "$url" ] || break
   kill -0 "$node_pid"
   sleep 0.1
@@ -96,6 +97,7 @@ section 'it stops when told to'
 kill -TERM "$node_pid"
 wait "$node_pid"
 node_pid=
+section='start'
 "$quire" check --data "$data"
 
 section 'its block files, by Fabric'\''s message definitions'
