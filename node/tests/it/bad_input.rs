@@ -237,12 +237,13 @@ fn bad_requests_get_their_documented_problem_and_leave_no_trace() {
         .into_iter()
         .flatten()
     {
+        let body = String::from_utf8_lossy(&case.body[..case.body.len().min(60)]).into_owned();
+        let path: String = case.path.chars().take(80).collect();
+        let request = format!("{} {path} {}{body}", case.method, case.headers);
         if let Err(what) = judge(node.address(), &case) {
-            let body = String::from_utf8_lossy(&case.body[..case.body.len().min(60)]).into_owned();
-            let path: String = case.path.chars().take(80).collect();
-            failures.push(format!("{} {path} {body}\n    {what}", case.method));
+            failures.push(format!("{request}\n    {what}"));
         }
-        assert!(node.is_running(), "it ended:\n{}", node.log());
+        assert!(node.is_running(), "{request}\nended it:\n{}", node.log());
     }
     assert!(
         failures.is_empty(),

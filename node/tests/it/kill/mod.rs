@@ -9,6 +9,7 @@ mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -56,11 +57,13 @@ impl Situation {
         *self.address.lock() = None;
     }
 
-    /// Waits until `more` further transactions were acknowledged.
-    fn wait_for(&self, more: u64, node: &Node) {
+    /// Waits until `more` further transactions were acknowledged to `clients`.
+    fn wait_for(&self, more: u64, clients: &[JoinHandle<Writer>], node: &Node) {
         let target = self.acknowledged.load(Ordering::SeqCst) + more;
         let deadline = Instant::now() + PATIENCE;
         while self.acknowledged.load(Ordering::SeqCst) < target {
+            let failed = clients.iter().any(JoinHandle::is_finished);
+            assert!(!failed, "a client failed, see above:\n{}", node.log());
             assert!(Instant::now() < deadline, "no progress:\n{}", node.log());
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -75,7 +78,7 @@ fn no_kill_loses_or_repeats_an_acknowledged_transaction() {
     let mut node = Node::start(data.path());
     situation.up(node.address());
 
-    let clients: Vec<_> = (0..CLIENTS)
+    let clients: Vec<JoinHandle<Writer>> = (0..CLIENTS)
         .map(|number| {
             let situation = Arc::clone(&situation);
             let random = random.split(number);
@@ -84,7 +87,7 @@ fn no_kill_loses_or_repeats_an_acknowledged_transaction() {
         .collect();
 
     for kill in 0..KILLS {
-        situation.wait_for(random.below(BURST), &node);
+        situation.wait_for(random.below(BURST), &clients, &node);
         std::thread::sleep(Duration::from_micros(random.below(20_000)));
         situation.down();
         node.kill();
@@ -106,7 +109,7 @@ fn no_kill_loses_or_repeats_an_acknowledged_transaction() {
         situation.up(node.address());
     }
 
-    situation.wait_for(BURST, &node);
+    situation.wait_for(BURST, &clients, &node);
     *situation.finish.lock() = true;
     let writers: Vec<Writer> = clients
         .into_iter()
