@@ -1,1 +1,38 @@
-//! x
+//! Who signed what, and who may: keys, certificates, organisations and policies by the rules of
+//! Hyperledger Fabric.
+//!
+//! * [`organization`]: the node's own organisation on disk, its CA and its identities.
+//! * [`signing`]: an identity with its private key.
+//! * [`msp`]: an organisation as others see it; judges identities, of this node and of strangers.
+//! * [`identity`]: an identity that was found valid; checks signatures.
+//! * [`policy`]: which signatures suffice.
+//! * [`channel_config`]: the configuration in a channel's block 0, written and read.
+//!
+//! Signatures are ECDSA with a low S, in ASN.1 DER ([`signature`]). Certificates are judged at
+//! their own beginning, never by the wall clock: what was valid once can be replayed for ever.
+
+mod authority;
+mod cache;
+mod certificate;
+mod chain;
+pub mod channel_config;
+pub mod durable;
+pub mod identity;
+mod key;
+pub mod msp;
+pub mod organization;
+mod pem;
+pub mod policy;
+mod revocation;
+pub mod signature;
+pub mod signing;
+
+pub use certificate::CertificateError;
+pub use channel_config::ChannelConfig;
+pub use identity::{Role, ValidIdentity};
+pub use key::KeyError;
+pub use msp::{IdentityError, Msp, MspError, Msps};
+pub use organization::{CreateIdentityError, LoadIdentityError, Organization, OrganizationError};
+pub use policy::{Policy, PolicyError};
+pub use signature::SignatureError;
+pub use signing::SigningIdentity;

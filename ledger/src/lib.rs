@@ -1,1 +1,47 @@
-//! x
+//! The storage engine of Quire: Hyperledger Fabric's ledger.
+//!
+//! ```text
+//! ordered blocks --> link      are they children of the tip?
+//!                --> judge     every transaction gets a code; reads only
+//!                --> append    block files, one fsync: the commit point
+//!                --> follow    state, index, history: derived, rebuilt from the blocks at will
+//! ```
+//!
+//! [`Ledger::commit`] tells that story in four lines, and recovery is its last line run again on the
+//! blocks that a follower missed. [`Ledgers`] is every channel of a data directory, [`Reader`] what
+//! any number of threads may ask of one. No tokio, no HTTP: one thread owns a [`Ledger`].
+
+mod block;
+mod block_store;
+pub mod check;
+mod codec;
+mod commit_hash;
+mod derived;
+pub mod disk;
+mod error;
+mod history;
+mod id_store;
+mod import;
+mod ledger;
+mod ledgers;
+mod progress;
+mod reader;
+mod recovery;
+mod simulator;
+mod state;
+mod validation;
+
+pub use block::{Block, Height, NotAHeight};
+pub use block_store::index::TxLocation;
+pub use error::{CommitError, Corruption, OpenError, ReadError};
+pub use history::Order;
+pub use id_store::{ChannelRecord, Status};
+pub use import::ImportError;
+pub use ledger::{Committed, Ledger, Ordered};
+pub use ledgers::{DEFAULT_SEGMENT_BYTES, Ledgers, Purpose};
+pub use progress::{Progress, ProgressFn};
+pub use reader::{ChainInfo, Reader, Snapshot};
+pub use recovery::{CutTail, OpenReport};
+pub use simulator::Simulator;
+pub use state::{NamespaceSummary, RangeEnd, VersionedValue};
+pub use validation::examine::{Content, Endorsed, Examined, NamespaceSet, ReadWriteSet};

@@ -1,0 +1,116 @@
+//! What a chaincode is, how it is called, and how it refuses.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use quire_ledger::{Height, ReadError, Simulator};
+
+use crate::condition::Expect;
+use crate::json::JsonError;
+use crate::name::NameError;
+
+/// The logic that governs a namespace.
+///
+/// An implementation is a function of the call and of what it reads through the simulator: no
+/// clock, no randomness, nothing of the node it runs on.
+pub trait Chaincode: Send + Sync + Debug {
+    /// Runs one call. Returns the result, a JSON text; reads and writes stay in `simulator`.
+    ///
+    /// # Errors
+    /// [`ChaincodeError`]; the simulator is to be thrown away then, with what it recorded.
+    fn invoke(&self, call: &Call, simulator: &mut Simulator) -> Result<Bytes, ChaincodeError>;
+}
+
+/// One call of a function of a chaincode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The chaincode, which is also the namespace it governs.
+    pub chaincode: String,
+    /// What to do.
+    pub function: String,
+    /// With what; for the built-in chaincode every argument is a JSON text.
+    pub args: Vec<Bytes>,
+}
+
+/// Why a call came to nothing. All but [`Self::Read`] are for the caller to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ChaincodeError {
+    /// An argument is missing, superfluous or of the wrong kind.
+    #[error("{0}")]
+    InvalidArgument(String),
+    /// A text is not JSON, or not of the strict kind that Quire keeps.
+    #[error("{0}")]
+    InvalidJson(String),
+    /// A namespace or key that cannot be written.
+    #[error("{0}")]
+    InvalidName(String),
+    /// A value has a top-level member with this name, which is reserved.
+    #[error("the top-level member {0:?} is reserved")]
+    ReservedMember(String),
+    /// A value, as given or as it came out of a merge, exceeds the limit.
+    #[error("a value of {size_bytes} bytes, at most {limit_bytes} are allowed")]
+    TooLarge {
+        /// Bytes of the value.
+        size_bytes: usize,
+        /// The most it may have.
+        limit_bytes: usize,
+    },
+    /// A key that has to exist does not.
+    #[error("there is no key {key:?} in namespace {namespace:?}")]
+    KeyNotFound {
+        /// Where it was sought.
+        namespace: String,
+        /// What was sought.
+        key: String,
+    },
+    /// What the caller demanded of a key's version does not hold.
+    #[error("key {key:?} in namespace {namespace:?} {expected}, but {}", found_text(expected, *found))]
+    PreconditionFailed {
+        /// The key's namespace.
+        namespace: String,
+        /// The key.
+        key: String,
+        /// What was demanded.
+        expected: Expect,
+        /// The key's committed version; none where it does not exist. A `create` of a key that
+        /// only an earlier operation of the same transaction wrote fails with none, too.
+        found: Option<Height>,
+    },
+    /// The chaincode has no such function.
+    #[error("chaincode {chaincode:?} has no function {function:?}")]
+    UnknownFunction {
+        /// The chaincode that was called.
+        chaincode: String,
+        /// What was asked of it.
+        function: String,
+    },
+    /// A deployed chaincode said no; this is what it said.
+    #[error("{0}")]
+    Refused(String),
+    /// The ledger could not be read.
+    #[error("the ledger could not be read")]
+    Read(#[from] ReadError),
+}
+
+fn found_text(expected: &Expect, found: Option<Height>) -> String {
+    match (expected, found) {
+        (_, Some(version)) => format!("its version is {version}"),
+        (Expect::Absent, None) => "an earlier operation writes it".to_owned(),
+        (_, None) => "it does not exist".to_owned(),
+    }
+}
+
+impl From<JsonError> for ChaincodeError {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::ReservedMember { name } => Self::ReservedMember(name),
+            other => Self::InvalidJson(format!("not a JSON text that can be kept: {other}")),
+        }
+    }
+}
+
+impl From<NameError> for ChaincodeError {
+    fn from(error: NameError) -> Self {
+        Self::InvalidName(error.to_string())
+    }
+}

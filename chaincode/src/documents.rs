@@ -1,0 +1,113 @@
+//! The built-in chaincode: JSON documents, without any code of the user's.
+//!
+//! | function | arguments | result |
+//! |---|---|---|
+//! | `get` | key | the value |
+//! | `range` | see [`page`](crate::page) | a page of rows |
+//! | `put` | key, value, conditions? | `{"previousVersion": "12.0" or null}` |
+//! | `create` | key, value | the same |
+//! | `merge` | key, patch, conditions? | the same |
+//! | `delete` | key, conditions? | the same |
+//! | `apply` | operations | an array of the same, one an operation |
+//!
+//! `apply` belongs to the chaincode named `documents` alone, and its operations name their
+//! namespaces; all others act on the namespace that is called. Every argument is a JSON text, and
+//! values are kept byte for byte. `previousVersion` is what the simulation saw.
+
+use bytes::Bytes;
+use quire_ledger::{Height, Simulator};
+
+use crate::draft::Draft;
+use crate::operation::{self, Operation, invalid, string};
+use crate::page::{Page, value_member};
+use crate::view::View;
+use crate::{Call, Chaincode, ChaincodeError, json};
+
+/// The built-in chaincode; governs every namespace without a deployed one.
+#[derive(Clone, Debug)]
+pub struct Documents {
+    /// Most bytes of a value, whether it was given or came out of a merge.
+    pub max_value_bytes: usize,
+}
+
+impl Documents {
+    /// The default of [`Self::max_value_bytes`]: 1 MiB.
+    pub const DEFAULT_MAX_VALUE_BYTES: usize = 1 << 20;
+
+    fn run(&self, call: &Call, view: &mut impl View) -> Result<Bytes, ChaincodeError> {
+        match (call.function.as_str(), call.args.as_slice()) {
+            ("get", [key]) => get(&call.chaincode, key, view),
+            ("get", _) => Err(invalid("get takes a key")),
+            ("range", args @ ([] | [_])) => {
+                Page::from_argument(args.first())?.show(view, &call.chaincode)
+            }
+            ("range", _) => Err(invalid("range takes one object")),
+            _ => match operation::from_call(call)? {
+                Some(operations) => {
+                    let versions = self.write(&operations, view)?;
+                    Ok(written(&versions, call.function == "apply"))
+                }
+                None => Err(ChaincodeError::UnknownFunction {
+                    chaincode: call.chaincode.clone(),
+                    function: call.function.clone(),
+                }),
+            },
+        }
+    }
+
+    /// Does the operations, all or none. Returns what the keys' versions were.
+    fn write(
+        &self,
+        operations: &[Operation],
+        view: &mut impl View,
+    ) -> Result<Vec<Option<Height>>, ChaincodeError> {
+        let mut draft = Draft::new(view, self.max_value_bytes);
+        let versions = operations
+            .iter()
+            .map(|operation| draft.apply(operation))
+            .collect::<Result<_, _>>()?;
+        draft.finish();
+        Ok(versions)
+    }
+}
+
+impl Default for Documents {
+    fn default() -> Self {
+        Self {
+            max_value_bytes: Self::DEFAULT_MAX_VALUE_BYTES,
+        }
+    }
+}
+
+impl Chaincode for Documents {
+    fn invoke(&self, call: &Call, simulator: &mut Simulator) -> Result<Bytes, ChaincodeError> {
+        self.run(call, simulator)
+    }
+}
+
+/// The value itself where it is JSON, otherwise `{"valueBase64": ...}`.
+fn get(namespace: &str, key: &[u8], view: &mut impl View) -> Result<Bytes, ChaincodeError> {
+    let key = string(&json::read(key, json::MAX_DEPTH)?, "a key")?.into_owned();
+    match view.read(namespace, &key)? {
+        Some(found) if json::is_json(&found.value) => Ok(found.value),
+        Some(found) => Ok(format!("{{{}}}", value_member(&found.value)).into()),
+        None => Err(ChaincodeError::KeyNotFound {
+            namespace: namespace.to_owned(),
+            key,
+        }),
+    }
+}
+
+/// The result of operations, whose keys had these versions.
+fn written(versions: &[Option<Height>], is_list: bool) -> Bytes {
+    let one = |version: &Option<Height>| match version {
+        Some(version) => format!("{{\"previousVersion\":\"{version}\"}}"),
+        None => "{\"previousVersion\":null}".to_owned(),
+    };
+    let all: Vec<String> = versions.iter().map(one).collect();
+    let all = all.join(",");
+    if is_list { format!("[{all}]") } else { all }.into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,351 @@
+//! Reads a JSON text once, from left to right, and keeps where things are instead of what they
+//! mean.
+
+use std::borrow::Cow;
+
+use super::JsonError;
+
+/// A value in a checked text.
+#[derive(Debug)]
+pub(crate) struct Node<'a> {
+    /// The value's text, without white space around it.
+    pub(crate) text: &'a str,
+    /// What kind of value it is.
+    pub(crate) shape: Shape<'a>,
+}
+
+/// The kinds of value that somebody asks for.
+#[derive(Debug)]
+pub(crate) enum Shape<'a> {
+    /// An object, with its members in the text's order.
+    Object(Vec<Member<'a>>),
+    /// A string, unescaped.
+    String(Cow<'a, str>),
+    /// `null`.
+    Null,
+    /// An array, a number, `true` or `false`.
+    Other,
+}
+
+/// A member of an object.
+#[derive(Debug)]
+pub(crate) struct Member<'a> {
+    /// The name as it is in the text, with quotes and escapes.
+    pub(crate) name_text: &'a str,
+    /// The name, unescaped.
+    pub(crate) name: Cow<'a, str>,
+    /// The value.
+    pub(crate) value: Node<'a>,
+}
+
+/// A position in a text. It stands between characters, never within one: it moves over bytes, and
+/// stops only at ASCII ones.
+pub(super) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+    max_depth: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(text: &'a str, max_depth: usize) -> Self {
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+            max_depth,
+        }
+    }
+
+    /// The whole text, which is one value.
+    pub(super) fn document(mut self) -> Result<Node<'a>, JsonError> {
+        self.skip_space();
+        let node = self.value()?;
+        self.end()?;
+        Ok(node)
+    }
+
+    /// The elements of the whole text; none where it is not an array.
+    pub(super) fn document_array(mut self) -> Result<Option<Vec<Node<'a>>>, JsonError> {
+        self.skip_space();
+        if self.peek() != Some(b'[') {
+            self.document()?;
+            return Ok(None);
+        }
+        let mut elements = Vec::new();
+        self.array(&mut |element| elements.push(element))?;
+        self.end()?;
+        Ok(Some(elements))
+    }
+
+    fn end(&mut self) -> Result<(), JsonError> {
+        self.skip_space();
+        match self.peek() {
+            Some(_) => Err(self.expected("the end of the text")),
+            None => Ok(()),
+        }
+    }
+
+    /// A value; the position is at its first character.
+    fn value(&mut self) -> Result<Node<'a>, JsonError> {
+        let start = self.at;
+        let shape = match self.peek() {
+            Some(b'{') => Shape::Object(self.object()?),
+            Some(b'[') => {
+                self.array(&mut |_| ())?;
+                Shape::Other
+            }
+            Some(b'"') => Shape::String(self.string()?),
+            Some(b'-' | b'0'..=b'9') => {
+                self.number()?;
+                Shape::Other
+            }
+            _ => self.word()?,
+        };
+        Ok(Node {
+            text: self.since(start),
+            shape,
+        })
+    }
+
+    fn object(&mut self) -> Result<Vec<Member<'a>>, JsonError> {
+        self.enter()?;
+        let mut members = Vec::new();
+        if !self.closes(b'}') {
+            loop {
+                self.skip_space();
+                members.push(self.member()?);
+                self.skip_space();
+                if self.takes(b'}') {
+                    break;
+                }
+                if !self.takes(b',') {
+                    return Err(self.expected("`,` or `}`"));
+                }
+            }
+        }
+        self.depth -= 1;
+        refuse_duplicates(&members)?;
+        Ok(members)
+    }
+
+    fn member(&mut self) -> Result<Member<'a>, JsonError> {
+        let start = self.at;
+        if self.peek() != Some(b'"') {
+            return Err(self.expected("a member's name"));
+        }
+        let name = self.string()?;
+        let name_text = self.since(start);
+        self.skip_space();
+        if !self.takes(b':') {
+            return Err(self.expected("`:`"));
+        }
+        self.skip_space();
+        Ok(Member {
+            name_text,
+            name,
+            value: self.value()?,
+        })
+    }
+
+    fn array(&mut self, each: &mut dyn FnMut(Node<'a>)) -> Result<(), JsonError> {
+        self.enter()?;
+        if !self.closes(b']') {
+            loop {
+                self.skip_space();
+                each(self.value()?);
+                self.skip_space();
+                if self.takes(b']') {
+                    break;
+                }
+                if !self.takes(b',') {
+                    return Err(self.expected("`,` or `]`"));
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Goes over an opening bracket.
+    fn enter(&mut self) -> Result<(), JsonError> {
+        if self.depth == self.max_depth {
+            return Err(JsonError::TooDeep {
+                limit: self.max_depth,
+            });
+        }
+        self.depth += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Whether a bracket that was just opened closes at once; goes over it if so.
+    fn closes(&mut self, bracket: u8) -> bool {
+        self.skip_space();
+        self.takes(bracket)
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        self.at += 1;
+        let mut run = self.at;
+        let mut unescaped: Option<String> = None;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    let tail = self.since(run);
+                    self.at += 1;
+                    return Ok(match unescaped {
+                        None => Cow::Borrowed(tail),
+                        Some(head) => Cow::Owned(head + tail),
+                    });
+                }
+                Some(b'\\') => {
+                    let head = unescaped.get_or_insert_default();
+                    head.push_str(self.since(run));
+                    head.push(self.escape()?);
+                    run = self.at;
+                }
+                None | Some(0..0x20) => {
+                    return Err(self.expected("a character of a string or its closing quote"));
+                }
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, JsonError> {
+        let start = self.at;
+        self.at += 1;
+        let character = match self.peek() {
+            Some(same @ (b'"' | b'\\' | b'/')) => char::from(same),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.at += 1;
+                return self.unicode(start);
+            }
+            _ => return Err(self.expected("an escape")),
+        };
+        self.at += 1;
+        Ok(character)
+    }
+
+    /// The digits of a `\u` escape that started at `start`, and its other half where it needs one.
+    fn unicode(&mut self, start: usize) -> Result<char, JsonError> {
+        let unpaired = JsonError::UnpairedSurrogate { offset: start };
+        let first = self.four_digits()?;
+        if let Some(character) = char::from_u32(first) {
+            return Ok(character);
+        }
+        let is_high = first < 0xdc00;
+        if !is_high || !self.takes(b'\\') || !self.takes(b'u') {
+            return Err(unpaired);
+        }
+        let second = self.four_digits()?;
+        if !(0xdc00..0xe000).contains(&second) {
+            return Err(unpaired);
+        }
+        char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00)).ok_or(unpaired)
+    }
+
+    fn four_digits(&mut self) -> Result<u32, JsonError> {
+        let mut value = 0;
+        for _ in 0..4 {
+            let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
+            let Some(digit) = digit else {
+                return Err(self.expected("four hexadecimal digits"));
+            };
+            value = value * 16 + digit;
+            self.at += 1;
+        }
+        Ok(value)
+    }
+
+    fn number(&mut self) -> Result<(), JsonError> {
+        self.takes(b'-');
+        if !self.takes(b'0') {
+            self.digits()?;
+        }
+        if self.takes(b'.') {
+            self.digits()?;
+        }
+        if self.takes(b'e') || self.takes(b'E') {
+            let _signed = self.takes(b'+') || self.takes(b'-');
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start {
+            return Err(self.expected("a digit"));
+        }
+        Ok(())
+    }
+
+    fn word(&mut self) -> Result<Shape<'a>, JsonError> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        for (word, shape) in [
+            ("null", Shape::Null),
+            ("true", Shape::Other),
+            ("false", Shape::Other),
+        ] {
+            if rest.starts_with(word) {
+                self.at += word.len();
+                return Ok(shape);
+            }
+        }
+        Err(self.expected("a value"))
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// Goes over `byte` if it is next, and says whether it was.
+    fn takes(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    fn expected(&self, expected: &'static str) -> JsonError {
+        JsonError::Syntax {
+            expected,
+            offset: self.at,
+        }
+    }
+}
+
+/// Sorting keeps this below quadratic for objects of any size without hashing a name.
+fn refuse_duplicates(members: &[Member<'_>]) -> Result<(), JsonError> {
+    let mut names: Vec<&str> = members.iter().map(|member| &*member.name).collect();
+    names.sort_unstable();
+    let twice = names.windows(2).find_map(|pair| match pair {
+        [one, other] if one == other => Some(*one),
+        _ => None,
+    });
+    match twice {
+        Some(name) => Err(JsonError::DuplicateMember { name: name.into() }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,558 @@
+//! The node's own organisation: its CA and its identities, in Fabric's folder layout.
+//!
+//! ```text
+//! DATA/organization/msp/cacerts/ca-cert.pem     what others need to know the organisation by
+//!                   msp/config.yaml             units tell clients, peers, admins, orderers apart
+//!                   ca/ca-cert.pem              the same certificate
+//!                   ca/priv_sk                  the CA's key, PKCS#8, for the owner's eyes only
+//! DATA/identities/<name>/msp/cacerts/ca-cert.pem
+//!                            signcerts/cert.pem
+//!                            keystore/priv_sk
+//!                            config.yaml
+//! ```
+//!
+//! Both kinds of folder are made whole or not at all ([`crate::durable`]) and never changed
+//! afterwards. An identity never gets another certificate: transaction ids depend on it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use quire_wire::msp::{FabricCryptoConfig, FabricMspConfig, FabricNodeOus, FabricOuIdentifier};
+
+pub use crate::authority::IssueError;
+use crate::authority::{Issued, found_authority, issue};
+use crate::certificate::{Certificate, CertificateError};
+use crate::durable::{
+    FileError, NewFile, create_folder, ensure_folder, exists, names_in, read, remove_leftover,
+    remove_leftovers, sync_folder,
+};
+use crate::identity::Role;
+use crate::key::{Key, KeyError};
+use crate::msp::{IdentityError, Msp, MspError};
+use crate::pem::canonical_certificate;
+use crate::signing::{SigningIdentity, serialize};
+
+/// The identities that every node has, made at the first start.
+pub const OWN_IDENTITIES: [(&str, Role); 3] = [
+    ("node", Role::Peer),
+    ("orderer", Role::Orderer),
+    ("client", Role::Client),
+];
+
+/// Most characters of an identity's name: X.509 allows no longer common names.
+pub const MAX_NAME_CHARS: usize = 64;
+
+/// Most characters of an MSP id; the CA's common name is `ca.` and the id.
+pub const MAX_MSP_ID_CHARS: usize = MAX_NAME_CHARS - 3;
+
+/// Most bytes of a certificate or key file.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// The file that tells Fabric's tools that units stand for roles, as its cryptogen writes it.
+const CONFIG_YAML: &str = "\
+NodeOUs:
+  Enable: true
+  ClientOUIdentifier:
+    Certificate: cacerts/ca-cert.pem
+    OrganizationalUnitIdentifier: client
+  PeerOUIdentifier:
+    Certificate: cacerts/ca-cert.pem
+    OrganizationalUnitIdentifier: peer
+  AdminOUIdentifier:
+    Certificate: cacerts/ca-cert.pem
+    OrganizationalUnitIdentifier: admin
+  OrdererOUIdentifier:
+    Certificate: cacerts/ca-cert.pem
+    OrganizationalUnitIdentifier: orderer
+";
+
+/// Why the organisation could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OrganizationError {
+    /// A file or folder failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The MSP id is not 1 to [`MAX_MSP_ID_CHARS`] of `a-z A-Z 0-9 . -`, a letter or digit first.
+    #[error("{0:?} cannot be an MSP id")]
+    MspId(String),
+    /// The data directory belongs to an organisation with another MSP id; that of an organisation
+    /// never changes.
+    #[error("{} belongs to the organisation {found:?}, not {expected:?}", path.display())]
+    OtherOrganization {
+        /// The organisation's folder.
+        path: PathBuf,
+        /// The MSP id that was asked for.
+        expected: String,
+        /// The MSP id in the CA's certificate.
+        found: String,
+    },
+    /// There are identities, but the organisation that made them is gone: restore it. A new one
+    /// could not stand for them.
+    #[error("{} is missing, but identities that it made are there", path.display())]
+    Missing {
+        /// The organisation's folder.
+        path: PathBuf,
+    },
+    /// The CA's certificate cannot be read.
+    #[error("{} cannot be used", path.display())]
+    Certificate {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// The CA's key cannot be read, or is not the one of its certificate.
+    #[error("{} cannot be used", path.display())]
+    Key {
+        /// The key's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// The CA's certificate makes no organisation.
+    #[error("{} makes no organisation", path.display())]
+    Msp {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: MspError,
+    },
+    /// A certificate could not be made.
+    #[error("the organisation could not be made")]
+    Issue(#[from] IssueError),
+    /// One of the node's own identities could not be made.
+    #[error("the node's own identity could not be made")]
+    Create(#[from] CreateIdentityError),
+    /// One of the node's own identities could not be read.
+    #[error("the node's own identity could not be read")]
+    Load(#[from] LoadIdentityError),
+}
+
+/// Why an identity could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadIdentityError {
+    /// A file or folder failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The certificate cannot be read.
+    #[error("{} cannot be used", path.display())]
+    Certificate {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// The key cannot be read, or is not the one of the certificate.
+    #[error("{} cannot be used", path.display())]
+    Key {
+        /// The key's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// The certificate is not one of the node's organisation.
+    #[error("{} is no certificate of this organisation", path.display())]
+    Invalid {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: IdentityError,
+    },
+    /// The folder was renamed, or files were moved into it.
+    #[error("{} is the certificate of {found:?}", path.display())]
+    OtherName {
+        /// The certificate's file.
+        path: PathBuf,
+        /// The common name in it.
+        found: String,
+    },
+}
+
+/// Why an identity could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateIdentityError {
+    /// A file or folder failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Not 1 to [`MAX_NAME_CHARS`] of `a-z A-Z 0-9 . _ - @`, a letter or digit first.
+    #[error("{0:?} cannot be the name of an identity")]
+    Name(String),
+    /// There is one of that name, and it keeps its certificate.
+    #[error("there is an identity {0:?} already")]
+    Exists(String),
+    /// A certificate could not be made.
+    #[error("the certificate of {name:?} could not be made")]
+    Issue {
+        /// The identity.
+        name: String,
+        /// What failed.
+        source: IssueError,
+    },
+    /// What was made cannot be read back.
+    #[error(transparent)]
+    Load(#[from] LoadIdentityError),
+}
+
+/// The node's own organisation. One process at a time may have it open.
+#[derive(Debug)]
+pub struct Organization {
+    identities_folder: PathBuf,
+    msp_id: String,
+    authority: Authority,
+    msp_config: FabricMspConfig,
+    msp: Arc<Msp>,
+    loaded: RwLock<BTreeMap<String, Arc<SigningIdentity>>>,
+    /// Held while an identity is made: two of one name must not overtake each other.
+    creating: Mutex<()>,
+}
+
+struct Authority {
+    certificate: Certificate,
+    certificate_pem: String,
+    key: Key,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Authority")
+            .field("name", &self.certificate.common_name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Organization {
+    /// Opens the organisation in `data_dir`, and makes what is missing of it and of
+    /// [`OWN_IDENTITIES`]; durable on return. What a crash left half-made is removed.
+    ///
+    /// # Errors
+    /// If files cannot be read or written, or do not fit together. Nothing that exists is changed.
+    pub fn open_or_create(
+        data_dir: &Path,
+        msp_id: &str,
+        now: SystemTime,
+    ) -> Result<Self, OrganizationError> {
+        if msp_id.len() > MAX_MSP_ID_CHARS || !is_name(msp_id, b".-") {
+            return Err(OrganizationError::MspId(msp_id.to_owned()));
+        }
+        let folder = data_dir.join("organization");
+        let identities_folder = data_dir.join("identities");
+        ensure_folder(&identities_folder)?;
+        remove_half_made(&folder, &identities_folder)?;
+        if !exists(&folder)? {
+            if names_in(&identities_folder)?
+                .iter()
+                .any(|name| is_identity_name(name))
+            {
+                return Err(OrganizationError::Missing { path: folder });
+            }
+            create_organization(&folder, msp_id, now)?;
+        }
+        // A process that was killed may have left names that no sync has covered yet.
+        sync_folder(&identities_folder)?;
+        sync_folder(data_dir)?;
+        let organization = Self::open(&folder, identities_folder, msp_id)?;
+        for (name, role) in OWN_IDENTITIES {
+            if organization.identity(name)?.is_none() {
+                organization.create_identity(name, role, now)?;
+            }
+        }
+        Ok(organization)
+    }
+
+    fn open(
+        folder: &Path,
+        identities_folder: PathBuf,
+        msp_id: &str,
+    ) -> Result<Self, OrganizationError> {
+        let authority = Authority::open(folder)?;
+        if authority.certificate.organization != msp_id {
+            return Err(OrganizationError::OtherOrganization {
+                path: folder.to_path_buf(),
+                expected: msp_id.to_owned(),
+                found: authority.certificate.organization,
+            });
+        }
+        let msp_config = msp_config(msp_id, &authority.certificate_pem);
+        let msp = Msp::from_config(&msp_config).map_err(|source| OrganizationError::Msp {
+            path: folder.join("ca/ca-cert.pem"),
+            source,
+        })?;
+        Ok(Self {
+            identities_folder,
+            msp_id: msp_id.to_owned(),
+            authority,
+            msp_config,
+            msp: Arc::new(msp),
+            loaded: RwLock::default(),
+            creating: Mutex::default(),
+        })
+    }
+
+    /// The MSP id.
+    #[must_use]
+    pub fn msp_id(&self) -> &str {
+        &self.msp_id
+    }
+
+    /// The organisation as others see it.
+    #[must_use]
+    pub fn msp(&self) -> &Arc<Msp> {
+        &self.msp
+    }
+
+    /// The organisation's value in a channel configuration.
+    #[must_use]
+    pub fn msp_config(&self) -> FabricMspConfig {
+        self.msp_config.clone()
+    }
+
+    /// The identity of that name; read from its files the first time. `None` if there is none,
+    /// or there can be none of such a name.
+    ///
+    /// # Errors
+    /// If its files cannot be read or do not fit together.
+    pub fn identity(&self, name: &str) -> Result<Option<Arc<SigningIdentity>>, LoadIdentityError> {
+        if let Some(known) = self.loaded.read().get(name) {
+            return Ok(Some(known.clone()));
+        }
+        if !is_identity_name(name) || !exists(&self.identities_folder.join(name))? {
+            return Ok(None);
+        }
+        let identity = Arc::new(self.load(name)?);
+        let mut loaded = self.loaded.write();
+        Ok(Some(
+            loaded.entry(name.to_owned()).or_insert(identity).clone(),
+        ))
+    }
+
+    /// Makes an identity with a certificate for 30 years; durable on return.
+    ///
+    /// # Errors
+    /// If the name cannot be one or is taken, or files cannot be written.
+    pub fn create_identity(
+        &self,
+        name: &str,
+        role: Role,
+        now: SystemTime,
+    ) -> Result<Arc<SigningIdentity>, CreateIdentityError> {
+        if !is_identity_name(name) {
+            return Err(CreateIdentityError::Name(name.to_owned()));
+        }
+        let _creating = self.creating.lock();
+        let folder = self.identities_folder.join(name);
+        if exists(&folder)? {
+            return Err(CreateIdentityError::Exists(name.to_owned()));
+        }
+        let issued = self
+            .issue(name, role, now)
+            .map_err(|source| CreateIdentityError::Issue {
+                name: name.to_owned(),
+                source,
+            })?;
+        // Judged before it is written: what is on disk stays there for ever.
+        self.msp
+            .validate(&serialize(&self.msp_id, &issued.certificate_pem))
+            .map_err(|source| LoadIdentityError::Invalid {
+                path: folder.join("msp/signcerts/cert.pem"),
+                source,
+            })?;
+        create_folder(
+            &folder,
+            &[
+                public("msp/cacerts/ca-cert.pem", &self.authority.certificate_pem),
+                public("msp/signcerts/cert.pem", &issued.certificate_pem),
+                secret("msp/keystore/priv_sk", &issued.key_pem),
+                public("msp/config.yaml", CONFIG_YAML),
+            ],
+        )?;
+        let identity = Arc::new(self.load(name)?);
+        let mut loaded = self.loaded.write();
+        loaded.insert(name.to_owned(), identity.clone());
+        Ok(identity)
+    }
+
+    /// Names of all identities, sorted.
+    ///
+    /// # Errors
+    /// If their folder cannot be listed.
+    pub fn identities(&self) -> Result<Vec<String>, FileError> {
+        let mut names = names_in(&self.identities_folder)?;
+        names.retain(|name| is_identity_name(name));
+        Ok(names)
+    }
+
+    fn issue(&self, name: &str, role: Role, now: SystemTime) -> Result<Issued, IssueError> {
+        issue(
+            &self.msp_id,
+            &self.authority.key,
+            self.authority.certificate.not_before,
+            name,
+            role,
+            now,
+        )
+    }
+
+    fn load(&self, name: &str) -> Result<SigningIdentity, LoadIdentityError> {
+        let folder = self.identities_folder.join(name).join("msp");
+        let path = folder.join("signcerts/cert.pem");
+        let (certificate, certificate_pem) = match read_certificate(&path)? {
+            Ok(read) => read,
+            Err(source) => return Err(LoadIdentityError::Certificate { path, source }),
+        };
+        if certificate.common_name != name {
+            let found = certificate.common_name;
+            return Err(LoadIdentityError::OtherName { path, found });
+        }
+        let serialized = serialize(&self.msp_id, &certificate_pem);
+        let valid = self.msp.validate(&serialized).and_then(|valid| {
+            let role = valid.role();
+            role.ok_or(IdentityError::NotOneRole)
+        });
+        let role = match valid {
+            Ok(role) => role,
+            Err(source) => return Err(LoadIdentityError::Invalid { path, source }),
+        };
+        let path = folder.join("keystore/priv_sk");
+        let key_pem = read(&path, MAX_FILE_BYTES)?;
+        Key::from_pem(&key_pem)
+            .and_then(|key| {
+                SigningIdentity::new(&self.msp_id, role, &certificate, certificate_pem, key)
+            })
+            .map_err(|source| LoadIdentityError::Key { path, source })
+    }
+}
+
+impl Authority {
+    fn open(folder: &Path) -> Result<Self, OrganizationError> {
+        let path = folder.join("ca/ca-cert.pem");
+        let (certificate, certificate_pem) = match read_certificate(&path)? {
+            Ok(read) => read,
+            Err(source) => return Err(OrganizationError::Certificate { path, source }),
+        };
+        let path = folder.join("ca/priv_sk");
+        let key_pem = read(&path, MAX_FILE_BYTES)?;
+        let point = certificate.public_key().map(|key| key.point);
+        let key = Key::from_pem(&key_pem)
+            .and_then(|key| {
+                let belongs = point.as_deref() == Some(key.public_point());
+                belongs.then_some(key).ok_or(KeyError::OfAnotherCertificate)
+            })
+            .map_err(|source| OrganizationError::Key { path, source })?;
+        Ok(Self {
+            certificate,
+            certificate_pem,
+            key,
+        })
+    }
+}
+
+fn remove_half_made(folder: &Path, identities_folder: &Path) -> Result<(), FileError> {
+    if remove_leftover(folder)? {
+        tracing::warn!("removed a half-made organisation");
+    }
+    let removed = remove_leftovers(identities_folder)?;
+    if removed > 0 {
+        tracing::warn!(removed, "removed half-made identities");
+    }
+    Ok(())
+}
+
+fn create_organization(
+    folder: &Path,
+    msp_id: &str,
+    now: SystemTime,
+) -> Result<(), OrganizationError> {
+    let issued = found_authority(msp_id, now)?;
+    create_folder(
+        folder,
+        &[
+            public("msp/cacerts/ca-cert.pem", &issued.certificate_pem),
+            public("msp/config.yaml", CONFIG_YAML),
+            public("ca/ca-cert.pem", &issued.certificate_pem),
+            secret("ca/priv_sk", &issued.key_pem),
+        ],
+    )?;
+    tracing::info!(msp_id, folder = %folder.display(), "made the organisation");
+    Ok(())
+}
+
+fn public<'a>(path: &'static str, content: &'a str) -> NewFile<'a> {
+    NewFile {
+        path,
+        content,
+        secret: false,
+    }
+}
+
+fn secret<'a>(path: &'static str, content: &'a str) -> NewFile<'a> {
+    NewFile {
+        path,
+        content,
+        secret: true,
+    }
+}
+
+/// The certificate in a file and its canonical PEM; the inner result says what is wrong with the
+/// certificate, the outer one what is wrong with the file.
+fn read_certificate(
+    path: &Path,
+) -> Result<Result<(Certificate, String), CertificateError>, FileError> {
+    let content = read(path, MAX_FILE_BYTES)?;
+    Ok(Certificate::from_pem(&content).and_then(|certificate| {
+        let pem = str::from_utf8(&content)
+            .ok()
+            .and_then(canonical_certificate);
+        Ok((certificate, pem.ok_or(CertificateError::NotPem)?))
+    }))
+}
+
+/// What a channel configuration says of an organisation with this one CA.
+fn msp_config(msp_id: &str, authority_pem: &str) -> FabricMspConfig {
+    let authority_pem = Bytes::copy_from_slice(authority_pem.as_bytes());
+    let unit = |role: Role| {
+        Some(FabricOuIdentifier {
+            certificate: authority_pem.clone(),
+            organizational_unit_identifier: role.unit().to_owned(),
+        })
+    };
+    FabricMspConfig {
+        name: msp_id.to_owned(),
+        root_certs: vec![authority_pem.clone()],
+        crypto_config: Some(FabricCryptoConfig {
+            signature_hash_family: "SHA2".to_owned(),
+            identity_identifier_hash_function: "SHA256".to_owned(),
+        }),
+        fabric_node_ous: Some(FabricNodeOus {
+            enable: true,
+            client_ou_identifier: unit(Role::Client),
+            peer_ou_identifier: unit(Role::Peer),
+            admin_ou_identifier: unit(Role::Admin),
+            orderer_ou_identifier: unit(Role::Orderer),
+        }),
+        ..FabricMspConfig::default()
+    }
+}
+
+fn is_identity_name(name: &str) -> bool {
+    name.len() <= MAX_NAME_CHARS && is_name(name, b"._-@")
+}
+
+/// Letters, digits and `others`, a letter or digit first: no name hides a file or leaves a folder.
+fn is_name(name: &str, others: &[u8]) -> bool {
+    let starts_well = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric());
+    starts_well
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
+}
+
+#[cfg(test)]
+mod tests;

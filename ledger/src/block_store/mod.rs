@@ -1,0 +1,303 @@
+//! Append-only block files: the only truth.
+//!
+//! [`BlockStore`] is the writer's end, owned by the ledger; [`BlockFiles`] the readers', shared.
+//! Which block lies where is the [`index`]'s to know.
+
+pub(crate) mod index;
+pub(crate) mod record;
+pub(crate) mod scan;
+pub(crate) mod segment;
+pub(crate) mod tail;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+
+use crate::block::Block;
+use crate::disk::Disk;
+use crate::error::{Corruption, ReadError};
+use record::Seal;
+use segment::{Location, Position, Segments};
+
+/// Bytes of recently read or written blocks kept in memory, per channel.
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// The block files as readers see them: any number of threads, no lock while reading.
+#[derive(Debug)]
+pub(crate) struct BlockFiles {
+    pub(crate) segments: Segments,
+    cache: quick_cache::sync::Cache<u64, Arc<Cached>, ByBytes>,
+}
+
+#[derive(Debug)]
+struct Cached {
+    block: Arc<Block>,
+    bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<u64, Arc<Cached>> for ByBytes {
+    fn weight(&self, _number: &u64, cached: &Arc<Cached>) -> u64 {
+        cached.bytes
+    }
+}
+
+impl BlockFiles {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
+        let cache = quick_cache::sync::Cache::with_weighter(1024, CACHE_BYTES, ByBytes);
+        Self {
+            segments: Segments::new(disk, dir),
+            cache,
+        }
+    }
+
+    /// Block `number`, which the index says lies at `location`. What is returned was checked: by
+    /// its seal, or by its data hash where a Fabric peer wrote it.
+    pub(crate) fn read(
+        &self,
+        number: u64,
+        location: Location,
+        own_from: u64,
+    ) -> Result<Arc<Block>, ReadError> {
+        if let Some(cached) = self.cache.get(&number) {
+            return Ok(Arc::clone(&cached.block));
+        }
+        let (block, seal) = self.read_record(number, location)?;
+        if seal.is_none() {
+            self.check_unsealed(&block, location, own_from)?;
+        }
+        let block = Arc::new(block);
+        self.remember(&block, location);
+        Ok(block)
+    }
+
+    fn remember(&self, block: &Arc<Block>, location: Location) {
+        let cached = Cached {
+            block: Arc::clone(block),
+            bytes: location.len,
+        };
+        self.cache.insert(block.number, Arc::new(cached));
+    }
+
+    pub(crate) fn read_record(
+        &self,
+        number: u64,
+        location: Location,
+    ) -> Result<(Block, Option<Seal>), ReadError> {
+        let corrupt = |found: String| self.corrupt(location, number, "a sound record", found);
+        let bytes = match self.segments.read(location) {
+            Err(error) if is_missing(&error) => return Err(corrupt(error.to_string())),
+            other => other.map_err(|source| ReadError::Io {
+                file: self.segments.path(location.segment),
+                source,
+            })?,
+        };
+        let (block, seal) = record::decode(&bytes).map_err(|error| corrupt(error.to_string()))?;
+        if block.number != number {
+            return Err(corrupt(format!("block {}", block.number)));
+        }
+        Ok((block, seal))
+    }
+
+    fn check_unsealed(
+        &self,
+        block: &Block,
+        location: Location,
+        own_from: u64,
+    ) -> Result<(), ReadError> {
+        if block.number >= own_from {
+            let expected = "a seal in metadata slot 5";
+            return Err(self.corrupt(location, block.number, expected, "none".to_owned()));
+        }
+        match scan::data_hash_objection(block) {
+            None => Ok(()),
+            Some((expected, found)) => Err(self.corrupt(location, block.number, &expected, found)),
+        }
+    }
+
+    fn corrupt(&self, location: Location, number: u64, expected: &str, found: String) -> ReadError {
+        ReadError::Corrupt(Corruption {
+            file: self.segments.path(location.segment),
+            offset: location.offset,
+            block: Some(number),
+            expected: expected.to_owned(),
+            found,
+        })
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    )
+}
+
+/// Why a batch of blocks was not made durable.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    /// A write or sync failed. Whether the blocks are durable is not known: reopen to find out.
+    #[error("cannot write {file}")]
+    Io {
+        /// The block file.
+        file: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// An earlier write or sync failed, so nothing is believed of the file until it is reopened.
+    #[error("an earlier write failed")]
+    Poisoned,
+}
+
+/// The one writer of a channel's block files.
+#[derive(Debug)]
+pub(crate) struct BlockStore {
+    files: Arc<BlockFiles>,
+    segment_bytes: u64,
+    /// Where the next record goes.
+    tail: Position,
+    /// Whether the file at the tail exists.
+    tail_exists: bool,
+    poisoned: bool,
+    /// Kept between batches: its capacity.
+    buffer: Vec<u8>,
+}
+
+impl BlockStore {
+    /// Goes on writing at `tail`, after recovery has made everything before it durable.
+    pub(crate) fn new(
+        files: Arc<BlockFiles>,
+        segment_bytes: u64,
+        tail: Position,
+        tail_exists: bool,
+    ) -> Self {
+        Self {
+            files,
+            segment_bytes,
+            tail,
+            tail_exists,
+            poisoned: false,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(crate) fn files(&self) -> &Arc<BlockFiles> {
+        &self.files
+    }
+
+    /// Whether a write failed, so that nothing more will be written.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// Writes blocks with one sync, or more where they do not fit into one file. On return they are
+    /// durable; after an error nothing is known of them, and nothing more will be written.
+    pub(crate) fn append(
+        &mut self,
+        blocks: Vec<Block>,
+    ) -> Result<Vec<(Arc<Block>, Location)>, AppendError> {
+        if self.poisoned {
+            return Err(AppendError::Poisoned);
+        }
+        let mut durable = Vec::with_capacity(blocks.len());
+        let mut blocks = blocks.into_iter().peekable();
+        while let Some(first) = blocks.next() {
+            let batch_start = first.number;
+            let mut records = std::mem::take(&mut self.buffer);
+            records.clear();
+            record::encode(&mut records, &first, batch_start);
+            let mut ends = vec![records.len()];
+            self.roll_over(records.len())?;
+            // A batch never crosses into another file, so that damage can be told from tearing.
+            while blocks.peek().is_some() {
+                let before = records.len();
+                let Some(next) = blocks.peek() else { break };
+                record::encode(&mut records, next, batch_start);
+                if self.tail.offset + records.len() as u64 > self.segment_bytes {
+                    records.truncate(before);
+                    break;
+                }
+                ends.push(records.len());
+                blocks.next();
+            }
+            self.write_and_sync(&records)?;
+            self.collect(&records, &ends, &mut durable);
+            self.buffer = records;
+        }
+        Ok(durable)
+    }
+
+    /// Moves to a new file where `len` more bytes would exceed the segment size. A record larger
+    /// than that gets a file of its own.
+    fn roll_over(&mut self, len: usize) -> Result<(), AppendError> {
+        let full = self.tail.offset + len as u64 > self.segment_bytes;
+        if self.tail.offset > 0 && full {
+            self.tail = Position {
+                segment: self.tail.segment + 1,
+                offset: 0,
+            };
+            self.tail_exists = false;
+        }
+        if !self.tail_exists {
+            let created = self.files.segments.create(self.tail.segment);
+            created.map_err(|source| self.poison(source))?;
+            self.tail_exists = true;
+        }
+        Ok(())
+    }
+
+    fn write_and_sync(&mut self, records: &[u8]) -> Result<(), AppendError> {
+        let written = self
+            .files
+            .segments
+            .file(self.tail.segment)
+            .and_then(|file| {
+                file.write_all_at(records, self.tail.offset)?;
+                // The commit point: what is in `records` is durable when this returns.
+                file.sync_data()
+            });
+        written.map_err(|source| self.poison(source))
+    }
+
+    fn poison(&mut self, source: io::Error) -> AppendError {
+        self.poisoned = true;
+        AppendError::Io {
+            file: self.files.segments.path(self.tail.segment),
+            source,
+        }
+    }
+
+    /// Takes the blocks out of the bytes that were written, so that readers are served what is on
+    /// disk, and moves the tail.
+    fn collect(
+        &mut self,
+        records: &[u8],
+        ends: &[usize],
+        durable: &mut Vec<(Arc<Block>, Location)>,
+    ) {
+        let records = Bytes::copy_from_slice(records);
+        let mut start = 0;
+        for end in ends {
+            let bytes = records.slice(start..*end);
+            let len = bytes.len() as u64;
+            let location = Location {
+                segment: self.tail.segment,
+                offset: self.tail.offset,
+                len,
+            };
+            self.tail = location.end();
+            start = *end;
+            if let Ok((block, _)) = record::decode(&bytes) {
+                let block = Arc::new(block);
+                self.files.remember(&block, location);
+                durable.push((block, location));
+            }
+        }
+        assert_eq!(start, records.len(), "every record of the batch was taken");
+    }
+}

@@ -1,0 +1,321 @@
+//! One block in a block file: Fabric's framing, and the seal that Quire adds.
+//!
+//! ```text
+//! record  = uvarint length ‖ payload
+//! payload = uvarint number ‖ bytes data_hash ‖ bytes previous_hash      (data hash first)
+//!         ‖ uvarint count ‖ count × bytes envelope
+//!         ‖ uvarint count ‖ count × bytes metadata slot                 (bytes = uvarint length ‖ raw)
+//!
+//! slot 5  = 0x01 ‖ u64 first block of the fsync batch ‖ u32 CRC32C      (big-endian, 13 bytes)
+//! ```
+//!
+//! The seal is always the last slot, so its checksum is the last four bytes of the record; it covers
+//! every byte of the record before it, the length prefix included. Told in full in `docs/format.md`.
+
+use bytes::Bytes;
+
+use crate::block::Block;
+use crate::codec::{Cursor, Malformed, peek_uvarint, put_uvarint, uvarint_len};
+
+/// Which slot the seal is in.
+const SEAL_SLOT: usize = 5;
+/// Bytes of the seal.
+const SEAL_LEN: u8 = 13;
+/// The only version of the seal.
+const SEAL_VERSION: u8 = 1;
+/// Bytes of the checksum at the seal's end.
+const CHECKSUM_LEN: usize = 4;
+
+/// What Quire adds to a block that it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seal {
+    /// Number of the first block that was made durable by the same fsync.
+    pub(crate) batch_start: u64,
+}
+
+/// Why bytes are not a sound record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RecordError {
+    /// The framing is broken.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// The checksum is not that of the bytes.
+    #[error("checksum is {found:08x}, the bytes give {expected:08x}")]
+    Checksum {
+        /// What the bytes give.
+        expected: u32,
+        /// What the record says.
+        found: u32,
+    },
+}
+
+impl From<Malformed> for RecordError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed.0)
+    }
+}
+
+/// Appends the record of `block`, sealed as part of the batch that starts at `batch_start`.
+///
+/// A sixth slot that the block may already have is replaced.
+pub(crate) fn encode(out: &mut Vec<u8>, block: &Block, batch_start: u64) {
+    assert!(
+        batch_start <= block.number,
+        "a batch starts at or before each of its blocks"
+    );
+    let slots = block
+        .metadata
+        .iter()
+        .map(Bytes::as_ref)
+        .chain(std::iter::repeat(&[][..]));
+    let slots = slots.take(SEAL_SLOT);
+    let sized = |bytes: &[u8]| uvarint_len(bytes.len() as u64) + bytes.len();
+
+    let length = uvarint_len(block.number)
+        + sized(&block.data_hash)
+        + sized(&block.previous_hash)
+        + uvarint_len(block.envelopes.len() as u64)
+        + block
+            .envelopes
+            .iter()
+            .map(|envelope| sized(envelope))
+            .sum::<usize>()
+        + 1
+        + slots.clone().map(sized).sum::<usize>()
+        + 1
+        + usize::from(SEAL_LEN);
+
+    let start = out.len();
+    out.reserve(uvarint_len(length as u64) + length);
+    put_uvarint(out, length as u64);
+    let payload_start = out.len();
+    put_uvarint(out, block.number);
+    put_bytes(out, &block.data_hash);
+    put_bytes(out, &block.previous_hash);
+    put_uvarint(out, block.envelopes.len() as u64);
+    for envelope in &block.envelopes {
+        put_bytes(out, envelope);
+    }
+    put_uvarint(out, SEAL_SLOT as u64 + 1);
+    for slot in slots {
+        put_bytes(out, slot);
+    }
+    out.push(SEAL_LEN);
+    out.push(SEAL_VERSION);
+    out.extend_from_slice(&batch_start.to_be_bytes());
+    let checksum = crc32c::crc32c(out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&checksum.to_be_bytes());
+    assert_eq!(
+        out.len() - payload_start,
+        length,
+        "the length was known before the payload"
+    );
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_uvarint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Takes one whole record (length prefix included) apart.
+///
+/// A record with a seal is believed only when its checksum holds. One without (Fabric's) is taken
+/// apart and no more: whether its hashes hold is for the caller to ask.
+pub(crate) fn decode(record: &Bytes) -> Result<(Block, Option<Seal>), RecordError> {
+    let mut cursor = Cursor::new(record.clone());
+    let length = cursor.uvarint()?;
+    if length != (record.len() - cursor.position()) as u64 {
+        return Err(RecordError::Malformed(
+            "the length is not that of the record",
+        ));
+    }
+    let number = cursor.uvarint()?;
+    let data_hash = cursor.length_prefixed()?;
+    let previous_hash = cursor.length_prefixed()?;
+    let envelopes = list(&mut cursor, record.len())?;
+    let metadata = list(&mut cursor, record.len())?;
+    if !cursor.is_at_end() {
+        return Err(RecordError::Malformed(
+            "bytes follow the last metadata slot",
+        ));
+    }
+    let seal = match metadata.get(SEAL_SLOT) {
+        None => None,
+        Some(slot) => {
+            if metadata.len() != SEAL_SLOT + 1 {
+                return Err(RecordError::Malformed("slots follow the seal"));
+            }
+            Some(open_seal(record, slot, number)?)
+        }
+    };
+    Ok((
+        Block {
+            number,
+            previous_hash,
+            data_hash,
+            envelopes,
+            metadata,
+        },
+        seal,
+    ))
+}
+
+fn list(cursor: &mut Cursor, record_len: usize) -> Result<Vec<Bytes>, RecordError> {
+    let count = cursor.uvarint()?;
+    // Each entry takes a byte at least: a count beyond that is no reason to allocate.
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|count| *count <= record_len);
+    let count = count.ok_or(RecordError::Malformed("a count exceeds the record"))?;
+    (0..count).map(|_| Ok(cursor.length_prefixed()?)).collect()
+}
+
+fn open_seal(record: &[u8], slot: &[u8], number: u64) -> Result<Seal, RecordError> {
+    let malformed = RecordError::Malformed("slot 5 is no seal");
+    let [version, seal @ ..] = slot else {
+        return Err(malformed);
+    };
+    if *version != SEAL_VERSION {
+        return Err(RecordError::Malformed(
+            "slot 5 is a seal of an unknown version",
+        ));
+    }
+    let (Some(start), Some(checksum)) = (seal.first_chunk::<8>(), seal.get(8..)) else {
+        return Err(malformed);
+    };
+    let checksum = <[u8; CHECKSUM_LEN]>::try_from(checksum).map_err(|_| malformed)?;
+    let found = u32::from_be_bytes(checksum);
+    let covered = record
+        .split_last_chunk::<CHECKSUM_LEN>()
+        .map_or(&[][..], |(covered, _)| covered);
+    let expected = crc32c::crc32c(covered);
+    if found != expected {
+        return Err(RecordError::Checksum { expected, found });
+    }
+    let batch_start = u64::from_be_bytes(*start);
+    if batch_start > number {
+        return Err(RecordError::Malformed("the batch starts after the block"));
+    }
+    Ok(Seal { batch_start })
+}
+
+/// Whether a sealed, sound record starts at `bytes`, and if so its number and seal.
+///
+/// Made to be asked at every offset of a damaged file: it looks at the seal's place first and
+/// computes a checksum only where one stands.
+pub(crate) fn find_sealed(bytes: &Bytes) -> Option<(u64, Seal)> {
+    let (length, prefix) = peek_uvarint(bytes).ok()??;
+    let end = usize::try_from(length).ok()?.checked_add(prefix)?;
+    let seal_at = end.checked_sub(usize::from(SEAL_LEN) + 1)?;
+    let mark = bytes.get(seal_at..end)?.first_chunk::<2>()?;
+    if *mark != [SEAL_LEN, SEAL_VERSION] {
+        return None;
+    }
+    let (block, seal) = decode(&bytes.slice(..end)).ok()?;
+    Some((block.number, seal?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn golden_block() -> Block {
+        let envelope = |text: &str| Bytes::from(hex::decode(text).unwrap());
+        Block {
+            number: 300,
+            previous_hash: Bytes::from_static(&[0xaa, 0xbb]),
+            data_hash: hex::decode(
+                "86e3807ca239063fe9e380f796acbe128d6ab3e5844e2a97a2bb7cd185adfaf9",
+            )
+            .unwrap()
+            .into(),
+            envelopes: vec![
+                envelope(
+                    "0a2b0a260a12080322096d796368616e6e656c2a0374783012100a0763726561746f7212056e\
+                     6f6e63651201641203736967",
+                ),
+                envelope(
+                    "0a260a210a0d080322096d796368616e6e656c12100a0763726561746f7212056e6f6e636512\
+                     01641203736967",
+                ),
+            ],
+            metadata: [&b"s"[..], b"", b"\x00\x0b", b"", b"c"]
+                .map(Bytes::from_static)
+                .to_vec(),
+        }
+    }
+
+    /// The payload that Fabric's own serializer gives the golden block.
+    const GOLDEN_PAYLOAD: &str = "ac022086e3807ca239063fe9e380f796acbe128d6ab3e5844e2a97a2bb7cd185adfaf9\
+        02aabb02320a2b0a260a12080322096d796368616e6e656c2a0374783012100a0763726561746f7212056e6f6e63\
+        6512016412037369672d0a260a210a0d080322096d796368616e6e656c12100a0763726561746f7212056e6f6e63\
+        65120164120373696705017300020\
+        00b000163";
+
+    #[test]
+    fn a_record_of_fabric_is_read_and_has_no_seal() {
+        let payload = hex::decode(GOLDEN_PAYLOAD).unwrap();
+        assert_eq!(payload.len(), 146);
+        let mut record = vec![0x92, 0x01];
+        record.extend(payload);
+        assert_eq!(decode(&record.into()), Ok((golden_block(), None)));
+    }
+
+    #[test]
+    fn a_sealed_record_differs_from_fabrics_only_in_length_count_and_last_slot() {
+        let mut record = Vec::new();
+        encode(&mut record, &golden_block(), 299);
+        let fabric = hex::decode(GOLDEN_PAYLOAD).unwrap();
+        let (slots_at, sealed) = (146 - 10, record[2..].to_vec());
+        assert_eq!(sealed[..slots_at], fabric[..slots_at]);
+        assert_eq!((fabric[slots_at], sealed[slots_at]), (5, 6));
+        assert_eq!(sealed[slots_at + 1..146], fabric[slots_at + 1..]);
+        assert_eq!(hex::encode(&sealed[146..156]), "0d01000000000000012b");
+        assert_eq!(
+            sealed[156..],
+            crc32c::crc32c(&record[..record.len() - 4]).to_be_bytes()
+        );
+
+        let (block, seal) = decode(&record.into()).unwrap();
+        assert_eq!(seal, Some(Seal { batch_start: 299 }));
+        assert_eq!(block.metadata[..5], golden_block().metadata);
+        assert_eq!(block.envelopes, golden_block().envelopes);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_sealed_record_is_noticed() {
+        let mut record = Vec::new();
+        encode(&mut record, &golden_block(), 300);
+        for bit in 0..record.len() * 8 {
+            let mut damaged = record.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            // A flip that hides the seal leaves a record that claims to be Fabric's.
+            let sealed = decode(&damaged.into()).is_ok_and(|(_, seal)| seal.is_some());
+            assert!(!sealed, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn no_cut_of_a_record_is_a_record() {
+        let mut record = Vec::new();
+        encode(&mut record, &golden_block(), 300);
+        for length in 0..record.len() {
+            assert!(
+                decode(&Bytes::copy_from_slice(&record[..length])).is_err(),
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sealed_record_is_found_where_it_starts_and_nowhere_else() {
+        let mut file = vec![7; 50];
+        encode(&mut file, &golden_block(), 298);
+        file.extend([0; 30]);
+        let file = Bytes::from(file);
+        let found: Vec<_> = (0..file.len())
+            .filter_map(|offset| Some((offset, find_sealed(&file.slice(offset..))?)))
+            .collect();
+        assert_eq!(found, [(50, (300, Seal { batch_start: 298 }))]);
+    }
+}

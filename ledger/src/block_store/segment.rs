@@ -1,0 +1,164 @@
+//! The block files of one channel: `blockfile_000000`, `blockfile_000001`, and on without a gap.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::Corruption;
+
+/// Where a record lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    /// Number of the block file.
+    pub(crate) segment: u64,
+    /// First byte of the record, its length prefix.
+    pub(crate) offset: u64,
+    /// Bytes of the record, its length prefix included.
+    pub(crate) len: u64,
+}
+
+impl Location {
+    /// Where the next record begins, if it is in the same file.
+    pub(crate) fn end(self) -> Position {
+        Position {
+            segment: self.segment,
+            offset: self.offset + self.len,
+        }
+    }
+}
+
+/// A byte in the block files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Number of the block file.
+    pub(crate) segment: u64,
+    /// Byte in the file.
+    pub(crate) offset: u64,
+}
+
+impl Position {
+    pub(crate) const START: Self = Self {
+        segment: 0,
+        offset: 0,
+    };
+}
+
+/// The block files of a channel, open for reading by many and writing by one.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    open: RwLock<HashMap<u64, Arc<dyn DiskFile>>>,
+}
+
+/// The name of a block file. Six digits are a minimum: file 1,000,000 has seven.
+pub(crate) fn file_name(segment: u64) -> String {
+    format!("blockfile_{segment:06}")
+}
+
+fn segment_number(name: &str) -> Option<u64> {
+    let number = name.strip_prefix("blockfile_")?.parse().ok()?;
+    (file_name(number) == name).then_some(number)
+}
+
+impl Segments {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
+        Self {
+            disk,
+            dir,
+            open: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn path(&self, segment: u64) -> PathBuf {
+        self.dir.join(file_name(segment))
+    }
+
+    /// How many block files there are. Files with other names are passed over.
+    ///
+    /// A number that is missing between others is corruption: its blocks are gone.
+    pub(crate) fn count(&self) -> io::Result<Result<u64, Corruption>> {
+        let names = match self.disk.list(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(0)),
+            other => other?,
+        };
+        let mut numbers: Vec<u64> = names
+            .iter()
+            .filter_map(|name| segment_number(name))
+            .collect();
+        numbers.sort_unstable();
+        let missing = (0..)
+            .zip(&numbers)
+            .find(|(expected, found)| expected != *found);
+        Ok(match missing {
+            None => Ok(numbers.len() as u64),
+            Some((missing, later)) => Err(Corruption {
+                file: self.path(missing),
+                offset: 0,
+                block: None,
+                expected: "a block file".to_owned(),
+                found: format!("none, though {} follows", file_name(*later)),
+            }),
+        })
+    }
+
+    pub(crate) fn file(&self, segment: u64) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(file) = self.open.read().get(&segment) {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.disk.open(&self.path(segment), false)?;
+        self.open.write().insert(segment, Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Makes an empty block file. Its name is durable on return.
+    pub(crate) fn create(&self, segment: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.disk.open(&self.path(segment), true)?;
+        self.disk.sync_dir(&self.dir)?;
+        self.open.write().insert(segment, Arc::clone(&file));
+        Ok(file)
+    }
+
+    pub(crate) fn sync_dir(&self) -> io::Result<()> {
+        self.disk.sync_dir(&self.dir)
+    }
+
+    pub(crate) fn read(&self, location: Location) -> io::Result<Bytes> {
+        let len = usize::try_from(location.len).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        self.file(location.segment)?
+            .read_exact_at(&mut bytes, location.offset)?;
+        Ok(bytes.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_belong_together_beyond_six_digits() {
+        for segment in [0, 7, 999_999, 1_000_000, 12_345_678] {
+            assert_eq!(segment_number(&file_name(segment)), Some(segment));
+        }
+        assert_eq!(file_name(1_000_000), "blockfile_1000000");
+        for name in [
+            "blockfile_1",
+            "blockfile_0000001",
+            "blockfile_+00001",
+            "blockfile_",
+            "other",
+        ] {
+            assert_eq!(segment_number(name), None, "{name}");
+        }
+    }
+}

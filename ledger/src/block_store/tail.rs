@@ -1,0 +1,115 @@
+//! Telling a torn batch, which nobody was ever told of, from corruption.
+//!
+//! ```text
+//! segment:  ... | block 7 | block 8 | ###damaged### | block 10 | end
+//!                                          9            ^ a sound record further on
+//! ```
+//!
+//! * A follower got as far as block 9: it was acknowledged. Corruption.
+//! * A later segment exists: it was made after the batch of block 9 was synced. Corruption.
+//! * A later sound record's batch began after 9: so the batch of 9 had been synced. Corruption.
+//! * A later sound record's batch began at or before 9: they share a sync that never returned. Torn.
+//! * Nothing sound follows (zeros, garbage, half a record, half a batch): torn.
+
+use std::io;
+
+use bytes::Bytes;
+
+use super::record::find_sealed;
+use super::scan::Damage;
+use super::segment::Segments;
+use crate::error::Corruption;
+
+/// How far a follower has come, as evidence that blocks below were durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Witness {
+    /// `index`, `state` or `history`.
+    pub(crate) follower: &'static str,
+    /// Its savepoint: blocks below it were acknowledged.
+    pub(crate) height: u64,
+}
+
+/// What to do about damage at the end of the block files.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Never acknowledged: cut the file at the damage.
+    Torn {
+        /// Bytes that go.
+        bytes: u64,
+    },
+    /// Acknowledged, or possibly so: touch nothing.
+    Corrupt {
+        /// The damage, with the evidence added to what was found.
+        corruption: Corruption,
+        /// The last block known to have been acknowledged; at least the damaged one.
+        last_block: u64,
+    },
+}
+
+/// Judges damage that a scan met. `own_from` is the first block written by Quire: what a Fabric
+/// peer wrote was durable before it was imported.
+pub(crate) fn judge(
+    segments: &Segments,
+    segment_count: u64,
+    own_from: u64,
+    damage: &Damage,
+    witness: Option<Witness>,
+) -> io::Result<Verdict> {
+    let corrupt = |evidence: String, last_block: u64| {
+        let mut corruption = damage.corruption.clone();
+        corruption.found = format!("{}; {evidence}", corruption.found);
+        Ok(Verdict::Corrupt {
+            corruption,
+            last_block: last_block.max(damage.number),
+        })
+    };
+    if let Some(witness) = witness.filter(|witness| witness.height > damage.number) {
+        let Witness { follower, height } = witness;
+        return corrupt(
+            format!("the block was acknowledged: {follower} has followed to height {height}"),
+            height - 1,
+        );
+    }
+    if damage.number < own_from {
+        return corrupt("the block was imported whole".to_owned(), damage.number);
+    }
+    if damage.at.segment + 1 < segment_count {
+        return corrupt(
+            "the block was acknowledged: a later block file exists".into(),
+            0,
+        );
+    }
+    let rest = read_rest(segments, damage)?;
+    for offset in 0..rest.len() {
+        let Some((number, seal)) = find_sealed(&rest.slice(offset..)) else {
+            continue;
+        };
+        let same_batch = seal.batch_start <= damage.number && number > damage.number && offset > 0;
+        return if same_batch {
+            Ok(Verdict::Torn {
+                bytes: rest.len() as u64,
+            })
+        } else {
+            corrupt(
+                format!(
+                    "the block was acknowledged: block {number} follows at byte {}, and its batch \
+                     began at block {}",
+                    damage.at.offset + offset as u64,
+                    seal.batch_start
+                ),
+                number,
+            )
+        };
+    }
+    Ok(Verdict::Torn {
+        bytes: rest.len() as u64,
+    })
+}
+
+fn read_rest(segments: &Segments, damage: &Damage) -> io::Result<Bytes> {
+    let file = segments.file(damage.at.segment)?;
+    let len = usize::try_from(file.len()?.saturating_sub(damage.at.offset));
+    let mut rest = vec![0; len.map_err(io::Error::other)?];
+    file.read_exact_at(&mut rest, damage.at.offset)?;
+    Ok(rest.into())
+}

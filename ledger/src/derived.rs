@@ -1,0 +1,105 @@
+//! The embedded engine under index, state and history of every channel. All it holds can be made
+//! anew from the blocks, so one that does not open is set aside, never repaired and never deleted.
+
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+
+use crate::disk::Disk;
+use crate::error::OpenError;
+use crate::id_store::io_at;
+use crate::ledgers::Purpose;
+
+/// Most files kept open by the engine.
+const MAX_OPEN_FILES: usize = 512;
+
+/// The three keyspaces of a channel.
+#[derive(Clone)]
+pub(crate) struct Keyspaces {
+    pub(crate) index: Keyspace,
+    pub(crate) state: Keyspace,
+    pub(crate) history: Keyspace,
+}
+
+/// Suffixes of a channel's keyspaces. A channel's name has at most 249 bytes, a keyspace's 255.
+const SUFFIXES: [&str; 3] = [".index", ".state", ".hist"];
+
+/// Opens the engine in `dir`; where that fails for any reason but a lock, the directory is renamed
+/// and a new one begun. The second value is the new name of the old one.
+pub(crate) fn open(
+    disk: &dyn Disk,
+    dir: &Path,
+    cache_bytes: u64,
+    purpose: Purpose,
+) -> Result<(Database, Option<PathBuf>), OpenError> {
+    let builder = || {
+        Database::builder(dir)
+            .cache_size(cache_bytes)
+            .max_cached_files(Some(MAX_OPEN_FILES))
+            .open()
+    };
+    match builder() {
+        Ok(database) => Ok((database, None)),
+        Err(fjall::Error::Locked) => Err(OpenError::InUse(dir.to_owned())),
+        Err(error) if purpose == Purpose::Inspect => Err(OpenError::Engine(error)),
+        Err(error) => {
+            let aside = set_aside(disk, dir)?;
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                aside = %aside.display(),
+                "the embedded engine did not open: set aside, and rebuilt from the blocks"
+            );
+            Ok((builder().map_err(OpenError::Engine)?, Some(aside)))
+        }
+    }
+}
+
+/// Renames the engine's directory to a name that is free.
+pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, OpenError> {
+    let parent = dir.parent().unwrap_or(Path::new("."));
+    let name = dir
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let taken = disk.list(parent).map_err(io_at(parent))?;
+    let mut attempt = 1;
+    while taken.contains(&format!("{name}.damaged-{attempt}")) {
+        attempt += 1;
+    }
+    let aside = parent.join(format!("{name}.damaged-{attempt}"));
+    let renamed = disk
+        .rename(dir, &aside)
+        .and_then(|()| disk.sync_dir(parent));
+    renamed.map_err(io_at(dir))?;
+    Ok(aside)
+}
+
+/// A channel's keyspaces, made where there are none.
+pub(crate) fn keyspaces(database: &Database, channel: &str) -> Result<Keyspaces, OpenError> {
+    let [index, state, history] = SUFFIXES.map(|suffix| {
+        database.keyspace(
+            &format!("{channel}{suffix}"),
+            KeyspaceCreateOptions::default,
+        )
+    });
+    let engine = OpenError::Engine;
+    Ok(Keyspaces {
+        index: index.map_err(engine)?,
+        state: state.map_err(engine)?,
+        history: history.map_err(engine)?,
+    })
+}
+
+/// Removes whatever the engine holds of a channel.
+pub(crate) fn drop_channel(database: &Database, channel: &str) -> Result<(), OpenError> {
+    for suffix in SUFFIXES {
+        let name = format!("{channel}{suffix}");
+        if database.keyspace_exists(&name) {
+            let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default);
+            let deleted = keyspace.and_then(|keyspace| database.delete_keyspace(keyspace));
+            deleted.map_err(OpenError::Engine)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! What can go wrong, sorted by who has to act.
+
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+/// Bytes in a block file that are not what was written there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{file}, byte {offset}{}: expected {expected}, found {found}",
+    block.map(|number| format!(", block {number}")).unwrap_or_default(),
+    file = file.display()
+)]
+pub struct Corruption {
+    /// The block file.
+    pub file: PathBuf,
+    /// Where the record begins.
+    pub offset: u64,
+    /// The block, where it is known which.
+    pub block: Option<u64>,
+    /// What should be there.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+}
+
+/// Why a read has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A block is damaged on disk. Other blocks can still be read; call a human.
+    #[error("a block is damaged: {0}")]
+    Corrupt(Corruption),
+    /// The file system refused to read a block file. Trying again may help.
+    #[error("cannot read {}", file.display())]
+    Io {
+        /// The block file.
+        file: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The embedded engine under index, state and history failed. `quire rebuild` makes them anew.
+    #[error("the embedded engine cannot read")]
+    Engine(#[source] fjall::Error),
+    /// An entry of index, state or history has a form that was never written. `quire rebuild` makes
+    /// them anew from the blocks.
+    #[error("{follower} holds a damaged {what}: {rule}")]
+    DerivedDamaged {
+        /// `index`, `state` or `history`.
+        follower: &'static str,
+        /// What kind of entry.
+        what: &'static str,
+        /// Which rule it breaks.
+        rule: &'static str,
+    },
+    /// The index names a block, or a block a transaction, that is not there.
+    #[error("{0} is missing")]
+    Missing(String),
+    /// A key in a block is longer than the engine can hold (65,535 bytes with its namespace).
+    #[error("a key of {0} bytes is too long for the state engine")]
+    KeyTooLong(usize),
+}
+
+impl From<fjall::Error> for ReadError {
+    fn from(error: fjall::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// Why blocks were not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The first block is no child of the chain's tip, or a later one none of the block before.
+    /// Nothing was written; the caller made the blocks wrongly.
+    #[error("block {number} is not the next block: {rule}")]
+    NotLinked {
+        /// The block.
+        number: u64,
+        /// Which rule it breaks.
+        rule: &'static str,
+    },
+    /// State or index could not be read to judge the blocks. Nothing was written: try again.
+    #[error("the blocks cannot be judged")]
+    Judge(#[source] ReadError),
+    /// Writing failed, so whether the blocks are durable is not known. No more will be written:
+    /// reads go on, reopening finds out.
+    #[error("the blocks may not be durable: {reason}")]
+    NotDurable {
+        /// What failed.
+        reason: String,
+        /// What the file system said.
+        source: Option<io::Error>,
+    },
+    /// The blocks are durable, but index, state or history could not follow. No more will be
+    /// written: reads go on, reopening catches up.
+    #[error("the blocks are durable, but cannot be followed")]
+    NotFollowed(#[source] ReadError),
+    /// An earlier commit failed.
+    #[error("an earlier commit failed: reopen the ledger")]
+    Poisoned,
+}
+
+/// Why a ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Acknowledged blocks are damaged. Nothing was changed. Restore them from a copy, or accept
+    /// the loss by name.
+    #[error(
+        "channel {channel}: blocks {} to {} are damaged or lost: {corruption}",
+        blocks.start(), blocks.end()
+    )]
+    Corrupt {
+        /// The channel.
+        channel: String,
+        /// From the first damaged block to the last that is known to have been acknowledged.
+        blocks: RangeInclusive<u64>,
+        /// What was found first.
+        corruption: Box<Corruption>,
+    },
+    /// A follower knows of blocks that the block files do not have.
+    #[error(
+        "channel {channel}: {follower} is ahead of the blocks: it has followed to height \
+         {savepoint}, the block files end at height {height}"
+    )]
+    Ahead {
+        /// The channel.
+        channel: String,
+        /// `index`, `state` or `history`.
+        follower: &'static str,
+        /// Its savepoint.
+        savepoint: u64,
+        /// How many blocks there are.
+        height: u64,
+    },
+    /// The channel does not exist.
+    #[error("there is no channel {0}")]
+    NoSuchChannel(String),
+    /// A channel of this name exists.
+    #[error("channel {0} exists")]
+    Exists(String),
+    /// Another process has the data directory open.
+    #[error("{} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// A file of the id store does not parse. It is not derived from anything: restore it.
+    #[error("{} is damaged: {reason}", file.display())]
+    IdStore {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file system refused.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The embedded engine under index, state and history does not open, not even anew.
+    #[error("the embedded engine does not open")]
+    Engine(#[source] fjall::Error),
+    /// Index, state or history could not be brought up to the blocks.
+    #[error("channel {channel}: index, state or history cannot follow the blocks")]
+    Follow {
+        /// The channel.
+        channel: String,
+        /// Why.
+        source: ReadError,
+    },
+    /// Block 0 could not be committed to a new channel.
+    #[error("channel {channel} cannot be created")]
+    Create {
+        /// The channel.
+        channel: String,
+        /// Why.
+        source: CommitError,
+    },
+}

@@ -1,0 +1,151 @@
+//! Which channels exist, and which were half-made or half-deleted when the power went.
+//!
+//! One small JSON file a channel, replaced atomically. Nothing here can be rebuilt from the blocks,
+//! so nothing of it is in the embedded engine.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{Disk, read_file, replace_file};
+use crate::error::OpenError;
+
+/// Version of the files' form.
+const VERSION: u32 = 1;
+/// Name of the file that becomes another; one writer, so one name does.
+const TEMPORARY: &str = ".temporary";
+
+/// What state of its life a channel is in. Fabric's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// Open for business.
+    Active,
+    /// Set aside by an operator.
+    Inactive,
+    /// Being made: removed at the next start.
+    UnderConstruction,
+    /// Being removed: removed at the next start.
+    UnderDeletion,
+}
+
+/// What is known of a channel outside its blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChannelRecord {
+    version: u32,
+    /// The channel's name.
+    pub name: String,
+    /// What state of its life it is in.
+    pub status: Status,
+    /// Whether it takes no transactions, such as a channel whose orderers are elsewhere.
+    pub read_only: bool,
+    /// Size at which a block file is full.
+    pub segment_bytes: u64,
+    /// The first block written, and so sealed, by Quire; none where all are a Fabric peer's.
+    pub first_own_block: Option<u64>,
+}
+
+impl ChannelRecord {
+    pub(crate) fn new(name: &str, segment_bytes: u64) -> Self {
+        Self {
+            version: VERSION,
+            name: name.to_owned(),
+            status: Status::UnderConstruction,
+            read_only: false,
+            segment_bytes,
+            first_own_block: Some(0),
+        }
+    }
+
+    /// The first block that must have a seal.
+    pub(crate) fn own_from(&self) -> u64 {
+        self.first_own_block.unwrap_or(u64::MAX)
+    }
+}
+
+/// The files.
+#[derive(Debug)]
+pub(crate) struct IdStore {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+}
+
+impl IdStore {
+    /// Opens the store, making it where there is none.
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: PathBuf) -> Result<Self, OpenError> {
+        let made = disk.create_dir_all(&dir);
+        let parent = dir.parent().unwrap_or(Path::new(".")).to_owned();
+        made.and_then(|()| disk.sync_dir(&parent))
+            .map_err(io_at(&dir))?;
+        Ok(Self { disk, dir })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.json"))
+    }
+
+    /// Every channel there is a record of, by name.
+    pub(crate) fn list(&self) -> Result<Vec<ChannelRecord>, OpenError> {
+        let mut names = self.disk.list(&self.dir).map_err(io_at(&self.dir))?;
+        names.sort_unstable();
+        let names = names.iter().filter_map(|name| name.strip_suffix(".json"));
+        names.map(|name| self.read(name)).collect()
+    }
+
+    /// The record of a channel; `None` where there is none.
+    pub(crate) fn get(&self, name: &str) -> Result<Option<ChannelRecord>, OpenError> {
+        match self.read(name) {
+            Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<ChannelRecord, OpenError> {
+        let file = self.path(name);
+        let bytes = read_file(self.disk.as_ref(), &file).map_err(io_at(&file))?;
+        let damaged = |reason: String| OpenError::IdStore {
+            file: file.clone(),
+            reason,
+        };
+        let record: ChannelRecord =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if record.version != VERSION {
+            return Err(damaged(format!("version {} is not known", record.version)));
+        }
+        if record.name != name {
+            return Err(damaged(format!("it is about channel {}", record.name)));
+        }
+        Ok(record)
+    }
+
+    /// Writes a record; durable on return.
+    pub(crate) fn put(&self, record: &ChannelRecord) -> Result<(), OpenError> {
+        let file = self.path(&record.name);
+        let damaged = |error: serde_json::Error| OpenError::IdStore {
+            file: file.clone(),
+            reason: error.to_string(),
+        };
+        let mut bytes = serde_json::to_vec_pretty(record).map_err(damaged)?;
+        bytes.push(b'\n');
+        replace_file(self.disk.as_ref(), &file, TEMPORARY, &bytes).map_err(io_at(&file))
+    }
+
+    /// Forgets a channel; durable on return.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), OpenError> {
+        let file = self.path(name);
+        let removed = self.disk.remove_file(&file);
+        removed
+            .and_then(|()| self.disk.sync_dir(&self.dir))
+            .map_err(io_at(&file))
+    }
+}
+
+pub(crate) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+    let path = path.to_owned();
+    move |source| OpenError::Io { path, source }
+}

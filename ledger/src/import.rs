@@ -1,0 +1,108 @@
+//! Taking over a channel from block files that a Fabric peer wrote.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::block_store::segment::{Segments, file_name};
+use crate::check::{CheckError, Report, check_blockfiles};
+use crate::disk::{Disk, DiskFile};
+use crate::error::OpenError;
+use crate::id_store::{ChannelRecord, io_at};
+use crate::ledger::Ledger;
+use crate::ledgers::{DEFAULT_SEGMENT_BYTES, Ledgers};
+use crate::progress::{Progress, ProgressFn};
+
+/// Bytes that are copied at a time.
+const COPY_BYTES: u64 = 1 << 20;
+
+/// Why block files were not imported. Nothing of them is in the data directory then.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// They are damaged, as the report says.
+    #[error("{} is damaged", .0.subject)]
+    Damaged(Box<Report>),
+    /// There is no block in them.
+    #[error("{0} holds no block")]
+    Empty(String),
+    /// They could not be checked.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// The channel could not be made.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+impl Ledgers {
+    /// Checks the block files in `dir`, copies them, and builds index, state and history. The channel
+    /// is read-only unless `writable`: its orderers are elsewhere. Durable on return.
+    ///
+    /// # Errors
+    /// See [`ImportError`].
+    pub fn import(
+        &self,
+        name: &str,
+        dir: &Path,
+        writable: bool,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<(Ledger, Report), ImportError> {
+        if self.record(name)?.is_some() {
+            return Err(OpenError::Exists(name.to_owned()).into());
+        }
+        let report = check_blockfiles(self.disk(), dir, self.dir(), progress)?;
+        if !report.is_sound() {
+            return Err(ImportError::Damaged(Box::new(report)));
+        }
+        if report.blocks == 0 {
+            return Err(ImportError::Empty(report.subject));
+        }
+        let mut record = ChannelRecord::new(name, DEFAULT_SEGMENT_BYTES);
+        record.read_only = !writable;
+        record.first_own_block = writable.then_some(report.blocks);
+        let ledger = self.construct(name, record, |record| {
+            copy(self.disk(), dir, &self.channel_dir(name), progress)?;
+            let (ledger, _) = self.parts(record.clone())?.open(progress)?;
+            Ok(ledger)
+        })?;
+        Ok((ledger, report))
+    }
+}
+
+/// Copies the block files of a folder; durable on return.
+fn copy(
+    disk: &Arc<dyn Disk>,
+    from: &Path,
+    to: &Path,
+    progress: &mut ProgressFn<'_>,
+) -> Result<(), OpenError> {
+    let segments = Segments::new(Arc::clone(disk), from.to_owned());
+    // The check found no gap.
+    let count = segments.count().map_err(io_at(from))?.unwrap_or_default();
+    let subject = from.display().to_string();
+    for segment in 0..count {
+        let path = to.join(file_name(segment));
+        let source = segments.file(segment).map_err(io_at(from))?;
+        let target = disk.open(&path, true).map_err(io_at(&path))?;
+        copy_file(source.as_ref(), target.as_ref()).map_err(io_at(&path))?;
+        let done = segment + 1;
+        progress(Progress {
+            stage: "copying block files",
+            subject: &subject,
+            done,
+            total: count,
+        });
+    }
+    disk.sync_dir(to).map_err(io_at(to))
+}
+
+fn copy_file(source: &dyn DiskFile, target: &dyn DiskFile) -> std::io::Result<()> {
+    let len = source.len()?;
+    let mut offset = 0;
+    while offset < len {
+        let part = COPY_BYTES.min(len - offset);
+        let mut bytes = vec![0; usize::try_from(part).map_err(std::io::Error::other)?];
+        source.read_exact_at(&mut bytes, offset)?;
+        target.write_all_at(&bytes, offset)?;
+        offset += part;
+    }
+    target.sync_data()
+}

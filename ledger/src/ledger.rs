@@ -1,0 +1,308 @@
+//! One channel's ledger, as its one writer sees it. Read [`Ledger::commit`] first.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fjall::{Database, PersistMode};
+use parking_lot::RwLock;
+use quire_wire::Code;
+use quire_wire::common::metadata_slot;
+use quire_wire::hash::Hash;
+
+use crate::block::Block;
+use crate::block_store::segment::Location;
+use crate::block_store::{AppendError, BlockFiles, BlockStore, index::Index};
+use crate::commit_hash;
+use crate::error::{CommitError, ReadError};
+use crate::history::History;
+use crate::reader::{Reader, View};
+use crate::state::StateDb;
+use crate::validation::examine::Examined;
+use crate::validation::judge_block;
+use crate::validation::updates::{Pending, Updates};
+
+/// A block as the orderer made it, with its transactions examined.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    block: Block,
+    transactions: Vec<Examined>,
+}
+
+impl Ordered {
+    /// Examines every envelope of a block of `channel`.
+    #[must_use]
+    pub fn new(block: Block, channel: &str) -> Self {
+        let transactions = block
+            .envelopes
+            .iter()
+            .map(|envelope| Examined::new(envelope, channel))
+            .collect();
+        Self {
+            block,
+            transactions,
+        }
+    }
+
+    /// The transactions, for checks that need keys or policies: what those refuse gets a code other
+    /// than `VALID` here, and keeps it.
+    pub fn transactions_mut(&mut self) -> &mut [Examined] {
+        &mut self.transactions
+    }
+
+    /// The block.
+    #[must_use]
+    pub fn block(&self) -> &Block {
+        &self.block
+    }
+}
+
+/// Blocks that are children of the tip, in order.
+struct Linked(Vec<Ordered>);
+
+/// Blocks with verdicts and commit hashes, and what they change.
+struct Judged(Vec<(Ordered, Updates)>);
+
+/// A block that is on disk, and what it changes: all that a follower needs.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    pub(crate) block: Arc<Block>,
+    pub(crate) hash: Hash,
+    pub(crate) location: Location,
+    pub(crate) transactions: Vec<Examined>,
+    pub(crate) updates: Updates,
+}
+
+/// A block that is on disk and that every read now sees.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The block as it is on disk.
+    pub block: Arc<Block>,
+    /// Its hash.
+    pub hash: Hash,
+    /// Its transactions in order: id, where the envelope has one, and verdict.
+    pub transactions: Vec<(Option<String>, Code)>,
+}
+
+/// The end of the chain.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tip {
+    /// How many blocks there are.
+    pub(crate) height: u64,
+    /// Hash of the last block; zeros where there is none.
+    pub(crate) hash: Hash,
+    /// Commit hash of the last block.
+    pub(crate) commit_hash: Option<Bytes>,
+}
+
+/// What the writer and all readers of a channel share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) channel: String,
+    pub(crate) files: Arc<BlockFiles>,
+    pub(crate) index: Index,
+    pub(crate) history: History,
+    /// The first block that Quire wrote and sealed; `u64::MAX` where it wrote none.
+    pub(crate) own_from: u64,
+    /// What readers see. Replaced after every commit; a reader that took one keeps it.
+    pub(crate) view: RwLock<Arc<View>>,
+}
+
+/// The writer of one channel. Owned by the one thread that commits.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) database: DebugDatabase,
+    pub(crate) store: BlockStore,
+    pub(crate) state: Arc<dyn StateDb>,
+    pub(crate) tip: Tip,
+    /// Set when followers fell behind what is durable, or writing failed.
+    pub(crate) poisoned: bool,
+}
+
+/// fjall's handle, which has no `Debug` of its own.
+#[derive(Clone)]
+pub(crate) struct DebugDatabase(pub(crate) Database);
+
+impl std::fmt::Debug for DebugDatabase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Commits blocks: when this returns, they are on disk and every read sees them.
+    ///
+    /// Several blocks share one fsync. Their transactions are judged against state as the blocks
+    /// before them leave it.
+    ///
+    /// # Errors
+    /// See [`CommitError`]: before the commit point nothing was written; after it the ledger takes no
+    /// more blocks until it is reopened.
+    pub fn commit(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
+        if self.is_poisoned() {
+            return Err(CommitError::Poisoned);
+        }
+        let linked = self.link(batch)?;
+        let judged = self.judge(linked)?;
+        let durable = self.append(judged)?;
+        self.follow(durable)
+    }
+
+    /// Whether a commit failed after its commit point, so that the ledger must be reopened.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned || self.store.is_poisoned()
+    }
+
+    /// A handle for reading, for any thread.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// How many blocks there are, and the hash of the last one (zeros where there is none).
+    #[must_use]
+    pub fn tip(&self) -> (u64, Hash) {
+        (self.tip.height, self.tip.hash)
+    }
+
+    /// Children of the tip, in order, with the data hash of their envelopes.
+    fn link(&self, batch: Vec<Ordered>) -> Result<Linked, CommitError> {
+        let mut hash = (self.tip.height > 0).then_some(self.tip.hash);
+        for (height, Ordered { block, .. }) in (self.tip.height..).zip(&batch) {
+            let broken = |rule| CommitError::NotLinked {
+                number: block.number,
+                rule,
+            };
+            if block.number != height {
+                return Err(broken("its number is not the chain's height"));
+            }
+            if block.previous_hash[..] != *hash.as_ref().map_or(&[][..], |hash| &hash[..]) {
+                return Err(broken(
+                    "its previous hash is not the hash of the block before",
+                ));
+            }
+            if block.data_hash[..] != block.computed_data_hash() {
+                return Err(broken("its data hash is not the hash of its envelopes"));
+            }
+            hash = Some(block.hash());
+        }
+        Ok(Linked(batch))
+    }
+
+    /// Every transaction gets its code, every block its codes and commit hash.
+    fn judge(&self, Linked(batch): Linked) -> Result<Judged, CommitError> {
+        let view = Arc::clone(&self.shared.view.read());
+        let mut pending = Pending::new(view.state.as_ref());
+        let mut in_batch: HashSet<String> = HashSet::new();
+        let mut commit_hash = self.tip.commit_hash.clone();
+        let mut judged = Vec::with_capacity(batch.len());
+        for mut ordered in batch {
+            let Ordered {
+                block,
+                transactions,
+            } = &mut ordered;
+            let is_known = |tx_id: &str| {
+                Ok(in_batch.contains(tx_id)
+                    || self.shared.index.has_transaction(&view.derived, tx_id)?)
+            };
+            let updates = judge_block(block.number, transactions, &mut pending, is_known)
+                .map_err(CommitError::Judge)?;
+            in_batch.extend(transactions.iter().filter_map(|tx| tx.tx_id.clone()));
+
+            let codes: Vec<u8> = transactions
+                .iter()
+                .map(|transaction| transaction.code.0)
+                .collect();
+            let hash = commit_hash::next(block.number, &codes, &updates, commit_hash.as_deref());
+            commit_hash = hash.map(|hash| Bytes::copy_from_slice(&hash));
+            block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, codes.into());
+            let slot = hash.map(commit_hash::slot).unwrap_or_default();
+            block.set_metadata(metadata_slot::COMMIT_HASH, slot);
+            judged.push((ordered, updates));
+        }
+        Ok(Judged(judged))
+    }
+
+    /// The commit point: blocks are durable when the one fsync in here has returned.
+    fn append(&mut self, Judged(judged): Judged) -> Result<Vec<Durable>, CommitError> {
+        let (blocks, rest): (Vec<_>, Vec<_>) = judged
+            .into_iter()
+            .map(|(ordered, updates)| (ordered.block, (ordered.transactions, updates)))
+            .unzip();
+        let written = self.store.append(blocks).map_err(|error| match error {
+            AppendError::Poisoned => CommitError::Poisoned,
+            AppendError::Io { file, source } => CommitError::NotDurable {
+                reason: format!("writing {} failed", file.display()),
+                source: Some(source),
+            },
+        })?;
+        let durable = written
+            .into_iter()
+            .zip(rest)
+            .map(|((block, location), rest)| {
+                let (transactions, updates) = rest;
+                Durable {
+                    hash: block.hash(),
+                    block,
+                    location,
+                    transactions,
+                    updates,
+                }
+            });
+        Ok(durable.collect())
+    }
+
+    /// State, index and history take the blocks in, and readers see them.
+    fn follow(&mut self, durable: Vec<Durable>) -> Result<Vec<Committed>, CommitError> {
+        let followed = self.apply(&durable).and_then(|()| self.publish(&durable));
+        followed.map_err(|error| {
+            self.poisoned = true;
+            CommitError::NotFollowed(error)
+        })?;
+        let committed = durable.into_iter().map(|durable| Committed {
+            block: durable.block,
+            hash: durable.hash,
+            transactions: durable
+                .transactions
+                .into_iter()
+                .map(|tx| (tx.tx_id, tx.code))
+                .collect(),
+        });
+        Ok(committed.collect())
+    }
+
+    /// Brings the followers up to these blocks. Idempotent by height, and all of recovery: each
+    /// follower passes over the blocks that it has.
+    pub(crate) fn apply(&self, durable: &[Durable]) -> Result<(), ReadError> {
+        self.state.apply(durable)?;
+        let view = self.database.0.snapshot();
+        let mut batch = self
+            .database
+            .0
+            .batch()
+            .durability(Some(PersistMode::Buffer));
+        self.shared.index.follow(&view, &mut batch, durable)?;
+        self.shared.history.follow(&view, &mut batch, durable)?;
+        Ok(batch.commit()?)
+    }
+
+    /// Moves the tip, and lets readers see everything up to it.
+    pub(crate) fn publish(&mut self, durable: &[Durable]) -> Result<(), ReadError> {
+        if let Some(last) = durable.last() {
+            self.tip = Tip {
+                height: last.block.number + 1,
+                hash: last.hash,
+                commit_hash: last.block.commit_hash(),
+            };
+        }
+        let view = View {
+            tip: self.tip.clone(),
+            state: self.state.snapshot()?,
+            derived: self.database.0.snapshot(),
+        };
+        *self.shared.view.write() = Arc::new(view);
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! Every channel of a data directory.
+//!
+//! ```text
+//! DATA/lock                        held while a process has the directory open
+//! DATA/id-store/main.json          one record a channel; cannot be rebuilt
+//! DATA/channels/main/blockfile_*   the blocks; cannot be rebuilt
+//! DATA/derived/                    index, state, history of every channel; rebuilt at will
+//! ```
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fjall::Database;
+
+use crate::block::Block;
+use crate::derived;
+use crate::disk::Disk;
+use crate::error::OpenError;
+use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
+use crate::ledger::{DebugDatabase, Ledger, Ordered};
+use crate::progress::ProgressFn;
+use crate::recovery::{OpenReport, Parts};
+
+/// Size at which a block file is full: Fabric's 64 MiB.
+pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
+/// Memory for the embedded engine's cache.
+const DEFAULT_CACHE_BYTES: u64 = 256 << 20;
+
+/// What a data directory is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be used: channels that were half made or half deleted are removed, and an embedded engine
+    /// that does not open is set aside.
+    Use,
+    /// To be looked at: nothing is repaired.
+    Inspect,
+}
+
+/// The ledgers of a data directory, which it holds locked.
+#[derive(Debug)]
+pub struct Ledgers {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    id_store: IdStore,
+    database: DebugDatabase,
+    set_aside: Option<PathBuf>,
+    _lock: File,
+}
+
+impl Ledgers {
+    /// Opens a data directory, making it where there is none.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] where another process has it open; otherwise as [`OpenError`] says.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, purpose: Purpose) -> Result<Self, OpenError> {
+        disk.create_dir_all(&dir.join("channels"))
+            .map_err(io_at(dir))?;
+        let lock = lock(dir)?;
+        disk.sync_dir(dir).map_err(io_at(dir))?;
+        let id_store = IdStore::open(Arc::clone(&disk), dir.join("id-store"))?;
+        let derived = dir.join("derived");
+        let (database, set_aside) =
+            derived::open(disk.as_ref(), &derived, DEFAULT_CACHE_BYTES, purpose)?;
+        let ledgers = Self {
+            disk,
+            dir: dir.to_owned(),
+            id_store,
+            database: DebugDatabase(database),
+            set_aside,
+            _lock: lock,
+        };
+        let unfinished = if purpose == Purpose::Use {
+            ledgers.list()?
+        } else {
+            Vec::new()
+        };
+        for record in unfinished {
+            if matches!(
+                record.status,
+                Status::UnderConstruction | Status::UnderDeletion
+            ) {
+                tracing::warn!(channel = record.name, "removing a half-made channel");
+                ledgers.remove(&record.name)?;
+            }
+        }
+        Ok(ledgers)
+    }
+
+    /// Where the embedded engine's directory went, if it did not open and was begun anew.
+    #[must_use]
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
+    }
+
+    /// Every channel, by name.
+    ///
+    /// # Errors
+    /// A record cannot be read.
+    pub fn list(&self) -> Result<Vec<ChannelRecord>, OpenError> {
+        self.id_store.list()
+    }
+
+    /// The record of a channel.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub fn record(&self, name: &str) -> Result<Option<ChannelRecord>, OpenError> {
+        self.id_store.get(name)
+    }
+
+    /// Opens a channel: recovers its block files, and brings its followers up to them.
+    ///
+    /// # Errors
+    /// [`OpenError::Corrupt`] and [`OpenError::Ahead`] changed nothing and want an operator.
+    pub fn ledger(
+        &self,
+        name: &str,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<(Ledger, OpenReport), OpenError> {
+        let record = self
+            .id_store
+            .get(name)?
+            .ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
+        self.parts(record)?.open(progress)
+    }
+
+    /// Makes a channel whose block 0 is `genesis`. Durable on return: after a crash on the way the
+    /// channel does not exist.
+    ///
+    /// # Errors
+    /// [`OpenError::Exists`] where there is a channel of this name.
+    pub fn create(&self, name: &str, genesis: Block) -> Result<Ledger, OpenError> {
+        self.construct(
+            name,
+            ChannelRecord::new(name, DEFAULT_SEGMENT_BYTES),
+            |record| {
+                let (mut ledger, _) = self.parts(record.clone())?.open(&mut |_| {})?;
+                let committed = ledger.commit(vec![Ordered::new(genesis, name)]);
+                let channel = name.to_owned();
+                committed.map_err(|source| OpenError::Create { channel, source })?;
+                Ok(ledger)
+            },
+        )
+    }
+
+    /// Runs `build` between a record that says "under construction" and one that says "active".
+    pub(crate) fn construct<T>(
+        &self,
+        name: &str,
+        mut record: ChannelRecord,
+        build: impl FnOnce(&ChannelRecord) -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
+        if self.id_store.get(name)?.is_some() {
+            return Err(OpenError::Exists(name.to_owned()));
+        }
+        self.id_store.put(&record)?;
+        let dir = self.channel_dir(name);
+        let made = self.disk.create_dir_all(&dir);
+        made.and_then(|()| self.disk.sync_dir(&self.dir.join("channels")))
+            .map_err(io_at(&dir))?;
+        let outcome = build(&record).and_then(|built| {
+            record.status = Status::Active;
+            self.id_store.put(&record)?;
+            Ok(built)
+        });
+        if outcome.is_err()
+            && let Err(error) = self.remove(name)
+        {
+            // The next start removes it.
+            tracing::warn!(
+                channel = name,
+                error = &error as &dyn std::error::Error,
+                "not removed"
+            );
+        }
+        outcome
+    }
+
+    fn remove(&self, name: &str) -> Result<(), OpenError> {
+        derived::drop_channel(&self.database.0, name)?;
+        let dir = self.channel_dir(name);
+        self.disk.remove_dir_all(&dir).map_err(io_at(&dir))?;
+        self.id_store.remove(name)
+    }
+
+    pub(crate) fn parts(&self, record: ChannelRecord) -> Result<Parts, OpenError> {
+        let dir = self.channel_dir(&record.name);
+        Parts::new(Arc::clone(&self.disk), dir, self.database.0.clone(), record)
+    }
+
+    /// Where a channel's block files are.
+    #[must_use]
+    pub fn channel_dir(&self, name: &str) -> PathBuf {
+        self.dir.join("channels").join(name)
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database.0
+    }
+}
+
+/// Takes the lock that keeps a second process out. The kernel gives it back when the process ends,
+/// however it ends.
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let file = file.map_err(io_at(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io_at(&path)(error)),
+    }
+}

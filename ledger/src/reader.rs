@@ -1,0 +1,262 @@
+//! Everything that can be asked of a channel, by any number of threads.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quire_wire::hash::Hash;
+
+use crate::block::{Block, Height};
+use crate::block_store::index::TxLocation;
+use crate::error::ReadError;
+use crate::history::Order;
+use crate::ledger::{Shared, Tip};
+use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot, VersionedValue};
+use crate::validation::examine::{Content, Examined};
+
+/// One consistent view of a channel: every follower at the same height.
+pub(crate) struct View {
+    pub(crate) tip: Tip,
+    pub(crate) state: Arc<dyn StateSnapshot>,
+    pub(crate) derived: fjall::Snapshot,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("tip", &self.tip)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The state of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainInfo {
+    /// How many blocks there are.
+    pub height: u64,
+    /// Hash of the last block.
+    pub current_hash: Hash,
+    /// What the last block names as its previous hash; zeros where it names none.
+    pub previous_hash: Hash,
+}
+
+/// Reads of one channel. Cheap to clone; each call sees the newest commit.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.shared.view.read())
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.shared.channel
+    }
+
+    /// How many blocks can be read.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.view().tip.height
+    }
+
+    /// One consistent view, for reads that belong together. Do not keep it longer than a request.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            shared: Arc::clone(&self.shared),
+            view: self.view(),
+        }
+    }
+
+    /// Height and hashes of the chain's end.
+    ///
+    /// # Errors
+    /// As [`Reader::block`].
+    pub fn info(&self) -> Result<ChainInfo, ReadError> {
+        let tip = self.view().tip.clone();
+        let last = match tip.height.checked_sub(1) {
+            Some(number) => self.block(number)?,
+            None => None,
+        };
+        let previous_hash = last.and_then(|block| block.previous_hash[..].try_into().ok());
+        Ok(ChainInfo {
+            height: tip.height,
+            current_hash: tip.hash,
+            previous_hash: previous_hash.unwrap_or_default(),
+        })
+    }
+
+    /// Block `number`, checked; `None` at and beyond the height.
+    ///
+    /// # Errors
+    /// [`ReadError::Corrupt`] where the block is damaged: it is never served so.
+    pub fn block(&self, number: u64) -> Result<Option<Arc<Block>>, ReadError> {
+        let view = self.view();
+        if number >= view.tip.height {
+            return Ok(None);
+        }
+        let location = self.shared.index.location(&view.derived, number)?;
+        let location =
+            location.ok_or_else(|| ReadError::Missing(format!("block {number} in the index")))?;
+        self.shared
+            .files
+            .read(number, location, self.shared.own_from)
+            .map(Some)
+    }
+
+    /// The number of the block with this hash.
+    ///
+    /// # Errors
+    /// The embedded engine failed.
+    pub fn block_number_by_hash(&self, hash: &[u8]) -> Result<Option<u64>, ReadError> {
+        self.shared.index.number_by_hash(&self.view().derived, hash)
+    }
+
+    /// Where the first transaction with this id stands, and what became of it.
+    ///
+    /// # Errors
+    /// The embedded engine failed.
+    pub fn transaction(&self, tx_id: &str) -> Result<Option<TxLocation>, ReadError> {
+        self.shared.index.transaction(&self.view().derived, tx_id)
+    }
+
+    /// The bytes of a transaction's envelope; `None` where there is no such transaction.
+    ///
+    /// # Errors
+    /// As [`Reader::block`].
+    pub fn envelope(&self, height: Height) -> Result<Option<Bytes>, ReadError> {
+        let Some(block) = self.block(height.block)? else {
+            return Ok(None);
+        };
+        let position = usize::try_from(height.tx).ok();
+        Ok(position.and_then(|tx| block.envelopes.get(tx).cloned()))
+    }
+}
+
+/// One consistent view of a channel.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    shared: Arc<Shared>,
+    view: Arc<View>,
+}
+
+impl Snapshot {
+    /// Blocks below this have taken effect in the view.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.view.tip.height
+    }
+
+    /// The value of a key; `None` where it does not exist.
+    ///
+    /// # Errors
+    /// The state engine failed or holds damaged bytes.
+    pub fn get(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
+        self.view.state.get(namespace, key)
+    }
+
+    /// At most `limit` rows from `start` (inclusive, `""` is the first) to `end`, in byte order of
+    /// keys.
+    ///
+    /// # Errors
+    /// The state engine failed or holds damaged bytes.
+    pub fn range(
+        &self,
+        namespace: &str,
+        start: &str,
+        end: RangeEnd<'_>,
+        limit: usize,
+    ) -> Result<Vec<(String, VersionedValue)>, ReadError> {
+        self.view
+            .state
+            .range(namespace, start, end)?
+            .take(limit)
+            .collect()
+    }
+
+    /// Namespaces with at least one key, in byte order.
+    ///
+    /// # Errors
+    /// The state engine failed or holds damaged bytes.
+    pub fn namespaces(&self) -> Result<Vec<NamespaceSummary>, ReadError> {
+        self.view.state.namespaces()
+    }
+
+    /// Where a key was written or deleted, at most `limit` heights; `after` resumes strictly after
+    /// that height in the given order.
+    ///
+    /// # Errors
+    /// The embedded engine failed.
+    pub fn history(
+        &self,
+        namespace: &str,
+        key: &str,
+        order: Order,
+        after: Option<Height>,
+        limit: usize,
+    ) -> Result<Vec<Height>, ReadError> {
+        let (from, to) = match order {
+            Order::NewestFirst => (None, after),
+            Order::OldestFirst => (after, None),
+        };
+        let history = &self.shared.history;
+        history
+            .writes(&self.view.derived, namespace, key, from, to, order)?
+            .take(limit)
+            .collect()
+    }
+
+    /// The version that a key had just before a transaction; `None` where it did not exist then.
+    ///
+    /// # Errors
+    /// As [`Reader::block`]: whether the last write was a delete is in its block.
+    pub fn version_before(
+        &self,
+        namespace: &str,
+        key: &str,
+        height: Height,
+    ) -> Result<Option<Height>, ReadError> {
+        let history = &self.shared.history;
+        let before = Some(height);
+        let mut writes = history.writes(
+            &self.view.derived,
+            namespace,
+            key,
+            None,
+            before,
+            Order::NewestFirst,
+        )?;
+        let Some(last) = writes.next().transpose()? else {
+            return Ok(None);
+        };
+        // The current version is no delete, and mostly that is what was asked.
+        if self
+            .get(namespace, key)?
+            .is_some_and(|value| value.version == last)
+        {
+            return Ok(Some(last));
+        }
+        let reader = Reader {
+            shared: Arc::clone(&self.shared),
+        };
+        let envelope = reader.envelope(last)?;
+        let envelope = envelope.ok_or_else(|| ReadError::Missing(format!("transaction {last}")))?;
+        let Content::Endorsed(endorsed) = Examined::read(&envelope).content else {
+            return Ok(None);
+        };
+        let writes = endorsed.read_write_set.namespaces.iter();
+        let writes = writes.filter(|set| set.namespace == namespace);
+        let write = writes
+            .flat_map(|set| &set.public.writes)
+            .find(|write| write.key == key);
+        Ok(write.filter(|write| !write.is_delete).map(|_| last))
+    }
+}

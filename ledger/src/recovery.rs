@@ -1,0 +1,508 @@
+//! Opening a ledger: commit, replayed.
+//!
+//! 1. Read the block files from the newest block that the index knows (from the first, where it
+//!    knows none) to their end, checking every record.
+//! 2. What follows the last sound block is a torn batch, cut and reported, or corruption, refused
+//!    with nothing changed. [`tail`] tells which.
+//! 3. Write the last batch again in place and sync it. A killed process can leave bytes in the page
+//!    cache that no sync covered; after this they are durable, and may be believed.
+//! 4. Let each follower take in the blocks it missed, through the function that commit uses.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fjall::Database;
+use parking_lot::RwLock;
+use quire_wire::hash::Hash;
+
+use crate::block_store::index::Index;
+use crate::block_store::scan::{Damage, Scan, Step, Stored};
+use crate::block_store::segment::{Location, Position};
+use crate::block_store::tail::{self, Verdict, Witness};
+use crate::block_store::{BlockFiles, BlockStore};
+use crate::derived::{self, Keyspaces};
+use crate::disk::Disk;
+use crate::error::{OpenError, ReadError};
+use crate::history::History;
+use crate::id_store::{ChannelRecord, io_at};
+use crate::ledger::{DebugDatabase, Durable, Ledger, Shared, Tip};
+use crate::progress::{Progress, ProgressFn};
+use crate::reader::View;
+use crate::state::StateDb;
+use crate::state::fjall::FjallState;
+use crate::validation::examine::Examined;
+use crate::validation::replay_block;
+use crate::validation::updates::Pending;
+
+/// Bytes of blocks that are replayed as one batch.
+const REPLAY_BATCH_BYTES: u64 = 4 << 20;
+
+/// A batch that was never acknowledged, and is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CutTail {
+    /// The block file that was cut.
+    pub file: PathBuf,
+    /// Where: the file's length now.
+    pub offset: u64,
+    /// How many bytes went.
+    pub bytes: u64,
+    /// The number that the next block will have.
+    pub block: u64,
+}
+
+/// What opening a ledger found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// How many blocks there are.
+    pub height: u64,
+    /// A torn batch that was cut.
+    pub cut: Option<CutTail>,
+    /// How many blocks some follower had missed and took in.
+    pub replayed: u64,
+}
+
+/// A channel's parts, before it is known whether they belong together.
+pub(crate) struct Parts {
+    record: ChannelRecord,
+    files: Arc<BlockFiles>,
+    database: Database,
+    index: Index,
+    history: History,
+    state: Arc<dyn StateDb>,
+}
+
+/// How far each follower is.
+struct Savepoints {
+    index: u64,
+    state: u64,
+    history: u64,
+}
+
+impl Savepoints {
+    /// The follower that has come furthest.
+    fn witness(&self) -> Option<Witness> {
+        let all = [
+            ("index", self.index),
+            ("state", self.state),
+            ("history", self.history),
+        ];
+        let (follower, height) = all.into_iter().max_by_key(|(_, height)| *height)?;
+        (height > 0).then_some(Witness { follower, height })
+    }
+
+    fn lowest(&self) -> u64 {
+        self.index.min(self.state).min(self.history)
+    }
+}
+
+/// The block files, read to their end.
+struct Chain {
+    /// The end of the last sound block.
+    tail: Position,
+    segment_count: u64,
+    height: u64,
+    hash: Option<Hash>,
+    last: Option<Stored>,
+    /// Where the newest batch that began during the reading begins.
+    batch_start: Option<(u64, Location)>,
+    cut: Option<(CutTail, Position)>,
+}
+
+impl Parts {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        database: Database,
+        record: ChannelRecord,
+    ) -> Result<Self, OpenError> {
+        let Keyspaces {
+            index,
+            state,
+            history,
+        } = derived::keyspaces(&database, &record.name)?;
+        Ok(Self {
+            files: Arc::new(BlockFiles::new(disk, dir)),
+            index: Index::new(index),
+            history: History::new(history),
+            state: Arc::new(FjallState::new(database.clone(), state)),
+            database,
+            record,
+        })
+    }
+
+    /// Opens the ledger. Nothing is changed before it is known that no acknowledged block is damaged.
+    pub(crate) fn open(
+        self,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<(Ledger, OpenReport), OpenError> {
+        let savepoints = self
+            .savepoints()
+            .map_err(|source| self.follow_error(source))?;
+        let mut chain = self.read_chain(&savepoints)?;
+        self.cut_and_sync(&mut chain)?;
+        let (tail, height) = (chain.tail, chain.height);
+        let cut = chain.cut.take().map(|(cut, _)| cut);
+        let (mut ledger, lowest) = self.into_ledger(&chain, &savepoints)?;
+        let replayed = replay(&mut ledger, tail, lowest, height, progress).map_err(|source| {
+            OpenError::Follow {
+                channel: ledger.shared.channel.clone(),
+                source,
+            }
+        })?;
+        Ok((
+            ledger,
+            OpenReport {
+                height,
+                cut,
+                replayed,
+            },
+        ))
+    }
+
+    fn savepoints(&self) -> Result<Savepoints, ReadError> {
+        let view = self.database.snapshot();
+        Ok(Savepoints {
+            index: self.index.savepoint(&view)?,
+            state: self.state.savepoint()?,
+            history: self.history.savepoint(&view)?,
+        })
+    }
+
+    fn follow_error(&self, source: ReadError) -> OpenError {
+        OpenError::Follow {
+            channel: self.record.name.clone(),
+            source,
+        }
+    }
+
+    fn io_error(&self, source: std::io::Error) -> OpenError {
+        io_at(self.files.segments.dir())(source)
+    }
+
+    /// Reads from what the index knows to the end, and judges what is there that is no block.
+    fn read_chain(&self, savepoints: &Savepoints) -> Result<Chain, OpenError> {
+        let segments = &self.files.segments;
+        let own_from = self.record.own_from();
+        let count = segments.count().map_err(|error| self.io_error(error))?;
+        let last_known = savepoints
+            .witness()
+            .map_or(0, |witness| witness.height.saturating_sub(1));
+        let segment_count = count.map_err(|corruption| OpenError::Corrupt {
+            channel: self.record.name.clone(),
+            blocks: 0..=last_known,
+            corruption: Box::new(corruption),
+        })?;
+
+        let known = self.newest_indexed(savepoints.index);
+        let (from, number, hash) = known.as_ref().map_or((Position::START, 0, None), |stored| {
+            let block = &stored.block;
+            (stored.location.end(), block.number + 1, Some(block.hash()))
+        });
+        let mut scan = Scan::new(segments, segment_count, own_from, from, number, hash);
+        let mut last = known;
+        let mut batch_start = None;
+        let damage = loop {
+            match scan.next().map_err(|error| self.io_error(error))? {
+                Step::Block(stored) => {
+                    let number = stored.block.number;
+                    if stored.seal.is_some_and(|seal| seal.batch_start == number) {
+                        batch_start = Some((number, stored.location));
+                    }
+                    last = Some(*stored);
+                }
+                Step::End => break None,
+                Step::Damaged(damage) => break Some(damage),
+            }
+        };
+        let mut chain = Chain {
+            tail: scan.position(),
+            segment_count,
+            height: scan.number(),
+            hash: scan.previous_hash(),
+            last,
+            batch_start,
+            cut: None,
+        };
+        self.judge_end(&mut chain, damage, savepoints.witness())?;
+        Ok(chain)
+    }
+
+    /// What to do about the end of the block files: cut it, or refuse it.
+    fn judge_end(
+        &self,
+        chain: &mut Chain,
+        damage: Option<Damage>,
+        witness: Option<Witness>,
+    ) -> Result<(), OpenError> {
+        let channel = || self.record.name.clone();
+        let Some(damage) = damage else {
+            let ahead = witness.filter(|witness| witness.height > chain.height);
+            return ahead.map_or(
+                Ok(()),
+                |Witness {
+                     follower,
+                     height: savepoint,
+                 }| {
+                    let height = chain.height;
+                    Err(OpenError::Ahead {
+                        channel: channel(),
+                        follower,
+                        savepoint,
+                        height,
+                    })
+                },
+            );
+        };
+        let (segments, own_from) = (&self.files.segments, self.record.own_from());
+        let verdict = tail::judge(segments, chain.segment_count, own_from, &damage, witness);
+        match verdict.map_err(|error| self.io_error(error))? {
+            Verdict::Corrupt {
+                corruption,
+                last_block,
+            } => Err(OpenError::Corrupt {
+                channel: channel(),
+                blocks: damage.number..=last_block,
+                corruption: Box::new(corruption),
+            }),
+            Verdict::Torn { bytes } => {
+                let (file, offset) = (damage.corruption.file, damage.at.offset);
+                let cut = CutTail {
+                    file,
+                    offset,
+                    bytes,
+                    block: damage.number,
+                };
+                chain.cut = Some((cut, damage.at));
+                Ok(())
+            }
+        }
+    }
+
+    /// The newest block that the index knows, if it is where the index says. If not, the block files
+    /// are read from their beginning, and say what is wrong.
+    fn newest_indexed(&self, savepoint: u64) -> Option<Stored> {
+        let number = savepoint.checked_sub(1)?;
+        let location = self
+            .index
+            .location(&self.database.snapshot(), number)
+            .ok()??;
+        let (block, seal) = self.files.read_record(number, location).ok()?;
+        let sound = seal.is_some()
+            || (number < self.record.own_from()
+                && block.data_hash[..] == block.computed_data_hash());
+        sound.then_some(Stored {
+            block,
+            location,
+            seal,
+        })
+    }
+
+    /// Cuts a torn batch, and makes sure that what is left is durable.
+    fn cut_and_sync(&self, chain: &mut Chain) -> Result<(), OpenError> {
+        let segments = &self.files.segments;
+        let synced = (|| {
+            if let Some((cut, at)) = &chain.cut {
+                let file = segments.file(at.segment)?;
+                file.set_len(cut.offset)?;
+                file.sync_data()?;
+            }
+            if let Some(Stored {
+                location,
+                seal: Some(seal),
+                ..
+            }) = &chain.last
+            {
+                let read = chain
+                    .batch_start
+                    .filter(|(number, _)| *number == seal.batch_start);
+                // A batch that began before the reading did is known to the index.
+                let indexed = || {
+                    self.index
+                        .location(&self.database.snapshot(), seal.batch_start)
+                        .ok()?
+                };
+                let start = read.map(|(_, location)| location).or_else(indexed);
+                self.write_again(start.unwrap_or(*location), location.end())?;
+            }
+            if chain.segment_count > 0 {
+                segments.sync_dir()
+            } else {
+                Ok(())
+            }
+        })();
+        synced.map_err(|error| self.io_error(error))
+    }
+
+    /// Writes the bytes of the last batch over themselves, and syncs them: a page that a failed or
+    /// missing sync left clean in memory but absent on disk becomes dirty, and is written.
+    fn write_again(&self, start: Location, end: Position) -> std::io::Result<()> {
+        assert_eq!(
+            start.segment, end.segment,
+            "a batch never crosses a segment"
+        );
+        let file = self.files.segments.file(end.segment)?;
+        let len = end.offset.saturating_sub(start.offset);
+        let mut bytes = vec![0; usize::try_from(len).map_err(std::io::Error::other)?];
+        file.read_exact_at(&mut bytes, start.offset)?;
+        file.write_all_at(&bytes, start.offset)?;
+        file.sync_data()
+    }
+
+    fn into_ledger(
+        self,
+        chain: &Chain,
+        savepoints: &Savepoints,
+    ) -> Result<(Ledger, u64), OpenError> {
+        let lowest = savepoints.lowest().min(chain.height);
+        let tip = Tip {
+            height: chain.height,
+            hash: chain.hash.unwrap_or_default(),
+            commit_hash: chain
+                .last
+                .as_ref()
+                .and_then(|stored| stored.block.commit_hash()),
+        };
+        let state = self
+            .state
+            .snapshot()
+            .map_err(|source| self.follow_error(source))?;
+        let view = View {
+            tip: tip.clone(),
+            state,
+            derived: self.database.snapshot(),
+        };
+        let own_from = self.record.own_from();
+        let tail_exists = chain.tail.segment < chain.segment_count;
+        let store = BlockStore::new(
+            Arc::clone(&self.files),
+            self.record.segment_bytes,
+            chain.tail,
+            tail_exists,
+        );
+        let shared = Arc::new(Shared {
+            channel: self.record.name,
+            files: self.files,
+            index: self.index,
+            history: self.history,
+            own_from,
+            view: RwLock::new(Arc::new(view)),
+        });
+        let database = DebugDatabase(self.database);
+        let ledger = Ledger {
+            shared,
+            database,
+            store,
+            state: self.state,
+            tip,
+            poisoned: false,
+        };
+        Ok((ledger, lowest))
+    }
+}
+
+/// Lets the followers take in blocks `from..height`; how many there were.
+fn replay(
+    ledger: &mut Ledger,
+    tail: Position,
+    from: u64,
+    height: u64,
+    progress: &mut ProgressFn<'_>,
+) -> Result<u64, ReadError> {
+    if from == height {
+        return Ok(0);
+    }
+    let shared = Arc::clone(&ledger.shared);
+    let files = Arc::clone(ledger.store.files());
+    let io = |source| ReadError::Io {
+        file: files.segments.dir().to_owned(),
+        source,
+    };
+    let location = shared.index.location(&ledger.database.0.snapshot(), from)?;
+    // A block that the index does not know follows the last one that it does.
+    let start = match location {
+        Some(location) => Position {
+            segment: location.segment,
+            offset: location.offset,
+        },
+        None => match from.checked_sub(1) {
+            None => Position::START,
+            Some(before) => {
+                let before = shared
+                    .index
+                    .location(&ledger.database.0.snapshot(), before)?;
+                before
+                    .ok_or_else(|| ReadError::Missing(format!("block {from}")))?
+                    .end()
+            }
+        },
+    };
+    let mut scan = Scan::new(
+        &files.segments,
+        tail.segment + 1,
+        shared.own_from,
+        start,
+        from,
+        None,
+    );
+    let mut batch: Vec<Stored> = Vec::new();
+    let mut bytes = 0;
+    while scan.number() < height {
+        match scan.next().map_err(io)? {
+            Step::Block(stored) => {
+                bytes += stored.location.len;
+                batch.push(*stored);
+            }
+            Step::Damaged(damage) => return Err(ReadError::Corrupt(damage.corruption)),
+            Step::End => return Err(ReadError::Missing(format!("block {}", scan.number()))),
+        }
+        if bytes >= REPLAY_BATCH_BYTES || scan.number() == height {
+            follow_again(ledger, std::mem::take(&mut batch))?;
+            bytes = 0;
+            let (done, total) = (scan.number() - from, height - from);
+            progress(Progress {
+                stage: "replaying blocks",
+                subject: &shared.channel,
+                done,
+                total,
+            });
+        }
+    }
+    Ok(height - from)
+}
+
+/// The last line of commit, for blocks that are on disk already.
+fn follow_again(ledger: &mut Ledger, batch: Vec<Stored>) -> Result<(), ReadError> {
+    let durable = replay_batch(ledger.state.as_ref(), batch)?;
+    ledger.apply(&durable)?;
+    ledger.publish(&durable)
+}
+
+/// What stored blocks change, according to the codes stored with them.
+pub(crate) fn replay_batch(
+    state: &dyn StateDb,
+    batch: Vec<Stored>,
+) -> Result<Vec<Durable>, ReadError> {
+    let snapshot = state.snapshot()?;
+    let mut pending = Pending::new(snapshot.as_ref());
+    let durable = batch.into_iter().map(|stored| {
+        let Stored {
+            block, location, ..
+        } = stored;
+        let transactions = block.envelopes.iter().enumerate().map(|(tx, envelope)| {
+            let mut examined = Examined::read(envelope);
+            examined.code = block.code(tx);
+            examined
+        });
+        let transactions: Vec<Examined> = transactions.collect();
+        let updates = replay_block(block.number, &transactions, &mut pending)?;
+        let hash = block.hash();
+        Ok(Durable {
+            block: Arc::new(block),
+            hash,
+            location,
+            transactions,
+            updates,
+        })
+    });
+    durable.collect()
+}

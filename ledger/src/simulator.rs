@@ -1,0 +1,153 @@
+//! A transaction before it is one: reads come from a snapshot and are recorded, writes are kept.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use quire_wire::Message as _;
+use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, RangeQueryInfo, TxReadWriteSet};
+
+use crate::block::Height;
+use crate::error::ReadError;
+use crate::reader::Snapshot;
+use crate::state::{RangeEnd, VersionedValue};
+use crate::validation::phantom::{MAX_DEGREE, RangeSummary, row};
+
+/// Records what a chaincode reads and writes.
+///
+/// Reads see the snapshot only, never the writes recorded here: Fabric's rule. Of several writes of
+/// one key the last counts.
+#[derive(Debug)]
+pub struct Simulator {
+    snapshot: Snapshot,
+    namespaces: BTreeMap<String, Recorded>,
+}
+
+#[derive(Debug, Default)]
+struct Recorded {
+    reads: BTreeMap<String, Option<Height>>,
+    ranges: Vec<RangeQueryInfo>,
+    writes: BTreeMap<String, Option<Bytes>>,
+}
+
+impl Simulator {
+    /// Begins a transaction on a snapshot.
+    #[must_use]
+    pub fn new(snapshot: Snapshot) -> Self {
+        Self {
+            snapshot,
+            namespaces: BTreeMap::new(),
+        }
+    }
+
+    /// The snapshot: what is read from it directly is not recorded and not protected.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The committed value of a key. The transaction becomes invalid if it changes.
+    ///
+    /// # Errors
+    /// The state engine failed.
+    pub fn get(&mut self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
+        let value = self.snapshot.get(namespace, key)?;
+        let version = value.as_ref().map(|value| value.version);
+        self.recorded(namespace)
+            .reads
+            .insert(key.to_owned(), version);
+        Ok(value)
+    }
+
+    /// At most `limit` committed rows from `start` (inclusive) to `end` (exclusive, `""` is the
+    /// namespace's end). The transaction becomes invalid if any of them changes, goes, or is joined
+    /// by another up to the last one returned, or up to `end` where fewer than `limit` are.
+    ///
+    /// # Errors
+    /// The state engine failed.
+    pub fn range(
+        &mut self,
+        namespace: &str,
+        start: &str,
+        end: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, VersionedValue)>, ReadError> {
+        let bound = if end.is_empty() {
+            RangeEnd::Unbounded
+        } else {
+            RangeEnd::Before(end)
+        };
+        let rows = self.snapshot.range(namespace, start, bound, limit)?;
+        if limit == 0 {
+            return Ok(rows);
+        }
+        let mut summary = RangeSummary::new(MAX_DEGREE);
+        for (key, value) in &rows {
+            summary.add(row(key, value.version));
+        }
+        let exhausted = rows.len() < limit;
+        let last_seen = rows.last().map(|(key, _)| key.as_str());
+        let end = if exhausted {
+            end
+        } else {
+            last_seen.unwrap_or(end)
+        };
+        self.recorded(namespace).ranges.push(RangeQueryInfo {
+            start_key: start.to_owned(),
+            end_key: end.to_owned(),
+            itr_exhausted: exhausted,
+            reads_info: Some(summary.finish()),
+        });
+        Ok(rows)
+    }
+
+    /// Writes a key.
+    pub fn put(&mut self, namespace: &str, key: &str, value: Bytes) {
+        self.recorded(namespace)
+            .writes
+            .insert(key.to_owned(), Some(value));
+    }
+
+    /// Deletes a key; one that does not exist may be deleted too.
+    pub fn delete(&mut self, namespace: &str, key: &str) {
+        self.recorded(namespace).writes.insert(key.to_owned(), None);
+    }
+
+    fn recorded(&mut self, namespace: &str) -> &mut Recorded {
+        self.namespaces.entry(namespace.to_owned()).or_default()
+    }
+
+    /// Everything recorded, in Fabric's form and order.
+    #[must_use]
+    pub fn into_read_write_set(self) -> TxReadWriteSet {
+        let namespaces = self.namespaces.into_iter().map(|(namespace, recorded)| {
+            let reads = recorded.reads.into_iter();
+            let writes = recorded.writes.into_iter();
+            let set = KvRwSet {
+                reads: reads
+                    .map(|(key, version)| KvRead {
+                        key,
+                        version: version.map(Into::into),
+                    })
+                    .collect(),
+                range_queries_info: recorded.ranges,
+                writes: writes
+                    .map(|(key, value)| KvWrite {
+                        key,
+                        is_delete: value.is_none(),
+                        value: value.unwrap_or_default(),
+                    })
+                    .collect(),
+                metadata_writes: Vec::new(),
+            };
+            NsReadWriteSet {
+                namespace,
+                rwset: set.encode_to_vec().into(),
+                collection_hashed_rwset: Vec::new(),
+            }
+        });
+        TxReadWriteSet {
+            data_model: 0,
+            ns_rwset: namespaces.collect(),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! State on the embedded LSM engine, with Fabric's keys and values.
+//!
+//! | key | value |
+//! |---|---|
+//! | `d` namespace `00` key | proto {1 version = OPV(block) ‖ OPV(tx), 2 value, 3 metadata} |
+//! | `m` namespace | empty: metadata was once written in this namespace |
+//! | `s` | OPV(savepoint) |
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
+use prost::Message as _;
+
+use super::{NamespaceSummary, RangeEnd, Rows, StateDb, StateSnapshot, VersionedValue};
+use crate::block::Height;
+use crate::codec::{Cursor, put_opv};
+use crate::error::ReadError;
+use crate::ledger::Durable;
+
+const SAVEPOINT: &[u8] = b"s";
+const DATA: u8 = b'd';
+const METADATA_HINT: u8 = b'm';
+const SEPARATOR: u8 = 0;
+/// fjall keeps a key's length in sixteen bits.
+const MAX_KEY_BYTES: usize = u16::MAX as usize;
+/// Keys of a namespace that are counted before the count becomes a lower bound.
+const COUNT_LIMIT: usize = 100_000;
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredValue {
+    #[prost(bytes = "bytes", tag = "1")]
+    version: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    value: Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    metadata: Bytes,
+}
+
+/// State of one channel.
+#[derive(Clone)]
+pub(crate) struct FjallState {
+    database: Database,
+    keyspace: Keyspace,
+}
+
+impl fmt::Debug for FjallState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FjallState").finish_non_exhaustive()
+    }
+}
+
+impl FjallState {
+    pub(crate) fn new(database: Database, keyspace: Keyspace) -> Self {
+        Self { database, keyspace }
+    }
+
+    fn view(&self) -> Result<FjallSnapshot, ReadError> {
+        let view = self.database.snapshot();
+        let height = match view.get(&self.keyspace, SAVEPOINT)? {
+            None => 0,
+            Some(value) => {
+                let mut cursor = Cursor::new(Bytes::copy_from_slice(&value));
+                cursor.opv().map_err(|rule| damaged("savepoint", rule.0))?
+            }
+        };
+        Ok(FjallSnapshot {
+            view,
+            keyspace: self.keyspace.clone(),
+            height,
+        })
+    }
+}
+
+impl StateDb for FjallState {
+    fn savepoint(&self) -> Result<u64, ReadError> {
+        Ok(self.view()?.height)
+    }
+
+    fn apply(&self, blocks: &[Durable]) -> Result<(), ReadError> {
+        let savepoint = self.savepoint()?;
+        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        let mut with_metadata = BTreeSet::new();
+        for durable in blocks
+            .iter()
+            .filter(|durable| durable.block.number >= savepoint)
+        {
+            for (namespace, key, update) in durable.updates.iter() {
+                let key = data_key(&namespace, &key)?;
+                match &update.content {
+                    None => batch.remove(&self.keyspace, key),
+                    Some((value, metadata)) => {
+                        if !metadata.is_empty() {
+                            with_metadata.insert(namespace);
+                        }
+                        let value = encode(update.version, value, metadata);
+                        batch.insert(&self.keyspace, key, value);
+                    }
+                }
+            }
+        }
+        for namespace in with_metadata {
+            batch.insert(&self.keyspace, hint_key(&namespace), []);
+        }
+        let Some(last) = blocks.last() else {
+            return Ok(());
+        };
+        let mut height = Vec::with_capacity(9);
+        put_opv(&mut height, (last.block.number + 1).max(savepoint));
+        batch.insert(&self.keyspace, SAVEPOINT, height);
+        Ok(batch.commit()?)
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn StateSnapshot>, ReadError> {
+        Ok(Arc::new(self.view()?))
+    }
+}
+
+struct FjallSnapshot {
+    view: Snapshot,
+    keyspace: Keyspace,
+    height: u64,
+}
+
+impl fmt::Debug for FjallSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FjallSnapshot")
+            .field("height", &self.height)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StateSnapshot for FjallSnapshot {
+    fn get(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
+        // A key that cannot be stored is not there.
+        let Ok(key) = data_key(namespace, key) else {
+            return Ok(None);
+        };
+        self.view
+            .get(&self.keyspace, key)?
+            .map(|value| decode(&value))
+            .transpose()
+    }
+
+    fn version(&self, namespace: &str, key: &str) -> Result<Option<Height>, ReadError> {
+        Ok(self.get(namespace, key)?.map(|value| value.version))
+    }
+
+    fn range<'a>(
+        &'a self,
+        namespace: &str,
+        start: &str,
+        end: RangeEnd<'_>,
+    ) -> Result<Rows<'a>, ReadError> {
+        let prefix_len = namespace.len() + 2;
+        let (Ok(start), Ok(end)) = (
+            data_key(namespace, start),
+            match end {
+                RangeEnd::Unbounded => Ok(Bound::Excluded(namespace_end(namespace))),
+                RangeEnd::Before(key) => data_key(namespace, key).map(Bound::Excluded),
+                RangeEnd::Through(key) => data_key(namespace, key).map(Bound::Included),
+            },
+        ) else {
+            return Ok(Box::new(std::iter::empty()));
+        };
+        // fjall panics on a range that ends before it starts.
+        if let Bound::Excluded(key) | Bound::Included(key) = &end
+            && *key < start
+        {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let rows = self
+            .view
+            .range(&self.keyspace, (Bound::Included(start), end));
+        Ok(Box::new(rows.map(move |guard| {
+            let (key, value) = guard.into_inner()?;
+            let key = key.get(prefix_len..).unwrap_or_default().to_vec();
+            let key = String::from_utf8(key).map_err(|_| damaged("key", "it is not UTF-8"))?;
+            Ok((key, decode(&value)?))
+        })))
+    }
+
+    fn namespaces(&self) -> Result<Vec<NamespaceSummary>, ReadError> {
+        let mut namespaces = Vec::new();
+        let mut from = vec![DATA];
+        while let Some(guard) = self.view.range(&self.keyspace, from.clone()..).next() {
+            let key = guard.key()?;
+            let Some(name) = key.strip_prefix(&[DATA]) else {
+                break;
+            };
+            let length = name.iter().position(|byte| *byte == SEPARATOR);
+            let name = name
+                .get(..length.unwrap_or(name.len()))
+                .unwrap_or_default()
+                .to_vec();
+            let name = String::from_utf8(name).map_err(|_| damaged("key", "it is not UTF-8"))?;
+            from = namespace_end(&name);
+            let rows = self
+                .view
+                .range(&self.keyspace, data_key(&name, "")?..from.clone());
+            let keys = rows.take(COUNT_LIMIT).count();
+            let exact = keys < COUNT_LIMIT;
+            namespaces.push(NamespaceSummary {
+                name,
+                keys: keys as u64,
+                exact,
+            });
+        }
+        Ok(namespaces)
+    }
+
+    fn has_metadata(&self, namespace: &str) -> Result<bool, ReadError> {
+        Ok(self
+            .view
+            .contains_key(&self.keyspace, hint_key(namespace))?)
+    }
+}
+
+fn damaged(what: &'static str, rule: &'static str) -> ReadError {
+    ReadError::DerivedDamaged {
+        follower: "state",
+        what,
+        rule,
+    }
+}
+
+fn data_key(namespace: &str, key: &str) -> Result<Vec<u8>, ReadError> {
+    let bytes = [&[DATA], namespace.as_bytes(), &[SEPARATOR], key.as_bytes()].concat();
+    if bytes.len() > MAX_KEY_BYTES {
+        return Err(ReadError::KeyTooLong(bytes.len()));
+    }
+    Ok(bytes)
+}
+
+/// The first key after every key of a namespace.
+fn namespace_end(namespace: &str) -> Vec<u8> {
+    [&[DATA], namespace.as_bytes(), &[SEPARATOR + 1]].concat()
+}
+
+fn hint_key(namespace: &str) -> Vec<u8> {
+    [&[METADATA_HINT], namespace.as_bytes()].concat()
+}
+
+fn encode(version: Height, value: &Bytes, metadata: &Bytes) -> Vec<u8> {
+    let mut height = Vec::with_capacity(18);
+    version.put(&mut height);
+    StoredValue {
+        version: height.into(),
+        value: value.clone(),
+        metadata: metadata.clone(),
+    }
+    .encode_to_vec()
+}
+
+fn decode(bytes: &[u8]) -> Result<VersionedValue, ReadError> {
+    let not_stored = |_| damaged("value", "it is no stored value");
+    let stored = StoredValue::decode(Bytes::copy_from_slice(bytes)).map_err(not_stored)?;
+    let mut cursor = Cursor::new(stored.version);
+    let version = Height::read(&mut cursor).map_err(|rule| damaged("version", rule.0))?;
+    Ok(VersionedValue {
+        value: stored.value,
+        metadata: stored.metadata,
+        version,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_values_have_the_bytes_of_fabric() {
+        assert_eq!(hex::encode(data_key("cc", "k1").unwrap()), "646363006b31");
+        let with_metadata = encode(Height::new(300, 2), &"v1".into(), &"m".into());
+        assert_eq!(hex::encode(&with_metadata), "0a0502012c0102120276311a016d");
+        let plain = encode(Height::new(0, 0), &"v1".into(), &Bytes::new());
+        assert_eq!(hex::encode(&plain), "0a02000012027631");
+        let value = decode(&with_metadata).unwrap();
+        assert_eq!(
+            (value.version, &value.value[..]),
+            (Height::new(300, 2), &b"v1"[..])
+        );
+    }
+
+    #[test]
+    fn damaged_values_are_errors() {
+        for bytes in [&[0xff][..], &[0x0a, 1, 9], &[]] {
+            assert!(decode(bytes).is_err(), "{bytes:?}");
+        }
+    }
+}

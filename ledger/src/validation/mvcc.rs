@@ -1,0 +1,67 @@
+//! Does a transaction still see what it saw? Fabric's rules, in Fabric's order: for each namespace
+//! its key reads, then its ranges, then its reads of private keys; the first that fails decides.
+
+use quire_wire::Code;
+use quire_wire::rwset::Version;
+
+use super::examine::ReadWriteSet;
+use super::phantom;
+use super::updates::{Pending, Update, hashed_key, hashed_namespace};
+use crate::block::Height;
+use crate::error::ReadError;
+
+/// `VALID`, or the conflict that a transaction loses to.
+pub(crate) fn judge(set: &ReadWriteSet, pending: &Pending<'_>) -> Result<Code, ReadError> {
+    for namespace in &set.namespaces {
+        let name = &namespace.namespace;
+        for read in &namespace.public.reads {
+            let in_block = pending.block.public(name, &read.key);
+            let earlier = pending.earlier_blocks.public(name, &read.key);
+            let committed = || pending.state.version(name, &read.key);
+            if !still_holds(read.version, in_block, earlier, committed)? {
+                return Ok(Code::MVCC_READ_CONFLICT);
+            }
+        }
+        for range in &namespace.public.range_queries_info {
+            if !phantom::still_holds(name, range, pending)? {
+                return Ok(Code::PHANTOM_READ_CONFLICT);
+            }
+        }
+        for (collection, hashed) in &namespace.collections {
+            for read in &hashed.hashed_reads {
+                let in_block = pending.block.hashed(name, collection, &read.key_hash);
+                let earlier = pending
+                    .earlier_blocks
+                    .hashed(name, collection, &read.key_hash);
+                let committed = || {
+                    let namespace = hashed_namespace(name, collection);
+                    pending
+                        .state
+                        .version(&namespace, &hashed_key(&read.key_hash))
+                };
+                if !still_holds(read.version, in_block, earlier, committed)? {
+                    return Ok(Code::MVCC_READ_CONFLICT);
+                }
+            }
+        }
+    }
+    Ok(Code::VALID)
+}
+
+/// A read holds when nothing earlier in the block touched the key, and the committed version is the
+/// one that was read; absent matches absent only.
+fn still_holds(
+    read: Option<Version>,
+    in_block: Option<&Update>,
+    earlier: Option<&Update>,
+    committed: impl FnOnce() -> Result<Option<Height>, ReadError>,
+) -> Result<bool, ReadError> {
+    if in_block.is_some() {
+        return Ok(false);
+    }
+    let current = match earlier {
+        Some(update) => update.content.is_some().then_some(update.version),
+        None => committed()?,
+    };
+    Ok(current == read.map(Height::from))
+}

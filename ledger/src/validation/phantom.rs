@@ -1,0 +1,239 @@
+//! Does a range still hold the rows that a transaction saw in it?
+//!
+//! A range of up to 50 rows is recorded row by row. Of a longer one only hashes are: every 51 rows
+//! make a leaf, every 51 hashes of a level one hash of the level above. Constants and folding are
+//! Fabric's, and so are the bytes that are hashed.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use quire_wire::Message as _;
+use quire_wire::hash::sha256;
+use quire_wire::rwset::{
+    KvRead, QueryReads, QueryReadsMerkleSummary, RangeQueryInfo, ReadsInfo, Version,
+};
+
+use super::updates::Pending;
+use crate::block::Height;
+use crate::error::ReadError;
+use crate::state::RangeEnd;
+
+/// Rows that are recorded as they are, and hashes that a level holds at most. Fabric's
+/// `maxDegreeQueryReadsHashing`.
+pub(crate) const MAX_DEGREE: u32 = 50;
+
+/// Whether running the range again gives the same keys with the same versions.
+pub(crate) fn still_holds(
+    namespace: &str,
+    range: &RangeQueryInfo,
+    pending: &Pending<'_>,
+) -> Result<bool, ReadError> {
+    // A reader that stopped early saw the last key, so the check includes it.
+    let end = match (range.itr_exhausted, range.end_key.as_str()) {
+        (true, "") => RangeEnd::Unbounded,
+        (true, key) => RangeEnd::Before(key),
+        (false, key) => RangeEnd::Through(key),
+    };
+    let rows = current_rows(namespace, &range.start_key, end, pending)?;
+    match &range.reads_info {
+        None => Ok(rows.is_empty()),
+        Some(ReadsInfo::RawReads(seen)) => Ok(rows == seen.kv_reads),
+        Some(ReadsInfo::ReadsMerkleHashes(seen)) => {
+            let mut summary = RangeSummary::new(seen.max_degree);
+            for row in rows {
+                summary.add(row);
+            }
+            Ok(summary.finish() == ReadsInfo::ReadsMerkleHashes(seen.clone()))
+        }
+    }
+}
+
+/// The rows of a range as the transaction being judged would find them.
+fn current_rows(
+    namespace: &str,
+    start: &str,
+    end: RangeEnd<'_>,
+    pending: &Pending<'_>,
+) -> Result<Vec<KvRead>, ReadError> {
+    let mut rows: BTreeMap<String, Height> = BTreeMap::new();
+    for row in pending.state.range(namespace, start, end)? {
+        let (key, value) = row?;
+        rows.insert(key, value.version);
+    }
+    for updates in [&pending.earlier_blocks, &pending.block] {
+        let Some(changes) = updates.namespaces.get(namespace) else {
+            continue;
+        };
+        let from_start = changes
+            .public
+            .range::<str, _>((Bound::Included(start), Bound::Unbounded));
+        for (key, update) in from_start.take_while(|(key, _)| end.includes(key)) {
+            match update.content {
+                Some(_) => rows.insert(key.clone(), update.version),
+                None => rows.remove(key),
+            };
+        }
+    }
+    let row = |(key, version): (String, Height)| KvRead {
+        key,
+        version: Some(version.into()),
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// Collects the rows of a range, and sums them up when they become many.
+#[derive(Debug)]
+pub(crate) struct RangeSummary {
+    max_degree: u32,
+    pending: Vec<KvRead>,
+    /// Hashes by level; index 0 is level 1, the leaves.
+    levels: Vec<Vec<Bytes>>,
+}
+
+impl RangeSummary {
+    pub(crate) fn new(max_degree: u32) -> Self {
+        Self {
+            max_degree,
+            pending: Vec::new(),
+            levels: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, row: KvRead) {
+        self.pending.push(row);
+        if self.pending.len() > self.max_degree as usize {
+            self.fold_rows();
+        }
+    }
+
+    /// The rows themselves, or the hashes of the highest level.
+    pub(crate) fn finish(mut self) -> ReadsInfo {
+        if self.levels.is_empty() {
+            return ReadsInfo::RawReads(QueryReads {
+                kv_reads: self.pending,
+            });
+        }
+        if !self.pending.is_empty() {
+            self.fold_rows();
+        }
+        for level in 0..self.levels.len() - 1 {
+            let hashes = self
+                .levels
+                .get_mut(level)
+                .map(std::mem::take)
+                .unwrap_or_default();
+            match hashes.as_slice() {
+                [] => {}
+                [only] => self.push(level + 1, only.clone()),
+                many => self.push(level + 1, combine(many)),
+            }
+        }
+        let mut top = self.levels.pop().unwrap_or_default();
+        let mut max_level = self.levels.len() + 1;
+        if top.len() > self.max_degree as usize {
+            top = vec![combine(&top)];
+            max_level += 1;
+        }
+        ReadsInfo::ReadsMerkleHashes(QueryReadsMerkleSummary {
+            max_degree: self.max_degree,
+            max_level: u32::try_from(max_level).unwrap_or(u32::MAX),
+            max_level_hashes: top,
+        })
+    }
+
+    /// Turns the pending rows into a leaf, and full levels into hashes of the next.
+    fn fold_rows(&mut self) {
+        let leaf = QueryReads {
+            kv_reads: std::mem::take(&mut self.pending),
+        }
+        .encode_to_vec();
+        self.push(0, Bytes::copy_from_slice(&sha256([leaf.as_slice()])));
+        for level in 0.. {
+            let full = |hashes: &Vec<Bytes>| hashes.len() > self.max_degree as usize;
+            if !self.levels.get(level).is_some_and(full) {
+                break;
+            }
+            let hashes = self
+                .levels
+                .get_mut(level)
+                .map(std::mem::take)
+                .unwrap_or_default();
+            self.push(level + 1, combine(&hashes));
+        }
+    }
+
+    fn push(&mut self, level: usize, hash: Bytes) {
+        if self.levels.len() <= level {
+            self.levels.resize(level + 1, Vec::new());
+        }
+        if let Some(hashes) = self.levels.get_mut(level) {
+            hashes.push(hash);
+        }
+    }
+}
+
+fn combine(hashes: &[Bytes]) -> Bytes {
+    Bytes::copy_from_slice(&sha256(hashes.iter().map(Bytes::as_ref)))
+}
+
+/// A row as it enters a range's record.
+pub(crate) fn row(key: &str, version: Height) -> KvRead {
+    KvRead {
+        key: key.to_owned(),
+        version: Some(Version::from(version)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(max_degree: u32, rows: u64) -> ReadsInfo {
+        let mut summary = RangeSummary::new(max_degree);
+        (0..rows).for_each(|n| summary.add(row(&format!("k{n:03}"), Height::new(1, n))));
+        summary.finish()
+    }
+
+    /// Level and hashes (their first eight bytes) of a summary.
+    fn shape(info: ReadsInfo) -> (u32, Vec<String>) {
+        match info {
+            ReadsInfo::RawReads(reads) => (0, vec![reads.kv_reads.len().to_string()]),
+            ReadsInfo::ReadsMerkleHashes(summary) => {
+                let hashes = summary.max_level_hashes.iter();
+                (
+                    summary.max_level,
+                    hashes.map(|hash| hex::encode(&hash[..8])).collect(),
+                )
+            }
+        }
+    }
+
+    #[test]
+    fn summaries_of_degree_three_are_those_of_fabric() {
+        assert_eq!(shape(summary(3, 3)), (0, vec!["3".to_owned()]));
+        let cases: [(u64, u32, usize, &str); 6] = [
+            (4, 1, 1, "3bfe14f238e6367f"),
+            (5, 1, 2, "f530e4e29ffb5c1e"),
+            (8, 1, 2, "6c0e32bf9f6c26a9"),
+            (16, 2, 1, "cb9a4a6cd700a881"),
+            (17, 2, 2, "f509e2270c3a3932"),
+            (40, 2, 3, "0e0059136276dee4"),
+        ];
+        for (rows, level, count, last) in cases {
+            let (max_level, hashes) = shape(summary(3, rows));
+            assert_eq!((max_level, hashes.len()), (level, count), "{rows} rows");
+            assert_eq!(hashes.last().map(String::as_str), Some(last), "{rows} rows");
+        }
+    }
+
+    #[test]
+    fn summaries_of_fabrics_degree_have_its_shapes() {
+        let cases = [(51, 1, 1), (101, 1, 2), (2601, 2, 1), (2602, 2, 2)];
+        assert_eq!(shape(summary(MAX_DEGREE, 50)), (0, vec!["50".to_owned()]));
+        for (rows, level, count) in cases {
+            let (max_level, hashes) = shape(summary(MAX_DEGREE, rows));
+            assert_eq!((max_level, hashes.len()), (level, count), "{rows} rows");
+        }
+    }
+}

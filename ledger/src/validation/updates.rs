@@ -1,0 +1,376 @@
+//! What the valid transactions of a block change, and how a transaction's write set becomes that.
+//!
+//! Values and metadata are changed apart in a read-write set and kept together in state, so a
+//! transaction that writes one of them takes the other from what was there before.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use quire_wire::Message as _;
+use quire_wire::rwset::{HashedRwSet, KvMetadataEntry, KvMetadataWrite, KvRwSet};
+
+use super::examine::{Content, Examined};
+use crate::block::Height;
+use crate::error::ReadError;
+use crate::state::{StateSnapshot, VersionedValue};
+
+/// The namespace of a channel's configuration in state.
+const CONFIG_NAMESPACE: &str = "";
+/// The key of a channel's configuration in state.
+const CONFIG_KEY: &str = "CHANNEL_CONFIG_ENV_BYTES";
+
+/// What becomes of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Update {
+    /// Who did it.
+    pub version: Height,
+    /// The new value and metadata; `None` where the key was deleted.
+    pub content: Option<(Bytes, Bytes)>,
+}
+
+impl Update {
+    /// The value as later transactions see it.
+    pub(crate) fn value(&self) -> Option<VersionedValue> {
+        let (value, metadata) = self.content.clone()?;
+        Some(VersionedValue {
+            value,
+            metadata,
+            version: self.version,
+        })
+    }
+}
+
+/// Changes of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamespaceUpdates {
+    /// Public keys.
+    pub public: BTreeMap<String, Update>,
+    /// Keys of private collections, by collection and SHA-256 of the key.
+    pub collections: BTreeMap<String, BTreeMap<Bytes, Update>>,
+}
+
+/// Changes of a block, or of several, in the order in which the commit hash takes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Updates {
+    /// By namespace, sorted by byte order.
+    pub namespaces: BTreeMap<String, NamespaceUpdates>,
+}
+
+/// The state namespace that holds the hashes of a private collection, Fabric's name for it.
+pub(crate) fn hashed_namespace(namespace: &str, collection: &str) -> String {
+    format!("{namespace}$$h{collection}")
+}
+
+/// The state key of a private key's hash: base64, as Fabric keeps it in CouchDB, so that every key
+/// of every engine is text.
+pub(crate) fn hashed_key(key_hash: &[u8]) -> String {
+    BASE64.encode(key_hash)
+}
+
+impl Updates {
+    pub(crate) fn public(&self, namespace: &str, key: &str) -> Option<&Update> {
+        self.namespaces.get(namespace)?.public.get(key)
+    }
+
+    pub(crate) fn hashed(
+        &self,
+        namespace: &str,
+        collection: &str,
+        key_hash: &[u8],
+    ) -> Option<&Update> {
+        self.namespaces
+            .get(namespace)?
+            .collections
+            .get(collection)?
+            .get(key_hash)
+    }
+
+    /// Lays later changes over these.
+    pub(crate) fn overlay(&mut self, later: &Self) {
+        for (name, changes) in &later.namespaces {
+            let mine = self.namespaces.entry(name.clone()).or_default();
+            mine.public
+                .extend(changes.public.iter().map(|(k, v)| (k.clone(), v.clone())));
+            for (collection, keys) in &changes.collections {
+                let collection = mine.collections.entry(collection.clone()).or_default();
+                collection.extend(keys.iter().map(|(k, v)| (k.clone(), v.clone())));
+            }
+        }
+    }
+
+    /// Every change with its namespace and key in state.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (String, String, &Update)> {
+        self.namespaces.iter().flat_map(|(name, changes)| {
+            let public = changes
+                .public
+                .iter()
+                .map(|(key, update)| (name.clone(), key.clone(), update));
+            let hashed = changes
+                .collections
+                .iter()
+                .flat_map(move |(collection, keys)| {
+                    let namespace = hashed_namespace(name, collection);
+                    keys.iter()
+                        .map(move |(key, update)| (namespace.clone(), hashed_key(key), update))
+                });
+            public.chain(hashed)
+        })
+    }
+}
+
+/// State as a transaction of a block being judged finds it: what is committed, under what earlier
+/// blocks of the batch changed, under what earlier transactions of the block changed.
+#[derive(Debug)]
+pub(crate) struct Pending<'a> {
+    pub(crate) state: &'a dyn StateSnapshot,
+    pub(crate) earlier_blocks: Updates,
+    pub(crate) block: Updates,
+}
+
+impl<'a> Pending<'a> {
+    pub(crate) fn new(state: &'a dyn StateSnapshot) -> Self {
+        Self {
+            state,
+            earlier_blocks: Updates::default(),
+            block: Updates::default(),
+        }
+    }
+
+    /// Ends a block; its changes.
+    pub(crate) fn finish_block(&mut self) -> Updates {
+        let block = std::mem::take(&mut self.block);
+        self.earlier_blocks.overlay(&block);
+        block
+    }
+
+    fn public(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
+        let pending = self.block.public(namespace, key);
+        match pending.or_else(|| self.earlier_blocks.public(namespace, key)) {
+            Some(update) => Ok(update.value()),
+            None => self.state.get(namespace, key),
+        }
+    }
+
+    fn hashed(
+        &self,
+        namespace: &str,
+        collection: &str,
+        key_hash: &[u8],
+    ) -> Result<Option<VersionedValue>, ReadError> {
+        let pending = self.block.hashed(namespace, collection, key_hash);
+        let pending =
+            pending.or_else(|| self.earlier_blocks.hashed(namespace, collection, key_hash));
+        if let Some(update) = pending {
+            return Ok(update.value());
+        }
+        self.state.get(
+            &hashed_namespace(namespace, collection),
+            &hashed_key(key_hash),
+        )
+    }
+
+    /// Whether metadata was ever written in a namespace: if not, a write has none to keep, and need
+    /// not look.
+    fn may_have_metadata(&self, namespace: &str, in_state: &str) -> Result<bool, ReadError> {
+        let has_metadata = |updates: &Updates| {
+            let changes = updates.namespaces.get(namespace);
+            changes.is_some_and(|changes| {
+                let hashed = changes.collections.values().flat_map(BTreeMap::values);
+                changes.public.values().chain(hashed).any(|update| {
+                    update
+                        .content
+                        .as_ref()
+                        .is_some_and(|(_, metadata)| !metadata.is_empty())
+                })
+            })
+        };
+        Ok(has_metadata(&self.block)
+            || has_metadata(&self.earlier_blocks)
+            || self.state.has_metadata(in_state)?)
+    }
+
+    /// Lets a valid transaction take effect.
+    pub(crate) fn apply(
+        &mut self,
+        transaction: &Examined,
+        version: Height,
+    ) -> Result<(), ReadError> {
+        match &transaction.content {
+            Content::Other => {}
+            Content::Config(config) => {
+                let content = Some((config.clone(), Bytes::new()));
+                let namespace = self
+                    .block
+                    .namespaces
+                    .entry(CONFIG_NAMESPACE.into())
+                    .or_default();
+                namespace
+                    .public
+                    .insert(CONFIG_KEY.into(), Update { version, content });
+            }
+            Content::Endorsed(endorsed) => {
+                for set in &endorsed.read_write_set.namespaces {
+                    self.apply_public(&set.namespace, &set.public, version)?;
+                    for (collection, hashed) in &set.collections {
+                        self.apply_hashed(&set.namespace, collection, hashed, version)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_public(
+        &mut self,
+        namespace: &str,
+        set: &KvRwSet,
+        version: Height,
+    ) -> Result<(), ReadError> {
+        let mut wishes: BTreeMap<&str, Wish> = BTreeMap::new();
+        for write in &set.writes {
+            let value = if write.is_delete {
+                WishedValue::Deleted
+            } else {
+                WishedValue::New(write.value.clone())
+            };
+            wishes.insert(
+                &write.key,
+                Wish {
+                    value,
+                    metadata: None,
+                },
+            );
+        }
+        for write in &set.metadata_writes {
+            wishes.entry(&write.key).or_default().metadata = Some(encode(&write.entries));
+        }
+        if wishes.is_empty() {
+            return Ok(());
+        }
+        let keep_metadata = self.may_have_metadata(namespace, namespace)?;
+        for (key, wish) in wishes {
+            let granted = wish.grant(keep_metadata, || self.public(namespace, key))?;
+            if let Some(content) = granted {
+                let changes = self
+                    .block
+                    .namespaces
+                    .entry(namespace.to_owned())
+                    .or_default();
+                changes
+                    .public
+                    .insert(key.to_owned(), Update { version, content });
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_hashed(
+        &mut self,
+        namespace: &str,
+        collection: &str,
+        set: &HashedRwSet,
+        version: Height,
+    ) -> Result<(), ReadError> {
+        let mut wishes: BTreeMap<Bytes, Wish> = BTreeMap::new();
+        for write in &set.hashed_writes {
+            let deletes = write.is_delete || write.is_purge;
+            let value = if deletes {
+                WishedValue::Deleted
+            } else {
+                WishedValue::New(write.value_hash.clone())
+            };
+            wishes.insert(
+                write.key_hash.clone(),
+                Wish {
+                    value,
+                    metadata: None,
+                },
+            );
+        }
+        for write in &set.metadata_writes {
+            wishes.entry(write.key_hash.clone()).or_default().metadata =
+                Some(encode(&write.entries));
+        }
+        if wishes.is_empty() {
+            return Ok(());
+        }
+        let in_state = hashed_namespace(namespace, collection);
+        let keep_metadata = self.may_have_metadata(namespace, &in_state)?;
+        for (key, wish) in wishes {
+            let granted = wish.grant(keep_metadata, || self.hashed(namespace, collection, &key))?;
+            if let Some(content) = granted {
+                let changes = self
+                    .block
+                    .namespaces
+                    .entry(namespace.to_owned())
+                    .or_default();
+                let keys = changes
+                    .collections
+                    .entry(collection.to_owned())
+                    .or_default();
+                keys.insert(key, Update { version, content });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a transaction wants of a key's value.
+#[derive(Debug, Default)]
+enum WishedValue {
+    #[default]
+    Unchanged,
+    Deleted,
+    New(Bytes),
+}
+
+/// What a transaction wants of one key.
+#[derive(Debug, Default)]
+struct Wish {
+    /// What becomes of the value.
+    value: WishedValue,
+    /// The new metadata.
+    metadata: Option<Bytes>,
+}
+
+impl Wish {
+    /// The key's new content, `None` inside where it is deleted; `None` where nothing changes.
+    #[expect(
+        clippy::option_option,
+        reason = "the inner one is what an update holds"
+    )]
+    fn grant(
+        self,
+        keep_metadata: bool,
+        latest: impl FnOnce() -> Result<Option<VersionedValue>, ReadError>,
+    ) -> Result<Option<Option<(Bytes, Bytes)>>, ReadError> {
+        Ok(match (self.value, self.metadata) {
+            (WishedValue::Deleted, _) => Some(None),
+            (WishedValue::New(value), Some(metadata)) => Some(Some((value, metadata))),
+            (WishedValue::New(value), None) => {
+                let latest = if keep_metadata { latest()? } else { None };
+                Some(Some((
+                    value,
+                    latest.map(|latest| latest.metadata).unwrap_or_default(),
+                )))
+            }
+            // Metadata of a key that does not exist goes nowhere.
+            (WishedValue::Unchanged, Some(metadata)) => {
+                latest()?.map(|latest| Some((latest.value, metadata)))
+            }
+            (WishedValue::Unchanged, None) => None,
+        })
+    }
+}
+
+/// A key's metadata as Fabric keeps it in state: a `KVMetadataWrite` without its key.
+fn encode(entries: &[KvMetadataEntry]) -> Bytes {
+    KvMetadataWrite {
+        key: String::new(),
+        entries: entries.to_vec(),
+    }
+    .encode_to_vec()
+    .into()
+}

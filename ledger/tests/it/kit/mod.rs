@@ -1,0 +1,28 @@
+//! What the tests share: data directories, the conformance data.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use quire_ledger::disk::{Disk, OsDisk};
+use quire_ledger::{Ledgers, Purpose};
+
+/// The operating system's disk.
+pub(crate) fn os_disk() -> Arc<dyn Disk> {
+    Arc::new(OsDisk)
+}
+
+/// Opens the ledgers of a data directory for use.
+pub(crate) fn open(dir: &Path) -> Ledgers {
+    Ledgers::open(os_disk(), dir, Purpose::Use).expect("the data directory opens")
+}
+
+/// A file or folder of the conformance data.
+pub(crate) fn conformance(path: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
+    assert!(
+        root.is_dir(),
+        "{} is missing: these tests compare with data made by real Fabric",
+        root.display()
+    );
+    root.join(path)
+}

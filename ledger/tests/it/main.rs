@@ -1,0 +1,14 @@
+//! The ledger as other crates see it, one file a promise.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        reason = "a test that panics is a test that fails"
+    )
+)]
+
+mod conformance;
+mod kit;

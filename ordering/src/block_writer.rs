@@ -1,0 +1,371 @@
+//! Makes the next block of a chain out of a batch of envelopes.
+//!
+//! ```text
+//! header     number | previous_hash = hash of the last header | data_hash
+//! metadata   0  Metadata { OrdererBlockMetadata { last_config }, one signature }
+//!            1  Metadata { LastConfig }, unsigned, as Fabric 2 and later write it
+//!            2  empty: the committer's validation codes
+//!            3  empty
+//!            4  empty: the committer's commit hash
+//! ```
+
+use bytes::Bytes;
+use quire_wire::common::{
+    Block, BlockData, BlockHeader, BlockMetadata, LastConfig, Metadata, MetadataSignature,
+    OrdererBlockMetadata, SignatureHeader, metadata_slot,
+};
+use quire_wire::hash::{block_hash, data_hash, header_der};
+use quire_wire::tx_id::NONCE_BYTES;
+use quire_wire::{DecodeError, Message};
+
+use crate::Batch;
+
+/// Who signs for the order: the node's own identity.
+pub trait BlockSigner {
+    /// The signer's serialized identity.
+    fn creator(&self) -> &Bytes;
+    /// Random bytes, new ones with every call.
+    fn nonce(&self) -> [u8; NONCE_BYTES];
+    /// Signs `message`.
+    fn sign(&self, message: &[u8]) -> Bytes;
+}
+
+/// Knows the tip of a chain and makes the block that comes after it.
+///
+/// It runs ahead of the disk: blocks it made and that were never written leave it at a tip that
+/// does not exist, and it has to be made anew from the last durable header.
+#[derive(Debug)]
+pub struct BlockWriter {
+    next_number: u64,
+    previous_hash: Bytes,
+    last_config: u64,
+}
+
+impl BlockWriter {
+    /// Goes on after `tip`, where `last_config` is the number of the newest block at or before it
+    /// that holds a configuration: what [`last_config`] reads in the tip's metadata.
+    ///
+    /// # Panics
+    /// When `tip` is the last block that a number can name.
+    #[must_use]
+    pub fn after(tip: &BlockHeader, last_config: u64) -> Self {
+        assert!(
+            tip.number < u64::MAX,
+            "no number is left after block {}",
+            tip.number
+        );
+        assert!(
+            last_config <= tip.number,
+            "the configuration is ahead of the tip"
+        );
+        Self {
+            next_number: tip.number + 1,
+            previous_hash: hash_of(tip),
+            last_config,
+        }
+    }
+
+    /// Block 0 of a new chain: `config` alone. It is unsigned, as in Fabric: nobody can be trusted
+    /// before it says whom to trust.
+    #[must_use]
+    pub fn genesis(config: Bytes) -> Block {
+        let header = BlockHeader {
+            number: 0,
+            previous_hash: Bytes::new(),
+            data_hash: Bytes::copy_from_slice(&data_hash(&[&config])),
+        };
+        let orderer = unsigned(orderer_metadata(0));
+        assemble(header, vec![config], &orderer, 0)
+    }
+
+    /// The number that the next block gets.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Makes the next block of a batch and moves on to it. A batch with a configuration becomes the
+    /// configuration in force.
+    ///
+    /// # Panics
+    /// When the batch is empty: Fabric has no blocks without data, and a
+    /// [`Cutter`](crate::Cutter) cuts none.
+    pub fn next_block(&mut self, batch: Batch, signer: &dyn BlockSigner) -> Block {
+        assert!(!batch.envelopes.is_empty(), "a block needs an envelope");
+        let header = BlockHeader {
+            number: self.next_number,
+            previous_hash: self.previous_hash.clone(),
+            data_hash: Bytes::copy_from_slice(&data_hash(&batch.envelopes)),
+        };
+        if batch.is_config {
+            self.last_config = header.number;
+        }
+        let orderer = signed(orderer_metadata(self.last_config), &header, signer);
+        self.previous_hash = hash_of(&header);
+        self.next_number += 1;
+        assemble(header, batch.envelopes, &orderer, self.last_config)
+    }
+}
+
+/// The number of the newest block that holds a configuration, as the metadata of a block tell it:
+/// in slot 0, or in slot 1 where slot 0 says nothing, as before Fabric 2 and in block 0.
+///
+/// # Errors
+/// A slot does not hold what it should.
+pub fn last_config(metadata: &[Bytes]) -> Result<u64, DecodeError> {
+    let value = |slot: usize| {
+        let bytes = metadata.get(slot).cloned().unwrap_or_default();
+        Metadata::decode(bytes).map(|metadata| metadata.value)
+    };
+    let orderer = OrdererBlockMetadata::decode(value(metadata_slot::SIGNATURES)?)?;
+    match orderer.last_config {
+        Some(last_config) => Ok(last_config.index),
+        None => Ok(LastConfig::decode(value(metadata_slot::LAST_CONFIG)?)?.index),
+    }
+}
+
+fn hash_of(header: &BlockHeader) -> Bytes {
+    let hash = block_hash(header.number, &header.previous_hash, &header.data_hash);
+    Bytes::copy_from_slice(&hash)
+}
+
+fn assemble(
+    header: BlockHeader,
+    envelopes: Vec<Bytes>,
+    orderer: &Metadata,
+    last_config: u64,
+) -> Block {
+    let last_config = unsigned(LastConfig { index: last_config }.encode_to_vec().into());
+    let metadata = (0..metadata_slot::COUNT)
+        .map(|slot| match slot {
+            metadata_slot::SIGNATURES => orderer.encode_to_vec().into(),
+            metadata_slot::LAST_CONFIG => last_config.encode_to_vec().into(),
+            _ => Bytes::new(),
+        })
+        .collect();
+    Block {
+        header: Some(header),
+        data: Some(BlockData { data: envelopes }),
+        metadata: Some(BlockMetadata { metadata }),
+    }
+}
+
+fn orderer_metadata(last_config: u64) -> Bytes {
+    OrdererBlockMetadata {
+        last_config: Some(LastConfig { index: last_config }),
+        consenter_metadata: Bytes::new(),
+    }
+    .encode_to_vec()
+    .into()
+}
+
+fn unsigned(value: Bytes) -> Metadata {
+    Metadata {
+        value,
+        signatures: Vec::new(),
+    }
+}
+
+/// `value` with a signature over `value ‖ signature_header ‖ DER header`.
+fn signed(value: Bytes, header: &BlockHeader, signer: &dyn BlockSigner) -> Metadata {
+    let signature_header = SignatureHeader {
+        creator: signer.creator().clone(),
+        nonce: Bytes::copy_from_slice(&signer.nonce()),
+    }
+    .encode_to_vec();
+    let der = header_der(header.number, &header.previous_hash, &header.data_hash);
+    let message = [value.as_ref(), &signature_header, &der].concat();
+    Metadata {
+        value,
+        signatures: vec![MetadataSignature {
+            signature_header: signature_header.into(),
+            signature: signer.sign(&message),
+            identifier_header: Bytes::new(),
+        }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "Signs" by giving back the message, so that a test sees what was covered.
+    struct Echo(Bytes);
+
+    impl BlockSigner for Echo {
+        fn creator(&self) -> &Bytes {
+            &self.0
+        }
+        fn nonce(&self) -> [u8; NONCE_BYTES] {
+            [7; NONCE_BYTES]
+        }
+        fn sign(&self, message: &[u8]) -> Bytes {
+            Bytes::copy_from_slice(message)
+        }
+    }
+
+    fn signer() -> Echo {
+        Echo("orderer".into())
+    }
+
+    fn normal(envelopes: &[&'static str]) -> Batch {
+        Batch {
+            envelopes: envelopes.iter().map(|name| (*name).into()).collect(),
+            is_config: false,
+        }
+    }
+
+    fn config() -> Batch {
+        Batch {
+            envelopes: vec!["config".into()],
+            is_config: true,
+        }
+    }
+
+    fn slots(block: &Block) -> &[Bytes] {
+        &block.metadata.as_ref().unwrap().metadata
+    }
+
+    /// The configuration that a block names, which both slots must agree on.
+    fn named_config(block: &Block) -> u64 {
+        let orderer = Metadata::decode(slots(block)[0].clone()).unwrap();
+        let orderer = OrdererBlockMetadata::decode(orderer.value).unwrap();
+        let plain = Metadata::decode(slots(block)[1].clone()).unwrap();
+        assert_eq!(plain.signatures, []);
+        let plain = LastConfig::decode(plain.value).unwrap();
+        assert_eq!(orderer.last_config, Some(plain));
+        assert_eq!(orderer.consenter_metadata, "");
+        assert_eq!(last_config(slots(block)), Ok(plain.index));
+        plain.index
+    }
+
+    #[test]
+    fn blocks_link_to_the_one_before() {
+        let genesis = BlockWriter::genesis("config".into());
+        let first = genesis.header.clone().unwrap();
+        assert_eq!(first.number, 0);
+        assert_eq!(first.previous_hash, "");
+        assert_eq!(first.data_hash, data_hash(&["config"]).as_slice());
+
+        let mut writer = BlockWriter::after(&first, 0);
+        let mut previous = first;
+        for number in 1..4 {
+            assert_eq!(writer.next_number(), number);
+            let block = writer.next_block(normal(&["a", "b"]), &signer());
+            let header = block.header.unwrap();
+            assert_eq!(header.number, number);
+            assert_eq!(header.previous_hash, hash_of(&previous));
+            assert_eq!(header.data_hash, data_hash(&["a", "b"]).as_slice());
+            assert_eq!(block.data.unwrap().data, ["a", "b"]);
+            previous = header;
+        }
+    }
+
+    #[test]
+    fn the_signature_covers_value_signature_header_and_header() {
+        let tip = BlockHeader {
+            number: 299,
+            ..Default::default()
+        };
+        let block = BlockWriter::after(&tip, 5).next_block(normal(&["a"]), &signer());
+        let header = block.header.as_ref().unwrap();
+        let metadata = Metadata::decode(slots(&block)[0].clone()).unwrap();
+        let [signature] = metadata.signatures.as_slice() else {
+            panic!("one signature")
+        };
+        let signature_header = SignatureHeader::decode(signature.signature_header.clone()).unwrap();
+        assert_eq!(signature_header.creator, "orderer");
+        assert_eq!(signature_header.nonce, [7; NONCE_BYTES].as_slice());
+        let der = header_der(300, &header.previous_hash, &header.data_hash);
+        let covered = [
+            metadata.value.as_ref(),
+            signature.signature_header.as_ref(),
+            &der,
+        ]
+        .concat();
+        assert_eq!(signature.signature, covered);
+    }
+
+    #[test]
+    fn there_are_five_slots_and_the_committers_are_empty() {
+        let genesis = BlockWriter::genesis("config".into());
+        let next = BlockWriter::after(genesis.header.as_ref().unwrap(), 0)
+            .next_block(normal(&["a"]), &signer());
+        for block in [genesis, next] {
+            let slots = slots(&block);
+            assert_eq!(slots.len(), metadata_slot::COUNT);
+            assert!(slots[2..].iter().all(Bytes::is_empty));
+        }
+    }
+
+    #[test]
+    fn the_metadata_of_block_0_has_the_bytes_of_configtxgen() {
+        let genesis = BlockWriter::genesis("config".into());
+        // Metadata { value: OrdererBlockMetadata { last_config: LastConfig { index: 0 } } }
+        assert_eq!(slots(&genesis)[0], [0x0a, 2, 0x0a, 0].as_slice());
+        assert_eq!(slots(&genesis)[1], "");
+    }
+
+    #[test]
+    fn the_configuration_is_named_in_the_bytes_of_fabric() {
+        let tip = BlockWriter::genesis("config".into()).header.unwrap();
+        let mut writer = BlockWriter::after(&tip, 0);
+        // Fabric 3.1: an index of 0 is no bytes at all, so slot 1 is empty.
+        let block = writer.next_block(normal(&["a"]), &signer());
+        assert_eq!(slots(&block)[0][..4], [0x0a, 2, 0x0a, 0]);
+        assert_eq!(slots(&block)[1], "");
+        // Fabric 2.0, a config block 2.
+        let block = writer.next_block(config(), &signer());
+        assert_eq!(slots(&block)[0][..6], [0x0a, 4, 0x0a, 2, 8, 2]);
+        assert_eq!(slots(&block)[1], [0x0a, 2, 8, 2].as_slice());
+    }
+
+    #[test]
+    fn every_block_names_the_configuration_in_force() {
+        let genesis = BlockWriter::genesis("config".into());
+        assert_eq!(named_config(&genesis), 0);
+        let mut writer = BlockWriter::after(genesis.header.as_ref().unwrap(), 0);
+        let batches = [
+            normal(&["a"]),
+            config(),
+            normal(&["b"]),
+            config(),
+            normal(&["c"]),
+        ];
+        let named = batches.map(|batch| named_config(&writer.next_block(batch, &signer())));
+        assert_eq!(named, [0, 2, 2, 4, 4]);
+    }
+
+    #[test]
+    fn the_configuration_is_found_in_the_metadata_of_any_fabric() {
+        let slot = |bytes: &'static [u8]| Bytes::from_static(bytes);
+        // Slot 1 alone, as Fabric 1 wrote it.
+        assert_eq!(last_config(&[slot(b""), slot(b"\x0a\x02\x08\x02")]), Ok(2));
+        // Nothing, as in block 0 of Fabric's own samples.
+        assert_eq!(last_config(&[slot(b""), slot(b"")]), Ok(0));
+        assert_eq!(last_config(&[]), Ok(0));
+        // Slot 0 goes before slot 1.
+        let slots = [slot(b"\x0a\x04\x0a\x02\x08\x03"), slot(b"\x0a\x02\x08\x02")];
+        assert_eq!(last_config(&slots), Ok(3));
+        assert!(last_config(&[slot(b"\xff")]).is_err());
+        assert!(last_config(&[slot(b""), slot(b"\x0a\x01\xff")]).is_err());
+    }
+
+    #[test]
+    fn a_writer_made_anew_from_the_tip_goes_on_alike() {
+        let tip = BlockWriter::genesis("config".into()).header.unwrap();
+        let mut writer = BlockWriter::after(&tip, 0);
+        let one = writer.next_block(config(), &signer()).header.unwrap();
+        let mut anew = BlockWriter::after(&one, 1);
+        assert_eq!(
+            anew.next_block(normal(&["b"]), &signer()),
+            writer.next_block(normal(&["b"]), &signer())
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "a block needs an envelope")]
+    fn an_empty_batch_makes_no_block() {
+        BlockWriter::after(&BlockHeader::default(), 0).next_block(normal(&[]), &signer());
+    }
+}
