@@ -17,6 +17,7 @@ export const CHECKS = {
   'low-s': 'signatures have the lower of the two possible S',
   'certificate-chain': 'certificates lead to a root of the MSP in the configuration in force',
   'transaction-id': 'transaction ids are sha256(nonce, creator)',
+  'chaincode': 'header extension, invocation and action name the same chaincode',
   'proposal-hash': 'endorsers saw the proposal that is in the transaction',
 };
 

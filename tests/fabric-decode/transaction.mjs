@@ -28,8 +28,8 @@ export function judgeEnvelope(judge, bytes, code, trust, { genesis }) {
 
   if (found.type === TYPE.CONFIG) {
     found.paths = readConfig(judge, payload.getData_asU8(), trust);
-  } else if (judge.that('decode', found.type === TYPE.ENDORSER_TRANSACTION, `header type ${found.type}`)) {
-    read(judge, peer.ChaincodeHeaderExtension, channelHeader.getExtension_asU8(), 'ChaincodeHeaderExtension');
+  } else {
+    judge.that('decode', found.type === TYPE.ENDORSER_TRANSACTION, `header type ${found.type}`);
   }
 
   const nonce = signatureHeader.getNonce_asU8();
@@ -46,12 +46,13 @@ export function judgeEnvelope(judge, bytes, code, trust, { genesis }) {
     trust.signed('creator-signature', identity, [envelope.getPayload_asU8()], envelope.getSignature_asU8(), 'the creator\'s signature');
   }
   if (found.type === TYPE.ENDORSER_TRANSACTION) {
-    found.sets = judgeCall(judge, payload, header, code, trust);
+    const extension = read(judge, peer.ChaincodeHeaderExtension, channelHeader.getExtension_asU8(), 'ChaincodeHeaderExtension');
+    found.sets = judgeCall(judge, payload, header, extension.getChaincodeId()?.getName(), code, trust);
   }
   return found;
 }
 
-function judgeCall(judge, payload, header, code, trust) {
+function judgeCall(judge, payload, header, chaincode, code, trust) {
   const transaction = read(judge, peer.Transaction, payload.getData_asU8(), 'Transaction');
   const actions = transaction.getActionsList();
   if (!judge.that('decode', actions.length === 1, `${actions.length} actions`)) return [];
@@ -59,7 +60,7 @@ function judgeCall(judge, payload, header, code, trust) {
   read(judge, common.SignatureHeader, action.getHeader_asU8(), 'action SignatureHeader');
   judge.that('decode', equal(action.getHeader_asU8(), header.getSignatureHeader_asU8()), 'the action has another signature header than the payload');
   const actionPayload = read(judge, peer.ChaincodeActionPayload, action.getPayload_asU8(), 'ChaincodeActionPayload');
-  readProposal(judge, actionPayload.getChaincodeProposalPayload_asU8());
+  const invoked = readProposal(judge, actionPayload.getChaincodeProposalPayload_asU8());
 
   const endorsed = actionPayload.getAction() ?? new peer.ChaincodeEndorsedAction();
   const responseBytes = endorsed.getProposalResponsePayload_asU8();
@@ -81,7 +82,10 @@ function judgeCall(judge, payload, header, code, trust) {
       trust.signed('endorsement-signature', identity, [responseBytes, endorser], endorsement.getSignature_asU8(), 'an endorsement');
     }
   }
-  return readAction(judge, response.getExtension_asU8());
+  const { endorsedChaincode, sets } = readAction(judge, response.getExtension_asU8());
+  judge.that('chaincode', chaincode && chaincode === invoked && chaincode === endorsedChaincode,
+    `the header extension says ${chaincode}, the invocation ${invoked}, the action ${endorsedChaincode}`);
+  return sets;
 }
 
 function readProposal(judge, bytes) {
@@ -90,17 +94,16 @@ function readProposal(judge, bytes) {
   const invocation = read(judge, peer.ChaincodeInvocationSpec, proposal.getInput_asU8(), 'ChaincodeInvocationSpec');
   const spec = invocation.getChaincodeSpec();
   judge.that('decode', spec?.getInput(), 'the invocation has no input');
-  judge.that('decode', spec?.getChaincodeId()?.getName(), 'the invocation names no chaincode');
+  return spec?.getChaincodeId()?.getName();
 }
 
 function readAction(judge, bytes) {
   const action = read(judge, peer.ChaincodeAction, bytes, 'ChaincodeAction');
   if (action.getEvents_asU8().length > 0) read(judge, peer.ChaincodeEvent, action.getEvents_asU8(), 'ChaincodeEvent');
-  judge.that('decode', action.getChaincodeId()?.getName(), 'the action names no chaincode');
   judge.that('decode', action.getResponse(), 'the action has no response');
   const results = read(judge, rwset.TxReadWriteSet, action.getResults_asU8(), 'TxReadWriteSet');
   judge.that('decode', results.getDataModel() === 0, `data model ${results.getDataModel()}`);
-  return results.getNsRwsetList().map((set) => ({
+  const sets = results.getNsRwsetList().map((set) => ({
     namespace: set.getNamespace(),
     public: read(judge, kvrwset.KVRWSet, set.getRwset_asU8(), `KVRWSet of ${set.getNamespace()}`),
     collections: set.getCollectionHashedRwsetList().map((collection) => ({
@@ -108,4 +111,5 @@ function readAction(judge, bytes) {
       hashed: read(judge, kvrwset.HashedRWSet, collection.getHashedRwset_asU8(), `HashedRWSet of ${collection.getCollectionName()}`),
     })),
   }));
+  return { endorsedChaincode: action.getChaincodeId()?.getName(), sets };
 }
