@@ -14,12 +14,12 @@ use crate::key::Key;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long an identity's certificate is valid: 30 years. It is never reissued.
-const IDENTITY_LIFE: Duration = DAY.saturating_mul(30 * 365 + 7);
+/// How long an identity's certificate is valid: 30 years, leap days included. It is never reissued.
+const IDENTITY_LIFE: Duration = DAY.saturating_mul(30 * 365 + 8);
 
 /// How long the organisation's certificate is valid: twice as long, so that an identity made in
 /// the last of the first 30 years does not outlive it.
-const AUTHORITY_LIFE: Duration = DAY.saturating_mul(60 * 365 + 14);
+const AUTHORITY_LIFE: Duration = DAY.saturating_mul(60 * 365 + 15);
 
 /// Why no certificate could be made.
 #[derive(Debug, thiserror::Error)]
@@ -122,4 +122,44 @@ fn seconds(now: SystemTime) -> Result<i64, IssueError> {
         .ok()
         .and_then(|since| i64::try_from(since.as_secs()).ok())
         .ok_or(IssueError::Clock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::Certificate;
+    use crate::pem;
+    use x509_parser::certificate::X509Certificate;
+    use x509_parser::prelude::FromDer;
+
+    #[test]
+    fn certificates_are_signed_with_a_low_s_and_have_serials_of_their_own() {
+        let mut serials = Vec::new();
+        for _ in 0..40 {
+            let issued = found_authority("Org", SystemTime::UNIX_EPOCH).unwrap();
+            let text = issued.certificate_pem.as_bytes();
+            let key = Certificate::from_pem(text).unwrap().public_key().unwrap();
+            let der = pem::first_block(text, "CERTIFICATE").unwrap();
+            let (_, x509) = X509Certificate::from_der(&der).unwrap();
+            key.verify(x509.tbs_certificate.as_ref(), &x509.signature_value.data)
+                .unwrap();
+            serials.push(x509.raw_serial().to_vec());
+        }
+        serials.sort_unstable();
+        serials.dedup();
+        assert_eq!(serials.len(), 40);
+    }
+
+    #[test]
+    fn clocks_that_no_certificate_can_name_are_refused() {
+        let century = DAY * 36_525;
+        for now in [
+            SystemTime::UNIX_EPOCH - DAY,
+            SystemTime::UNIX_EPOCH + century * 79 + DAY * 36_524,
+            SystemTime::UNIX_EPOCH + century * 1_000,
+        ] {
+            let refused = found_authority("Org", now).err();
+            assert!(matches!(refused, Some(IssueError::Clock)), "{now:?}");
+        }
+    }
 }

@@ -13,6 +13,7 @@
 mod duration;
 mod genesis;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ pub enum ChannelConfigError {
         /// What is wrong with its bytes.
         source: DecodeError,
     },
+    /// A limit of the batch size is 0, or blocks should be larger than transactions may be.
+    #[error("the batch size {} messages, {} to {} bytes is impossible", .0.max_message_count, .0.preferred_max_bytes, .0.absolute_max_bytes)]
+    BatchSize(BatchSize),
     /// The batch timeout is not a positive duration in Go's notation.
     #[error("the batch timeout {0:?} is not a duration")]
     BatchTimeout(String),
@@ -100,12 +104,19 @@ impl ChannelConfig {
                 .ok_or(ChannelConfigError::NoGroup(name))
         };
         let orderer = group(ORDERER)?;
+        let batch_size: BatchSize = value(ORDERER, orderer, BATCH_SIZE)?;
+        if batch_size.max_message_count == 0
+            || batch_size.preferred_max_bytes == 0
+            || batch_size.preferred_max_bytes > batch_size.absolute_max_bytes
+        {
+            return Err(ChannelConfigError::BatchSize(batch_size));
+        }
         let timeout: BatchTimeout = value(ORDERER, orderer, BATCH_TIMEOUT)?;
         let consensus_type: ConsensusType = value(ORDERER, orderer, CONSENSUS_TYPE)?;
         Ok(Self {
             application: organizations(group(APPLICATION)?)?,
             orderer: organizations(orderer)?,
-            batch_size: value(ORDERER, orderer, BATCH_SIZE)?,
+            batch_size,
             batch_timeout: parse_duration(&timeout.timeout)
                 .filter(|timeout| !timeout.is_zero())
                 .ok_or(ChannelConfigError::BatchTimeout(timeout.timeout))?,
@@ -117,16 +128,17 @@ impl ChannelConfig {
     /// once.
     ///
     /// # Errors
-    /// If one of them is not sound.
+    /// If one of them is not sound, or stands there in two versions.
     pub fn msps(&self) -> Result<Msps, MspError> {
-        let mut distinct: Vec<&FabricMspConfig> = Vec::new();
+        let mut distinct: BTreeMap<&str, &FabricMspConfig> = BTreeMap::new();
         for config in self.orderer.iter().chain(&self.application) {
-            if !distinct.contains(&config) {
-                distinct.push(config);
+            let known = *distinct.entry(&config.name).or_insert(config);
+            if known != config {
+                return Err(MspError::TwoVersions(config.name.clone()));
             }
         }
         distinct
-            .into_iter()
+            .into_values()
             .map(|config| Msp::from_config(config).map(Arc::new))
             .collect()
     }

@@ -16,7 +16,7 @@ mod cache;
 mod certificate;
 mod chain;
 pub mod channel_config;
-pub mod durable;
+mod durable;
 pub mod identity;
 mod key;
 pub mod msp;
@@ -29,6 +29,7 @@ pub mod signing;
 
 pub use certificate::CertificateError;
 pub use channel_config::ChannelConfig;
+pub use durable::FileError;
 pub use identity::{Role, ValidIdentity};
 pub use key::KeyError;
 pub use msp::{IdentityError, Msp, MspError, Msps};

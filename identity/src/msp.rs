@@ -32,6 +32,9 @@ pub enum MspError {
     /// It has no name.
     #[error("the organisation has no MSP id")]
     NoName,
+    /// A channel has two organisations with the same MSP id.
+    #[error("the channel has two different organisations {0:?}")]
+    TwoVersions(String),
     /// It has no root CA.
     #[error("the organisation has no root CA")]
     NoRoots,
@@ -356,3 +359,6 @@ fn read_unit(unit: &FabricOuIdentifier, authorities: &Authorities) -> Result<Uni
         authority: Some(fingerprint),
     })
 }
+
+#[cfg(test)]
+mod tests;

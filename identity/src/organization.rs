@@ -11,8 +11,10 @@
 //!                            config.yaml
 //! ```
 //!
-//! Both kinds of folder are made whole or not at all ([`crate::durable`]) and never changed
-//! afterwards. An identity never gets another certificate: transaction ids depend on it.
+//! Both kinds of folder are made whole or not at all and never changed afterwards. An identity
+//! never gets another certificate: transaction ids depend on it.
+
+mod error;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,9 +34,10 @@ use crate::durable::{
 };
 use crate::identity::Role;
 use crate::key::{Key, KeyError};
-use crate::msp::{IdentityError, Msp, MspError};
+use crate::msp::{IdentityError, Msp};
 use crate::pem::canonical_certificate;
 use crate::signing::{SigningIdentity, serialize};
+pub use error::{CreateIdentityError, LoadIdentityError, OrganizationError};
 
 /// The identities that every node has, made at the first start.
 pub const OWN_IDENTITIES: [(&str, Role); 3] = [
@@ -69,133 +72,6 @@ NodeOUs:
     Certificate: cacerts/ca-cert.pem
     OrganizationalUnitIdentifier: orderer
 ";
-
-/// Why the organisation could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OrganizationError {
-    /// A file or folder failed.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The MSP id is not 1 to [`MAX_MSP_ID_CHARS`] of `a-z A-Z 0-9 . -`, a letter or digit first.
-    #[error("{0:?} cannot be an MSP id")]
-    MspId(String),
-    /// The data directory belongs to an organisation with another MSP id; that of an organisation
-    /// never changes.
-    #[error("{} belongs to the organisation {found:?}, not {expected:?}", path.display())]
-    OtherOrganization {
-        /// The organisation's folder.
-        path: PathBuf,
-        /// The MSP id that was asked for.
-        expected: String,
-        /// The MSP id in the CA's certificate.
-        found: String,
-    },
-    /// There are identities, but the organisation that made them is gone: restore it. A new one
-    /// could not stand for them.
-    #[error("{} is missing, but identities that it made are there", path.display())]
-    Missing {
-        /// The organisation's folder.
-        path: PathBuf,
-    },
-    /// The CA's certificate cannot be read.
-    #[error("{} cannot be used", path.display())]
-    Certificate {
-        /// The certificate's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: CertificateError,
-    },
-    /// The CA's key cannot be read, or is not the one of its certificate.
-    #[error("{} cannot be used", path.display())]
-    Key {
-        /// The key's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: KeyError,
-    },
-    /// The CA's certificate makes no organisation.
-    #[error("{} makes no organisation", path.display())]
-    Msp {
-        /// The certificate's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: MspError,
-    },
-    /// A certificate could not be made.
-    #[error("the organisation could not be made")]
-    Issue(#[from] IssueError),
-    /// One of the node's own identities could not be made.
-    #[error("the node's own identity could not be made")]
-    Create(#[from] CreateIdentityError),
-    /// One of the node's own identities could not be read.
-    #[error("the node's own identity could not be read")]
-    Load(#[from] LoadIdentityError),
-}
-
-/// Why an identity could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadIdentityError {
-    /// A file or folder failed.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The certificate cannot be read.
-    #[error("{} cannot be used", path.display())]
-    Certificate {
-        /// The certificate's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: CertificateError,
-    },
-    /// The key cannot be read, or is not the one of the certificate.
-    #[error("{} cannot be used", path.display())]
-    Key {
-        /// The key's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: KeyError,
-    },
-    /// The certificate is not one of the node's organisation.
-    #[error("{} is no certificate of this organisation", path.display())]
-    Invalid {
-        /// The certificate's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: IdentityError,
-    },
-    /// The folder was renamed, or files were moved into it.
-    #[error("{} is the certificate of {found:?}", path.display())]
-    OtherName {
-        /// The certificate's file.
-        path: PathBuf,
-        /// The common name in it.
-        found: String,
-    },
-}
-
-/// Why an identity could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateIdentityError {
-    /// A file or folder failed.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// Not 1 to [`MAX_NAME_CHARS`] of `a-z A-Z 0-9 . _ - @`, a letter or digit first.
-    #[error("{0:?} cannot be the name of an identity")]
-    Name(String),
-    /// There is one of that name, and it keeps its certificate.
-    #[error("there is an identity {0:?} already")]
-    Exists(String),
-    /// A certificate could not be made.
-    #[error("the certificate of {name:?} could not be made")]
-    Issue {
-        /// The identity.
-        name: String,
-        /// What failed.
-        source: IssueError,
-    },
-    /// What was made cannot be read back.
-    #[error(transparent)]
-    Load(#[from] LoadIdentityError),
-}
 
 /// The node's own organisation. One process at a time may have it open.
 #[derive(Debug)]
@@ -323,6 +199,8 @@ impl Organization {
         if !is_identity_name(name) || !exists(&self.identities_folder.join(name))? {
             return Ok(None);
         }
+        // One that is just being made has its name already, but may not be durable yet.
+        let _creating = self.creating.lock();
         let identity = Arc::new(self.load(name)?);
         let mut loaded = self.loaded.write();
         Ok(Some(

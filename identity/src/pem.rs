@@ -40,7 +40,7 @@ mod tests {
     fn other_line_ends_and_text_around_do_not_change_a_certificate() {
         let line = "A".repeat(64);
         let canonical =
-            format!("-----BEGIN CERTIFICATE-----\n{line}\nBB==\n-----END CERTIFICATE-----\n");
+            format!("-----BEGIN CERTIFICATE-----\n{line}\nQQ==\n-----END CERTIFICATE-----\n");
         let untidy = format!("subject: x\r\n{}\r\n\r\n", canonical.replace('\n', "\r\n"));
         for text in [&canonical, &untidy] {
             assert_eq!(canonical_certificate(text).as_ref(), Some(&canonical));

@@ -76,7 +76,7 @@ impl SigningIdentity {
         &self.certificate_pem
     }
 
-    /// ECDSA on P-256 over SHA-256 of `message`: ASN.1 DER with a low S. About 40 microseconds.
+    /// ECDSA on P-256 over SHA-256 of `message`: ASN.1 DER with a low S. Takes tens of microseconds.
     ///
     /// # Panics
     /// If the operating system has no random numbers.

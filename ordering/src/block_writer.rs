@@ -65,16 +65,16 @@ impl BlockWriter {
         }
     }
 
-    /// Block 0 of a new chain: `config` alone. It is unsigned, as in Fabric: nobody can be trusted
-    /// before it says whom to trust.
+    /// Block 0 of a new chain: `config` alone. Fabric's tools leave it unsigned; here the orderer that
+    /// it names signs it like any other block, so that a changed block 0 is noticed as theirs.
     #[must_use]
-    pub fn genesis(config: Bytes) -> Block {
+    pub fn genesis(config: Bytes, signer: &dyn BlockSigner) -> Block {
         let header = BlockHeader {
             number: 0,
             previous_hash: Bytes::new(),
             data_hash: Bytes::copy_from_slice(&data_hash(&[&config])),
         };
-        let orderer = unsigned(orderer_metadata(0));
+        let orderer = signed(orderer_metadata(0), &header, signer);
         assemble(header, vec![config], &orderer, 0)
     }
 
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn blocks_link_to_the_one_before() {
-        let genesis = BlockWriter::genesis("config".into());
+        let genesis = BlockWriter::genesis("config".into(), &signer());
         let first = genesis.header.clone().unwrap();
         assert_eq!(first.number, 0);
         assert_eq!(first.previous_hash, "");
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn there_are_five_slots_and_the_committers_are_empty() {
-        let genesis = BlockWriter::genesis("config".into());
+        let genesis = BlockWriter::genesis("config".into(), &signer());
         let next = BlockWriter::after(genesis.header.as_ref().unwrap(), 0)
             .next_block(normal(&["a"]), &signer());
         for block in [genesis, next] {
@@ -299,16 +299,20 @@ mod tests {
     }
 
     #[test]
-    fn the_metadata_of_block_0_has_the_bytes_of_configtxgen() {
-        let genesis = BlockWriter::genesis("config".into());
-        // Metadata { value: OrdererBlockMetadata { last_config: LastConfig { index: 0 } } }
-        assert_eq!(slots(&genesis)[0], [0x0a, 2, 0x0a, 0].as_slice());
+    fn block_0_names_itself_as_the_configuration_and_is_signed() {
+        let genesis = BlockWriter::genesis("config".into(), &signer());
+        let metadata = Metadata::decode(slots(&genesis)[0].clone()).unwrap();
+        // OrdererBlockMetadata { last_config: LastConfig { index: 0 } }
+        assert_eq!(metadata.value, [0x0a, 0].as_slice());
+        let header = genesis.header.as_ref().unwrap();
+        let der = header_der(0, &[], &header.data_hash);
+        assert!(metadata.signatures[0].signature.ends_with(&der));
         assert_eq!(slots(&genesis)[1], "");
     }
 
     #[test]
     fn the_configuration_is_named_in_the_bytes_of_fabric() {
-        let tip = BlockWriter::genesis("config".into()).header.unwrap();
+        let tip = BlockWriter::genesis("config".into(), &signer()).header.unwrap();
         let mut writer = BlockWriter::after(&tip, 0);
         // Fabric 3.1: an index of 0 is no bytes at all, so slot 1 is empty.
         let block = writer.next_block(normal(&["a"]), &signer());
@@ -322,7 +326,7 @@ mod tests {
 
     #[test]
     fn every_block_names_the_configuration_in_force() {
-        let genesis = BlockWriter::genesis("config".into());
+        let genesis = BlockWriter::genesis("config".into(), &signer());
         assert_eq!(named_config(&genesis), 0);
         let mut writer = BlockWriter::after(genesis.header.as_ref().unwrap(), 0);
         let batches = [
@@ -353,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_writer_made_anew_from_the_tip_goes_on_alike() {
-        let tip = BlockWriter::genesis("config".into()).header.unwrap();
+        let tip = BlockWriter::genesis("config".into(), &signer()).header.unwrap();
         let mut writer = BlockWriter::after(&tip, 0);
         let one = writer.next_block(config(), &signer()).header.unwrap();
         let mut anew = BlockWriter::after(&one, 1);

@@ -1,0 +1,203 @@
+//! The built-in chaincode over a real ledger: whether two transactions that touch the same key get
+//! in each other's way is decided by what the simulator recorded, which unit tests over a map
+//! cannot tell.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed"
+)]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quire_chaincode::{Call, Chaincode, Documents};
+use quire_ledger::disk::OsDisk;
+use quire_ledger::{Block, Ledger, Ledgers, Ordered, Purpose, Simulator};
+use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
+use quire_wire::hash::data_hash;
+use quire_wire::peer::{
+    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeSpec, Response,
+};
+use quire_wire::transaction::{ProposalBytes, seal};
+use quire_wire::tx_id::tx_id;
+use quire_wire::{Code, Message};
+
+const CHANNEL: &str = "main";
+
+/// A function with its arguments.
+type Step<'a> = (&'a str, &'a [&'static str]);
+
+struct Bench {
+    ledger: Ledger,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A channel with the document `a`, version `1.0`, in namespace `ns`.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
+        let genesis = block(0, Bytes::new(), vec!["no envelope".into()]);
+        let ledger = ledgers.create(CHANNEL, genesis).unwrap();
+        let mut bench = Self { ledger, _dir: dir };
+        let codes = bench.commit(&[("create", &[r#""a""#, r#"{"n":1.10}"#])]);
+        assert_eq!(codes, [Code::VALID]);
+        bench
+    }
+
+    /// Simulates every step on the same snapshot and commits them in one block.
+    fn commit(&mut self, steps: &[Step<'_>]) -> Vec<Code> {
+        let (number, hash) = self.ledger.tip();
+        let envelopes = steps.iter().enumerate().map(|(tx, step)| {
+            let mut simulator = Simulator::new(self.ledger.reader().snapshot());
+            let result = Documents::default().invoke(&call(step), &mut simulator);
+            let results = simulator.into_read_write_set().encode_to_vec();
+            envelope(&format!("{number}.{tx}"), results.into(), result.unwrap())
+        });
+        let next = block(number, Bytes::copy_from_slice(&hash), envelopes.collect());
+        let committed = self
+            .ledger
+            .commit(vec![Ordered::new(next, CHANNEL)])
+            .unwrap();
+        committed[0]
+            .transactions
+            .iter()
+            .map(|(_, code)| *code)
+            .collect()
+    }
+
+    fn get(&self, key: &'static str) -> Result<Bytes, String> {
+        let mut simulator = Simulator::new(self.ledger.reader().snapshot());
+        let result = Documents::default().invoke(&call(&("get", &[key])), &mut simulator);
+        result.map_err(|error| error.to_string())
+    }
+}
+
+fn call((function, args): &Step<'_>) -> Call {
+    let is_apply = *function == "apply";
+    Call {
+        chaincode: if is_apply { "documents" } else { "ns" }.to_owned(),
+        function: (*function).to_owned(),
+        args: args
+            .iter()
+            .map(|arg| Bytes::from_static(arg.as_bytes()))
+            .collect(),
+    }
+}
+
+fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
+    Block {
+        number,
+        previous_hash,
+        data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
+        envelopes,
+        metadata: Vec::new(),
+    }
+}
+
+/// An endorser transaction with this read-write set, unsigned.
+fn envelope(nonce: &str, results: Bytes, result: Bytes) -> Bytes {
+    let chaincode_id = Some(ChaincodeId {
+        name: "ns".into(),
+        ..Default::default()
+    });
+    let extension = ChaincodeHeaderExtension {
+        chaincode_id: chaincode_id.clone(),
+    };
+    let proposal = ProposalBytes::new(
+        &ChannelHeader {
+            r#type: header_type::ENDORSER_TRANSACTION,
+            channel_id: CHANNEL.into(),
+            tx_id: tx_id(nonce.as_bytes(), b"creator"),
+            extension: extension.encode_to_vec().into(),
+            ..Default::default()
+        },
+        &SignatureHeader {
+            creator: "creator".into(),
+            nonce: Bytes::copy_from_slice(nonce.as_bytes()),
+        },
+        ChaincodeSpec {
+            chaincode_id: chaincode_id.clone(),
+            ..Default::default()
+        },
+    );
+    let response = proposal.response_payload(&ChaincodeAction {
+        results,
+        response: Some(Response {
+            status: 200,
+            payload: result,
+            ..Default::default()
+        }),
+        chaincode_id,
+        ..Default::default()
+    });
+    seal(
+        proposal.transaction_payload(response, Vec::new()),
+        Bytes::new(),
+    )
+}
+
+#[test]
+fn puts_that_demand_nothing_never_conflict() {
+    let mut bench = Bench::new();
+    let put: Step<'_> = ("put", &[r#""a""#, " 1.0 "]);
+    assert_eq!(bench.commit(&[put, put]), [Code::VALID, Code::VALID]);
+    assert_eq!(bench.get(r#""a""#).unwrap(), " 1.0 ");
+}
+
+#[test]
+fn whatever_depends_on_the_key_loses_to_an_earlier_writer() {
+    let put: Step<'_> = ("put", &[r#""a""#, "7"]);
+    let dependent: [Step<'_>; 5] = [
+        ("merge", &[r#""a""#, r#"{"m":1}"#]),
+        ("delete", &[r#""a""#]),
+        ("put", &[r#""a""#, "8", r#"{"ifVersion":"1.0"}"#]),
+        ("put", &[r#""a""#, "8", r#"{"ifMatch":"*"}"#]),
+        (
+            "apply",
+            &[
+                r#"[{"op":"check","namespace":"ns","key":"a","ifVersion":"1.0"},
+                  {"op":"put","namespace":"ns","key":"b","value":1}]"#,
+            ],
+        ),
+    ];
+    for step in dependent {
+        let mut bench = Bench::new();
+        let codes = bench.commit(&[put, step]);
+        assert_eq!(codes, [Code::VALID, Code::MVCC_READ_CONFLICT], "{step:?}");
+        assert_eq!(bench.get(r#""a""#).unwrap(), "7", "{step:?}");
+    }
+}
+
+#[test]
+fn of_two_creations_the_first_wins() {
+    let mut bench = Bench::new();
+    let codes = bench.commit(&[
+        ("create", &[r#""b""#, "1"]),
+        ("create", &[r#""b""#, "2"]),
+        ("put", &[r#""b""#, "3", r#"{"ifNoneMatch":"*"}"#]),
+    ]);
+    let conflict = Code::MVCC_READ_CONFLICT;
+    assert_eq!(codes, [Code::VALID, conflict, conflict]);
+    assert_eq!(bench.get(r#""b""#).unwrap(), "1");
+}
+
+#[test]
+fn what_was_created_and_deleted_in_one_list_never_existed() {
+    let mut bench = Bench::new();
+    let list = r#"[{"op":"create","namespace":"ns","key":"b","value":1},
+                   {"op":"delete","namespace":"ns","key":"b"}]"#;
+    assert_eq!(bench.commit(&[("apply", &[list])]), [Code::VALID]);
+    assert_eq!(
+        bench.get(r#""b""#).unwrap_err(),
+        r#"there is no key "b" in namespace "ns""#
+    );
+}
+
+#[test]
+fn a_key_that_joins_a_page_is_a_phantom() {
+    let mut bench = Bench::new();
+    let codes = bench.commit(&[("put", &[r#""aa""#, "1"]), ("range", &["{}"])]);
+    assert_eq!(codes, [Code::VALID, Code::PHANTOM_READ_CONFLICT]);
+}

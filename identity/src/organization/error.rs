@@ -1,0 +1,138 @@
+//! What can go wrong with the organisation and its identities.
+
+use std::path::PathBuf;
+
+#[cfg(doc)]
+use super::{MAX_MSP_ID_CHARS, MAX_NAME_CHARS};
+use crate::authority::IssueError;
+use crate::certificate::CertificateError;
+use crate::durable::FileError;
+use crate::key::KeyError;
+use crate::msp::{IdentityError, MspError};
+
+/// Why the organisation could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OrganizationError {
+    /// A file or folder failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The MSP id is not 1 to [`MAX_MSP_ID_CHARS`] of `a-z A-Z 0-9 . -`, a letter or digit first.
+    #[error("{0:?} cannot be an MSP id")]
+    MspId(String),
+    /// The data directory belongs to an organisation with another MSP id; that of an organisation
+    /// never changes.
+    #[error("{} belongs to the organisation {found:?}, not {expected:?}", path.display())]
+    OtherOrganization {
+        /// The organisation's folder.
+        path: PathBuf,
+        /// The MSP id that was asked for.
+        expected: String,
+        /// The MSP id in the CA's certificate.
+        found: String,
+    },
+    /// There are identities, but the organisation that made them is gone: restore it. A new one
+    /// could not stand for them.
+    #[error("{} is missing, but identities that it made are there", path.display())]
+    Missing {
+        /// The organisation's folder.
+        path: PathBuf,
+    },
+    /// The CA's certificate cannot be read.
+    #[error("{} cannot be used", path.display())]
+    Certificate {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// The CA's key cannot be read, or is not the one of its certificate.
+    #[error("{} cannot be used", path.display())]
+    Key {
+        /// The key's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// The CA's certificate makes no organisation.
+    #[error("{} makes no organisation", path.display())]
+    Msp {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: MspError,
+    },
+    /// A certificate could not be made.
+    #[error("the organisation could not be made")]
+    Issue(#[from] IssueError),
+    /// One of the node's own identities could not be made.
+    #[error("the node's own identity could not be made")]
+    Create(#[from] CreateIdentityError),
+    /// One of the node's own identities could not be read.
+    #[error("the node's own identity could not be read")]
+    Load(#[from] LoadIdentityError),
+}
+
+/// Why an identity could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadIdentityError {
+    /// A file or folder failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The certificate cannot be read.
+    #[error("{} cannot be used", path.display())]
+    Certificate {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// The key cannot be read, or is not the one of the certificate.
+    #[error("{} cannot be used", path.display())]
+    Key {
+        /// The key's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// The certificate is not one of the node's organisation.
+    #[error("{} is no certificate of this organisation", path.display())]
+    Invalid {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: IdentityError,
+    },
+    /// The folder was renamed, or files were moved into it.
+    #[error("{} is the certificate of {found:?}", path.display())]
+    OtherName {
+        /// The certificate's file.
+        path: PathBuf,
+        /// The common name in it.
+        found: String,
+    },
+}
+
+/// Why an identity could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateIdentityError {
+    /// A file or folder failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Not 1 to [`MAX_NAME_CHARS`] of `a-z A-Z 0-9 . _ - @`, a letter or digit first.
+    #[error("{0:?} cannot be the name of an identity")]
+    Name(String),
+    /// There is one of that name, and it keeps its certificate.
+    #[error("there is an identity {0:?} already")]
+    Exists(String),
+    /// A certificate could not be made.
+    #[error("the certificate of {name:?} could not be made")]
+    Issue {
+        /// The identity.
+        name: String,
+        /// What failed.
+        source: IssueError,
+    },
+    /// What was made cannot be read back.
+    #[error(transparent)]
+    Load(#[from] LoadIdentityError),
+}

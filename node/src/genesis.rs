@@ -1,0 +1,63 @@
+//! Block 0 of a channel: its configuration, as a Fabric config block.
+
+use std::time::SystemTime;
+
+use quire_identity::channel_config::genesis_group;
+use quire_identity::{Organization, SigningIdentity};
+use quire_ledger::Block;
+use quire_ordering::{BlockSigner, BlockWriter};
+use quire_wire::Message as _;
+use quire_wire::common::{ChannelHeader, Header, Payload, SignatureHeader, header_type};
+use quire_wire::config::{BatchSize, Config, ConfigEnvelope};
+use quire_wire::transaction::seal;
+use quire_wire::tx_id::tx_id;
+
+use crate::pipeline::timestamp;
+
+/// Fabric's recommended batch settings: 500 transactions, 10 MiB at most, 2 MiB where it can be
+/// helped.
+const BATCH_SIZE: BatchSize = BatchSize {
+    max_message_count: 500,
+    absolute_max_bytes: 10 << 20,
+    preferred_max_bytes: 2 << 20,
+};
+/// How long a transaction may wait for others; an idle committer never lets it.
+const BATCH_TIMEOUT: &str = "2s";
+/// The version that Fabric's tools give the headers of configurations.
+const HEADER_VERSION: i32 = 1;
+
+/// Makes block 0 of `channel`: one organisation that submits, endorses and orders. The orderer is
+/// the creator of the configuration, and signs it and the block.
+pub(crate) fn genesis_block(
+    channel: &str,
+    organization: &Organization,
+    orderer: &SigningIdentity,
+    signer: &dyn BlockSigner,
+    now: SystemTime,
+) -> Block {
+    let nonce = signer.nonce();
+    let group = genesis_group(&[organization.msp_config()], BATCH_SIZE, BATCH_TIMEOUT);
+    let config = Config { sequence: 0, channel_group: Some(group) };
+    let channel_header = ChannelHeader {
+        r#type: header_type::CONFIG,
+        version: HEADER_VERSION,
+        timestamp: Some(timestamp(now)),
+        channel_id: channel.to_owned(),
+        tx_id: tx_id(&nonce, orderer.serialized()),
+        ..ChannelHeader::default()
+    };
+    let signature_header = SignatureHeader {
+        creator: orderer.serialized().clone(),
+        nonce: nonce.to_vec().into(),
+    };
+    let payload = Payload {
+        header: Some(Header {
+            channel_header: channel_header.encode_to_vec().into(),
+            signature_header: signature_header.encode_to_vec().into(),
+        }),
+        data: ConfigEnvelope { config: Some(config), last_update: None }.encode_to_vec().into(),
+    };
+    let payload = bytes::Bytes::from(payload.encode_to_vec());
+    let signature = orderer.sign(&payload);
+    BlockWriter::genesis(seal(payload, signature), signer).into()
+}

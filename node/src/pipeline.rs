@@ -1,0 +1,422 @@
+//! The journey of a transaction, from a proposal to its outcome.
+//!
+//! ```text
+//! caller's thread      propose    nonce and creator make the transaction id
+//!                      simulate   the chaincode runs on a snapshot: a read-write set, a result
+//!                      endorse    the node's identity signs the outcome, the caller's the whole
+//!                      order      into the channel's queue; a full queue turns the caller away
+//! committing thread    cut        what waits becomes blocks; an idle committer never waits
+//!                      verify     signatures that this process did not make
+//!                      commit     link, judge, append (one fsync), follow
+//!                      answer     whoever waits for a transaction learns its outcome
+//! ```
+//!
+//! There is one committing thread a channel, and it owns the channel's [`Ledger`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use quire_chaincode::{Call, Chaincode, ChaincodeError, Documents};
+use quire_gateway::backend::{
+    EvaluateError, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter,
+};
+use quire_identity::SigningIdentity;
+use quire_ledger::{Block, Committed, Ledger, Ordered, Reader, Simulator};
+use quire_ordering::{Batch, BlockSigner, BlockWriter, Solo};
+use quire_wire::common::{BlockHeader, ChannelHeader, SignatureHeader, Timestamp, header_type};
+use quire_wire::config::BatchSize;
+use quire_wire::peer::{
+    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec,
+    Endorsement, Response,
+};
+use quire_wire::transaction::{ProposalBytes, seal};
+use quire_wire::tx_id::tx_id;
+use quire_wire::{Message as _, common};
+use tokio::sync::oneshot;
+
+use crate::clock;
+use crate::verify::Verifier;
+
+/// Transactions that may wait for the committing thread.
+const QUEUE_LENGTH: usize = 10_000;
+/// Blocks that share one fsync.
+const MAX_BLOCKS_A_COMMIT: usize = 32;
+/// When to come back to a full queue.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Name under which the gateway's record of an attempt travels in a proposal.
+const DECORATION: &str = "quire";
+/// The version of the built-in chaincode that transactions name.
+const CHAINCODE_VERSION: &str = "1";
+/// Fabric's type of a chaincode whose language is not said (`GOLANG`).
+const CHAINCODE_TYPE: i32 = 1;
+/// A chaincode's answer to a call that went well.
+const OK: i32 = 200;
+
+/// Turns proposals of one channel into ordered transactions, on the callers' threads.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    channel: Arc<str>,
+    reader: Reader,
+    documents: Documents,
+    endorser: Arc<SigningIdentity>,
+    verifier: Arc<Verifier>,
+    waiting: Arc<Waiting>,
+    /// The way to the committing thread; `None` once the channel is closed, or if it takes no
+    /// transactions.
+    queue: Mutex<Option<SyncSender<Admitted>>>,
+    read_only: bool,
+}
+
+/// A transaction on its way to the committing thread.
+#[derive(Debug)]
+struct Admitted {
+    envelope: Bytes,
+    size_bytes: usize,
+}
+
+/// What a simulation gave.
+struct Simulated {
+    proposal: ProposalBytes,
+    action: ChaincodeAction,
+}
+
+/// Who waits for which transaction, and whether anybody will ever know.
+#[derive(Debug, Default)]
+struct Waiting {
+    transactions: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
+    failure: Mutex<Option<String>>,
+}
+
+/// What a channel's pipeline is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) ledger: Ledger,
+    pub(crate) endorser: Arc<SigningIdentity>,
+    pub(crate) signer: OrdererSigner,
+    pub(crate) verifier: Verifier,
+    pub(crate) documents: Documents,
+    pub(crate) batch_size: BatchSize,
+    pub(crate) batch_timeout: Duration,
+    /// The newest block with a configuration; none where the channel is read-only.
+    pub(crate) last_config: Option<u64>,
+}
+
+impl Submitter for Pipeline {
+    fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError> {
+        self.refuse_if_closed()?;
+        let tx_id = tx_id(&proposal.nonce, proposal.identity.serialized());
+        self.refuse_if_known(&tx_id)?;
+        let simulated = self.simulate(&proposal, &tx_id)?;
+        let envelope = self.endorse(simulated, &proposal.identity);
+        let outcome = self.order(&tx_id, envelope)?;
+        Ok(Submitted { tx_id, outcome })
+    }
+
+    fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
+        let mut simulator = Simulator::new(self.reader.snapshot());
+        let height = simulator.snapshot().height();
+        let result =
+            self.documents.invoke(call, &mut simulator).map_err(EvaluateError::Chaincode)?;
+        Ok(Evaluated { result, height })
+    }
+
+    fn is_pending(&self, tx_id: &str) -> bool {
+        self.waiting.transactions.lock().contains_key(tx_id)
+    }
+}
+
+impl Pipeline {
+    fn refuse_if_closed(&self) -> Result<(), SubmitError> {
+        if self.read_only {
+            return Err(SubmitError::ReadOnly);
+        }
+        if self.failure().is_some() {
+            return Err(SubmitError::StorageFailed);
+        }
+        Ok(())
+    }
+
+    /// Why the channel takes no more transactions, if something broke.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.waiting.failure.lock().clone()
+    }
+
+    /// A transaction id is used once, whatever became of it.
+    fn refuse_if_known(&self, tx_id: &str) -> Result<(), SubmitError> {
+        if self.is_pending(tx_id) {
+            return Err(SubmitError::Duplicate);
+        }
+        match self.reader.transaction(tx_id) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(SubmitError::Duplicate),
+            Err(error) => Err(SubmitError::Chaincode(ChaincodeError::Read(error))),
+        }
+    }
+
+    /// Runs the chaincode on a snapshot, and writes down what was asked and what came of it.
+    fn simulate(&self, proposal: &Proposal, tx_id: &str) -> Result<Simulated, SubmitError> {
+        let call = &proposal.call;
+        let mut simulator = Simulator::new(self.reader.snapshot());
+        let result =
+            self.documents.invoke(call, &mut simulator).map_err(SubmitError::Chaincode)?;
+        let chaincode_id =
+            |version: &str| ChaincodeId { path: String::new(), name: call.chaincode.clone(), version: version.to_owned() };
+        let header = ChannelHeader {
+            r#type: header_type::ENDORSER_TRANSACTION,
+            timestamp: Some(timestamp(clock::now())),
+            channel_id: self.channel.as_ref().to_owned(),
+            tx_id: tx_id.to_owned(),
+            extension: ChaincodeHeaderExtension { chaincode_id: Some(chaincode_id("")) }
+                .encode_to_vec()
+                .into(),
+            ..ChannelHeader::default()
+        };
+        let creator = SignatureHeader {
+            creator: proposal.identity.serialized().clone(),
+            nonce: Bytes::copy_from_slice(&proposal.nonce),
+        };
+        let function = Bytes::copy_from_slice(call.function.as_bytes());
+        let decoration = proposal.decoration.iter();
+        let spec = ChaincodeSpec {
+            r#type: CHAINCODE_TYPE,
+            chaincode_id: Some(chaincode_id("")),
+            input: Some(ChaincodeInput {
+                args: std::iter::once(function).chain(call.args.iter().cloned()).collect(),
+                decorations: decoration
+                    .map(|bytes| (DECORATION.to_owned(), bytes.to_vec()))
+                    .collect(),
+                is_init: false,
+            }),
+            timeout: 0,
+        };
+        let action = ChaincodeAction {
+            results: simulator.into_read_write_set().encode_to_vec().into(),
+            events: Bytes::new(),
+            response: Some(Response { status: OK, message: String::new(), payload: result }),
+            chaincode_id: Some(chaincode_id(CHAINCODE_VERSION)),
+        };
+        Ok(Simulated { proposal: ProposalBytes::new(&header, &creator, spec), action })
+    }
+
+    /// The node stands for the outcome, the caller for the whole.
+    fn endorse(&self, simulated: Simulated, creator: &SigningIdentity) -> Bytes {
+        let Simulated { proposal, action } = simulated;
+        let response = proposal.response_payload(&action);
+        let endorser = self.endorser.serialized();
+        let signed = [response.as_ref(), endorser.as_ref()].concat();
+        let endorsement =
+            Endorsement { endorser: endorser.clone(), signature: self.endorser.sign(&signed) };
+        let payload = proposal.transaction_payload(response, vec![endorsement]);
+        let signature = creator.sign(&payload);
+        let envelope = seal(payload, signature);
+        self.verifier.remember(&envelope);
+        envelope
+    }
+
+    /// Hands the envelope to the committing thread, and says where its outcome will be.
+    fn order(&self, tx_id: &str, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        let size_bytes = envelope.len();
+        let (sender, outcome) = oneshot::channel();
+        let queue = self.queue.lock().clone().ok_or(SubmitError::NotReady)?;
+        {
+            let mut transactions = self.waiting.transactions.lock();
+            if transactions.contains_key(tx_id) {
+                return Err(SubmitError::Duplicate);
+            }
+            transactions.insert(tx_id.to_owned(), sender);
+        }
+        let refused = match queue.try_send(Admitted { envelope, size_bytes }) {
+            Ok(()) => return Ok(outcome),
+            Err(TrySendError::Full(_)) => SubmitError::Overloaded { retry_after: RETRY_AFTER },
+            Err(TrySendError::Disconnected(_)) => SubmitError::StorageFailed,
+        };
+        self.waiting.transactions.lock().remove(tx_id);
+        Err(refused)
+    }
+}
+
+/// Starts the committing thread of a channel. It ends, everything queued committed, once the pipeline
+/// is closed.
+pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<()>)> {
+    let Parts { ledger, endorser, signer, verifier, documents, batch_size, batch_timeout, .. } =
+        parts;
+    let reader = ledger.reader();
+    let channel: Arc<str> = reader.channel().into();
+    let (sender, queue) = sync_channel(QUEUE_LENGTH);
+    let verifier = Arc::new(verifier);
+    let waiting = Arc::new(Waiting::default());
+    let pipeline = Pipeline {
+        channel: Arc::clone(&channel),
+        reader,
+        documents,
+        endorser,
+        verifier: Arc::clone(&verifier),
+        waiting: Arc::clone(&waiting),
+        queue: Mutex::new(parts.last_config.is_some().then_some(sender)),
+        read_only: parts.last_config.is_none(),
+    };
+    let committer = Committer {
+        channel,
+        solo: Solo::new(batch_size, batch_timeout),
+        writer: None,
+        last_config: parts.last_config.unwrap_or_default(),
+        ledger,
+        signer,
+        verifier,
+        waiting,
+    };
+    let name = format!("commit {}", committer.channel);
+    let thread = std::thread::Builder::new().name(name).spawn(move || committer.run(&queue))?;
+    Ok((Arc::new(pipeline), thread))
+}
+
+impl Pipeline {
+    /// Takes no more transactions; what is queued is still committed.
+    pub(crate) fn close(&self) {
+        self.queue.lock().take();
+    }
+}
+
+/// The committing thread of a channel: owns the ledger, and decides where blocks are cut.
+struct Committer {
+    channel: Arc<str>,
+    solo: Solo,
+    /// Makes blocks after the tip; none when the tip must be read again.
+    writer: Option<BlockWriter>,
+    last_config: u64,
+    ledger: Ledger,
+    signer: OrdererSigner,
+    verifier: Arc<Verifier>,
+    waiting: Arc<Waiting>,
+}
+
+impl Committer {
+    fn run(mut self, queue: &Receiver<Admitted>) {
+        while let Ok(first) = queue.recv() {
+            let batches = self.cut(first, queue);
+            if let Err(reason) = self.commit(batches) {
+                tracing::error!(channel = %self.channel, reason, "the channel takes no more transactions");
+                *self.waiting.failure.lock() = Some(reason);
+                // Nobody will know what became of these; who asks again after a restart will.
+                self.waiting.transactions.lock().clear();
+                return;
+            }
+        }
+    }
+
+    /// Cuts what waits into blocks: all of it, since a committer that is here is idle.
+    fn cut(&mut self, first: Admitted, queue: &Receiver<Admitted>) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        let mut next = Some(first);
+        while let Some(Admitted { envelope, size_bytes }) = next {
+            match self.solo.order(envelope, size_bytes, Instant::now()) {
+                Ok(cut) => batches.extend(cut),
+                // Turned away in `order`, before it was queued.
+                Err(error) => tracing::error!(%error, "an envelope was admitted that is too large"),
+            }
+            next = if batches.len() < MAX_BLOCKS_A_COMMIT { queue.try_recv().ok() } else { None };
+        }
+        batches.extend(self.solo.committer_idle());
+        batches
+    }
+
+    /// Makes blocks of the batches, and commits them together.
+    fn commit(&mut self, batches: Vec<Batch>) -> Result<(), String> {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => self.writer.insert(writer_after_tip(&self.ledger, self.last_config)?),
+        };
+        let ordered = batches.into_iter().map(|batch| {
+            let block: Block = writer.next_block(batch, &self.signer).into();
+            let mut ordered = Ordered::new(block, &self.channel);
+            self.verifier.verify(&mut ordered);
+            ordered
+        });
+        let ordered: Vec<Ordered> = ordered.collect();
+        let committed = self.ledger.commit(ordered).map_err(|error| chain_of(&error))?;
+        for block in committed {
+            self.answer(&block);
+        }
+        Ok(())
+    }
+
+    /// Tells whoever waits for a transaction of the block.
+    fn answer(&self, committed: &Committed) {
+        let mut waiting = self.waiting.transactions.lock();
+        for (tx, (tx_id, code)) in committed.transactions.iter().enumerate() {
+            let sender = tx_id.as_ref().and_then(|tx_id| waiting.remove(tx_id));
+            if let Some(sender) = sender {
+                let outcome =
+                    Outcome { block: committed.block.number, tx: tx as u64, code: *code };
+                // Nobody waiting any more is nobody's loss: the outcome is in the block.
+                drop(sender.send(outcome));
+            }
+        }
+    }
+}
+
+/// A block writer that goes on where the chain ends.
+fn writer_after_tip(ledger: &Ledger, last_config: u64) -> Result<BlockWriter, String> {
+    let (height, _) = ledger.tip();
+    let tip = height.checked_sub(1).ok_or("the channel has no block 0")?;
+    let tip = ledger.reader().block(tip).map_err(|error| chain_of(&error))?;
+    let tip = tip.ok_or("the newest block cannot be read")?;
+    let header = BlockHeader {
+        number: tip.number,
+        previous_hash: tip.previous_hash.clone(),
+        data_hash: tip.data_hash.clone(),
+    };
+    Ok(BlockWriter::after(&header, last_config))
+}
+
+/// An error with everything that caused it, in one line.
+pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The node's orderer identity, as the block writer uses it.
+#[derive(Clone, Debug)]
+pub(crate) struct OrdererSigner(pub(crate) Arc<SigningIdentity>);
+
+impl BlockSigner for OrdererSigner {
+    fn creator(&self) -> &Bytes {
+        self.0.serialized()
+    }
+
+    fn nonce(&self) -> [u8; quire_wire::tx_id::NONCE_BYTES] {
+        random_nonce()
+    }
+
+    fn sign(&self, message: &[u8]) -> Bytes {
+        self.0.sign(message)
+    }
+}
+
+/// Fresh randomness from the operating system.
+pub(crate) fn random_nonce() -> [u8; quire_wire::tx_id::NONCE_BYTES] {
+    use ring::rand::SecureRandom as _;
+    let mut nonce = [0; quire_wire::tx_id::NONCE_BYTES];
+    #[expect(clippy::expect_used, reason = "without randomness no key or nonce can be made")]
+    ring::rand::SystemRandom::new().fill(&mut nonce).expect("the operating system gives randomness");
+    nonce
+}
+
+/// A time as Fabric writes it.
+pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp {
+        seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(since.subsec_nanos()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,9 @@
+//! What the tests of the binary share: a running node, a client of it, seeded randomness.
+
+mod client;
+mod node;
+mod random;
+
+pub(crate) use client::{Answer, Client, Request};
+pub(crate) use node::{Node, check};
+pub(crate) use random::Random;

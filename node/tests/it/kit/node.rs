@@ -1,0 +1,164 @@
+//! The `quire` binary as a child process on a data directory and a free port.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+use super::Client;
+
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A child process. Dropped while it runs, it is killed.
+#[derive(Debug)]
+pub(crate) struct Node {
+    child: Child,
+    addresses: Receiver<String>,
+    log: Arc<Mutex<String>>,
+    address: Option<String>,
+}
+
+impl Node {
+    /// Starts the binary without waiting for anything.
+    pub(crate) fn spawn(data: &Path) -> Self {
+        let mut child = quire()
+            .args(["run", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (sender, addresses) = mpsc::channel();
+        let stdout = child.stdout.take().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        follow(stdout, Arc::clone(&log), move |line| {
+            if let Some(address) = address_in(line) {
+                // Only the first one is waited for.
+                drop(sender.send(address));
+            }
+        });
+        follow(stderr, Arc::clone(&log), |_| ());
+        Self {
+            child,
+            addresses,
+            log,
+            address: None,
+        }
+    }
+
+    /// Starts the binary and waits until it has printed its address.
+    pub(crate) fn start(data: &Path) -> Self {
+        let mut node = Self::spawn(data);
+        match node.addresses.recv_timeout(START_TIMEOUT) {
+            Ok(address) => node.address = Some(address),
+            Err(RecvTimeoutError::Timeout) => panic!("no address printed:\n{}", node.log()),
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = node.child.wait().unwrap();
+                panic!("the node ended with {status}:\n{}", node.log());
+            }
+        }
+        node
+    }
+
+    /// `127.0.0.1:<port>`.
+    pub(crate) fn address(&self) -> &str {
+        self.address.as_deref().expect("start() found the address")
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address())
+    }
+
+    /// Everything it printed so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub(crate) fn kill(mut self) {
+        assert!(
+            self.is_running(),
+            "it ended before it was killed:\n{}",
+            self.log()
+        );
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits until the process has ended by itself.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(sent.success());
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Fails when the process is gone already, which is as well.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// `quire check --data DATA`.
+pub(crate) fn check(data: &Path) -> Output {
+    quire()
+        .args(["check", "--data"])
+        .arg(data)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// The binary, deaf to settings in the environment of the test.
+fn quire() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quire"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("QUIRE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn follow(
+    stream: impl Read + Send + 'static,
+    log: Arc<Mutex<String>>,
+    mut each: impl FnMut(&str) + Send + 'static,
+) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            each(&line);
+            let mut log = log.lock();
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+}
+
+fn address_in(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("http://127.0.0.1:")?;
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    (!port.is_empty()).then(|| format!("127.0.0.1:{port}"))
+}

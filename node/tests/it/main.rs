@@ -1,0 +1,12 @@
+//! The real binary, from outside: started, written to over HTTP, killed, restarted.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail like a test"
+)]
+
+mod bad_input;
+mod kill;
+mod kit;
+mod walk;
