@@ -83,8 +83,8 @@ async fn duplicates_in_flight_wait_for_one_transaction() {
     first.assert_status(200);
     assert_eq!(first.body, second.body);
     assert_eq!(second.header("idempotency-replayed"), Some("true"));
-    let watched = watcher.await.unwrap();
-    assert_eq!(watched.json()["status"], "VALID");
+    let seen = watcher.await.unwrap();
+    assert_eq!(seen.json()["status"], "VALID");
     assert_eq!(node.orderer.submitted(), 2);
 }
 

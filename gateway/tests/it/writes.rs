@@ -123,7 +123,7 @@ async fn an_outcome_that_stays_away_is_a_504_with_a_place_to_look() {
     let node = Node::new();
     let client = node.client();
     node.orderer.hold();
-    for headers in [&[] as &[&str], &["prefer: wait=1"]] {
+    for headers in [&[] as &[&str], &["prefer: wait=1"], &["prefer: wait=0"]] {
         let answer = client.put(KEY, headers, "1").await;
         answer.assert_problem(504, "COMMIT_TIMEOUT");
         let id = answer.json()["transactionId"].as_str().unwrap().to_owned();

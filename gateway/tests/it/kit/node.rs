@@ -179,7 +179,8 @@ impl Inner {
                 code: *code,
             };
             if let Some(sender) = waiting.outcome {
-                drop(sender.send(outcome));
+                // Nobody may wait any more.
+                sender.send(outcome).ok();
             }
         }
     }
