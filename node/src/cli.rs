@@ -30,10 +30,20 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DataArguments {
     /// The data directory; made where there is none.
-    #[arg(long, value_name = "DIR", env = "QUIRE_DATA", default_value = "./quire-data")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "QUIRE_DATA",
+        default_value = "./quire-data"
+    )]
     pub(crate) data: PathBuf,
     /// The MSP id of the node's organisation; settled at the first start.
-    #[arg(long, value_name = "ID", env = "QUIRE_MSP_ID", default_value = "QuireMSP")]
+    #[arg(
+        long,
+        value_name = "ID",
+        env = "QUIRE_MSP_ID",
+        default_value = "QuireMSP"
+    )]
     pub(crate) msp_id: String,
 }
 
@@ -42,7 +52,12 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) data: DataArguments,
     /// The address to listen on; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR", env = "QUIRE_LISTEN", default_value = "127.0.0.1:7080")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "QUIRE_LISTEN",
+        default_value = "127.0.0.1:7080"
+    )]
     pub(crate) listen: SocketAddr,
     /// Serve anybody who can reach an address that is not loopback.
     #[arg(long, env = "QUIRE_INSECURE_NO_AUTH")]

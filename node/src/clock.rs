@@ -3,7 +3,10 @@
 use std::time::SystemTime;
 
 /// The time now.
-#[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the clock that everything else is given"
+)]
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }

@@ -37,7 +37,10 @@ pub(crate) fn genesis_block(
 ) -> Block {
     let nonce = signer.nonce();
     let group = genesis_group(&[organization.msp_config()], BATCH_SIZE, BATCH_TIMEOUT);
-    let config = Config { sequence: 0, channel_group: Some(group) };
+    let config = Config {
+        sequence: 0,
+        channel_group: Some(group),
+    };
     let channel_header = ChannelHeader {
         r#type: header_type::CONFIG,
         version: HEADER_VERSION,
@@ -55,7 +58,12 @@ pub(crate) fn genesis_block(
             channel_header: channel_header.encode_to_vec().into(),
             signature_header: signature_header.encode_to_vec().into(),
         }),
-        data: ConfigEnvelope { config: Some(config), last_update: None }.encode_to_vec().into(),
+        data: ConfigEnvelope {
+            config: Some(config),
+            last_update: None,
+        }
+        .encode_to_vec()
+        .into(),
     };
     let payload = bytes::Bytes::from(payload.encode_to_vec());
     let signature = orderer.sign(&payload);

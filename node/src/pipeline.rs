@@ -28,6 +28,7 @@ use quire_gateway::backend::{
 use quire_identity::SigningIdentity;
 use quire_ledger::{Block, Committed, Ledger, Ordered, Reader, Simulator};
 use quire_ordering::{Batch, BlockSigner, BlockWriter, Solo};
+use quire_wire::Message as _;
 use quire_wire::common::{BlockHeader, ChannelHeader, SignatureHeader, Timestamp, header_type};
 use quire_wire::config::BatchSize;
 use quire_wire::peer::{
@@ -36,7 +37,6 @@ use quire_wire::peer::{
 };
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
-use quire_wire::{Message as _, common};
 use tokio::sync::oneshot;
 
 use crate::clock;
@@ -66,10 +66,16 @@ pub(crate) struct Pipeline {
     endorser: Arc<SigningIdentity>,
     verifier: Arc<Verifier>,
     waiting: Arc<Waiting>,
-    /// The way to the committing thread; `None` once the channel is closed, or if it takes no
-    /// transactions.
+    /// The way to the committing thread; `None` once the channel is closed.
     queue: Mutex<Option<SyncSender<Admitted>>>,
-    read_only: bool,
+    limits: BatchSize,
+}
+
+/// A channel that takes no transactions, because its orderers are elsewhere.
+#[derive(Debug)]
+pub(crate) struct ReadOnly {
+    pub(crate) reader: Reader,
+    pub(crate) documents: Documents,
 }
 
 /// A transaction on its way to the committing thread.
@@ -102,8 +108,8 @@ pub(crate) struct Parts {
     pub(crate) documents: Documents,
     pub(crate) batch_size: BatchSize,
     pub(crate) batch_timeout: Duration,
-    /// The newest block with a configuration; none where the channel is read-only.
-    pub(crate) last_config: Option<u64>,
+    /// The newest block with a configuration.
+    pub(crate) last_config: u64,
 }
 
 impl Submitter for Pipeline {
@@ -112,17 +118,13 @@ impl Submitter for Pipeline {
         let tx_id = tx_id(&proposal.nonce, proposal.identity.serialized());
         self.refuse_if_known(&tx_id)?;
         let simulated = self.simulate(&proposal, &tx_id)?;
-        let envelope = self.endorse(simulated, &proposal.identity);
-        let outcome = self.order(&tx_id, envelope)?;
+        let admitted = self.endorse(simulated, &proposal.identity)?;
+        let outcome = self.order(&tx_id, admitted)?;
         Ok(Submitted { tx_id, outcome })
     }
 
     fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
-        let mut simulator = Simulator::new(self.reader.snapshot());
-        let height = simulator.snapshot().height();
-        let result =
-            self.documents.invoke(call, &mut simulator).map_err(EvaluateError::Chaincode)?;
-        Ok(Evaluated { result, height })
+        evaluate(&self.documents, &self.reader, call)
     }
 
     fn is_pending(&self, tx_id: &str) -> bool {
@@ -130,11 +132,35 @@ impl Submitter for Pipeline {
     }
 }
 
+impl Submitter for ReadOnly {
+    fn submit(&self, _: Proposal) -> Result<Submitted, SubmitError> {
+        Err(SubmitError::ReadOnly)
+    }
+
+    fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
+        evaluate(&self.documents, &self.reader, call)
+    }
+
+    fn is_pending(&self, _: &str) -> bool {
+        false
+    }
+}
+
+fn evaluate(
+    documents: &Documents,
+    reader: &Reader,
+    call: &Call,
+) -> Result<Evaluated, EvaluateError> {
+    let mut simulator = Simulator::new(reader.snapshot());
+    let height = simulator.snapshot().height();
+    let result = documents
+        .invoke(call, &mut simulator)
+        .map_err(EvaluateError::Chaincode)?;
+    Ok(Evaluated { result, height })
+}
+
 impl Pipeline {
     fn refuse_if_closed(&self) -> Result<(), SubmitError> {
-        if self.read_only {
-            return Err(SubmitError::ReadOnly);
-        }
         if self.failure().is_some() {
             return Err(SubmitError::StorageFailed);
         }
@@ -162,18 +188,25 @@ impl Pipeline {
     fn simulate(&self, proposal: &Proposal, tx_id: &str) -> Result<Simulated, SubmitError> {
         let call = &proposal.call;
         let mut simulator = Simulator::new(self.reader.snapshot());
-        let result =
-            self.documents.invoke(call, &mut simulator).map_err(SubmitError::Chaincode)?;
-        let chaincode_id =
-            |version: &str| ChaincodeId { path: String::new(), name: call.chaincode.clone(), version: version.to_owned() };
+        let result = self
+            .documents
+            .invoke(call, &mut simulator)
+            .map_err(SubmitError::Chaincode)?;
+        let chaincode_id = |version: &str| ChaincodeId {
+            path: String::new(),
+            name: call.chaincode.clone(),
+            version: version.to_owned(),
+        };
         let header = ChannelHeader {
             r#type: header_type::ENDORSER_TRANSACTION,
             timestamp: Some(timestamp(clock::now())),
             channel_id: self.channel.as_ref().to_owned(),
             tx_id: tx_id.to_owned(),
-            extension: ChaincodeHeaderExtension { chaincode_id: Some(chaincode_id("")) }
-                .encode_to_vec()
-                .into(),
+            extension: ChaincodeHeaderExtension {
+                chaincode_id: Some(chaincode_id("")),
+            }
+            .encode_to_vec()
+            .into(),
             ..ChannelHeader::default()
         };
         let creator = SignatureHeader {
@@ -186,7 +219,9 @@ impl Pipeline {
             r#type: CHAINCODE_TYPE,
             chaincode_id: Some(chaincode_id("")),
             input: Some(ChaincodeInput {
-                args: std::iter::once(function).chain(call.args.iter().cloned()).collect(),
+                args: std::iter::once(function)
+                    .chain(call.args.iter().cloned())
+                    .collect(),
                 decorations: decoration
                     .map(|bytes| (DECORATION.to_owned(), bytes.to_vec()))
                     .collect(),
@@ -197,30 +232,53 @@ impl Pipeline {
         let action = ChaincodeAction {
             results: simulator.into_read_write_set().encode_to_vec().into(),
             events: Bytes::new(),
-            response: Some(Response { status: OK, message: String::new(), payload: result }),
+            response: Some(Response {
+                status: OK,
+                message: String::new(),
+                payload: result,
+            }),
             chaincode_id: Some(chaincode_id(CHAINCODE_VERSION)),
         };
-        Ok(Simulated { proposal: ProposalBytes::new(&header, &creator, spec), action })
+        Ok(Simulated {
+            proposal: ProposalBytes::new(&header, &creator, spec),
+            action,
+        })
     }
 
     /// The node stands for the outcome, the caller for the whole.
-    fn endorse(&self, simulated: Simulated, creator: &SigningIdentity) -> Bytes {
+    fn endorse(
+        &self,
+        simulated: Simulated,
+        creator: &SigningIdentity,
+    ) -> Result<Admitted, SubmitError> {
         let Simulated { proposal, action } = simulated;
         let response = proposal.response_payload(&action);
         let endorser = self.endorser.serialized();
         let signed = [response.as_ref(), endorser.as_ref()].concat();
-        let endorsement =
-            Endorsement { endorser: endorser.clone(), signature: self.endorser.sign(&signed) };
+        let endorsement = Endorsement {
+            endorser: endorser.clone(),
+            signature: self.endorser.sign(&signed),
+        };
         let payload = proposal.transaction_payload(response, vec![endorsement]);
         let signature = creator.sign(&payload);
+        let size_bytes = payload.len() + signature.len();
+        if size_bytes > self.limits.absolute_max_bytes as usize {
+            return Err(SubmitError::TooLarge);
+        }
         let envelope = seal(payload, signature);
         self.verifier.remember(&envelope);
-        envelope
+        Ok(Admitted {
+            envelope,
+            size_bytes,
+        })
     }
 
     /// Hands the envelope to the committing thread, and says where its outcome will be.
-    fn order(&self, tx_id: &str, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
-        let size_bytes = envelope.len();
+    fn order(
+        &self,
+        tx_id: &str,
+        admitted: Admitted,
+    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
         let (sender, outcome) = oneshot::channel();
         let queue = self.queue.lock().clone().ok_or(SubmitError::NotReady)?;
         {
@@ -230,9 +288,11 @@ impl Pipeline {
             }
             transactions.insert(tx_id.to_owned(), sender);
         }
-        let refused = match queue.try_send(Admitted { envelope, size_bytes }) {
+        let refused = match queue.try_send(admitted) {
             Ok(()) => return Ok(outcome),
-            Err(TrySendError::Full(_)) => SubmitError::Overloaded { retry_after: RETRY_AFTER },
+            Err(TrySendError::Full(_)) => SubmitError::Overloaded {
+                retry_after: RETRY_AFTER,
+            },
             Err(TrySendError::Disconnected(_)) => SubmitError::StorageFailed,
         };
         self.waiting.transactions.lock().remove(tx_id);
@@ -243,8 +303,16 @@ impl Pipeline {
 /// Starts the committing thread of a channel. It ends, everything queued committed, once the pipeline
 /// is closed.
 pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<()>)> {
-    let Parts { ledger, endorser, signer, verifier, documents, batch_size, batch_timeout, .. } =
-        parts;
+    let Parts {
+        ledger,
+        endorser,
+        signer,
+        verifier,
+        documents,
+        batch_size,
+        batch_timeout,
+        last_config,
+    } = parts;
     let reader = ledger.reader();
     let channel: Arc<str> = reader.channel().into();
     let (sender, queue) = sync_channel(QUEUE_LENGTH);
@@ -257,21 +325,23 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         endorser,
         verifier: Arc::clone(&verifier),
         waiting: Arc::clone(&waiting),
-        queue: Mutex::new(parts.last_config.is_some().then_some(sender)),
-        read_only: parts.last_config.is_none(),
+        queue: Mutex::new(Some(sender)),
+        limits: batch_size,
     };
     let committer = Committer {
         channel,
         solo: Solo::new(batch_size, batch_timeout),
         writer: None,
-        last_config: parts.last_config.unwrap_or_default(),
+        last_config,
         ledger,
         signer,
         verifier,
         waiting,
     };
     let name = format!("commit {}", committer.channel);
-    let thread = std::thread::Builder::new().name(name).spawn(move || committer.run(&queue))?;
+    let thread = std::thread::Builder::new()
+        .name(name)
+        .spawn(move || committer.run(&queue))?;
     Ok((Arc::new(pipeline), thread))
 }
 
@@ -313,13 +383,21 @@ impl Committer {
     fn cut(&mut self, first: Admitted, queue: &Receiver<Admitted>) -> Vec<Batch> {
         let mut batches = Vec::new();
         let mut next = Some(first);
-        while let Some(Admitted { envelope, size_bytes }) = next {
+        while let Some(Admitted {
+            envelope,
+            size_bytes,
+        }) = next
+        {
             match self.solo.order(envelope, size_bytes, Instant::now()) {
                 Ok(cut) => batches.extend(cut),
                 // Turned away in `order`, before it was queued.
                 Err(error) => tracing::error!(%error, "an envelope was admitted that is too large"),
             }
-            next = if batches.len() < MAX_BLOCKS_A_COMMIT { queue.try_recv().ok() } else { None };
+            next = if batches.len() < MAX_BLOCKS_A_COMMIT {
+                queue.try_recv().ok()
+            } else {
+                None
+            };
         }
         batches.extend(self.solo.committer_idle());
         batches
@@ -329,7 +407,9 @@ impl Committer {
     fn commit(&mut self, batches: Vec<Batch>) -> Result<(), String> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            None => self.writer.insert(writer_after_tip(&self.ledger, self.last_config)?),
+            None => self
+                .writer
+                .insert(writer_after_tip(&self.ledger, self.last_config)?),
         };
         let ordered = batches.into_iter().map(|batch| {
             let block: Block = writer.next_block(batch, &self.signer).into();
@@ -338,7 +418,10 @@ impl Committer {
             ordered
         });
         let ordered: Vec<Ordered> = ordered.collect();
-        let committed = self.ledger.commit(ordered).map_err(|error| chain_of(&error))?;
+        let committed = self
+            .ledger
+            .commit(ordered)
+            .map_err(|error| chain_of(&error))?;
         for block in committed {
             self.answer(&block);
         }
@@ -351,10 +434,15 @@ impl Committer {
         for (tx, (tx_id, code)) in committed.transactions.iter().enumerate() {
             let sender = tx_id.as_ref().and_then(|tx_id| waiting.remove(tx_id));
             if let Some(sender) = sender {
-                let outcome =
-                    Outcome { block: committed.block.number, tx: tx as u64, code: *code };
+                let outcome = Outcome {
+                    block: committed.block.number,
+                    tx: tx as u64,
+                    code: *code,
+                };
                 // Nobody waiting any more is nobody's loss: the outcome is in the block.
-                drop(sender.send(outcome));
+                if sender.send(outcome).is_err() {
+                    tracing::trace!(block = outcome.block, tx = outcome.tx, "nobody waits");
+                }
             }
         }
     }
@@ -364,7 +452,10 @@ impl Committer {
 fn writer_after_tip(ledger: &Ledger, last_config: u64) -> Result<BlockWriter, String> {
     let (height, _) = ledger.tip();
     let tip = height.checked_sub(1).ok_or("the channel has no block 0")?;
-    let tip = ledger.reader().block(tip).map_err(|error| chain_of(&error))?;
+    let tip = ledger
+        .reader()
+        .block(tip)
+        .map_err(|error| chain_of(&error))?;
     let tip = tip.ok_or("the newest block cannot be read")?;
     let header = BlockHeader {
         number: tip.number,
@@ -407,8 +498,13 @@ impl BlockSigner for OrdererSigner {
 pub(crate) fn random_nonce() -> [u8; quire_wire::tx_id::NONCE_BYTES] {
     use ring::rand::SecureRandom as _;
     let mut nonce = [0; quire_wire::tx_id::NONCE_BYTES];
-    #[expect(clippy::expect_used, reason = "without randomness no key or nonce can be made")]
-    ring::rand::SystemRandom::new().fill(&mut nonce).expect("the operating system gives randomness");
+    #[expect(
+        clippy::expect_used,
+        reason = "without randomness no key or nonce can be made"
+    )]
+    ring::rand::SystemRandom::new()
+        .fill(&mut nonce)
+        .expect("the operating system gives randomness");
     nonce
 }
 

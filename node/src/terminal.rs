@@ -31,7 +31,12 @@ impl ProgressDisplay {
 
     /// Takes the next step of a job; one that ends (`done == total`) leaves the terminal clean.
     pub(crate) fn show(&mut self, progress: Progress<'_>) {
-        let Progress { stage, subject, done, total } = progress;
+        let Progress {
+            stage,
+            subject,
+            done,
+            total,
+        } = progress;
         if !self.is_terminal {
             if self.last_line.elapsed() >= LINE_EVERY {
                 self.last_line = Instant::now();
@@ -39,7 +44,10 @@ impl ProgressDisplay {
             }
             return;
         }
-        let current = self.stage.as_ref().map(|(stage, subject)| (*stage, subject.as_str()));
+        let current = self
+            .stage
+            .as_ref()
+            .map(|(stage, subject)| (*stage, subject.as_str()));
         if current != Some((stage, subject)) {
             self.stage = Some((stage, subject.to_owned()));
             let bar = ProgressBar::new(total);

@@ -25,7 +25,11 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     pub(crate) fn new(msps: Msps, endorsement: Policy) -> Self {
-        Self { msps, endorsement, own: Mutex::default() }
+        Self {
+            msps,
+            endorsement,
+            own: Mutex::default(),
+        }
     }
 
     /// Counts an envelope as verified, when it comes back in a block.
@@ -54,17 +58,18 @@ impl Verifier {
     /// Fabric's order: the creator first, then the endorsements.
     fn judge(&self, endorsed: &Endorsed) -> Code {
         let Endorsed { opened, call, .. } = endorsed;
-        let creator = self.msps.validate(&opened.signature_header.creator);
-        let signed =
-            creator.is_ok_and(|creator| creator.verify(&opened.payload, &opened.signature).is_ok());
-        if !signed {
+        let sound = self
+            .msps
+            .validate(&opened.signature_header.creator)
+            .is_ok_and(|creator| creator.verify(&opened.payload, &opened.signature).is_ok());
+        if !sound {
             return Code::BAD_CREATOR_SIGNATURE;
         }
         let endorsers = call.endorsements.iter().filter_map(|endorsement| {
-            let endorser = self.msps.validate(&endorsement.endorser).ok()?;
+            let signer = self.msps.validate(&endorsement.endorser).ok()?;
             let message = [&call.proposal_response_payload[..], &endorsement.endorser].concat();
-            endorser.verify(&message, &endorsement.signature).ok()?;
-            Some(endorser)
+            signer.verify(&message, &endorsement.signature).ok()?;
+            Some(signer)
         });
         let endorsers: Vec<_> = endorsers.collect();
         if self.endorsement.is_satisfied_by(&endorsers) {

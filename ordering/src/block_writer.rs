@@ -312,7 +312,9 @@ mod tests {
 
     #[test]
     fn the_configuration_is_named_in_the_bytes_of_fabric() {
-        let tip = BlockWriter::genesis("config".into(), &signer()).header.unwrap();
+        let tip = BlockWriter::genesis("config".into(), &signer())
+            .header
+            .unwrap();
         let mut writer = BlockWriter::after(&tip, 0);
         // Fabric 3.1: an index of 0 is no bytes at all, so slot 1 is empty.
         let block = writer.next_block(normal(&["a"]), &signer());
@@ -357,7 +359,9 @@ mod tests {
 
     #[test]
     fn a_writer_made_anew_from_the_tip_goes_on_alike() {
-        let tip = BlockWriter::genesis("config".into(), &signer()).header.unwrap();
+        let tip = BlockWriter::genesis("config".into(), &signer())
+            .header
+            .unwrap();
         let mut writer = BlockWriter::after(&tip, 0);
         let one = writer.next_block(config(), &signer()).header.unwrap();
         let mut anew = BlockWriter::after(&one, 1);

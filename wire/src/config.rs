@@ -184,15 +184,25 @@ pub struct OrdererAddresses {
 }
 
 /// Value `Capabilities`: the behaviour that every member must know.
+///
+/// Fabric declares a map. Its entries are spelled out here because Fabric writes the empty message of
+/// each, and prost's maps leave such a default out.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Capabilities {
-    /// Names, such as `V2_0`.
-    #[expect(
-        clippy::zero_sized_map_values,
-        reason = "Fabric declares a map, and a map it is on the wire"
-    )]
-    #[prost(btree_map = "string, message", tag = "1")]
-    pub capabilities: BTreeMap<String, Capability>,
+    /// Sorted by name, one a name.
+    #[prost(message, repeated, tag = "1")]
+    pub capabilities: Vec<CapabilityEntry>,
+}
+
+/// An entry of [`Capabilities`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CapabilityEntry {
+    /// The name, such as `V2_0`.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Always there.
+    #[prost(message, optional, tag = "2")]
+    pub capability: Option<Capability>,
 }
 
 /// An empty message: the name of a capability says all.

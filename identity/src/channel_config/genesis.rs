@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use quire_wire::Message;
 use quire_wire::config::{
-    BatchSize, BatchTimeout, BlockDataHashingStructure, Capabilities, Capability,
+    BatchSize, BatchTimeout, BlockDataHashingStructure, Capabilities, Capability, CapabilityEntry,
     ChannelRestrictions, ConfigGroup, ConfigPolicy, ConfigValue, ConsensusType, HashingAlgorithm,
     ImplicitMetaPolicy, NOutOf, OrdererAddresses, Policy, SignaturePolicy, SignaturePolicyEnvelope,
     SignatureRule, implicit_meta_rule, policy_type,
@@ -161,7 +161,10 @@ fn msp_value(msp: &FabricMspConfig) -> ConfigValue {
 
 fn capability(name: &str) -> ConfigValue {
     value(&Capabilities {
-        capabilities: named([(name, Capability {})]),
+        capabilities: vec![CapabilityEntry {
+            name: name.to_owned(),
+            capability: Some(Capability {}),
+        }],
     })
 }
 

@@ -102,7 +102,19 @@ fn the_tree_is_the_one_that_configtxgen_makes() {
     );
     let application = &genesis().groups[APPLICATION];
     let capabilities: Capabilities = value("", application, "Capabilities").unwrap();
-    assert!(capabilities.capabilities.keys().eq(["V2_5"]));
+    assert!(
+        capabilities
+            .capabilities
+            .iter()
+            .map(|entry| &entry.name)
+            .eq(["V2_5"])
+    );
+    // As Fabric writes it: an entry's empty message too.
+    let v2_0 = genesis().values["Capabilities"].clone();
+    assert_eq!(
+        v2_0.value,
+        [0x0a, 8, 0x0a, 4, b'V', b'2', b'_', b'0', 0x12, 0].as_slice()
+    );
 }
 
 #[test]

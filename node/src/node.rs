@@ -1,0 +1,346 @@
+//! The channels of a data directory, as the gateway sees them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use parking_lot::{Mutex, RwLock};
+use quire_chaincode::Documents;
+use quire_chaincode::name::check_channel;
+use quire_gateway::backend::{
+    Backend, BuildInfo, Channel, CreateChannelError, FailedCheck, Submitter,
+};
+use quire_identity::channel_config::{ChannelConfig, ChannelConfigError};
+use quire_identity::{
+    LoadIdentityError, MspError, Organization, OrganizationError, Policy, PolicyError,
+    SigningIdentity,
+};
+use quire_ledger::disk::OsDisk;
+use quire_ledger::{
+    ChannelRecord, Content, Examined, Ledger, Ledgers, OpenError, OpenReport, Progress, Purpose,
+    ReadError, Reader, Status,
+};
+use quire_ordering::last_config;
+use quire_wire::config::{ConfigEnvelope, ConfigGroup};
+use quire_wire::tx_id::NONCE_BYTES;
+use quire_wire::{DecodeError, Message as _};
+
+use crate::clock;
+use crate::genesis::genesis_block;
+use crate::pipeline::{self, OrdererSigner, Pipeline, ReadOnly};
+use crate::verify::Verifier;
+
+/// The channel that the first start makes.
+pub(crate) const FIRST_CHANNEL: &str = "main";
+/// The policy that endorsements of a channel's transactions must satisfy.
+const ENDORSEMENT_POLICY: &str = "/Channel/Application/Endorsement";
+
+/// Why the node does not start, or a channel is not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NodeError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the organisation does not open")]
+    Organization(#[from] OrganizationError),
+    #[error("an identity does not open")]
+    Identity(#[from] LoadIdentityError),
+    #[error("the node has no identity {0}")]
+    NoIdentity(&'static str),
+    #[error("the configuration of channel {channel} cannot be used")]
+    Config {
+        channel: String,
+        source: ConfigError,
+    },
+    #[error("no thread can be started for channel {channel}")]
+    Thread {
+        channel: String,
+        source: std::io::Error,
+    },
+}
+
+/// Why a channel's configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("a block cannot be read")]
+    Read(#[from] ReadError),
+    #[error("block {0} holds no configuration")]
+    Missing(u64),
+    #[error("it does not parse")]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Config(#[from] ChannelConfigError),
+    #[error("an organisation is not sound")]
+    Msp(#[from] MspError),
+    #[error("the endorsement policy is not sound")]
+    Policy(#[from] PolicyError),
+}
+
+/// A data directory opened for use.
+#[derive(Debug)]
+pub(crate) struct Node {
+    organization: Organization,
+    ledgers: Ledgers,
+    endorser: Arc<SigningIdentity>,
+    orderer: Arc<SigningIdentity>,
+    client: Arc<SigningIdentity>,
+    documents: Documents,
+    channels: RwLock<BTreeMap<String, OpenChannel>>,
+    /// Held while a channel is made: two of one name must not overtake each other.
+    creating: Mutex<()>,
+    ready: AtomicBool,
+}
+
+#[derive(Debug)]
+struct OpenChannel {
+    channel: Channel,
+    /// None where the channel is read-only.
+    committing: Option<(Arc<Pipeline>, JoinHandle<()>)>,
+}
+
+impl Node {
+    /// Opens a data directory with every active channel in it; the first start makes the
+    /// organisation and a channel.
+    pub(crate) fn open(
+        data: &Path,
+        msp_id: &str,
+        documents: Documents,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Self, NodeError> {
+        let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
+        let organization = Organization::open_or_create(data, msp_id, clock::now())?;
+        let own = |name| {
+            organization
+                .identity(name)?
+                .ok_or(NodeError::NoIdentity(name))
+        };
+        let node = Self {
+            endorser: own("node")?,
+            orderer: own("orderer")?,
+            client: own("client")?,
+            organization,
+            ledgers,
+            documents,
+            channels: RwLock::default(),
+            creating: Mutex::default(),
+            ready: AtomicBool::new(false),
+        };
+        let records = node.ledgers.list()?;
+        for record in records
+            .iter()
+            .filter(|record| record.status == Status::Active)
+        {
+            let (ledger, report) = node.ledgers.ledger(&record.name, progress)?;
+            tell(&record.name, &report);
+            node.start(record, ledger)?;
+        }
+        if records.is_empty() {
+            node.create(FIRST_CHANNEL)?;
+        }
+        node.ready.store(true, Ordering::Release);
+        Ok(node)
+    }
+
+    pub(crate) fn organization(&self) -> &Organization {
+        &self.organization
+    }
+
+    /// Makes a channel, and starts it.
+    pub(crate) fn create(&self, name: &str) -> Result<(), NodeError> {
+        let _creating = self.creating.lock();
+        let signer = OrdererSigner(Arc::clone(&self.orderer));
+        let block = genesis_block(
+            name,
+            &self.organization,
+            &self.orderer,
+            &signer,
+            clock::now(),
+        );
+        let ledger = self.ledgers.create(name, block)?;
+        let record = self.ledgers.record(name)?;
+        let record = record.ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
+        tracing::info!(channel = name, "channel created");
+        self.start(&record, ledger)
+    }
+
+    /// Lets requests at an open channel, and starts its committing thread if it takes transactions.
+    fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
+        let name = record.name.clone();
+        let reader = ledger.reader();
+        let (submitter, committing): (Arc<dyn Submitter>, _) = if record.read_only {
+            let documents = self.documents.clone();
+            (
+                Arc::new(ReadOnly {
+                    reader: reader.clone(),
+                    documents,
+                }),
+                None,
+            )
+        } else {
+            let config_error = |source| NodeError::Config {
+                channel: name.clone(),
+                source,
+            };
+            let parts = self.parts(ledger).map_err(config_error)?;
+            let (pipeline, thread) =
+                pipeline::start(parts).map_err(|source| NodeError::Thread {
+                    channel: name.clone(),
+                    source,
+                })?;
+            (Arc::clone(&pipeline) as Arc<_>, Some((pipeline, thread)))
+        };
+        let channel_name = name.as_str().into();
+        let channel = Channel {
+            name: channel_name,
+            reader,
+            submitter,
+            read_only: record.read_only,
+        };
+        self.channels.write().insert(
+            name,
+            OpenChannel {
+                channel,
+                committing,
+            },
+        );
+        Ok(())
+    }
+
+    /// What a channel's pipeline is made of, as its configuration says.
+    fn parts(&self, ledger: Ledger) -> Result<pipeline::Parts, ConfigError> {
+        let (last_config, root) = current_config(&ledger.reader())?;
+        let config = ChannelConfig::from_group(&root)?;
+        let verifier = Verifier::new(config.msps()?, Policy::at(&root, ENDORSEMENT_POLICY)?);
+        Ok(pipeline::Parts {
+            ledger,
+            endorser: Arc::clone(&self.endorser),
+            signer: OrdererSigner(Arc::clone(&self.orderer)),
+            verifier,
+            documents: self.documents.clone(),
+            batch_size: config.batch_size,
+            batch_timeout: config.batch_timeout,
+            last_config,
+        })
+    }
+
+    /// Refuses new transactions, and returns when all that were queued are committed.
+    pub(crate) fn stop(&self) {
+        self.ready.store(false, Ordering::Release);
+        let channels = std::mem::take(&mut *self.channels.write());
+        let committing = channels.into_iter().filter_map(|(name, channel)| {
+            let (pipeline, thread) = channel.committing?;
+            pipeline.close();
+            Some((name, thread))
+        });
+        // All are closed before the first is waited for.
+        let threads: Vec<_> = committing.collect();
+        for (name, thread) in threads {
+            if thread.join().is_err() {
+                tracing::error!(channel = name, "the committing thread panicked");
+            }
+        }
+    }
+}
+
+/// The configuration in force, and the number of its block.
+fn current_config(reader: &Reader) -> Result<(u64, ConfigGroup), ConfigError> {
+    let tip = reader
+        .height()
+        .checked_sub(1)
+        .ok_or(ConfigError::Missing(0))?;
+    let tip = reader.block(tip)?.ok_or(ConfigError::Missing(tip))?;
+    let number = last_config(&tip.metadata)?;
+    let block = reader.block(number)?.ok_or(ConfigError::Missing(number))?;
+    let envelope = block
+        .envelopes
+        .first()
+        .ok_or(ConfigError::Missing(number))?;
+    let Content::Config(config) = Examined::read(envelope).content else {
+        return Err(ConfigError::Missing(number));
+    };
+    let config = ConfigEnvelope::decode(config)?.config;
+    let root = config.and_then(|config| config.channel_group);
+    Ok((number, root.ok_or(ConfigError::Missing(number))?))
+}
+
+/// Says what opening a channel found.
+fn tell(channel: &str, report: &OpenReport) {
+    if let Some(cut) = &report.cut {
+        tracing::warn!(
+            channel,
+            file = %cut.file.display(),
+            offset = cut.offset,
+            bytes = cut.bytes,
+            block = cut.block,
+            "cut a batch that was never acknowledged"
+        );
+    }
+    tracing::info!(
+        channel,
+        height = report.height,
+        replayed = report.replayed,
+        "channel open"
+    );
+}
+
+impl Backend for Node {
+    fn build(&self) -> BuildInfo {
+        BuildInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("QUIRE_COMMIT").unwrap_or("unknown").to_owned(),
+        }
+    }
+
+    fn channels(&self) -> Vec<String> {
+        self.channels.read().keys().cloned().collect()
+    }
+
+    fn channel(&self, name: &str) -> Option<Channel> {
+        self.channels
+            .read()
+            .get(name)
+            .map(|open| open.channel.clone())
+    }
+
+    fn create_channel(&self, name: &str) -> Result<(), CreateChannelError> {
+        check_channel(name).map_err(|error| CreateChannelError::InvalidName(error.to_string()))?;
+        self.create(name).map_err(|error| match error {
+            NodeError::Open(OpenError::Exists(name)) => CreateChannelError::Exists(name),
+            other => CreateChannelError::StorageFailed {
+                name: name.to_owned(),
+                source: Box::new(other),
+            },
+        })
+    }
+
+    fn failed_checks(&self) -> Vec<FailedCheck> {
+        let channels = self.channels.read();
+        let failed = channels.iter().filter_map(|(name, channel)| {
+            let (pipeline, _) = channel.committing.as_ref()?;
+            let component = format!("channel {name}");
+            Some(FailedCheck {
+                component,
+                reason: pipeline.failure()?,
+            })
+        });
+        failed.collect()
+    }
+
+    fn ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    fn default_identity(&self) -> Arc<SigningIdentity> {
+        Arc::clone(&self.client)
+    }
+
+    fn now(&self) -> SystemTime {
+        clock::now()
+    }
+
+    fn random_nonce(&self) -> [u8; NONCE_BYTES] {
+        pipeline::random_nonce()
+    }
+}
