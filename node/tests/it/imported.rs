@@ -67,7 +67,8 @@ fn expected_histories(ledger: &str) -> BTreeMap<(String, String), Vec<Value>> {
     while !records.0.is_empty() {
         let mut block = Bytes(records.take());
         let number = block.number();
-        (block.take(), block.take());
+        block.take();
+        block.take();
         let (envelopes, metadata) = (block.list(), block.list());
         for (tx, envelope) in envelopes.into_iter().enumerate() {
             let opened = Opened::read(&envelope.to_vec().into()).unwrap();
