@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::block_store::segment::{Segments, file_name};
-use crate::check::{CheckError, Report, check_blockfiles};
+use crate::check::{CheckError, Depth, Report, check_blockfiles};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 use crate::id_store::{ChannelRecord, io_at};
@@ -48,7 +48,7 @@ impl Ledgers {
         if self.record(name)?.is_some() {
             return Err(OpenError::Exists(name.to_owned()).into());
         }
-        let report = check_blockfiles(self.disk(), dir, self.dir(), progress)?;
+        let report = check_blockfiles(self.disk(), dir, self.dir(), Depth::default(), progress)?;
         if !report.is_sound() {
             return Err(ImportError::Damaged(Box::new(report)));
         }

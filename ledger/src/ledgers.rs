@@ -14,6 +14,7 @@ use std::sync::Arc;
 use fjall::Database;
 
 use crate::block::Block;
+use crate::check::SCRATCH_PREFIX;
 use crate::derived;
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -71,6 +72,7 @@ impl Ledgers {
             _lock: lock,
         };
         let unfinished = if purpose == Purpose::Use {
+            ledgers.remove_scratch();
             ledgers.list()?
         } else {
             Vec::new()
@@ -85,6 +87,17 @@ impl Ledgers {
             }
         }
         Ok(ledgers)
+    }
+
+    /// Removes what a check that was killed left behind. Nobody else can be checking: this process
+    /// holds the lock.
+    fn remove_scratch(&self) {
+        let names = self.disk.list(&self.dir).unwrap_or_default();
+        for name in names.iter().filter(|name| name.starts_with(SCRATCH_PREFIX)) {
+            if let Err(error) = self.disk.remove_dir_all(&self.dir.join(name)) {
+                tracing::warn!(name, %error, "a scratch folder cannot be removed");
+            }
+        }
     }
 
     /// Where the embedded engine's directory went, if it did not open and was begun anew.

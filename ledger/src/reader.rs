@@ -51,7 +51,7 @@ impl Reader {
         Self { shared }
     }
 
-    fn view(&self) -> Arc<View> {
+    pub(crate) fn view(&self) -> Arc<View> {
         Arc::clone(&self.shared.view.read())
     }
 

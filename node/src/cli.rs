@@ -77,6 +77,13 @@ pub(crate) struct CheckArguments {
     /// Check this folder of `blockfile_NNNNNN` made by a Fabric peer instead of a data directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) blockfiles: Option<PathBuf>,
+    /// Check every signature too, by the organisations and policies of the channel's own
+    /// configurations.
+    #[arg(long)]
+    pub(crate) signatures: bool,
+    /// Judge every transaction again too, and compare the verdicts with those stored.
+    #[arg(long)]
+    pub(crate) revalidate: bool,
     /// Print the reports as one JSON array.
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quire_ledger::check::{CheckError, Finding, Report, check_blockfiles, check_channel};
+use quire_ledger::check::{CheckError, Depth, Finding, Report, check_blockfiles, check_channel};
 use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Ledgers, OpenError, Progress, Purpose};
 
@@ -16,14 +16,20 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
     let mut display = ProgressDisplay::new();
     let mut progress = |progress: Progress<'_>| display.show(progress);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let depth = Depth {
+        signatures: arguments.signatures,
+        verdicts: arguments.revalidate,
+    };
     let reports = match &arguments.blockfiles {
         Some(dir) => {
-            check_blockfiles(&disk, dir, &std::env::temp_dir(), &mut progress).map(|one| vec![one])
+            let scratch = std::env::temp_dir();
+            check_blockfiles(&disk, dir, &scratch, depth, &mut progress).map(|one| vec![one])
         }
         None => check_data(
             disk,
             &arguments.data.data,
             arguments.channel.as_deref(),
+            depth,
             &mut progress,
         ),
     };
@@ -53,6 +59,7 @@ fn check_data(
     disk: Arc<dyn Disk>,
     dir: &Path,
     channel: Option<&str>,
+    depth: Depth,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<Report>, CheckError> {
     // Looking must not make what it looks for.
@@ -72,7 +79,7 @@ fn check_data(
     };
     names
         .iter()
-        .map(|name| check_channel(&ledgers, name, progress))
+        .map(|name| check_channel(&ledgers, name, depth, progress))
         .collect()
 }
 
@@ -89,6 +96,8 @@ pub(crate) fn print(reports: &[Report], json: bool) {
             subject,
             blocks,
             transactions,
+            signatures,
+            verdicts,
             findings,
             notes,
         } = report;
@@ -97,12 +106,21 @@ pub(crate) fn print(reports: &[Report], json: bool) {
             1 => "DAMAGED, 1 finding".to_owned(),
             count => format!("DAMAGED, {count} findings"),
         };
-        println!("{subject}: {blocks} blocks, {transactions} transactions: {verdict}");
+        let counted = |count: &Option<u64>, what| {
+            count.map_or(String::new(), |count| format!(", {count} {what}"))
+        };
+        println!(
+            "{subject}: {blocks} blocks, {transactions} transactions{}{}: {verdict}",
+            counted(signatures, "signatures hold"),
+            counted(verdicts, "verdicts given again"),
+        );
         for Finding {
             kind,
             block,
             file,
             offset,
+            transaction,
+            transaction_id,
             expected,
             found,
         } in findings
@@ -112,10 +130,15 @@ pub(crate) fn print(reports: &[Report], json: bool) {
                 .unwrap_or_default();
             let file = file.as_ref().map(|file| format!("{}, ", file.display()));
             let offset = offset.map(|offset| format!("byte {offset}, "));
+            let transaction = transaction.map(|number| match transaction_id {
+                Some(id) => format!("transaction {number} ({id}), "),
+                None => format!("transaction {number}, "),
+            });
             println!(
-                "  {block}{}{}{kind:?}: expected {expected}, found {found}",
+                "  {block}{}{}{}{kind:?}: expected {expected}, found {found}",
                 file.unwrap_or_default(),
-                offset.unwrap_or_default()
+                offset.unwrap_or_default(),
+                transaction.unwrap_or_default()
             );
         }
         for note in notes {
