@@ -131,10 +131,7 @@ impl Ledgers {
         name: &str,
         progress: &mut ProgressFn<'_>,
     ) -> Result<(Ledger, OpenReport), OpenError> {
-        let record = self
-            .id_store
-            .get(name)?
-            .ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
+        let record = self.existing(name)?;
         self.parts(record)?.open(progress)
     }
 
@@ -206,6 +203,16 @@ impl Ledgers {
     #[must_use]
     pub fn channel_dir(&self, name: &str) -> PathBuf {
         self.dir.join("channels").join(name)
+    }
+
+    /// The record of a channel that must be there.
+    pub(crate) fn existing(&self, name: &str) -> Result<ChannelRecord, OpenError> {
+        let record = self.id_store.get(name)?;
+        record.ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))
+    }
+
+    pub(crate) fn id_store(&self) -> &IdStore {
+        &self.id_store
     }
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {

@@ -129,6 +129,10 @@ impl<'a> Check<'a> {
     }
 
     fn finish(mut self) -> Report {
+        if self.depth != Depth::default() && !self.is_replayable() {
+            let note = "signatures and verdicts from the first damage on were not looked at";
+            self.report.notes.push(note.to_owned());
+        }
         self.report.notes.extend(self.court.notes());
         let (signatures, verdicts) = (self.court.signatures, self.court.verdicts);
         self.report.signatures = self.depth.signatures.then_some(signatures);
@@ -187,7 +191,7 @@ impl<'a> Check<'a> {
 
     /// Replays blocks into the scratch engine, and compares their commit hashes.
     fn replay(&mut self, batch: Vec<Stored>) -> Result<(), CheckError> {
-        // What follows from damaged blocks is no news. A wrong verdict or signature damages nothing.
+        // What follows from damaged blocks is no news. A wrong verdict or signature damages none.
         if batch.is_empty() || !self.is_replayable() {
             return Ok(());
         }
@@ -222,9 +226,14 @@ impl<'a> Check<'a> {
     }
 
     fn is_replayable(&self) -> bool {
-        let judged = |kind| matches!(kind, Kind::Signature | Kind::Verdict | Kind::Config);
+        let harmless = |kind| {
+            matches!(
+                kind,
+                Kind::Signature | Kind::Verdict | Kind::Config | Kind::Follower
+            )
+        };
         let mut findings = self.report.findings.iter();
-        findings.all(|finding| judged(finding.kind))
+        findings.all(|finding| harmless(finding.kind))
     }
 
     /// Compares the followers whose savepoint is `height` with what replay gives.
