@@ -206,7 +206,10 @@ impl Ledgers {
     }
 
     /// The record of a channel that must be there.
-    pub(crate) fn existing(&self, name: &str) -> Result<ChannelRecord, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError::NoSuchChannel`], or it cannot be read.
+    pub fn existing(&self, name: &str) -> Result<ChannelRecord, OpenError> {
         let record = self.id_store.get(name)?;
         record.ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))
     }

@@ -8,8 +8,10 @@ use quire_ledger::check::{CheckError, Depth, Finding, Report, check_blockfiles, 
 use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Ledgers, OpenError, Progress, Purpose};
 
+use crate::admin::client::{self, AskError};
+use crate::admin::{self, Message};
 use crate::cli::CheckArguments;
-use crate::commands::{DAMAGED, FAILED, advice};
+use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_to_make};
 use crate::terminal::{ProgressDisplay, print_error};
 
 pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
@@ -34,13 +36,18 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
         ),
     };
     match reports {
-        Ok(reports) => {
-            print(&reports, arguments.json);
-            let sound = reports.iter().all(Report::is_sound);
-            if sound {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(DAMAGED)
+        Ok(reports) => tell(&reports, arguments.json),
+        Err(CheckError::Open(OpenError::InUse(_))) => {
+            let request = admin::Check {
+                channel: arguments.channel.clone(),
+                depth,
+            };
+            let data = &arguments.data.data;
+            match client::ask(data, "POST", "/check", &request, &mut progress) {
+                Ok(Message::Reports(reports)) => tell(&reports, arguments.json),
+                Ok(Message::Failed(failure)) => print_failure(&failure),
+                Ok(other) => print_not_asked(&AskError::Refused(format!("{other:?}"))),
+                Err(error) => print_not_asked(&error),
             }
         }
         Err(error) => {
@@ -55,6 +62,16 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
     }
 }
 
+/// Prints the reports; 0 where all are sound.
+fn tell(reports: &[Report], json: bool) -> ExitCode {
+    print(reports, json);
+    if reports.iter().all(Report::is_sound) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(DAMAGED)
+    }
+}
+
 fn check_data(
     disk: Arc<dyn Disk>,
     dir: &Path,
@@ -62,12 +79,7 @@ fn check_data(
     depth: Depth,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<Report>, CheckError> {
-    // Looking must not make what it looks for.
-    let listed = disk.list(&dir.join("id-store"));
-    listed.map_err(|source| OpenError::Io {
-        path: dir.to_owned(),
-        source,
-    })?;
+    refuse_to_make(dir)?;
     let ledgers = Ledgers::open(disk, dir, Purpose::Inspect)?;
     let names: Vec<String> = match channel {
         Some(name) => vec![name.to_owned()],
