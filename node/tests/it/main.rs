@@ -7,7 +7,9 @@
 )]
 
 mod bad_input;
+mod faults;
 mod imported;
 mod kill;
 mod kit;
+mod operator;
 mod walk;
