@@ -1,6 +1,7 @@
 //! The embedded engine under index, state and history of every channel. All it holds can be made
 //! anew from the blocks, so one that does not open is set aside, never repaired and never deleted.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
@@ -76,7 +77,9 @@ pub(crate) fn open(
     match builder() {
         Ok(database) => Ok((database, None)),
         Err(fjall::Error::Locked) => Err(OpenError::InUse(dir.to_owned())),
-        Err(error) if purpose == Purpose::Inspect => Err(OpenError::Engine(error)),
+        Err(error) if purpose == Purpose::Inspect || is_passing(&error) => {
+            Err(OpenError::Engine(error))
+        }
         Err(error) => {
             let aside = set_aside(disk, dir)?;
             tracing::warn!(
@@ -87,6 +90,21 @@ pub(crate) fn open(
             Ok((builder().map_err(OpenError::Engine)?, Some(aside)))
         }
     }
+}
+
+/// Whether an error says nothing of what is on disk: no space, no permission, too many open files.
+/// Setting the engine aside would throw away a sound witness of which blocks were acknowledged.
+fn is_passing(error: &fjall::Error) -> bool {
+    let io = match error {
+        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => io,
+        _ => return false,
+    };
+    let damage = [
+        ErrorKind::InvalidData,
+        ErrorKind::UnexpectedEof,
+        ErrorKind::NotFound,
+    ];
+    !damage.contains(&io.kind())
 }
 
 /// Renames the engine's directory to a name that is free.
