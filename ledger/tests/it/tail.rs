@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quire_ledger::check::check_channel;
+use quire_ledger::check::{Depth, check_channel};
 use quire_ledger::{Ledgers, OpenError, OpenReport};
 use tempfile::TempDir;
 
@@ -106,7 +106,7 @@ fn assert_cut(sample: &Sample, bytes: &[u8], height: u64, what: &str) {
         assert_eq!(found.map(|found| found.height.block), Some(last), "{what}");
     }
     drop(ledger);
-    let report = check_channel(&ledgers, "main", &mut |_| {}).unwrap();
+    let report = check_channel(&ledgers, "main", Depth::default(), &mut |_| {}).unwrap();
     assert!(
         report.findings.is_empty() && report.notes.is_empty(),
         "{what}: {report:?}"

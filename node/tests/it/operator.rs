@@ -194,7 +194,7 @@ fn a_check_of_a_node_that_is_written_to_finds_nothing() {
             assert_eq!(reports[0]["notes"], json!([]));
             heights.push(reports[0]["blocks"].as_u64().unwrap());
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         assert!(
             heights.is_sorted() && heights[0] < heights[7],
             "{heights:?}"
