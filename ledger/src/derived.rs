@@ -1,7 +1,6 @@
 //! The embedded engine under index, state and history of every channel. All it holds can be made
 //! anew from the blocks, so one that does not open is set aside, never repaired and never deleted.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
@@ -92,19 +91,31 @@ pub(crate) fn open(
     }
 }
 
-/// Whether an error says nothing of what is on disk: no space, no permission, too many open files.
-/// Setting the engine aside would throw away a sound witness of which blocks were acknowledged.
+/// Whether an engine does not open for a reason that has nothing to do with what it holds: to begin
+/// a new one would cost a replay of every block, and help nothing.
 fn is_passing(error: &fjall::Error) -> bool {
-    let io = match error {
-        fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => io,
-        _ => return false,
-    };
-    let damage = [
-        ErrorKind::InvalidData,
-        ErrorKind::UnexpectedEof,
-        ErrorKind::NotFound,
-    ];
-    !damage.contains(&io.kind())
+    /// Linux's numbers for too many open files, of the system and of the process.
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind as E;
+            let files = error
+                .raw_os_error()
+                .is_some_and(|code| TOO_MANY_FILES.contains(&code));
+            return files
+                || matches!(
+                    error.kind(),
+                    E::StorageFull
+                        | E::QuotaExceeded
+                        | E::ReadOnlyFilesystem
+                        | E::PermissionDenied
+                        | E::OutOfMemory
+                );
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Renames the engine's directory to a name that is free.
