@@ -137,6 +137,10 @@ pub enum OpenError {
     /// A channel of this name exists.
     #[error("channel {0} exists")]
     Exists(String),
+    /// There are files where the block files of a new channel would go, and no record of a channel.
+    /// Nothing was changed: move them away, or restore the record.
+    #[error("{} holds files of no known channel", .0.display())]
+    Unclaimed(PathBuf),
     /// Another process has the data directory open.
     #[error("{} is in use by another process", .0.display())]
     InUse(PathBuf),
@@ -159,6 +163,9 @@ pub enum OpenError {
     /// The embedded engine under index, state and history does not open, not even anew.
     #[error("the embedded engine does not open")]
     Engine(#[source] fjall::Error),
+    /// The embedded engine opens, but what it holds cannot be read. Opening for use sets it aside.
+    #[error("the embedded engine is damaged: {0}")]
+    EngineDamaged(String),
     /// Index, state or history could not be brought up to the blocks.
     #[error("channel {channel}: index, state or history cannot follow the blocks")]
     Follow {

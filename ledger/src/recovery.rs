@@ -22,9 +22,9 @@ use crate::block_store::tail::{self, Verdict, Witness};
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::derived::{self, Keyspaces};
 use crate::disk::Disk;
-use crate::error::{OpenError, ReadError};
+use crate::error::{Corruption, OpenError, ReadError};
 use crate::history::History;
-use crate::id_store::{ChannelRecord, io_at};
+use crate::id_store::{ChannelRecord, Status, io_at};
 use crate::ledger::{DebugDatabase, Durable, Ledger, Shared, Tip};
 use crate::progress::{Progress, ProgressFn};
 use crate::reader::View;
@@ -32,7 +32,7 @@ use crate::state::StateDb;
 use crate::state::fjall::FjallState;
 use crate::validation::examine::Examined;
 use crate::validation::replay_block;
-use crate::validation::updates::Pending;
+use crate::validation::updates::{Pending, Updates};
 
 /// Bytes of blocks that are replayed as one batch.
 const REPLAY_BATCH_BYTES: u64 = 4 << 20;
@@ -69,6 +69,14 @@ pub(crate) struct Parts {
     index: Index,
     history: History,
     state: Arc<dyn StateDb>,
+}
+
+/// What is believed of the blocks without reading them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Blocks below the index's newest are where it says.
+    Index,
+    Nothing,
 }
 
 /// How far each follower is.
@@ -138,7 +146,7 @@ impl Parts {
         let savepoints = self
             .savepoints()
             .map_err(|source| self.follow_error(source))?;
-        let mut chain = self.read_chain(&savepoints)?;
+        let mut chain = self.read_chain(&savepoints, Trust::Index)?;
         self.cut_and_sync(&mut chain)?;
         let (tail, height) = (chain.tail, chain.height);
         let cut = chain.cut.take().map(|(cut, _)| cut);
@@ -157,6 +165,19 @@ impl Parts {
                 replayed,
             },
         ))
+    }
+
+    /// Reads every block from the first, and changes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError::Corrupt`] or [`OpenError::Ahead`], as far as the followers can tell.
+    pub(crate) fn verify(&self) -> Result<(), OpenError> {
+        let savepoints = self.savepoints().unwrap_or(Savepoints {
+            index: 0,
+            state: 0,
+            history: 0,
+        });
+        self.read_chain(&savepoints, Trust::Nothing).map(|_| ())
     }
 
     fn savepoints(&self) -> Result<Savepoints, ReadError> {
@@ -180,7 +201,7 @@ impl Parts {
     }
 
     /// Reads from what the index knows to the end, and judges what is there that is no block.
-    fn read_chain(&self, savepoints: &Savepoints) -> Result<Chain, OpenError> {
+    fn read_chain(&self, savepoints: &Savepoints, trust: Trust) -> Result<Chain, OpenError> {
         let segments = &self.files.segments;
         let own_from = self.record.own_from();
         let count = segments.count().map_err(|error| self.io_error(error))?;
@@ -193,7 +214,10 @@ impl Parts {
             corruption: Box::new(corruption),
         })?;
 
-        let known = self.newest_indexed(savepoints.index);
+        let known = match trust {
+            Trust::Index => self.newest_indexed(savepoints.index),
+            Trust::Nothing => None,
+        };
         let (from, number, hash) = known.as_ref().map_or((Position::START, 0, None), |stored| {
             let block = &stored.block;
             (stored.location.end(), block.number + 1, Some(block.hash()))
@@ -224,7 +248,29 @@ impl Parts {
             cut: None,
         };
         self.judge_end(&mut chain, damage, savepoints.witness())?;
+        self.expect_blocks(&chain)?;
         Ok(chain)
+    }
+
+    /// A channel is only called active once its first blocks are durable: block 0, or all that was
+    /// imported.
+    fn expect_blocks(&self, chain: &Chain) -> Result<(), OpenError> {
+        let durable = self.record.first_own_block.unwrap_or(0).max(1);
+        if self.record.status == Status::UnderConstruction || chain.height >= durable {
+            return Ok(());
+        }
+        let corruption = Corruption {
+            file: self.files.segments.path(chain.tail.segment),
+            offset: chain.tail.offset,
+            block: Some(chain.height),
+            expected: "a block that the channel was made with".to_owned(),
+            found: "none".to_owned(),
+        };
+        Err(OpenError::Corrupt {
+            channel: self.record.name.clone(),
+            blocks: chain.height..=durable - 1,
+            corruption: Box::new(corruption),
+        })
     }
 
     /// What to do about the end of the block files: cut it, or refuse it.
@@ -482,6 +528,7 @@ pub(crate) fn replay_batch(
     state: &dyn StateDb,
     batch: Vec<Stored>,
 ) -> Result<Vec<Durable>, ReadError> {
+    let savepoint = state.savepoint()?;
     let snapshot = state.snapshot()?;
     let mut pending = Pending::new(snapshot.as_ref());
     let durable = batch.into_iter().map(|stored| {
@@ -494,7 +541,12 @@ pub(crate) fn replay_batch(
             examined
         });
         let transactions: Vec<Examined> = transactions.collect();
-        let updates = replay_block(block.number, &transactions, &mut pending)?;
+        // State that has a block already cannot say what it changed, and is not to be told again.
+        let updates = if block.number < savepoint {
+            Updates::default()
+        } else {
+            replay_block(block.number, &transactions, &mut pending)?
+        };
         let hash = block.hash();
         Ok(Durable {
             block: Arc::new(block),

@@ -11,6 +11,9 @@ use parking_lot::RwLock;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Corruption;
 
+/// Block files of a channel that are kept open.
+const MAX_OPEN_FILES: usize = 64;
+
 /// Where a record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
@@ -116,7 +119,11 @@ impl Segments {
             return Ok(Arc::clone(file));
         }
         let file = self.disk.open(&self.path(segment), false)?;
-        self.open.write().insert(segment, Arc::clone(&file));
+        let mut open = self.open.write();
+        if open.len() >= MAX_OPEN_FILES {
+            open.clear();
+        }
+        open.insert(segment, Arc::clone(&file));
         Ok(file)
     }
 

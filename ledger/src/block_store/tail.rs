@@ -10,6 +10,8 @@
 //! * A later sound record's batch began after 9: so the batch of 9 had been synced. Corruption.
 //! * A later sound record's batch began at or before 9: they share a sync that never returned. Torn.
 //! * Nothing sound follows (zeros, garbage, half a record, half a batch): torn.
+//!
+//! All that follows is heard: blocks 7 to 9 may have shared a sync that block 10 proves returned.
 
 use std::io;
 
@@ -85,21 +87,18 @@ pub(crate) fn judge(
             continue;
         };
         let same_batch = seal.batch_start <= damage.number && number > damage.number && offset > 0;
-        return if same_batch {
-            Ok(Verdict::Torn {
-                bytes: rest.len() as u64,
-            })
-        } else {
-            corrupt(
-                format!(
-                    "the block was acknowledged: block {number} follows at byte {}, and its batch \
-                     began at block {}",
-                    damage.at.offset + offset as u64,
-                    seal.batch_start
-                ),
-                number,
-            )
-        };
+        if same_batch {
+            continue;
+        }
+        return corrupt(
+            format!(
+                "the block was acknowledged: block {number} follows at byte {}, and its batch began \
+                 at block {}",
+                damage.at.offset + offset as u64,
+                seal.batch_start
+            ),
+            number,
+        );
     }
     Ok(Verdict::Torn {
         bytes: rest.len() as u64,

@@ -232,7 +232,11 @@ impl Inode {
                 if let Some(Change::Write { offset, bytes }) = unsynced.get(whole) {
                     let torn = bytes[..rng.below(bytes.len() + 1)].to_vec();
                     let offset = *offset;
-                    Change::Write { offset, bytes: torn }.apply(durable);
+                    Change::Write {
+                        offset,
+                        bytes: torn,
+                    }
+                    .apply(durable);
                 }
             }
             Loss::Torn(_) => {
@@ -566,7 +570,11 @@ impl DiskFile for SimFile {
             || format!("write {} at {offset}", self.name),
             |image, fault| {
                 let inode = &mut image.inodes[self.inode];
-                let change = if fault.is_some() { half.clone() } else { change(bytes) };
+                let change = if fault.is_some() {
+                    half.clone()
+                } else {
+                    change(bytes)
+                };
                 change.apply(&mut inode.live);
                 inode.unsynced.push(change);
                 fails(fault)
