@@ -1,6 +1,6 @@
 //! Opening a ledger: commit, replayed.
 //!
-//! 1. Read the block files from the newest block that the index knows (from the first, where it
+//! 1. Read the block files from the newest batch that the index knows (from the first, where it
 //!    knows none) to their end, checking every record.
 //! 2. What follows the last sound block is a torn batch, cut and reported, or corruption, refused
 //!    with nothing changed. [`tail`] tells which.
@@ -146,7 +146,19 @@ impl Parts {
         let savepoints = self
             .savepoints()
             .map_err(|source| self.follow_error(source))?;
-        let mut chain = self.read_chain(&savepoints, Trust::Index)?;
+        let mut chain = match self.read_chain(&savepoints, Trust::Index) {
+            Err(OpenError::Corrupt { .. } | OpenError::Ahead { .. }) => {
+                // It may be the index that is wrong: the whole chain has the last word.
+                self.read_chain(&savepoints, Trust::Nothing)?;
+                let rule = "the blocks are sound, but not where it says";
+                return Err(self.follow_error(ReadError::DerivedDamaged {
+                    follower: "index",
+                    what: "location",
+                    rule,
+                }));
+            }
+            other => other?,
+        };
         self.cut_and_sync(&mut chain)?;
         let (tail, height) = (chain.tail, chain.height);
         let cut = chain.cut.take().map(|(cut, _)| cut);
@@ -214,16 +226,13 @@ impl Parts {
             corruption: Box::new(corruption),
         })?;
 
-        let known = match trust {
-            Trust::Index => self.newest_indexed(savepoints.index),
+        let newest = match trust {
+            Trust::Index => self.newest_batch(savepoints.index),
             Trust::Nothing => None,
         };
-        let (from, number, hash) = known.as_ref().map_or((Position::START, 0, None), |stored| {
-            let block = &stored.block;
-            (stored.location.end(), block.number + 1, Some(block.hash()))
-        });
-        let mut scan = Scan::new(segments, segment_count, own_from, from, number, hash);
-        let mut last = known;
+        let (from, number) = newest.unwrap_or((Position::START, 0));
+        let mut scan = Scan::new(segments, segment_count, own_from, from, number, None);
+        let mut last = None;
         let mut batch_start = None;
         let damage = loop {
             match scan.next().map_err(|error| self.io_error(error))? {
@@ -324,23 +333,18 @@ impl Parts {
         }
     }
 
-    /// The newest block that the index knows, if it is where the index says. If not, the block files
-    /// are read from their beginning, and say what is wrong.
-    fn newest_indexed(&self, savepoint: u64) -> Option<Stored> {
+    /// Where the batch of the newest block that the index knows begins, and with which block. `None`
+    /// where the index cannot say: the block files are read from their beginning then.
+    fn newest_batch(&self, savepoint: u64) -> Option<(Position, u64)> {
+        let view = self.database.snapshot();
         let number = savepoint.checked_sub(1)?;
-        let location = self
-            .index
-            .location(&self.database.snapshot(), number)
-            .ok()??;
-        let (block, seal) = self.files.read_record(number, location).ok()?;
-        let sound = seal.is_some()
-            || (number < self.record.own_from()
-                && block.data_hash[..] == block.computed_data_hash());
-        sound.then_some(Stored {
-            block,
-            location,
-            seal,
-        })
+        let newest = self.index.location(&view, number).ok()??;
+        let (_, seal) = self.files.read_record(number, newest).ok()?;
+        let first = seal.map_or(number, |seal| seal.batch_start);
+        let Location {
+            segment, offset, ..
+        } = self.index.location(&view, first).ok()??;
+        Some((Position { segment, offset }, first))
     }
 
     /// Cuts a torn batch, and makes sure that what is left is durable.
@@ -358,17 +362,11 @@ impl Parts {
                 ..
             }) = &chain.last
             {
-                let read = chain
+                let start = chain
                     .batch_start
-                    .filter(|(number, _)| *number == seal.batch_start);
-                // A batch that began before the reading did is known to the index.
-                let indexed = || {
-                    self.index
-                        .location(&self.database.snapshot(), seal.batch_start)
-                        .ok()?
-                };
-                let start = read.map(|(_, location)| location).or_else(indexed);
-                self.write_again(start.unwrap_or(*location), location.end())?;
+                    .filter(|(number, _)| *number == seal.batch_start)
+                    .map_or(*location, |(_, location)| location);
+                self.write_again(start, location.end())?;
             }
             if chain.segment_count > 0 {
                 segments.sync_dir()

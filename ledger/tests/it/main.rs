@@ -12,4 +12,8 @@
 
 mod conformance;
 mod crash;
+mod faults;
+mod flips;
 mod kit;
+mod model;
+mod tail;
