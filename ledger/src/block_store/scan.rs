@@ -151,6 +151,7 @@ impl<'a> Scan<'a> {
             segment: self.position.segment,
             offset: self.position.offset,
             len,
+            checksum: seal.is_none().then(|| crc32c::crc32c(&bytes)),
         };
         self.position = location.end();
         self.number += 1;

@@ -45,27 +45,25 @@ fn every_flipped_bit_of_a_block_that_quire_wrote_is_told_by_check_and_by_a_read(
         let sound = fs::read(&path).unwrap();
         for bit in 0..sound.len() * 8 {
             // A reader that has cached nothing: the ledger was opened while all was well.
-            let (ledger, _) = (bit % 7 == 0)
-                .then(|| ledgers.ledger(CHANNEL, &mut |_| {}).unwrap())
-                .map_or((None, ()), |(ledger, _)| (Some(ledger), ()));
+            let (ledger, _) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
             let mut damaged = sound.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             fs::write(&path, damaged).unwrap();
-            if let Some(ledger) = ledger {
-                let bad: Vec<_> = ledger.reader().blocks(0).filter(Result::is_err).collect();
-                assert_eq!(bad.len(), 1, "bit {bit} of {}", path.display());
-                read += 1;
-            }
+            let bad: Vec<_> = ledger.reader().blocks(0).filter(Result::is_err).collect();
+            assert_eq!(bad.len(), 1, "bit {bit} of {}", path.display());
+            read += 1;
             if bit % 11 == 0 {
                 let findings = check(&ledgers, CHANNEL).findings;
                 assert!(!findings.is_empty(), "bit {bit} of {}", path.display());
                 checked += 1;
             }
+            fs::write(&path, &sound).unwrap();
         }
-        fs::write(&path, sound).unwrap();
     }
-    println!("Quire's records: {read} flips read, {checked} checked; every bit of a record in record.rs");
-    assert!(read > 2000 && checked > 1000);
+    println!(
+        "Quire's records: {read} flips read, {checked} checked; every bit of a record in record.rs"
+    );
+    assert!(read > 8000 && checked > 700);
 }
 
 /// Which part of a block a flip changed, as far as the block can still be read.
@@ -79,7 +77,9 @@ fn changed(before: &Block, after: &Block) -> String {
         return "envelopes".to_owned();
     }
     let slots = before.metadata.iter().zip(&after.metadata);
-    let slot = slots.enumerate().find(|(_, (before, after))| before != after);
+    let slot = slots
+        .enumerate()
+        .find(|(_, (before, after))| before != after);
     slot.map_or("slots".to_owned(), |(slot, _)| format!("slot {slot}"))
 }
 
@@ -94,7 +94,7 @@ fn a_flipped_bit_of_an_imported_block_is_told_by_every_read_and_by_check() {
     drop(ledger);
     let path = data.join("channels").join(CHANNEL).join("blockfile_000000");
     let sound = fs::read(&path).unwrap();
-    let (mut read, mut checked, mut seen) = (0, 0, BTreeMap::<&str, u64>::new());
+    let (mut read, mut checked) = (0, 0);
     for bit in (0..sound.len() * 8).step_by(83) {
         let (ledger, _) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
         let mut damaged = sound.clone();
@@ -110,8 +110,10 @@ fn a_flipped_bit_of_an_imported_block_is_told_by_every_read_and_by_check() {
         }
         fs::write(&path, &sound).unwrap();
     }
-    *seen.entry("read").or_default() += read;
-    println!("imported: {read} flips read, {checked} checked, of {} blocks", blocks.len());
+    println!(
+        "imported: {read} flips read, {checked} checked, of {} blocks",
+        blocks.len()
+    );
 }
 
 #[test]
@@ -127,7 +129,10 @@ fn a_flipped_bit_of_a_foreign_file_is_found_or_changes_no_answer() {
         let ledgers = open(data.path());
         let (ledger, _) = ledgers.import(CHANNEL, dir, false, &mut |_| {}).unwrap();
         let reader = ledger.reader();
-        reader.blocks(0).map(|block| Block::clone(&block.unwrap())).collect()
+        reader
+            .blocks(0)
+            .map(|block| Block::clone(&block.unwrap()))
+            .collect()
     };
     fs::write(&file, &sound).unwrap();
     let before = blocks(&dir);
@@ -139,11 +144,17 @@ fn a_flipped_bit_of_a_foreign_file_is_found_or_changes_no_answer() {
         let report = check_blockfiles(&os_disk(), &dir, root.path(), &mut |_| {}).unwrap();
         let what = if report.is_sound() {
             let after = blocks(&dir);
-            let block = before.iter().zip(&after).find(|(before, after)| before != after);
+            let block = before
+                .iter()
+                .zip(&after)
+                .find(|(before, after)| before != after);
             let (before, after) = block.unwrap();
             let what = changed(before, after);
             // Signature, last configuration, orderer: nothing that the ledger answers.
-            assert!(["slot 0", "slot 1", "slot 3"].contains(&&*what), "bit {bit}: {what}");
+            assert!(
+                ["slot 0", "slot 1", "slot 3"].contains(&&*what),
+                "bit {bit}: {what}"
+            );
             format!("not found, harmless: {what}")
         } else {
             format!("found: {:?}", report.findings[0].kind)
@@ -198,6 +209,15 @@ fn damage_in_the_engines_files_is_healed_or_told() {
     let root = scratch();
     let data = root.path().join("data");
     made(&data, 30);
+    for suffix in ["index", "state", "hist"] {
+        // Tables too, not the journal alone.
+        let database = fjall::Database::builder(data.join("derived"))
+            .open()
+            .unwrap();
+        let name = format!("{CHANNEL}.{suffix}");
+        let keyspace = database.keyspace(&name, Default::default).unwrap();
+        keyspace.rotate_memtable_and_wait().unwrap();
+    }
     let sound = root.path().join("sound");
     copy_dir(&data.join("derived"), &sound);
     let mut rng = Rng::new(11);
@@ -205,7 +225,10 @@ fn damage_in_the_engines_files_is_healed_or_told() {
     for file in engine_files(&sound) {
         let name = file.strip_prefix(&sound).unwrap().to_owned();
         let bytes = fs::read(&file).unwrap();
-        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let used = bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
         let mut damages: Vec<(String, Option<Vec<u8>>)> = vec![
             ("deleted".into(), None),
             ("emptied".into(), Some(Vec::new())),
@@ -247,7 +270,9 @@ fn damage_in_the_engines_files_is_healed_or_told() {
             }
         }
     }
-    println!("{tried} damages of the engine: {healed_count} healed by a start, {told} told by check");
+    println!(
+        "{tried} damages of the engine: {healed_count} healed by a start, {told} told by check"
+    );
 }
 
 #[test]
@@ -260,7 +285,10 @@ fn an_engine_that_does_not_open_is_left_alone_when_only_looked_at() {
     }
     let looked = Ledgers::open(os_disk(), &data, Purpose::Inspect);
     assert!(
-        matches!(looked, Err(OpenError::Engine(_) | OpenError::EngineDamaged(_))),
+        matches!(
+            looked,
+            Err(OpenError::Engine(_) | OpenError::EngineDamaged(_))
+        ),
         "{looked:?}"
     );
     assert!(open(&data).set_aside().is_some());
