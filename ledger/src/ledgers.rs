@@ -146,7 +146,7 @@ impl Ledgers {
             .ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
         match self.parts(record.clone())?.open(progress) {
             Err(OpenError::Follow { source, .. }) => {
-                self.begin_followers_anew(record, source, progress)
+                self.begin_followers_anew(record, &source, progress)
             }
             other => other,
         }
@@ -157,13 +157,13 @@ impl Ledgers {
     fn begin_followers_anew(
         &self,
         record: ChannelRecord,
-        reason: ReadError,
+        reason: &ReadError,
         progress: &mut ProgressFn<'_>,
     ) -> Result<(Ledger, OpenReport), OpenError> {
         self.parts(record.clone())?.verify()?;
         tracing::warn!(
             channel = record.name,
-            error = &reason as &dyn std::error::Error,
+            error = reason as &dyn std::error::Error,
             "index, state and history are damaged: rebuilding them from the blocks"
         );
         derived::drop_channel(&self.database.0, &record.name)?;
@@ -174,7 +174,8 @@ impl Ledgers {
     /// channel does not exist.
     ///
     /// # Errors
-    /// [`OpenError::Exists`] where there is a channel of this name.
+    /// [`OpenError::Exists`] where there is a channel of this name, [`OpenError::Unclaimed`] where
+    /// there are files of one.
     pub fn create(
         &self,
         name: &str,

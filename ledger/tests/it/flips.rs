@@ -188,8 +188,8 @@ fn healed(data: &Path, context: &str) -> bool {
     let (ledger, report) = opened.unwrap_or_else(|error| panic!("{context}: {error:?}"));
     assert_eq!(report.height, 31, "{context}");
     drop(ledger);
-    let checked = quire_ledger::check::check_channel(&ledgers, CHANNEL, &mut |_| {});
-    match checked {
+    let judged = quire_ledger::check::check_channel(&ledgers, CHANNEL, &mut |_| {});
+    match judged {
         Ok(report) if report.findings.is_empty() => true,
         // Told, so that the operator rebuilds: which is to begin without the engine's files.
         told => {
@@ -221,7 +221,7 @@ fn damage_in_the_engines_files_is_healed_or_told() {
     let sound = root.path().join("sound");
     copy_dir(&data.join("derived"), &sound);
     let mut rng = Rng::new(11);
-    let (mut healed_count, mut told, mut tried) = (0, 0, 0);
+    let (mut heals, mut told, mut tried) = (0, 0, 0);
     for file in engine_files(&sound) {
         let name = file.strip_prefix(&sound).unwrap().to_owned();
         let bytes = fs::read(&file).unwrap();
@@ -229,7 +229,7 @@ fn damage_in_the_engines_files_is_healed_or_told() {
             .iter()
             .rposition(|byte| *byte != 0)
             .map_or(0, |last| last + 1);
-        let mut damages: Vec<(String, Option<Vec<u8>>)> = vec![
+        let mut cases: Vec<(String, Option<Vec<u8>>)> = vec![
             ("deleted".into(), None),
             ("emptied".into(), Some(Vec::new())),
             ("halved".into(), Some(bytes[..used / 2].to_vec())),
@@ -239,18 +239,21 @@ fn damage_in_the_engines_files_is_healed_or_told() {
             if used > 0 {
                 let bit = rng.below(used * 8);
                 damaged[bit / 8] ^= 1 << (bit % 8);
-                damages.push((format!("bit {bit} flipped"), Some(damaged)));
+                cases.push((format!("bit {bit} flipped"), Some(damaged)));
             }
         }
         for page in (0..used).step_by(4096).take(4) {
             let mut damaged = bytes[..used].to_vec();
             let end = (page + 4096).min(used);
             damaged[page..end].fill(0);
-            damages.push((format!("page at {page} zeroed"), Some(damaged)));
+            cases.push((format!("page at {page} zeroed"), Some(damaged)));
         }
-        for (what, damaged) in damages {
+        for (what, damaged) in cases {
             let derived = data.join("derived");
-            let _ = fs::remove_dir_all(&derived);
+            // An engine that was set aside has left the name free.
+            if derived.exists() {
+                fs::remove_dir_all(&derived).unwrap();
+            }
             copy_dir(&sound, &derived);
             match damaged {
                 None => fs::remove_file(derived.join(&name)).unwrap(),
@@ -258,7 +261,7 @@ fn damage_in_the_engines_files_is_healed_or_told() {
             }
             let context = format!("{} {what}", name.display());
             if healed(&data, &context) {
-                healed_count += 1;
+                heals += 1;
             } else {
                 told += 1;
             }
@@ -270,9 +273,7 @@ fn damage_in_the_engines_files_is_healed_or_told() {
             }
         }
     }
-    println!(
-        "{tried} damages of the engine: {healed_count} healed by a start, {told} told by check"
-    );
+    println!("{tried} damages of the engine: {heals} healed by a start, {told} told by check");
 }
 
 #[test]

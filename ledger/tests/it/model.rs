@@ -90,16 +90,22 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Value {
+struct Stored {
     value: Vec<u8>,
     metadata: Option<u8>,
     version: Height,
 }
 
+/// Start, end and what was seen of a range.
+type Range = (String, String, Vec<(String, Height)>);
+
+/// What a transaction wishes for a key: the new value, `None` inside deletes; the new metadata.
+type Wish = (Option<Option<Vec<u8>>>, Option<u8>);
+
 #[derive(Default)]
 struct Model {
     hashes: Vec<[u8; 32]>,
-    state: BTreeMap<String, Value>,
+    state: BTreeMap<String, Stored>,
     history: BTreeMap<String, Vec<Height>>,
     outcomes: BTreeMap<String, (Height, Code)>,
     nonces: Vec<String>,
@@ -109,12 +115,7 @@ struct Model {
 }
 
 impl Model {
-    fn judge(
-        &mut self,
-        at: Height,
-        act: &Act,
-        ranges: &[(String, String, Vec<(String, Height)>)],
-    ) -> Code {
+    fn judge(&mut self, at: Height, act: &Act, ranges: &[Range]) -> Code {
         let id = act.tx_id();
         if self.outcomes.contains_key(&id) {
             return Code::DUPLICATE_TXID;
@@ -147,7 +148,7 @@ impl Model {
         for write in &act.set.writes {
             self.history.entry(write.key.clone()).or_default().push(at);
         }
-        let mut wishes: BTreeMap<&str, (Option<Option<Vec<u8>>>, Option<u8>)> = BTreeMap::new();
+        let mut wishes: BTreeMap<&str, Wish> = BTreeMap::new();
         for write in &act.set.writes {
             let value = (!write.is_delete).then(|| write.value.to_vec());
             wishes.insert(&write.key, (Some(value), None));
@@ -166,7 +167,7 @@ impl Model {
                 None => self.state.remove(key),
                 Some(value) => self.state.insert(
                     key.to_owned(),
-                    Value {
+                    Stored {
                         value,
                         metadata,
                         version: at,
@@ -181,7 +182,7 @@ struct Bench {
     root: TempDir,
     ledgers: Option<Ledgers>,
     ledger: Option<Ledger>,
-    model: Model,
+    expected: Model,
     copies: Vec<PathBuf>,
     imports: usize,
 }
@@ -206,7 +207,7 @@ impl Bench {
             root,
             ledgers: Some(ledgers),
             ledger: Some(ledger),
-            model,
+            expected: model,
             copies: vec![],
             imports: 0,
         }
@@ -224,7 +225,7 @@ impl Bench {
     fn start(&mut self) {
         let ledgers = open(&self.data());
         let (ledger, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
-        assert_eq!(report.height, self.model.hashes.len() as u64);
+        assert_eq!(report.height, self.expected.hashes.len() as u64);
         assert_eq!(report.cut, None);
         self.ledger = Some(ledger);
         self.ledgers = Some(ledgers);
@@ -280,39 +281,38 @@ impl Bench {
     fn commit(&mut self, blocks: &[Vec<Tx>]) {
         let ledger = self.ledger.as_mut().unwrap();
         let snapshot = ledger.reader().snapshot();
-        let mut number = ledger.tip().0;
+        let height = ledger.tip().0;
         let (mut acts, mut expected) = (Vec::new(), Vec::new());
-        for block in blocks {
+        for (number, block) in (height..).zip(blocks) {
             let mut in_block = Vec::new();
-            self.model.touched.clear();
+            self.expected.touched.clear();
             for (tx, wish) in block.iter().enumerate() {
                 let at = Height::new(number, tx as u64);
                 let fresh = format!("{at}");
-                let nonces = &self.model.nonces;
+                let nonces = &self.expected.nonces;
                 let repeated = wish.repeats.and_then(|back| nonces.len().checked_sub(back));
                 let nonce = repeated.map_or(fresh, |at| nonces[at].clone());
-                self.model.nonces.push(nonce.clone());
+                self.expected.nonces.push(nonce.clone());
                 let (act, ranges) = wish.act(nonce, &snapshot);
-                let code = self.model.judge(at, &act, &ranges);
+                let code = self.expected.judge(at, &act, &ranges);
                 if code.is_valid() {
-                    self.model.apply(at, &act);
+                    self.expected.apply(at, &act);
                 }
                 expected.push(code);
                 in_block.push(act);
             }
             acts.push(in_block);
-            number += 1;
         }
         let committed = chain::commit(ledger, CHANNEL, &acts).unwrap();
         let codes = committed.iter().flat_map(|block| &block.transactions);
         assert_eq!(codes.map(|(_, code)| *code).collect::<Vec<_>>(), expected);
-        self.model
+        self.expected
             .hashes
             .extend(committed.iter().map(|block| block.hash));
     }
 
     fn compare(&self, ledger: &Ledger) {
-        let (reader, model) = (ledger.reader(), &self.model);
+        let (reader, model) = (ledger.reader(), &self.expected);
         assert_eq!(reader.height(), model.hashes.len() as u64);
         for (block, hash) in reader.blocks(0).zip(&model.hashes) {
             assert_eq!(block.unwrap().hash(), *hash);
@@ -329,7 +329,7 @@ impl Bench {
             .into_iter()
             .map(|(key, value)| {
                 let metadata = value.metadata.last().copied();
-                let value = Value {
+                let value = Stored {
                     value: value.value.to_vec(),
                     metadata,
                     version: value.version,
@@ -351,8 +351,6 @@ impl Bench {
         assert_eq!((checked.findings, checked.notes), (vec![], vec![]));
     }
 }
-
-type Range = (String, String, Vec<(String, Height)>);
 
 fn key(key: u8) -> String {
     format!("k{key}")

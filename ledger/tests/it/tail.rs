@@ -54,7 +54,6 @@ impl Made {
             &root.path().join("data/derived"),
             &root.path().join("followed"),
         );
-        let _ = fs::remove_dir_all(root.path().join("behind"));
         Self { root, ends, blocks }
     }
 
@@ -70,7 +69,9 @@ impl Made {
     fn put(&self, bytes: &[u8], engine: Engine) {
         fs::write(self.file(), bytes).unwrap();
         let derived = self.data().join("derived");
-        let _ = fs::remove_dir_all(&derived);
+        if derived.exists() {
+            fs::remove_dir_all(&derived).unwrap();
+        }
         if engine == Engine::AtTip {
             copy_dir(&self.root.path().join("followed"), &derived);
         }

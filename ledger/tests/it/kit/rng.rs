@@ -1,4 +1,4 @@
-//! Choices that a seed repeats: SplitMix64.
+//! Choices that a seed repeats: `SplitMix64`.
 
 /// A stream of choices.
 #[derive(Clone, Debug)]

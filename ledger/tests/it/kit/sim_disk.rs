@@ -600,9 +600,9 @@ impl DiskFile for SimFile {
                 let unsynced = std::mem::take(&mut inode.unsynced);
                 // After a failure the pages count as clean: no later sync writes them.
                 fails(fault)?;
-                unsynced
-                    .iter()
-                    .for_each(|change| change.apply(&mut inode.durable));
+                for change in &unsynced {
+                    change.apply(&mut inode.durable);
+                }
                 Ok(())
             },
         )
