@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_chaincode::{Call, Chaincode, Documents};
 use quire_ledger::disk::OsDisk;
-use quire_ledger::{Block, Ledger, Ledgers, Ordered, Purpose, Simulator};
+use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Simulator};
 use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
 use quire_wire::hash::data_hash;
 use quire_wire::peer::{
@@ -39,7 +39,9 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
         let genesis = block(0, Bytes::new(), vec!["no envelope".into()]);
-        let ledger = ledgers.create(CHANNEL, genesis).unwrap();
+        let ledger = ledgers
+            .create(CHANNEL, genesis, CreateOptions::default())
+            .unwrap();
         let mut bench = Self { ledger, _dir: dir };
         let codes = bench.commit(&[("create", &[r#""a""#, r#"{"n":1.10}"#])]);
         assert_eq!(codes, [Code::VALID]);

@@ -1,6 +1,7 @@
 //! The embedded engine under index, state and history of every channel. All it holds can be made
 //! anew from the blocks, so one that does not open is set aside, never repaired and never deleted.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
@@ -11,6 +12,7 @@ use crate::error::{OpenError, ReadError};
 use crate::history::History;
 use crate::id_store::io_at;
 use crate::ledgers::Purpose;
+use crate::state::StateDb as _;
 use crate::state::fjall::FjallState;
 
 /// Most files kept open by the engine.
@@ -59,36 +61,93 @@ impl Follower {
     }
 }
 
-/// Opens the engine in `dir`; where that fails for any reason but a lock, the directory is renamed
-/// and a new one begun. The second value is the new name of the old one.
-pub(crate) fn open(
-    disk: &dyn Disk,
-    dir: &Path,
-    cache_bytes: u64,
-    purpose: Purpose,
-) -> Result<(Database, Option<PathBuf>), OpenError> {
-    let builder = || {
-        Database::builder(dir)
-            .cache_size(cache_bytes)
-            .max_cached_files(Some(MAX_OPEN_FILES))
-            .open()
-    };
-    match builder() {
-        Ok(database) => Ok((database, None)),
-        Err(fjall::Error::Locked) => Err(OpenError::InUse(dir.to_owned())),
-        Err(error) if purpose == Purpose::Inspect || is_passing(&error) => {
-            Err(OpenError::Engine(error))
+/// Where the engine is, and how it is to be opened.
+pub(crate) struct Engine<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) dir: &'a Path,
+    pub(crate) cache_bytes: u64,
+    pub(crate) purpose: Purpose,
+}
+
+/// Why an engine is of no use.
+enum Unusable {
+    Failed(fjall::Error),
+    /// fjall panics on some of the damage it meets.
+    Panicked,
+    /// It opens, and cannot be read.
+    Unreadable(ReadError),
+}
+
+impl Engine<'_> {
+    /// Opens the engine; where it does not open, or cannot tell how far the followers of `channels`
+    /// are, for any reason but a lock, the directory is renamed and a new one begun. The second
+    /// value is the new name of the old one.
+    pub(crate) fn open(&self, channels: &[&str]) -> Result<(Database, Option<PathBuf>), OpenError> {
+        let unusable = match self.attempt(channels) {
+            Ok(database) => return Ok((database, None)),
+            Err(Unusable::Failed(fjall::Error::Locked)) => {
+                return Err(OpenError::InUse(self.dir.to_owned()));
+            }
+            Err(unusable) => unusable,
+        };
+        if let Unusable::Failed(error) = &unusable
+            && is_passing(error)
+            && let Unusable::Failed(error) = unusable
+        {
+            return Err(OpenError::Engine(error));
         }
-        Err(error) => {
-            let aside = set_aside(disk, dir)?;
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                aside = %aside.display(),
-                "the embedded engine did not open: set aside, and rebuilt from the blocks"
-            );
-            Ok((builder().map_err(OpenError::Engine)?, Some(aside)))
+        let reason = match &unusable {
+            Unusable::Failed(error) => error.to_string(),
+            Unusable::Panicked => "it panicked".to_owned(),
+            Unusable::Unreadable(error) => error.to_string(),
+        };
+        if self.purpose == Purpose::Inspect {
+            return Err(match unusable {
+                Unusable::Failed(error) => OpenError::Engine(error),
+                Unusable::Panicked | Unusable::Unreadable(_) => OpenError::EngineDamaged(reason),
+            });
+        }
+        let aside = set_aside(self.disk, self.dir)?;
+        tracing::warn!(
+            reason,
+            aside = %aside.display(),
+            "the embedded engine is of no use: set aside, and rebuilt from the blocks"
+        );
+        match self.attempt(&[]) {
+            Ok(database) => Ok((database, Some(aside))),
+            Err(Unusable::Failed(error)) => Err(OpenError::Engine(error)),
+            Err(_) => Err(OpenError::EngineDamaged(reason)),
         }
     }
+
+    fn attempt(&self, channels: &[&str]) -> Result<Database, Unusable> {
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let database = Database::builder(self.dir)
+                .cache_size(self.cache_bytes)
+                .max_cached_files(Some(MAX_OPEN_FILES))
+                .open()
+                .map_err(Unusable::Failed)?;
+            for channel in channels {
+                probe(&database, channel)?;
+            }
+            Ok(database)
+        }));
+        opened.unwrap_or(Err(Unusable::Panicked))
+    }
+}
+
+/// Reads the savepoints of a channel's followers.
+fn probe(database: &Database, channel: &str) -> Result<(), Unusable> {
+    let keyspaces = keyspaces(database, channel).map_err(|error| match error {
+        OpenError::Engine(error) => Unusable::Failed(error),
+        other => Unusable::Unreadable(ReadError::Missing(other.to_string())),
+    })?;
+    let view = database.snapshot();
+    let read = Index::new(keyspaces.index)
+        .savepoint(&view)
+        .and_then(|_| FjallState::new(database.clone(), keyspaces.state).savepoint())
+        .and_then(|_| History::new(keyspaces.history).savepoint(&view));
+    read.map(|_| ()).map_err(Unusable::Unreadable)
 }
 
 /// Whether an engine does not open for a reason that has nothing to do with what it holds: to begin

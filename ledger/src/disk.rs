@@ -100,6 +100,47 @@ pub trait DiskFile: Send + Sync + Debug {
     fn set_len(&self, len: u64) -> io::Result<()>;
 }
 
+/// Makes a directory and those above it, and makes all their names durable, also where an earlier
+/// process made them and died before it could.
+///
+/// # Errors
+/// As the file system says.
+pub fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let exists = |dir: &Path| match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        other => other.map(|_| true),
+    };
+    // `a/b` has the ancestors `a/b`, `a` and the empty path, which is the current directory.
+    let named = dir.ancestors().filter(|dir| !dir.as_os_str().is_empty());
+    let mut missing = Vec::new();
+    for dir in named {
+        if exists(dir)? {
+            break;
+        }
+        missing.push(dir);
+    }
+    disk.create_dir_all(dir)?;
+    let topmost = missing.last().copied().unwrap_or(dir);
+    let above = topmost.parent().map(in_current);
+    // The directory that was there already may be somebody else's, not to be read by us.
+    match above.map(|above| disk.sync_dir(above)) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+        _ => {}
+    }
+    for made in missing.iter().skip(1).rev() {
+        disk.sync_dir(made)?;
+    }
+    Ok(())
+}
+
+fn in_current(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        dir
+    }
+}
+
 /// Puts `bytes` in place of whatever `path` holds: readers and crashes see the old content or the
 /// new, never a mixture. Durable on return. `temporary` is a name in the same directory.
 ///

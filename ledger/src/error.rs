@@ -163,6 +163,9 @@ pub enum OpenError {
     /// The embedded engine under index, state and history does not open, not even anew.
     #[error("the embedded engine does not open")]
     Engine(#[source] fjall::Error),
+    /// The embedded engine opens, but what it holds cannot be read. Opening for use sets it aside.
+    #[error("the embedded engine is damaged: {0}")]
+    EngineDamaged(String),
     /// Index, state or history could not be brought up to the blocks.
     #[error("channel {channel}: index, state or history cannot follow the blocks")]
     Follow {

@@ -168,6 +168,17 @@ fn entry_key(namespace: &str, key: &str, height: Height) -> Result<Vec<u8>, Read
     Ok(entry)
 }
 
+/// Any bytes as an entry, any text as a key.
+#[cfg(test)]
+pub(crate) fn fuzz(bytes: &[u8], namespace: &str, key: &str) {
+    let height = read_height(bytes, 0).unwrap_or(Height::new(7, 3));
+    if let Ok(entry) = entry_key(namespace, key, height) {
+        let prefix = entry_prefix(namespace, key).unwrap();
+        assert!(entry.starts_with(&prefix));
+        assert_eq!(read_height(&entry, prefix.len()).unwrap(), height);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{Disk, read_file, replace_file};
+use crate::disk::{Disk, make_dir, read_file, replace_file};
 use crate::error::OpenError;
 
 /// Version of the files' form.
@@ -79,9 +79,10 @@ pub(crate) struct IdStore {
 impl IdStore {
     /// Opens the store, making it where there is none.
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: PathBuf) -> Result<Self, OpenError> {
-        let made = disk.create_dir_all(&dir);
-        let parent = dir.parent().unwrap_or(Path::new(".")).to_owned();
-        made.and_then(|()| disk.sync_dir(&parent))
+        // A process that was killed can leave a record in place whose name no sync covered. It is
+        // about to be believed, so it must be durable first.
+        make_dir(disk.as_ref(), &dir)
+            .and_then(|()| disk.sync_dir(&dir))
             .map_err(io_at(&dir))?;
         Ok(Self {
             disk,

@@ -15,9 +15,9 @@ use fjall::Database;
 
 use crate::block::Block;
 use crate::check::SCRATCH_PREFIX;
-use crate::derived;
-use crate::disk::Disk;
-use crate::error::OpenError;
+use crate::derived::{self, Engine};
+use crate::disk::{Disk, make_dir};
+use crate::error::{OpenError, ReadError};
 use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
 use crate::ledger::{DebugDatabase, Ledger, Ordered};
 use crate::progress::ProgressFn;
@@ -38,6 +38,21 @@ pub enum Purpose {
     Inspect,
 }
 
+/// How a channel is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// Size at which a block file is full, in bytes. A larger block gets a file of its own.
+    pub segment_bytes: u64,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: DEFAULT_SEGMENT_BYTES,
+        }
+    }
+}
+
 /// The ledgers of a data directory, which it holds locked.
 #[derive(Debug)]
 pub struct Ledgers {
@@ -55,14 +70,20 @@ impl Ledgers {
     /// # Errors
     /// [`OpenError::InUse`] where another process has it open; otherwise as [`OpenError`] says.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, purpose: Purpose) -> Result<Self, OpenError> {
-        disk.create_dir_all(&dir.join("channels"))
+        make_dir(disk.as_ref(), dir)
+            .and_then(|()| make_dir(disk.as_ref(), &dir.join("channels")))
             .map_err(io_at(dir))?;
         let lock = lock(dir)?;
-        disk.sync_dir(dir).map_err(io_at(dir))?;
         let id_store = IdStore::open(Arc::clone(&disk), dir.join("id-store"))?;
-        let derived = dir.join("derived");
-        let (database, set_aside) =
-            derived::open(disk.as_ref(), &derived, DEFAULT_CACHE_BYTES, purpose)?;
+        let channels = id_store.list()?;
+        let channels: Vec<&str> = channels.iter().map(|record| record.name.as_str()).collect();
+        let engine = Engine {
+            disk: disk.as_ref(),
+            dir: &dir.join("derived"),
+            cache_bytes: DEFAULT_CACHE_BYTES,
+            purpose,
+        };
+        let (database, set_aside) = engine.open(&channels)?;
         let ledgers = Self {
             disk,
             dir: dir.to_owned(),
@@ -140,6 +161,29 @@ impl Ledgers {
         progress: &mut ProgressFn<'_>,
     ) -> Result<(Ledger, OpenReport), OpenError> {
         let record = self.existing(name)?;
+        match self.parts(record.clone())?.open(progress) {
+            Err(OpenError::Follow { source, .. }) => {
+                self.begin_followers_anew(record, &source, progress)
+            }
+            other => other,
+        }
+    }
+
+    /// Opens a channel whose followers could not follow: either they are damaged, and are made anew,
+    /// or a block is that only they could vouch for, and nothing is changed.
+    fn begin_followers_anew(
+        &self,
+        record: ChannelRecord,
+        reason: &ReadError,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<(Ledger, OpenReport), OpenError> {
+        self.parts(record.clone())?.verify()?;
+        tracing::warn!(
+            channel = record.name,
+            error = reason as &dyn std::error::Error,
+            "index, state and history are damaged: rebuilding them from the blocks"
+        );
+        derived::drop_channel(&self.database.0, &record.name)?;
         self.parts(record)?.open(progress)
     }
 
@@ -147,19 +191,22 @@ impl Ledgers {
     /// channel does not exist.
     ///
     /// # Errors
-    /// [`OpenError::Exists`] where there is a channel of this name.
-    pub fn create(&self, name: &str, genesis: Block) -> Result<Ledger, OpenError> {
-        self.construct(
-            name,
-            ChannelRecord::new(name, DEFAULT_SEGMENT_BYTES),
-            |record| {
-                let (mut ledger, _) = self.parts(record.clone())?.open(&mut |_| {})?;
-                let committed = ledger.commit(vec![Ordered::new(genesis, name)]);
-                let channel = name.to_owned();
-                committed.map_err(|source| OpenError::Create { channel, source })?;
-                Ok(ledger)
-            },
-        )
+    /// [`OpenError::Exists`] where there is a channel of this name, [`OpenError::Orphan`] where
+    /// there are files of one.
+    pub fn create(
+        &self,
+        name: &str,
+        genesis: Block,
+        options: CreateOptions,
+    ) -> Result<Ledger, OpenError> {
+        let record = ChannelRecord::new(name, options.segment_bytes);
+        self.construct(name, record, |record| {
+            let (mut ledger, _) = self.parts(record.clone())?.open(&mut |_| {})?;
+            let committed = ledger.commit(vec![Ordered::new(genesis, name)]);
+            let channel = name.to_owned();
+            committed.map_err(|source| OpenError::Create { channel, source })?;
+            Ok(ledger)
+        })
     }
 
     /// Runs `build` between a record that says "under construction" and one that says "active".
@@ -175,6 +222,8 @@ impl Ledgers {
         let dir = self.channel_dir(name);
         self.refuse_orphan(&dir)?;
         self.id_store.put(&record)?;
+        // What the engine may hold of an earlier channel of this name is older than its removal.
+        derived::drop_channel(&self.database.0, name)?;
         let made = self.disk.create_dir_all(&dir);
         made.and_then(|()| self.disk.sync_dir(&self.dir.join("channels")))
             .map_err(io_at(&dir))?;
@@ -209,7 +258,11 @@ impl Ledgers {
     fn remove(&self, name: &str) -> Result<(), OpenError> {
         derived::drop_channel(&self.database.0, name)?;
         let dir = self.channel_dir(name);
-        self.disk.remove_dir_all(&dir).map_err(io_at(&dir))?;
+        // Blocks go before the record that speaks of them, and for good.
+        let removed = self.disk.remove_dir_all(&dir);
+        removed
+            .and_then(|()| self.disk.sync_dir(&self.dir.join("channels")))
+            .map_err(io_at(&dir))?;
         self.id_store.remove(name)
     }
 

@@ -20,6 +20,8 @@ mod damage;
 mod derived;
 pub mod disk;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod id_store;
 mod import;
@@ -43,7 +45,7 @@ pub use history::Order;
 pub use id_store::{ChannelRecord, Status};
 pub use import::ImportError;
 pub use ledger::{Committed, Ledger, Ordered};
-pub use ledgers::{DEFAULT_SEGMENT_BYTES, Ledgers, Purpose};
+pub use ledgers::{CreateOptions, DEFAULT_SEGMENT_BYTES, Ledgers, Purpose};
 pub use progress::{Progress, ProgressFn};
 pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};

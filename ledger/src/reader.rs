@@ -123,6 +123,16 @@ impl Reader {
         self.shared.damage.list()
     }
 
+    /// Blocks from `number` on, in order, up to what is the tip when each is asked for. After an
+    /// error it goes on with the next block.
+    pub fn blocks(
+        &self,
+        number: u64,
+    ) -> impl Iterator<Item = Result<Arc<Block>, ReadError>> + use<> {
+        let reader = self.clone();
+        (number..).map_while(move |number| reader.block(number).transpose())
+    }
+
     /// The number of the block with this hash.
     ///
     /// # Errors

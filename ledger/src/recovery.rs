@@ -1,6 +1,6 @@
 //! Opening a ledger: commit, replayed.
 //!
-//! 1. Read the block files from the newest block that the index knows (from the first, where it
+//! 1. Read the block files from the newest batch that the index knows (from the first, where it
 //!    knows none) to their end, checking every record.
 //! 2. What follows the last sound block is a torn batch, cut and reported, or corruption, refused
 //!    with nothing changed. [`tail`] tells which.
@@ -23,9 +23,9 @@ use crate::block_store::{BlockFiles, BlockStore};
 use crate::damage::DamageMet;
 use crate::derived::{self, Keyspaces};
 use crate::disk::{Disk, replace_file};
-use crate::error::{OpenError, ReadError};
+use crate::error::{Corruption, OpenError, ReadError};
 use crate::history::History;
-use crate::id_store::{ChannelRecord, io_at};
+use crate::id_store::{ChannelRecord, Status, io_at};
 use crate::ledger::{DebugDatabase, Durable, Ledger, Shared, Tip};
 use crate::progress::{Progress, ProgressFn};
 use crate::reader::View;
@@ -33,7 +33,7 @@ use crate::state::StateDb;
 use crate::state::fjall::FjallState;
 use crate::validation::examine::Examined;
 use crate::validation::replay_block;
-use crate::validation::updates::Pending;
+use crate::validation::updates::{Pending, Updates};
 
 /// Bytes of blocks that are replayed as one batch.
 const REPLAY_BATCH_BYTES: u64 = 4 << 20;
@@ -75,6 +75,14 @@ pub(crate) struct Parts {
     index: Index,
     history: History,
     state: Arc<dyn StateDb>,
+}
+
+/// What is believed of the blocks without reading them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Blocks below the index's newest are where it says.
+    Index,
+    Nothing,
 }
 
 /// How far each follower is.
@@ -145,7 +153,19 @@ impl Parts {
         let savepoints = self
             .savepoints()
             .map_err(|source| self.follow_error(source))?;
-        let mut chain = self.read_chain(&savepoints)?;
+        let mut chain = match self.read_chain(&savepoints, Trust::Index) {
+            Err(OpenError::Corrupt { .. } | OpenError::Ahead { .. }) => {
+                // It may be the index that is wrong: the whole chain has the last word.
+                self.read_chain(&savepoints, Trust::Nothing)?;
+                let rule = "the blocks are sound, but not where it says";
+                return Err(self.follow_error(ReadError::DerivedDamaged {
+                    follower: "index",
+                    what: "location",
+                    rule,
+                }));
+            }
+            other => other?,
+        };
         self.cut_and_sync(&mut chain)?;
         let (tail, height) = (chain.tail, chain.height);
         let cut = chain.cut.take().map(|(cut, _)| cut);
@@ -164,6 +184,19 @@ impl Parts {
                 replayed,
             },
         ))
+    }
+
+    /// Reads every block from the first, and changes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError::Corrupt`] or [`OpenError::Ahead`], as far as the followers can tell.
+    pub(crate) fn verify(&self) -> Result<(), OpenError> {
+        let savepoints = self.savepoints().unwrap_or(Savepoints {
+            index: 0,
+            state: 0,
+            history: 0,
+        });
+        self.read_chain(&savepoints, Trust::Nothing).map(|_| ())
     }
 
     fn savepoints(&self) -> Result<Savepoints, ReadError> {
@@ -187,7 +220,7 @@ impl Parts {
     }
 
     /// Reads from what the index knows to the end, and judges what is there that is no block.
-    fn read_chain(&self, savepoints: &Savepoints) -> Result<Chain, OpenError> {
+    fn read_chain(&self, savepoints: &Savepoints, trust: Trust) -> Result<Chain, OpenError> {
         let segments = &self.files.segments;
         let own_from = self.record.own_from();
         let count = segments.count().map_err(|error| self.io_error(error))?;
@@ -200,13 +233,13 @@ impl Parts {
             corruption: Box::new(corruption),
         })?;
 
-        let known = self.newest_indexed(savepoints.index);
-        let (from, number, hash) = known.as_ref().map_or((Position::START, 0, None), |stored| {
-            let block = &stored.block;
-            (stored.location.end(), block.number + 1, Some(block.hash()))
-        });
-        let mut scan = Scan::new(segments, segment_count, own_from, from, number, hash);
-        let mut last = known;
+        let newest = match trust {
+            Trust::Index => self.newest_batch(savepoints.index),
+            Trust::Nothing => None,
+        };
+        let (from, number) = newest.unwrap_or((Position::START, 0));
+        let mut scan = Scan::new(segments, segment_count, own_from, from, number, None);
+        let mut last = None;
         let mut batch_start = None;
         let damage = loop {
             match scan.next().map_err(|error| self.io_error(error))? {
@@ -231,7 +264,29 @@ impl Parts {
             cut: None,
         };
         self.judge_end(&mut chain, damage, savepoints.witness())?;
+        self.expect_blocks(&chain)?;
         Ok(chain)
+    }
+
+    /// A channel is only called active once its first blocks are durable: block 0, or all that was
+    /// imported.
+    fn expect_blocks(&self, chain: &Chain) -> Result<(), OpenError> {
+        let durable = self.record.first_own_block.unwrap_or(0).max(1);
+        if self.record.status == Status::UnderConstruction || chain.height >= durable {
+            return Ok(());
+        }
+        let corruption = Corruption {
+            file: self.files.segments.path(chain.tail.segment),
+            offset: chain.tail.offset,
+            block: Some(chain.height),
+            expected: "a block that the channel was made with".to_owned(),
+            found: "none".to_owned(),
+        };
+        Err(OpenError::Corrupt {
+            channel: self.record.name.clone(),
+            blocks: chain.height..=durable - 1,
+            corruption: Box::new(corruption),
+        })
     }
 
     /// What to do about the end of the block files: cut it, or refuse it.
@@ -285,23 +340,18 @@ impl Parts {
         }
     }
 
-    /// The newest block that the index knows, if it is where the index says. If not, the block files
-    /// are read from their beginning, and say what is wrong.
-    fn newest_indexed(&self, savepoint: u64) -> Option<Stored> {
+    /// Where the batch of the newest block that the index knows begins, and with which block. `None`
+    /// where the index cannot say: the block files are read from their beginning then.
+    fn newest_batch(&self, savepoint: u64) -> Option<(Position, u64)> {
+        let view = self.database.snapshot();
         let number = savepoint.checked_sub(1)?;
-        let location = self
-            .index
-            .location(&self.database.snapshot(), number)
-            .ok()??;
-        let (block, seal) = self.files.read_record(number, location).ok()?;
-        let sound = seal.is_some()
-            || (number < self.record.own_from()
-                && block.data_hash[..] == block.computed_data_hash());
-        sound.then_some(Stored {
-            block,
-            location,
-            seal,
-        })
+        let newest = self.index.location(&view, number).ok()??;
+        let (_, seal) = self.files.read_record(number, newest).ok()?;
+        let first = seal.map_or(number, |seal| seal.batch_start);
+        let Location {
+            segment, offset, ..
+        } = self.index.location(&view, first).ok()??;
+        Some((Position { segment, offset }, first))
     }
 
     /// Cuts a torn batch, and makes sure that what is left is durable.
@@ -320,21 +370,14 @@ impl Parts {
                 ..
             }) = &chain.last
             {
-                let read = chain
+                let start = chain
                     .batch_start
-                    .filter(|(number, _)| *number == seal.batch_start);
-                // A batch that began before the reading did is known to the index.
-                let indexed = || {
-                    self.index
-                        .location(&self.database.snapshot(), seal.batch_start)
-                        .ok()?
-                };
-                let start = read.map(|(_, location)| location).or_else(indexed);
-                // A batch never crosses a segment; a seal that says so is not to be believed.
-                let start = start.filter(|start| {
-                    start.segment == location.segment && start.offset <= location.offset
-                });
-                self.write_again(start.unwrap_or(*location), location.end())?;
+                    // A batch never crosses a segment; a seal that says so is not to be believed.
+                    .filter(|(number, at)| {
+                        *number == seal.batch_start && at.segment == location.segment
+                    })
+                    .map_or(*location, |(_, location)| location);
+                self.write_again(start, location.end())?;
             }
             if chain.segment_count > 0 {
                 segments.sync_dir()
@@ -517,6 +560,7 @@ pub(crate) fn replay_batch(
     state: &dyn StateDb,
     batch: Vec<Stored>,
 ) -> Result<Vec<Durable>, ReadError> {
+    let savepoint = state.savepoint()?;
     let snapshot = state.snapshot()?;
     let mut pending = Pending::new(snapshot.as_ref());
     let durable = batch.into_iter().map(|stored| {
@@ -529,7 +573,12 @@ pub(crate) fn replay_batch(
             examined
         });
         let transactions: Vec<Examined> = transactions.collect();
-        let updates = replay_block(block.number, &transactions, &mut pending)?;
+        // State that has a block already cannot say what it changed, and is not to be told again.
+        let updates = if block.number < savepoint {
+            Updates::default()
+        } else {
+            replay_block(block.number, &transactions, &mut pending)?
+        };
         let hash = block.hash();
         Ok(Durable {
             block: Arc::new(block),

@@ -255,6 +255,7 @@ impl Repair<'_> {
             segment: place.segment,
             offset: place.offset,
             len: bytes.len() as u64,
+            checksum: None,
         };
         let good = Good {
             bytes,
@@ -344,6 +345,7 @@ fn read_record(segments: &Segments, at: Position) -> std::io::Result<Option<Byte
         segment: at.segment,
         offset: at.offset,
         len,
+        checksum: None,
     };
     segments.read(location).map(Some)
 }

@@ -22,8 +22,8 @@ use quire_identity::{
 use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{
-    ChannelRecord, Content, Examined, Ledger, Ledgers, OpenError, OpenReport, Progress, Purpose,
-    ReadError, Reader, Status,
+    ChannelRecord, Content, CreateOptions, Examined, Ledger, Ledgers, OpenError, OpenReport,
+    Progress, Purpose, ReadError, Reader, Status,
 };
 use quire_ordering::last_config;
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -198,7 +198,7 @@ impl Node {
             &signer,
             clock::now(),
         );
-        let ledger = self.ledgers.create(name, block)?;
+        let ledger = self.ledgers.create(name, block, CreateOptions::default())?;
         let record = self.ledgers.record(name)?;
         let record = record.ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
         tracing::info!(channel = name, "channel created");

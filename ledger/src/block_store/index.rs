@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `n` OPV(block) | uvarint segment ‖ uvarint offset ‖ uvarint length of the record |
+//! | `n` OPV(block) | uvarint segment ‖ uvarint offset ‖ uvarint length of the record ‖ u32 its CRC32C, where it has no seal |
 //! | `h` block hash | OPV(block) |
 //! | `t` 32 bytes, the transaction id | OPV(block) ‖ OPV(tx) ‖ validation code |
 //! | `u` any other transaction id | the same |
@@ -111,14 +111,7 @@ impl Index {
         let Some(value) = view.get(&self.keyspace, number_key(number))? else {
             return Ok(None);
         };
-        let location = read(&value, "location", |cursor| {
-            let (segment, offset, len) = (cursor.uvarint()?, cursor.uvarint()?, cursor.uvarint()?);
-            Ok(Location {
-                segment,
-                offset,
-                len,
-            })
-        })?;
+        let location = read(&value, "location", get_location)?;
         Ok(Some(location))
     }
 
@@ -182,11 +175,30 @@ fn opv(number: u64) -> Vec<u8> {
     value
 }
 
+fn get_location(cursor: &mut Cursor) -> Result<Location, Malformed> {
+    let (segment, offset, len) = (cursor.uvarint()?, cursor.uvarint()?, cursor.uvarint()?);
+    let checksum = if cursor.is_at_end() {
+        None
+    } else {
+        let bytes = cursor.take(4)?;
+        bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+    };
+    Ok(Location {
+        segment,
+        offset,
+        len,
+        checksum,
+    })
+}
+
 fn put_location(location: Location) -> Vec<u8> {
     let mut value = Vec::with_capacity(16);
     put_uvarint(&mut value, location.segment);
     put_uvarint(&mut value, location.offset);
     put_uvarint(&mut value, location.len);
+    if let Some(checksum) = location.checksum {
+        value.extend_from_slice(&checksum.to_be_bytes());
+    }
     value
 }
 
@@ -215,6 +227,16 @@ fn tx_key(tx_id: &str) -> Vec<u8> {
         ]
         .concat()
     }
+}
+
+/// Any bytes as a location.
+#[cfg(test)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if let Ok(location) = read(bytes, "location", get_location) {
+        let again = read(&put_location(location), "location", get_location).unwrap();
+        assert_eq!(again, location);
+    }
+    let _ = tx_key(&String::from_utf8_lossy(bytes));
 }
 
 #[cfg(test)]

@@ -97,6 +97,13 @@ impl BlockFiles {
                 source,
             })?,
         };
+        if let Some(expected) = location.checksum {
+            let found = crc32c::crc32c(&bytes);
+            if found != expected {
+                let expected = format!("bytes with checksum {expected:08x}, as when indexed");
+                return Err(self.corrupt(location, number, &expected, format!("{found:08x}")));
+            }
+        }
         let (block, seal) = record::decode(&bytes).map_err(|error| corrupt(error.to_string()))?;
         if block.number != number {
             return Err(corrupt(format!("block {}", block.number)));
@@ -289,6 +296,7 @@ impl BlockStore {
                 segment: self.tail.segment,
                 offset: self.tail.offset,
                 len,
+                checksum: None,
             };
             self.tail = location.end();
             start = *end;
@@ -299,5 +307,69 @@ impl BlockStore {
             }
         }
         assert_eq!(start, records.len(), "every record of the batch was taken");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::scan::{Scan, Step};
+    use super::*;
+    use crate::disk::OsDisk;
+
+    fn block(number: u64, len: usize) -> Block {
+        Block {
+            number,
+            previous_hash: Bytes::new(),
+            data_hash: Bytes::new(),
+            envelopes: vec![vec![1; len].into()],
+            metadata: Vec::new(),
+        }
+    }
+
+    fn store(dir: &std::path::Path, segment: u64) -> BlockStore {
+        let files = BlockFiles::new(Arc::new(OsDisk), dir.to_owned());
+        let tail = Position { segment, offset: 0 };
+        BlockStore::new(Arc::new(files), 1000, tail, false)
+    }
+
+    #[test]
+    fn file_numbers_go_on_beyond_six_digits() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(dir.path(), 999_998);
+        let blocks = (0..4).map(|number| block(number, 600)).collect();
+        store.append(blocks).unwrap();
+        for name in ["blockfile_999998", "blockfile_999999", "blockfile_1000000"] {
+            assert!(dir.path().join(name).exists(), "{name}");
+        }
+        let start = Position {
+            segment: 999_998,
+            offset: 0,
+        };
+        let segments = &store.files().segments;
+        let mut scan = Scan::new(segments, 1_000_002, 0, start, 0, None).without_hash_checks();
+        let mut found = Vec::new();
+        while let Step::Block(stored) = scan.next().unwrap() {
+            found.push(stored.location.segment);
+        }
+        assert_eq!(found, [999_998, 999_999, 1_000_000, 1_000_001]);
+    }
+
+    #[test]
+    fn a_block_larger_than_a_file_has_one_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(dir.path(), 0);
+        let sizes = [100, 100, 5000, 100, 100, 7000, 7000];
+        let blocks = (0..).zip(sizes).map(|(number, len)| block(number, len));
+        let durable = store.append(blocks.collect()).unwrap();
+        let files: Vec<_> = durable.iter().map(|(_, at)| at.segment).collect();
+        assert_eq!(files, [0, 0, 1, 2, 2, 3, 4]);
+        let len = |segment| {
+            fs::metadata(store.files().segments.path(segment))
+                .unwrap()
+                .len()
+        };
+        assert_eq!(len(1), durable[2].1.len);
     }
 }

@@ -123,6 +123,10 @@ impl<'a> Scan<'a> {
             if self.position.segment + 1 == self.segment_count {
                 break;
             }
+            // A file is followed by another only once it is full.
+            if file_len == 0 {
+                return Ok(self.damaged("a block", "an empty file, though another follows"));
+            }
             self.position = Position {
                 segment: self.position.segment + 1,
                 offset: 0,
@@ -147,6 +151,7 @@ impl<'a> Scan<'a> {
             segment: self.position.segment,
             offset: self.position.offset,
             len,
+            checksum: seal.is_none().then(|| crc32c::crc32c(&bytes)),
         };
         self.position = location.end();
         self.number += 1;

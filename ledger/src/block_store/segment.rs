@@ -23,6 +23,9 @@ pub(crate) struct Location {
     pub(crate) offset: u64,
     /// Bytes of the record, its length prefix included.
     pub(crate) len: u64,
+    /// CRC32C of the record as it was when it was first read, where it has no seal of its own:
+    /// Fabric's hashes leave some of its bytes uncovered.
+    pub(crate) checksum: Option<u32>,
 }
 
 impl Location {

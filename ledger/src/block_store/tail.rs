@@ -10,6 +10,8 @@
 //! * A later sound record's batch began after 9: so the batch of 9 had been synced. Corruption.
 //! * A later sound record's batch began at or before 9: they share a sync that never returned. Torn.
 //! * Nothing sound follows (zeros, garbage, half a record, half a batch): torn.
+//!
+//! All that follows is heard: blocks 7 to 9 may have shared a sync that block 10 proves returned.
 
 use std::io;
 

@@ -269,6 +269,22 @@ fn decode(bytes: &[u8]) -> Result<VersionedValue, ReadError> {
     })
 }
 
+/// Any bytes as a value, any text as a key.
+#[cfg(test)]
+pub(crate) fn fuzz(bytes: &[u8], namespace: &str, key: &str) {
+    if let Ok(value) = decode(bytes) {
+        let again = decode(&encode(value.version, &value.value, &value.metadata)).unwrap();
+        assert_eq!(again, value);
+    }
+    // Namespaces hold no zero byte: names are checked where they come in.
+    if let Ok(stored) = data_key(namespace, key)
+        && !namespace.contains('\0')
+    {
+        assert!(stored < namespace_end(namespace));
+        assert_eq!(stored[namespace.len() + 2..], *key.as_bytes());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

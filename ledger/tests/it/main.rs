@@ -11,6 +11,10 @@
 )]
 
 mod conformance;
+mod crash;
+mod faults;
+mod flips;
 mod kit;
+mod model;
 mod operator;
 mod tail;

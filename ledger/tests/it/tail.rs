@@ -1,268 +1,303 @@
-//! The end of the block files: what was never acknowledged is cut and reported, what was is never
-//! given up.
+//! The end of the block files: what is cut, what is refused, and that a refusal changes nothing.
 //!
-//! Guards against the two ways of losing data at open: cutting what somebody was told of, and
-//! refusing to start over bytes that nobody was.
+//! Guards against cutting what was acknowledged, and against a tail that keeps a node from starting.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quire_ledger::check::{Depth, check_channel};
-use quire_ledger::{Ledgers, OpenError, OpenReport};
+use quire_ledger::{CreateOptions, CutTail, Ledgers, OpenError, OpenReport};
 use tempfile::TempDir;
 
-use crate::kit::chain::{Content, genesis, id, next_blocks, transaction};
-use crate::kit::{open, quick_dir};
+use crate::kit::chain::{self, Act};
+use crate::kit::rng::Rng;
+use crate::kit::{check, copy_dir, open, scratch};
 
-/// A data directory with channel `main`, and where each of its records ends.
-struct Sample {
-    dir: TempDir,
-    /// `ends[n]` is the length of the block file after block `n`.
-    ends: Vec<usize>,
-    bytes: Vec<u8>,
+const CHANNEL: &str = "main";
+
+/// A data directory, the lengths of its block file after each block, and its engine when it had
+/// followed fewer blocks.
+struct Made {
+    root: TempDir,
+    /// `ends[n]`: where block n ends.
+    ends: Vec<u64>,
+    blocks: Vec<u8>,
 }
 
-fn blockfile(dir: &Path) -> PathBuf {
-    dir.join("channels/main/blockfile_000000")
-}
-
-/// Block 0, then one commit for each number, of so many blocks.
-fn sample(commits: &[usize]) -> Sample {
-    let dir = tempfile::tempdir().unwrap();
-    let ledgers = open(dir.path());
-    let mut ledger = ledgers.create("main", genesis("main")).unwrap();
-    for blocks in commits {
-        let (height, _) = ledger.tip();
-        let batches = (height..).take(*blocks).map(|number| {
-            let content = Content::put(&format!("k{}", number % 2), &format!("value {number}"));
-            vec![transaction("main", &format!("nonce {number}"), &content)]
-        });
-        let batches = batches.collect();
-        let blocks = next_blocks(&ledger, batches);
-        ledger.commit(blocks).unwrap();
+impl Made {
+    /// One block for each number, in batches.
+    fn new(batches: &[usize]) -> Self {
+        let root = scratch();
+        let ledgers = open(&root.path().join("data"));
+        let genesis = chain::genesis(CHANNEL);
+        let mut ledger = ledgers
+            .create(CHANNEL, genesis, CreateOptions::default())
+            .unwrap();
+        let file = root.path().join("data/channels/main/blockfile_000000");
+        let mut ends = vec![fs::metadata(&file).unwrap().len()];
+        for (round, blocks) in batches.iter().enumerate() {
+            let batch: Vec<_> = (0..*blocks)
+                .map(|n| vec![Act::new(format!("{round} {n}")).put("k", vec![5; 30 + n])])
+                .collect();
+            let committed = chain::commit(&mut ledger, CHANNEL, &batch).unwrap();
+            let mut at = *ends.last().unwrap();
+            let bytes = fs::read(&file).unwrap();
+            for _ in committed {
+                at += record_len(&bytes[usize::try_from(at).unwrap()..]);
+                ends.push(at);
+            }
+        }
+        drop((ledger, ledgers));
+        let blocks = fs::read(&file).unwrap();
+        assert_eq!(*ends.last().unwrap(), blocks.len() as u64);
+        copy_dir(
+            &root.path().join("data/derived"),
+            &root.path().join("followed"),
+        );
+        Self { root, ends, blocks }
     }
-    drop((ledger, ledgers));
-    let bytes = fs::read(blockfile(dir.path())).unwrap();
-    let mut ends = Vec::new();
-    let mut rest = &bytes[..];
-    while !rest.is_empty() {
-        let length = prost::encoding::decode_varint(&mut rest).unwrap();
-        rest = &rest[usize::try_from(length).unwrap()..];
-        ends.push(bytes.len() - rest.len());
-    }
-    Sample { dir, ends, bytes }
-}
 
-impl Sample {
-    fn height(&self) -> u64 {
-        self.ends.len() as u64
+    fn data(&self) -> PathBuf {
+        self.root.path().join("data")
     }
 
-    /// A new data directory with these bytes as its block file, and no follower that knows of them.
-    fn without_followers(&self, bytes: &[u8]) -> TempDir {
-        let dir = quick_dir();
-        fs::create_dir_all(dir.path().join("channels/main")).unwrap();
-        fs::create_dir(dir.path().join("id-store")).unwrap();
-        let record = "id-store/main.json";
-        fs::copy(self.dir.path().join(record), dir.path().join(record)).unwrap();
-        fs::write(blockfile(dir.path()), bytes).unwrap();
-        dir
+    fn file(&self) -> PathBuf {
+        self.data().join("channels/main/blockfile_000000")
     }
-}
 
-fn open_main(ledgers: &Ledgers) -> Result<OpenReport, OpenError> {
-    ledgers
-        .ledger("main", &mut |_| {})
-        .map(|(_, report)| report)
-}
-
-/// Opens bytes that no follower knows of: they must open with `height` blocks, everything after
-/// those cut and reported, and be found sound afterwards.
-fn assert_cut(sample: &Sample, bytes: &[u8], height: u64, what: &str) {
-    let dir = sample.without_followers(bytes);
-    let ledgers = open(dir.path());
-    let (ledger, report) = ledgers.ledger("main", &mut |_| {}).expect(what);
-    let whole = height
-        .checked_sub(1)
-        .map_or(0, |last| sample.ends[usize::try_from(last).unwrap()]);
-    assert_eq!((report.height, report.replayed), (height, height), "{what}");
-    match report.cut {
-        None => assert_eq!(bytes.len(), whole, "{what}"),
-        Some(cut) => {
-            assert_eq!((cut.offset, cut.block), (whole as u64, height), "{what}");
-            assert_eq!(cut.bytes, (bytes.len() - whole) as u64, "{what}");
+    /// The block file as given, and the engine: as it was at the tip, or gone.
+    fn put(&self, bytes: &[u8], engine: Engine) {
+        fs::write(self.file(), bytes).unwrap();
+        let derived = self.data().join("derived");
+        if derived.exists() {
+            fs::remove_dir_all(&derived).unwrap();
+        }
+        if engine == Engine::AtTip {
+            copy_dir(&self.root.path().join("followed"), &derived);
         }
     }
-    assert_eq!(
-        fs::read(blockfile(dir.path())).unwrap(),
-        sample.bytes[..whole],
-        "{what}"
-    );
-    if let Some(last) = height.checked_sub(1).filter(|last| *last > 0) {
-        let found = ledger
-            .reader()
-            .transaction(&id(&format!("nonce {last}")))
-            .unwrap();
-        assert_eq!(found.map(|found| found.height.block), Some(last), "{what}");
-    }
-    drop(ledger);
-    let report = check_channel(&ledgers, "main", Depth::default(), &mut |_| {}).unwrap();
-    assert!(
-        report.findings.is_empty() && report.notes.is_empty(),
-        "{what}: {report:?}"
-    );
-}
 
-#[test]
-fn a_cut_file_is_refused_where_followers_know_of_the_blocks_and_nothing_is_changed() {
-    let sample = sample(&[1, 1, 1, 1, 1]);
-    let ledgers = open(sample.dir.path());
-    let from = sample.ends[sample.ends.len() - 4];
-    let mut tried = 0;
-    for length in from..sample.bytes.len() {
-        fs::write(blockfile(sample.dir.path()), &sample.bytes[..length]).unwrap();
-        let missing = sample.ends.iter().filter(|end| **end <= length).count() as u64;
-        match open_main(&ledgers) {
-            Err(OpenError::Corrupt { blocks, .. }) => {
-                assert_eq!(blocks, missing..=sample.height() - 1, "cut to {length}");
-            }
-            // Cut between two records: no byte is wrong, but the followers know of more.
+    fn start(&self) -> (Ledgers, Result<OpenReport, OpenError>) {
+        let ledgers = open(&self.data());
+        let report = ledgers
+            .ledger(CHANNEL, &mut |_| {})
+            .map(|(_, report)| report);
+        (ledgers, report)
+    }
+
+    /// Opens, and expects blocks up to `height` and the rest cut.
+    fn expect_cut(&self, height: u64, context: &str) {
+        let end = self.ends[usize::try_from(height - 1).unwrap()];
+        let len = fs::metadata(self.file()).unwrap().len();
+        let (ledgers, report) = self.start();
+        let report = report.unwrap_or_else(|error| panic!("{context}: {error}"));
+        let cut = (len > end).then(|| CutTail {
+            file: self.file(),
+            offset: end,
+            bytes: len - end,
+            block: height,
+        });
+        assert_eq!((report.height, &report.cut), (height, &cut), "{context}");
+        assert_eq!(fs::metadata(self.file()).unwrap().len(), end, "{context}");
+        let checked = check(&ledgers, CHANNEL);
+        assert_eq!(
+            (checked.findings, checked.notes),
+            (vec![], vec![]),
+            "{context}"
+        );
+    }
+
+    /// Opens, and expects a refusal that names blocks `first..=last` and changes nothing.
+    fn expect_refusal(&self, first: u64, last: u64, context: &str) {
+        let before = contents(&self.data().join("channels"));
+        let (ledgers, report) = self.start();
+        match report {
+            Err(OpenError::Corrupt { blocks, .. }) => assert_eq!(blocks, first..=last, "{context}"),
             Err(OpenError::Ahead {
                 savepoint, height, ..
             }) => {
-                assert!(sample.ends.contains(&length));
-                assert_eq!(
-                    (savepoint, height),
-                    (sample.height(), missing),
-                    "cut to {length}"
-                );
+                assert_eq!(height..=savepoint - 1, first..=last, "{context}");
             }
-            other => panic!("cut to {length}: {other:?}"),
+            other => panic!("{context}: {other:?}"),
         }
-        let after = fs::read(blockfile(sample.dir.path())).unwrap();
-        assert_eq!(after, sample.bytes[..length], "cut to {length}");
-        tried += 1;
+        drop(ledgers);
+        assert_eq!(contents(&self.data().join("channels")), before, "{context}");
     }
-    println!("{tried} lengths refused");
-    fs::write(blockfile(sample.dir.path()), &sample.bytes).unwrap();
-    let report = open_main(&ledgers).unwrap();
-    assert_eq!((report.height, report.cut), (sample.height(), None));
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Engine {
+    AtTip,
+    Gone,
+}
+
+fn record_len(bytes: &[u8]) -> u64 {
+    let mut rest = bytes;
+    let len = prost::encoding::decode_varint(&mut rest).unwrap();
+    len + (bytes.len() - rest.len()) as u64
+}
+
+/// Every file below a folder with its bytes.
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(contents(&path));
+        } else {
+            files.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+    files
 }
 
 #[test]
-fn a_cut_file_that_no_follower_knows_keeps_its_whole_records() {
-    let sample = sample(&[1, 1, 1, 1, 1]);
-    let from = sample.ends[sample.ends.len() - 4];
-    let lengths: Vec<usize> = (from..=sample.bytes.len()).collect();
-    std::thread::scope(|scope| {
-        for part in lengths.chunks(lengths.len().div_ceil(4)) {
-            let sample = &sample;
-            scope.spawn(move || {
-                for length in part {
-                    let whole = sample.ends.iter().filter(|end| *end <= length).count() as u64;
-                    let bytes = &sample.bytes[..*length];
-                    assert_cut(sample, bytes, whole, &format!("cut to {length}"));
-                }
-            });
-        }
-    });
-    println!("{} lengths healed", lengths.len());
+fn a_truncation_is_refused_where_followers_saw_more_and_cut_where_none_did() {
+    let made = Made::new(&[1, 1, 1, 1]);
+    let tip = made.ends.len() as u64 - 1;
+    let from = usize::try_from(made.ends[made.ends.len() - 4]).unwrap();
+    let mut tried = 0;
+    for len in from..made.blocks.len() {
+        let whole = made.ends.iter().filter(|end| **end <= len as u64).count() as u64;
+        let context = format!("cut to {len} of {} bytes", made.blocks.len());
+        made.put(&made.blocks[..len], Engine::AtTip);
+        made.expect_refusal(whole, tip, &context);
+        made.put(&made.blocks[..len], Engine::Gone);
+        made.expect_cut(whole, &context);
+        tried += 2;
+    }
+    println!("{tried} truncations tried");
 }
 
 #[test]
 fn zeros_and_garbage_after_the_last_record_always_heal() {
-    let sample = sample(&[1, 2]);
-    let ledgers = open(sample.dir.path());
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = || {
-        // xorshift64: any bytes will do, as long as they are the same ones tomorrow.
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed.to_le_bytes()[3]
-    };
-    let zeros = (1..=4096)
-        .step_by(13)
-        .chain([4096])
-        .map(|length| vec![0; length]);
-    let garbage = (1..200).map(|length| (0..length * 7).map(|_| random()).collect());
-    let framed = [vec![3, 1, 2, 3], vec![0x80], vec![0xff; 12]];
-    for tail in zeros.chain(garbage).chain(framed) {
-        let bytes = [&sample.bytes[..], &tail].concat();
-        fs::write(blockfile(sample.dir.path()), bytes).unwrap();
-        let report = open_main(&ledgers).unwrap_or_else(|error| panic!("{tail:?}: {error}"));
-        let cut = report.cut.expect("a tail is reported");
-        assert_eq!(
-            (report.height, cut.bytes),
-            (sample.height(), tail.len() as u64)
-        );
-        assert_eq!(
-            fs::read(blockfile(sample.dir.path())).unwrap(),
-            sample.bytes
-        );
-    }
-}
-
-#[test]
-fn a_torn_batch_is_cut_from_its_first_damaged_record_on() {
-    // Blocks 2, 3 and 4 share a sync that never returned: any of them may be damaged.
-    let sample = sample(&[1, 3]);
-    for damaged in 1..8_u32 {
-        let mut bytes = sample.bytes.clone();
-        let in_batch = |record: usize| damaged & (1 << record) != 0;
-        for record in (0..3).filter(|record| in_batch(*record)) {
-            let (start, end) = (sample.ends[1 + record], sample.ends[2 + record]);
-            bytes[usize::midpoint(start, end)] ^= 0x40;
+    let made = Made::new(&[1, 2]);
+    let height = made.ends.len() as u64;
+    let mut rng = Rng::new(7);
+    let lengths = (1..=64).chain((65..4096).step_by(61)).chain([4095, 4096]);
+    let mut tried = 0;
+    for len in lengths {
+        for (what, tail) in [("zeros", vec![0; len]), ("garbage", rng.bytes(len))] {
+            for engine in [Engine::AtTip, Engine::Gone] {
+                let context = format!("{len} bytes of {what}, {engine:?}");
+                made.put(&[&made.blocks[..], &tail].concat(), engine);
+                made.expect_cut(height, &context);
+                tried += 1;
+            }
         }
-        let first = (0..3).find(|record| in_batch(*record)).unwrap();
-        assert_cut(
-            &sample,
-            &bytes,
-            2 + first as u64,
-            &format!("damaged {damaged:03b}"),
-        );
-        // A sector that never reached the disk reads as zeros.
-        let (start, end) = (sample.ends[1 + first], sample.ends[2 + first]);
-        bytes[start..end].fill(0);
-        assert_cut(
-            &sample,
-            &bytes,
-            2 + first as u64,
-            &format!("zeroed {damaged:03b}"),
-        );
     }
+    println!("{tried} tails tried");
 }
 
 #[test]
-fn damage_before_a_later_batch_is_corruption_even_where_no_follower_knows() {
-    let sample = sample(&[1, 1, 1]);
-    let mut bytes = sample.bytes.clone();
-    bytes[usize::midpoint(sample.ends[1], sample.ends[2])] ^= 1;
-    let dir = sample.without_followers(&bytes);
-    match open_main(&open(dir.path())) {
-        Err(OpenError::Corrupt {
-            blocks, corruption, ..
-        }) => {
-            assert_eq!(blocks, 2..=3);
-            assert_eq!(
-                (corruption.block, corruption.offset),
-                (Some(2), sample.ends[1] as u64)
-            );
+fn of_a_torn_batch_the_whole_records_before_the_first_damage_stay() {
+    let made = Made::new(&[1, 3]);
+    let mut tried = 0;
+    for damaged in 1_usize..8 {
+        for damage in [Damage::Zeros, Damage::Bit(0), Damage::Bit(9), Damage::Last] {
+            let mut bytes = made.blocks.clone();
+            for record in (0..3).filter(|record| damaged >> record & 1 == 1) {
+                damage.inflict(&mut bytes, &made.ends, 2 + record);
+            }
+            let context = format!("records {damaged:03b} damaged by {damage:?}");
+            let first = 2 + u64::from(damaged.trailing_zeros());
+            made.put(&bytes, Engine::Gone);
+            made.expect_cut(first, &context);
+            made.put(&bytes, Engine::AtTip);
+            made.expect_refusal(first, 4, &context);
+            tried += 2;
         }
-        other => panic!("{other:?}"),
     }
-    assert_eq!(fs::read(blockfile(dir.path())).unwrap(), bytes);
+    println!("{tried} torn batches tried");
 }
 
 #[test]
-fn a_missing_block_file_is_corruption_and_named() {
-    let sample = sample(&[1]);
-    let dir = sample.without_followers(&sample.bytes);
-    let file = blockfile(dir.path());
-    fs::copy(&file, file.with_file_name("blockfile_000001")).unwrap();
-    fs::remove_file(&file).unwrap();
-    match open_main(&open(dir.path())) {
-        Err(OpenError::Corrupt { corruption, .. }) => assert_eq!(corruption.file, file),
-        other => panic!("{other:?}"),
+fn a_batch_with_another_after_it_is_never_cut() {
+    // Blocks 2 to 4 share a sync; block 5 proves that it returned, though block 3 and 4 do not.
+    let made = Made::new(&[1, 3, 1]);
+    for number in 2..5 {
+        for damage in [Damage::Zeros, Damage::Bit(0), Damage::Bit(9), Damage::Last] {
+            let mut bytes = made.blocks.clone();
+            damage.inflict(&mut bytes, &made.ends, number);
+            made.put(&bytes, Engine::Gone);
+            made.expect_refusal(number as u64, 5, &format!("block {number}, {damage:?}"));
+        }
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Zeros,
+    Bit(usize),
+    Last,
+}
+
+impl Damage {
+    fn inflict(self, bytes: &mut [u8], ends: &[u64], number: usize) {
+        let at = |n: usize| usize::try_from(ends[n]).unwrap();
+        let record = &mut bytes[at(number - 1)..at(number)];
+        match self {
+            Self::Zeros => record.fill(0),
+            Self::Bit(bit) => record[bit * 5] ^= 1 << (bit % 8),
+            Self::Last => *record.last_mut().unwrap() ^= 0x80,
+        }
+    }
+}
+
+#[test]
+fn a_missing_or_empty_block_file_is_refused_by_name() {
+    let root = scratch();
+    let data = root.path().join("data");
+    let ledgers = open(&data);
+    let options = CreateOptions { segment_bytes: 700 };
+    let mut ledger = ledgers
+        .create(CHANNEL, chain::genesis(CHANNEL), options)
+        .unwrap();
+    for n in 0..8 {
+        let act = Act::new(format!("{n}")).put("k", vec![1; 100]);
+        chain::commit(&mut ledger, CHANNEL, &[vec![act]]).unwrap();
+    }
+    drop((ledger, ledgers));
+    let dir = data.join("channels").join(CHANNEL);
+    let files = fs::read_dir(&dir).unwrap().count();
+    assert!(files > 4, "{files}");
+    for with_followers in [true, false] {
+        for missing in 0..files - 1 {
+            for empties in [true, false] {
+                let path = dir.join(format!("blockfile_{missing:06}"));
+                let bytes = fs::read(&path).unwrap();
+                if empties {
+                    fs::write(&path, []).unwrap();
+                } else {
+                    fs::remove_file(&path).unwrap();
+                }
+                if !with_followers {
+                    fs::remove_dir_all(data.join("derived")).unwrap();
+                }
+                let ledgers = open(&data);
+                if with_followers && empties {
+                    // Damage far from the tip keeps no block from being served but its own.
+                    let findings = check(&ledgers, CHANNEL).findings;
+                    assert_eq!(findings[0].file.as_ref(), Some(&path));
+                } else {
+                    let refused = ledgers.ledger(CHANNEL, &mut |_| {});
+                    let Err(OpenError::Corrupt { corruption, .. }) = refused else {
+                        panic!("file {missing}: {refused:?}");
+                    };
+                    assert_eq!(corruption.file, path);
+                }
+                fs::write(&path, bytes).unwrap();
+                ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn an_active_channel_without_any_block_is_refused() {
+    let made = Made::new(&[1]);
+    made.put(&[], Engine::Gone);
+    made.expect_refusal(0, 0, "an empty block file");
+    fs::remove_file(made.file()).unwrap();
+    made.expect_refusal(0, 0, "no block file");
 }

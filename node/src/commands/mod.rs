@@ -75,6 +75,9 @@ pub(crate) fn advice(error: &OpenError) -> Option<&'static str> {
              folder away and `quire channel import` it.",
         ),
         E::IdStore { .. } => Some("Restore this file from a copy: it cannot be rebuilt."),
+        E::EngineDamaged(_) => {
+            Some("Move the `derived` folder away: it is rebuilt from the blocks.")
+        }
         E::Engine(_) => Some(
             "If it is no lack of space, rights or open files: move the `derived` folder away, it is \
              rebuilt from the blocks.",

@@ -15,7 +15,7 @@ use quire_gateway::backend::{
 use quire_gateway::{Limits, router};
 use quire_identity::{Organization, SigningIdentity};
 use quire_ledger::disk::OsDisk;
-use quire_ledger::{Block, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator};
+use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator};
 use quire_wire::Message;
 use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
 use quire_wire::hash::{data_hash, sha256};
@@ -69,7 +69,9 @@ impl Node {
         let identity = organization.identity("client").unwrap().unwrap();
         let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
         let genesis = block(0, Bytes::new(), vec!["no envelope".into()]);
-        let ledger = ledgers.create(CHANNEL, genesis).unwrap();
+        let ledger = ledgers
+            .create(CHANNEL, genesis, CreateOptions::default())
+            .unwrap();
         Arc::new(Self {
             orderer: Arc::new(Orderer {
                 reader: ledger.reader(),

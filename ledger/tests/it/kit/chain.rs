@@ -1,139 +1,129 @@
-//! Makes blocks as an orderer would, of transactions as clients would, without any signature: the
-//! ledger leaves those to its caller.
+//! Blocks of unsigned transactions: what the ledger judges without a key or a policy.
 
 use bytes::Bytes;
-use quire_ledger::{Block, Ledger, Ordered};
-use quire_wire::Message as _;
-use quire_wire::common::{ChannelHeader, Header, Payload, SignatureHeader, header_type};
-use quire_wire::config::{Config, ConfigEnvelope};
-use quire_wire::hash::data_hash;
+use prost::Message as _;
+use quire_ledger::{Block, Height, Ledger, Ordered};
+use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
+use quire_wire::hash::{Hash, data_hash};
 use quire_wire::peer::{
-    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec,
+    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeSpec, Response,
 };
-use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet, Version};
+use quire_wire::rwset::{
+    KvMetadataEntry, KvMetadataWrite, KvRead, KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet,
+};
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
 
-const CREATOR: &[u8] = b"creator";
+/// The namespace that all transactions are about.
+pub(crate) const NAMESPACE: &str = "ns";
 
-/// Block 0 of a channel.
-pub(crate) fn genesis(channel: &str) -> Block {
-    let header = ChannelHeader {
-        r#type: header_type::CONFIG,
-        channel_id: channel.into(),
-        ..ChannelHeader::default()
-    };
-    let signature_header = SignatureHeader {
-        creator: CREATOR.into(),
-        nonce: "genesis".into(),
-    };
-    let payload = Payload {
-        header: Some(Header {
-            channel_header: header.encode_to_vec().into(),
-            signature_header: signature_header.encode_to_vec().into(),
-        }),
-        data: ConfigEnvelope {
-            config: Some(Config::default()),
-            last_update: None,
-        }
-        .encode_to_vec()
-        .into(),
-    };
-    block(
-        0,
-        Bytes::new(),
-        vec![seal(payload.encode_to_vec().into(), "signature".into())],
-    )
-}
-
-/// What a transaction reads and writes in namespace `n`.
+/// What a transaction does, in the namespace [`NAMESPACE`].
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Content {
-    pub(crate) reads: Vec<(String, Option<Version>)>,
-    /// `None` deletes.
-    pub(crate) writes: Vec<(String, Option<Bytes>)>,
+pub(crate) struct Act {
+    /// Fixes the transaction id.
+    pub(crate) nonce: String,
+    pub(crate) set: KvRwSet,
 }
 
-impl Content {
-    /// A transaction that writes one key.
-    pub(crate) fn put(key: &str, value: &str) -> Self {
-        let value = Some(Bytes::copy_from_slice(value.as_bytes()));
+impl Act {
+    pub(crate) fn new(nonce: impl Into<String>) -> Self {
         Self {
-            reads: Vec::new(),
-            writes: vec![(key.to_owned(), value)],
+            nonce: nonce.into(),
+            ..Self::default()
         }
+    }
+
+    pub(crate) fn put(mut self, key: &str, value: impl Into<Bytes>) -> Self {
+        self.set.writes.push(KvWrite {
+            key: key.into(),
+            is_delete: false,
+            value: value.into(),
+        });
+        self
+    }
+
+    pub(crate) fn delete(mut self, key: &str) -> Self {
+        self.set.writes.push(KvWrite {
+            key: key.into(),
+            is_delete: true,
+            value: Bytes::new(),
+        });
+        self
+    }
+
+    pub(crate) fn metadata(mut self, key: &str, value: impl Into<Bytes>) -> Self {
+        self.set.metadata_writes.push(KvMetadataWrite {
+            key: key.into(),
+            entries: vec![KvMetadataEntry {
+                name: "m".into(),
+                value: value.into(),
+            }],
+        });
+        self
+    }
+
+    pub(crate) fn read(mut self, key: &str, version: Option<Height>) -> Self {
+        self.set.reads.push(KvRead {
+            key: key.into(),
+            version: version.map(Into::into),
+        });
+        self
+    }
+
+    pub(crate) fn tx_id(&self) -> String {
+        tx_id(self.nonce.as_bytes(), b"creator")
+    }
+
+    /// The envelope of this transaction.
+    pub(crate) fn envelope(&self, channel: &str) -> Bytes {
+        let chaincode_id = Some(ChaincodeId {
+            name: NAMESPACE.into(),
+            ..Default::default()
+        });
+        let extension = ChaincodeHeaderExtension {
+            chaincode_id: chaincode_id.clone(),
+        };
+        let proposal = ProposalBytes::new(
+            &ChannelHeader {
+                r#type: header_type::ENDORSER_TRANSACTION,
+                channel_id: channel.into(),
+                tx_id: self.tx_id(),
+                extension: extension.encode_to_vec().into(),
+                ..Default::default()
+            },
+            &SignatureHeader {
+                creator: "creator".into(),
+                nonce: Bytes::copy_from_slice(self.nonce.as_bytes()),
+            },
+            ChaincodeSpec {
+                chaincode_id: chaincode_id.clone(),
+                ..Default::default()
+            },
+        );
+        let results = TxReadWriteSet {
+            data_model: 0,
+            ns_rwset: vec![NsReadWriteSet {
+                namespace: NAMESPACE.into(),
+                rwset: self.set.encode_to_vec().into(),
+                collection_hashed_rwset: Vec::new(),
+            }],
+        };
+        let response = proposal.response_payload(&ChaincodeAction {
+            results: results.encode_to_vec().into(),
+            response: Some(Response {
+                status: 200,
+                ..Default::default()
+            }),
+            chaincode_id,
+            ..Default::default()
+        });
+        let payload = proposal.transaction_payload(response, Vec::new());
+        seal(payload, Bytes::new())
     }
 }
 
-/// The id of the transaction made with `nonce`.
-pub(crate) fn id(nonce: &str) -> String {
-    tx_id(nonce.as_bytes(), CREATOR)
-}
-
-/// An endorser transaction of `channel`.
-pub(crate) fn transaction(channel: &str, nonce: &str, content: &Content) -> Bytes {
-    let chaincode = ChaincodeId {
-        name: "n".into(),
-        ..ChaincodeId::default()
-    };
-    let header = ChannelHeader {
-        r#type: header_type::ENDORSER_TRANSACTION,
-        channel_id: channel.into(),
-        tx_id: id(nonce),
-        extension: ChaincodeHeaderExtension {
-            chaincode_id: Some(chaincode.clone()),
-        }
-        .encode_to_vec()
-        .into(),
-        ..ChannelHeader::default()
-    };
-    let creator = SignatureHeader {
-        creator: CREATOR.into(),
-        nonce: nonce.as_bytes().to_vec().into(),
-    };
-    let spec = ChaincodeSpec {
-        chaincode_id: Some(chaincode.clone()),
-        input: Some(ChaincodeInput::default()),
-        ..ChaincodeSpec::default()
-    };
-    let proposal = ProposalBytes::new(&header, &creator, spec);
-    let reads = content.reads.iter().cloned();
-    let writes = content.writes.iter().cloned();
-    let set = KvRwSet {
-        reads: reads
-            .map(|(key, version)| KvRead { key, version })
-            .collect(),
-        writes: writes
-            .map(|(key, value)| KvWrite {
-                key,
-                is_delete: value.is_none(),
-                value: value.unwrap_or_default(),
-            })
-            .collect(),
-        ..KvRwSet::default()
-    };
-    let namespace = NsReadWriteSet {
-        namespace: "n".into(),
-        rwset: set.encode_to_vec().into(),
-        collection_hashed_rwset: Vec::new(),
-    };
-    let results = TxReadWriteSet {
-        data_model: 0,
-        ns_rwset: vec![namespace],
-    };
-    let action = ChaincodeAction {
-        results: results.encode_to_vec().into(),
-        chaincode_id: Some(chaincode),
-        ..ChaincodeAction::default()
-    };
-    let response = proposal.response_payload(&action);
-    seal(
-        proposal.transaction_payload(response, Vec::new()),
-        "signature".into(),
-    )
-}
-
-fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
+/// A block as an orderer makes it.
+pub(crate) fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
     Block {
         number,
         previous_hash,
@@ -143,15 +133,33 @@ fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
     }
 }
 
-/// Blocks that follow the tip, one for each list of envelopes.
-pub(crate) fn next_blocks(ledger: &Ledger, batches: Vec<Vec<Bytes>>) -> Vec<Ordered> {
-    let (height, hash) = ledger.tip();
-    let channel = ledger.reader().channel().to_owned();
+/// Block 0 of a channel.
+pub(crate) fn genesis(channel: &str) -> Block {
+    let envelope = Act::new(format!("genesis of {channel}")).envelope(channel);
+    block(0, Bytes::new(), vec![envelope])
+}
+
+/// Children of a block with this hash, one for each list of transactions.
+pub(crate) fn children(
+    channel: &str,
+    (height, hash): (u64, Hash),
+    blocks: &[Vec<Act>],
+) -> Vec<Ordered> {
     let mut previous = Bytes::copy_from_slice(&hash);
-    let blocks = (height..).zip(batches).map(|(number, envelopes)| {
+    let blocks = (height..).zip(blocks).map(|(number, acts)| {
+        let envelopes = acts.iter().map(|act| act.envelope(channel)).collect();
         let block = block(number, previous.clone(), envelopes);
         previous = Bytes::copy_from_slice(&block.hash());
-        Ordered::new(block, &channel)
+        Ordered::new(block, channel)
     });
     blocks.collect()
+}
+
+/// Commits blocks as one batch.
+pub(crate) fn commit(
+    ledger: &mut Ledger,
+    channel: &str,
+    blocks: &[Vec<Act>],
+) -> Result<Vec<quire_ledger::Committed>, quire_ledger::CommitError> {
+    ledger.commit(children(channel, ledger.tip(), blocks))
 }

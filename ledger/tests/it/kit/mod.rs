@@ -1,12 +1,16 @@
-//! What the tests share: data directories, the conformance data.
+//! What the tests share: data directories, chains, a disk that fails, the conformance data.
 
 pub(crate) mod chain;
+pub(crate) mod rng;
+pub(crate) mod sim_disk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use quire_ledger::check::{Depth, Report, check_channel};
 use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Ledgers, Purpose};
+use tempfile::TempDir;
 
 /// The operating system's disk.
 pub(crate) fn os_disk() -> Arc<dyn Disk> {
@@ -18,6 +22,46 @@ pub(crate) fn open(dir: &Path) -> Ledgers {
     Ledgers::open(os_disk(), dir, Purpose::Use).expect("the data directory opens")
 }
 
+/// A directory that goes away, in memory where there is one: thousands of engines are opened, and
+/// what their syncs cost a disk is not the question.
+pub(crate) fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let dir = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    dir.expect("a directory for the test")
+}
+
+/// What the oracle says of a channel.
+pub(crate) fn check(ledgers: &Ledgers, channel: &str) -> Report {
+    check_channel(ledgers, channel, Depth::default(), &mut |_| {}).expect("the check is finished")
+}
+
+/// Copies a folder with everything in it. Files that are mostly holes stay so.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+            continue;
+        }
+        // Only the engine's journal has a hole, and only at its end.
+        let metadata = entry.metadata().unwrap();
+        let held = metadata.len().min(metadata.blocks() * 512);
+        let mut bytes = vec![0; usize::try_from(held).unwrap()];
+        let source = std::fs::File::open(entry.path()).unwrap();
+        source.read_exact_at(&mut bytes, 0).unwrap();
+        let target = std::fs::File::create(target).unwrap();
+        target.write_all_at(&bytes, 0).unwrap();
+        target.set_len(metadata.len()).unwrap();
+    }
+}
+
 /// A file or folder of the conformance data.
 pub(crate) fn conformance(path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
@@ -27,16 +71,4 @@ pub(crate) fn conformance(path: &str) -> PathBuf {
         root.display()
     );
     root.join(path)
-}
-
-/// A folder in memory where there is one: for tests that open thousands of data directories and ask
-/// nothing of the disk.
-pub(crate) fn quick_dir() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    let made = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
-    made.expect("a temporary folder")
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use prost::Message as _;
 use quire_ledger::check::{Depth, Report, check_channel};
-use quire_ledger::{Block, CommitError, Ledger, Ledgers, OpenError, Ordered};
+use quire_ledger::{Block, CommitError, CreateOptions, Ledger, Ledgers, OpenError, Ordered};
 use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
 use quire_wire::hash::data_hash;
 use quire_wire::peer::{
@@ -40,7 +40,11 @@ impl Chain {
         let chain = Self { dir };
         {
             let ledgers = open(chain.path());
-            drop(ledgers.create(CHANNEL, next(None, salt)).unwrap());
+            drop(
+                ledgers
+                    .create(CHANNEL, next(None, salt), CreateOptions::default())
+                    .unwrap(),
+            );
         }
         let record = chain.path().join("id-store/main.json");
         let text = fs::read_to_string(&record).unwrap();

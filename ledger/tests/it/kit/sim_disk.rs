@@ -1,0 +1,624 @@
+//! A disk that keeps what the page cache holds apart from what power loss leaves.
+//!
+//! Every file has *live* bytes (what reads see, what a killed process leaves) and *durable* bytes
+//! (what is there when the power comes back), and a list of changes from the second to the first
+//! that no sync has covered. Names are kept in the same two images, one directory entry at a time:
+//! a file whose bytes were synced is still lost where its name was not.
+//!
+//! What may go wrong, by kind of file:
+//!
+//! | | block files | id store | directories | `derived/` (fjall) |
+//! |---|---|---|---|---|
+//! | process death between any two operations, and in the middle of a write | yes | yes | yes | kept as it is |
+//! | power loss: of the unsynced changes none, all, a prefix torn at a byte, any set of 512-byte sectors, the length without the bytes | yes | yes | any set of entries | gone, or an older copy |
+//! | a sync that fails, after which its pages count as clean: readable, never written by a later sync | yes | yes | the entries stay unsynced | no |
+//! | a write that fails having written nothing, a part, or all (EIO, ENOSPC) | yes | yes | - | no |
+//! | a read that fails (EIO) | yes | yes | yes | no |
+//! | flipped bits of what is durable | `flips.rs`, on real files | no | no | `flips.rs` |
+//!
+//! Not modelled: synced bytes that change by themselves while running, syncs that lie, entries of one
+//! directory that come back in an order a journal forbids *and* with contents of another file.
+//! fjall does its own I/O, so paths whose first component below the root begins with `derived` go to
+//! the real file system; that its files lose *some* of their unsynced pages is not modelled here. It
+//! is tolerable only because all that fjall holds is rebuilt from the block files.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use quire_ledger::disk::{Disk, DiskFile, OsDisk};
+
+use super::rng::Rng;
+
+const SECTOR: usize = 512;
+
+/// A change of a file that no sync has covered.
+#[derive(Clone, Debug)]
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    SetLen(usize),
+}
+
+impl Change {
+    fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            Self::Write { offset, bytes } => {
+                let end = offset + bytes.len();
+                if content.len() < end {
+                    content.resize(end, 0);
+                }
+                content[*offset..end].copy_from_slice(bytes);
+            }
+            Self::SetLen(len) => content.resize(*len, 0),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<Change>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Node {
+    Dir,
+    File(usize),
+}
+
+/// Everything a disk holds, cached and durable.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Image {
+    inodes: Vec<Inode>,
+    live: BTreeMap<PathBuf, Node>,
+    durable: BTreeMap<PathBuf, Node>,
+}
+
+/// Which of the changes that no sync covered survive a power loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// None.
+    None,
+    /// All.
+    All,
+    /// All entries and lengths, no bytes: the files end in zeros.
+    LengthsOnly,
+    /// By seed: some entries, and of each file a prefix torn at a byte, or some sectors.
+    Torn(u64),
+}
+
+/// What goes wrong with an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The process is gone: this operation and all later ones have no effect.
+    Death,
+    /// EIO. A failed sync leaves its pages clean; a failed write leaves half of its bytes.
+    Io,
+    /// ENOSPC: a write leaves a part of its bytes, anything else nothing.
+    Full,
+}
+
+/// What is to go wrong, counted over the operations that change something, or over reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Plan {
+    /// At which changing operation, from 0, and what.
+    pub(crate) change: Option<(usize, Fault)>,
+    /// At which read, from 0: EIO.
+    pub(crate) read: Option<usize>,
+}
+
+/// The image just before a changing operation, or in the middle of a write.
+#[derive(Clone, Debug)]
+pub(crate) struct Moment {
+    pub(crate) image: Image,
+    pub(crate) what: String,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    image: Image,
+    plan: Plan,
+    changes: usize,
+    reads: usize,
+    dead: bool,
+    moments: Option<Vec<Moment>>,
+}
+
+/// A disk below one real directory. Clones are the same disk.
+#[derive(Clone, Debug)]
+pub(crate) struct SimDisk {
+    root: PathBuf,
+    state: Arc<Mutex<State>>,
+}
+
+impl Image {
+    fn parent_exists(names: &BTreeMap<PathBuf, Node>, path: &Path) -> bool {
+        path.parent()
+            .is_some_and(|parent| names.get(parent) == Some(&Node::Dir))
+    }
+
+    /// A disk on which only `root` exists.
+    fn new(root: &Path) -> Self {
+        let names = BTreeMap::from([(root.to_owned(), Node::Dir)]);
+        Self {
+            inodes: Vec::new(),
+            live: names.clone(),
+            durable: names,
+        }
+    }
+
+    /// What is there after the power came back.
+    pub(crate) fn after_power_loss(mut self, loss: Loss) -> Self {
+        let mut rng = Rng::new(match loss {
+            Loss::Torn(seed) => seed,
+            _ => 0,
+        });
+        let mut names = self.durable.clone();
+        let all: Vec<PathBuf> = self.live.keys().chain(names.keys()).cloned().collect();
+        for path in all {
+            let keeps = match loss {
+                Loss::None => false,
+                Loss::All | Loss::LengthsOnly => true,
+                Loss::Torn(_) => !rng.chance(3),
+            };
+            if keeps {
+                match self.live.get(&path) {
+                    Some(node) => names.insert(path, *node),
+                    None => names.remove(&path),
+                };
+            }
+        }
+        // What was in a directory whose own entry is lost is lost with it. Parents sort first.
+        let mut kept = BTreeMap::new();
+        for (path, node) in names {
+            if self.is_root(&path) || Self::parent_exists(&kept, &path) {
+                kept.insert(path, node);
+            }
+        }
+        let names = kept;
+        for inode in &mut self.inodes {
+            inode.lose(loss, &mut rng);
+        }
+        self.live.clone_from(&names);
+        self.durable = names;
+        self
+    }
+
+    fn is_root(&self, path: &Path) -> bool {
+        self.live.keys().next().is_some_and(|root| root == path)
+    }
+
+    /// What a killed process leaves, where in addition the kernel failed to write the cached pages
+    /// back and counts them as clean.
+    pub(crate) fn with_clean_pages(mut self) -> Self {
+        for inode in &mut self.inodes {
+            inode.unsynced.clear();
+        }
+        self
+    }
+
+    /// The files below `dir` as reads see them.
+    pub(crate) fn files(&self, dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = self.live.iter().filter(|(path, _)| path.starts_with(dir));
+        files
+            .filter_map(|(path, node)| match node {
+                Node::Dir => None,
+                Node::File(inode) => Some((path.clone(), self.inodes[*inode].live.clone())),
+            })
+            .collect()
+    }
+}
+
+impl Inode {
+    fn lose(&mut self, loss: Loss, rng: &mut Rng) {
+        let unsynced = std::mem::take(&mut self.unsynced);
+        let durable = &mut self.durable;
+        match loss {
+            Loss::None => {}
+            Loss::All => unsynced.iter().for_each(|change| change.apply(durable)),
+            Loss::LengthsOnly => {
+                if !unsynced.is_empty() {
+                    durable.resize(self.live.len(), 0);
+                }
+            }
+            Loss::Torn(_) if rng.chance(2) => {
+                let whole = rng.below(unsynced.len() + 1);
+                unsynced[..whole]
+                    .iter()
+                    .for_each(|change| change.apply(durable));
+                if let Some(Change::Write { offset, bytes }) = unsynced.get(whole) {
+                    let torn = bytes[..rng.below(bytes.len() + 1)].to_vec();
+                    let offset = *offset;
+                    Change::Write {
+                        offset,
+                        bytes: torn,
+                    }
+                    .apply(durable);
+                }
+            }
+            Loss::Torn(_) => {
+                for change in &unsynced {
+                    let Change::Write { offset, bytes } = change else {
+                        if rng.chance(2) {
+                            change.apply(durable);
+                        }
+                        continue;
+                    };
+                    // Sectors of a file, not of a write: the first may hold less than 512 bytes.
+                    let mut at = 0;
+                    while at < bytes.len() {
+                        let end = (at + SECTOR - (offset + at) % SECTOR).min(bytes.len());
+                        if rng.chance(2) {
+                            let bytes = bytes[at..end].to_vec();
+                            let offset = offset + at;
+                            Change::Write { offset, bytes }.apply(durable);
+                        }
+                        at = end;
+                    }
+                }
+            }
+        }
+        self.live.clone_from(durable);
+    }
+}
+
+impl SimDisk {
+    /// An empty disk below a real directory.
+    pub(crate) fn new(root: &Path) -> Self {
+        Self::of(root, Image::new(root))
+    }
+
+    /// A disk that holds an image.
+    pub(crate) fn of(root: &Path, image: Image) -> Self {
+        let state = State {
+            image,
+            ..State::default()
+        };
+        Self {
+            root: root.to_owned(),
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
+    }
+
+    /// From now on, what is to go wrong; counts begin anew.
+    pub(crate) fn plan(&self, plan: Plan) {
+        let mut state = self.state.lock();
+        (state.plan, state.changes, state.reads) = (plan, 0, 0);
+    }
+
+    /// From now on keeps the image before every change.
+    pub(crate) fn record(&self) {
+        self.state.lock().moments = Some(Vec::new());
+    }
+
+    pub(crate) fn moments(&self) -> usize {
+        self.state.lock().moments.as_ref().map_or(0, Vec::len)
+    }
+
+    pub(crate) fn take_moments(&self) -> Vec<Moment> {
+        self.state.lock().moments.take().unwrap_or_default()
+    }
+
+    /// Changing operations since the plan was made.
+    pub(crate) fn changes(&self) -> usize {
+        self.state.lock().changes
+    }
+
+    /// Reads since the plan was made.
+    pub(crate) fn reads(&self) -> usize {
+        self.state.lock().reads
+    }
+
+    pub(crate) fn image(&self) -> Image {
+        self.state.lock().image.clone()
+    }
+
+    /// Whether a path is fjall's, or for it.
+    fn is_real(&self, path: &Path) -> bool {
+        let below = path.components().skip(self.root.components().count());
+        let mut below = below.map(|part| part.as_os_str().to_string_lossy().into_owned());
+        below.any(|part| part.starts_with("derived"))
+    }
+
+    /// Counts a change, and lets it happen, fail, or end the process. The change itself says what a
+    /// failure leaves.
+    fn change(
+        &self,
+        what: impl FnOnce() -> String,
+        act: impl FnOnce(&mut Image, Option<Fault>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut state = self.state.lock();
+        if state.dead {
+            return Err(dead());
+        }
+        let fault = state
+            .plan
+            .change
+            .filter(|(at, _)| *at == state.changes)
+            .map(|(_, fault)| fault);
+        state.changes += 1;
+        if state.moments.is_some() {
+            let image = state.image.clone();
+            let moment = Moment {
+                image,
+                what: what(),
+            };
+            state.moments.as_mut().unwrap().push(moment);
+        }
+        if fault == Some(Fault::Death) {
+            state.dead = true;
+            return Err(dead());
+        }
+        act(&mut state.image, fault)
+    }
+
+    fn looking<T>(&self, act: impl FnOnce(&Image) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.state.lock();
+        if state.dead {
+            return Err(dead());
+        }
+        let fails = state.plan.read == Some(state.reads);
+        state.reads += 1;
+        if fails {
+            return Err(error(Fault::Io));
+        }
+        act(&state.image)
+    }
+}
+
+fn dead() -> io::Error {
+    io::Error::other("the process is dead")
+}
+
+fn error(fault: Fault) -> io::Error {
+    match fault {
+        Fault::Death => dead(),
+        Fault::Io => io::Error::other("input/output error"),
+        Fault::Full => io::Error::from(io::ErrorKind::StorageFull),
+    }
+}
+
+fn fails(fault: Option<Fault>) -> io::Result<()> {
+    fault.map_or(Ok(()), |fault| Err(error(fault)))
+}
+
+fn not_found() -> io::Error {
+    io::Error::from(io::ErrorKind::NotFound)
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let existing = self.looking(|image| Ok(image.live.get(path).copied()))?;
+        let inode = match existing {
+            Some(Node::File(inode)) => inode,
+            Some(Node::Dir) => return Err(io::ErrorKind::IsADirectory.into()),
+            None if !create => return Err(not_found()),
+            None => {
+                let mut made = 0;
+                self.change(
+                    || format!("create {}", path.display()),
+                    |image, fault| {
+                        fails(fault)?;
+                        if !Image::parent_exists(&image.live, path) {
+                            return Err(not_found());
+                        }
+                        made = image.inodes.len();
+                        image.inodes.push(Inode::default());
+                        image.live.insert(path.to_owned(), Node::File(made));
+                        Ok(())
+                    },
+                )?;
+                made
+            }
+        };
+        Ok(Arc::new(SimFile {
+            disk: self.clone(),
+            name: path.display().to_string(),
+            inode,
+        }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = self.looking(|image| {
+            if image.live.get(dir) != Some(&Node::Dir) {
+                return Err(not_found());
+            }
+            let children = image.live.keys().filter(|path| path.parent() == Some(dir));
+            Ok(children
+                .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+                .collect::<Vec<_>>())
+        })?;
+        // What fjall has is in the real directory of the same name.
+        let real = OsDisk.list(dir).unwrap_or_default();
+        names.extend(real.into_iter().filter(|name| name.starts_with("derived")));
+        Ok(names)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let missing = self.looking(|image| {
+            let missing = dir.ancestors().filter(|dir| !image.live.contains_key(*dir));
+            let below = missing.filter(|dir| dir.starts_with(&self.root));
+            Ok(below.map(Path::to_owned).collect::<Vec<_>>())
+        })?;
+        for dir in missing.into_iter().rev() {
+            self.change(
+                || format!("mkdir {}", dir.display()),
+                |image, fault| {
+                    fails(fault)?;
+                    image.live.insert(dir.clone(), Node::Dir);
+                    Ok(())
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.is_real(from) {
+            return OsDisk.rename(from, to);
+        }
+        self.change(
+            || format!("rename {}", to.display()),
+            |image, fault| {
+                fails(fault)?;
+                let node = image.live.remove(from).ok_or_else(not_found)?;
+                assert!(matches!(node, Node::File(_)), "only files are renamed");
+                image.live.insert(to.to_owned(), node);
+                Ok(())
+            },
+        )
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.change(
+            || format!("unlink {}", path.display()),
+            |image, fault| {
+                fails(fault)?;
+                image.live.remove(path).map(|_| ()).ok_or_else(not_found)
+            },
+        )
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let names: Vec<PathBuf> = self.looking(|image| {
+            let below = image.live.keys().filter(|path| path.starts_with(dir));
+            Ok(below.cloned().collect())
+        })?;
+        // Deepest first: one step each, so that a crash can come between.
+        for path in names.into_iter().rev() {
+            self.change(
+                || format!("unlink {}", path.display()),
+                |image, fault| {
+                    fails(fault)?;
+                    image.live.remove(&path);
+                    Ok(())
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.change(
+            || format!("sync {}", dir.display()),
+            |image, fault| {
+                fails(fault)?;
+                if image.live.get(dir) != Some(&Node::Dir) {
+                    // Outside the simulated part, or gone.
+                    let outside = !dir.starts_with(&self.root);
+                    return if outside { Ok(()) } else { Err(not_found()) };
+                }
+                let is_child = |path: &&PathBuf| path.parent() == Some(dir);
+                let gone: Vec<PathBuf> = image
+                    .durable
+                    .keys()
+                    .filter(is_child)
+                    .filter(|path| !image.live.contains_key(*path))
+                    .cloned()
+                    .collect();
+                for path in gone {
+                    image.durable.retain(|name, _| !name.starts_with(&path));
+                }
+                let children = image.live.iter().filter(|(path, _)| is_child(path));
+                let children: Vec<_> = children.map(|(path, node)| (path.clone(), *node)).collect();
+                image.durable.extend(children);
+                Ok(())
+            },
+        )
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    name: String,
+    inode: usize,
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        self.disk
+            .looking(|image| Ok(image.inodes[self.inode].live.len() as u64))
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.disk.looking(|image| {
+            let offset = usize::try_from(offset).unwrap();
+            let live = &image.inodes[self.inode].live;
+            let bytes = live.get(offset..offset + buffer.len());
+            let bytes = bytes.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            buffer.copy_from_slice(bytes);
+            Ok(())
+        })
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let offset = usize::try_from(offset).unwrap();
+        let change = |bytes: &[u8]| Change::Write {
+            offset,
+            bytes: bytes.to_vec(),
+        };
+        let half = change(&bytes[..bytes.len() / 2]);
+        self.disk.change(
+            || format!("write {} at {offset}", self.name),
+            |image, fault| {
+                let inode = &mut image.inodes[self.inode];
+                let change = if fault.is_some() {
+                    half.clone()
+                } else {
+                    change(bytes)
+                };
+                change.apply(&mut inode.live);
+                inode.unsynced.push(change);
+                fails(fault)
+            },
+        )?;
+        // A process may also die when half of the bytes are in the cache.
+        let mut state = self.disk.state.lock();
+        if let Some(mut last) = state.moments.as_ref().and_then(|all| all.last().cloned()) {
+            let inode = &mut last.image.inodes[self.inode];
+            half.apply(&mut inode.live);
+            inode.unsynced.push(half);
+            last.what = format!("half of {}", last.what);
+            state.moments.as_mut().unwrap().push(last);
+        }
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.change(
+            || format!("sync {}", self.name),
+            |image, fault| {
+                let inode = &mut image.inodes[self.inode];
+                let unsynced = std::mem::take(&mut inode.unsynced);
+                // After a failure the pages count as clean: no later sync writes them.
+                fails(fault)?;
+                for change in &unsynced {
+                    change.apply(&mut inode.durable);
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let change = Change::SetLen(usize::try_from(len).unwrap());
+        self.disk.change(
+            || format!("set length of {} to {len}", self.name),
+            |image, fault| {
+                fails(fault)?;
+                let inode = &mut image.inodes[self.inode];
+                change.apply(&mut inode.live);
+                inode.unsynced.push(change.clone());
+                Ok(())
+            },
+        )
+    }
+}

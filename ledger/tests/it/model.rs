@@ -1,0 +1,433 @@
+//! The ledger against a model: a list of blocks, a map of keys, a list of writes for each.
+//!
+//! Guards against anything that only a sequence shows: followers that lag behind one another, state
+//! that depends on when it was replayed, outcomes that a restart changes. A failing case is written
+//! to `model.regressions`, and every later run tries it first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use prost::Message as _;
+use quire_ledger::{
+    CreateOptions, Height, Ledger, Ledgers, Order, RangeEnd, ReadError, Simulator, Snapshot,
+};
+use quire_wire::Code;
+use quire_wire::rwset::TxReadWriteSet;
+use tempfile::TempDir;
+
+use crate::kit::chain::{self, Act, NAMESPACE};
+use crate::kit::{check, copy_dir, open, scratch};
+
+const CHANNEL: &str = "main";
+
+/// What a transaction reads, relative to what is committed when its batch begins.
+#[derive(Clone, Debug)]
+enum Reads {
+    Nothing,
+    Committed(u8),
+    Wrong(u8),
+    Range(u8, u8, usize),
+}
+
+#[derive(Clone, Debug)]
+enum Write {
+    Put(u8, u8),
+    Delete(u8),
+    Metadata(u8, u8),
+}
+
+#[derive(Clone, Debug)]
+struct Tx {
+    reads: Reads,
+    writes: Vec<Write>,
+    /// Takes the id of a transaction so many before it.
+    repeats: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Commit(Vec<Vec<Tx>>),
+    Reopen,
+    /// The engine's files are as they were so many operations ago; `usize::MAX` takes them away.
+    Lag(usize),
+    /// One follower alone is begun anew.
+    Forget(usize),
+    /// The block files are imported as another channel, which must be the same.
+    Import,
+}
+
+fn tx() -> impl Strategy<Value = Tx> {
+    let reads = prop_oneof![
+        3 => Just(Reads::Nothing),
+        2 => (0..6_u8).prop_map(Reads::Committed),
+        1 => (0..6_u8).prop_map(Reads::Wrong),
+        1 => (0..6_u8, 0..7_u8, 1..4_usize).prop_map(|(from, to, limit)| Reads::Range(from, to, limit)),
+    ];
+    let write = prop_oneof![
+        3 => (0..6_u8, any::<u8>()).prop_map(|(key, value)| Write::Put(key, value)),
+        1 => (0..6_u8).prop_map(Write::Delete),
+        2 => (0..6_u8, any::<u8>()).prop_map(|(key, value)| Write::Metadata(key, value)),
+    ];
+    let repeats = prop_oneof![6 => Just(None), 1 => (1..4_usize).prop_map(Some)];
+    (reads, prop::collection::vec(write, 0..4), repeats).prop_map(|(reads, writes, repeats)| Tx {
+        reads,
+        writes,
+        repeats,
+    })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let block = prop::collection::vec(tx(), 1..4);
+    prop_oneof![
+        6 => prop::collection::vec(block, 1..4).prop_map(Op::Commit),
+        1 => Just(Op::Reopen),
+        2 => prop_oneof![0..4_usize, Just(usize::MAX)].prop_map(Op::Lag),
+        2 => (0..3_usize).prop_map(Op::Forget),
+        1 => Just(Op::Import),
+    ]
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Stored {
+    value: Vec<u8>,
+    metadata: Option<u8>,
+    version: Height,
+}
+
+/// Start, end and what was seen of a range.
+type Range = (String, String, Vec<(String, Height)>);
+
+/// What a transaction wishes for a key: the new value, `None` inside deletes; the new metadata.
+type Wish = (Option<Option<Vec<u8>>>, Option<u8>);
+
+#[derive(Default)]
+struct Model {
+    hashes: Vec<[u8; 32]>,
+    state: BTreeMap<String, Stored>,
+    history: BTreeMap<String, Vec<Height>>,
+    outcomes: BTreeMap<String, (Height, Code)>,
+    nonces: Vec<String>,
+    /// Keys that the block under way has touched, deletes of nothing included: Fabric's rule is that
+    /// none of them may be read any more.
+    touched: BTreeSet<String>,
+}
+
+impl Model {
+    fn judge(&mut self, at: Height, act: &Act, ranges: &[Range]) -> Code {
+        let id = act.tx_id();
+        if self.outcomes.contains_key(&id) {
+            return Code::DUPLICATE_TXID;
+        }
+        let stale = act.set.reads.iter().any(|read| {
+            let now = self.state.get(&read.key).map(|value| value.version);
+            self.touched.contains(&read.key) || now != read.version.map(Into::into)
+        });
+        let phantom = ranges.iter().any(|(from, to, seen)| {
+            let now = self.state.range(from.clone()..);
+            let now = now.take_while(|(key, _)| to.is_empty() || *key < to);
+            let now: Vec<_> = now
+                .map(|(key, value)| (key.clone(), value.version))
+                .collect();
+            now != *seen
+        });
+        let code = match (stale, phantom) {
+            (true, _) => Code::MVCC_READ_CONFLICT,
+            (_, true) => Code::PHANTOM_READ_CONFLICT,
+            _ => Code::VALID,
+        };
+        self.outcomes.insert(id, (at, code));
+        code
+    }
+
+    fn apply(&mut self, at: Height, act: &Act) {
+        let before = self.state.clone();
+        let deletes = act.set.writes.iter().filter(|write| write.is_delete);
+        let deletes: BTreeSet<&str> = deletes.map(|write| write.key.as_str()).collect();
+        for write in &act.set.writes {
+            self.history.entry(write.key.clone()).or_default().push(at);
+        }
+        let mut wishes: BTreeMap<&str, Wish> = BTreeMap::new();
+        for write in &act.set.writes {
+            let value = (!write.is_delete).then(|| write.value.to_vec());
+            wishes.insert(&write.key, (Some(value), None));
+        }
+        for write in &act.set.metadata_writes {
+            wishes.entry(&write.key).or_default().1 = Some(write.entries[0].value[0]);
+        }
+        for (key, (value, metadata)) in wishes {
+            let old = before.get(key);
+            let value = value.unwrap_or_else(|| old.map(|old| old.value.clone()));
+            let metadata = metadata.or(old.and_then(|old| old.metadata));
+            if value.is_some() || old.is_some() || deletes.contains(key) {
+                self.touched.insert(key.to_owned());
+            }
+            match value {
+                None => self.state.remove(key),
+                Some(value) => self.state.insert(
+                    key.to_owned(),
+                    Stored {
+                        value,
+                        metadata,
+                        version: at,
+                    },
+                ),
+            };
+        }
+    }
+}
+
+struct Bench {
+    root: TempDir,
+    ledgers: Option<Ledgers>,
+    ledger: Option<Ledger>,
+    expected: Model,
+    copies: Vec<PathBuf>,
+    imports: usize,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let root = scratch();
+        let ledgers = open(&root.path().join("data"));
+        let genesis = chain::genesis(CHANNEL);
+        let hash = genesis.hash();
+        let options = CreateOptions {
+            segment_bytes: 3000,
+        };
+        let ledger = ledgers.create(CHANNEL, genesis, options).unwrap();
+        let mut model = Model::default();
+        let nonce = format!("genesis of {CHANNEL}");
+        let id = Act::new(nonce.clone()).tx_id();
+        model.outcomes.insert(id, (Height::new(0, 0), Code::VALID));
+        model.nonces.push(nonce);
+        model.hashes.push(hash);
+        Self {
+            root,
+            ledgers: Some(ledgers),
+            ledger: Some(ledger),
+            expected: model,
+            copies: vec![],
+            imports: 0,
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    fn stop(&mut self) {
+        self.ledger = None;
+        self.ledgers = None;
+    }
+
+    fn start(&mut self) {
+        let ledgers = open(&self.data());
+        let (ledger, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+        assert_eq!(report.height, self.expected.hashes.len() as u64);
+        assert_eq!(report.cut, None);
+        self.ledger = Some(ledger);
+        self.ledgers = Some(ledgers);
+    }
+
+    fn run(&mut self, op: &Op) {
+        match op {
+            Op::Commit(blocks) => self.commit(blocks),
+            Op::Reopen => {
+                self.stop();
+                self.start();
+            }
+            Op::Lag(by) => {
+                self.stop();
+                let derived = self.data().join("derived");
+                fs::remove_dir_all(&derived).unwrap();
+                let older = self.copies.len().checked_sub(by.saturating_add(1));
+                if let Some(copy) = older.and_then(|at| self.copies.get(at)) {
+                    copy_dir(copy, &derived);
+                }
+                self.start();
+            }
+            Op::Forget(follower) => {
+                self.stop();
+                let database = fjall::Database::builder(self.data().join("derived"))
+                    .open()
+                    .unwrap();
+                let name = format!("{CHANNEL}.{}", ["index", "state", "hist"][*follower]);
+                let keyspace = database.keyspace(&name, Default::default).unwrap();
+                database.delete_keyspace(keyspace).unwrap();
+                drop(database);
+                self.start();
+            }
+            Op::Import => self.import(),
+        }
+        self.compare(self.ledger.as_ref().unwrap());
+        let copy = self.root.path().join(format!("copy-{}", self.copies.len()));
+        copy_dir(&self.data().join("derived"), &copy);
+        self.copies.push(copy);
+    }
+
+    fn import(&mut self) {
+        self.imports += 1;
+        let name = format!("import{}", self.imports);
+        let from = self.data().join("channels").join(CHANNEL);
+        let ledgers = self.ledgers.as_ref().unwrap();
+        let (ledger, report) = ledgers.import(&name, &from, false, &mut |_| {}).unwrap();
+        assert!(report.is_sound());
+        self.compare(&ledger);
+    }
+
+    /// Transactions see what is committed when the batch begins.
+    fn commit(&mut self, blocks: &[Vec<Tx>]) {
+        let ledger = self.ledger.as_mut().unwrap();
+        let snapshot = ledger.reader().snapshot();
+        let height = ledger.tip().0;
+        let (mut acts, mut expected) = (Vec::new(), Vec::new());
+        for (number, block) in (height..).zip(blocks) {
+            let mut in_block = Vec::new();
+            self.expected.touched.clear();
+            for (tx, wish) in block.iter().enumerate() {
+                let at = Height::new(number, tx as u64);
+                let fresh = format!("{at}");
+                let nonces = &self.expected.nonces;
+                let repeated = wish.repeats.and_then(|back| nonces.len().checked_sub(back));
+                let nonce = repeated.map_or(fresh, |at| nonces[at].clone());
+                self.expected.nonces.push(nonce.clone());
+                let (act, ranges) = wish.act(nonce, &snapshot);
+                let code = self.expected.judge(at, &act, &ranges);
+                if code.is_valid() {
+                    self.expected.apply(at, &act);
+                }
+                expected.push(code);
+                in_block.push(act);
+            }
+            acts.push(in_block);
+        }
+        let committed = chain::commit(ledger, CHANNEL, &acts).unwrap();
+        let codes = committed.iter().flat_map(|block| &block.transactions);
+        assert_eq!(codes.map(|(_, code)| *code).collect::<Vec<_>>(), expected);
+        self.expected
+            .hashes
+            .extend(committed.iter().map(|block| block.hash));
+    }
+
+    fn compare(&self, ledger: &Ledger) {
+        let (reader, model) = (ledger.reader(), &self.expected);
+        assert_eq!(reader.height(), model.hashes.len() as u64);
+        for (block, hash) in reader.blocks(0).zip(&model.hashes) {
+            assert_eq!(block.unwrap().hash(), *hash);
+        }
+        for (id, (at, code)) in &model.outcomes {
+            let found = reader.transaction(id).unwrap().unwrap();
+            assert_eq!((found.height, found.code), (*at, *code));
+        }
+        let snapshot = reader.snapshot();
+        let rows = snapshot
+            .range(NAMESPACE, "", RangeEnd::Unbounded, usize::MAX)
+            .unwrap();
+        let rows: BTreeMap<_, _> = rows
+            .into_iter()
+            .map(|(key, value)| {
+                let metadata = value.metadata.last().copied();
+                let value = Stored {
+                    value: value.value.to_vec(),
+                    metadata,
+                    version: value.version,
+                };
+                (key, value)
+            })
+            .collect();
+        assert_eq!(rows, model.state);
+        for (key, heights) in &model.history {
+            let all = |order| {
+                snapshot
+                    .history(NAMESPACE, key, order, None, usize::MAX)
+                    .unwrap()
+            };
+            assert_eq!(all(Order::OldestFirst), *heights);
+            assert!(all(Order::NewestFirst).iter().eq(heights.iter().rev()));
+        }
+        let checked = check(self.ledgers.as_ref().unwrap(), CHANNEL);
+        assert_eq!((checked.findings, checked.notes), (vec![], vec![]));
+    }
+}
+
+fn key(key: u8) -> String {
+    format!("k{key}")
+}
+
+impl Tx {
+    fn act(&self, nonce: String, snapshot: &Snapshot) -> (Act, Vec<Range>) {
+        let mut act = Act::new(nonce);
+        let mut ranges = Vec::new();
+        let version = |key: &str| -> Result<_, ReadError> {
+            Ok(snapshot.get(NAMESPACE, key)?.map(|value| value.version))
+        };
+        match self.reads {
+            Reads::Nothing => {}
+            Reads::Committed(k) => {
+                let version = version(&key(k)).unwrap();
+                act = act.read(&key(k), version);
+            }
+            Reads::Wrong(k) => act = act.read(&key(k), Some(Height::new(999, 0))),
+            Reads::Range(from, to, limit) => {
+                let (from, to) = (key(from), key(to));
+                let mut simulator = Simulator::new(snapshot.clone());
+                let rows = simulator.range(NAMESPACE, &from, &to, limit).unwrap();
+                let set: TxReadWriteSet = simulator.into_read_write_set();
+                let set =
+                    quire_wire::rwset::KvRwSet::decode(set.ns_rwset[0].rwset.clone()).unwrap();
+                act.set.range_queries_info = set.range_queries_info;
+                let seen: Vec<_> = rows
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.version))
+                    .collect();
+                // Up to the last row seen, that one included, where the limit ended the reading.
+                let end = match rows.last() {
+                    Some((last, _)) if rows.len() >= limit => format!("{last}\0"),
+                    _ => to.max(from.clone()),
+                };
+                ranges.push((from, end, seen));
+            }
+        }
+        for write in &self.writes {
+            // A read-write set writes a key once.
+            let is_new = |name: &str| !act.set.writes.iter().any(|write| write.key == name);
+            let is_new_metadata = |name: &str| {
+                !act.set
+                    .metadata_writes
+                    .iter()
+                    .any(|write| write.key == name)
+            };
+            act = match write {
+                Write::Put(k, value) if is_new(&key(*k)) => act.put(&key(*k), vec![*value; 30]),
+                Write::Delete(k) if is_new(&key(*k)) => act.delete(&key(*k)),
+                Write::Metadata(k, value) if is_new_metadata(&key(*k)) => {
+                    act.metadata(&key(*k), vec![*value])
+                }
+                _ => act,
+            };
+        }
+        (act, ranges)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("QUIRE_MODEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(150),
+        failure_persistence: Some(Box::new(
+            proptest::test_runner::FileFailurePersistence::Direct("tests/it/model.regressions"),
+        )),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_ledger_is_its_model_through_restarts_and_lagging_followers(
+        ops in prop::collection::vec(op(), 1..14),
+    ) {
+        let mut bench = Bench::new();
+        for op in &ops {
+            bench.run(op);
+        }
+    }
+}
