@@ -24,6 +24,8 @@ mod id_store;
 mod import;
 mod ledger;
 mod ledgers;
+#[doc(hidden)]
+pub mod measure;
 mod progress;
 mod reader;
 mod recovery;
