@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod imported;
 mod kill;
 mod kit;
 mod walk;

@@ -132,7 +132,7 @@ pub(crate) fn check(data: &Path) -> Output {
 }
 
 /// The binary, deaf to settings in the environment of the test.
-fn quire() -> Command {
+pub(crate) fn quire() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quire"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("QUIRE_") {
