@@ -49,6 +49,8 @@ pub(crate) struct NamespaceUpdates {
     pub public: BTreeMap<String, Update>,
     /// Keys of private collections, by collection and SHA-256 of the key.
     pub collections: BTreeMap<String, BTreeMap<Bytes, Update>>,
+    /// Whether any of these changes was ever one with metadata.
+    pub has_metadata: bool,
 }
 
 /// Changes of a block, or of several, in the order in which the commit hash takes them.
@@ -91,6 +93,7 @@ impl Updates {
     pub(crate) fn overlay(&mut self, later: &Self) {
         for (name, changes) in &later.namespaces {
             let mine = self.namespaces.entry(name.clone()).or_default();
+            mine.has_metadata |= changes.has_metadata;
             mine.public
                 .extend(changes.public.iter().map(|(k, v)| (k.clone(), v.clone())));
             for (collection, keys) in &changes.collections {
@@ -127,6 +130,8 @@ pub(crate) struct Pending<'a> {
     pub(crate) state: &'a dyn StateSnapshot,
     pub(crate) earlier_blocks: Updates,
     pub(crate) block: Updates,
+    /// Which namespaces of state hold metadata, as far as that was asked.
+    metadata_in_state: BTreeMap<String, bool>,
 }
 
 impl<'a> Pending<'a> {
@@ -135,6 +140,7 @@ impl<'a> Pending<'a> {
             state,
             earlier_blocks: Updates::default(),
             block: Updates::default(),
+            metadata_in_state: BTreeMap::new(),
         }
     }
 
@@ -172,23 +178,22 @@ impl<'a> Pending<'a> {
     }
 
     /// Whether metadata was ever written in a namespace: if not, a write has none to keep, and need
-    /// not look.
-    fn may_have_metadata(&self, namespace: &str, in_state: &str) -> Result<bool, ReadError> {
+    /// not look. Asked for every transaction, so state is asked once.
+    fn may_have_metadata(&mut self, namespace: &str, in_state: &str) -> Result<bool, ReadError> {
         let has_metadata = |updates: &Updates| {
             let changes = updates.namespaces.get(namespace);
-            changes.is_some_and(|changes| {
-                let hashed = changes.collections.values().flat_map(BTreeMap::values);
-                changes.public.values().chain(hashed).any(|update| {
-                    update
-                        .content
-                        .as_ref()
-                        .is_some_and(|(_, metadata)| !metadata.is_empty())
-                })
-            })
+            changes.is_some_and(|changes| changes.has_metadata)
         };
-        Ok(has_metadata(&self.block)
-            || has_metadata(&self.earlier_blocks)
-            || self.state.has_metadata(in_state)?)
+        if has_metadata(&self.block) || has_metadata(&self.earlier_blocks) {
+            return Ok(true);
+        }
+        if let Some(known) = self.metadata_in_state.get(in_state) {
+            return Ok(*known);
+        }
+        let has_metadata = self.state.has_metadata(in_state)?;
+        self.metadata_in_state
+            .insert(in_state.to_owned(), has_metadata);
+        Ok(has_metadata)
     }
 
     /// Lets a valid transaction take effect.
@@ -258,6 +263,7 @@ impl<'a> Pending<'a> {
                     .namespaces
                     .entry(namespace.to_owned())
                     .or_default();
+                changes.has_metadata |= has_metadata(content.as_ref());
                 changes
                     .public
                     .insert(key.to_owned(), Update { version, content });
@@ -306,6 +312,7 @@ impl<'a> Pending<'a> {
                     .namespaces
                     .entry(namespace.to_owned())
                     .or_default();
+                changes.has_metadata |= has_metadata(content.as_ref());
                 let keys = changes
                     .collections
                     .entry(collection.to_owned())
@@ -315,6 +322,11 @@ impl<'a> Pending<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a key's new content has metadata with it.
+fn has_metadata(content: Option<&(Bytes, Bytes)>) -> bool {
+    content.is_some_and(|(_, metadata)| !metadata.is_empty())
 }
 
 /// What a transaction wants of a key's value.
