@@ -19,6 +19,8 @@ mod commit_hash;
 mod derived;
 pub mod disk;
 mod error;
+#[cfg(test)]
+mod golden;
 mod history;
 mod id_store;
 mod import;
