@@ -9,7 +9,7 @@ use quire_ledger::measure::BlockAppender;
 use quire_ledger::{Block, Ledger, Ledgers, Ordered, Purpose};
 
 use crate::chain::{CHANNEL, Chain, Shape};
-use crate::probes::{BareFile, Scale};
+use crate::probes::{BareFile, Scale, processor_time};
 use crate::report::Report;
 
 /// Fabric's ledger on goleveldb, transactions a second: transactions a block, bytes of the value,
@@ -133,6 +133,7 @@ fn records(dir: &Path, skipped: u64, lengths: &[u64]) -> Vec<Vec<u8>> {
 /// The whole ledger, so many blocks a commit.
 fn commit(report: &mut Report, dir: &Path, shape: Shape, txs: usize, together: usize, fabric: f64) {
     let count = (txs / shape.block_txs).max(together);
+    let mut busy = Vec::new();
     let rates = (0..ROUNDS).map(|_| {
         let dir = tempfile::tempdir_in(dir).unwrap();
         let mut chain = Chain::new();
@@ -144,15 +145,19 @@ fn commit(report: &mut Report, dir: &Path, shape: Shape, txs: usize, together: u
         let genesis = chain.first_block(keys, shape.value_bytes);
         let (_ledgers, mut ledger) = ledger(dir.path(), genesis);
         let mut blocks = chain.blocks(shape, count).into_iter();
-        let start = Instant::now();
+        let (start, begun) = (Instant::now(), processor_time());
         while blocks.len() > 0 {
             commit_next(&mut ledger, blocks.by_ref().take(together));
         }
-        (count * shape.block_txs) as f64 / start.elapsed().as_secs_f64()
+        let txs = (count * shape.block_txs) as f64;
+        busy.push((processor_time() - begun).as_secs_f64() * 1e6 / txs);
+        txs / start.elapsed().as_secs_f64()
     });
     let rate = median(rates.collect());
     let name = format!("commit {}, {together} together", described(shape));
+    let busy_name = format!("{name}, processor time");
     report.compare(name, "tx/s", rate, ("Fabric's ledger, scaled", fabric));
+    report.add(busy_name, "µs/tx", median(busy));
 }
 
 /// Examines and commits blocks, all of whose transactions must turn out valid.

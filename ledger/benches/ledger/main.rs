@@ -44,5 +44,6 @@ fn main() {
     if chosen("reads") {
         reads::run(&mut report, dir.path(), scale, chain_txs, time);
     }
+    scale.again(&mut report, dir.path(), time);
     report.print_table();
 }

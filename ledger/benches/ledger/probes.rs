@@ -37,6 +37,8 @@ pub(crate) struct Scale {
     disk: [f64; 3],
     /// By the better of SHA-256 and fjall's unsynced batches.
     processor: f64,
+    /// GB/s of SHA-256.
+    hashed: f64,
 }
 
 impl Scale {
@@ -49,6 +51,18 @@ impl Scale {
             _ => large,
         };
         disk.max(self.processor)
+    }
+
+    /// Runs two probes again: where they say otherwise, so would all that was measured in between.
+    pub(crate) fn again(self, report: &mut Report, dir: &Path, time: Duration) {
+        let [small, ..] = self.disk;
+        let before = "the same probe before";
+        let rate = appends_a_second(dir, 34_000, time);
+        let name = "probe at the end: append 34 KB + fdatasync";
+        report.compare(name, "1/s", rate, (before, small * theirs::APPENDS_34K));
+        let hashed = gigabytes_hashed_a_second(time);
+        let name = "probe at the end: SHA-256";
+        report.compare(name, "GB/s", hashed, (before, self.hashed));
     }
 
     /// The factor for what needs no fsync.
@@ -95,11 +109,30 @@ pub(crate) fn run(report: &mut Report, dir: &Path, time: Duration) -> Scale {
     Scale {
         disk,
         processor: (hashed / theirs::SHA256).max(buffer / theirs::FJALL_BUFFER),
+        hashed,
     }
 }
 
+/// How long this thread has had a processor. Says the same on a busy machine as on a quiet one.
+pub(crate) fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanoseconds = stat.split_whitespace().next().unwrap();
+    Duration::from_nanos(nanoseconds.parse().unwrap())
+}
+
+/// How often `work`, which waits for nothing, runs in a second of processor time.
+pub(crate) fn processor_rate(time: Duration, mut work: impl FnMut()) -> f64 {
+    let (start, begun) = (Instant::now(), processor_time());
+    let mut times = 0_u32;
+    while start.elapsed() < time {
+        work();
+        times += 1;
+    }
+    f64::from(times) / (processor_time() - begun).as_secs_f64()
+}
+
 /// How often `work` runs in a second.
-pub(crate) fn rate(time: Duration, mut work: impl FnMut()) -> f64 {
+fn rate(time: Duration, mut work: impl FnMut()) -> f64 {
     let start = Instant::now();
     let mut times = 0_u32;
     while start.elapsed() < time {
@@ -147,11 +180,11 @@ fn signatures_a_second(time: Duration) -> (f64, f64) {
     let key = key.unwrap();
     let message = [7; 1_000];
     let signature = key.sign(&random, &message).unwrap();
-    let signed = rate(time, || {
+    let signed = processor_rate(time, || {
         black_box(key.sign(&random, &message).unwrap());
     });
     let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public_key().as_ref());
-    let verified = rate(time, || {
+    let verified = processor_rate(time, || {
         public.verify(&message, signature.as_ref()).unwrap();
     });
     (signed, verified)
@@ -159,7 +192,7 @@ fn signatures_a_second(time: Duration) -> (f64, f64) {
 
 fn gigabytes_hashed_a_second(time: Duration) -> f64 {
     let content = vec![7; 1 << 20];
-    let rate = rate(time, || {
+    let rate = processor_rate(time, || {
         black_box(sha256([content.as_slice()]));
     });
     rate * f64::from(1 << 20) / 1e9
