@@ -9,7 +9,7 @@ use quire_ledger::measure::BlockAppender;
 use quire_ledger::{Block, Ledger, Ledgers, Ordered, Purpose};
 
 use crate::chain::{CHANNEL, Chain, Shape};
-use crate::probes::{BareFile, Scale, processor_time};
+use crate::probes::{BareFile, Scale, processor_seconds};
 use crate::report::Report;
 
 /// Fabric's ledger on goleveldb, transactions a second: transactions a block, bytes of the value,
@@ -145,12 +145,12 @@ fn commit(report: &mut Report, dir: &Path, shape: Shape, txs: usize, together: u
         let genesis = chain.first_block(keys, shape.value_bytes);
         let (_ledgers, mut ledger) = ledger(dir.path(), genesis);
         let mut blocks = chain.blocks(shape, count).into_iter();
-        let (start, begun) = (Instant::now(), processor_time());
+        let (start, begun) = (Instant::now(), processor_seconds());
         while blocks.len() > 0 {
             commit_next(&mut ledger, blocks.by_ref().take(together));
         }
         let txs = (count * shape.block_txs) as f64;
-        busy.push((processor_time() - begun).as_secs_f64() * 1e6 / txs);
+        busy.push((processor_seconds() - begun) * 1e6 / txs);
         txs / start.elapsed().as_secs_f64()
     });
     let rate = median(rates.collect());

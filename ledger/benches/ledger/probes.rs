@@ -113,22 +113,23 @@ pub(crate) fn run(report: &mut Report, dir: &Path, time: Duration) -> Scale {
     }
 }
 
-/// How long this thread has had a processor. Says the same on a busy machine as on a quiet one.
-pub(crate) fn processor_time() -> Duration {
+/// How many seconds this thread has had a processor. Says the same on a busy machine as on a quiet
+/// one.
+pub(crate) fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     let nanoseconds = stat.split_whitespace().next().unwrap();
-    Duration::from_nanos(nanoseconds.parse().unwrap())
+    nanoseconds.parse::<f64>().unwrap() / 1e9
 }
 
 /// How often `work`, which waits for nothing, runs in a second of processor time.
 pub(crate) fn processor_rate(time: Duration, mut work: impl FnMut()) -> f64 {
-    let (start, begun) = (Instant::now(), processor_time());
+    let (start, begun) = (Instant::now(), processor_seconds());
     let mut times = 0_u32;
     while start.elapsed() < time {
         work();
         times += 1;
     }
-    f64::from(times) / (processor_time() - begun).as_secs_f64()
+    f64::from(times) / (processor_seconds() - begun)
 }
 
 /// How often `work` runs in a second.

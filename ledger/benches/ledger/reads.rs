@@ -11,7 +11,7 @@ use quire_ledger::{Ledger, Ledgers, Order, Purpose, RangeEnd};
 
 use crate::chain::{CHANNEL, Chain, NAMESPACE, Shape, key};
 use crate::commits::{blocks_a_commit, commit_next, ledger};
-use crate::probes::{Scale, processor_rate, processor_time};
+use crate::probes::{Scale, processor_rate, processor_seconds};
 use crate::report::Report;
 
 /// Blocks of Fabric's figures: 336 KB each.
@@ -159,10 +159,10 @@ fn rebuild(report: &mut Report, dir: &Path, scale: Scale, txs: usize) {
 
 /// Opens the ledger; how many seconds of processor time that takes.
 fn open(dir: &Path) -> f64 {
-    let start = processor_time();
+    let start = processor_seconds();
     let ledgers = Ledgers::open(Arc::new(OsDisk), dir, Purpose::Use).unwrap();
     black_box(ledgers.ledger(CHANNEL, &mut |_| {}).unwrap());
-    (processor_time() - start).as_secs_f64()
+    processor_seconds() - start
 }
 
 fn drop_index(dir: &Path) {
