@@ -3,6 +3,7 @@
 //! Values and metadata are changed apart in a read-write set and kept together in state, so a
 //! transaction that writes one of them takes the other from what was there before.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -104,19 +105,21 @@ impl Updates {
     }
 
     /// Every change with its namespace and key in state.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (String, String, &Update)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>, &Update)> {
         self.namespaces.iter().flat_map(|(name, changes)| {
             let public = changes
                 .public
                 .iter()
-                .map(|(key, update)| (name.clone(), key.clone(), update));
+                .map(move |(key, update)| (Cow::from(name), Cow::from(key), update));
             let hashed = changes
                 .collections
                 .iter()
                 .flat_map(move |(collection, keys)| {
                     let namespace = hashed_namespace(name, collection);
-                    keys.iter()
-                        .map(move |(key, update)| (namespace.clone(), hashed_key(key), update))
+                    keys.iter().map(move |(key, update)| {
+                        let namespace = Cow::from(namespace.clone());
+                        (namespace, Cow::from(hashed_key(key)), update)
+                    })
                 });
             public.chain(hashed)
         })
