@@ -123,6 +123,18 @@ pub struct Ledger {
     pub(crate) poisoned: bool,
 }
 
+impl From<AppendError> for CommitError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Poisoned => Self::Poisoned,
+            AppendError::Io { file, source } => Self::NotDurable {
+                reason: format!("writing {} failed", file.display()),
+                source: Some(source),
+            },
+        }
+    }
+}
+
 /// fjall's handle, which has no `Debug` of its own.
 #[derive(Clone)]
 pub(crate) struct DebugDatabase(pub(crate) Database);
@@ -234,13 +246,7 @@ impl Ledger {
             .into_iter()
             .map(|(ordered, updates)| (ordered.block, (ordered.transactions, updates)))
             .unzip();
-        let written = self.store.append(blocks).map_err(|error| match error {
-            AppendError::Poisoned => CommitError::Poisoned,
-            AppendError::Io { file, source } => CommitError::NotDurable {
-                reason: format!("writing {} failed", file.display()),
-                source: Some(source),
-            },
-        })?;
+        let written = self.store.append(blocks)?;
         let durable = written
             .into_iter()
             .zip(rest)

@@ -22,11 +22,15 @@ pub mod disk;
 mod error;
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod golden;
 mod history;
 mod id_store;
 mod import;
 mod ledger;
 mod ledgers;
+#[doc(hidden)]
+pub mod measure;
 mod progress;
 mod reader;
 mod rebuild;

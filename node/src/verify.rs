@@ -73,8 +73,8 @@ impl Verifier {
         let signers = call.endorsements.iter().filter_map(|endorsement| {
             let signer = self.msps.validate(&endorsement.endorser).ok()?;
             let message = || [&call.proposal_response_payload[..], &endorsement.endorser].concat();
-            let signed = made_here || signer.verify(&message(), &endorsement.signature).is_ok();
-            signed.then_some(signer)
+            let holds = made_here || signer.verify(&message(), &endorsement.signature).is_ok();
+            holds.then_some(signer)
         });
         let signers: Vec<_> = signers.collect();
         if self.endorsement.is_satisfied_by(&signers) {

@@ -13,7 +13,7 @@
 
 use std::collections::HashSet;
 
-use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Snapshot};
+use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Slice, Snapshot};
 use quire_wire::Code;
 
 use super::segment::Location;
@@ -58,7 +58,7 @@ impl Index {
         blocks: &[Durable],
     ) -> Result<(), ReadError> {
         let savepoint = self.savepoint(view)?;
-        let mut new: HashSet<Vec<u8>> = HashSet::new();
+        let mut new: HashSet<Slice> = HashSet::new();
         for durable in blocks
             .iter()
             .filter(|durable| durable.block.number >= savepoint)
@@ -74,7 +74,8 @@ impl Index {
                 let Some(tx_id) = &transaction.tx_id else {
                     continue;
                 };
-                let key = tx_key(tx_id);
+                // The engine's own kind of bytes: shared, not copied, between batch and set.
+                let key = Slice::from(tx_key(tx_id));
                 let code = durable.block.code(tx);
                 // A valid transaction is the first of its id, or it would be a duplicate.
                 let first = code.is_valid()

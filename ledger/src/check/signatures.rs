@@ -275,7 +275,7 @@ impl Trust {
         &mut self,
         checked: Checked,
         transaction: &Examined,
-        pending: &Pending<'_>,
+        pending: &mut Pending<'_>,
     ) -> Result<Signed, ReadError> {
         let (endorsers, refused) = match checked {
             Checked::NotLookedAt => return Ok(Signed::NotLookedAt),
@@ -324,7 +324,7 @@ impl Trust {
     fn policy_of(
         &mut self,
         chaincode: &str,
-        pending: &Pending<'_>,
+        pending: &mut Pending<'_>,
     ) -> Result<Option<&Policy>, ReadError> {
         // Keys may have policies of their own where metadata was ever written.
         if SYSTEM.contains(&chaincode) || pending.may_have_metadata(chaincode, chaincode)? {
@@ -398,7 +398,7 @@ struct ChaincodeData {
 }
 
 /// The serialized `ApplicationPolicy` with which a chaincode was committed; none where it was not.
-fn definition(chaincode: &str, pending: &Pending<'_>) -> Result<Option<Bytes>, ReadError> {
+fn definition(chaincode: &str, pending: &mut Pending<'_>) -> Result<Option<Bytes>, ReadError> {
     let key = format!("namespaces/fields/{chaincode}/ValidationInfo");
     if let Some(value) = pending.public("_lifecycle", &key)? {
         let info = StateData::decode(value.value).ok();

@@ -3,6 +3,7 @@
 //! Values and metadata are changed apart in a read-write set and kept together in state, so a
 //! transaction that writes one of them takes the other from what was there before.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -49,6 +50,8 @@ pub(crate) struct NamespaceUpdates {
     pub public: BTreeMap<String, Update>,
     /// Keys of private collections, by collection and SHA-256 of the key.
     pub collections: BTreeMap<String, BTreeMap<Bytes, Update>>,
+    /// Whether any of these changes was ever one with metadata.
+    pub has_metadata: bool,
 }
 
 /// Changes of a block, or of several, in the order in which the commit hash takes them.
@@ -91,6 +94,7 @@ impl Updates {
     pub(crate) fn overlay(&mut self, later: &Self) {
         for (name, changes) in &later.namespaces {
             let mine = self.namespaces.entry(name.clone()).or_default();
+            mine.has_metadata |= changes.has_metadata;
             mine.public
                 .extend(changes.public.iter().map(|(k, v)| (k.clone(), v.clone())));
             for (collection, keys) in &changes.collections {
@@ -101,19 +105,21 @@ impl Updates {
     }
 
     /// Every change with its namespace and key in state.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (String, String, &Update)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>, &Update)> {
         self.namespaces.iter().flat_map(|(name, changes)| {
             let public = changes
                 .public
                 .iter()
-                .map(|(key, update)| (name.clone(), key.clone(), update));
+                .map(move |(key, update)| (Cow::from(name), Cow::from(key), update));
             let hashed = changes
                 .collections
                 .iter()
                 .flat_map(move |(collection, keys)| {
                     let namespace = hashed_namespace(name, collection);
-                    keys.iter()
-                        .map(move |(key, update)| (namespace.clone(), hashed_key(key), update))
+                    keys.iter().map(move |(key, update)| {
+                        let namespace = Cow::from(namespace.clone());
+                        (namespace, Cow::from(hashed_key(key)), update)
+                    })
                 });
             public.chain(hashed)
         })
@@ -127,6 +133,8 @@ pub(crate) struct Pending<'a> {
     pub(crate) state: &'a dyn StateSnapshot,
     pub(crate) earlier_blocks: Updates,
     pub(crate) block: Updates,
+    /// Which namespaces of state hold metadata, as far as that was asked.
+    metadata_in_state: BTreeMap<String, bool>,
 }
 
 impl<'a> Pending<'a> {
@@ -135,6 +143,7 @@ impl<'a> Pending<'a> {
             state,
             earlier_blocks: Updates::default(),
             block: Updates::default(),
+            metadata_in_state: BTreeMap::new(),
         }
     }
 
@@ -177,27 +186,26 @@ impl<'a> Pending<'a> {
     }
 
     /// Whether metadata was ever written in a namespace: if not, a write has none to keep, and need
-    /// not look.
+    /// not look. Asked for every transaction, so state is asked once.
     pub(crate) fn may_have_metadata(
-        &self,
+        &mut self,
         namespace: &str,
         in_state: &str,
     ) -> Result<bool, ReadError> {
         let has_metadata = |updates: &Updates| {
             let changes = updates.namespaces.get(namespace);
-            changes.is_some_and(|changes| {
-                let hashed = changes.collections.values().flat_map(BTreeMap::values);
-                changes.public.values().chain(hashed).any(|update| {
-                    update
-                        .content
-                        .as_ref()
-                        .is_some_and(|(_, metadata)| !metadata.is_empty())
-                })
-            })
+            changes.is_some_and(|changes| changes.has_metadata)
         };
-        Ok(has_metadata(&self.block)
-            || has_metadata(&self.earlier_blocks)
-            || self.state.has_metadata(in_state)?)
+        if has_metadata(&self.block) || has_metadata(&self.earlier_blocks) {
+            return Ok(true);
+        }
+        if let Some(known) = self.metadata_in_state.get(in_state) {
+            return Ok(*known);
+        }
+        let has_metadata = self.state.has_metadata(in_state)?;
+        self.metadata_in_state
+            .insert(in_state.to_owned(), has_metadata);
+        Ok(has_metadata)
     }
 
     /// Lets a valid transaction take effect.
@@ -267,6 +275,7 @@ impl<'a> Pending<'a> {
                     .namespaces
                     .entry(namespace.to_owned())
                     .or_default();
+                changes.has_metadata |= has_metadata(content.as_ref());
                 changes
                     .public
                     .insert(key.to_owned(), Update { version, content });
@@ -315,6 +324,7 @@ impl<'a> Pending<'a> {
                     .namespaces
                     .entry(namespace.to_owned())
                     .or_default();
+                changes.has_metadata |= has_metadata(content.as_ref());
                 let keys = changes
                     .collections
                     .entry(collection.to_owned())
@@ -324,6 +334,11 @@ impl<'a> Pending<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a key's new content has metadata with it.
+fn has_metadata(content: Option<&(Bytes, Bytes)>) -> bool {
+    content.is_some_and(|(_, metadata)| !metadata.is_empty())
 }
 
 /// What a transaction wants of a key's value.

@@ -12,6 +12,7 @@
 
 mod conformance;
 mod crash;
+mod docs;
 mod faults;
 mod flips;
 mod kit;

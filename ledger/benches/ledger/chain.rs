@@ -1,0 +1,208 @@
+//! Blocks to commit: endorser transactions of the size that Fabric's are.
+//!
+//! Certificates and signatures make up most of one. Here they are bytes of the right length: nothing
+//! that is measured looks at a signature.
+
+use bytes::Bytes;
+use quire_ledger::{Block, Height};
+use quire_wire::Message as _;
+use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
+use quire_wire::hash::{Hash, data_hash, sha256};
+use quire_wire::peer::{
+    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec,
+    Endorsement, Response,
+};
+use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet};
+use quire_wire::transaction::{ProposalBytes, seal};
+use quire_wire::tx_id::tx_id;
+
+/// The channel of all that is measured.
+pub(crate) const CHANNEL: &str = "main";
+/// The namespace that is written to.
+pub(crate) const NAMESPACE: &str = "orders";
+/// Bytes of a serialized identity with an ECDSA certificate.
+const IDENTITY_BYTES: usize = 880;
+/// Bytes of an ECDSA P-256 signature.
+const SIGNATURE_BYTES: usize = 71;
+
+/// What every transaction of a chain does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Transactions a block.
+    pub(crate) block_txs: usize,
+    /// Bytes of the value that each writes.
+    pub(crate) value_bytes: usize,
+    /// Whether each reads the key before, as block 0 left it.
+    pub(crate) reads: bool,
+}
+
+/// Makes the blocks of one chain, in order.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    identity: Bytes,
+    signature: Bytes,
+    number: u64,
+    previous_hash: Option<Hash>,
+    transactions: usize,
+}
+
+/// Key `n`; consecutive ones lie far apart.
+pub(crate) fn key(n: usize) -> String {
+    let scattered = (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("order-{scattered:016x}")
+}
+
+/// The nonce of transaction `n`, unlike that of any other chain.
+fn nonce(n: usize) -> Bytes {
+    Bytes::copy_from_slice(&sha256([b"nonce".as_slice(), &n.to_be_bytes()])[..24])
+}
+
+impl Chain {
+    pub(crate) fn new() -> Self {
+        Self {
+            identity: vec![b'i'; IDENTITY_BYTES].into(),
+            signature: vec![b's'; SIGNATURE_BYTES].into(),
+            number: 0,
+            previous_hash: None,
+            transactions: 0,
+        }
+    }
+
+    /// The id of the `n`th transaction.
+    pub(crate) fn tx_id(&self, n: usize) -> String {
+        tx_id(&nonce(n), &self.identity)
+    }
+
+    /// Block 0: one transaction that writes keys `0..keys`.
+    pub(crate) fn first_block(&mut self, keys: usize, value_bytes: usize) -> Block {
+        let writes = (0..keys).map(|n| write(n, value_bytes)).collect();
+        let envelope = self.envelope(Vec::new(), writes);
+        self.block(vec![envelope])
+    }
+
+    /// The next block. The `n`th transaction after block 0 writes key `n`.
+    pub(crate) fn next_block(&mut self, shape: Shape) -> Block {
+        let envelopes = (0..shape.block_txs).map(|_| {
+            let n = self.transactions - 1;
+            let read = shape.reads.then(|| KvRead {
+                key: key(n),
+                version: Some(Height::new(0, 0).into()),
+            });
+            self.envelope(
+                read.into_iter().collect(),
+                vec![write(n, shape.value_bytes)],
+            )
+        });
+        let envelopes = envelopes.collect();
+        self.block(envelopes)
+    }
+
+    /// That many blocks.
+    pub(crate) fn blocks(&mut self, shape: Shape, count: usize) -> Vec<Block> {
+        (0..count).map(|_| self.next_block(shape)).collect()
+    }
+
+    fn block(&mut self, envelopes: Vec<Bytes>) -> Block {
+        let previous_hash = self.previous_hash.map(|hash| Bytes::copy_from_slice(&hash));
+        let block = Block {
+            number: self.number,
+            previous_hash: previous_hash.unwrap_or_default(),
+            data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
+            envelopes,
+            // As large as an orderer's signature with its certificate.
+            metadata: vec![vec![b'o'; IDENTITY_BYTES + SIGNATURE_BYTES + 40].into()],
+        };
+        self.number += 1;
+        self.previous_hash = Some(block.hash());
+        block
+    }
+
+    fn envelope(&mut self, reads: Vec<KvRead>, writes: Vec<KvWrite>) -> Bytes {
+        let nonce = nonce(self.transactions);
+        self.transactions += 1;
+        let chaincode = || {
+            Some(ChaincodeId {
+                name: NAMESPACE.to_owned(),
+                ..ChaincodeId::default()
+            })
+        };
+        let extension = ChaincodeHeaderExtension {
+            chaincode_id: chaincode(),
+        };
+        let header = ChannelHeader {
+            r#type: header_type::ENDORSER_TRANSACTION,
+            timestamp: Some(Timestamp {
+                seconds: 1_700_000_000,
+                nanos: 1,
+            }),
+            channel_id: CHANNEL.to_owned(),
+            tx_id: tx_id(&nonce, &self.identity),
+            extension: extension.encode_to_vec().into(),
+            ..ChannelHeader::default()
+        };
+        let creator = SignatureHeader {
+            creator: self.identity.clone(),
+            nonce,
+        };
+        let spec = ChaincodeSpec {
+            r#type: 1,
+            chaincode_id: chaincode(),
+            input: Some(ChaincodeInput {
+                args: arguments(&writes),
+                ..ChaincodeInput::default()
+            }),
+            timeout: 0,
+        };
+        let action = ChaincodeAction {
+            results: results(reads, writes),
+            response: Some(Response {
+                status: 200,
+                ..Response::default()
+            }),
+            chaincode_id: chaincode(),
+            ..ChaincodeAction::default()
+        };
+        let proposal = ProposalBytes::new(&header, &creator, spec);
+        let response = proposal.response_payload(&action);
+        let endorsement = Endorsement {
+            endorser: self.identity.clone(),
+            signature: self.signature.clone(),
+        };
+        let payload = proposal.transaction_payload(response, vec![endorsement]);
+        seal(payload, self.signature.clone())
+    }
+}
+
+fn write(n: usize, value_bytes: usize) -> KvWrite {
+    KvWrite {
+        key: key(n),
+        is_delete: false,
+        value: vec![b'v'; value_bytes].into(),
+    }
+}
+
+/// A call that names the first key and value.
+fn arguments(writes: &[KvWrite]) -> Vec<Bytes> {
+    let first = writes.iter().take(1);
+    let key_and_value = first.flat_map(|write| [write.key.clone().into(), write.value.clone()]);
+    std::iter::once("put".into()).chain(key_and_value).collect()
+}
+
+fn results(reads: Vec<KvRead>, writes: Vec<KvWrite>) -> Bytes {
+    let set = KvRwSet {
+        reads,
+        writes,
+        ..KvRwSet::default()
+    };
+    let namespace = NsReadWriteSet {
+        namespace: NAMESPACE.to_owned(),
+        rwset: set.encode_to_vec().into(),
+        collection_hashed_rwset: Vec::new(),
+    };
+    TxReadWriteSet {
+        data_model: 0,
+        ns_rwset: vec![namespace],
+    }
+    .encode_to_vec()
+    .into()
+}

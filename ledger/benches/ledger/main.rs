@@ -1,0 +1,49 @@
+//! What the ledger can do, beside what the machine can: `cargo bench -p quire-ledger`.
+//!
+//! Prints a JSON line for each figure as it comes, and a table at the end; `docs/performance.md` says
+//! how to read it. Words after `--` choose among `commits` and `reads`; `probes` alone chooses neither. Without `--bench`,
+//! which cargo adds, it runs for a moment and says nothing true.
+
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "figures of three digits, and a measurement that fails must stop"
+)]
+
+mod chain;
+mod commits;
+mod probes;
+mod reads;
+mod report;
+
+use std::path::Path;
+use std::time::Duration;
+
+use report::Report;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let measures = arguments.iter().any(|argument| argument == "--bench");
+    let chosen = |part: &str| {
+        let mut names = arguments.iter().filter(|name| !name.starts_with('-'));
+        names.clone().next().is_none() || names.any(|name| name == part)
+    };
+    let (time, commit_txs, chain_txs) = if measures {
+        (Duration::from_secs(1), 20_000, 100_000)
+    } else {
+        (Duration::from_millis(1), 500, 200)
+    };
+    let dir = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+    let mut report = Report::new();
+    // Always: the other figures are scaled by them.
+    let scale = probes::run(&mut report, dir.path(), time);
+    if chosen("commits") {
+        commits::run(&mut report, dir.path(), scale, commit_txs);
+    }
+    if chosen("reads") {
+        reads::run(&mut report, dir.path(), scale, chain_txs, time);
+    }
+    scale.again(&mut report, dir.path(), time);
+    report.print_table();
+}

@@ -1,0 +1,217 @@
+//! What the machine can do, by the probes of the machine that Fabric's figures come from: whoever
+//! compares across machines scales by these.
+
+use std::fs::{File, OpenOptions};
+use std::hint::black_box;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fjall::{Database, KeyspaceCreateOptions, PersistMode};
+use quire_wire::hash::sha256;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey,
+};
+
+use crate::report::Report;
+
+/// The probes of the machine that Fabric was measured on: middles of the ranges given.
+mod theirs {
+    pub(super) const APPENDS_34K: f64 = 3_400.0;
+    pub(super) const APPENDS_340K: f64 = 1_100.0;
+    pub(super) const APPENDS_1700K: f64 = 570.0;
+    pub(super) const APPENDS_4K: f64 = 4_550.0;
+    pub(super) const SHA256: f64 = 1.4;
+    pub(super) const VERIFY: f64 = 11_500.0;
+    pub(super) const SIGN: f64 = 29_500.0;
+    pub(super) const FJALL_BUFFER: f64 = 4_200.0;
+    pub(super) const FJALL_SYNC: f64 = 1_700.0;
+}
+
+/// How this machine compares with that one, as factors on its figures.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    /// By appends of 34 KB, 340 KB, 1.7 MB: the blocks of 10, 100 and 500 transactions.
+    disk: [f64; 3],
+    /// By the better of SHA-256 and fjall's unsynced batches.
+    processor: f64,
+    /// GB/s of SHA-256.
+    hashed: f64,
+}
+
+impl Scale {
+    /// The factor for blocks of that many transactions: whichever probe favours Fabric most.
+    pub(crate) fn of_blocks(self, block_txs: usize) -> f64 {
+        let [small, middle, large] = self.disk;
+        let disk = match block_txs {
+            0..=10 => small,
+            11..=100 => middle,
+            _ => large,
+        };
+        disk.max(self.processor)
+    }
+
+    /// Runs two probes again: where they say otherwise, so would all that was measured in between.
+    pub(crate) fn again(self, report: &mut Report, dir: &Path, time: Duration) {
+        let [small, ..] = self.disk;
+        let before = "the same probe before";
+        let rate = appends_a_second(dir, 34_000, time);
+        let name = "probe at the end: append 34 KB + fdatasync";
+        report.compare(name, "1/s", rate, (before, small * theirs::APPENDS_34K));
+        let hashed = gigabytes_hashed_a_second(time);
+        let name = "probe at the end: SHA-256";
+        report.compare(name, "GB/s", hashed, (before, self.hashed));
+    }
+
+    /// The factor for what needs no fsync.
+    pub(crate) fn of_processor(self) -> f64 {
+        self.processor
+    }
+}
+
+pub(crate) fn run(report: &mut Report, dir: &Path, time: Duration) -> Scale {
+    let mut append = |name: &str, bytes: usize, theirs: f64| {
+        let rate = appends_a_second(dir, bytes, time);
+        let name = format!("probe: append {name} + fdatasync");
+        report.compare(name, "1/s", rate, ("Fabric's machine", theirs));
+        rate / theirs
+    };
+    append("4 KiB", 4 << 10, theirs::APPENDS_4K);
+    let disk = [
+        append("34 KB", 34_000, theirs::APPENDS_34K),
+        append("340 KB", 340_000, theirs::APPENDS_340K),
+        append("1.7 MB", 1_700_000, theirs::APPENDS_1700K),
+    ];
+    let (sign, verify) = signatures_a_second(time);
+    let machine = "Fabric's machine";
+    report.compare(
+        "probe: P-256 sign, ring",
+        "1/s",
+        sign,
+        (machine, theirs::SIGN),
+    );
+    report.compare(
+        "probe: P-256 verify, ring",
+        "1/s",
+        verify,
+        (machine, theirs::VERIFY),
+    );
+    let hashed = gigabytes_hashed_a_second(time);
+    report.compare("probe: SHA-256", "GB/s", hashed, (machine, theirs::SHA256));
+    let buffer = fjall_batches_a_second(dir, PersistMode::Buffer, time);
+    let name = "probe: fjall batch of 100 × (32 + 256 B), Buffer";
+    report.compare(name, "1/s", buffer, (machine, theirs::FJALL_BUFFER));
+    let synced = fjall_batches_a_second(dir, PersistMode::SyncData, time);
+    let name = "probe: fjall batch of 100 × (32 + 256 B), SyncData";
+    report.compare(name, "1/s", synced, (machine, theirs::FJALL_SYNC));
+    Scale {
+        disk,
+        processor: (hashed / theirs::SHA256).max(buffer / theirs::FJALL_BUFFER),
+        hashed,
+    }
+}
+
+/// How many seconds this thread has had a processor. Says the same on a busy machine as on a quiet
+/// one.
+pub(crate) fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanoseconds = stat.split_whitespace().next().unwrap();
+    nanoseconds.parse::<f64>().unwrap() / 1e9
+}
+
+/// How often `work`, which waits for nothing, runs in a second of processor time.
+pub(crate) fn processor_rate(time: Duration, mut work: impl FnMut()) -> f64 {
+    let (start, begun) = (Instant::now(), processor_seconds());
+    let mut times = 0_u32;
+    while start.elapsed() < time {
+        work();
+        times += 1;
+    }
+    f64::from(times) / (processor_seconds() - begun)
+}
+
+/// How often `work` runs in a second.
+fn rate(time: Duration, mut work: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    let mut times = 0_u32;
+    while start.elapsed() < time {
+        work();
+        times += 1;
+    }
+    f64::from(times) / start.elapsed().as_secs_f64()
+}
+
+/// A file that is appended to and synced, and nothing more: what no block store can beat.
+#[derive(Debug)]
+pub(crate) struct BareFile {
+    file: File,
+    offset: u64,
+}
+
+impl BareFile {
+    pub(crate) fn create(path: &Path) -> Self {
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(true).write(true);
+        let file = options.open(path).unwrap();
+        Self { file, offset: 0 }
+    }
+
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.file.write_all_at(bytes, self.offset).unwrap();
+        self.file.sync_data().unwrap();
+        self.offset += bytes.len() as u64;
+    }
+}
+
+fn appends_a_second(dir: &Path, bytes: usize, time: Duration) -> f64 {
+    let path = dir.join("probe");
+    let mut file = BareFile::create(&path);
+    let content = vec![0x5a; bytes];
+    let rate = rate(time, || file.append(&content));
+    std::fs::remove_file(path).unwrap();
+    rate
+}
+
+fn signatures_a_second(time: Duration) -> (f64, f64) {
+    let random = SystemRandom::new();
+    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.as_ref(), &random);
+    let key = key.unwrap();
+    let message = [7; 1_000];
+    let signature = key.sign(&random, &message).unwrap();
+    let signed = processor_rate(time, || {
+        black_box(key.sign(&random, &message).unwrap());
+    });
+    let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public_key().as_ref());
+    let verified = processor_rate(time, || {
+        public.verify(&message, signature.as_ref()).unwrap();
+    });
+    (signed, verified)
+}
+
+fn gigabytes_hashed_a_second(time: Duration) -> f64 {
+    let content = vec![7; 1 << 20];
+    let rate = processor_rate(time, || {
+        black_box(sha256([content.as_slice()]));
+    });
+    rate * f64::from(1 << 20) / 1e9
+}
+
+fn fjall_batches_a_second(dir: &Path, persist: PersistMode, time: Duration) -> f64 {
+    let dir = tempfile::tempdir_in(dir).unwrap();
+    let database = Database::builder(dir.path()).open().unwrap();
+    let keyspace = database
+        .keyspace("probe", KeyspaceCreateOptions::default)
+        .unwrap();
+    let mut n = 0_u64;
+    rate(time, || {
+        let mut batch = database.batch().durability(Some(persist));
+        for _ in 0..100 {
+            batch.insert(&keyspace, sha256([&n.to_be_bytes()[..]]), [7; 256]);
+            n += 1;
+        }
+        batch.commit().unwrap();
+    })
+}
