@@ -11,5 +11,6 @@ mod faults;
 mod imported;
 mod kill;
 mod kit;
+mod lost;
 mod operator;
 mod walk;

@@ -1,0 +1,76 @@
+//! Files that cannot be rebuilt, lost: the node says which, and makes nothing in their place.
+//!
+//! Guards against the start that once deleted the blocks of a channel whose record was gone, and the
+//! one that made a lost identity anew, so that a retried key named another transaction.
+
+use std::path::Path;
+
+use crate::kit::{Node, Request, check, run};
+
+fn written(data: &Path) -> Node {
+    let node = Node::start(data);
+    let put = Request {
+        method: "PUT",
+        path: "/v1/channels/main/state/orders/1".to_owned(),
+        headers: vec![
+            ("content-type", "application/json".to_owned()),
+            ("idempotency-key", "one".to_owned()),
+        ],
+        body: "{}".to_owned(),
+    };
+    assert_eq!(node.client().send(&put).unwrap().status, 201);
+    node
+}
+
+/// Starts the node where it must refuse; what it said.
+fn refused(data: &Path) -> String {
+    let output = run(&["run", "--listen", "127.0.0.1:0"], data);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn away(path: &Path) -> std::path::PathBuf {
+    path.with_extension("away")
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test plays the accident")]
+fn move_file(from: &Path, to: &Path) {
+    std::fs::rename(from, to).unwrap();
+}
+
+#[test]
+fn a_lost_record_of_a_channel_costs_no_block() {
+    let data = tempfile::tempdir().unwrap();
+    assert!(written(data.path()).stop().success());
+    let record = data.path().join("id-store/main.json");
+    let blocks = data.path().join("channels/main/blockfile_000000");
+    let before = std::fs::read(&blocks).unwrap();
+    move_file(&record, &away(&record));
+    for _ in 0..2 {
+        let said = refused(data.path());
+        assert!(said.contains("channels/main"), "{said}");
+        assert_eq!(std::fs::read(&blocks).unwrap(), before);
+    }
+    move_file(&away(&record), &record);
+    let node = Node::start(data.path());
+    assert_eq!(node.client().height(), 2);
+    assert!(node.stop().success());
+    assert!(check(data.path()).status.success());
+}
+
+#[test]
+fn a_lost_identity_is_not_made_anew() {
+    let data = tempfile::tempdir().unwrap();
+    assert!(written(data.path()).stop().success());
+    for lost in ["identities/client", "identities/node", "organization"] {
+        let lost = data.path().join(lost);
+        move_file(&lost, &away(&lost));
+        let said = refused(data.path());
+        assert!(said.contains(lost.to_str().unwrap()), "{said}");
+        move_file(&away(&lost), &lost);
+    }
+    // The same key is the same transaction: nothing is ordered again.
+    let node = written(data.path());
+    assert_eq!(node.client().height(), 2);
+    assert!(node.stop().success());
+}
