@@ -25,6 +25,7 @@ mod import;
 mod ledger;
 mod ledgers;
 mod progress;
+mod query;
 mod reader;
 mod recovery;
 mod simulator;
