@@ -13,16 +13,18 @@ use crate::ledgers::Purpose;
 /// Most files kept open by the engine.
 const MAX_OPEN_FILES: usize = 512;
 
-/// The three keyspaces of a channel.
+/// The keyspaces of a channel.
 #[derive(Clone)]
 pub(crate) struct Keyspaces {
     pub(crate) index: Keyspace,
     pub(crate) state: Keyspace,
     pub(crate) history: Keyspace,
+    /// Entries of query indexes.
+    pub(crate) query: Keyspace,
 }
 
 /// Suffixes of a channel's keyspaces. A channel's name has at most 249 bytes, a keyspace's 255.
-const SUFFIXES: [&str; 3] = [".index", ".state", ".hist"];
+const SUFFIXES: [&str; 4] = [".index", ".state", ".hist", ".query"];
 
 /// Opens the engine in `dir`; where that fails for any reason but a lock, the directory is renamed
 /// and a new one begun. The second value is the new name of the old one.
@@ -77,7 +79,7 @@ pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, OpenErro
 
 /// A channel's keyspaces, made where there are none.
 pub(crate) fn keyspaces(database: &Database, channel: &str) -> Result<Keyspaces, OpenError> {
-    let [index, state, history] = SUFFIXES.map(|suffix| {
+    let [index, state, history, query] = SUFFIXES.map(|suffix| {
         database.keyspace(
             &format!("{channel}{suffix}"),
             KeyspaceCreateOptions::default,
@@ -88,6 +90,7 @@ pub(crate) fn keyspaces(database: &Database, channel: &str) -> Result<Keyspaces,
         index: index.map_err(engine)?,
         state: state.map_err(engine)?,
         history: history.map_err(engine)?,
+        query: query.map_err(engine)?,
     })
 }
 

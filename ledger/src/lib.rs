@@ -41,6 +41,10 @@ pub use import::ImportError;
 pub use ledger::{Committed, Ledger, Ordered};
 pub use ledgers::{DEFAULT_SEGMENT_BYTES, Ledgers, Purpose};
 pub use progress::{Progress, ProgressFn};
+pub use query::{
+    ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,
+    QueryError,
+};
 pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};
 pub use simulator::Simulator;

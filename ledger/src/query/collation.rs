@@ -145,7 +145,10 @@ pub(super) fn identical(left: &Value, right: &Value) -> bool {
         }
         (Value::Array(left), Value::Array(right)) => {
             left.len() == right.len()
-                && left.iter().zip(right).all(|(left, right)| identical(left, right))
+                && left
+                    .iter()
+                    .zip(right)
+                    .all(|(left, right)| identical(left, right))
         }
         (Value::Object(left), Value::Object(right)) => {
             left.len() == right.len()
@@ -271,6 +274,9 @@ mod tests {
         assert!(identical(&json!([1, "a"]), &json!([1, "a"])));
         assert!(!identical(&json!(1), &json!(1.0)));
         assert!(!identical(&json!("é"), &json!("e\u{301}")));
-        assert!(!identical(&json!({"a": 1, "b": 1}), &json!({"b": 1, "a": 1})));
+        assert!(!identical(
+            &json!({"a": 1, "b": 1}),
+            &json!({"b": 1, "a": 1})
+        ));
     }
 }

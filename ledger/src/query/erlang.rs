@@ -54,7 +54,9 @@ fn term(value: &Value, pretty: bool, f: &mut Formatter<'_>) -> fmt::Result {
 }
 
 fn binary(text: &str, pretty: bool, f: &mut Formatter<'_>) -> fmt::Result {
-    let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t'));
+    let is_printable = text
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t'));
     if pretty && is_printable {
         return write!(f, "<<{text:?}>>");
     }
@@ -77,7 +79,10 @@ mod tests {
     #[test]
     fn terms_look_as_in_couchdb() {
         for (value, expected) in [
-            (json!({"color": "blue"}), "{[{<<99,111,108,111,114>>,<<98,108,117,101>>}]}"),
+            (
+                json!({"color": "blue"}),
+                "{[{<<99,111,108,111,114>>,<<98,108,117,101>>}]}",
+            ),
             (json!("x"), "<<120>>"),
             (json!([5, 0, 1]), "[5,0,1]"),
             (json!(2.5), "2.5"),

@@ -63,7 +63,11 @@ impl Definition {
     /// The document's values of the index's fields; none where one is missing, or the document is not
     /// to be indexed.
     pub(crate) fn values<'a>(&self, document: &'a Value) -> Option<Vec<&'a Value>> {
-        if self.partial.as_ref().is_some_and(|partial| !partial.matches(document)) {
+        if self
+            .partial
+            .as_ref()
+            .is_some_and(|partial| !partial.matches(document))
+        {
             return None;
         }
         let values = self.paths.iter().map(|path| match path.find(document) {
@@ -84,7 +88,9 @@ impl Definition {
             fields: self.record.fields.clone(),
             is_descending: self.record.descending,
         };
-        let fields = sort.specs().map(|spec| Value::Object(Map::from_iter([spec])));
+        let fields = sort
+            .specs()
+            .map(|spec| Value::Object(Map::from_iter([spec])));
         let mut def = Map::new();
         def.insert("fields".to_owned(), fields.collect());
         if self.is_partial() {
@@ -119,7 +125,9 @@ impl IndexRequest {
     pub fn parse(body: &[u8]) -> Result<Self, QueryError> {
         let invalid = |reason: String| QueryError::option("invalid_index", reason);
         let mut members = Members::parse(body)?;
-        let index = members.take("index").ok_or(QueryError::MissingKey("index"))?;
+        let index = members
+            .take("index")
+            .ok_or(QueryError::MissingKey("index"))?;
         let kind = members.text("type")?;
         let name = members.text("name")?;
         let ddoc = members.text("ddoc")?;
@@ -135,10 +143,14 @@ impl IndexRequest {
         }
         let Value::Object(index) = index else {
             let index = super::erlang::Plain(&index);
-            return Err(invalid(format!("JSON indexes must be an object, not: {index}")));
+            return Err(invalid(format!(
+                "JSON indexes must be an object, not: {index}"
+            )));
         };
         let mut members = Members::of(index);
-        let fields = members.take("fields").ok_or(QueryError::MissingKey("fields"))?;
+        let fields = members
+            .take("fields")
+            .ok_or(QueryError::MissingKey("fields"))?;
         let sort = Sort::parse(&fields)?;
         let partial = members.take("partial_filter_selector");
         let partial = partial.map(|partial| selector(&partial)).transpose()?;

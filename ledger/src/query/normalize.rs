@@ -35,8 +35,14 @@ fn object(name: &str, value: Value) -> Value {
     Value::Object(Map::from_iter([(name.to_owned(), value)]))
 }
 
-fn list(name: &str, values: impl Iterator<Item = Result<Value, QueryError>>) -> Result<Value, QueryError> {
-    Ok(object(name, Value::Array(values.collect::<Result<_, _>>()?)))
+fn list(
+    name: &str,
+    values: impl Iterator<Item = Result<Value, QueryError>>,
+) -> Result<Value, QueryError> {
+    Ok(object(
+        name,
+        Value::Array(values.collect::<Result<_, _>>()?),
+    ))
 }
 
 /// First pass: implicit `$eq` and `$and` become explicit, and arguments are checked.
@@ -101,9 +107,7 @@ fn condition(name: &str, argument: &Value) -> Result<Value, QueryError> {
         },
         "$beginsWith" if argument.is_string() => Ok(same()),
         "$text" => match argument {
-            Value::String(_) | Value::Number(_) | Value::Bool(_) => {
-                Ok(object("$default", same()))
-            }
+            Value::String(_) | Value::Number(_) | Value::Bool(_) => Ok(object("$default", same())),
             _ => Err(QueryError::bad_argument("$text", argument)),
         },
         "$default" | "$lt" | "$lte" | "$eq" | "$ne" | "$gte" | "$gt" => Ok(same()),
@@ -203,8 +207,14 @@ mod tests {
                 json!({"$nor": [{"a": 1}, {"b": {"$in": [2]}}]}),
                 json!({"$and": [{"a": {"$ne": 1}}, {"b": {"$nin": [2]}}]}),
             ),
-            (json!({"$not": {"$not": {"a": 1}}}), json!({"a": {"$eq": 1}})),
-            (json!({"a": {"$not": {"$size": 1}}}), json!({"a": {"$not": {"$size": 1}}})),
+            (
+                json!({"$not": {"$not": {"a": 1}}}),
+                json!({"a": {"$eq": 1}}),
+            ),
+            (
+                json!({"a": {"$not": {"$size": 1}}}),
+                json!({"a": {"$not": {"$size": 1}}}),
+            ),
             (
                 json!({"m": {"$elemMatch": {"$elemMatch": {"$eq": 3}}}}),
                 json!({"m": {"$elemMatch": {"": {"$elemMatch": {"": {"$eq": 3}}}}}}),
@@ -220,12 +230,36 @@ mod tests {
     #[test]
     fn bad_selectors_are_refused_in_the_words_of_couchdb() {
         for (selector, error, reason) in [
-            (json!({"a": {"$foo": 1}}), "invalid_operator", "Invalid operator: $foo"),
-            (json!({"a": {"$in": "x"}}), "bad_arg", "Bad argument for operator $in: <<120>>"),
-            (json!({"a": {"$mod": [0, 0]}}), "bad_arg", "Bad argument for operator $mod: [0,0]"),
-            (json!({"a": {"$size": 2.0}}), "bad_arg", "Bad argument for operator $size: 2.0"),
-            (json!({"a": {"$regex": 5}}), "invalid_operator", "Invalid operator: $regex"),
-            (json!({"$where": 5}), "not_supported", "Unsupported operator: $where"),
+            (
+                json!({"a": {"$foo": 1}}),
+                "invalid_operator",
+                "Invalid operator: $foo",
+            ),
+            (
+                json!({"a": {"$in": "x"}}),
+                "bad_arg",
+                "Bad argument for operator $in: <<120>>",
+            ),
+            (
+                json!({"a": {"$mod": [0, 0]}}),
+                "bad_arg",
+                "Bad argument for operator $mod: [0,0]",
+            ),
+            (
+                json!({"a": {"$size": 2.0}}),
+                "bad_arg",
+                "Bad argument for operator $size: 2.0",
+            ),
+            (
+                json!({"a": {"$regex": 5}}),
+                "invalid_operator",
+                "Invalid operator: $regex",
+            ),
+            (
+                json!({"$where": 5}),
+                "not_supported",
+                "Unsupported operator: $where",
+            ),
             (
                 json!({"$not": {}}),
                 "invalid_selector",
@@ -233,7 +267,10 @@ mod tests {
             ),
         ] {
             let refused = normalize(selector.as_object().unwrap()).unwrap_err();
-            assert_eq!((refused.error(), refused.to_string().as_str()), (error, reason));
+            assert_eq!(
+                (refused.error(), refused.to_string().as_str()),
+                (error, reason)
+            );
         }
     }
 }

@@ -53,7 +53,11 @@ fn missing<'a>(selector: &Value, fields: &[&'a str]) -> Vec<&'a str> {
             fields.iter().copied().filter(lacking).collect()
         }
         _ if matches!(single(argument), Some(("$exists", Value::Bool(false)))) => fields.to_vec(),
-        _ => fields.iter().copied().filter(|field| *field != name).collect(),
+        _ => fields
+            .iter()
+            .copied()
+            .filter(|field| *field != name)
+            .collect(),
     }
 }
 
@@ -119,13 +123,24 @@ fn collect_bounded<'a>(selector: &'a Value, fields: &mut Vec<&'a str>) {
     }
 }
 
-/// How the planner compares values.
-pub(super) type Order = fn(&Value, &Value) -> Ordering;
+/// An order of values, in which bounds are set.
+#[derive(Clone, Copy)]
+pub(super) struct Order {
+    compare: fn(&Value, &Value) -> Ordering,
+    /// What comes after every other end of a string, and how often to repeat it for that.
+    last: (char, usize),
+}
 
 /// CouchDB plans with collation for all fields, `_id` included.
-pub(super) const COLLATED: Order = compare;
-/// What `_id` really compares by.
-pub(super) const BYTES: Order = compare_raw;
+pub(super) const COLLATED: Order = Order {
+    compare,
+    last: ('\u{ffff}', 1),
+};
+/// What `_id` really compares by; so many bytes are no key.
+pub(super) const BYTES: Order = Order {
+    compare: compare_raw,
+    last: (char::MAX, 300),
+};
 
 /// The values of a field that can match.
 pub(super) fn range(selector: &Value, field: &str, order: Order) -> Range {
@@ -156,8 +171,10 @@ fn narrow(selector: &Value, field: &str, order: Order, range: &mut Range) {
                 }
                 "$beginsWith" => {
                     lower(range, value, true, order);
-                    let last = format!("{}\u{ffff}", value.as_str().unwrap_or_default());
-                    upper(range, &Value::String(last), true, order);
+                    let start = value.as_str().unwrap_or_default();
+                    let (last, times) = order.last;
+                    let last = last.to_string().repeat(times);
+                    upper(range, &Value::String(format!("{start}{last}")), true, order);
                 }
                 _ => (),
             }
@@ -169,7 +186,7 @@ fn narrow(selector: &Value, field: &str, order: Order, range: &mut Range) {
 fn lower(range: &mut Range, value: &Value, inclusive: bool, order: Order) {
     if let Range::Within { low, .. } = range {
         let tightens = low.as_ref().is_none_or(|(now, now_inclusive)| {
-            let against = order(value, now);
+            let against = (order.compare)(value, now);
             against.is_gt() || (against.is_eq() && *now_inclusive && !inclusive)
         });
         if tightens {
@@ -182,7 +199,7 @@ fn lower(range: &mut Range, value: &Value, inclusive: bool, order: Order) {
 fn upper(range: &mut Range, value: &Value, inclusive: bool, order: Order) {
     if let Range::Within { high, .. } = range {
         let tightens = high.as_ref().is_none_or(|(now, now_inclusive)| {
-            let against = order(value, now);
+            let against = (order.compare)(value, now);
             against.is_lt() || (against.is_eq() && *now_inclusive && !inclusive)
         });
         if tightens {
@@ -198,7 +215,7 @@ fn close(range: &mut Range, order: Order) {
         high: Some((high, high_inclusive)),
     } = range
     {
-        let between = order(low, high);
+        let between = (order.compare)(low, high);
         if between.is_gt() || (between.is_eq() && !(*low_inclusive && *high_inclusive)) {
             *range = Range::Empty;
         }
@@ -238,19 +255,32 @@ mod tests {
             (json!({"a": {"$eq": 1}}), vec!["a", "b"], false),
             (json!({"a": {"$exists": false}}), vec!["a"], false),
             (json!({"a": {"$nin": [1]}}), vec!["a"], true),
-            (json!({"$or": [{"a": {"$eq": 1}}, {"a": {"$gt": 2}}]}), vec!["a"], true),
-            (json!({"$or": [{"a": {"$eq": 1}}, {"b": {"$gt": 2}}]}), vec!["a"], false),
+            (
+                json!({"$or": [{"a": {"$eq": 1}}, {"a": {"$gt": 2}}]}),
+                vec!["a"],
+                true,
+            ),
+            (
+                json!({"$or": [{"a": {"$eq": 1}}, {"b": {"$gt": 2}}]}),
+                vec!["a"],
+                false,
+            ),
             (json!({"$or": []}), vec!["a"], false),
             (json!({}), vec![], true),
         ] {
-            assert_eq!(requires(&selector, &fields), expected, "{selector} {fields:?}");
+            assert_eq!(
+                requires(&selector, &fields),
+                expected,
+                "{selector} {fields:?}"
+            );
         }
     }
 
     #[test]
     fn bounds_narrow_until_nothing_is_left() {
         let bounds = |selector: Value| range(&selector, "a", COLLATED);
-        let both = bounds(json!({"$and": [{"a": {"$gte": 1}}, {"a": {"$lt": 5}}, {"a": {"$gt": 1}}]}));
+        let both =
+            bounds(json!({"$and": [{"a": {"$gte": 1}}, {"a": {"$lt": 5}}, {"a": {"$gt": 1}}]}));
         let expected = Range::Within {
             low: Some((json!(1), false)),
             high: Some((json!(5), false)),

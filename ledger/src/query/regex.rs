@@ -44,7 +44,9 @@ impl Regex {
             });
         }
         if looks.len() > MAX_LOOKS || flags.contains('m') || has_alternatives(rest) {
-            return Err(refused("look-ahead is understood after a single leading ^ only"));
+            return Err(refused(
+                "look-ahead is understood after a single leading ^ only",
+            ));
         }
         let anchored = |inner: &str| compile(&format!("{flags}\\A(?:{inner})"));
         let looks = looks
@@ -92,7 +94,9 @@ fn compile(pattern: &str) -> Result<Engine, QueryError> {
 
 /// `(?i)` and the like at the very beginning.
 fn leading_flags(pattern: &str) -> (&str, &str) {
-    let flags = pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')'));
+    let flags = pattern
+        .strip_prefix("(?")
+        .and_then(|rest| rest.split_once(')'));
     match flags {
         Some((flags, _)) if flags.bytes().all(|flag| b"imsx".contains(&flag)) => {
             pattern.split_at(flags.len() + 3)
@@ -104,7 +108,9 @@ fn leading_flags(pattern: &str) -> (&str, &str) {
 /// Conditions of looking ahead right behind a leading `^`, and what follows them.
 #[expect(clippy::type_complexity, reason = "two parts, named at the caller's")]
 fn leading_looks(pattern: &str) -> Option<(Vec<(bool, &str)>, &str)> {
-    let mut rest = pattern.strip_prefix('^').or_else(|| pattern.strip_prefix("\\A"))?;
+    let mut rest = pattern
+        .strip_prefix('^')
+        .or_else(|| pattern.strip_prefix("\\A"))?;
     let mut looks = Vec::new();
     loop {
         let wanted = if rest.starts_with("(?=") {
@@ -227,7 +233,9 @@ fn rewrite(pattern: &str) -> Result<String, QueryError> {
                 out.push('(');
             }
             b'+' | b'*' if !in_class && is_quantified(bytes, at) => {
-                return Err(refused("possessive and repeated quantifiers are not supported"));
+                return Err(refused(
+                    "possessive and repeated quantifiers are not supported",
+                ));
             }
             _ => out.push(char::from(byte)),
         }
@@ -249,7 +257,8 @@ fn posix_class_is_open(out: &str) -> bool {
     let opened = out.rfind("[:");
     opened.is_some_and(|at| {
         let name = out.get(at + 2..).unwrap_or_default();
-        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'^')
+        name.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'^')
     })
 }
 
@@ -262,7 +271,8 @@ fn is_quantified(bytes: &[u8], at: usize) -> bool {
 
 /// What may follow `(?`.
 fn check_group(rest: &[u8]) -> Result<(), QueryError> {
-    let is_name = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+    let is_name =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
     let fine = match rest {
         [b':', ..] => true,
         [b'P', b'<', rest @ ..] | [b'<', rest @ ..] => is_name(rest.first()),
@@ -302,8 +312,8 @@ fn escape(escaped: u8, in_class: bool, out: &mut String) -> Result<(), QueryErro
             let escaped = char::from(escaped);
             return Err(refused(format!("\\{escaped} is not supported")));
         }
-        b'<' | b'>' | b'_' | b'\'' | b'"' | b'`' | b'@' | b'%' | b'!' | b',' | b';' | b'=' | b':'
-        | b'/' | b'\t' | b'\n' | b' ' => out.push_str(&format!("\\x{escaped:02X}")),
+        b'<' | b'>' | b'_' | b'\'' | b'"' | b'`' | b'@' | b'%' | b'!' | b',' | b';' | b'='
+        | b':' | b'/' | b'\t' | b'\n' | b' ' => out.push_str(&format!("\\x{escaped:02X}")),
         _ => {
             out.push('\\');
             out.push(char::from(escaped));
@@ -356,8 +366,24 @@ mod tests {
     #[test]
     fn what_a_linear_engine_cannot_do_is_refused() {
         for pattern in [
-            "(", "a**b", "[", "*", "\\", "(a)\\1", "a(?!b)", "(?<=a)b", "(?>a)", "a++", "(?R)", "\\pL",
-            "\\Ga", "(?u)a", "(?U)a", "a{1000}{1000}", "^(?!a)b|c", "(?#x)a",
+            "(",
+            "a**b",
+            "[",
+            "*",
+            "\\",
+            "(a)\\1",
+            "a(?!b)",
+            "(?<=a)b",
+            "(?>a)",
+            "a++",
+            "(?R)",
+            "\\pL",
+            "\\Ga",
+            "(?u)a",
+            "(?U)a",
+            "a{1000}{1000}",
+            "^(?!a)b|c",
+            "(?#x)a",
         ] {
             assert!(Regex::new(pattern).is_err(), "{pattern}");
         }

@@ -41,7 +41,10 @@ pub(crate) struct Sort {
 impl Sort {
     pub(crate) fn parse(value: &Value) -> Result<Self, QueryError> {
         let Value::Array(specs) = value else {
-            let reason = format!("Sort must be an array of sort specs, not: {}", Pretty(value));
+            let reason = format!(
+                "Sort must be an array of sort specs, not: {}",
+                Pretty(value)
+            );
             return Err(QueryError::option("invalid_sort_json", reason));
         };
         let mut fields = Vec::with_capacity(specs.len());
@@ -59,7 +62,10 @@ impl Sort {
             directions.push(is_descending);
         }
         let is_descending = directions.first().copied().unwrap_or_default();
-        if directions.iter().any(|direction| *direction != is_descending) {
+        if directions
+            .iter()
+            .any(|direction| *direction != is_descending)
+        {
             return Err(QueryError::MixedSort);
         }
         Ok(Self {

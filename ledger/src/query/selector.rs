@@ -170,30 +170,38 @@ impl Condition {
                 _ => false,
             },
             Self::Regex(regex) => value.as_str().is_some_and(|text| regex.is_match(text)),
-            Self::BeginsWith(start) => {
-                value.as_str().is_some_and(|text| text.starts_with(start.as_str()))
-            }
+            Self::BeginsWith(start) => value
+                .as_str()
+                .is_some_and(|text| text.starts_with(start.as_str())),
             Self::All(arguments) => has_all(value, arguments),
             Self::AnyElement(condition) => value.as_array().is_some_and(|elements| {
-                elements.iter().any(|element| condition.holds(element, order))
+                elements
+                    .iter()
+                    .any(|element| condition.holds(element, order))
             }),
             Self::EveryElement(condition) => value.as_array().is_some_and(|elements| {
                 !elements.is_empty()
-                    && elements.iter().all(|element| condition.holds(element, order))
+                    && elements
+                        .iter()
+                        .all(|element| condition.holds(element, order))
             }),
             Self::AnyName(condition) => value.as_object().is_some_and(|members| {
                 let mut names = members.keys().map(|name| Value::String(name.clone()));
                 names.any(|name| condition.holds(&name, order))
             }),
-            Self::Size(size) => {
-                value.as_array().is_some_and(|elements| elements.len() as u64 == *size)
-            }
+            Self::Size(size) => value
+                .as_array()
+                .is_some_and(|elements| elements.len() as u64 == *size),
         }
     }
 }
 
 fn is_among(value: &Value, arguments: &[Value], order: Order) -> bool {
-    let is_one = |value: &Value| arguments.iter().any(|argument| order(value, argument).is_eq());
+    let is_one = |value: &Value| {
+        arguments
+            .iter()
+            .any(|argument| order(value, argument).is_eq())
+    };
     match value {
         Value::Array(elements) => elements.iter().any(is_one),
         _ => is_one(value),
