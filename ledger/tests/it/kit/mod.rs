@@ -1,10 +1,14 @@
 //! What the tests share: data directories, the conformance data.
 
+mod chain;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Ledgers, Purpose};
+
+pub(crate) use chain::Chain;
 
 /// The operating system's disk.
 pub(crate) fn os_disk() -> Arc<dyn Disk> {
