@@ -9,4 +9,5 @@
 mod bad_input;
 mod kill;
 mod kit;
+mod mango;
 mod walk;
