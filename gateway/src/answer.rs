@@ -59,8 +59,10 @@ pub(crate) async fn answer(
             replayed,
         }) => {
             let channel = channel.clone();
+            let tx_id = committed.tx_id.clone();
             let answered = blocking(move || final_answer(&channel, &call, &asked, &committed));
-            let mut response = answered.await.unwrap_or_else(Problem::into_response);
+            let answered = answered.await;
+            let mut response = answered.map_err(|problem| problem.with_transaction(tx_id))?;
             if replayed {
                 let value = HeaderValue::from_static("true");
                 response
@@ -116,7 +118,7 @@ fn final_answer(
     committed: &Committed,
 ) -> Result<Response, Problem> {
     if !committed.code.is_valid() {
-        return Err(invalid(channel, call, committed)?);
+        return Ok(invalid(channel, call, committed)?.into_response());
     }
     let result = result(channel, committed.height)?;
     let document = ValidTransaction {

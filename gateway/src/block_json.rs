@@ -152,11 +152,7 @@ fn chaincode_call(out: &mut Object, spec: ChaincodeSpec) {
     if let Some(function) = args.next() {
         out.insert_bytes("function", function);
     }
-    let args = args.map(|argument| {
-        let mut out = Object::default();
-        out.insert_bytes("value", argument);
-        Json::from(out)
-    });
+    let args = args.map(|argument| Json::of_bytes(argument));
     out.insert("args", args.collect::<Json>());
     if input.is_init {
         out.insert("isInit", true);

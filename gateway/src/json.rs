@@ -28,18 +28,33 @@ impl Object {
         self.0.push((name.to_owned(), value.into()));
     }
 
-    /// Adds bytes as JSON where they are JSON, as text where they are printable text, and as base64 under
-    /// `name` with `Base64` behind it where they are neither.
+    /// Adds bytes as JSON where they are JSON, as text where they are printable text, and as base64
+    /// under `name` with `Base64` behind it where they are neither.
     pub(crate) fn insert_bytes(&mut self, name: &str, bytes: &[u8]) {
-        if let Some(text) = json_text(bytes) {
-            self.0.push((name.to_owned(), Json::Text(text.to_owned())));
-            return;
-        }
-        match std::str::from_utf8(bytes) {
-            Ok(text) if !text.chars().any(char::is_control) => self.insert(name, text),
-            _ => self.insert(&format!("{name}Base64"), base64(bytes)),
+        match readable(bytes) {
+            Some(value) => self.0.push((name.to_owned(), value)),
+            None => self.insert(&format!("{name}Base64"), base64(bytes)),
         }
     }
+}
+
+impl Json {
+    /// Bytes in a list, where there is no name to tell base64 by: that is an object of its own.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        readable(bytes).unwrap_or_else(|| {
+            let mut object = Object::default();
+            object.insert("base64", base64(bytes));
+            object.into()
+        })
+    }
+}
+
+fn readable(bytes: &[u8]) -> Option<Json> {
+    if let Some(text) = json_text(bytes) {
+        return Some(Json::Text(text.to_owned()));
+    }
+    let text = std::str::from_utf8(bytes).ok()?;
+    (!text.chars().any(char::is_control)).then(|| text.into())
 }
 
 impl Serialize for Json {
@@ -87,11 +102,12 @@ mod tests {
         object.insert_bytes("json", br#"{"a":1.10,"a":2}"#);
         object.insert_bytes("text", b"put");
         object.insert_bytes("bytes", b"\0\xff");
-        object.insert("list", [1_u64, 2].into_iter().collect::<Json>());
+        let list = [b"1".as_slice(), b"a", b"\0"].map(Json::of_bytes);
+        object.insert("list", list.into_iter().collect::<Json>());
         object.insert("none", None::<String>);
         let expected = concat!(
             r#"{"json":{"a":1.10,"a":2},"text":"put","bytesBase64":"AP8=","#,
-            r#""list":[1,2],"none":null}"#
+            r#""list":[1,"a",{"base64":"AA=="}],"none":null}"#
         );
         assert_eq!(
             serde_json::to_string(&Json::from(object)).unwrap(),

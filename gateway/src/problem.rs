@@ -327,10 +327,12 @@ impl Problem {
     #[must_use]
     pub fn document(&self, request_id: &str) -> Vec<u8> {
         let (status, code, title) = self.kind.row();
-        if status.is_server_error() {
-            let cause = self.cause.as_deref().unwrap_or(&self.detail);
-            let transaction = self.transaction_id.as_deref();
+        let transaction = self.transaction_id.as_deref();
+        if let Some(cause) = &self.cause {
             tracing::error!(request_id, code, transaction, cause, "request failed");
+        } else if status.is_server_error() {
+            // Full queues and slow blocks come in floods, and the metrics count them.
+            tracing::debug!(request_id, code, transaction, "request failed");
         }
         let code = match self.kind {
             // Codes that Fabric gives no name have one number each.
@@ -541,4 +543,128 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quire_chaincode::Expect;
+
+    #[test]
+    fn every_kind_has_its_row_of_the_contract() {
+        use ProblemKind as K;
+        for (kind, status, code) in [
+            (K::InvalidJson, 400, "INVALID_JSON"),
+            (K::InvalidName, 400, "INVALID_NAME"),
+            (K::InvalidArgument, 400, "INVALID_ARGUMENT"),
+            (K::ReservedMember, 400, "RESERVED_MEMBER"),
+            (K::Forbidden, 403, "FORBIDDEN"),
+            (K::ChannelNotFound, 404, "CHANNEL_NOT_FOUND"),
+            (K::KeyNotFound, 404, "KEY_NOT_FOUND"),
+            (K::BlockNotFound, 404, "BLOCK_NOT_FOUND"),
+            (K::TransactionNotFound, 404, "TRANSACTION_NOT_FOUND"),
+            (K::RouteNotFound, 404, "ROUTE_NOT_FOUND"),
+            (K::MethodNotAllowed, 405, "METHOD_NOT_ALLOWED"),
+            (K::NotAcceptable, 406, "NOT_ACCEPTABLE"),
+            (K::RequestTimeout, 408, "REQUEST_TIMEOUT"),
+            (
+                K::Invalid(Code::MVCC_READ_CONFLICT),
+                409,
+                "MVCC_READ_CONFLICT",
+            ),
+            (
+                K::Invalid(Code::PHANTOM_READ_CONFLICT),
+                409,
+                "PHANTOM_READ_CONFLICT",
+            ),
+            (K::Invalid(Code(77)), 409, "UNKNOWN_77"),
+            (K::ChannelExists, 409, "CHANNEL_EXISTS"),
+            (K::ChannelReadOnly, 409, "CHANNEL_READ_ONLY"),
+            (K::PreconditionFailed, 412, "PRECONDITION_FAILED"),
+            (K::TooLarge, 413, "TOO_LARGE"),
+            (K::UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE"),
+            (K::IdempotencyKeyReused, 422, "IDEMPOTENCY_KEY_REUSED"),
+            (K::ChaincodeError, 422, "CHAINCODE_ERROR"),
+            (K::HeadersTooLarge, 431, "HEADERS_TOO_LARGE"),
+            (K::Internal, 500, "INTERNAL"),
+            (K::BlockCorrupt, 500, "BLOCK_CORRUPT"),
+            (K::Overloaded, 503, "OVERLOADED"),
+            (K::NotReady, 503, "NOT_READY"),
+            (K::StateUnavailable, 503, "STATE_UNAVAILABLE"),
+            (K::StorageFailed, 503, "STORAGE_FAILED"),
+            (K::CommitTimeout, 504, "COMMIT_TIMEOUT"),
+        ] {
+            let document = Problem::new(kind, "because").document("id-1");
+            let document: serde_json::Value = serde_json::from_slice(&document).unwrap();
+            assert_eq!(kind.row().0.as_u16(), status, "{code}");
+            assert_eq!(document["status"], status, "{code}");
+            assert_eq!(document["code"], code);
+            assert_eq!(document["type"], format!("urn:quire:problem:{code}"));
+        }
+    }
+
+    #[test]
+    fn refusals_of_the_chaincode_have_their_codes() {
+        use ChaincodeError as E;
+        let text = String::new;
+        for (error, kind) in [
+            (E::InvalidArgument(text()), ProblemKind::InvalidArgument),
+            (E::InvalidJson(text()), ProblemKind::InvalidJson),
+            (E::InvalidName(text()), ProblemKind::InvalidName),
+            (E::ReservedMember(text()), ProblemKind::ReservedMember),
+            (
+                E::TooLarge {
+                    size_bytes: 2,
+                    limit_bytes: 1,
+                },
+                ProblemKind::TooLarge,
+            ),
+            (
+                E::KeyNotFound {
+                    namespace: text(),
+                    key: text(),
+                },
+                ProblemKind::KeyNotFound,
+            ),
+            (
+                E::PreconditionFailed {
+                    namespace: text(),
+                    key: text(),
+                    expected: Expect::Absent,
+                    found: None,
+                },
+                ProblemKind::PreconditionFailed,
+            ),
+            (
+                E::UnknownFunction {
+                    chaincode: text(),
+                    function: text(),
+                },
+                ProblemKind::InvalidArgument,
+            ),
+            (E::Refused(text()), ProblemKind::ChaincodeError),
+            (
+                E::Read(ReadError::Missing("x".into())),
+                ProblemKind::Internal,
+            ),
+        ] {
+            assert_eq!(Problem::from(error).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_damaged_block_is_named_and_its_place_is_for_the_log() {
+        let corruption = quire_ledger::Corruption {
+            file: "/secret/blockfile_000000".into(),
+            offset: 7,
+            block: Some(12),
+            expected: "a".into(),
+            found: "b".into(),
+        };
+        let problem = Problem::from(ReadError::Corrupt(corruption));
+        let document = String::from_utf8(problem.document("id-1")).unwrap();
+        assert!(document.contains(r#""code":"BLOCK_CORRUPT""#), "{document}");
+        assert!(document.contains(r#""blockNumber":12"#), "{document}");
+        assert!(!document.contains("secret"), "{document}");
+    }
 }

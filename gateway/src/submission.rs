@@ -19,6 +19,7 @@ use quire_wire::Code;
 use quire_wire::hash::Hash;
 use quire_wire::tx_id::{NONCE_BYTES, tx_id};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted};
@@ -96,21 +97,18 @@ pub(crate) async fn carry_out(
 ) -> Result<Told, Problem> {
     let write = Arc::new(write);
     let backend = Arc::clone(&gateway.backend);
+    let patience = gateway.limits.default_wait;
     let Some((key, request)) = &write.key else {
         let (sender, progress) = watch::channel(Progress::Starting);
-        // Without a key nobody can ask again: the attempts end with the request.
-        let settled = timeout(prefer.wait, settle(&backend, &write, &sender)).await;
-        return Ok(match settled {
-            Ok(settled) => Told::Settled(settled),
-            Err(_) => pending(&progress, None),
-        });
+        // Nobody can ask for it again: what is not ordered yet ends with the request.
+        let _task = AbortOnDrop(tokio::spawn(run(backend, Arc::clone(&write), sender)));
+        return Ok(watch_progress(progress, prefer, patience, None).await);
     };
     let digest = request.digest(write.attempts.unwrap_or(DEFAULT_ATTEMPTS));
     let flight_key = flight_key(&write.channel, key, &write.identity);
-    let first_tx_id = flight_key.first_tx_id.clone();
+    let first_tx_id = Some(flight_key.first_tx_id.clone());
     match gateway.flights.board(flight_key, digest)? {
         Boarded::Joined(progress) => {
-            let patience = gateway.limits.default_wait;
             let told = watch_progress(progress, prefer, patience, first_tx_id).await;
             Ok(match told {
                 Told::Settled(Settled::Final { committed, .. }) => Told::Settled(Settled::Final {
@@ -127,13 +125,26 @@ pub(crate) async fn carry_out(
         } => {
             let write = Arc::clone(&write);
             tokio::spawn(async move {
-                let settled = settle(&backend, &write, &sender).await;
-                sender.send_replace(Progress::Settled(settled));
+                run(backend, write, sender).await;
                 drop(guard);
             });
-            let patience = gateway.limits.default_wait;
             Ok(watch_progress(progress, prefer, patience, first_tx_id).await)
         }
+    }
+}
+
+/// Does the work and says so.
+async fn run(backend: Arc<dyn Backend>, write: Arc<Write>, progress: watch::Sender<Progress>) {
+    let settled = settle(&backend, &write, &progress).await;
+    progress.send_replace(Progress::Settled(settled));
+}
+
+/// A task that ends with whoever waits for it.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -149,47 +160,29 @@ pub(crate) fn flight_key(
     }
 }
 
-/// Waits for the end of the work, or for the end of the caller's patience. An asynchronous caller
-/// still waits until something is ordered, which takes no longer than simulation.
+/// Waits for the end of the work, or for the end of the caller's time. That begins when something is
+/// ordered, which takes no longer than simulation, so that even a caller in a hurry learns what was.
 async fn watch_progress(
     mut progress: watch::Receiver<Progress>,
     prefer: Prefer,
     patience: Duration,
-    first_tx_id: String,
+    first_tx_id: Option<String>,
 ) -> Told {
-    if prefer.respond_async {
-        let ordered = progress.wait_for(|progress| !matches!(progress, Progress::Starting));
-        let is_ordered = matches!(timeout(patience, ordered).await, Ok(Ok(_)));
-        if !is_ordered {
-            return Told::Settled(Settled::Unknown {
-                tx_id: Some(first_tx_id),
-            });
-        }
+    let ordered = progress.wait_for(|progress| !matches!(progress, Progress::Starting));
+    // Too late, or the task is gone without a word: it panicked, or the runtime stops.
+    if !matches!(timeout(patience, ordered).await, Ok(Ok(_))) {
+        return Told::Settled(Settled::Unknown { tx_id: first_tx_id });
     }
     let settled = progress.wait_for(|progress| matches!(progress, Progress::Settled(_)));
-    let outcome = match timeout(prefer.wait, settled).await {
-        Ok(Ok(progress)) => match &*progress {
-            Progress::Settled(settled) => Some(settled.clone()),
-            Progress::Starting | Progress::Ordered { .. } => None,
-        },
-        // The task is gone without a word: it panicked, or the runtime stops.
-        Ok(Err(_)) => Some(Settled::Unknown {
-            tx_id: Some(first_tx_id.clone()),
-        }),
-        Err(_) => None,
-    };
-    match outcome {
-        Some(settled) => Told::Settled(settled),
-        None => pending(&progress, Some(first_tx_id)),
-    }
-}
-
-fn pending(progress: &watch::Receiver<Progress>, first_tx_id: Option<String>) -> Told {
+    let is_lost = matches!(timeout(prefer.wait, settled).await, Ok(Err(_)));
     let tx_id = match &*progress.borrow() {
         Progress::Starting => first_tx_id,
         Progress::Ordered { tx_id } => Some(tx_id.clone()),
         Progress::Settled(settled) => return Told::Settled(settled.clone()),
     };
+    if is_lost {
+        return Told::Settled(Settled::Unknown { tx_id });
+    }
     Told::Pending { tx_id }
 }
 
@@ -383,6 +376,9 @@ impl Write {
     }
 
     fn submit(&self, nonce: [u8; NONCE_BYTES], record: Option<Record>) -> Result<Step, Problem> {
+        if self.channel.read_only {
+            return Err(SubmitError::ReadOnly.into());
+        }
         let proposal = Proposal {
             identity: Arc::clone(&self.identity),
             nonce,

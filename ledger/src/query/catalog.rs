@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fmt, io};
 
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _, Snapshot};
@@ -354,17 +354,12 @@ impl Catalog {
 
     /// Waits until an index is built or given up, or gone; at most so long.
     pub(crate) fn wait(&self, namespace: &str, ddoc: &str, name: &str, at_most: Duration) {
-        let deadline = Instant::now() + at_most;
         let (lock, condition) = &self.settled;
-        let mut guard = lock.lock();
-        while self
-            .find(namespace, ddoc, name)
-            .is_some_and(|index| index.outcome.get().is_none())
-        {
-            if condition.wait_until(&mut guard, deadline).timed_out() {
-                return;
-            }
-        }
+        let is_building = |_: &mut ()| {
+            self.find(namespace, ddoc, name)
+                .is_some_and(|index| index.outcome.get().is_none())
+        };
+        condition.wait_while_for(&mut lock.lock(), is_building, at_most);
     }
 
     fn find(&self, namespace: &str, ddoc: &str, name: &str) -> Option<Arc<Index>> {

@@ -2,7 +2,6 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -55,8 +54,6 @@ pub struct ExecutionStats {
     pub documents_examined: u64,
     /// Documents that were returned.
     pub results_returned: u64,
-    /// From beginning to end.
-    pub elapsed: std::time::Duration,
 }
 
 /// A namespace of a snapshot, with its indexes.
@@ -95,7 +92,6 @@ impl Source<'_> {
 
     /// A page; it ends early when its documents exceed `page_bytes`.
     pub(crate) fn find(&self, query: &Query, page_bytes: usize) -> Result<Found, FindError> {
-        let started = Instant::now();
         let (plan, after) = self.plan(query)?;
         if plan.is_empty {
             return Ok(Found::default());
@@ -140,7 +136,6 @@ impl Source<'_> {
             stats: query.execution_stats.then(|| ExecutionStats {
                 documents_examined: examined,
                 results_returned: returned,
-                elapsed: started.elapsed(),
             }),
             documents,
         })

@@ -91,19 +91,21 @@ impl FjallState {
         entries: Option<&Keyspace>,
     ) -> Result<FjallSnapshot, ReadError> {
         let view = database.snapshot();
-        let height = match view.get(keyspace, SAVEPOINT)? {
-            None => 0,
-            Some(value) => {
-                let mut cursor = Cursor::new(Bytes::copy_from_slice(&value));
-                cursor.opv().map_err(|rule| damaged("savepoint", rule.0))?
-            }
-        };
         Ok(FjallSnapshot {
+            height: Self::savepoint_in(&view, keyspace)?,
             view,
             keyspace: keyspace.clone(),
             entries: entries.cloned(),
-            height,
         })
+    }
+
+    /// The savepoint as a view of the engine has it.
+    pub(crate) fn savepoint_in(view: &Snapshot, keyspace: &Keyspace) -> Result<u64, ReadError> {
+        let Some(value) = view.get(keyspace, SAVEPOINT)? else {
+            return Ok(0);
+        };
+        let mut cursor = Cursor::new(Bytes::copy_from_slice(&value));
+        cursor.opv().map_err(|rule| damaged("savepoint", rule.0))
     }
 }
 

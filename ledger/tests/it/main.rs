@@ -13,4 +13,6 @@
 mod conformance;
 mod kit;
 mod mango;
+mod operator;
 mod query_model;
+mod tail;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use quire_ledger::{FindError, Found, IndexError, IndexRequest, IndexState, Query, Reader};
 use serde_json::{Value, json};
 
-use crate::kit::{Chain, conformance};
+use crate::kit::{Documents, conformance};
 
 const PAGE_BYTES: usize = 8 << 20;
 const WAIT: Duration = Duration::from_secs(30);
@@ -180,7 +180,7 @@ fn every_query_that_couchdb_answered_is_answered_alike() {
     let cases = read("cases.json");
     let cases = cases.as_array().unwrap();
     assert_eq!(cases.len(), 201);
-    let mut chain = Chain::new();
+    let mut chain = Documents::new();
     let mut failed = BTreeMap::new();
     for (number, case) in cases.iter().enumerate() {
         let namespace = format!("case{number}");
@@ -233,7 +233,7 @@ fn ids(reader: &Reader, request: &Value) -> Vec<String> {
 
 #[test]
 fn indexes_survive_a_restart_and_the_loss_of_the_embedded_engine() {
-    let mut chain = Chain::new();
+    let mut chain = Documents::new();
     chain.write(
         "ns",
         [
@@ -270,7 +270,7 @@ fn indexes_survive_a_restart_and_the_loss_of_the_embedded_engine() {
 
 #[test]
 fn an_index_is_made_once_replaced_by_name_and_gone_when_deleted() {
-    let mut chain = Chain::new();
+    let mut chain = Documents::new();
     chain.write("ns", [("a", Some(r#"{"n":2,"m":1}"#.into()))]);
     let reader = chain.reader();
     assert!(
@@ -305,7 +305,7 @@ fn an_index_is_made_once_replaced_by_name_and_gone_when_deleted() {
 
 #[test]
 fn a_bookmark_belongs_to_one_query() {
-    let mut chain = Chain::new();
+    let mut chain = Documents::new();
     let rows = ["a", "b", "c"].map(|key| (key, Some(r#"{"n":1}"#.to_owned())));
     chain.write("ns", rows);
     let reader = chain.reader();
@@ -325,7 +325,7 @@ fn a_bookmark_belongs_to_one_query() {
 
 #[test]
 fn what_is_no_object_is_passed_over() {
-    let mut chain = Chain::new();
+    let mut chain = Documents::new();
     let rows = [
         ("a", "[1]"),
         ("b", "5"),

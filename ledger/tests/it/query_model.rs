@@ -10,7 +10,7 @@ use proptest::sample::select;
 use quire_ledger::{IndexRequest, Query, Reader};
 use serde_json::{Map, Value, json};
 
-use crate::kit::Chain;
+use crate::kit::Documents;
 
 const KEYS: [&str; 8] = ["k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"];
 const FIELDS: [&str; 3] = ["a", "b", "c.d"];
@@ -213,7 +213,7 @@ proptest! {
         second in changes(),
         selectors in vec((selector(), 1..6_u64, any::<bool>()), 12),
     ) {
-        let mut chain = Chain::new();
+        let mut chain = Documents::new();
         let mut model: BTreeMap<&str, Document> = BTreeMap::new();
         let reader = chain.reader();
         let indexes = [json!(["a"]), json!(["b", "a"]), json!([{"c.d": "desc"}]), json!(["a", "c.d"])];

@@ -7,7 +7,10 @@
 )]
 
 mod bad_input;
+mod faults;
+mod imported;
 mod kill;
 mod kit;
 mod mango;
+mod operator;
 mod walk;

@@ -1,6 +1,7 @@
 //! What the tests share: data directories, the conformance data.
 
-mod chain;
+pub(crate) mod chain;
+mod documents;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Ledgers, Purpose};
 
-pub(crate) use chain::Chain;
+pub(crate) use documents::Documents;
 
 /// The operating system's disk.
 pub(crate) fn os_disk() -> Arc<dyn Disk> {

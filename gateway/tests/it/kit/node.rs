@@ -1,0 +1,348 @@
+//! The backend of the tests.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use quire_chaincode::{Call, Chaincode, Documents};
+use quire_gateway::backend::{
+    Backend, BuildInfo, Channel, CreateChannelError, EvaluateError, Evaluated, FailedCheck,
+    Outcome, Proposal, SubmitError, Submitted, Submitter,
+};
+use quire_gateway::{Limits, router};
+use quire_identity::{Organization, SigningIdentity};
+use quire_ledger::disk::OsDisk;
+use quire_ledger::{Block, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator};
+use quire_wire::Message;
+use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
+use quire_wire::hash::{data_hash, sha256};
+use quire_wire::peer::{
+    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec, Response,
+};
+use quire_wire::transaction::{ProposalBytes, seal};
+use quire_wire::tx_id::tx_id;
+use tokio::sync::oneshot;
+
+use super::Client;
+
+const CHANNEL: &str = "main";
+
+/// A node with the channel `main`.
+pub(crate) struct Node {
+    pub(crate) orderer: Arc<Orderer>,
+    identity: Arc<SigningIdentity>,
+    pub(crate) failed_checks: Mutex<Vec<FailedCheck>>,
+    drawn: AtomicU64,
+    _dir: tempfile::TempDir,
+}
+
+/// Simulates at once, and commits at once unless it is held.
+pub(crate) struct Orderer {
+    inner: Mutex<Inner>,
+    reader: Reader,
+}
+
+struct Inner {
+    ledger: Ledger,
+    waiting: Vec<Waiting>,
+    held: bool,
+    /// Refusals for the next proposals, oldest first.
+    refusals: VecDeque<SubmitError>,
+    submitted: u64,
+}
+
+struct Waiting {
+    tx_id: String,
+    envelope: Bytes,
+    /// None once the outcome is lost to those who wait.
+    outcome: Option<oneshot::Sender<Outcome>>,
+}
+
+impl Node {
+    pub(crate) fn new() -> Arc<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let organization = Organization::open_or_create(dir.path(), "TestOrg", now).unwrap();
+        let identity = organization.identity("client").unwrap().unwrap();
+        let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
+        let genesis = block(0, Bytes::new(), vec!["no envelope".into()]);
+        let ledger = ledgers.create(CHANNEL, genesis).unwrap();
+        Arc::new(Self {
+            orderer: Arc::new(Orderer {
+                reader: ledger.reader(),
+                inner: Mutex::new(Inner {
+                    ledger,
+                    waiting: Vec::new(),
+                    held: false,
+                    refusals: VecDeque::new(),
+                    submitted: 0,
+                }),
+            }),
+            identity,
+            failed_checks: Mutex::default(),
+            drawn: AtomicU64::new(0),
+            _dir: dir,
+        })
+    }
+
+    /// A gateway over the node; a second one is like the node started anew.
+    pub(crate) fn client(self: &Arc<Self>) -> Client {
+        let backend = Arc::clone(self) as Arc<dyn Backend>;
+        Client::new(router(backend, Limits::default()))
+    }
+}
+
+impl Orderer {
+    /// From now on transactions wait for [`Self::release`].
+    pub(crate) fn hold(&self) {
+        self.inner.lock().held = true;
+    }
+
+    /// Commits what waits, in one block.
+    pub(crate) fn release(&self) {
+        let mut inner = self.inner.lock();
+        inner.held = false;
+        inner.commit();
+    }
+
+    /// Commits what waits but tells nobody, as a crash right after the fsync would.
+    pub(crate) fn release_silently(&self) {
+        let mut inner = self.inner.lock();
+        inner
+            .waiting
+            .iter_mut()
+            .for_each(|waiting| drop(waiting.outcome.take()));
+        inner.held = false;
+        inner.commit();
+    }
+
+    /// Throws away what waits, as a crash before the fsync would.
+    pub(crate) fn lose(&self) {
+        let mut inner = self.inner.lock();
+        inner.held = false;
+        inner.waiting.clear();
+    }
+
+    /// Refuses the next proposal with this.
+    pub(crate) fn refuse(&self, error: SubmitError) {
+        self.inner.lock().refusals.push_back(error);
+    }
+
+    /// How many transactions wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inner.lock().waiting.len()
+    }
+
+    /// How many transactions were ordered since the start.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.inner.lock().submitted
+    }
+
+    /// Waits until that many transactions wait.
+    pub(crate) async fn until_waiting(&self, count: usize) {
+        while self.waiting() < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn simulate(&self, call: &Call) -> Result<(Bytes, Simulator), SubmitError> {
+        let mut simulator = Simulator::new(self.reader.snapshot());
+        let result = Documents::default().invoke(call, &mut simulator);
+        Ok((result.map_err(SubmitError::Chaincode)?, simulator))
+    }
+}
+
+impl Inner {
+    fn commit(&mut self) {
+        if self.held || self.waiting.is_empty() {
+            return;
+        }
+        let (number, hash) = self.ledger.tip();
+        let waiting = std::mem::take(&mut self.waiting);
+        let envelopes = waiting
+            .iter()
+            .map(|waiting| waiting.envelope.clone())
+            .collect();
+        let next = block(number, Bytes::copy_from_slice(&hash), envelopes);
+        let committed = self
+            .ledger
+            .commit(vec![Ordered::new(next, CHANNEL)])
+            .unwrap();
+        let outcomes = committed[0].transactions.iter().zip(0..);
+        for (waiting, ((_, code), tx)) in waiting.into_iter().zip(outcomes) {
+            let outcome = Outcome {
+                block: number,
+                tx,
+                code: *code,
+            };
+            if let Some(sender) = waiting.outcome {
+                // Nobody may wait any more.
+                sender.send(outcome).ok();
+            }
+        }
+    }
+}
+
+impl Submitter for Orderer {
+    fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError> {
+        if let Some(refusal) = self.inner.lock().refusals.pop_front() {
+            return Err(refusal);
+        }
+        let (result, simulator) = self.simulate(&proposal.call)?;
+        let (tx_id, envelope) = envelope(&proposal, result, simulator);
+        let mut inner = self.inner.lock();
+        let known = self.reader.transaction(&tx_id).unwrap().is_some();
+        if known || inner.waiting.iter().any(|waiting| waiting.tx_id == tx_id) {
+            return Err(SubmitError::Duplicate);
+        }
+        let (sender, outcome) = oneshot::channel();
+        inner.submitted += 1;
+        inner.waiting.push(Waiting {
+            tx_id: tx_id.clone(),
+            envelope,
+            outcome: Some(sender),
+        });
+        inner.commit();
+        Ok(Submitted { tx_id, outcome })
+    }
+
+    fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
+        match self.simulate(call) {
+            Ok((result, simulator)) => Ok(Evaluated {
+                result,
+                height: simulator.snapshot().height(),
+            }),
+            Err(SubmitError::Chaincode(error)) => Err(EvaluateError::Chaincode(error)),
+            Err(_) => Err(EvaluateError::NotReady),
+        }
+    }
+
+    fn is_pending(&self, tx_id: &str) -> bool {
+        let inner = self.inner.lock();
+        inner.waiting.iter().any(|waiting| waiting.tx_id == tx_id)
+    }
+}
+
+impl Backend for Node {
+    fn build(&self) -> BuildInfo {
+        BuildInfo {
+            version: "1.2.3".into(),
+            commit: "abc".into(),
+        }
+    }
+
+    fn channels(&self) -> Vec<String> {
+        vec![CHANNEL.to_owned()]
+    }
+
+    fn channel(&self, name: &str) -> Option<Channel> {
+        (name == CHANNEL).then(|| Channel {
+            name: CHANNEL.into(),
+            reader: self.orderer.reader.clone(),
+            submitter: Arc::clone(&self.orderer) as Arc<dyn Submitter>,
+            read_only: false,
+        })
+    }
+
+    fn create_channel(&self, name: &str) -> Result<(), CreateChannelError> {
+        if name == CHANNEL {
+            return Err(CreateChannelError::Exists(name.to_owned()));
+        }
+        Err(CreateChannelError::StorageFailed {
+            name: name.to_owned(),
+            source: "a secret of the disk".into(),
+        })
+    }
+
+    fn failed_checks(&self) -> Vec<FailedCheck> {
+        self.failed_checks.lock().clone()
+    }
+
+    fn ready(&self) -> bool {
+        self.failed_checks.lock().is_empty()
+    }
+
+    fn default_identity(&self) -> Arc<SigningIdentity> {
+        Arc::clone(&self.identity)
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+
+    fn random_nonce(&self) -> [u8; 24] {
+        let drawn = self.drawn.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+        let digest = sha256([b"nonce".as_slice(), &drawn]);
+        digest[..24].try_into().unwrap()
+    }
+}
+
+fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
+    Block {
+        number,
+        previous_hash,
+        data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
+        envelopes,
+        metadata: Vec::new(),
+    }
+}
+
+/// The transaction of a proposal, unsigned and not endorsed: the ledger does not ask.
+fn envelope(proposal: &Proposal, result: Bytes, simulator: Simulator) -> (String, Bytes) {
+    let creator = proposal.identity.serialized().clone();
+    let tx_id = tx_id(&proposal.nonce, &creator);
+    let chaincode_id = Some(ChaincodeId {
+        name: proposal.call.chaincode.clone(),
+        ..Default::default()
+    });
+    let extension = ChaincodeHeaderExtension {
+        chaincode_id: chaincode_id.clone(),
+    };
+    let mut args = vec![Bytes::from(proposal.call.function.clone())];
+    args.extend(proposal.call.args.iter().cloned());
+    let decoration = proposal.decoration.iter();
+    let bytes = ProposalBytes::new(
+        &ChannelHeader {
+            r#type: header_type::ENDORSER_TRANSACTION,
+            channel_id: CHANNEL.into(),
+            tx_id: tx_id.clone(),
+            extension: extension.encode_to_vec().into(),
+            timestamp: Some(Timestamp {
+                seconds: 1_800_000_000,
+                nanos: 0,
+            }),
+            ..Default::default()
+        },
+        &SignatureHeader {
+            creator,
+            nonce: Bytes::copy_from_slice(&proposal.nonce),
+        },
+        ChaincodeSpec {
+            r#type: 1,
+            chaincode_id: chaincode_id.clone(),
+            input: Some(ChaincodeInput {
+                args,
+                decorations: decoration
+                    .map(|decoration| ("quire".to_owned(), decoration.to_vec()))
+                    .collect(),
+                is_init: false,
+            }),
+            timeout: 0,
+        },
+    );
+    let response = bytes.response_payload(&ChaincodeAction {
+        results: simulator.into_read_write_set().encode_to_vec().into(),
+        response: Some(Response {
+            status: 200,
+            payload: result,
+            ..Default::default()
+        }),
+        chaincode_id,
+        ..Default::default()
+    });
+    let payload = bytes.transaction_payload(response, Vec::new());
+    (tx_id, seal(payload, Bytes::new()))
+}

@@ -1,0 +1,14 @@
+//! The gateway over a real ledger: the bytes that a client gets.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed"
+)]
+
+mod chain;
+mod errors;
+mod idempotency;
+mod kit;
+mod reads;
+mod writes;
