@@ -140,7 +140,16 @@ impl Node {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, NodeError> {
         let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
-        let organization = Organization::open_or_create(data, msp_id, clock::now())?;
+        let records = ledgers.list()?;
+        // Chains that were begun here name this organisation and these identities.
+        let begun_here = records
+            .iter()
+            .any(|record| record.first_own_block == Some(0));
+        let organization = if begun_here {
+            Organization::open_existing(data, msp_id)?
+        } else {
+            Organization::open_or_create(data, msp_id, clock::now())?
+        };
         let own = |name| {
             organization
                 .identity(name)?
@@ -157,7 +166,6 @@ impl Node {
             creating: Mutex::default(),
             ready: AtomicBool::new(false),
         };
-        let records = node.ledgers.list()?;
         for record in records
             .iter()
             .filter(|record| record.status == Status::Active)
