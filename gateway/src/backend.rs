@@ -10,7 +10,7 @@ use quire_identity::SigningIdentity;
 use quire_ledger::Reader;
 use quire_wire::Code;
 use quire_wire::tx_id::NONCE_BYTES;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// The node behind the gateway.
 pub trait Backend: Send + Sync + 'static {
@@ -34,6 +34,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether the node takes requests: false while it starts and while it stops.
     fn ready(&self) -> bool;
+
+    /// Becomes true when the node is asked to stop: streams end, and nobody waits for long.
+    fn stopping(&self) -> watch::Receiver<bool>;
 
     /// The identity of callers that show no credential.
     fn default_identity(&self) -> Arc<SigningIdentity>;
@@ -94,6 +97,8 @@ pub struct Channel {
     pub submitter: Arc<dyn Submitter>,
     /// Whether it refuses writes, as imported channels do.
     pub read_only: bool,
+    /// How many blocks can be read, told after each commit. It closes when no commit will follow.
+    pub heights: watch::Receiver<u64>,
 }
 
 impl fmt::Debug for Channel {

@@ -31,8 +31,9 @@ use crate::problem::Problem;
 
 /// Shortest and longest pause before a transaction that lost is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
-/// Shortest and longest pause between two looks at a transaction that another task ordered.
-const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+/// Longest pause between two looks at a transaction that another task ordered. Each commit ends
+/// it; it counts only for a transaction that vanishes without one.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A write that a caller asks for.
 #[derive(Clone, Debug)]
@@ -270,16 +271,26 @@ fn jittered(
 
 /// Looks for the outcome of a transaction that another task ordered; none when it vanished.
 pub(crate) async fn poll_outcome(channel: &Channel, tx_id: &str) -> Option<Committed> {
-    let mut pause = POLL.0;
+    let mut heights = channel.heights.clone();
     loop {
+        // A commit after this line is noticed below.
+        heights.mark_unchanged();
         let (channel, id) = (channel.clone(), tx_id.to_owned());
         match blocking(move || look(&channel, &id)).await {
             Ok(Seen::Committed(committed)) => return Some(committed),
             Ok(Seen::Pending) => {}
             Ok(Seen::Never) | Err(_) => return None,
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(POLL.1);
+        next_commit(&mut heights, LOOK_AGAIN).await;
+    }
+}
+
+/// Returns after a commit that `heights` has not seen, or after that time.
+pub(crate) async fn next_commit(heights: &mut watch::Receiver<u64>, at_most: Duration) {
+    match timeout(at_most, heights.changed()).await {
+        Ok(Ok(())) | Err(_) => {}
+        // No commit will follow; what there is to see will not change soon.
+        Ok(Err(_)) => sleep(at_most).await,
     }
 }
 

@@ -28,8 +28,13 @@ use crate::prefer::{self, Prefer};
 use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
 use crate::reply;
-use crate::submission::{Committed, Seen, Write, flight_key, is_lost_race, look, poll_outcome};
+use crate::submission::{
+    Committed, Seen, Write, flight_key, is_lost_race, look, next_commit, poll_outcome,
+};
 use crate::value::rfc3339;
+
+/// Longest pause between two looks at what a key names.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// `POST .../transactions`.
 pub(crate) async fn submit(
@@ -111,14 +116,15 @@ pub(crate) async fn get_by_key(
     let (mut tx_id, mut seen) = named().await?;
     if seen == Seen::Pending && !wait.is_zero() {
         let settled = async {
-            let mut pause = Duration::from_millis(2);
+            let mut heights = channel.heights.clone();
             loop {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(100));
+                heights.mark_unchanged();
                 let (tx_id, seen) = named().await?;
                 if seen != Seen::Pending {
                     return Ok::<_, Problem>((tx_id, seen));
                 }
+                // A key also becomes final by the last attempt being given up, without a commit.
+                next_commit(&mut heights, LOOK_AGAIN).await;
             }
         };
         if let Ok(settled) = timeout(wait, settled).await {

@@ -24,7 +24,7 @@ use quire_wire::peer::{
 };
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::Client;
 
@@ -35,6 +35,7 @@ pub(crate) struct Node {
     pub(crate) orderer: Arc<Orderer>,
     identity: Arc<SigningIdentity>,
     pub(crate) failed_checks: Mutex<Vec<FailedCheck>>,
+    pub(crate) stopping: watch::Sender<bool>,
     drawn: AtomicU64,
     _dir: tempfile::TempDir,
 }
@@ -43,10 +44,12 @@ pub(crate) struct Node {
 pub(crate) struct Orderer {
     inner: Mutex<Inner>,
     reader: Reader,
+    heights: watch::Receiver<u64>,
 }
 
 struct Inner {
     ledger: Ledger,
+    heights: watch::Sender<u64>,
     waiting: Vec<Waiting>,
     held: bool,
     /// Refusals for the next proposals, oldest first.
@@ -70,11 +73,14 @@ impl Node {
         let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
         let genesis = block(0, Bytes::new(), vec!["no envelope".into()]);
         let ledger = ledgers.create(CHANNEL, genesis).unwrap();
+        let (sender, heights) = watch::channel(1);
         Arc::new(Self {
             orderer: Arc::new(Orderer {
                 reader: ledger.reader(),
+                heights,
                 inner: Mutex::new(Inner {
                     ledger,
+                    heights: sender,
                     waiting: Vec::new(),
                     held: false,
                     refusals: VecDeque::new(),
@@ -83,6 +89,7 @@ impl Node {
             }),
             identity,
             failed_checks: Mutex::default(),
+            stopping: watch::Sender::new(false),
             drawn: AtomicU64::new(0),
             _dir: dir,
         })
@@ -171,6 +178,7 @@ impl Inner {
             .ledger
             .commit(vec![Ordered::new(next, CHANNEL)])
             .unwrap();
+        self.heights.send_replace(number + 1);
         let outcomes = committed[0].transactions.iter().zip(0..);
         for (waiting, ((_, code), tx)) in waiting.into_iter().zip(outcomes) {
             let outcome = Outcome {
@@ -244,6 +252,7 @@ impl Backend for Node {
             reader: self.orderer.reader.clone(),
             submitter: Arc::clone(&self.orderer) as Arc<dyn Submitter>,
             read_only: false,
+            heights: self.orderer.heights.clone(),
         })
     }
 
@@ -263,6 +272,10 @@ impl Backend for Node {
 
     fn ready(&self) -> bool {
         self.failed_checks.lock().is_empty()
+    }
+
+    fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     fn default_identity(&self) -> Arc<SigningIdentity> {
