@@ -17,6 +17,8 @@
 mod accept;
 mod answer;
 pub mod backend;
+mod batch;
+mod block_event;
 mod block_json;
 mod blocks;
 mod body;
@@ -26,6 +28,7 @@ mod channels;
 mod conditions;
 mod creator;
 mod evaluate;
+mod events;
 mod flights;
 mod gateway;
 mod history;

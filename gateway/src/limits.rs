@@ -19,6 +19,12 @@ pub struct Limits {
     pub keys_in_flight: usize,
     /// Bytes of values or envelopes after which a page ends before its `limit`.
     pub page_bytes: usize,
+    /// Most event streams at one time.
+    pub listeners: usize,
+    /// How often an event stream with nothing to say shows that it is alive.
+    pub heartbeat: Duration,
+    /// How long those who wait may go on waiting once the node is asked to stop.
+    pub grace: Duration,
     /// Whether only this machine's own programs are served: callers show no credential then, so
     /// what a browser or a proxy may have sent for somebody else is refused.
     pub local_only: bool,
@@ -34,6 +40,9 @@ impl Default for Limits {
             max_wait: Duration::from_secs(300),
             keys_in_flight: 100_000,
             page_bytes: 8 << 20,
+            listeners: 4096,
+            heartbeat: Duration::from_secs(15),
+            grace: Duration::from_secs(10),
             local_only: true,
         }
     }

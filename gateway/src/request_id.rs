@@ -21,10 +21,26 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id of a caller that is taken over.
 const MAX_ID_BYTES: usize = 128;
 
+/// The request's name, for handlers that make problem documents themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The id that the layer gave the request.
+    pub(crate) fn of(request: &Request) -> Self {
+        let id = request.extensions().get::<Self>().cloned();
+        id.unwrap_or_else(|| Self(HeaderValue::from_static("none")))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
 /// Runs the request inside everything that an answer needs whatever happens.
 pub(crate) async fn layer(
     State(gateway): State<Arc<Gateway>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let id = request
@@ -33,6 +49,7 @@ pub(crate) async fn layer(
         .filter(|id| is_sane(id.as_bytes()))
         .cloned()
         .unwrap_or_else(|| new_id(&gateway));
+    request.extensions_mut().insert(RequestId(id.clone()));
     let response = if head_bytes(&request) > gateway.limits.header_bytes {
         let detail = format!(
             "Target and headers exceed {} bytes.",

@@ -10,7 +10,9 @@ use axum::routing::{get, post};
 use crate::backend::Backend;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
-use crate::{blocks, channels, evaluate, history, operations, request_id, state, transactions};
+use crate::{
+    batch, blocks, channels, evaluate, events, history, operations, request_id, state, transactions,
+};
 
 /// The whole HTTP API over a node.
 pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
@@ -33,6 +35,10 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
             "/v1/channels/{channel}/transactions/{id}/envelope",
             get(transactions::envelope),
         )
+        .route(
+            "/v1/channels/{channel}/transactions:batch",
+            post(batch::submit),
+        )
         .route("/v1/channels/{channel}/evaluate", post(evaluate::evaluate))
         .route("/v1/channels/{channel}/state", get(state::namespaces))
         .route(
@@ -46,6 +52,7 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
             "/v1/channels/{channel}/history/{namespace}/{key}",
             get(history::history),
         )
+        .route("/v1/channels/{channel}/events", get(events::events))
         .route("/v1/channels/{channel}/blocks", get(blocks::find))
         .route("/v1/channels/{channel}/blocks/{number}", get(blocks::get));
     Router::new()

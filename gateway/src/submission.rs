@@ -98,19 +98,18 @@ pub(crate) async fn carry_out(
 ) -> Result<Told, Problem> {
     let write = Arc::new(write);
     let backend = Arc::clone(&gateway.backend);
-    let patience = gateway.limits.default_wait;
     let Some((key, request)) = &write.key else {
         let (sender, progress) = watch::channel(Progress::Starting);
         // Nobody can ask for it again: what is not ordered yet ends with the request.
         let _task = AbortOnDrop(tokio::spawn(run(backend, Arc::clone(&write), sender)));
-        return Ok(watch_progress(progress, prefer, patience, None).await);
+        return Ok(watch_progress(gateway, progress, prefer, None).await);
     };
     let digest = request.digest(write.attempts.unwrap_or(DEFAULT_ATTEMPTS));
     let flight_key = flight_key(&write.channel, key, &write.identity);
     let first_tx_id = Some(flight_key.first_tx_id.clone());
     match gateway.flights.board(flight_key, digest)? {
         Boarded::Joined(progress) => {
-            let told = watch_progress(progress, prefer, patience, first_tx_id).await;
+            let told = watch_progress(gateway, progress, prefer, first_tx_id).await;
             Ok(match told {
                 Told::Settled(Settled::Final { committed, .. }) => Told::Settled(Settled::Final {
                     committed,
@@ -129,7 +128,7 @@ pub(crate) async fn carry_out(
                 run(backend, write, sender).await;
                 drop(guard);
             });
-            Ok(watch_progress(progress, prefer, patience, first_tx_id).await)
+            Ok(watch_progress(gateway, progress, prefer, first_tx_id).await)
         }
     }
 }
@@ -164,18 +163,24 @@ pub(crate) fn flight_key(
 /// Waits for the end of the work, or for the end of the caller's time. That begins when something is
 /// ordered, which takes no longer than simulation, so that even a caller in a hurry learns what was.
 async fn watch_progress(
+    gateway: &Gateway,
     mut progress: watch::Receiver<Progress>,
     prefer: Prefer,
-    patience: Duration,
     first_tx_id: Option<String>,
 ) -> Told {
     let ordered = progress.wait_for(|progress| !matches!(progress, Progress::Starting));
     // Too late, or the task is gone without a word: it panicked, or the runtime stops.
-    if !matches!(timeout(patience, ordered).await, Ok(Ok(_))) {
+    if !matches!(
+        timeout(gateway.limits.default_wait, ordered).await,
+        Ok(Ok(_))
+    ) {
         return Told::Settled(Settled::Unknown { tx_id: first_tx_id });
     }
     let settled = progress.wait_for(|progress| matches!(progress, Progress::Settled(_)));
-    let is_lost = matches!(timeout(prefer.wait, settled).await, Ok(Err(_)));
+    let is_lost = tokio::select! {
+        settled = timeout(prefer.wait, settled) => matches!(settled, Ok(Err(_))),
+        () = gateway.out_of_grace() => false,
+    };
     let tx_id = match &*progress.borrow() {
         Progress::Starting => first_tx_id,
         Progress::Ordered { tx_id } => Some(tx_id.clone()),

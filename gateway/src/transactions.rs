@@ -86,11 +86,12 @@ pub(crate) async fn get(
     let query = Query::parse(request.uri(), &["wait"])?;
     let wait = prefer::wait(&query, &gateway.limits)?;
     let mut seen = look_for(&channel, &tx_id).await?;
-    if seen == Seen::Pending
-        && !wait.is_zero()
-        && let Ok(Some(committed)) = timeout(wait, poll_outcome(&channel, &tx_id)).await
-    {
-        seen = Seen::Committed(committed);
+    if seen == Seen::Pending && !wait.is_zero() {
+        let committed = tokio::select! {
+            committed = timeout(wait, poll_outcome(&channel, &tx_id)) => committed.ok().flatten(),
+            () = gateway.out_of_grace() => None,
+        };
+        seen = committed.map_or(seen, Seen::Committed);
     }
     answer_seen(channel, tx_id, seen).await
 }
@@ -127,7 +128,11 @@ pub(crate) async fn get_by_key(
                 next_commit(&mut heights, LOOK_AGAIN).await;
             }
         };
-        if let Ok(settled) = timeout(wait, settled).await {
+        let settled = tokio::select! {
+            settled = timeout(wait, settled) => settled.ok(),
+            () = gateway.out_of_grace() => None,
+        };
+        if let Some(settled) = settled {
             (tx_id, seen) = settled?;
         }
     }

@@ -97,8 +97,13 @@ impl Node {
 
     /// A gateway over the node; a second one is like the node started anew.
     pub(crate) fn client(self: &Arc<Self>) -> Client {
+        self.client_with(Limits::default())
+    }
+
+    /// A gateway with other bounds.
+    pub(crate) fn client_with(self: &Arc<Self>, limits: Limits) -> Client {
         let backend = Arc::clone(self) as Arc<dyn Backend>;
-        Client::new(router(backend, Limits::default()))
+        Client::new(router(backend, limits))
     }
 }
 
