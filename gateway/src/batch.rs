@@ -16,6 +16,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
@@ -51,6 +52,9 @@ const MAX_LINES: usize = 10_000;
 /// Lines in flight at one time, and the bytes of them.
 const IN_FLIGHT: (usize, u32) = (256, 16 << 20);
 
+/// When to come back where there are too many batches.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// `POST .../transactions:batch`.
 pub(crate) async fn submit(
     State(gateway): State<Arc<Gateway>>,
@@ -70,6 +74,8 @@ pub(crate) async fn submit(
     // The path of the equivalent single request, which the digests of the lines cover.
     let path = path::decoded(&parts.uri)?;
     let path = path.trim_end_matches(":batch").to_owned();
+    let place = Arc::clone(&gateway.batches).try_acquire_owned();
+    let place = place.map_err(|_| Problem::overloaded(RETRY_AFTER))?;
     let (answers, told) = mpsc::unbounded_channel();
     let batch = Batch {
         prefer: Prefer::parse(&parts.headers, &gateway.limits)?,
@@ -83,6 +89,7 @@ pub(crate) async fn submit(
         places: Arc::new(Semaphore::new(IN_FLIGHT.0)),
         bytes: Arc::new(Semaphore::new(IN_FLIGHT.1 as usize)),
         order: Order::default(),
+        _place: place,
     };
     tokio::spawn(batch.run(Lines::new(body)));
     let telling = Telling { told, request_id };
@@ -108,6 +115,7 @@ struct Batch {
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     order: Order,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Batch {

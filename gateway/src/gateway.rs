@@ -18,6 +18,10 @@ pub(crate) struct Gateway {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) limits: Limits,
     pub(crate) flights: Arc<Flights>,
+    /// Requests that may still be taken on.
+    pub(crate) requests: Semaphore,
+    /// Batches that may still be taken on.
+    pub(crate) batches: Arc<Semaphore>,
     /// Event streams that may still be opened.
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) block_events: BlockEvents,
@@ -37,6 +41,8 @@ impl Gateway {
             backend,
             limits,
             flights: Arc::new(Flights::new(limits.keys_in_flight)),
+            requests: Semaphore::new(limits.requests),
+            batches: Arc::new(Semaphore::new(limits.batches)),
             listeners: Arc::new(Semaphore::new(limits.listeners)),
             block_events: BlockEvents::new(),
         }

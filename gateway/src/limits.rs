@@ -9,6 +9,18 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Most bytes of a request's target and headers together.
     pub header_bytes: usize,
+    /// How long the head of a request may take to arrive, from its first byte.
+    pub head_timeout: Duration,
+    /// How long a connection may stay open between two requests.
+    pub idle_timeout: Duration,
+    /// How long a peer may take nothing of an answer that waits for it.
+    pub stall_timeout: Duration,
+    /// Most connections at one time.
+    pub connections: usize,
+    /// Most requests at one time that have no answer yet, event streams not counted.
+    pub requests: usize,
+    /// Most batches at one time.
+    pub batches: usize,
     /// How long a request body may take to arrive.
     pub body_timeout: Duration,
     /// How long a write waits for its outcome when the caller names no time.
@@ -35,6 +47,12 @@ impl Default for Limits {
         Self {
             body_bytes: 8 << 20,
             header_bytes: 64 << 10,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            stall_timeout: Duration::from_secs(30),
+            connections: 8192,
+            requests: 2048,
+            batches: 32,
             body_timeout: Duration::from_secs(30),
             default_wait: Duration::from_secs(30),
             max_wait: Duration::from_secs(300),

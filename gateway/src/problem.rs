@@ -285,6 +285,11 @@ impl Problem {
         self
     }
 
+    /// The headers of its answer, besides those of every problem.
+    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ProblemKind {
