@@ -22,6 +22,7 @@ use crate::idempotency::IdempotencyKey;
 use crate::prefer::Prefer;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
+use crate::request_log::LoggedTransaction;
 use crate::submission::{Committed, Settled, Told, Write, carry_out};
 use crate::value::{base64, json_text};
 
@@ -135,6 +136,8 @@ fn accepted(tx_id: &str, location: Option<HeaderValue>) -> Result<Response, Prob
         status: "PENDING",
     };
     let mut response = reply::json(StatusCode::ACCEPTED, &document)?;
+    let logged = LoggedTransaction(tx_id.to_owned());
+    response.extensions_mut().insert(logged);
     let headers = response.headers_mut();
     if let Some(location) = location {
         headers.insert(header::LOCATION, location);
@@ -174,6 +177,8 @@ fn final_answer(
         Asked::Change => StatusCode::OK,
     };
     let mut response = reply::json(status, &document)?;
+    let logged = LoggedTransaction(committed.tx_id.clone());
+    response.extensions_mut().insert(logged);
     let headers = response.headers_mut();
     let location = reply::transaction_location(&channel.name, &committed.tx_id);
     headers.insert(header::LOCATION, location);

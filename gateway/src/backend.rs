@@ -38,6 +38,15 @@ pub trait Backend: Send + Sync + 'static {
     /// Becomes true when the node is asked to stop: streams end, and nobody waits for long.
     fn stopping(&self) -> watch::Receiver<bool>;
 
+    /// Which levels are logged, in Fabric's notation: `info`, `gateway=debug:warn`.
+    fn log_spec(&self) -> String;
+
+    /// Changes at once which levels are logged.
+    ///
+    /// # Errors
+    /// The text is none of that notation.
+    fn set_log_spec(&self, spec: &str) -> Result<(), InvalidLogSpec>;
+
     /// The identity of callers that show no credential.
     fn default_identity(&self) -> Arc<SigningIdentity>;
 
@@ -65,6 +74,11 @@ pub struct FailedCheck {
     /// Why.
     pub reason: String,
 }
+
+/// What is wrong with a log specification.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidLogSpec(pub String);
 
 /// Why a channel was not created.
 #[derive(Debug, thiserror::Error)]

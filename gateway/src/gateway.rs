@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, Channel};
 use crate::block_event::BlockEvents;
+use crate::contention::Contention;
 use crate::flights::Flights;
 use crate::limits::Limits;
 use crate::problem::{Problem, ProblemKind};
@@ -18,6 +19,7 @@ pub(crate) struct Gateway {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) limits: Limits,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) contention: Arc<Contention>,
     /// Requests that may still be taken on.
     pub(crate) requests: Semaphore,
     /// Batches that may still be taken on.
@@ -40,6 +42,7 @@ impl Gateway {
         Self {
             backend,
             limits,
+            contention: Arc::default(),
             flights: Arc::new(Flights::new(limits.keys_in_flight)),
             requests: Semaphore::new(limits.requests),
             batches: Arc::new(Semaphore::new(limits.batches)),

@@ -1,16 +1,18 @@
-//! `/healthz`, `/readyz`, `/version`, in Fabric's shapes.
+//! `/healthz`, `/readyz`, `/version`, `/logspec`, in Fabric's shapes.
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use quire_wire::common::Timestamp;
 use serde::Serialize;
 
 use crate::backend::FailedCheck;
+use crate::body::{self, Members};
 use crate::gateway::{Gateway, blocking};
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::reply;
 use crate::value::rfc3339;
 
@@ -94,4 +96,31 @@ pub(crate) async fn version(State(gateway): State<Arc<Gateway>>) -> Result<Respo
         version: build.version,
     };
     reply::json(StatusCode::OK, &document)
+}
+
+/// Which levels are logged.
+pub(crate) async fn log_spec(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct LogSpec {
+        spec: String,
+    }
+    let spec = gateway.backend.log_spec();
+    reply::json(StatusCode::OK, &LogSpec { spec })
+}
+
+/// Changes which levels are logged.
+pub(crate) async fn set_log_spec(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    Query::none(&parts.uri)?;
+    let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+    let mut members = Members::parse(&body)?;
+    let spec = members.take_as::<String>("spec")?;
+    members.finish()?;
+    let spec = spec.ok_or_else(|| Problem::invalid_argument("The member spec is missing."))?;
+    let changed = gateway.backend.set_log_spec(&spec);
+    changed.map_err(|error| Problem::invalid_argument(error.to_string()))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -290,6 +290,11 @@ impl Problem {
         &self.headers
     }
 
+    /// The transaction it is about, where there is one.
+    pub(crate) fn transaction_id(&self) -> Option<&str> {
+        self.transaction_id.as_deref()
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ProblemKind {

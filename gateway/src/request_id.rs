@@ -18,6 +18,7 @@ use crate::backend::Backend;
 use crate::gateway::Gateway;
 use crate::local;
 use crate::problem::{Problem, ProblemKind};
+use crate::request_log::LogLine;
 
 /// Names a request in answers and in the log.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -56,6 +57,7 @@ pub(crate) async fn layer(
         .cloned()
         .unwrap_or_else(|| new_id(gateway.backend.as_ref()));
     request.extensions_mut().insert(RequestId(id.clone()));
+    let line = LogLine::begin(&request);
     let response = if head_bytes(&request) > gateway.limits.header_bytes {
         let detail = format!(
             "Target and headers exceed {} bytes.",
@@ -73,6 +75,7 @@ pub(crate) async fn layer(
             Err(problem) => problem.into_response(),
         }
     };
+    line.end(&response, id.to_str().unwrap_or_default());
     finish(response, id)
 }
 

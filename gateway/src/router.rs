@@ -61,6 +61,10 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
         .route("/healthz", get(operations::healthz))
         .route("/readyz", get(operations::readyz))
         .route("/version", get(operations::version))
+        .route(
+            "/logspec",
+            get(operations::log_spec).put(operations::set_log_spec),
+        )
         // An empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quire_chaincode::{Call, is_conditional};
+use quire_chaincode::{Call, is_conditional, touched};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Height, ReadError};
 use quire_wire::Code;
@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted};
+use crate::contention::Contention;
 use crate::flights::{Boarded, FlightKey, key_reused};
 use crate::gateway::{Gateway, blocking};
 use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
@@ -98,10 +99,16 @@ pub(crate) async fn carry_out(
 ) -> Result<Told, Problem> {
     let write = Arc::new(write);
     let backend = Arc::clone(&gateway.backend);
+    let contention = Arc::clone(&gateway.contention);
     let Some((key, request)) = &write.key else {
         let (sender, progress) = watch::channel(Progress::Starting);
         // Nobody can ask for it again: what is not ordered yet ends with the request.
-        let _task = AbortOnDrop(tokio::spawn(run(backend, Arc::clone(&write), sender)));
+        let _task = AbortOnDrop(tokio::spawn(run(
+            backend,
+            contention,
+            Arc::clone(&write),
+            sender,
+        )));
         return Ok(watch_progress(gateway, progress, prefer, None).await);
     };
     let digest = request.digest(write.attempts.unwrap_or(DEFAULT_ATTEMPTS));
@@ -125,7 +132,7 @@ pub(crate) async fn carry_out(
         } => {
             let write = Arc::clone(&write);
             tokio::spawn(async move {
-                run(backend, write, sender).await;
+                run(backend, contention, write, sender).await;
                 drop(guard);
             });
             Ok(watch_progress(gateway, progress, prefer, first_tx_id).await)
@@ -134,8 +141,13 @@ pub(crate) async fn carry_out(
 }
 
 /// Does the work and says so.
-async fn run(backend: Arc<dyn Backend>, write: Arc<Write>, progress: watch::Sender<Progress>) {
-    let settled = settle(&backend, &write, &progress).await;
+async fn run(
+    backend: Arc<dyn Backend>,
+    contention: Arc<Contention>,
+    write: Arc<Write>,
+    progress: watch::Sender<Progress>,
+) {
+    let settled = settle(&backend, &contention, &write, &progress).await;
     progress.send_replace(Progress::Settled(settled));
 }
 
@@ -195,14 +207,22 @@ async fn watch_progress(
 /// Repeats attempts until the outcome is final.
 async fn settle(
     backend: &Arc<dyn Backend>,
+    contention: &Contention,
     write: &Arc<Write>,
     progress: &watch::Sender<Progress>,
 ) -> Settled {
     let conditional = !is_conditional(&write.call).is_empty();
+    // A write that is never tried again has nothing to gain from waiting.
+    let keys = if conditional {
+        Vec::new()
+    } else {
+        touched(&write.call).unwrap_or_default()
+    };
     let mut allowed = write.attempts.unwrap_or(DEFAULT_ATTEMPTS);
     let mut last: Option<Committed> = None;
     let mut attempt = 0;
     loop {
+        let turn = contention.turn(&write.channel.name, &keys).await;
         let step = blocking({
             let (backend, write) = (Arc::clone(backend), Arc::clone(write));
             move || write.step(backend.as_ref(), attempt, allowed)
@@ -251,6 +271,8 @@ async fn settle(
                 replayed: found,
             };
         }
+        drop(turn);
+        contention.mark(&write.channel.name, &keys);
         if !found {
             sleep(jittered(backend.as_ref(), BACK_OFF, attempt)).await;
         }

@@ -8,6 +8,7 @@ mod cli;
 mod clock;
 mod commands;
 mod genesis;
+mod logging;
 mod node;
 mod pipeline;
 mod run;

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use quire_chaincode::Documents;
 use quire_chaincode::name::check_channel;
 use quire_gateway::backend::{
-    Backend, BuildInfo, Channel, CreateChannelError, FailedCheck, Submitter,
+    Backend, BuildInfo, Channel, CreateChannelError, FailedCheck, InvalidLogSpec, Submitter,
 };
 use quire_identity::channel_config::{ChannelConfig, ChannelConfigError};
 use quire_identity::{
@@ -31,6 +31,7 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::genesis::genesis_block;
+use crate::logging::Logging;
 use crate::pipeline::{self, OrdererSigner, Pipeline, ReadOnly};
 use crate::verify::Verifier;
 
@@ -93,6 +94,7 @@ pub(crate) struct Node {
     creating: Mutex<()>,
     ready: AtomicBool,
     stopping: watch::Sender<bool>,
+    logging: Logging,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl Node {
         data: &Path,
         msp_id: &str,
         documents: Documents,
+        logging: Logging,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, NodeError> {
         let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
@@ -138,6 +141,7 @@ impl Node {
             creating: Mutex::default(),
             ready: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
+            logging,
         };
         let records = node.ledgers.list()?;
         for record in records
@@ -362,6 +366,14 @@ impl Backend for Node {
 
     fn ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    fn log_spec(&self) -> String {
+        self.logging.spec()
+    }
+
+    fn set_log_spec(&self, spec: &str) -> Result<(), InvalidLogSpec> {
+        self.logging.set(spec)
     }
 
     fn stopping(&self) -> watch::Receiver<bool> {

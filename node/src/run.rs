@@ -2,26 +2,29 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quire_chaincode::Documents;
 use quire_gateway::{Backend, Limits, Server};
 use quire_ledger::Progress;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::RunArguments;
 use crate::commands::channel::open_error;
 use crate::commands::{FAILED, advice};
+use crate::logging::Logging;
 use crate::node::{FIRST_CHANNEL, Node};
 use crate::terminal::{ProgressDisplay, print_error};
 
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    let logging = match Logging::start(&arguments.log_spec) {
+        Ok(logging) => logging,
+        Err(error) => {
+            eprintln!("quire: --log-spec: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
     if !arguments.listen.ip().is_loopback() && !arguments.insecure_no_auth {
         eprintln!(
             "quire: {} can be reached from other machines, and nobody has to prove who they are",
@@ -36,7 +39,7 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
         max_value_bytes: arguments.max_value_bytes,
     };
     let data = &arguments.data;
-    let node = match Node::open(&data.data, &data.msp_id, documents, &mut progress) {
+    let node = match Node::open(&data.data, &data.msp_id, documents, logging, &mut progress) {
         Ok(node) => Arc::new(node),
         Err(error) => {
             print_error(&error, open_error(&error).and_then(advice));
@@ -65,6 +68,12 @@ async fn serve(node: Arc<Node>, arguments: &RunArguments) -> std::io::Result<()>
     let address = listener.local_addr()?;
     let limits = Limits {
         local_only: !arguments.insecure_no_auth,
+        head_timeout: Duration::from_secs(arguments.head_timeout),
+        body_timeout: Duration::from_secs(arguments.body_timeout),
+        stall_timeout: Duration::from_secs(arguments.stall_timeout),
+        grace: Duration::from_secs(arguments.grace),
+        connections: arguments.max_connections,
+        requests: arguments.max_requests,
         ..Limits::default()
     };
     let server = Server::new(Arc::clone(&node) as Arc<dyn Backend>, limits);

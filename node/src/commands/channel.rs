@@ -12,6 +12,7 @@ use quire_ledger::{ImportError, Ledgers, OpenError, Progress, Purpose};
 use crate::cli::{ChannelArguments, ChannelCommand, DataArguments};
 use crate::commands::check::print;
 use crate::commands::{DAMAGED, FAILED, advice};
+use crate::logging::Logging;
 use crate::node::{Node, NodeError};
 use crate::terminal::{ProgressDisplay, print_error};
 
@@ -34,7 +35,13 @@ fn create(name: &str, data: &DataArguments, progress: &mut dyn FnMut(Progress<'_
     if let Err(error) = check_channel(name) {
         return failed(&error, None);
     }
-    let node = Node::open(&data.data, &data.msp_id, Documents::default(), progress);
+    let node = Node::open(
+        &data.data,
+        &data.msp_id,
+        Documents::default(),
+        Logging::none(),
+        progress,
+    );
     let created = node.and_then(|node| {
         let created = node.create(name);
         node.stop();

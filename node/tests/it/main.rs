@@ -7,6 +7,12 @@
 )]
 
 mod bad_input;
+mod chaos;
+mod errors;
+mod hot_key;
+mod joined;
 mod kill;
 mod kit;
+mod logspec;
+mod sse;
 mod walk;

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use quire_chaincode::{Call, Chaincode, Documents};
 use quire_gateway::backend::{
     Backend, BuildInfo, Channel, CreateChannelError, EvaluateError, Evaluated, FailedCheck,
-    Outcome, Proposal, SubmitError, Submitted, Submitter,
+    InvalidLogSpec, Outcome, Proposal, SubmitError, Submitted, Submitter,
 };
 use quire_gateway::{Limits, router};
 use quire_identity::{Organization, SigningIdentity};
@@ -36,6 +36,7 @@ pub(crate) struct Node {
     identity: Arc<SigningIdentity>,
     pub(crate) failed_checks: Mutex<Vec<FailedCheck>>,
     pub(crate) stopping: watch::Sender<bool>,
+    log_spec: Mutex<String>,
     drawn: AtomicU64,
     _dir: tempfile::TempDir,
 }
@@ -90,6 +91,7 @@ impl Node {
             identity,
             failed_checks: Mutex::default(),
             stopping: watch::Sender::new(false),
+            log_spec: Mutex::new("info".to_owned()),
             drawn: AtomicU64::new(0),
             _dir: dir,
         })
@@ -277,6 +279,18 @@ impl Backend for Node {
 
     fn ready(&self) -> bool {
         self.failed_checks.lock().is_empty()
+    }
+
+    fn log_spec(&self) -> String {
+        self.log_spec.lock().clone()
+    }
+
+    fn set_log_spec(&self, spec: &str) -> Result<(), InvalidLogSpec> {
+        if spec.is_empty() {
+            return Err(InvalidLogSpec("nothing".to_owned()));
+        }
+        spec.clone_into(&mut self.log_spec.lock());
+        Ok(())
     }
 
     fn stopping(&self) -> watch::Receiver<bool> {
