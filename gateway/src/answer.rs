@@ -12,6 +12,7 @@ use quire_ledger::Height;
 use quire_wire::Code;
 use quire_wire::transaction::Opened;
 use serde::Serialize;
+use utoipa::ToSchema;
 use serde_json::value::RawValue;
 
 use crate::backend::Channel;
@@ -123,14 +124,16 @@ impl Teller {
     }
 }
 
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+/// What is known of a transaction that is not final.
+pub(crate) struct Accepted<'a> {
+    transaction_id: &'a str,
+    status: &'static str,
+}
+
 /// 202: ordered, not durable.
 fn accepted(tx_id: &str, location: Option<HeaderValue>) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Accepted<'a> {
-        transaction_id: &'a str,
-        status: &'static str,
-    }
     let document = Accepted {
         transaction_id: tx_id,
         status: "PENDING",
@@ -243,9 +246,9 @@ pub(crate) fn result(channel: &Channel, at: Height) -> Result<Bytes, Problem> {
         .unwrap_or_default())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ValidTransaction<'a> {
+pub(crate) struct ValidTransaction<'a> {
     transaction_id: &'a str,
     status: &'static str,
     code: &'static str,
@@ -257,10 +260,11 @@ struct ValidTransaction<'a> {
 
 /// What a chaincode answered: `result` where it is JSON, as ours always is, `null` where there is
 /// nothing, and `resultBase64` where it is something else.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum CallResult<'a> {
     Json {
+        #[schema(value_type = serde_json::Value)]
         result: Option<&'a RawValue>,
     },
     Bytes {

@@ -56,6 +56,11 @@ const IN_FLIGHT: (usize, u32) = (256, 16 << 20);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// `POST .../transactions:batch`.
+#[utoipa::path(post, path = "/v1/channels/{channel}/transactions:batch", tag = "transactions", operation_id = "submitBatch", summary = "Submit many transactions",
+    params(("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),),
+    request_body(content = String, content_type = "application/x-ndjson", description = "A transaction a line, each with an optional idempotencyKey and maxAttempts; at most 10,000.", example = "{\"chaincode\":\"orders\",\"function\":\"put\",\"args\":[\"1\",1],\"idempotencyKey\":\"batch-1\"}\n"),
+    responses((status = 200, description = "A line {line, status, body} for each line, in order.", content_type = "application/x-ndjson", body = String))
+)]
 pub(crate) async fn submit(
     State(gateway): State<Arc<Gateway>>,
     request: Request,

@@ -37,6 +37,7 @@ pub mod idempotency;
 mod json;
 mod limits;
 mod local;
+mod openapi;
 mod operations;
 mod path;
 mod prefer;

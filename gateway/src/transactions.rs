@@ -12,10 +12,11 @@ use quire_identity::SigningIdentity;
 use quire_wire::transaction::Opened;
 use quire_wire::tx_id::tx_id;
 use serde::Serialize;
+use utoipa::ToSchema;
 use tokio::time::timeout;
 
 use crate::accept::{Form, negotiate};
-use crate::answer::{Asked, CallResult, answer};
+use crate::answer::{Accepted, Asked, CallResult, ValidTransaction, answer};
 use crate::backend::Channel;
 use crate::block_json;
 use crate::body::{self, content_type};
@@ -37,6 +38,11 @@ use crate::value::rfc3339;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// `POST .../transactions`.
+#[utoipa::path(post, path = "/v1/channels/{channel}/transactions", tag = "transactions", operation_id = "submitTransaction", summary = "Submit a transaction",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes retrying safe: the same key names the same transaction for ever."),("Quire-Max-Attempts" = Option<u32>, Header, description = "How often a transaction that lost a race is tried, 1 to 10; 5 without."),("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),),
+    request_body(content = serde_json::Value, content_type = "application/json", example = json!({"operations": [{"op": "put", "namespace": "orders", "key": "1001", "value": {"total": 12.5}}]})),
+    responses((status = 201, description = "Final and valid: it is on disk, and reads see it.", body = ValidTransaction), (status = 202, description = "Ordered, not durable yet.", body = Accepted))
+)]
 pub(crate) async fn submit(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -77,6 +83,11 @@ pub(crate) fn keyed(
 }
 
 /// `GET .../transactions/{id}`.
+#[utoipa::path(get, path = "/v1/channels/{channel}/transactions/{id}", tag = "transactions", operation_id = "getTransaction", summary = "A transaction",
+    params(("wait" = Option<u64>, Query, description = "Seconds to wait while the outcome is pending."),),
+
+    responses((status = 200, description = "The outcome, PENDING until it is final.", body = Described))
+)]
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -102,6 +113,11 @@ async fn look_for(channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
 }
 
 /// `GET .../transactions?idempotencyKey=K`.
+#[utoipa::path(get, path = "/v1/channels/{channel}/transactions", tag = "transactions", operation_id = "getOutcomeOfKey", summary = "The outcome that a key names",
+    params(("idempotencyKey" = String, Query, description = "The key.", example = "order-1001"),("wait" = Option<u64>, Query, description = "Seconds to wait while the outcome is pending."),),
+
+    responses((status = 200, description = "The outcome, PENDING while attempts remain.", body = Described))
+)]
 pub(crate) async fn get_by_key(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -224,15 +240,16 @@ async fn answer_seen(channel: Channel, tx_id: String, seen: Seen) -> Result<Resp
     ))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Pending<'a> {
     transaction_id: &'a str,
     status: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Transaction)]
 struct Described<'a> {
     transaction_id: &'a str,
     status: &'static str,
@@ -283,6 +300,11 @@ fn describe(channel: &Channel, committed: &Committed) -> Result<Response, Proble
 }
 
 /// `GET .../transactions/{id}/envelope`.
+#[utoipa::path(get, path = "/v1/channels/{channel}/transactions/{id}/envelope", tag = "transactions", operation_id = "getEnvelope", summary = "A transaction as it is signed",
+
+
+    responses((status = 200, description = "Decoded, or Fabric's common.Envelope.", content((serde_json::Value = "application/json"), (Vec<u8> = "application/x-protobuf"))))
+)]
 pub(crate) async fn envelope(
     State(gateway): State<Arc<Gateway>>,
     request: Request,

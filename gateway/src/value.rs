@@ -1,11 +1,16 @@
 //! Bytes from the ledger inside JSON answers: as JSON where they are, as base64 where not.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use quire_wire::common::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
+use utoipa::openapi::RefOr;
+use utoipa::{PartialSchema, ToSchema};
 use time::format_description::well_known::Rfc3339;
 
 /// The JSON text that `bytes` are, without white space around it; none if they are none.
@@ -38,6 +43,23 @@ impl Serialize for Value<'_> {
             },
         }
         map.end()
+    }
+}
+
+impl PartialSchema for Value<'_> {
+    fn schema() -> RefOr<Schema> {
+        let any = Schema::from(Object::with_type(SchemaType::AnyValue));
+        let base64 = Object::with_type(Type::String);
+        let object = Object::builder()
+            .property("value", any)
+            .property("valueBase64", base64);
+        RefOr::T(object.build().into())
+    }
+}
+
+impl ToSchema for Value<'_> {
+    fn name() -> Cow<'static, str> {
+        "Value".into()
     }
 }
 
