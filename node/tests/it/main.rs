@@ -14,5 +14,6 @@ mod joined;
 mod kill;
 mod kit;
 mod logspec;
+mod openapi;
 mod sse;
 mod walk;
