@@ -8,6 +8,7 @@ use axum::response::Response;
 use quire_chaincode::name::check_channel;
 use serde::Serialize;
 
+use crate::access::Caller;
 use crate::backend::Channel;
 use crate::body::{self, Members};
 use crate::gateway::{Gateway, blocking};
@@ -16,7 +17,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
 
-/// `GET /v1/channels`.
+/// `GET /v1/channels`: those that the caller may see.
 pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -31,8 +32,10 @@ pub(crate) async fn list(
         channels: Vec<Row>,
     }
     Query::none(request.uri())?;
+    let caller = Caller::of(request.extensions())?.clone();
     blocking(move || {
         let names = gateway.backend.channels().into_iter();
+        let names = names.filter(|name| caller.reaches(name));
         let rows = names.filter_map(|name| {
             let height = gateway.backend.channel(&name)?.reader.height();
             Some(Row { name, height })
@@ -58,6 +61,7 @@ pub(crate) async fn create(
     members.finish()?;
     let name = name.ok_or_else(|| Problem::invalid_argument("The member name is missing."))?;
     check_channel(&name)?;
+    Caller::of(&parts.extensions)?.check_channel(&name)?;
     blocking(move || {
         gateway.backend.create_channel(&name)?;
         let channel = gateway.channel(&name)?;

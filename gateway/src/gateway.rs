@@ -4,18 +4,21 @@ use std::fmt;
 use std::sync::Arc;
 
 use quire_chaincode::name::check_channel;
-use quire_identity::SigningIdentity;
 
 use crate::backend::{Backend, Channel};
+use crate::cors::Cors;
 use crate::flights::Flights;
 use crate::limits::Limits;
 use crate::problem::{Problem, ProblemKind};
+use crate::rate::RateLimit;
 
 /// The node behind the routes, and the work on idempotency keys that is under way.
 pub(crate) struct Gateway {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) limits: Limits,
+    pub(crate) cors: Cors,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) rate: RateLimit,
 }
 
 impl fmt::Debug for Gateway {
@@ -27,11 +30,13 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits) -> Self {
+    pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
         Self {
             backend,
             limits,
+            cors,
             flights: Arc::new(Flights::new(limits.keys_in_flight)),
+            rate: RateLimit::new(limits.requests_per_second),
         }
     }
 
@@ -43,11 +48,6 @@ impl Gateway {
         check_channel(name)?;
         let detail = format!("There is no channel {name}.");
         Err(Problem::new(ProblemKind::ChannelNotFound, detail))
-    }
-
-    /// Who asks. Credentials come with authentication; until then it is the default identity.
-    pub(crate) fn caller(&self) -> Arc<SigningIdentity> {
-        self.backend.default_identity()
     }
 }
 

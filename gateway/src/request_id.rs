@@ -11,6 +11,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::cors::Cors;
 use crate::gateway::Gateway;
 use crate::local;
 use crate::problem::{Problem, ProblemKind};
@@ -33,18 +34,23 @@ pub(crate) async fn layer(
         .filter(|id| is_sane(id.as_bytes()))
         .cloned()
         .unwrap_or_else(|| new_id(&gateway));
+    let origin = gateway.cors.origin(request.headers());
     let response = if head_bytes(&request) > gateway.limits.header_bytes {
         let detail = format!(
             "Target and headers exceed {} bytes.",
             gateway.limits.header_bytes
         );
         Problem::new(ProblemKind::HeadersTooLarge, detail).into_response()
-    } else if let Err(problem) = local::check(&request, &gateway.limits) {
+    } else if let Err(problem) = local::check(&request, &gateway) {
         problem.into_response()
+    } else if origin.is_some() && Cors::is_preflight(request.method(), request.headers()) {
+        Cors::preflight()
     } else {
         catch_panic(next.run(request)).await
     };
-    finish(response, id)
+    let mut response = finish(response, id);
+    gateway.cors.finish(response.headers_mut(), origin);
+    response
 }
 
 /// Visible ASCII of a sensible length: safe to echo and to log.

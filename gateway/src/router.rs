@@ -8,13 +8,17 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 use crate::backend::Backend;
+use crate::cors::Cors;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
-use crate::{blocks, channels, evaluate, history, operations, request_id, state, transactions};
+use crate::{
+    access, blocks, channels, evaluate, history, operations, request_id, state, transactions,
+};
 
-/// The whole HTTP API over a node.
-pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
-    let gateway = Arc::new(Gateway::new(backend, limits));
+/// The whole HTTP API over a node. A request with [`crate::Peer`] as an extension
+/// may have a client certificate for its credential.
+pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
+    let gateway = Arc::new(Gateway::new(backend, limits, cors));
     let key = get(state::get)
         .put(state::write)
         .patch(state::write)
@@ -56,6 +60,7 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
         .route("/version", get(operations::version))
         // An empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(from_fn_with_state(Arc::clone(&gateway), access::layer))
         .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))
         .with_state(gateway)
 }

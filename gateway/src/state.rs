@@ -13,6 +13,7 @@ use quire_ledger::{Height, RangeEnd, Snapshot, VersionedValue};
 use quire_wire::transaction::Opened;
 use serde::Serialize;
 
+use crate::access::Caller;
 use crate::answer::{Asked, answer};
 use crate::backend::Channel;
 use crate::body;
@@ -161,7 +162,7 @@ pub(crate) async fn write(
     }
     let write = Write {
         channel: path.channel,
-        identity: gateway.caller(),
+        identity: Caller::identity(&parts)?,
         call: Call {
             chaincode: path.namespace.as_ref().to_owned(),
             function: function.to_owned(),

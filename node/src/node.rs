@@ -10,13 +10,16 @@ use std::time::SystemTime;
 use parking_lot::{Mutex, RwLock};
 use quire_chaincode::Documents;
 use quire_chaincode::name::check_channel;
+use quire_gateway::Caller;
 use quire_gateway::backend::{
-    Backend, BuildInfo, Channel, CreateChannelError, FailedCheck, Submitter,
+    AuthenticateError, Backend, BuildInfo, Channel, CreateChannelError, Credential, FailedCheck,
+    Submitter,
 };
 use quire_identity::channel_config::{ChannelConfig, ChannelConfigError};
+use quire_identity::token::{NotAuthenticated, OpenTokensError};
 use quire_identity::{
     LoadIdentityError, MspError, Organization, OrganizationError, Policy, PolicyError,
-    SigningIdentity,
+    SigningIdentity, Tokens,
 };
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{
@@ -45,10 +48,12 @@ pub(crate) enum NodeError {
     Open(#[from] OpenError),
     #[error("the organisation does not open")]
     Organization(#[from] OrganizationError),
+    #[error("the tokens cannot be read")]
+    Tokens(#[from] OpenTokensError),
     #[error("an identity does not open")]
     Identity(#[from] LoadIdentityError),
     #[error("the node has no identity {0}")]
-    NoIdentity(&'static str),
+    NoIdentity(String),
     #[error("the configuration of channel {channel} cannot be used")]
     Config {
         channel: String,
@@ -82,6 +87,7 @@ pub(crate) enum ConfigError {
 #[derive(Debug)]
 pub(crate) struct Node {
     organization: Organization,
+    tokens: Tokens,
     ledgers: Ledgers,
     endorser: Arc<SigningIdentity>,
     orderer: Arc<SigningIdentity>,
@@ -111,16 +117,18 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
         let organization = Organization::open_or_create(data, msp_id, clock::now())?;
+        let tokens = Tokens::open(data)?;
         let own = |name| {
             organization
                 .identity(name)?
-                .ok_or(NodeError::NoIdentity(name))
+                .ok_or_else(|| NodeError::NoIdentity(name.to_owned()))
         };
         let node = Self {
             endorser: own("node")?,
             orderer: own("orderer")?,
             client: own("client")?,
             organization,
+            tokens,
             ledgers,
             documents,
             channels: RwLock::default(),
@@ -145,6 +153,10 @@ impl Node {
 
     pub(crate) fn organization(&self) -> &Organization {
         &self.organization
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Makes a channel, and starts it.
@@ -334,6 +346,31 @@ impl Backend for Node {
 
     fn default_identity(&self) -> Arc<SigningIdentity> {
         Arc::clone(&self.client)
+    }
+
+    fn authentication_required(&self) -> bool {
+        self.tokens.are_required()
+    }
+
+    fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthenticateError> {
+        let now = clock::now();
+        let token = match credential {
+            Credential::Token(token) => self.tokens.authenticate(token, now)?,
+            Credential::Certificate(name) => match self.tokens.of_certificate(name, now) {
+                Err(NotAuthenticated::Unknown) => {
+                    return Err(AuthenticateError::NoRights(name.to_owned()));
+                }
+                found => found?,
+            },
+        };
+        let failed = |error| AuthenticateError::Failed(Box::new(error));
+        let identity = self.organization.identity(&token.identity);
+        let identity = identity.map_err(|error| failed(NodeError::Identity(error)))?;
+        let missing = || failed(NodeError::NoIdentity(token.identity.clone()));
+        Ok(Caller {
+            identity: identity.ok_or_else(missing)?,
+            token: Some(token),
+        })
     }
 
     fn now(&self) -> SystemTime {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
 use quire_chaincode::Documents;
-use quire_gateway::{Backend, Limits};
+use quire_gateway::{Backend, Cors, Limits};
 use quire_ledger::Progress;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -78,7 +78,11 @@ async fn serve(node: Arc<Node>, arguments: &RunArguments) -> std::io::Result<()>
         local_only: !arguments.insecure_no_auth,
         ..Limits::default()
     };
-    let router = quire_gateway::router(Arc::clone(&node) as Arc<dyn Backend>, limits);
+    let router = quire_gateway::router(
+        Arc::clone(&node) as Arc<dyn Backend>,
+        limits,
+        Cors::default(),
+    );
 
     greet(&node, address, arguments);
     let (stop, stopping) = tokio::sync::watch::channel(false);
