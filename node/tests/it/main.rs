@@ -7,6 +7,8 @@
 )]
 
 mod bad_input;
+mod faults;
 mod kill;
 mod kit;
+mod operator;
 mod walk;
