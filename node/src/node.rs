@@ -174,7 +174,9 @@ impl Node {
             tell(&record.name, &report);
             node.start(record, ledger)?;
         }
-        if records.is_empty() {
+        // Channels that were imported before the first start leave nothing to write to.
+        let takes_writes = records.iter().any(|record| !record.read_only);
+        if !takes_writes && !records.iter().any(|record| record.name == FIRST_CHANNEL) {
             node.create(FIRST_CHANNEL)?;
         }
         node.ready.store(true, Ordering::Release);

@@ -13,3 +13,4 @@
 mod conformance;
 mod kit;
 mod operator;
+mod tail;

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod faults;
+mod imported;
 mod kill;
 mod kit;
 mod operator;

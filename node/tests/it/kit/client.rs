@@ -23,6 +23,18 @@ pub(crate) struct Request {
     pub(crate) body: String,
 }
 
+impl Request {
+    /// GET without headers.
+    pub(crate) fn get(path: String) -> Self {
+        Self {
+            method: "GET",
+            path,
+            headers: Vec::new(),
+            body: String::new(),
+        }
+    }
+}
+
 /// What came back.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {

@@ -160,7 +160,7 @@ pub(crate) fn run(arguments: &[&str], data: &Path) -> Output {
 }
 
 /// The binary, perhaps under another command, deaf to settings in the environment of the test.
-fn quire(under: &[&str]) -> Command {
+pub(crate) fn quire(under: &[&str]) -> Command {
     let binary = env!("CARGO_BIN_EXE_quire");
     let mut command = match under {
         [] => Command::new(binary),

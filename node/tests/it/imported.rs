@@ -1,0 +1,232 @@
+//! A channel that Fabric peers wrote, imported and served: what HTTP says of it is what its blocks
+//! say, read here by code that shares nothing with the server but the message definitions.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use quire_wire::Message as _;
+use quire_wire::common::header_type::ENDORSER_TRANSACTION;
+use quire_wire::rwset::{KvRwSet, TxReadWriteSet};
+use quire_wire::transaction::Opened;
+use serde_json::{Value, json};
+
+use crate::kit::{Client, Node, Request, quire};
+
+const SOUND: [&str; 3] = ["v2.0-testchannel", "sample-prod", "v3.1-conflicts"];
+
+fn fabric_ledger(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
+    assert!(
+        root.is_dir(),
+        "{} is missing: it holds ledgers of real Fabric peers",
+        root.display()
+    );
+    root.join("fabric-ledgers").join(name)
+}
+
+fn import(data: &Path, ledger: &str, channel: &str) -> std::process::Output {
+    let blockfiles = fabric_ledger(ledger);
+    let mut command = quire(&[]);
+    command.arg("channel").arg("import").arg("--data").arg(data);
+    command
+        .arg("--blockfiles")
+        .arg(blockfiles)
+        .arg("--channel")
+        .arg(channel);
+    command.output().unwrap()
+}
+
+/// Length-prefixed values of a block file, read front to back.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn number(&mut self) -> u64 {
+        prost::encoding::decode_varint(&mut self.0).unwrap()
+    }
+
+    fn take(&mut self) -> &'a [u8] {
+        let length = usize::try_from(self.number()).unwrap();
+        let (taken, rest) = self.0.split_at(length);
+        self.0 = rest;
+        taken
+    }
+
+    fn list(&mut self) -> Vec<&'a [u8]> {
+        (0..self.number()).map(|_| self.take()).collect()
+    }
+}
+
+/// Every write of every valid endorser transaction, by namespace and key, oldest first, as the
+/// history of the key should tell it.
+fn expected_histories(ledger: &str) -> BTreeMap<(String, String), Vec<Value>> {
+    let file = std::fs::read(fabric_ledger(ledger).join("blockfile_000000")).unwrap();
+    let mut records = Bytes(&file);
+    let mut histories: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
+    while !records.0.is_empty() {
+        let mut block = Bytes(records.take());
+        let number = block.number();
+        block.take();
+        block.take();
+        let (envelopes, metadata) = (block.list(), block.list());
+        for (tx, envelope) in envelopes.into_iter().enumerate() {
+            let opened = Opened::read(&envelope.to_vec().into()).unwrap();
+            if metadata[2][tx] != 0 || opened.channel_header.r#type != ENDORSER_TRANSACTION {
+                continue;
+            }
+            let results = opened.endorsed_call().unwrap().action.results;
+            for set in TxReadWriteSet::decode(results).unwrap().ns_rwset {
+                for write in KvRwSet::decode(set.rwset).unwrap().writes {
+                    let mut entry = json!({
+                        "transactionId": opened.channel_header.tx_id,
+                        "blockNumber": number,
+                        "txNumber": tx,
+                        "isDelete": write.is_delete,
+                    });
+                    let (member, value) = match serde_json::from_slice(&write.value) {
+                        _ if write.is_delete => ("value", Value::Null),
+                        Ok(value) => ("value", value),
+                        Err(_) => ("valueBase64", BASE64.encode(&write.value).into()),
+                    };
+                    entry[member] = value;
+                    let key = (set.namespace.clone(), write.key);
+                    histories.entry(key).or_default().push(entry);
+                }
+            }
+        }
+    }
+    histories
+}
+
+/// A name as a path segment: everything but letters, digits, `-` and `_` in percent.
+fn segment(name: &str) -> String {
+    let one = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    if name.is_empty() {
+        "~".to_owned()
+    } else {
+        name.bytes().map(one).collect()
+    }
+}
+
+fn history(client: &Client, channel: &str, namespace: &str, key: &str) -> Vec<Value> {
+    let (namespace, key) = (segment(namespace), segment(key));
+    let base = format!("/v1/channels/{channel}/history/{namespace}/{key}?order=asc&limit=3");
+    let mut entries = Vec::new();
+    let mut path = base.clone();
+    loop {
+        let page = client.json(&path);
+        entries.extend(page["entries"].as_array().unwrap().iter().cloned());
+        let Some(bookmark) = page["bookmark"].as_str() else {
+            break;
+        };
+        path = format!("{base}&bookmark={}", segment(bookmark));
+    }
+    for entry in &mut entries {
+        // When the client says it was made: told, but not by the block files' own order.
+        assert!(
+            entry
+                .as_object_mut()
+                .unwrap()
+                .remove("timestamp")
+                .unwrap()
+                .is_string()
+        );
+    }
+    entries
+}
+
+#[test]
+fn the_histories_and_values_of_an_imported_channel_are_those_of_its_blocks() {
+    let data = tempfile::tempdir().unwrap();
+    for ledger in SOUND {
+        let imported = import(data.path(), ledger, ledger);
+        assert!(imported.status.success(), "{imported:?}");
+    }
+    let node = Node::start(data.path());
+    let client = node.client();
+    let mut keys = 0;
+    for ledger in SOUND {
+        for ((namespace, key), expected) in expected_histories(ledger) {
+            let found = history(&client, ledger, &namespace, &key);
+            assert_eq!(found, expected, "{ledger}: {namespace}/{key}");
+            let path = format!(
+                "/v1/channels/{ledger}/state/{}/{}",
+                segment(&namespace),
+                segment(&key)
+            );
+            let state = client.send(&Request::get(path)).unwrap();
+            let last = expected.last().unwrap();
+            if last["isDelete"] == true {
+                assert_eq!(state.status, 404, "{ledger}: {namespace}/{key}");
+            } else {
+                let version = format!("\"{}.{}\"", last["blockNumber"], last["txNumber"]);
+                assert_eq!(
+                    state.header("etag"),
+                    Some(version.as_str()),
+                    "{namespace}/{key}"
+                );
+            }
+            keys += 1;
+        }
+        let configuration = format!("/v1/channels/{ledger}/state/~/CHANNEL_CONFIG_ENV_BYTES");
+        let configuration = client.get(&configuration, "*/*");
+        assert_eq!(
+            configuration.header("content-type"),
+            Some("application/octet-stream")
+        );
+    }
+    println!("{keys} keys compared");
+    assert!(keys > 900, "{keys}");
+    assert!(node.stop().success());
+}
+
+#[test]
+fn an_imported_channel_takes_no_writes_and_stands_beside_main() {
+    let data = tempfile::tempdir().unwrap();
+    assert!(import(data.path(), "sample-prod", "prod").status.success());
+    let again = import(data.path(), "sample-prod", "prod");
+    assert_eq!(
+        again.status.code(),
+        Some(2),
+        "a name is taken once: {again:?}"
+    );
+    let node = Node::start(data.path());
+    let client = node.client();
+    let put = |channel: &str| Request {
+        method: "PUT",
+        path: format!("/v1/channels/{channel}/state/marbles/m1"),
+        headers: vec![("content-type", "application/json".to_owned())],
+        body: "{}".to_owned(),
+    };
+    let refused = client.send(&put("prod")).unwrap();
+    assert_eq!(refused.status, 409);
+    assert_eq!(refused.json()["code"], "CHANNEL_READ_ONLY");
+    // The first start makes `main`, whatever was imported before it.
+    assert_eq!(client.send(&put("main")).unwrap().status, 201);
+    assert_eq!(client.json("/v1/channels/prod")["height"], 8);
+    assert!(node.stop().success());
+}
+
+#[test]
+fn a_damaged_ledger_is_refused_with_the_finding() {
+    let data = tempfile::tempdir().unwrap();
+    let refused = import(data.path(), "glued-together", "glued");
+    assert_eq!(refused.status.code(), Some(1));
+    let finding = String::from_utf8(refused.stdout).unwrap();
+    assert!(
+        finding.contains("block 8") && finding.contains("3183 trailing bytes"),
+        "{finding}"
+    );
+    let node = Node::start(data.path());
+    let channels = node.client().json("/v1/channels");
+    assert_eq!(
+        channels["channels"].as_array().unwrap().len(),
+        1,
+        "{channels}"
+    );
+    assert!(node.stop().success());
+}
