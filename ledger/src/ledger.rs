@@ -16,6 +16,7 @@ use crate::block_store::{AppendError, BlockFiles, BlockStore, index::Index};
 use crate::commit_hash;
 use crate::error::{CommitError, ReadError};
 use crate::history::History;
+use crate::observer::{Observed, Stage};
 use crate::reader::{Reader, View};
 use crate::state::StateDb;
 use crate::validation::examine::Examined;
@@ -140,6 +141,7 @@ impl Ledger {
     /// See [`CommitError`]: before the commit point nothing was written; after it the ledger takes no
     /// more blocks until it is reopened.
     pub fn commit(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
+        let _all = self.observed().stopwatch(Stage::Commit);
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
@@ -165,6 +167,10 @@ impl Ledger {
     #[must_use]
     pub fn tip(&self) -> (u64, Hash) {
         (self.tip.height, self.tip.hash)
+    }
+
+    fn observed(&self) -> &Observed {
+        &self.shared.files.observed
     }
 
     /// Children of the tip, in order, with the data hash of their envelopes.
@@ -193,6 +199,7 @@ impl Ledger {
 
     /// Every transaction gets its code, every block its codes and commit hash.
     fn judge(&self, Linked(batch): Linked) -> Result<Judged, CommitError> {
+        let _judging = self.observed().stopwatch(Stage::Judge);
         let view = Arc::clone(&self.shared.view.read());
         let mut pending = Pending::new(view.state.as_ref());
         let mut in_batch: HashSet<String> = HashSet::new();
@@ -227,6 +234,7 @@ impl Ledger {
 
     /// The commit point: blocks are durable when the one fsync in here has returned.
     fn append(&mut self, Judged(judged): Judged) -> Result<Vec<Durable>, CommitError> {
+        let _appending = self.observed().stopwatch(Stage::Append);
         let (blocks, rest): (Vec<_>, Vec<_>) = judged
             .into_iter()
             .map(|(ordered, updates)| (ordered.block, (ordered.transactions, updates)))
@@ -261,6 +269,7 @@ impl Ledger {
             self.poisoned = true;
             CommitError::NotFollowed(error)
         })?;
+        self.observed().committed(&durable);
         let committed = durable.into_iter().map(|durable| Committed {
             block: durable.block,
             hash: durable.hash,
@@ -276,7 +285,11 @@ impl Ledger {
     /// Brings the followers up to these blocks. Idempotent by height, and all of recovery: each
     /// follower passes over the blocks that it has.
     pub(crate) fn apply(&self, durable: &[Durable]) -> Result<(), ReadError> {
-        self.state.apply(durable)?;
+        {
+            let _state = self.observed().stopwatch(Stage::State);
+            self.state.apply(durable)?;
+        }
+        let _index = self.observed().stopwatch(Stage::Index);
         let view = self.database.0.snapshot();
         let mut batch = self
             .database

@@ -26,6 +26,7 @@ use crate::error::{OpenError, ReadError};
 use crate::history::History;
 use crate::id_store::{ChannelRecord, io_at};
 use crate::ledger::{DebugDatabase, Durable, Ledger, Shared, Tip};
+use crate::observer::{Observed, Observer};
 use crate::progress::{Progress, ProgressFn};
 use crate::reader::View;
 use crate::state::StateDb;
@@ -114,6 +115,7 @@ impl Parts {
         dir: PathBuf,
         database: Database,
         record: ChannelRecord,
+        observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenError> {
         let Keyspaces {
             index,
@@ -121,7 +123,11 @@ impl Parts {
             history,
         } = derived::keyspaces(&database, &record.name)?;
         Ok(Self {
-            files: Arc::new(BlockFiles::new(disk, dir)),
+            files: Arc::new(BlockFiles::new(
+                disk,
+                dir,
+                Observed::new(&record.name, observer),
+            )),
             index: Index::new(index),
             history: History::new(history),
             state: Arc::new(FjallState::new(database.clone(), state)),
