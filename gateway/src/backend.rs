@@ -38,6 +38,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The identity of callers that show no credential.
     fn default_identity(&self) -> Arc<SigningIdentity>;
 
+    /// Where the gateway puts its metrics, and what `/metrics` shows.
+    fn registry(&self) -> prometheus::Registry {
+        prometheus::Registry::new()
+    }
+
     /// The clock.
     fn now(&self) -> SystemTime;
 

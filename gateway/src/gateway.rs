@@ -9,6 +9,7 @@ use quire_identity::SigningIdentity;
 use crate::backend::{Backend, Channel};
 use crate::flights::Flights;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::problem::{Problem, ProblemKind};
 
 /// The node behind the routes, and the work on idempotency keys that is under way.
@@ -16,6 +17,7 @@ pub(crate) struct Gateway {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) limits: Limits,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Gateway {
@@ -29,9 +31,20 @@ impl fmt::Debug for Gateway {
 impl Gateway {
     pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits) -> Self {
         Self {
+            metrics: Arc::new(Metrics::new(backend.registry())),
             backend,
             limits,
             flights: Arc::new(Flights::new(limits.keys_in_flight)),
+        }
+    }
+
+    /// The same gateway at a door with limits of its own.
+    pub(crate) fn with_limits(&self, limits: Limits) -> Self {
+        Self {
+            backend: Arc::clone(&self.backend),
+            limits,
+            flights: Arc::clone(&self.flights),
+            metrics: Arc::clone(&self.metrics),
         }
     }
 

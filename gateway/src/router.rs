@@ -10,11 +10,55 @@ use axum::routing::{get, post};
 use crate::backend::Backend;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
-use crate::{blocks, channels, evaluate, history, operations, request_id, state, transactions};
+use crate::{
+    blocks, channels, evaluate, history, metrics, operations, request_id, state, transactions,
+};
+
+/// The HTTP API over a node, with the operations behind their own door.
+#[derive(Debug)]
+pub struct Routers {
+    /// Everything under `/v1`.
+    pub api: Router,
+    /// Health, metrics, version.
+    pub operations: Router,
+}
 
 /// The whole HTTP API over a node.
 pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
     let gateway = Arc::new(Gateway::new(backend, limits));
+    finish(api().merge(operations()), gateway)
+}
+
+/// The HTTP API in two parts, for two addresses.
+pub fn routers(backend: Arc<dyn Backend>, api_limits: Limits, limits: Limits) -> Routers {
+    let gateway = Arc::new(Gateway::new(backend, api_limits));
+    let at_operations = Arc::new(gateway.with_limits(limits));
+    Routers {
+        api: finish(api(), gateway),
+        operations: finish(operations(), at_operations),
+    }
+}
+
+/// What every answer needs, whichever route made it.
+fn finish(routes: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
+    let metrics = Arc::clone(&gateway.metrics);
+    routes
+        // An empty 404: the layer below makes a problem of it, as of every other error.
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))
+        .layer(from_fn_with_state(metrics, metrics::layer))
+        .with_state(gateway)
+}
+
+fn operations() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/healthz", get(operations::healthz))
+        .route("/readyz", get(operations::readyz))
+        .route("/version", get(operations::version))
+        .route("/metrics", get(operations::metrics))
+}
+
+fn api() -> Router<Arc<Gateway>> {
     let key = get(state::get)
         .put(state::write)
         .patch(state::write)
@@ -51,11 +95,4 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
     Router::new()
         .route("/v1/channels", get(channels::list).post(channels::create))
         .merge(channel)
-        .route("/healthz", get(operations::healthz))
-        .route("/readyz", get(operations::readyz))
-        .route("/version", get(operations::version))
-        // An empty 404: the layer below makes a problem of it, as of every other error.
-        .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))
-        .with_state(gateway)
 }

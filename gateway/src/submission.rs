@@ -26,6 +26,7 @@ use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted
 use crate::flights::{Boarded, FlightKey, key_reused};
 use crate::gateway::{Gateway, blocking};
 use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
+use crate::metrics::{KeyMet, Metrics};
 use crate::prefer::Prefer;
 use crate::problem::Problem;
 
@@ -98,17 +99,26 @@ pub(crate) async fn carry_out(
     let write = Arc::new(write);
     let backend = Arc::clone(&gateway.backend);
     let patience = gateway.limits.default_wait;
+    let metrics = Arc::clone(&gateway.metrics);
     let Some((key, request)) = &write.key else {
         let (sender, progress) = watch::channel(Progress::Starting);
         // Nobody can ask for it again: what is not ordered yet ends with the request.
-        let _task = AbortOnDrop(tokio::spawn(run(backend, Arc::clone(&write), sender)));
+        let _task = AbortOnDrop(tokio::spawn(run(
+            backend,
+            metrics,
+            Arc::clone(&write),
+            sender,
+        )));
         return Ok(watch_progress(progress, prefer, patience, None).await);
     };
     let digest = request.digest(write.attempts.unwrap_or(DEFAULT_ATTEMPTS));
     let flight_key = flight_key(&write.channel, key, &write.identity);
     let first_tx_id = Some(flight_key.first_tx_id.clone());
-    match gateway.flights.board(flight_key, digest)? {
+    let boarded = gateway.flights.board(flight_key, digest);
+    let boarded = boarded.inspect_err(|problem| metrics.key_refused(problem))?;
+    match boarded {
         Boarded::Joined(progress) => {
+            metrics.key_met(KeyMet::Joined);
             let told = watch_progress(progress, prefer, patience, first_tx_id).await;
             Ok(match told {
                 Told::Settled(Settled::Final { committed, .. }) => Told::Settled(Settled::Final {
@@ -125,7 +135,7 @@ pub(crate) async fn carry_out(
         } => {
             let write = Arc::clone(&write);
             tokio::spawn(async move {
-                run(backend, write, sender).await;
+                run(backend, metrics, write, sender).await;
                 drop(guard);
             });
             Ok(watch_progress(progress, prefer, patience, first_tx_id).await)
@@ -134,8 +144,16 @@ pub(crate) async fn carry_out(
 }
 
 /// Does the work and says so.
-async fn run(backend: Arc<dyn Backend>, write: Arc<Write>, progress: watch::Sender<Progress>) {
-    let settled = settle(&backend, &write, &progress).await;
+async fn run(
+    backend: Arc<dyn Backend>,
+    metrics: Arc<Metrics>,
+    write: Arc<Write>,
+    progress: watch::Sender<Progress>,
+) {
+    let settled = settle(&backend, &metrics, &write, &progress).await;
+    if write.key.is_some() {
+        metrics.key_settled(&settled);
+    }
     progress.send_replace(Progress::Settled(settled));
 }
 
@@ -189,6 +207,7 @@ async fn watch_progress(
 /// Repeats attempts until the outcome is final.
 async fn settle(
     backend: &Arc<dyn Backend>,
+    metrics: &Metrics,
     write: &Arc<Write>,
     progress: &watch::Sender<Progress>,
 ) -> Settled {
@@ -246,6 +265,7 @@ async fn settle(
             };
         }
         if !found {
+            metrics.retried(committed.code);
             sleep(jittered(backend.as_ref(), BACK_OFF, attempt)).await;
         }
         last = Some(committed);
