@@ -36,7 +36,12 @@ pub struct Family(pub Registry);
     reason = "fails for a malformed name or label only, which are constants"
 )]
 impl Family {
-    fn put<M: Collector + Clone + 'static>(&self, made: prometheus::Result<M>) -> M {
+    /// Puts a metric of any kind into the registry.
+    ///
+    /// # Panics
+    /// Where the name or a label is malformed.
+    #[must_use]
+    pub fn put<M: Collector + Clone + 'static>(&self, made: prometheus::Result<M>) -> M {
         let metric = made.expect("the name and the labels are well formed");
         if let Err(error) = self.0.register(Box::new(metric.clone())) {
             tracing::error!(%error, "a metric is not shown");

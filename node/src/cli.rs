@@ -59,6 +59,9 @@ pub(crate) struct RunArguments {
         default_value = "127.0.0.1:7080"
     )]
     pub(crate) listen: SocketAddr,
+    /// Serve health, metrics and version at this address instead, to anybody who can reach it.
+    #[arg(long, value_name = "ADDR", env = "QUIRE_OPERATIONS_LISTEN")]
+    pub(crate) operations_listen: Option<SocketAddr>,
     /// Serve anybody who can reach an address that is not loopback.
     #[arg(long, env = "QUIRE_INSECURE_NO_AUTH")]
     pub(crate) insecure_no_auth: bool,

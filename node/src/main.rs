@@ -2,12 +2,14 @@
 //!
 //! * [`cli`]: what can be typed. [`run`]: the server. [`commands`]: everything else.
 //! * [`node`]: the channels of a data directory, as the gateway sees them.
+//! * [`metrics`]: what is counted, and what it means.
 //! * [`pipeline`]: the journey of a transaction, top to bottom. Read that first.
 
 mod cli;
 mod clock;
 mod commands;
 mod genesis;
+mod metrics;
 mod node;
 mod pipeline;
 mod run;

@@ -1,7 +1,7 @@
 //! The channels of a data directory, as the gateway sees them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -20,8 +20,8 @@ use quire_identity::{
 };
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{
-    ChannelRecord, Content, Examined, Ledger, Ledgers, OpenError, OpenReport, Progress, Purpose,
-    ReadError, Reader, Status,
+    ChannelRecord, Content, EngineStatus, Examined, Ledger, Ledgers, OpenError, OpenReport,
+    Progress, Purpose, ReadError, Reader, Status,
 };
 use quire_ordering::last_config;
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -30,6 +30,7 @@ use quire_wire::{DecodeError, Message as _};
 
 use crate::clock;
 use crate::genesis::genesis_block;
+use crate::metrics::{Measured, Metrics};
 use crate::pipeline::{self, OrdererSigner, Pipeline, ReadOnly};
 use crate::verify::Verifier;
 
@@ -87,6 +88,8 @@ pub(crate) struct Node {
     orderer: Arc<SigningIdentity>,
     client: Arc<SigningIdentity>,
     documents: Documents,
+    metrics: Arc<Metrics>,
+    data: PathBuf,
     channels: RwLock<BTreeMap<String, OpenChannel>>,
     /// Held while a channel is made: two of one name must not overtake each other.
     creating: Mutex<()>,
@@ -109,7 +112,9 @@ impl Node {
         documents: Documents,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, NodeError> {
-        let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
+        let metrics = Arc::new(Metrics::new(&build_info()));
+        let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?
+            .observed_by(Arc::clone(&metrics) as Arc<_>);
         let organization = Organization::open_or_create(data, msp_id, clock::now())?;
         let own = |name| {
             organization
@@ -123,6 +128,8 @@ impl Node {
             organization,
             ledgers,
             documents,
+            metrics,
+            data: data.to_owned(),
             channels: RwLock::default(),
             creating: Mutex::default(),
             ready: AtomicBool::new(false),
@@ -132,7 +139,9 @@ impl Node {
             .iter()
             .filter(|record| record.status == Status::Active)
         {
+            let opening = node.metrics.opening();
             let (ledger, report) = node.ledgers.ledger(&record.name, progress)?;
+            opening.done(&record.name, &report);
             tell(&record.name, &report);
             node.start(record, ledger)?;
         }
@@ -143,6 +152,26 @@ impl Node {
         }
         node.ready.store(true, Ordering::Release);
         Ok(node)
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// How the engine under all channels is.
+    pub(crate) fn engine(&self) -> EngineStatus {
+        self.ledgers.engine()
+    }
+
+    /// Why the channel takes no more transactions, if something broke.
+    pub(crate) fn failure(&self, channel: &str) -> Option<String> {
+        let channels = self.channels.read();
+        let (pipeline, _) = channels.get(channel)?.committing.as_ref()?;
+        pipeline.failure()
     }
 
     pub(crate) fn organization(&self) -> &Organization {
@@ -160,7 +189,9 @@ impl Node {
             &signer,
             clock::now(),
         );
+        let opening = self.metrics.opening();
         let ledger = self.ledgers.create(name, block)?;
+        opening.done(name, &OpenReport::default());
         let record = self.ledgers.record(name)?;
         let record = record.ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
         tracing::info!(channel = name, "channel created");
@@ -193,11 +224,11 @@ impl Node {
                 })?;
             (Arc::clone(&pipeline) as Arc<_>, Some((pipeline, thread)))
         };
-        let channel_name = name.as_str().into();
+        let channel_name: Arc<str> = name.as_str().into();
         let channel = Channel {
-            name: channel_name,
+            name: Arc::clone(&channel_name),
             reader,
-            submitter,
+            submitter: Measured::around(submitter, channel_name, Arc::clone(&self.metrics)),
             read_only: record.read_only,
         };
         self.channels.write().insert(
@@ -215,7 +246,12 @@ impl Node {
         let (last_config, root) = current_config(&ledger.reader())?;
         let config = ChannelConfig::from_group(&root)?;
         let verifier = Verifier::new(config.msps()?, Policy::at(&root, ENDORSEMENT_POLICY)?);
+        let channel = ledger.reader();
+        let queue_metrics = self
+            .metrics
+            .queue(channel.channel(), pipeline::QUEUE_LENGTH);
         Ok(pipeline::Parts {
+            queue_metrics,
             ledger,
             endorser: Arc::clone(&self.endorser),
             signer: OrdererSigner(Arc::clone(&self.orderer)),
@@ -267,6 +303,13 @@ fn current_config(reader: &Reader) -> Result<(u64, ConfigGroup), ConfigError> {
     Ok((number, root.ok_or(ConfigError::Missing(number))?))
 }
 
+fn build_info() -> BuildInfo {
+    BuildInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("QUIRE_COMMIT").unwrap_or("unknown").to_owned(),
+    }
+}
+
 /// Says what opening a channel found.
 fn tell(channel: &str, report: &OpenReport) {
     if let Some(cut) = &report.cut {
@@ -289,10 +332,11 @@ fn tell(channel: &str, report: &OpenReport) {
 
 impl Backend for Node {
     fn build(&self) -> BuildInfo {
-        BuildInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: option_env!("QUIRE_COMMIT").unwrap_or("unknown").to_owned(),
-        }
+        build_info()
+    }
+
+    fn registry(&self) -> prometheus::Registry {
+        self.metrics.registry.clone()
     }
 
     fn channels(&self) -> Vec<String> {

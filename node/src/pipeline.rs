@@ -40,10 +40,11 @@ use quire_wire::tx_id::tx_id;
 use tokio::sync::oneshot;
 
 use crate::clock;
+use crate::metrics::{QueueMetrics, Queued};
 use crate::verify::Verifier;
 
 /// Transactions that may wait for the committing thread.
-const QUEUE_LENGTH: usize = 10_000;
+pub(crate) const QUEUE_LENGTH: usize = 10_000;
 /// Blocks that share one fsync.
 const MAX_BLOCKS_A_COMMIT: usize = 32;
 /// When to come back to a full queue.
@@ -68,6 +69,7 @@ pub(crate) struct Pipeline {
     waiting: Arc<Waiting>,
     /// The way to the committing thread; `None` once the channel is closed.
     queue: Mutex<Option<SyncSender<Admitted>>>,
+    queue_metrics: QueueMetrics,
     limits: BatchSize,
 }
 
@@ -83,6 +85,7 @@ pub(crate) struct ReadOnly {
 struct Admitted {
     envelope: Bytes,
     size_bytes: usize,
+    queued: Queued,
 }
 
 /// What a simulation gave.
@@ -110,6 +113,7 @@ pub(crate) struct Parts {
     pub(crate) batch_timeout: Duration,
     /// The newest block with a configuration.
     pub(crate) last_config: u64,
+    pub(crate) queue_metrics: QueueMetrics,
 }
 
 impl Submitter for Pipeline {
@@ -270,6 +274,7 @@ impl Pipeline {
         Ok(Admitted {
             envelope,
             size_bytes,
+            queued: self.queue_metrics.join(),
         })
     }
 
@@ -312,6 +317,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         batch_size,
         batch_timeout,
         last_config,
+        queue_metrics,
     } = parts;
     let reader = ledger.reader();
     let channel: Arc<str> = reader.channel().into();
@@ -326,6 +332,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         verifier: Arc::clone(&verifier),
         waiting: Arc::clone(&waiting),
         queue: Mutex::new(Some(sender)),
+        queue_metrics,
         limits: batch_size,
     };
     let committer = Committer {
@@ -386,8 +393,10 @@ impl Committer {
         while let Some(Admitted {
             envelope,
             size_bytes,
+            queued,
         }) = next
         {
+            queued.taken();
             match self.solo.order(envelope, size_bytes, Instant::now()) {
                 Ok(cut) => batches.extend(cut),
                 // Turned away in `order`, before it was queued.

@@ -1,20 +1,24 @@
 //! `quire run`: the server, from opening the data directory to the last answer.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::serve::ListenerExt as _;
 use quire_chaincode::Documents;
 use quire_gateway::{Backend, Limits};
 use quire_ledger::Progress;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::RunArguments;
 use crate::commands::channel::open_error;
 use crate::commands::{FAILED, advice};
+use crate::metrics;
 use crate::node::{FIRST_CHANNEL, Node};
 use crate::terminal::{ProgressDisplay, print_error};
 
@@ -42,7 +46,11 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     };
     let data = &arguments.data;
     let node = match Node::open(&data.data, &data.msp_id, documents, &mut progress) {
-        Ok(node) => Arc::new(node),
+        Ok(node) => {
+            let node = Arc::new(node);
+            metrics::watch(&node);
+            node
+        }
         Err(error) => {
             print_error(&error, open_error(&error).and_then(advice));
             return ExitCode::from(FAILED);
@@ -68,26 +76,31 @@ async fn serve(node: Arc<Node>, arguments: &RunArguments) -> std::io::Result<()>
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
-    // An answer is one small write: waiting to fill a packet would only delay it.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-    });
     let limits = Limits {
         local_only: !arguments.insecure_no_auth,
         ..Limits::default()
     };
-    let router = quire_gateway::router(Arc::clone(&node) as Arc<dyn Backend>, limits);
-
-    greet(&node, address, arguments);
-    let (stop, stopping) = tokio::sync::watch::channel(false);
-    let mut until = stopping.clone();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        // An error means that the sender is gone: time to stop too.
-        drop(until.wait_for(|stop| *stop).await);
-    });
-    let mut server = tokio::spawn(server.into_future());
+    let backend = Arc::clone(&node) as Arc<dyn Backend>;
+    let (stop, stopping) = watch::channel(false);
+    let mut operations = None;
+    let router = match arguments.operations_listen {
+        None => quire_gateway::router(backend, limits),
+        Some(listen) => {
+            let listener = TcpListener::bind(listen).await?;
+            let at = listener.local_addr()?;
+            // Somebody who opened this door to other machines wants them to be let in.
+            let at_operations = Limits {
+                local_only: limits.local_only && at.ip().is_loopback(),
+                ..limits
+            };
+            let routers = quire_gateway::routers(backend, limits, at_operations);
+            tokio::spawn(answer(listener, routers.operations, stopping.clone()));
+            operations = Some(at);
+            routers.api
+        }
+    };
+    greet(&node, address, operations, arguments);
+    let mut server = tokio::spawn(answer(listener, router, stopping.clone()));
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
@@ -103,8 +116,32 @@ async fn serve(node: Arc<Node>, arguments: &RunArguments) -> std::io::Result<()>
     Ok(())
 }
 
+/// Answers at one address until it is time to stop and all that came before is answered.
+async fn answer(
+    listener: TcpListener,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    // An answer is one small write: waiting to fill a packet would only delay it.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+    });
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // An error means that the sender is gone: time to stop too.
+        drop(stopping.wait_for(|stop| *stop).await);
+    });
+    server.await
+}
+
 /// What somebody who just started the node wants to know.
-fn greet(node: &Node, address: std::net::SocketAddr, arguments: &RunArguments) {
+fn greet(
+    node: &Node,
+    address: SocketAddr,
+    operations: Option<SocketAddr>,
+    arguments: &RunArguments,
+) {
     let data = arguments
         .data
         .data
@@ -116,6 +153,10 @@ fn greet(node: &Node, address: std::net::SocketAddr, arguments: &RunArguments) {
     );
     println!("  data directory  {}", data.display());
     println!("  organisation    {}", node.organization().msp_id());
+    println!(
+        "  metrics         http://{}/metrics",
+        operations.unwrap_or(address)
+    );
     println!("  channels        {}", node.channels().join(", "));
     println!("Write a document, and read it back:");
     println!(

@@ -10,4 +10,5 @@ mod bad_input;
 mod imported;
 mod kill;
 mod kit;
+mod metrics;
 mod walk;

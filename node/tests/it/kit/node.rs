@@ -26,9 +26,14 @@ pub(crate) struct Node {
 impl Node {
     /// Starts the binary without waiting for anything.
     pub(crate) fn spawn(data: &Path) -> Self {
+        Self::spawn_with(data, &[])
+    }
+
+    fn spawn_with(data: &Path, arguments: &[&str]) -> Self {
         let mut child = quire()
             .args(["run", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -55,7 +60,12 @@ impl Node {
 
     /// Starts the binary and waits until it has printed its address.
     pub(crate) fn start(data: &Path) -> Self {
-        let mut node = Self::spawn(data);
+        Self::start_with(data, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        let mut node = Self::spawn_with(data, arguments);
         match node.addresses.recv_timeout(START_TIMEOUT) {
             Ok(address) => node.address = Some(address),
             Err(RecvTimeoutError::Timeout) => panic!("no address printed:\n{}", node.log()),
