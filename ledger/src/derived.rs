@@ -3,12 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
 
+use crate::block_store::index::Index;
 use crate::disk::Disk;
-use crate::error::OpenError;
+use crate::error::{OpenError, ReadError};
+use crate::history::History;
 use crate::id_store::io_at;
 use crate::ledgers::Purpose;
+use crate::state::fjall::FjallState;
 
 /// Most files kept open by the engine.
 const MAX_OPEN_FILES: usize = 512;
@@ -21,8 +24,40 @@ pub(crate) struct Keyspaces {
     pub(crate) history: Keyspace,
 }
 
-/// Suffixes of a channel's keyspaces. A channel's name has at most 249 bytes, a keyspace's 255.
-const SUFFIXES: [&str; 3] = [".index", ".state", ".hist"];
+/// What is derived from the blocks of a channel, and can be made again from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follower {
+    /// Which block and transaction lies where.
+    Index,
+    /// The newest value of every key.
+    State,
+    /// Which transactions wrote a key.
+    History,
+}
+
+impl Follower {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Index, Self::State, Self::History];
+
+    /// Its name in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::State => "state",
+            Self::History => "history",
+        }
+    }
+
+    /// Suffix of its keyspace. A channel's name has at most 249 bytes, a keyspace's 255.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Index => ".index",
+            Self::State => ".state",
+            Self::History => ".hist",
+        }
+    }
+}
 
 /// Opens the engine in `dir`; where that fails for any reason but a lock, the directory is renamed
 /// and a new one begun. The second value is the new name of the old one.
@@ -77,11 +112,9 @@ pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, OpenErro
 
 /// A channel's keyspaces, made where there are none.
 pub(crate) fn keyspaces(database: &Database, channel: &str) -> Result<Keyspaces, OpenError> {
-    let [index, state, history] = SUFFIXES.map(|suffix| {
-        database.keyspace(
-            &format!("{channel}{suffix}"),
-            KeyspaceCreateOptions::default,
-        )
+    let [index, state, history] = Follower::ALL.map(|follower| {
+        let name = format!("{channel}{}", follower.suffix());
+        database.keyspace(&name, KeyspaceCreateOptions::default)
     });
     let engine = OpenError::Engine;
     Ok(Keyspaces {
@@ -91,15 +124,40 @@ pub(crate) fn keyspaces(database: &Database, channel: &str) -> Result<Keyspaces,
     })
 }
 
+/// Height up to which a follower of a channel has followed.
+pub(crate) fn savepoint(
+    database: &Database,
+    view: &Snapshot,
+    channel: &str,
+    follower: Follower,
+) -> Result<u64, ReadError> {
+    let name = format!("{channel}{}", follower.suffix());
+    let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default)?;
+    match follower {
+        Follower::Index => Index::new(keyspace).savepoint(view),
+        Follower::State => FjallState::savepoint_in(view, &keyspace),
+        Follower::History => History::new(keyspace).savepoint(view),
+    }
+}
+
 /// Removes whatever the engine holds of a channel.
 pub(crate) fn drop_channel(database: &Database, channel: &str) -> Result<(), OpenError> {
-    for suffix in SUFFIXES {
-        let name = format!("{channel}{suffix}");
-        if database.keyspace_exists(&name) {
-            let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default);
-            let deleted = keyspace.and_then(|keyspace| database.delete_keyspace(keyspace));
-            deleted.map_err(OpenError::Engine)?;
-        }
+    Follower::ALL
+        .iter()
+        .try_for_each(|follower| drop_follower(database, channel, *follower))
+}
+
+/// Removes what the engine holds of one follower of a channel.
+pub(crate) fn drop_follower(
+    database: &Database,
+    channel: &str,
+    follower: Follower,
+) -> Result<(), OpenError> {
+    let name = format!("{channel}{}", follower.suffix());
+    if database.keyspace_exists(&name) {
+        let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default);
+        let deleted = keyspace.and_then(|keyspace| database.delete_keyspace(keyspace));
+        deleted.map_err(OpenError::Engine)?;
     }
     Ok(())
 }

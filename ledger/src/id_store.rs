@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, read_file, replace_file};
@@ -14,7 +15,7 @@ use crate::error::OpenError;
 
 /// Version of the files' form.
 const VERSION: u32 = 1;
-/// Name of the file that becomes another; one writer, so one name does.
+/// Name of the file that becomes another; one writer at a time, so one name does.
 const TEMPORARY: &str = ".temporary";
 
 /// What state of its life a channel is in. Fabric's names.
@@ -71,6 +72,8 @@ impl ChannelRecord {
 pub(crate) struct IdStore {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    /// Held while a record is written: all of them share one temporary name.
+    writing: Mutex<()>,
 }
 
 impl IdStore {
@@ -80,7 +83,11 @@ impl IdStore {
         let parent = dir.parent().unwrap_or(Path::new(".")).to_owned();
         made.and_then(|()| disk.sync_dir(&parent))
             .map_err(io_at(&dir))?;
-        Ok(Self { disk, dir })
+        Ok(Self {
+            disk,
+            dir,
+            writing: Mutex::default(),
+        })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -132,6 +139,7 @@ impl IdStore {
         };
         let mut bytes = serde_json::to_vec_pretty(record).map_err(damaged)?;
         bytes.push(b'\n');
+        let _writing = self.writing.lock();
         replace_file(self.disk.as_ref(), &file, TEMPORARY, &bytes).map_err(io_at(&file))
     }
 

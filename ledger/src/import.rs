@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::block_store::segment::{Segments, file_name};
-use crate::check::{CheckError, Report, check_blockfiles};
+use crate::check::{CheckError, Depth, Report, check_blockfiles};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 use crate::id_store::{ChannelRecord, io_at};
@@ -48,7 +48,7 @@ impl Ledgers {
         if self.record(name)?.is_some() {
             return Err(OpenError::Exists(name.to_owned()).into());
         }
-        let report = check_blockfiles(self.disk(), dir, self.dir(), progress)?;
+        let report = check_blockfiles(self.disk(), dir, self.dir(), Depth::default(), progress)?;
         if !report.is_sound() {
             return Err(ImportError::Damaged(Box::new(report)));
         }
@@ -82,7 +82,7 @@ fn copy(
         let path = to.join(file_name(segment));
         let source = segments.file(segment).map_err(io_at(from))?;
         let target = disk.open(&path, true).map_err(io_at(&path))?;
-        copy_file(source.as_ref(), target.as_ref()).map_err(io_at(&path))?;
+        copy_bytes(source.as_ref(), 0, target.as_ref()).map_err(io_at(&path))?;
         let done = segment + 1;
         progress(Progress {
             stage: "copying block files",
@@ -94,14 +94,19 @@ fn copy(
     disk.sync_dir(to).map_err(io_at(to))
 }
 
-fn copy_file(source: &dyn DiskFile, target: &dyn DiskFile) -> std::io::Result<()> {
+/// Copies a file from a byte on to the beginning of another, and syncs that.
+pub(crate) fn copy_bytes(
+    source: &dyn DiskFile,
+    from: u64,
+    target: &dyn DiskFile,
+) -> std::io::Result<()> {
     let len = source.len()?;
-    let mut offset = 0;
+    let mut offset = from;
     while offset < len {
         let part = COPY_BYTES.min(len - offset);
         let mut bytes = vec![0; usize::try_from(part).map_err(std::io::Error::other)?];
         source.read_exact_at(&mut bytes, offset)?;
-        target.write_all_at(&bytes, offset)?;
+        target.write_all_at(&bytes, offset - from)?;
         offset += part;
     }
     target.sync_data()

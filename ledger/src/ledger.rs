@@ -14,6 +14,7 @@ use crate::block::Block;
 use crate::block_store::segment::Location;
 use crate::block_store::{AppendError, BlockFiles, BlockStore, index::Index};
 use crate::commit_hash;
+use crate::damage::DamageMet;
 use crate::error::{CommitError, ReadError};
 use crate::history::History;
 use crate::observer::{Observed, Stage};
@@ -105,6 +106,8 @@ pub(crate) struct Shared {
     pub(crate) history: History,
     /// The first block that Quire wrote and sealed; `u64::MAX` where it wrote none.
     pub(crate) own_from: u64,
+    /// Damaged blocks that reads have met.
+    pub(crate) damage: DamageMet,
     /// What readers see. Replaced after every commit; a reader that took one keeps it.
     pub(crate) view: RwLock<Arc<View>>,
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use fjall::Database;
 
 use crate::block::Block;
+use crate::check::SCRATCH_PREFIX;
 use crate::derived;
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -96,6 +97,7 @@ impl Ledgers {
             _lock: lock,
         };
         let unfinished = if purpose == Purpose::Use {
+            ledgers.remove_scratch();
             ledgers.list()?
         } else {
             Vec::new()
@@ -135,6 +137,17 @@ impl Ledgers {
         }
     }
 
+    /// Removes what a check that was killed left behind. Nobody else can be checking: this process
+    /// holds the lock.
+    fn remove_scratch(&self) {
+        let names = self.disk.list(&self.dir).unwrap_or_default();
+        for name in names.iter().filter(|name| name.starts_with(SCRATCH_PREFIX)) {
+            if let Err(error) = self.disk.remove_dir_all(&self.dir.join(name)) {
+                tracing::warn!(name, %error, "a scratch folder cannot be removed");
+            }
+        }
+    }
+
     /// Where the embedded engine's directory went, if it did not open and was begun anew.
     #[must_use]
     pub fn set_aside(&self) -> Option<&Path> {
@@ -166,10 +179,7 @@ impl Ledgers {
         name: &str,
         progress: &mut ProgressFn<'_>,
     ) -> Result<(Ledger, OpenReport), OpenError> {
-        let record = self
-            .id_store
-            .get(name)?
-            .ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
+        let record = self.existing(name)?;
         self.parts(record)?.open(progress)
     }
 
@@ -242,6 +252,19 @@ impl Ledgers {
     #[must_use]
     pub fn channel_dir(&self, name: &str) -> PathBuf {
         self.dir.join("channels").join(name)
+    }
+
+    /// The record of a channel that must be there.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSuchChannel`], or it cannot be read.
+    pub fn existing(&self, name: &str) -> Result<ChannelRecord, OpenError> {
+        let record = self.id_store.get(name)?;
+        record.ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))
+    }
+
+    pub(crate) fn id_store(&self) -> &IdStore {
+        &self.id_store
     }
 
     pub(crate) fn disk(&self) -> &Arc<dyn Disk> {

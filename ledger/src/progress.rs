@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress<'a> {
     /// What is being done, for people: `replaying blocks`.
-    pub stage: &'static str,
+    pub stage: &'a str,
     /// The channel or folder it is done to.
     pub subject: &'a str,
     /// Blocks done.

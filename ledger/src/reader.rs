@@ -8,7 +8,7 @@ use quire_wire::hash::Hash;
 
 use crate::block::{Block, Height};
 use crate::block_store::index::TxLocation;
-use crate::error::ReadError;
+use crate::error::{Corruption, ReadError};
 use crate::history::Order;
 use crate::ledger::{Shared, Tip};
 use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot, VersionedValue};
@@ -51,7 +51,7 @@ impl Reader {
         Self { shared }
     }
 
-    fn view(&self) -> Arc<View> {
+    pub(crate) fn view(&self) -> Arc<View> {
         Arc::clone(&self.shared.view.read())
     }
 
@@ -106,10 +106,21 @@ impl Reader {
         let location = self.shared.index.location(&view.derived, number)?;
         let location =
             location.ok_or_else(|| ReadError::Missing(format!("block {number} in the index")))?;
-        self.shared
-            .files
-            .read(number, location, self.shared.own_from)
-            .map(Some)
+        let files = &self.shared.files;
+        let read = files.read(number, location, self.shared.own_from);
+        if let Err(ReadError::Corrupt(corruption)) = &read {
+            self.shared
+                .damage
+                .remember(&self.shared.channel, number, corruption);
+        }
+        read.map(Some)
+    }
+
+    /// What reads met so far that was damaged, by block. It stays known until the channel is opened
+    /// again, whatever later reads find: a disk that changes its mind is not well either.
+    #[must_use]
+    pub fn damage(&self) -> Vec<Corruption> {
+        self.shared.damage.list()
     }
 
     /// The number of the block with this hash.

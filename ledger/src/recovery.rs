@@ -20,6 +20,7 @@ use crate::block_store::scan::{Damage, Scan, Step, Stored};
 use crate::block_store::segment::{Location, Position};
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::block_store::{BlockFiles, BlockStore};
+use crate::damage::DamageMet;
 use crate::derived::{self, Keyspaces};
 use crate::disk::Disk;
 use crate::error::{OpenError, ReadError};
@@ -391,6 +392,7 @@ impl Parts {
             index: self.index,
             history: self.history,
             own_from,
+            damage: DamageMet::default(),
             view: RwLock::new(Arc::new(view)),
         });
         let database = DebugDatabase(self.database);

@@ -22,8 +22,17 @@ pub(crate) enum Command {
     /// Judge a data directory, or block files made by a Fabric peer. Changes nothing. Exits with 0
     /// when sound, 1 when damage is found, 2 when it could not look.
     Check(CheckArguments),
-    /// Make, list and import channels of a stopped node.
+    /// Make, list and import channels, of a stopped node or of a running one.
     Channel(ChannelArguments),
+    /// Make index, state and history of a stopped node again from the blocks; all of them where none
+    /// is named. Drops nothing before every block was read and found sound.
+    Rebuild(RebuildArguments),
+    /// Replace records of a stopped node's block files that are proven bad by records of another copy
+    /// that are proven good. Exits with 0 when the channel is sound then, 1 when it is not.
+    Repair(RepairArguments),
+    /// Accept the loss of a stopped node's blocks from the first damaged or missing one on. What is
+    /// cut is kept beside the data.
+    TruncateTail(TruncateArguments),
 }
 
 /// Where everything is kept.
@@ -80,9 +89,61 @@ pub(crate) struct CheckArguments {
     /// Check this folder of `blockfile_NNNNNN` made by a Fabric peer instead of a data directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) blockfiles: Option<PathBuf>,
+    /// Check every signature too, by the organisations and policies of the channel's own
+    /// configurations.
+    #[arg(long)]
+    pub(crate) signatures: bool,
+    /// Judge every transaction again too, and compare the verdicts with those stored.
+    #[arg(long)]
+    pub(crate) revalidate: bool,
     /// Print the reports as one JSON array.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RebuildArguments {
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+    /// Only this channel.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) channel: Option<String>,
+    /// The index of blocks and transactions.
+    #[arg(long)]
+    pub(crate) index: bool,
+    /// Current state.
+    #[arg(long)]
+    pub(crate) state: bool,
+    /// The history of keys.
+    #[arg(long)]
+    pub(crate) history: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RepairArguments {
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+    /// The channel.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) channel: String,
+    /// The folder of `blockfile_NNNNNN` to take records from: a backup's `channels/NAME`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TruncateArguments {
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+    /// The channel.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) channel: String,
+    /// The first block to lose: it must be the first that is damaged or missing.
+    #[arg(long, value_name = "N", required_unless_present = "dry_run")]
+    pub(crate) from_block: Option<u64>,
+    /// Only say what would be lost.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,15 +1,16 @@
 //! The channels of a data directory, as the gateway sees them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use quire_chaincode::Documents;
-use quire_chaincode::name::check_channel;
+use quire_chaincode::name::check_channel as check_name;
 use quire_gateway::backend::{
     Backend, BuildInfo, Channel, CreateChannelError, FailedCheck, Submitter,
 };
@@ -18,6 +19,7 @@ use quire_identity::{
     LoadIdentityError, MspError, Organization, OrganizationError, Policy, PolicyError,
     SigningIdentity,
 };
+use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{
     ChannelRecord, Content, EngineStatus, Examined, Ledger, Ledgers, OpenError, OpenReport,
@@ -27,6 +29,7 @@ use quire_ordering::last_config;
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
 use quire_wire::tx_id::NONCE_BYTES;
 use quire_wire::{DecodeError, Message as _};
+use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::genesis::genesis_block;
@@ -36,8 +39,35 @@ use crate::verify::Verifier;
 
 /// The channel that the first start makes.
 pub(crate) const FIRST_CHANNEL: &str = "main";
+/// Where state keeps a channel's configuration: Fabric's namespace and key.
+const CONFIG_NAMESPACE: &str = "";
+const CONFIG_KEY: &str = "CHANNEL_CONFIG_ENV_BYTES";
 /// The policy that endorsements of a channel's transactions must satisfy.
 const ENDORSEMENT_POLICY: &str = "/Channel/Application/Endorsement";
+
+/// A channel that was taken over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Imported {
+    pub(crate) height: u64,
+    pub(crate) transactions: u64,
+    pub(crate) newest_block: String,
+}
+
+/// Why a channel was not taken over, or not started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImportError {
+    #[error(transparent)]
+    Import(#[from] quire_ledger::ImportError),
+    #[error("the channel was imported, but does not start")]
+    Start(#[from] NodeError),
+}
+
+impl From<OpenError> for ImportError {
+    fn from(error: OpenError) -> Self {
+        Self::Import(error.into())
+    }
+}
 
 /// Why the node does not start, or a channel is not made.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +121,8 @@ pub(crate) struct Node {
     metrics: Arc<Metrics>,
     data: PathBuf,
     channels: RwLock<BTreeMap<String, OpenChannel>>,
-    /// Held while a channel is made: two of one name must not overtake each other.
-    creating: Mutex<()>,
+    /// Channels that are being made: two of one name must not overtake each other.
+    creating: Mutex<BTreeSet<String>>,
     ready: AtomicBool,
 }
 
@@ -180,7 +210,7 @@ impl Node {
 
     /// Makes a channel, and starts it.
     pub(crate) fn create(&self, name: &str) -> Result<(), NodeError> {
-        let _creating = self.creating.lock();
+        let _reserved = self.reserve(name)?;
         let signer = OrdererSigner(Arc::clone(&self.orderer));
         let block = genesis_block(
             name,
@@ -198,9 +228,65 @@ impl Node {
         self.start(&record, ledger)
     }
 
+    /// Takes over a channel from block files, and starts it.
+    pub(crate) fn import(
+        &self,
+        name: &str,
+        blockfiles: &Path,
+        writable: bool,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Imported, ImportError> {
+        let _reserved = self.reserve(name)?;
+        let (ledger, report) = self.ledgers.import(name, blockfiles, writable, progress)?;
+        let (height, hash) = ledger.tip();
+        let record = self.ledgers.existing(name)?;
+        self.start(&record, ledger)?;
+        tracing::info!(channel = name, height, "channel imported");
+        Ok(Imported {
+            height,
+            transactions: report.transactions,
+            newest_block: hex::encode(hash),
+        })
+    }
+
+    /// Every channel there is a record of.
+    pub(crate) fn list(&self) -> Result<Vec<ChannelRecord>, OpenError> {
+        self.ledgers.list()
+    }
+
+    /// Checks one channel, or all of them, each up to the height that it has when its turn comes.
+    pub(crate) fn check(
+        &self,
+        channel: Option<&str>,
+        depth: Depth,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Vec<Report>, CheckError> {
+        let names: Vec<String> = match channel {
+            Some(name) => vec![name.to_owned()],
+            None => self.list()?.into_iter().map(|one| one.name).collect(),
+        };
+        let check = |name: &String| match self.channel(name) {
+            Some(channel) => check_open_channel(&self.ledgers, &channel.reader, depth, progress),
+            None => check_channel(&self.ledgers, name, depth, progress),
+        };
+        names.iter().map(check).collect()
+    }
+
+    /// Keeps others from making a channel of this name meanwhile.
+    fn reserve(&self, name: &str) -> Result<Reserved<'_>, OpenError> {
+        if !self.creating.lock().insert(name.to_owned()) {
+            return Err(OpenError::Exists(name.to_owned()));
+        }
+        Ok(Reserved {
+            node: self,
+            name: name.to_owned(),
+        })
+    }
+
     /// Lets requests at an open channel, and starts its committing thread if it takes transactions.
     fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
         let name = record.name.clone();
+        self.metrics.begin(&name);
         let reader = ledger.reader();
         let (submitter, committing): (Arc<dyn Submitter>, _) = if record.read_only {
             let documents = self.documents.clone();
@@ -282,7 +368,21 @@ impl Node {
     }
 }
 
-/// The configuration in force, and the number of its block.
+/// A name that nobody else makes a channel of.
+#[derive(Debug)]
+struct Reserved<'a> {
+    node: &'a Node,
+    name: String,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.node.creating.lock().remove(&self.name);
+    }
+}
+
+/// The configuration in force, and the number of its block. Where that block is damaged, state has
+/// the configuration too: a damaged old block keeps no channel from its work.
 fn current_config(reader: &Reader) -> Result<(u64, ConfigGroup), ConfigError> {
     let tip = reader
         .height()
@@ -290,13 +390,9 @@ fn current_config(reader: &Reader) -> Result<(u64, ConfigGroup), ConfigError> {
         .ok_or(ConfigError::Missing(0))?;
     let tip = reader.block(tip)?.ok_or(ConfigError::Missing(tip))?;
     let number = last_config(&tip.metadata)?;
-    let block = reader.block(number)?.ok_or(ConfigError::Missing(number))?;
-    let envelope = block
-        .envelopes
-        .first()
-        .ok_or(ConfigError::Missing(number))?;
-    let Content::Config(config) = Examined::read(envelope).content else {
-        return Err(ConfigError::Missing(number));
+    let config = match config_in_block(reader, number) {
+        Err(ConfigError::Read(ReadError::Corrupt(_))) => config_in_state(reader, number)?,
+        other => other?,
     };
     let config = ConfigEnvelope::decode(config)?.config;
     let root = config.and_then(|config| config.channel_group);
@@ -308,6 +404,22 @@ fn build_info() -> BuildInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: option_env!("QUIRE_COMMIT").unwrap_or("unknown").to_owned(),
     }
+}
+
+fn config_in_block(reader: &Reader, number: u64) -> Result<Bytes, ConfigError> {
+    let missing = ConfigError::Missing;
+    let block = reader.block(number)?.ok_or(missing(number))?;
+    let envelope = block.envelopes.first().ok_or(missing(number))?;
+    match Examined::read(envelope).content {
+        Content::Config(config) => Ok(config),
+        Content::Endorsed(_) | Content::Other => Err(missing(number)),
+    }
+}
+
+fn config_in_state(reader: &Reader, number: u64) -> Result<Bytes, ConfigError> {
+    let value = reader.snapshot().get(CONFIG_NAMESPACE, CONFIG_KEY)?;
+    let value = value.filter(|value| value.version.block == number);
+    Ok(value.ok_or(ConfigError::Missing(number))?.value)
 }
 
 /// Says what opening a channel found.
@@ -351,7 +463,7 @@ impl Backend for Node {
     }
 
     fn create_channel(&self, name: &str) -> Result<(), CreateChannelError> {
-        check_channel(name).map_err(|error| CreateChannelError::InvalidName(error.to_string()))?;
+        check_name(name).map_err(|error| CreateChannelError::InvalidName(error.to_string()))?;
         self.create(name).map_err(|error| match error {
             NodeError::Open(OpenError::Exists(name)) => CreateChannelError::Exists(name),
             other => CreateChannelError::StorageFailed {
@@ -363,13 +475,18 @@ impl Backend for Node {
 
     fn failed_checks(&self) -> Vec<FailedCheck> {
         let channels = self.channels.read();
-        let failed = channels.iter().filter_map(|(name, channel)| {
-            let (pipeline, _) = channel.committing.as_ref()?;
-            let component = format!("channel {name}");
-            Some(FailedCheck {
-                component,
-                reason: pipeline.failure()?,
-            })
+        let failed = channels.iter().flat_map(|(name, open)| {
+            let stopped = open.committing.as_ref();
+            let stopped = stopped.and_then(|(pipeline, _)| pipeline.failure());
+            let damaged = open.channel.reader.damage();
+            let damaged = damaged.into_iter().map(|corruption| corruption.to_string());
+            stopped
+                .into_iter()
+                .chain(damaged.map(|place| format!("a block is damaged: {place}")))
+                .map(move |reason| FailedCheck {
+                    component: format!("channel {name}"),
+                    reason,
+                })
         });
         failed.collect()
     }

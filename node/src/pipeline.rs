@@ -15,6 +15,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -26,7 +27,7 @@ use quire_gateway::backend::{
     EvaluateError, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter,
 };
 use quire_identity::SigningIdentity;
-use quire_ledger::{Block, Committed, Ledger, Ordered, Reader, Simulator};
+use quire_ledger::{Block, CommitError, Committed, Ledger, Ordered, Reader, Simulator};
 use quire_ordering::{Batch, BlockSigner, BlockWriter, Solo};
 use quire_wire::Message as _;
 use quire_wire::common::{BlockHeader, ChannelHeader, SignatureHeader, Timestamp, header_type};
@@ -47,6 +48,8 @@ use crate::verify::Verifier;
 pub(crate) const QUEUE_LENGTH: usize = 10_000;
 /// Blocks that share one fsync.
 const MAX_BLOCKS_A_COMMIT: usize = 32;
+/// How long the committing thread waits before it judges again what it could not.
+const JUDGE_AGAIN: Duration = Duration::from_millis(500);
 /// When to come back to a full queue.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Name under which the gateway's record of an attempt travels in a proposal.
@@ -98,7 +101,18 @@ struct Simulated {
 #[derive(Debug, Default)]
 struct Waiting {
     transactions: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
-    failure: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
+    closed: AtomicBool,
+}
+
+/// Why a channel takes no transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// State cannot be read to judge what is ordered. Nothing was written, and nothing is lost: the
+    /// committing thread keeps the blocks and tries again until it can.
+    CannotJudge(String),
+    /// A write failed, so nothing is believed of the files until they are opened again.
+    Failed(String),
 }
 
 /// What a channel's pipeline is made of.
@@ -165,15 +179,22 @@ fn evaluate(
 
 impl Pipeline {
     fn refuse_if_closed(&self) -> Result<(), SubmitError> {
-        if self.failure().is_some() {
-            return Err(SubmitError::StorageFailed);
+        match &*self.waiting.trouble.lock() {
+            None => Ok(()),
+            Some(Trouble::CannotJudge(_)) => Err(SubmitError::StateUnavailable),
+            Some(Trouble::Failed(_)) => Err(SubmitError::StorageFailed),
         }
-        Ok(())
     }
 
-    /// Why the channel takes no more transactions, if something broke.
+    /// Why the channel takes no transactions, if something broke.
     pub(crate) fn failure(&self) -> Option<String> {
-        self.waiting.failure.lock().clone()
+        let trouble = self.waiting.trouble.lock().clone()?;
+        Some(match trouble {
+            Trouble::CannotJudge(reason) => format!("{reason}; trying again"),
+            Trouble::Failed(reason) => {
+                format!("{reason}; it takes no more transactions until the node is restarted")
+            }
+        })
     }
 
     /// A transaction id is used once, whatever became of it.
@@ -355,6 +376,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
 impl Pipeline {
     /// Takes no more transactions; what is queued is still committed.
     pub(crate) fn close(&self) {
+        self.waiting.closed.store(true, Ordering::Release);
         self.queue.lock().take();
     }
 }
@@ -378,7 +400,7 @@ impl Committer {
             let batches = self.cut(first, queue);
             if let Err(reason) = self.commit(batches) {
                 tracing::error!(channel = %self.channel, reason, "the channel takes no more transactions");
-                *self.waiting.failure.lock() = Some(reason);
+                *self.waiting.trouble.lock() = Some(Trouble::Failed(reason));
                 // Nobody will know what became of these; who asks again after a restart will.
                 self.waiting.transactions.lock().clear();
                 return;
@@ -420,21 +442,43 @@ impl Committer {
                 .writer
                 .insert(writer_after_tip(&self.ledger, self.last_config)?),
         };
-        let ordered = batches.into_iter().map(|batch| {
-            let block: Block = writer.next_block(batch, &self.signer).into();
-            let mut ordered = Ordered::new(block, &self.channel);
-            self.verifier.verify(&mut ordered);
-            ordered
-        });
-        let ordered: Vec<Ordered> = ordered.collect();
-        let committed = self
-            .ledger
-            .commit(ordered)
-            .map_err(|error| chain_of(&error))?;
-        for block in committed {
+        let blocks: Vec<Block> = batches
+            .into_iter()
+            .map(|batch| writer.next_block(batch, &self.signer).into())
+            .collect();
+        for block in self.commit_blocks(&blocks)? {
             self.answer(&block);
         }
         Ok(())
+    }
+
+    /// Commits blocks; where state cannot be read to judge them, again and again until it can.
+    fn commit_blocks(&mut self, blocks: &[Block]) -> Result<Vec<Committed>, String> {
+        loop {
+            let ordered = blocks.iter().map(|block| {
+                let mut ordered = Ordered::new(block.clone(), &self.channel);
+                self.verifier.verify(&mut ordered);
+                ordered
+            });
+            let ordered: Vec<Ordered> = ordered.collect();
+            match self.ledger.commit(ordered) {
+                Ok(committed) => {
+                    if self.waiting.trouble.lock().take().is_some() {
+                        tracing::info!(channel = %self.channel, "state can be read again");
+                    }
+                    return Ok(committed);
+                }
+                Err(error @ CommitError::Judge(_))
+                    if !self.waiting.closed.load(Ordering::Acquire) =>
+                {
+                    let reason = chain_of(&error);
+                    tracing::error!(channel = %self.channel, reason, "trying again");
+                    *self.waiting.trouble.lock() = Some(Trouble::CannotJudge(reason));
+                    std::thread::sleep(JUDGE_AGAIN);
+                }
+                Err(error) => return Err(chain_of(&error)),
+            }
+        }
     }
 
     /// Tells whoever waits for a transaction of the block.

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
+use crate::admin::server::Socket;
 use crate::cli::RunArguments;
 use crate::commands::channel::open_error;
 use crate::commands::{FAILED, advice};
@@ -59,7 +60,12 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
-    let served = runtime.and_then(|runtime| runtime.block_on(serve(Arc::clone(&node), arguments)));
+    let served = runtime.and_then(|runtime| {
+        let served = runtime.block_on(serve(Arc::clone(&node), arguments));
+        // A long check or import of a command ends with the node, and leaves nothing half done.
+        runtime.shutdown_background();
+        served
+    });
     node.stop();
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -99,12 +105,25 @@ async fn serve(node: Arc<Node>, arguments: &RunArguments) -> std::io::Result<()>
             routers.api
         }
     };
+    // Without it commands have to wait until the node stops; requests need not know.
+    let admin = match Socket::bind(&arguments.data.data) {
+        Ok(socket) => Some(tokio::spawn(socket.serve(Arc::clone(&node)))),
+        Err(error) => {
+            tracing::warn!(%error, "no admin.sock: commands cannot act while the node runs");
+            None
+        }
+    };
     greet(&node, address, operations, arguments);
     let mut server = tokio::spawn(answer(listener, router, stopping.clone()));
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
         ended = &mut server => return ended.map_err(std::io::Error::other)?,
+    }
+    if let Some(admin) = admin {
+        // The socket goes with it.
+        admin.abort();
+        drop(admin.await);
     }
     drop(stopping);
     stop.send_replace(true);

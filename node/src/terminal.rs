@@ -15,7 +15,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct ProgressDisplay {
     bar: Option<ProgressBar>,
     is_terminal: bool,
-    stage: Option<(&'static str, String)>,
+    stage: Option<(String, String)>,
     last_line: Instant,
 }
 
@@ -47,9 +47,9 @@ impl ProgressDisplay {
         let current = self
             .stage
             .as_ref()
-            .map(|(stage, subject)| (*stage, subject.as_str()));
+            .map(|(stage, subject)| (stage.as_str(), subject.as_str()));
         if current != Some((stage, subject)) {
-            self.stage = Some((stage, subject.to_owned()));
+            self.stage = Some((stage.to_owned(), subject.to_owned()));
             let bar = ProgressBar::new(total);
             let template = "{msg} {wide_bar} {percent}% {eta}";
             let style = ProgressStyle::with_template(template);

@@ -83,12 +83,11 @@ impl Segments {
         self.dir.join(file_name(segment))
     }
 
-    /// How many block files there are. Files with other names are passed over.
-    ///
-    /// A number that is missing between others is corruption: its blocks are gone.
-    pub(crate) fn count(&self) -> io::Result<Result<u64, Corruption>> {
+    /// The numbers of the block files that are there, in order. Files with other names are passed
+    /// over.
+    pub(crate) fn numbers(&self) -> io::Result<Vec<u64>> {
         let names = match self.disk.list(&self.dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(0)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             other => other?,
         };
         let mut numbers: Vec<u64> = names
@@ -96,13 +95,30 @@ impl Segments {
             .filter_map(|name| segment_number(name))
             .collect();
         numbers.sort_unstable();
-        let missing = (0..)
+        Ok(numbers)
+    }
+
+    /// How many block files there are before the first that is missing, and the numbers of those
+    /// after it.
+    pub(crate) fn before_gap(&self) -> io::Result<(u64, Vec<u64>)> {
+        let numbers = self.numbers()?;
+        let count = (0..)
             .zip(&numbers)
-            .find(|(expected, found)| expected != *found);
-        Ok(match missing {
-            None => Ok(numbers.len() as u64),
-            Some((missing, later)) => Err(Corruption {
-                file: self.path(missing),
+            .take_while(|(expected, found)| expected == *found)
+            .count();
+        let beyond = numbers.get(count..).unwrap_or_default().to_vec();
+        Ok((count as u64, beyond))
+    }
+
+    /// How many block files there are.
+    ///
+    /// A number that is missing between others is corruption: its blocks are gone.
+    pub(crate) fn count(&self) -> io::Result<Result<u64, Corruption>> {
+        let (count, beyond) = self.before_gap()?;
+        Ok(match beyond.first() {
+            None => Ok(count),
+            Some(later) => Err(Corruption {
+                file: self.path(count),
                 offset: 0,
                 block: None,
                 expected: "a block file".to_owned(),
@@ -126,6 +142,11 @@ impl Segments {
         self.disk.sync_dir(&self.dir)?;
         self.open.write().insert(segment, Arc::clone(&file));
         Ok(file)
+    }
+
+    /// Forgets open files, after some were renamed.
+    pub(crate) fn forget(&self) {
+        self.open.write().clear();
     }
 
     pub(crate) fn sync_dir(&self) -> io::Result<()> {

@@ -60,18 +60,20 @@ impl FjallState {
 
     fn view(&self) -> Result<FjallSnapshot, ReadError> {
         let view = self.database.snapshot();
-        let height = match view.get(&self.keyspace, SAVEPOINT)? {
-            None => 0,
-            Some(value) => {
-                let mut cursor = Cursor::new(Bytes::copy_from_slice(&value));
-                cursor.opv().map_err(|rule| damaged("savepoint", rule.0))?
-            }
-        };
         Ok(FjallSnapshot {
+            height: Self::savepoint_in(&view, &self.keyspace)?,
             view,
             keyspace: self.keyspace.clone(),
-            height,
         })
+    }
+
+    /// The savepoint as a view of the engine has it.
+    pub(crate) fn savepoint_in(view: &Snapshot, keyspace: &Keyspace) -> Result<u64, ReadError> {
+        let Some(value) = view.get(keyspace, SAVEPOINT)? else {
+            return Ok(0);
+        };
+        let mut cursor = Cursor::new(Bytes::copy_from_slice(&value));
+        cursor.opv().map_err(|rule| damaged("savepoint", rule.0))
     }
 }
 

@@ -145,7 +145,12 @@ impl<'a> Pending<'a> {
         block
     }
 
-    fn public(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
+    /// The value of a public key, as the next transaction finds it.
+    pub(crate) fn public(
+        &self,
+        namespace: &str,
+        key: &str,
+    ) -> Result<Option<VersionedValue>, ReadError> {
         let pending = self.block.public(namespace, key);
         match pending.or_else(|| self.earlier_blocks.public(namespace, key)) {
             Some(update) => Ok(update.value()),
@@ -173,7 +178,11 @@ impl<'a> Pending<'a> {
 
     /// Whether metadata was ever written in a namespace: if not, a write has none to keep, and need
     /// not look.
-    fn may_have_metadata(&self, namespace: &str, in_state: &str) -> Result<bool, ReadError> {
+    pub(crate) fn may_have_metadata(
+        &self,
+        namespace: &str,
+        in_state: &str,
+    ) -> Result<bool, ReadError> {
         let has_metadata = |updates: &Updates| {
             let changes = updates.namespaces.get(namespace);
             changes.is_some_and(|changes| {

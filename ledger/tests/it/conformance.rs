@@ -8,7 +8,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use prost::Message as _;
-use quire_ledger::check::{Finding, Kind, Report, check_blockfiles, check_channel};
+use quire_ledger::check::{Depth, Finding, Kind, Report, check_blockfiles, check_channel};
 use quire_ledger::{
     Block, Content, Examined, Height, ImportError, Order, RangeEnd, Reader, Snapshot,
 };
@@ -17,12 +17,24 @@ use serde_json::Value;
 
 use crate::kit::{conformance, open, os_disk};
 
+/// Everything that can be looked at.
+const ALL: Depth = Depth {
+    signatures: true,
+    verdicts: true,
+};
 const SOUND: [&str; 3] = ["v2.0-testchannel", "sample-prod", "v3.1-conflicts"];
 
 fn check(ledger: &str) -> Report {
     let dir = conformance("fabric-ledgers").join(ledger);
     let scratch = tempfile::tempdir().unwrap();
-    check_blockfiles(&os_disk(), &dir, scratch.path(), &mut |_| {}).unwrap()
+    check_blockfiles(
+        &os_disk(),
+        &dir,
+        scratch.path(),
+        Depth::default(),
+        &mut |_| {},
+    )
+    .unwrap()
 }
 
 /// Imports a ledger into a fresh data directory and hands its reader to `test`.
@@ -36,8 +48,8 @@ fn with_imported(ledger: &str, test: impl FnOnce(&Reader)) {
     assert!(report.is_sound());
     test(&opened.reader());
     drop(opened);
-    let again = check_channel(&ledgers, "imported", &mut |_| {}).unwrap();
-    assert_eq!((again.findings, again.notes), (vec![], vec![]));
+    let again = check_channel(&ledgers, "imported", ALL, &mut |_| {}).unwrap();
+    assert_eq!(again.findings, []);
 }
 
 fn expected_blocks(ledger: &str) -> Vec<Value> {
@@ -90,6 +102,50 @@ fn sound_ledgers_are_found_sound() {
         assert_eq!(report.findings, [], "{ledger}");
         assert_eq!(report.blocks, blocks, "{ledger}");
     }
+}
+
+#[test]
+fn every_verdict_and_signature_of_fabric_is_ours_too() {
+    let all = |ledger: &str, depth| {
+        let dir = conformance("fabric-ledgers").join(ledger);
+        let scratch = tempfile::tempdir().unwrap();
+        check_blockfiles(&os_disk(), &dir, scratch.path(), depth, &mut |_| {}).unwrap()
+    };
+    let verdicts = Depth {
+        verdicts: true,
+        ..Depth::default()
+    };
+    let signatures = Depth {
+        signatures: true,
+        ..Depth::default()
+    };
+    // Signatures: the creators', endorsements and blocks that `quire-identity` counts too.
+    for (ledger, transactions, counted) in [
+        ("v3.1-conflicts", 1148, 1147 + 1147 + 119),
+        ("v2.0-testchannel", 20, 20 + 21 + 19),
+        ("sample-prod", 8, 8 + 7 + 7),
+    ] {
+        let report = all(ledger, verdicts);
+        assert_eq!(report.findings, [], "{ledger}");
+        assert_eq!(report.transactions, transactions, "{ledger}");
+        assert_eq!(report.verdicts, Some(transactions), "{ledger}");
+        assert_eq!(report.signatures, None);
+        let report = all(ledger, signatures);
+        assert_eq!(report.findings, [], "{ledger}");
+        assert_eq!(report.signatures, Some(counted), "{ledger}");
+        let report = all(ledger, ALL);
+        println!("{ledger}: {report:?}");
+        assert_eq!(report.findings, [], "{ledger}");
+        assert_eq!(report.verdicts, Some(transactions), "{ledger}");
+    }
+    let conflicts = |code: &str| {
+        let blocks = expected_blocks("v3.1-conflicts");
+        let transactions = blocks.iter().map(|block| block["transactions"].as_array());
+        let transactions = transactions.flatten().flatten();
+        transactions.filter(|tx| tx["code"] == code).count()
+    };
+    assert_eq!(conflicts("MVCC_READ_CONFLICT"), 240);
+    assert_eq!(conflicts("PHANTOM_READ_CONFLICT"), 15);
 }
 
 #[test]
@@ -385,8 +441,68 @@ fn a_commit_hash_that_replay_does_not_give_is_noticed() {
     bytes[codes] ^= 0x0b;
     fs::write(dir.path().join("blockfile_000000"), bytes).unwrap();
     let scratch = tempfile::tempdir().unwrap();
-    let report = check_blockfiles(&os_disk(), dir.path(), scratch.path(), &mut |_| {}).unwrap();
+    let report = check_blockfiles(
+        &os_disk(),
+        dir.path(),
+        scratch.path(),
+        Depth::default(),
+        &mut |_| {},
+    )
+    .unwrap();
     assert_eq!(kinds(&report), [(Kind::CommitHash, Some(7))]);
+
+    let report =
+        check_blockfiles(&os_disk(), dir.path(), scratch.path(), ALL, &mut |_| {}).unwrap();
+    assert_eq!(
+        kinds(&report),
+        [(Kind::Verdict, Some(7)), (Kind::CommitHash, Some(7))]
+    );
+    let Finding {
+        transaction,
+        transaction_id,
+        ..
+    } = &report.findings[0];
+    let id = expected_blocks("v3.1-conflicts")[7]["transactions"][0]["id"].clone();
+    assert_eq!(*transaction, Some(0));
+    assert_eq!(transaction_id.as_deref(), id.as_str());
+}
+
+#[test]
+fn a_forged_signature_under_a_sound_data_hash_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let blockfile = conformance("fabric-ledgers/v3.1-conflicts/blockfile_000000");
+    let mut bytes = fs::read(blockfile).unwrap();
+    let mut last = None;
+    with_imported("v3.1-conflicts", |reader| {
+        last = reader.block(119).unwrap();
+    });
+    let last = last.unwrap();
+    let place = |part: &[u8]| {
+        let mut found = bytes.windows(part.len()).enumerate();
+        found.find(|(_, window)| *window == part).unwrap().0
+    };
+    // The last byte of an envelope is its signature's.
+    let envelope = place(&last.envelopes[1]) + last.envelopes[1].len() - 1;
+    let data_hash = place(&last.data_hash);
+    bytes[envelope] ^= 1;
+    let mut envelopes = last.envelopes.clone();
+    let mut forged = envelopes[1].to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    envelopes[1] = forged.into();
+    bytes[data_hash..data_hash + 32].copy_from_slice(&quire_wire::hash::data_hash(&envelopes));
+    fs::write(dir.path().join("blockfile_000000"), bytes).unwrap();
+
+    let scratch = tempfile::tempdir().unwrap();
+    let check = |depth| {
+        check_blockfiles(&os_disk(), dir.path(), scratch.path(), depth, &mut |_| {}).unwrap()
+    };
+    assert_eq!(kinds(&check(Depth::default())), []);
+    let report = check(ALL);
+    // The orderer did not sign this header either.
+    let expected = [(Kind::Signature, Some(119)), (Kind::Signature, Some(119))];
+    assert_eq!(kinds(&report), expected);
+    let transactions: Vec<_> = report.findings.iter().map(|one| one.transaction).collect();
+    assert_eq!(transactions, [None, Some(1)]);
 }
 
 fn commit_hash_of_block_7() -> Bytes {

@@ -12,3 +12,5 @@
 
 mod conformance;
 mod kit;
+mod operator;
+mod tail;

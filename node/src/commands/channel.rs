@@ -1,4 +1,5 @@
-//! `quire channel`: make, list and import channels of a stopped node.
+//! `quire channel`: make, list and import channels, of a stopped node directly, of a running one
+//! through its socket.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -6,13 +7,17 @@ use std::sync::Arc;
 
 use quire_chaincode::Documents;
 use quire_chaincode::name::check_channel;
+use quire_ledger::check::Report;
 use quire_ledger::disk::OsDisk;
-use quire_ledger::{ImportError, Ledgers, OpenError, Progress, Purpose};
+use quire_ledger::{ChannelRecord, ImportError, Ledgers, OpenError, Progress, Purpose};
+use serde::Serialize;
 
+use crate::admin::client::{self, AskError};
+use crate::admin::{self, Message};
 use crate::cli::{ChannelArguments, ChannelCommand, DataArguments};
 use crate::commands::check::print;
-use crate::commands::{DAMAGED, FAILED, advice};
-use crate::node::{Node, NodeError};
+use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_to_make};
+use crate::node::{Imported, Node, NodeError};
 use crate::terminal::{ProgressDisplay, print_error};
 
 pub(crate) fn run(arguments: &ChannelArguments) -> ExitCode {
@@ -20,7 +25,7 @@ pub(crate) fn run(arguments: &ChannelArguments) -> ExitCode {
     let mut progress = |progress: Progress<'_>| display.show(progress);
     match &arguments.command {
         ChannelCommand::Create { name, data } => create(name, data, &mut progress),
-        ChannelCommand::List { data } => list(data),
+        ChannelCommand::List { data } => list(data, &mut progress),
         ChannelCommand::Import {
             blockfiles,
             channel,
@@ -41,30 +46,79 @@ fn create(name: &str, data: &DataArguments, progress: &mut dyn FnMut(Progress<'_
         created
     });
     match created {
-        Ok(()) => {
-            println!("channel {name} created");
-            ExitCode::SUCCESS
+        Ok(()) => created_channel(name),
+        Err(NodeError::Open(OpenError::InUse(_))) => {
+            let request = admin::Create {
+                name: name.to_owned(),
+            };
+            ask(data, "POST", "/channels", &request, progress)
         }
         Err(error) => failed(&error, open_error(&error).and_then(advice)),
     }
 }
 
-fn list(data: &DataArguments) -> ExitCode {
-    let ledgers = Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Inspect);
+fn list(data: &DataArguments, progress: &mut dyn FnMut(Progress<'_>)) -> ExitCode {
+    let ledgers = refuse_to_make(&data.data)
+        .and_then(|()| Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Inspect));
     match ledgers.and_then(|ledgers| ledgers.list()) {
-        Ok(records) => {
-            for record in records {
-                let access = if record.read_only {
-                    "read-only"
-                } else {
-                    "writable"
-                };
-                println!("{}\t{:?}\t{access}", record.name, record.status);
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(records) => print_channels(&records),
+        Err(OpenError::InUse(_)) => ask(data, "GET", "/channels", &(), progress),
         Err(error) => failed(&error, advice(&error)),
     }
+}
+
+/// Asks the running node, and prints what it says.
+fn ask(
+    data: &DataArguments,
+    method: &str,
+    path: &str,
+    body: &impl Serialize,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> ExitCode {
+    match client::ask(&data.data, method, path, body, progress) {
+        Ok(Message::Channels(records)) => print_channels(&records),
+        Ok(Message::Created { name }) => created_channel(&name),
+        Ok(Message::Imported(imported)) => print_imported(&imported),
+        Ok(Message::Damaged(report)) => print_damaged(*report),
+        Ok(Message::Failed(failure)) => print_failure(&failure),
+        Ok(other @ (Message::Progress { .. } | Message::Reports(_))) => {
+            print_not_asked(&AskError::Refused(format!("{other:?}")))
+        }
+        Err(error) => print_not_asked(&error),
+    }
+}
+
+fn print_channels(records: &[ChannelRecord]) -> ExitCode {
+    for record in records {
+        let access = if record.read_only {
+            "read-only"
+        } else {
+            "writable"
+        };
+        println!("{}\t{:?}\t{access}", record.name, record.status);
+    }
+    ExitCode::SUCCESS
+}
+
+fn created_channel(name: &str) -> ExitCode {
+    println!("channel {name} created");
+    ExitCode::SUCCESS
+}
+
+fn print_imported(imported: &Imported) -> ExitCode {
+    let Imported {
+        height,
+        transactions,
+        newest_block,
+    } = imported;
+    println!("imported: {height} blocks, {transactions} transactions, newest block {newest_block}");
+    ExitCode::SUCCESS
+}
+
+fn print_damaged(report: Report) -> ExitCode {
+    print(&[report], false);
+    eprintln!("quire: nothing was imported");
+    ExitCode::from(DAMAGED)
 }
 
 fn import(
@@ -83,17 +137,25 @@ fn import(
     match imported {
         Ok((ledger, report)) => {
             let (height, hash) = ledger.tip();
-            println!(
-                "channel {name} imported: {height} blocks, {} transactions, newest block {}",
-                report.transactions,
-                hex::encode(hash)
-            );
-            ExitCode::SUCCESS
+            print_imported(&Imported {
+                height,
+                transactions: report.transactions,
+                newest_block: hex::encode(hash),
+            })
         }
-        Err(ImportError::Damaged(report)) => {
-            print(&[*report], false);
-            eprintln!("quire: nothing was imported");
-            ExitCode::from(DAMAGED)
+        Err(ImportError::Damaged(report)) => print_damaged(*report),
+        Err(ImportError::Open(OpenError::InUse(_))) => {
+            // The node may have been started somewhere else.
+            let blockfiles = match blockfiles.canonicalize() {
+                Ok(blockfiles) => blockfiles,
+                Err(error) => return failed(&error, None),
+            };
+            let request = admin::Import {
+                blockfiles,
+                channel: name.to_owned(),
+                writable,
+            };
+            ask(data, "POST", "/channels/import", &request, progress)
         }
         Err(error) => {
             let advice = if let ImportError::Open(open) = &error {

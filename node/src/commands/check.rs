@@ -4,37 +4,50 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quire_ledger::check::{CheckError, Finding, Report, check_blockfiles, check_channel};
+use quire_ledger::check::{CheckError, Depth, Finding, Report, check_blockfiles, check_channel};
 use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Ledgers, OpenError, Progress, Purpose};
 
+use crate::admin::client::{self, AskError};
+use crate::admin::{self, Message};
 use crate::cli::CheckArguments;
-use crate::commands::{DAMAGED, FAILED, advice};
+use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_to_make};
 use crate::terminal::{ProgressDisplay, print_error};
 
 pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
     let mut display = ProgressDisplay::new();
     let mut progress = |progress: Progress<'_>| display.show(progress);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let depth = Depth {
+        signatures: arguments.signatures,
+        verdicts: arguments.revalidate,
+    };
     let reports = match &arguments.blockfiles {
         Some(dir) => {
-            check_blockfiles(&disk, dir, &std::env::temp_dir(), &mut progress).map(|one| vec![one])
+            let scratch = std::env::temp_dir();
+            check_blockfiles(&disk, dir, &scratch, depth, &mut progress).map(|one| vec![one])
         }
         None => check_data(
             disk,
             &arguments.data.data,
             arguments.channel.as_deref(),
+            depth,
             &mut progress,
         ),
     };
     match reports {
-        Ok(reports) => {
-            print(&reports, arguments.json);
-            let sound = reports.iter().all(Report::is_sound);
-            if sound {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(DAMAGED)
+        Ok(reports) => tell(&reports, arguments.json),
+        Err(CheckError::Open(OpenError::InUse(_))) => {
+            let request = admin::Check {
+                channel: arguments.channel.clone(),
+                depth,
+            };
+            let data = &arguments.data.data;
+            match client::ask(data, "POST", "/check", &request, &mut progress) {
+                Ok(Message::Reports(reports)) => tell(&reports, arguments.json),
+                Ok(Message::Failed(failure)) => print_failure(&failure),
+                Ok(other) => print_not_asked(&AskError::Refused(format!("{other:?}"))),
+                Err(error) => print_not_asked(&error),
             }
         }
         Err(error) => {
@@ -49,18 +62,24 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
     }
 }
 
+/// Prints the reports; 0 where all are sound.
+fn tell(reports: &[Report], json: bool) -> ExitCode {
+    print(reports, json);
+    if reports.iter().all(Report::is_sound) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(DAMAGED)
+    }
+}
+
 fn check_data(
     disk: Arc<dyn Disk>,
     dir: &Path,
     channel: Option<&str>,
+    depth: Depth,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<Report>, CheckError> {
-    // Looking must not make what it looks for.
-    let listed = disk.list(&dir.join("id-store"));
-    listed.map_err(|source| OpenError::Io {
-        path: dir.to_owned(),
-        source,
-    })?;
+    refuse_to_make(dir)?;
     let ledgers = Ledgers::open(disk, dir, Purpose::Inspect)?;
     let names: Vec<String> = match channel {
         Some(name) => vec![name.to_owned()],
@@ -72,7 +91,7 @@ fn check_data(
     };
     names
         .iter()
-        .map(|name| check_channel(&ledgers, name, progress))
+        .map(|name| check_channel(&ledgers, name, depth, progress))
         .collect()
 }
 
@@ -89,6 +108,8 @@ pub(crate) fn print(reports: &[Report], json: bool) {
             subject,
             blocks,
             transactions,
+            signatures,
+            verdicts,
             findings,
             notes,
         } = report;
@@ -97,12 +118,21 @@ pub(crate) fn print(reports: &[Report], json: bool) {
             1 => "DAMAGED, 1 finding".to_owned(),
             count => format!("DAMAGED, {count} findings"),
         };
-        println!("{subject}: {blocks} blocks, {transactions} transactions: {verdict}");
+        let counted = |count: &Option<u64>, what| {
+            count.map_or(String::new(), |count| format!(", {count} {what}"))
+        };
+        println!(
+            "{subject}: {blocks} blocks, {transactions} transactions{}{}: {verdict}",
+            counted(signatures, "signatures hold"),
+            counted(verdicts, "verdicts given again"),
+        );
         for Finding {
             kind,
             block,
             file,
             offset,
+            transaction,
+            transaction_id,
             expected,
             found,
         } in findings
@@ -112,10 +142,15 @@ pub(crate) fn print(reports: &[Report], json: bool) {
                 .unwrap_or_default();
             let file = file.as_ref().map(|file| format!("{}, ", file.display()));
             let offset = offset.map(|offset| format!("byte {offset}, "));
+            let transaction = transaction.map(|number| match transaction_id {
+                Some(id) => format!("transaction {number} ({id}), "),
+                None => format!("transaction {number}, "),
+            });
             println!(
-                "  {block}{}{}{kind:?}: expected {expected}, found {found}",
+                "  {block}{}{}{}{kind:?}: expected {expected}, found {found}",
                 file.unwrap_or_default(),
-                offset.unwrap_or_default()
+                offset.unwrap_or_default(),
+                transaction.unwrap_or_default()
             );
         }
         for note in notes {

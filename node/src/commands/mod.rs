@@ -1,30 +1,78 @@
-//! Everything but the server: commands that act on the files of a stopped node.
+//! Everything but the server: commands that act on the files of a stopped node, and some of them on a
+//! running one through its socket.
 
 pub(crate) mod channel;
 pub(crate) mod check;
+pub(crate) mod rebuild;
+pub(crate) mod repair;
+pub(crate) mod truncate;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use quire_ledger::OpenError;
+use quire_ledger::disk::{Disk as _, OsDisk};
+
+use crate::admin::Failure;
+use crate::admin::client::AskError;
+use crate::terminal::print_error;
 
 /// Could not look, or could not do it.
 pub(crate) const FAILED: u8 = 2;
 /// Looked, and found damage.
 pub(crate) const DAMAGED: u8 = 1;
 
+/// Looking at a data directory must not make one.
+pub(crate) fn refuse_to_make(data: &Path) -> Result<(), OpenError> {
+    match OsDisk.list(&data.join("id-store")) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(OpenError::Io {
+            path: data.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Prints what the running node says went wrong.
+pub(crate) fn print_failure(failure: &Failure) -> ExitCode {
+    eprintln!("quire: {}", failure.message);
+    for cause in &failure.causes {
+        eprintln!("  because: {cause}");
+    }
+    if let Some(advice) = &failure.advice {
+        eprintln!("  {advice}");
+    }
+    ExitCode::from(FAILED)
+}
+
+/// Prints why the running node was not asked.
+pub(crate) fn print_not_asked(error: &AskError) -> ExitCode {
+    let advice = match error {
+        AskError::Connect(..) => {
+            Some("It may still be starting, or it is another command that holds the directory.")
+        }
+        AskError::Ended(_) | AskError::Refused(_) | AskError::Answer(_) => None,
+    };
+    print_error(error, advice);
+    ExitCode::from(FAILED)
+}
+
 /// What to do about an error that an operator can do something about.
-pub(crate) fn advice(error: &quire_ledger::OpenError) -> Option<&'static str> {
-    use quire_ledger::OpenError as E;
+pub(crate) fn advice(error: &OpenError) -> Option<&'static str> {
+    use OpenError as E;
     match error {
         E::InUse(_) => Some("Stop the node that uses this data directory first."),
         E::Corrupt { .. } => Some(
-            "Nothing was changed. Restore the block files from a copy; `quire check` tells all that \
-             is wrong.",
+            "Nothing was changed. `quire check` tells all that is wrong, `quire repair` takes blocks \
+             from a copy, `quire truncate-tail` accepts the loss.",
         ),
         E::Ahead { .. } => Some(
-            "Block files were lost or replaced by older ones: restore them. Or move the `derived` \
-             folder away to rebuild it from the blocks that are left.",
+            "Block files were lost or replaced by older ones: restore them, or take the blocks from a \
+             copy with `quire repair`. `quire truncate-tail` accepts the loss.",
         ),
         E::IdStore { .. } => Some("Restore this file from a copy: it cannot be rebuilt."),
         E::Engine(_) => Some("Move the `derived` folder away: it is rebuilt from the blocks."),
-        E::NoSuchChannel(_) | E::Exists(_) | E::Io { .. } | E::Follow { .. } | E::Create { .. } => {
-            None
-        }
+        E::Follow { .. } => Some("`quire rebuild` makes them again from the blocks."),
+        E::NoSuchChannel(_) | E::Exists(_) | E::Io { .. } | E::Create { .. } => None,
     }
 }

@@ -29,6 +29,7 @@ struct Look {
     own: Registry,
     heights: IntGaugeVec,
     failed: IntGaugeVec,
+    damaged: IntGaugeVec,
     ready: IntGauge,
     disk_used: IntGaugeVec,
     disk_free: IntGauge,
@@ -57,6 +58,12 @@ impl Look {
                 "quire_channel_failed",
                 "1 once a write to disk failed: the channel takes no more transactions. Look at \
                  /healthz, mend the disk, restart.",
+                "channel",
+            ),
+            damaged: gauges(
+                "quire_damaged_blocks",
+                "Damaged blocks that reads have met and that are not mended; they are not served. \
+                 Above 0: run `quire check`, then restore or repair.",
                 "channel",
             ),
             ready: gauge(
@@ -110,6 +117,8 @@ impl Look {
             if let Some(channel) = node.channel(&name) {
                 let height = self.heights.with_label_values(&[name.as_str()]);
                 height.set(whole(channel.reader.height()));
+                let damaged = self.damaged.with_label_values(&[name.as_str()]);
+                damaged.set(whole(channel.reader.damage().len() as u64));
             }
             let failed = i64::from(node.failure(&name).is_some());
             self.failed.with_label_values(&[name.as_str()]).set(failed);

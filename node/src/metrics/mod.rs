@@ -194,8 +194,8 @@ impl Metrics {
             ),
             damage: by_channel(
                 "quire_damage_total",
-                "Damaged blocks met while reading; they were not served. Above 0: run `quire check` \
-                 on a copy, restore the block files.",
+                "Reads that met a damaged block, which was not served; quire_damaged_blocks says how \
+                 many there are.",
             ),
             recovery: Recovery::new(&family),
             submitting: submitter::Families::new(&family),
@@ -212,7 +212,7 @@ impl Metrics {
     }
 
     /// Makes what is rarely counted visible as zero from the start.
-    fn begin(&self, channel: &str) {
+    pub(crate) fn begin(&self, channel: &str) {
         self.damage.with_label_values(&[channel]);
         for from in ["memory", "disk"] {
             self.reads.with_label_values(&[channel, from]);
@@ -286,7 +286,6 @@ pub(crate) struct Opening<'a> {
 impl Opening<'_> {
     pub(crate) fn done(self, channel: &str, report: &OpenReport) {
         let metrics = self.metrics;
-        metrics.begin(channel);
         let set = |gauges: &IntGaugeVec, value: u64| {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
             gauges.with_label_values(&[channel]).set(value);

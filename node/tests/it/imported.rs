@@ -28,7 +28,7 @@ fn fabric_ledger(name: &str) -> PathBuf {
 
 fn import(data: &Path, ledger: &str, channel: &str) -> std::process::Output {
     let blockfiles = fabric_ledger(ledger);
-    let mut command = quire();
+    let mut command = quire(&[]);
     command.arg("channel").arg("import").arg("--data").arg(data);
     command
         .arg("--blockfiles")

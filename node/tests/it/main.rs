@@ -7,8 +7,10 @@
 )]
 
 mod bad_input;
+mod faults;
 mod imported;
 mod kill;
 mod kit;
 mod metrics;
+mod operator;
 mod walk;

@@ -99,12 +99,13 @@ fn a_damaged_block_is_counted_when_it_is_met() {
     let answer = client.send(&Request::get("/v1/channels/main/blocks/1".to_owned()));
     assert_eq!(answer.unwrap().status, 500);
     assert_eq!(value(&client, damage), 1);
+    assert_eq!(value(&client, "quire_damaged_blocks{channel=\"main\"}"), 1);
 }
 
 #[test]
 fn the_operations_have_a_door_of_their_own_when_asked() {
     let data = TempDir::new().unwrap();
-    let node = Node::start_with(data.path(), &["--operations-listen", "127.0.0.1:0"]);
+    let node = Node::start_under(&["env", "QUIRE_OPERATIONS_LISTEN=127.0.0.1:0"], data.path());
     let metrics = loop {
         let log = node.log();
         let mut lines = log.lines().map(str::trim);

@@ -1,5 +1,7 @@
 //! What the tests share: data directories, the conformance data.
 
+pub(crate) mod chain;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

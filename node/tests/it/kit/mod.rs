@@ -5,5 +5,5 @@ mod node;
 mod random;
 
 pub(crate) use client::{Answer, Client, Request};
-pub(crate) use node::{Node, check, quire};
+pub(crate) use node::{Node, check, quire, run};
 pub(crate) use random::Random;

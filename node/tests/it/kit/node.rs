@@ -26,14 +26,14 @@ pub(crate) struct Node {
 impl Node {
     /// Starts the binary without waiting for anything.
     pub(crate) fn spawn(data: &Path) -> Self {
-        Self::spawn_with(data, &[])
+        Self::spawn_under(&[], data)
     }
 
-    fn spawn_with(data: &Path, arguments: &[&str]) -> Self {
-        let mut child = quire()
+    /// The same as the last words of another command, such as strace's.
+    pub(crate) fn spawn_under(command: &[&str], data: &Path) -> Self {
+        let mut child = quire(command)
             .args(["run", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -60,21 +60,38 @@ impl Node {
 
     /// Starts the binary and waits until it has printed its address.
     pub(crate) fn start(data: &Path) -> Self {
-        Self::start_with(data, &[])
+        Self::start_under(&[], data)
     }
 
-    /// The same with more arguments.
-    pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        let mut node = Self::spawn_with(data, arguments);
-        match node.addresses.recv_timeout(START_TIMEOUT) {
-            Ok(address) => node.address = Some(address),
-            Err(RecvTimeoutError::Timeout) => panic!("no address printed:\n{}", node.log()),
-            Err(RecvTimeoutError::Disconnected) => {
-                let status = node.child.wait().unwrap();
-                panic!("the node ended with {status}:\n{}", node.log());
-            }
+    /// The same as the last words of another command.
+    pub(crate) fn start_under(command: &[&str], data: &Path) -> Self {
+        let mut node = Self::spawn_under(command, data);
+        if !node.comes_up() {
+            let status = node.child.wait().unwrap();
+            panic!("the node ended with {status}:\n{}", node.log());
         }
         node
+    }
+
+    /// Waits until it has printed its address; false where it ends before.
+    pub(crate) fn comes_up(&mut self) -> bool {
+        match self.addresses.recv_timeout(START_TIMEOUT) {
+            Ok(address) => self.address = Some(address),
+            Err(RecvTimeoutError::Timeout) => panic!("no address printed:\n{}", self.log()),
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+        true
+    }
+
+    /// SIGKILL to what a command like strace runs, and waits until both are gone.
+    pub(crate) fn kill_under(mut self) {
+        let pid = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        for child in children.unwrap_or_default().split_whitespace() {
+            // Fails when it is gone already, which is as well.
+            drop(Command::new("kill").args(["-KILL", child]).output());
+        }
+        self.child.wait().unwrap();
     }
 
     /// `127.0.0.1:<port>`.
@@ -133,17 +150,31 @@ impl Drop for Node {
 
 /// `quire check --data DATA`.
 pub(crate) fn check(data: &Path) -> Output {
-    quire()
-        .args(["check", "--data"])
+    run(&["check"], data)
+}
+
+/// A command on a data directory, to its end.
+pub(crate) fn run(arguments: &[&str], data: &Path) -> Output {
+    quire(&[])
+        .args(arguments)
+        .arg("--data")
         .arg(data)
         .stdin(Stdio::null())
         .output()
         .unwrap()
 }
 
-/// The binary, deaf to settings in the environment of the test.
-pub(crate) fn quire() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quire"));
+/// The binary, perhaps under another command, deaf to settings in the environment of the test.
+pub(crate) fn quire(under: &[&str]) -> Command {
+    let binary = env!("CARGO_BIN_EXE_quire");
+    let mut command = match under {
+        [] => Command::new(binary),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("QUIRE_") {
             command.env_remove(name);

@@ -1,0 +1,198 @@
+//! Index, state and history: as they are, as replay gives them, and where the two differ.
+
+use std::path::Path;
+
+use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
+
+use super::{Finding, Kind, SCRATCH_PREFIX};
+use crate::block_store::index::Index;
+use crate::block_store::tail::Witness;
+use crate::derived::{self, Keyspaces};
+use crate::error::{OpenError, ReadError};
+use crate::history::History;
+use crate::ledger::Durable;
+use crate::state::StateDb as _;
+use crate::state::fjall::FjallState;
+
+/// Damaged entries of a follower that are told one by one.
+const MAX_ENTRIES_TOLD: u64 = 10;
+
+/// A follower as it is in one view.
+pub(super) struct Follower {
+    pub(super) name: &'static str,
+    pub(super) savepoint: u64,
+    keyspace: Keyspace,
+}
+
+/// The followers of a channel, in one view of their engine.
+pub(super) struct Live {
+    view: Snapshot,
+    pub(super) all: [Follower; 3],
+}
+
+impl Live {
+    pub(super) fn new(keyspaces: Keyspaces, view: Snapshot) -> Result<Self, ReadError> {
+        let Keyspaces {
+            index,
+            state,
+            history,
+        } = keyspaces;
+        let follower = |name, savepoint, keyspace| Follower {
+            name,
+            savepoint,
+            keyspace,
+        };
+        let at = (
+            Index::new(index.clone()).savepoint(&view)?,
+            FjallState::savepoint_in(&view, &state)?,
+            History::new(history.clone()).savepoint(&view)?,
+        );
+        Ok(Self {
+            all: [
+                follower("index", at.0, index),
+                follower("state", at.1, state),
+                follower("history", at.2, history),
+            ],
+            view,
+        })
+    }
+
+    /// The one that has come furthest.
+    pub(super) fn witness(&self) -> Option<Witness> {
+        let furthest = self.all.iter().max_by_key(|follower| follower.savepoint)?;
+        (furthest.savepoint > 0).then_some(Witness {
+            follower: furthest.name,
+            height: furthest.savepoint,
+        })
+    }
+}
+
+/// Followers of a chain that nobody else has ever written to.
+pub(super) struct Replayed {
+    database: Database,
+    keyspaces: Keyspaces,
+    index: Index,
+    pub(super) state: FjallState,
+    history: History,
+    _dir: tempfile::TempDir,
+}
+
+impl Replayed {
+    /// Empty ones, in a folder below `dir` that goes with them.
+    pub(super) fn new(dir: &Path) -> Result<Self, OpenError> {
+        let at = |source| OpenError::Io {
+            path: dir.to_owned(),
+            source,
+        };
+        let dir = tempfile::Builder::new()
+            .prefix(SCRATCH_PREFIX)
+            .tempdir_in(dir)
+            .map_err(at)?;
+        let database = Database::builder(dir.path())
+            .open()
+            .map_err(OpenError::Engine)?;
+        let keyspaces = derived::keyspaces(&database, "replay")?;
+        Ok(Self {
+            index: Index::new(keyspaces.index.clone()),
+            state: FjallState::new(database.clone(), keyspaces.state.clone()),
+            history: History::new(keyspaces.history.clone()),
+            database,
+            keyspaces,
+            _dir: dir,
+        })
+    }
+
+    pub(super) fn apply(&self, blocks: &[Durable]) -> Result<(), ReadError> {
+        self.state.apply(blocks)?;
+        let view = self.database.snapshot();
+        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        self.index.follow(&view, &mut batch, blocks)?;
+        self.history.follow(&view, &mut batch, blocks)?;
+        Ok(batch.commit()?)
+    }
+
+    /// Whether a block that was applied has a transaction with this id.
+    pub(super) fn knows(&self, tx_id: &str) -> Result<bool, ReadError> {
+        self.index.has_transaction(&self.database.snapshot(), tx_id)
+    }
+
+    /// What is different in the followers whose savepoint is `height`; findings and notes.
+    pub(super) fn compare(
+        &self,
+        live: &Live,
+        height: u64,
+    ) -> Result<(Vec<Finding>, Vec<String>), ReadError> {
+        let Keyspaces {
+            index,
+            state,
+            history,
+        } = &self.keyspaces;
+        let mut differences = (Vec::new(), Vec::new());
+        for (follower, replayed) in live.all.iter().zip([index, state, history]) {
+            if follower.savepoint == height {
+                compare(follower, &live.view, replayed, &mut differences)?;
+            }
+        }
+        Ok(differences)
+    }
+}
+
+type Entry = (fjall::Slice, fjall::Slice);
+
+/// Walks both in key order, as one merges.
+fn compare(
+    follower: &Follower,
+    view: &Snapshot,
+    replayed: &Keyspace,
+    (findings, notes): &mut (Vec<Finding>, Vec<String>),
+) -> Result<(), ReadError> {
+    let found = view.iter(&follower.keyspace);
+    let mut found = found.map(fjall::Guard::into_inner).peekable();
+    let mut expected = replayed.iter().map(fjall::Guard::into_inner).peekable();
+    let mut differences = 0;
+    loop {
+        let left = found.next_if(|left| match (left, expected.peek()) {
+            (Ok((left, _)), Some(Ok((right, _)))) => left <= right,
+            _ => true,
+        });
+        let left = left.transpose()?;
+        let right = expected.next_if(|right| match (&left, right) {
+            (Some((left, _)), Ok((right, _))) => left == right,
+            _ => true,
+        });
+        let right = right.transpose()?;
+        if left.is_none() && right.is_none() {
+            break;
+        }
+        if left == right {
+            continue;
+        }
+        differences += 1;
+        if differences <= MAX_ENTRIES_TOLD {
+            findings.push(difference(follower.name, left, right));
+        }
+    }
+    if differences > MAX_ENTRIES_TOLD {
+        let name = follower.name;
+        notes.push(format!("{name}: {differences} entries differ in all"));
+    }
+    Ok(())
+}
+
+fn difference(follower: &str, found: Option<Entry>, expected: Option<Entry>) -> Finding {
+    let told = |entry: Option<Entry>| {
+        entry.map_or("none".to_owned(), |(key, value)| {
+            format!("{} = {}", key.escape_ascii(), hex::encode(value))
+        })
+    };
+    Finding {
+        kind: Kind::Follower,
+        block: None,
+        file: None,
+        offset: None,
+        transaction: None,
+        transaction_id: None,
+        expected: format!("{follower} entry as replayed: {}", told(expected)),
+        found: told(found),
+    }
+}

@@ -1,0 +1,263 @@
+//! Judging again what was judged when the blocks were committed.
+//!
+//! A transaction is judged on what the ledger says happened before it: the stored verdicts, not the
+//! ones given here, decide what took effect. So one wrong verdict is one finding.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use quire_wire::Code;
+use quire_wire::transaction::Opened;
+
+use super::followers::Replayed;
+use super::signatures::{Signed, Trust, Unusable};
+use super::{Depth, Kind};
+use crate::block::{Block, Height};
+use crate::block_store::scan::Stored;
+use crate::error::ReadError;
+use crate::state::StateDb as _;
+use crate::validation::examine::{Content, Examined};
+use crate::validation::mvcc;
+use crate::validation::updates::Pending;
+
+/// Something that a block should not have.
+pub(super) struct Objection {
+    pub(super) kind: Kind,
+    /// Position and id of the transaction, where it is one transaction's.
+    pub(super) transaction: Option<(u64, Option<String>)>,
+    pub(super) expected: String,
+    pub(super) found: String,
+}
+
+/// Judges blocks in order.
+#[derive(Default)]
+pub(super) struct Court {
+    depth: Depth,
+    /// The channel's name as its first block has it; here it may have another.
+    channel: String,
+    /// None before block 0, and where the newest configuration cannot be used.
+    trust: Option<Trust>,
+    /// Signatures that hold.
+    pub(super) signatures: u64,
+    /// Verdicts that were given again.
+    pub(super) verdicts: u64,
+    /// Verdicts that rest on what was not looked at.
+    pub(super) unjudged: u64,
+    /// Transactions whose policy is not in the chain.
+    pub(super) without_policy: u64,
+    /// Endorsements that do not hold, of transactions that others suffice for.
+    pub(super) unneeded: u64,
+}
+
+impl Court {
+    pub(super) fn new(depth: Depth) -> Self {
+        Self {
+            depth,
+            ..Self::default()
+        }
+    }
+
+    /// Judges blocks that follow what was replayed; each objection with the position of its block.
+    pub(super) fn hear(
+        &mut self,
+        batch: &[Stored],
+        replayed: &Replayed,
+    ) -> Result<Vec<(usize, Objection)>, ReadError> {
+        let mut objections = Vec::new();
+        if self.depth == Depth::default() {
+            return Ok(objections);
+        }
+        let state = replayed.state.snapshot()?;
+        let mut pending = Pending::new(state.as_ref());
+        let mut in_batch: HashSet<String> = HashSet::new();
+        for (position, Stored { block, .. }) in batch.iter().enumerate() {
+            let is_known = |tx_id: &str| Ok(in_batch.contains(tx_id) || replayed.knows(tx_id)?);
+            let found = self.hear_block(block, &mut pending, is_known)?;
+            objections.extend(found.into_iter().map(|objection| (position, objection)));
+            let ids = block.envelopes.iter().filter_map(|envelope| {
+                let opened = Opened::read(envelope).ok()?;
+                Some(opened.indexed_tx_id())
+            });
+            in_batch.extend(ids);
+        }
+        Ok(objections)
+    }
+
+    fn hear_block(
+        &mut self,
+        block: &Block,
+        pending: &mut Pending<'_>,
+        is_known: impl Fn(&str) -> Result<bool, ReadError>,
+    ) -> Result<Vec<Objection>, ReadError> {
+        let mut objections = Vec::new();
+        if block.number == 0 {
+            let first = block.envelopes.first().map(Opened::read);
+            if let Some(Ok(first)) = first {
+                self.channel = first.channel_header.channel_id;
+            }
+            self.configure(block, &mut objections);
+        }
+        let transactions = block.envelopes.iter();
+        let transactions: Vec<Examined> = transactions
+            .map(|envelope| Examined::new(envelope, &self.channel))
+            .collect();
+        let mut signed = match &self.trust {
+            Some(trust) => {
+                match trust.check_block(block) {
+                    Ok(count) => self.signatures += count,
+                    Err(objection) => objections.push(objection),
+                }
+                trust.check_transactions(block, &transactions)
+            }
+            None => Vec::new(),
+        }
+        .into_iter();
+        let mut in_block: HashSet<&str> = HashSet::new();
+        for (tx, transaction) in (0..).zip(&transactions) {
+            let stored = block.code(usize::try_from(tx).unwrap_or(usize::MAX));
+            let signed = match (signed.next(), &mut self.trust) {
+                (Some(signed), Some(trust)) => trust.judge(signed, transaction, pending)?,
+                _ => Signed::NotLookedAt,
+            };
+            let id = transaction.tx_id.as_deref();
+            let repeats = id.is_some_and(|id| in_block.contains(id));
+            let mut object = |kind, (expected, found)| {
+                objections.push(Objection {
+                    kind,
+                    transaction: Some((tx, transaction.tx_id.clone())),
+                    expected,
+                    found,
+                });
+            };
+            self.count(&signed);
+            if let Some(objection) = signed.objection(stored) {
+                object(Kind::Signature, objection);
+            } else if self.depth.verdicts {
+                if signed.can_tell(stored) {
+                    let known = id.map(&is_known).transpose()?.unwrap_or_default();
+                    let given = verdict(transaction, &signed, known, repeats, pending)?;
+                    if given == stored {
+                        self.verdicts += 1;
+                    } else {
+                        object(Kind::Verdict, (given.to_string(), stored.to_string()));
+                    }
+                } else {
+                    self.unjudged += 1;
+                }
+            }
+            // What lost to another transaction only was sound when duplicates were looked for.
+            if let Some(id) = id.filter(|_| was_sound(stored)) {
+                in_block.insert(id);
+            }
+            if stored.is_valid() {
+                pending.apply(transaction, Height::new(block.number, tx))?;
+            }
+        }
+        pending.finish_block();
+        if block.number > 0 {
+            self.configure(block, &mut objections);
+        }
+        Ok(objections)
+    }
+
+    /// Goes by the configuration in a block from now on, if there is one.
+    fn configure(&mut self, block: &Block, objections: &mut Vec<Objection>) {
+        if !self.depth.signatures {
+            return;
+        }
+        for (tx, envelope) in block.envelopes.iter().enumerate() {
+            let Content::Config(config) = Examined::read(envelope).content else {
+                continue;
+            };
+            if block.code(tx).is_valid() {
+                self.trust = adopt(config, tx, objections);
+            }
+        }
+    }
+
+    fn count(&mut self, signed: &Signed) {
+        if let Signed::Sound {
+            signatures,
+            unneeded,
+            by_policy,
+        } = signed
+        {
+            self.signatures += signatures;
+            self.unneeded += unneeded;
+            self.without_policy += u64::from(!by_policy);
+        }
+    }
+
+    /// What was asked for and not done.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let mut note = |count: u64, text: &str| {
+            if count > 0 {
+                notes.push(format!("{count} {text}"));
+            }
+        };
+        note(
+            self.unjudged,
+            "verdicts rest on signatures, policies or chaincode that were not looked at",
+        );
+        note(
+            self.without_policy,
+            "transactions have an endorsement policy that is not judged here (system chaincode, or \
+             policies of single keys): their signatures hold",
+        );
+        note(
+            self.unneeded,
+            "endorsements do not hold, of transactions that others suffice for",
+        );
+        notes
+    }
+}
+
+/// Takes a configuration up; one that nobody can be judged by is objected to.
+fn adopt(config: Bytes, tx: usize, objections: &mut Vec<Objection>) -> Option<Trust> {
+    match Trust::new(config) {
+        Ok(trust) => Some(trust),
+        Err(Unusable(found)) => {
+            objections.push(Objection {
+                kind: Kind::Config,
+                transaction: Some((tx as u64, None)),
+                expected: "a configuration to judge signatures by".to_owned(),
+                found,
+            });
+            None
+        }
+    }
+}
+
+/// Whether nothing was wrong with a transaction before it met the others.
+fn was_sound(stored: Code) -> bool {
+    matches!(
+        stored,
+        Code::VALID | Code::MVCC_READ_CONFLICT | Code::PHANTOM_READ_CONFLICT
+    )
+}
+
+/// The verdict, in Fabric's order: form, creator, duplicates in earlier blocks, endorsements,
+/// duplicates in the block, then MVCC and phantoms.
+fn verdict(
+    transaction: &Examined,
+    signed: &Signed,
+    known: bool,
+    repeats: bool,
+    pending: &Pending<'_>,
+) -> Result<Code, ReadError> {
+    if !transaction.code.is_valid() {
+        return Ok(transaction.code);
+    }
+    match signed {
+        Signed::BadCreator(_) => return Ok(Code::BAD_CREATOR_SIGNATURE),
+        _ if known => return Ok(Code::DUPLICATE_TXID),
+        Signed::Unendorsed(_) => return Ok(Code::ENDORSEMENT_POLICY_FAILURE),
+        _ if repeats => return Ok(Code::DUPLICATE_TXID),
+        Signed::Sound { .. } | Signed::NotLookedAt => {}
+    }
+    match &transaction.content {
+        Content::Endorsed(endorsed) => mvcc::judge(&endorsed.read_write_set, pending),
+        Content::Config(_) | Content::Other => Ok(Code::VALID),
+    }
+}

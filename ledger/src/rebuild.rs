@@ -1,0 +1,97 @@
+//! Making followers again from the blocks.
+
+use std::sync::Arc;
+
+use crate::block_store::scan::{Scan, Step};
+use crate::block_store::segment::{Position, Segments};
+use crate::block_store::tail::{self, Verdict, Witness};
+use crate::derived::{self, Follower};
+use crate::error::OpenError;
+use crate::id_store::io_at;
+use crate::ledger::Ledger;
+use crate::ledgers::Ledgers;
+use crate::progress::{Progress, ProgressFn};
+use crate::recovery::OpenReport;
+
+impl Ledgers {
+    /// Drops followers of a channel, which must not be open, and makes them again from its blocks.
+    /// Every block is read first: nothing is dropped that could not be made again.
+    ///
+    /// # Errors
+    /// [`OpenError::Corrupt`] and [`OpenError::Ahead`] changed nothing and want an operator.
+    pub fn rebuild(
+        &self,
+        channel: &str,
+        followers: &[Follower],
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<(Ledger, OpenReport), OpenError> {
+        self.refuse_if_lossy(channel, progress)?;
+        for follower in followers {
+            derived::drop_follower(self.database(), channel, *follower)?;
+        }
+        self.ledger(channel, progress)
+    }
+
+    /// Whether the blocks are all that the followers know of: reads every one.
+    fn refuse_if_lossy(
+        &self,
+        channel: &str,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<(), OpenError> {
+        let own_from = self.existing(channel)?.own_from();
+        let dir = self.channel_dir(channel);
+        let segments = Segments::new(Arc::clone(self.disk()), dir.clone());
+        let name = || channel.to_owned();
+        let count = segments.count().map_err(io_at(&dir))?;
+        let count = match count {
+            Ok(count) => count,
+            Err(corruption) => {
+                let known = self.furthest_ahead_of(channel, 0);
+                let last = known.map_or(0, |witness| witness.height - 1);
+                return Err(OpenError::Corrupt {
+                    channel: name(),
+                    blocks: 0..=last,
+                    corruption: Box::new(corruption),
+                });
+            }
+        };
+        let mut scan = Scan::new(&segments, count, own_from, Position::START, 0, None);
+        let damage = loop {
+            match scan.next().map_err(io_at(&dir))? {
+                Step::Block(stored) => progress(Progress {
+                    stage: "reading block files",
+                    subject: channel,
+                    done: stored.location.segment,
+                    total: count,
+                }),
+                Step::End => break None,
+                Step::Damaged(damage) => break Some(damage),
+            }
+        };
+        let witness = self.furthest_ahead_of(channel, scan.number());
+        if let Some(damage) = damage {
+            let verdict = tail::judge(&segments, count, own_from, &damage, witness);
+            return match verdict.map_err(io_at(&dir))? {
+                // Opening cuts it.
+                Verdict::Torn { .. } => Ok(()),
+                Verdict::Corrupt {
+                    corruption,
+                    last_block,
+                } => Err(OpenError::Corrupt {
+                    channel: name(),
+                    blocks: damage.number..=last_block,
+                    corruption: Box::new(corruption),
+                }),
+            };
+        }
+        match witness {
+            None => Ok(()),
+            Some(Witness { follower, height }) => Err(OpenError::Ahead {
+                channel: name(),
+                follower,
+                savepoint: height,
+                height: scan.number(),
+            }),
+        }
+    }
+}

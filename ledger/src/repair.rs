@@ -1,0 +1,349 @@
+//! Repairing block files from another copy of them: records that are proven bad are replaced, in
+//! place, by records that are proven good.
+//!
+//! * *Bad*: there is no sound record of the next block where it should be.
+//! * *Good*: the copy has one at the same place, sound by its seal (or by its hashes, where a Fabric
+//!   peer wrote it), which is the child of the block before it and the parent of the sound one after
+//!   it, and which the index, where it knows the block, knows by the same hash.
+//!
+//! No sound record is ever written over. What no hash covers is not proven: the verdicts of a block
+//! that a Fabric peer wrote are what the copy says, and `quire check` compares them with the commit
+//! hashes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quire_wire::hash::Hash;
+
+use crate::block::Block;
+use crate::block_store::index::Index;
+use crate::block_store::record::{self, find_sealed};
+use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous_hash_objection};
+use crate::block_store::segment::{Location, Position, Segments};
+use crate::codec::peek_uvarint;
+use crate::derived;
+use crate::disk::Disk;
+use crate::error::{Corruption, OpenError};
+use crate::id_store::io_at;
+use crate::ledgers::Ledgers;
+use crate::progress::{Progress, ProgressFn};
+
+/// A record that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The block.
+    pub block: u64,
+    /// The block file.
+    pub file: PathBuf,
+    /// Where in it the record begins.
+    pub offset: u64,
+    /// How long the record is.
+    pub bytes: u64,
+    /// What was there before.
+    pub found: String,
+}
+
+/// A block that is still damaged or missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotReplaced {
+    /// What is wrong with it.
+    pub corruption: Corruption,
+    /// Why the copy does not help.
+    pub reason: String,
+}
+
+/// What a repair did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RepairReport {
+    /// Blocks that are sound where they are, the replaced ones included.
+    pub sound: u64,
+    /// Records that were replaced.
+    pub replaced: Vec<Replaced>,
+    /// Blocks that the copy does not help.
+    pub not_replaced: Vec<NotReplaced>,
+    /// Whether the repair gave up at the last of these: where the blocks after it lie is not known.
+    pub gave_up: bool,
+}
+
+impl Ledgers {
+    /// Repairs the block files of a channel, which must not be open, from the block files in `from`.
+    /// Every replaced record is durable on return.
+    ///
+    /// # Errors
+    /// The files cannot be read or written. That the copy does not help is no error but in the report.
+    pub fn repair(
+        &self,
+        channel: &str,
+        from: &Path,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<RepairReport, OpenError> {
+        let own_from = self.existing(channel)?.own_from();
+        self.disk().list(from).map_err(io_at(from))?;
+        let open = |dir: PathBuf| Segments::new(Arc::clone(self.disk()), dir);
+        let index = derived::keyspaces(self.database(), channel)?.index;
+        let known = self.furthest_ahead_of(channel, 0);
+        let repair = Repair {
+            disk: self.disk(),
+            own: open(self.channel_dir(channel)),
+            copy: open(from.to_owned()),
+            own_from,
+            index: Index::new(index),
+            view: self.database().snapshot(),
+            known_height: known.map_or(0, |witness| witness.height),
+            report: RepairReport::default(),
+        };
+        repair.run(channel, progress)
+    }
+}
+
+/// Where the reading is.
+#[derive(Clone, Copy)]
+struct At {
+    end: Position,
+    number: u64,
+    hash: Option<Hash>,
+}
+
+/// A record of the copy, proven good.
+struct Good {
+    bytes: Bytes,
+    block: Block,
+    location: Location,
+}
+
+struct Repair<'a> {
+    disk: &'a Arc<dyn Disk>,
+    own: Segments,
+    copy: Segments,
+    own_from: u64,
+    index: Index,
+    view: fjall::Snapshot,
+    /// Followers know of blocks below this.
+    known_height: u64,
+    report: RepairReport,
+}
+
+impl Repair<'_> {
+    fn run(
+        mut self,
+        channel: &str,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<RepairReport, OpenError> {
+        let dir = self.own.dir().to_owned();
+        let mut at = At {
+            end: Position::START,
+            number: 0,
+            hash: None,
+        };
+        while let Some(corruption) = self.read_on(&mut at, channel, progress)? {
+            let reason = match self.find_good(at).map_err(io_at(&dir))? {
+                Ok(good) => {
+                    self.replace(&good, &corruption).map_err(io_at(&dir))?;
+                    // Read again from here: what is on disk is judged, not what was written.
+                    continue;
+                }
+                Err(reason) => reason,
+            };
+            self.report
+                .not_replaced
+                .push(NotReplaced { corruption, reason });
+            let place = self.index.location(&self.view, at.number).ok().flatten();
+            let Some(place) = place else {
+                self.report.gave_up = true;
+                break;
+            };
+            at = At {
+                end: place.end(),
+                number: at.number + 1,
+                hash: None,
+            };
+        }
+        Ok(self.report)
+    }
+
+    /// Reads sound blocks; what is wrong with the first that is not, `None` at the end of the chain.
+    fn read_on(
+        &mut self,
+        at: &mut At,
+        channel: &str,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<Option<Corruption>, OpenError> {
+        let dir = self.own.dir().to_owned();
+        let (count, beyond) = self.own.before_gap().map_err(io_at(&dir))?;
+        let mut scan = Scan::new(&self.own, count, self.own_from, at.end, at.number, at.hash);
+        loop {
+            match scan.next().map_err(io_at(&dir))? {
+                Step::Block(stored) => {
+                    let Stored {
+                        block, location, ..
+                    } = *stored;
+                    *at = At {
+                        end: location.end(),
+                        number: block.number + 1,
+                        hash: Some(block.hash()),
+                    };
+                    self.report.sound += 1;
+                    progress(Progress {
+                        stage: "reading block files",
+                        subject: channel,
+                        done: location.segment,
+                        total: count,
+                    });
+                }
+                Step::Damaged(damage) => return Ok(Some(damage.corruption)),
+                Step::End if beyond.is_empty() && at.number >= self.known_height => {
+                    return Ok(None);
+                }
+                Step::End => {
+                    return Ok(Some(Corruption {
+                        file: self.own.path(at.end.segment),
+                        offset: at.end.offset,
+                        block: Some(at.number),
+                        expected: format!("block {}", at.number),
+                        found: "the end of the block files".to_owned(),
+                    }));
+                }
+            }
+        }
+    }
+
+    /// The copy's record of the next block, if it is proven good; otherwise why not.
+    fn find_good(&self, at: At) -> std::io::Result<Result<Good, String>> {
+        let next_file = Position {
+            segment: at.end.segment + 1,
+            offset: 0,
+        };
+        let mut reason = String::new();
+        for place in [at.end, next_file] {
+            match self.prove(at, place)? {
+                Ok(good) => return Ok(Ok(good)),
+                Err(refused) if reason.is_empty() => reason = refused,
+                Err(_) => {}
+            }
+        }
+        Ok(Err(reason))
+    }
+
+    fn prove(&self, at: At, place: Position) -> std::io::Result<Result<Good, String>> {
+        let Some(bytes) = read_record(&self.copy, place)? else {
+            return Ok(Err("the copy has no record there".to_owned()));
+        };
+        let (block, seal) = match record::decode(&bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => return Ok(Err(format!("the copy's record is damaged too: {error}"))),
+        };
+        let objection = if block.number != at.number {
+            Some((
+                format!("block {}", at.number),
+                format!("block {}", block.number),
+            ))
+        } else if seal.is_none() && block.number >= self.own_from {
+            Some(("a seal".to_owned(), "none".to_owned()))
+        } else {
+            let parent = at
+                .hash
+                .and_then(|hash| previous_hash_objection(&block, &hash));
+            parent.or_else(|| data_hash_objection(&block))
+        };
+        if let Some((expected, found)) = objection {
+            return Ok(Err(format!(
+                "the copy's record is another: expected {expected}, found {found}"
+            )));
+        }
+        let location = Location {
+            segment: place.segment,
+            offset: place.offset,
+            len: bytes.len() as u64,
+        };
+        let good = Good {
+            bytes,
+            block,
+            location,
+        };
+        Ok(match self.contradiction(&good)? {
+            Some(reason) => Err(reason),
+            None => Ok(good),
+        })
+    }
+
+    /// What is sound here and speaks against a record of the copy.
+    fn contradiction(&self, good: &Good) -> std::io::Result<Option<String>> {
+        let (number, hash) = (good.block.number, good.block.hash());
+        let savepoint = self.index.savepoint(&self.view).unwrap_or_default();
+        if number < savepoint {
+            let known = self.index.number_by_hash(&self.view, &hash).ok().flatten();
+            if known != Some(number) {
+                return Ok(Some("the index knows the block by another hash".to_owned()));
+            }
+        }
+        let (count, _) = self.own.before_gap()?;
+        if good.location.segment >= count {
+            return Ok(None);
+        }
+        let end = good.location.end();
+        let scan = Scan::new(&self.own, count, self.own_from, end, number + 1, None);
+        let mut scan = scan.without_hash_checks();
+        let within = end.offset <= self.own.file(end.segment)?.len()?;
+        if within
+            && let Step::Block(next) = scan.next()?
+            && previous_hash_objection(&next.block, &hash).is_some()
+        {
+            let next = next.block.number;
+            return Ok(Some(format!(
+                "block {next}, which is sound, is not its child"
+            )));
+        }
+        let file = self.own.file(good.location.segment)?;
+        let len = file.len()?.saturating_sub(good.location.offset);
+        let len = len.min(good.location.len);
+        let mut bytes = vec![0; usize::try_from(len).map_err(std::io::Error::other)?];
+        file.read_exact_at(&mut bytes, good.location.offset)?;
+        let bytes = Bytes::from(bytes);
+        let mut inside = (0..bytes.len()).filter_map(|offset| find_sealed(&bytes.slice(offset..)));
+        Ok(inside
+            .next()
+            .map(|(number, _)| format!("it would be written over block {number}, which is sound")))
+    }
+
+    fn replace(&mut self, good: &Good, corruption: &Corruption) -> std::io::Result<()> {
+        let path = self.own.path(good.location.segment);
+        let file = self.disk.open(&path, true)?;
+        file.write_all_at(&good.bytes, good.location.offset)?;
+        file.sync_data()?;
+        self.own.sync_dir()?;
+        self.own.forget();
+        self.report.replaced.push(Replaced {
+            block: good.block.number,
+            file: path,
+            offset: good.location.offset,
+            bytes: good.location.len,
+            found: corruption.found.clone(),
+        });
+        Ok(())
+    }
+}
+
+/// The bytes that claim to be one record; `None` where they do not fit into the file.
+fn read_record(segments: &Segments, at: Position) -> std::io::Result<Option<Bytes>> {
+    let file = match segments.file(at.segment) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let left = file.len()?.saturating_sub(at.offset);
+    let mut head = vec![0; usize::try_from(left.min(10)).map_err(std::io::Error::other)?];
+    file.read_exact_at(&mut head, at.offset)?;
+    let Ok(Some((length, prefix))) = peek_uvarint(&head) else {
+        return Ok(None);
+    };
+    let total = length.checked_add(prefix as u64);
+    let Some(len) = total.filter(|total| *total <= left) else {
+        return Ok(None);
+    };
+    let location = Location {
+        segment: at.segment,
+        offset: at.offset,
+        len,
+    };
+    segments.read(location).map(Some)
+}

@@ -1,0 +1,226 @@
+//! Index, state and history are derived: each alone deleted, behind or torn is made again; each alone
+//! ahead is refused by name.
+
+use std::fs;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use quire_ledger::{Follower, OpenError, Progress};
+
+use super::chain::{CHANNEL, Chain, HEIGHT};
+use crate::kit::open;
+
+const SUFFIXES: [&str; 3] = ["index", "state", "hist"];
+
+/// Does something to a follower behind the ledger's back.
+fn tamper(chain: &Chain, suffix: &str, change: impl FnOnce(&Keyspace)) {
+    let database = Database::builder(chain.path().join("derived"))
+        .open()
+        .unwrap();
+    let name = format!("{CHANNEL}.{suffix}");
+    assert!(database.keyspace_exists(&name));
+    let keyspace = database
+        .keyspace(&name, KeyspaceCreateOptions::default)
+        .unwrap();
+    change(&keyspace);
+    database.persist(PersistMode::SyncAll).unwrap();
+}
+
+fn savepoint(height: u8) -> [u8; 2] {
+    [1, height]
+}
+
+fn clear(keyspace: &Keyspace) {
+    let keys: Vec<_> = keyspace.iter().map(|guard| guard.key().unwrap()).collect();
+    assert!(keys.len() > 5);
+    for key in keys {
+        keyspace.remove(key).unwrap();
+    }
+}
+
+/// Opens with progress shown, which must end at the end.
+fn assert_replays(chain: &Chain, height: u64, blocks: u64) {
+    let mut shown = Vec::new();
+    {
+        let ledgers = open(chain.path());
+        let mut show = |progress: Progress<'_>| shown.push((progress.done, progress.total));
+        let (_, report) = ledgers.ledger(CHANNEL, &mut show).unwrap();
+        assert_eq!((report.height, report.replayed), (height, blocks));
+    }
+    assert_eq!(shown.last(), Some(&(blocks, blocks)));
+    assert_eq!(chain.check().findings, []);
+}
+
+#[test]
+fn one_that_is_deleted_is_made_again() {
+    for suffix in SUFFIXES {
+        let chain = Chain::new();
+        tamper(&chain, suffix, clear);
+        assert_replays(&chain, HEIGHT, HEIGHT);
+    }
+    let chain = Chain::new();
+    fs::remove_dir_all(chain.path().join("derived")).unwrap();
+    assert_replays(&chain, HEIGHT, HEIGHT);
+}
+
+#[test]
+fn one_that_is_behind_catches_up_from_where_it_is() {
+    for suffix in SUFFIXES {
+        let chain = Chain::new();
+        let mut old = Vec::new();
+        tamper(&chain, suffix, |keyspace| {
+            let entries = keyspace.iter().map(|guard| guard.into_inner().unwrap());
+            old = entries.collect();
+        });
+        chain.grow(5, "");
+        tamper(&chain, suffix, |keyspace| {
+            clear(keyspace);
+            for (key, value) in old {
+                keyspace.insert(key, value).unwrap();
+            }
+        });
+        let report = chain.check();
+        assert_eq!(report.findings, []);
+        let note = format!("is at height {HEIGHT} of {}", HEIGHT + 5);
+        assert!(report.notes[0].contains(&note), "{report:?}");
+        assert_replays(&chain, HEIGHT + 5, 5);
+    }
+}
+
+#[test]
+fn one_that_is_torn_is_noticed_by_check_and_healed_by_rebuild() {
+    for (suffix, follower) in SUFFIXES.into_iter().zip(Follower::ALL) {
+        let chain = Chain::new();
+        // Half of what it holds is gone, and its savepoint says otherwise.
+        tamper(&chain, suffix, |keyspace| {
+            let keys: Vec<_> = keyspace.iter().map(|guard| guard.key().unwrap()).collect();
+            for key in keys.iter().filter(|key| key[0] != b's').step_by(2) {
+                keyspace.remove(key.clone()).unwrap();
+            }
+        });
+        let report = chain.check();
+        assert!(!report.is_sound());
+        let name = follower.name();
+        assert!(report.findings[0].expected.starts_with(name), "{report:?}");
+        {
+            let ledgers = open(chain.path());
+            let (_, report) = ledgers.rebuild(CHANNEL, &[follower], &mut |_| {}).unwrap();
+            assert_eq!(report.replayed, HEIGHT);
+        }
+        assert_eq!(chain.check().findings, []);
+    }
+}
+
+#[test]
+fn a_damaged_savepoint_is_healed_by_rebuild() {
+    for (suffix, follower) in SUFFIXES.into_iter().zip(Follower::ALL) {
+        let chain = Chain::new();
+        tamper(&chain, suffix, |keyspace| {
+            keyspace.insert("s", [9, 9]).unwrap();
+        });
+        let refused = chain.reopen().unwrap_err();
+        assert!(matches!(refused, OpenError::Follow { .. }), "{refused}");
+        let ledgers = open(chain.path());
+        drop(ledgers.rebuild(CHANNEL, &[follower], &mut |_| {}).unwrap());
+        drop(ledgers);
+        assert_eq!(chain.reopen().unwrap(), (HEIGHT, 0));
+        assert_eq!(chain.check().findings, []);
+    }
+}
+
+#[test]
+fn one_that_is_ahead_is_refused_by_name_and_not_rebuilt_over_a_loss() {
+    for (suffix, follower) in SUFFIXES.into_iter().zip(Follower::ALL) {
+        let chain = Chain::new();
+        tamper(&chain, suffix, |keyspace| {
+            keyspace.insert("s", savepoint(15)).unwrap();
+        });
+        let is_ahead = |refused: OpenError| {
+            assert!(
+                matches!(
+                    refused,
+                    OpenError::Ahead { follower: named, savepoint: 15, height: HEIGHT, .. }
+                        if named == follower.name()
+                ),
+                "{refused:?}"
+            );
+        };
+        is_ahead(chain.reopen().unwrap_err());
+        let ledgers = open(chain.path());
+        is_ahead(
+            ledgers
+                .rebuild(CHANNEL, &Follower::ALL, &mut |_| {})
+                .unwrap_err(),
+        );
+    }
+}
+
+#[test]
+fn damage_in_the_engines_own_files_is_healed() {
+    let chain = Chain::new();
+    let mut tried = 0;
+    for round in 0..40 {
+        let mut files = Vec::new();
+        list(&chain.path().join("derived"), &mut files);
+        let file = &files[round % files.len()];
+        let mut bytes = fs::read(file).unwrap();
+        if bytes.is_empty() {
+            continue;
+        }
+        let at = round * 977 % bytes.len();
+        if round % 2 == 0 {
+            bytes.truncate(at);
+        } else {
+            bytes[at] ^= 0x10;
+        }
+        fs::write(file, bytes).unwrap();
+        tried += 1;
+        // It opens at once, or after what an operator is told to do: move `derived` away.
+        let ok = chain.reopen().is_ok() && chain.check().is_sound();
+        if !ok {
+            let ledgers = open(chain.path());
+            drop(
+                ledgers
+                    .rebuild(CHANNEL, &Follower::ALL, &mut |_| {})
+                    .unwrap(),
+            );
+        }
+        assert_eq!(chain.reopen().unwrap().0, HEIGHT);
+        assert_eq!(chain.check().findings, [], "round {round}");
+    }
+    println!("{tried} damaged engine files");
+}
+
+fn list(dir: &std::path::Path, files: &mut Vec<std::path::PathBuf>) {
+    let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(Result::unwrap).collect();
+    entries.sort_by_key(fs::DirEntry::path);
+    for entry in entries {
+        if entry.file_type().unwrap().is_dir() {
+            list(&entry.path(), files);
+        } else {
+            files.push(entry.path());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_old_block_is_remembered_and_every_other_is_served() {
+    let chain = Chain::new();
+    chain.damage(3);
+    let ledgers = open(chain.path());
+    let (ledger, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+    assert_eq!(report.height, HEIGHT);
+    let reader = ledger.reader();
+    assert_eq!(reader.damage(), []);
+    for _ in 0..2 {
+        for number in 0..HEIGHT {
+            let read = reader.block(number);
+            if number == 3 {
+                assert!(read.unwrap_err().to_string().contains("block 3"));
+            } else {
+                assert_eq!(read.unwrap().unwrap().number, number);
+            }
+        }
+    }
+    let blocks: Vec<_> = reader.damage().iter().map(|one| one.block).collect();
+    assert_eq!(blocks, [Some(3)]);
+}

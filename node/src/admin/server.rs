@@ -1,0 +1,185 @@
+//! The node's side of the socket.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use futures_core::Stream;
+use quire_chaincode::name::check_channel;
+use quire_ledger::check::CheckError;
+use quire_ledger::{OpenError, Progress};
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+
+use super::{Check, Create, Failure, Import, Message, SOCKET, address};
+use crate::commands::advice;
+use crate::commands::channel::open_error;
+use crate::node::{ImportError, Node};
+
+/// Lines that may wait for a command that reads slowly; then the work waits.
+const LINES: usize = 64;
+
+/// The socket, which is removed again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    listener: Option<UnixListener>,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Listens in a data directory whose lock is held: a socket that is there already is a dead
+    /// one's. Nobody else can connect at any moment.
+    pub(crate) fn bind(data: &Path) -> io::Result<Self> {
+        // Made in a directory that only the owner may enter, and moved when it has its mode.
+        let private = data.join(".admin");
+        if private.exists() {
+            std::fs::remove_dir_all(&private)?;
+        }
+        std::fs::create_dir(&private)?;
+        std::fs::set_permissions(&private, PermissionsExt::from_mode(0o700))?;
+        let made = private.join(SOCKET);
+        let (short, _open) = address(&private, SOCKET)?;
+        let listener = UnixListener::bind(short)?;
+        std::fs::set_permissions(&made, PermissionsExt::from_mode(0o600))?;
+        let path = data.join(SOCKET);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a socket holds no data to be synced"
+        )]
+        std::fs::rename(made, &path)?;
+        std::fs::remove_dir(private)?;
+        Ok(Self {
+            listener: Some(listener),
+            path,
+        })
+    }
+
+    /// Answers commands until the task is aborted.
+    pub(crate) async fn serve(mut self, node: Arc<Node>) -> io::Result<()> {
+        let Some(listener) = self.listener.take() else {
+            return Ok(());
+        };
+        let router = Router::new()
+            .route("/channels", get(list).post(create))
+            .route("/channels/import", post(import))
+            .route("/check", post(check))
+            .with_state(node);
+        axum::serve(listener, router).await
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, "admin.sock");
+        }
+    }
+}
+
+async fn list(State(node): State<Arc<Node>>) -> Response {
+    answer(move |_| match node.list() {
+        Ok(records) => Message::Channels(records),
+        Err(error) => failed(&error, Some(&error)),
+    })
+}
+
+async fn create(State(node): State<Arc<Node>>, Json(request): Json<Create>) -> Response {
+    answer(move |_| {
+        let name = request.name;
+        if let Err(error) = check_channel(&name) {
+            return failed(&error, None);
+        }
+        match node.create(&name) {
+            Ok(()) => Message::Created { name },
+            Err(error) => failed(&error, open_error(&error)),
+        }
+    })
+}
+
+async fn import(State(node): State<Arc<Node>>, Json(request): Json<Import>) -> Response {
+    answer(move |progress| {
+        let Import {
+            blockfiles,
+            channel,
+            writable,
+        } = request;
+        if let Err(error) = check_channel(&channel) {
+            return failed(&error, None);
+        }
+        match node.import(&channel, &blockfiles, writable, progress) {
+            Ok(imported) => Message::Imported(imported),
+            Err(ImportError::Import(quire_ledger::ImportError::Damaged(report))) => {
+                Message::Damaged(report)
+            }
+            Err(ImportError::Import(error)) => failed(&error, None),
+            Err(error @ ImportError::Start(_)) => failed(&error, None),
+        }
+    })
+}
+
+async fn check(State(node): State<Arc<Node>>, Json(request): Json<Check>) -> Response {
+    answer(
+        move |progress| match node.check(request.channel.as_deref(), request.depth, progress) {
+            Ok(reports) => Message::Reports(reports),
+            Err(error) => {
+                let open = if let CheckError::Open(open) = &error {
+                    Some(open)
+                } else {
+                    None
+                };
+                failed(&error, open)
+            }
+        },
+    )
+}
+
+fn failed(error: &(dyn std::error::Error + 'static), open: Option<&OpenError>) -> Message {
+    Message::Failed(Failure::new(error, open.and_then(advice)))
+}
+
+/// Does work on a thread of its own, and answers with how far it is, and with what came of it.
+fn answer(work: impl FnOnce(&mut dyn FnMut(Progress<'_>)) -> Message + Send + 'static) -> Response {
+    let (sender, lines) = mpsc::channel(LINES);
+    tokio::task::spawn_blocking(move || {
+        let send = |message: &Message| {
+            let mut line = serde_json::to_vec(message).unwrap_or_default();
+            line.push(b'\n');
+            // Nobody reads any more: the work is done all the same.
+            drop(sender.blocking_send(line.into()));
+        };
+        let last = work(&mut |progress| {
+            send(&Message::Progress {
+                stage: progress.stage.to_owned(),
+                subject: progress.subject.to_owned(),
+                done: progress.done,
+                total: progress.total,
+            });
+        });
+        send(&last);
+    });
+    let mut response = Response::new(Body::from_stream(Lines(lines)));
+    let kind = header::HeaderValue::from_static("application/x-ndjson");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// The lines of an answer as they come.
+struct Lines(mpsc::Receiver<Bytes>);
+
+impl Stream for Lines {
+    type Item = Result<Bytes, std::convert::Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context).map(|line| line.map(Ok))
+    }
+}
