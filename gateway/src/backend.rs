@@ -10,7 +10,7 @@ use quire_identity::SigningIdentity;
 use quire_ledger::Reader;
 use quire_wire::Code;
 use quire_wire::tx_id::NONCE_BYTES;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// The node behind the gateway.
 pub trait Backend: Send + Sync + 'static {
@@ -34,6 +34,18 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether the node takes requests: false while it starts and while it stops.
     fn ready(&self) -> bool;
+
+    /// Becomes true when the node is asked to stop: streams end, and nobody waits for long.
+    fn stopping(&self) -> watch::Receiver<bool>;
+
+    /// Which levels are logged, in Fabric's notation: `info`, `gateway=debug:warn`.
+    fn log_spec(&self) -> String;
+
+    /// Changes at once which levels are logged.
+    ///
+    /// # Errors
+    /// The text is none of that notation.
+    fn set_log_spec(&self, spec: &str) -> Result<(), InvalidLogSpec>;
 
     /// The identity of callers that show no credential.
     fn default_identity(&self) -> Arc<SigningIdentity>;
@@ -62,6 +74,11 @@ pub struct FailedCheck {
     /// Why.
     pub reason: String,
 }
+
+/// What is wrong with a log specification.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidLogSpec(pub String);
 
 /// Why a channel was not created.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +111,8 @@ pub struct Channel {
     pub submitter: Arc<dyn Submitter>,
     /// Whether it refuses writes, as imported channels do.
     pub read_only: bool,
+    /// How many blocks can be read, told after each commit. It closes when no commit will follow.
+    pub heights: watch::Receiver<u64>,
 }
 
 impl fmt::Debug for Channel {

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use quire_chaincode::name::check_channel;
 use quire_identity::SigningIdentity;
+use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, Channel};
+use crate::block_event::BlockEvents;
+use crate::contention::Contention;
 use crate::flights::Flights;
 use crate::limits::Limits;
 use crate::problem::{Problem, ProblemKind};
@@ -16,6 +19,14 @@ pub(crate) struct Gateway {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) limits: Limits,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) contention: Arc<Contention>,
+    /// Requests that may still be taken on.
+    pub(crate) requests: Semaphore,
+    /// Batches that may still be taken on.
+    pub(crate) batches: Arc<Semaphore>,
+    /// Event streams that may still be opened.
+    pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) block_events: BlockEvents,
 }
 
 impl fmt::Debug for Gateway {
@@ -31,7 +42,12 @@ impl Gateway {
         Self {
             backend,
             limits,
+            contention: Arc::default(),
             flights: Arc::new(Flights::new(limits.keys_in_flight)),
+            requests: Semaphore::new(limits.requests),
+            batches: Arc::new(Semaphore::new(limits.batches)),
+            listeners: Arc::new(Semaphore::new(limits.listeners)),
+            block_events: BlockEvents::new(),
         }
     }
 
@@ -43,6 +59,19 @@ impl Gateway {
         check_channel(name)?;
         let detail = format!("There is no channel {name}.");
         Err(Problem::new(ProblemKind::ChannelNotFound, detail))
+    }
+
+    /// Returns when the node has been asked to stop.
+    pub(crate) async fn stopped(&self) {
+        let mut stopping = self.backend.stopping();
+        // An error means that the node is gone.
+        drop(stopping.wait_for(|stopping| *stopping).await);
+    }
+
+    /// Returns when the node has been asked to stop and the time of grace is over.
+    pub(crate) async fn out_of_grace(&self) {
+        self.stopped().await;
+        tokio::time::sleep(self.limits.grace).await;
     }
 
     /// Who asks. Credentials come with authentication; until then it is the default identity.

@@ -43,11 +43,15 @@ pub(crate) fn item(uri: &Uri) -> Result<String, Problem> {
 
 /// The namespace that the path names, for reading: `~` is the empty one.
 pub(crate) fn namespace(uri: &Uri) -> Result<Arc<str>, Problem> {
-    let namespace = segment(uri, ITEM)?;
-    if namespace == EMPTY_NAMESPACE {
-        return Ok("".into());
+    Ok(namespace_of(&segment(uri, ITEM)?))
+}
+
+/// The namespace that a reader means: `~` is the empty one.
+pub(crate) fn namespace_of(text: &str) -> Arc<str> {
+    if text == EMPTY_NAMESPACE {
+        return "".into();
     }
-    Ok(namespace.into())
+    text.into()
 }
 
 /// Namespace and key for reading: any that a channel could hold.

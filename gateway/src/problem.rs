@@ -285,6 +285,16 @@ impl Problem {
         self
     }
 
+    /// The headers of its answer, besides those of every problem.
+    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
+    /// The transaction it is about, where there is one.
+    pub(crate) fn transaction_id(&self) -> Option<&str> {
+        self.transaction_id.as_deref()
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> ProblemKind {

@@ -1,59 +1,58 @@
-//! Which path leads where.
+//! Which path leads where. What `/openapi.json` says of a path stands beside its handler.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::backend::Backend;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
-use crate::{blocks, channels, evaluate, history, operations, request_id, state, transactions};
+use crate::openapi::{Document, docs};
+use crate::{
+    batch, blocks, channels, evaluate, events, history, operations, request_id, state, transactions,
+};
 
 /// The whole HTTP API over a node.
 pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
     let gateway = Arc::new(Gateway::new(backend, limits));
-    let key = get(state::get)
-        .put(state::write)
-        .patch(state::write)
-        .delete(state::write);
-    let channel = Router::new()
-        .route("/v1/channels/{channel}", get(channels::get))
+    let (router, api) = OpenApiRouter::new()
+        .routes(routes!(channels::list, channels::create))
+        .routes(routes!(channels::get))
+        .routes(routes!(transactions::submit, transactions::get_by_key))
+        .routes(routes!(batch::submit))
+        .routes(routes!(transactions::get))
+        .routes(routes!(transactions::envelope))
+        .routes(routes!(evaluate::evaluate))
+        .routes(routes!(state::namespaces))
+        .routes(routes!(state::range))
+        .routes(routes!(state::get, state::put, state::patch, state::delete))
+        .routes(routes!(history::history))
+        .routes(routes!(blocks::find))
+        .routes(routes!(blocks::get))
+        .routes(routes!(events::events))
+        .routes(routes!(operations::healthz))
+        .routes(routes!(operations::readyz))
+        .routes(routes!(operations::version))
+        .routes(routes!(operations::log_spec, operations::set_log_spec))
+        .split_for_parts();
+    let document = Document::new(api, &gateway.backend.build().version);
+    // The empty key leads to the handlers too, which say what is wrong with it.
+    let empty_key = get(state::get)
+        .put(state::put)
+        .patch(state::patch)
+        .delete(state::delete);
+    router
+        .route("/v1/channels/{channel}/state/{namespace}/", empty_key)
         .route(
-            "/v1/channels/{channel}/transactions",
-            get(transactions::get_by_key).post(transactions::submit),
+            "/openapi.json",
+            get(move || async move { document.answer() }),
         )
-        .route(
-            "/v1/channels/{channel}/transactions/{id}",
-            get(transactions::get),
-        )
-        .route(
-            "/v1/channels/{channel}/transactions/{id}/envelope",
-            get(transactions::envelope),
-        )
-        .route("/v1/channels/{channel}/evaluate", post(evaluate::evaluate))
-        .route("/v1/channels/{channel}/state", get(state::namespaces))
-        .route(
-            "/v1/channels/{channel}/state/{namespace}",
-            get(state::range),
-        )
-        // The empty key leads to the handlers too, which say what is wrong with it.
-        .route("/v1/channels/{channel}/state/{namespace}/", key.clone())
-        .route("/v1/channels/{channel}/state/{namespace}/{key}", key)
-        .route(
-            "/v1/channels/{channel}/history/{namespace}/{key}",
-            get(history::history),
-        )
-        .route("/v1/channels/{channel}/blocks", get(blocks::find))
-        .route("/v1/channels/{channel}/blocks/{number}", get(blocks::get));
-    Router::new()
-        .route("/v1/channels", get(channels::list).post(channels::create))
-        .merge(channel)
-        .route("/healthz", get(operations::healthz))
-        .route("/readyz", get(operations::readyz))
-        .route("/version", get(operations::version))
+        .route("/docs", get(docs))
         // An empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))

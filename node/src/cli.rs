@@ -74,6 +74,63 @@ pub(crate) struct RunArguments {
     /// The most bytes that a value may have.
     #[arg(long, value_name = "BYTES", env = "QUIRE_MAX_VALUE_BYTES", default_value_t = 1 << 20)]
     pub(crate) max_value_bytes: usize,
+    /// What is logged, as `LEVEL` or `LOGGER[,LOGGER]=LEVEL[:...]:LEVEL`; loggers are `request`,
+    /// `gateway`, `ledger`, or the name of a Rust module with dots. `PUT /logspec` changes it.
+    #[arg(
+        long,
+        value_name = "SPEC",
+        env = "QUIRE_LOG_SPEC",
+        default_value = "info"
+    )]
+    pub(crate) log_spec: String,
+    /// How long the head of a request may take to arrive.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_HEAD_TIMEOUT",
+        default_value_t = 10
+    )]
+    pub(crate) head_timeout: u64,
+    /// How long the body of a request may take to arrive.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_BODY_TIMEOUT",
+        default_value_t = 30
+    )]
+    pub(crate) body_timeout: u64,
+    /// How long a client may take nothing of an answer that waits for it.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_STALL_TIMEOUT",
+        default_value_t = 30
+    )]
+    pub(crate) stall_timeout: u64,
+    /// How long requests may go on waiting when the node is asked to stop.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_GRACE",
+        default_value_t = 10
+    )]
+    pub(crate) grace: u64,
+    /// Most connections at one time; further ones are told of an overload.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "QUIRE_MAX_CONNECTIONS",
+        default_value_t = 8192
+    )]
+    pub(crate) max_connections: usize,
+    /// Most requests that have no answer yet; further ones are told of an overload.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "QUIRE_MAX_REQUESTS",
+        default_value_t = 2048
+    )]
+    pub(crate) max_requests: usize,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -10,6 +10,7 @@ mod cli;
 mod clock;
 mod commands;
 mod genesis;
+mod logging;
 mod node;
 mod pipeline;
 mod run;

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use quire_chaincode::Documents;
 use quire_chaincode::name::check_channel as check_name;
 use quire_gateway::backend::{
-    Backend, BuildInfo, Channel, CreateChannelError, FailedCheck, Submitter,
+    Backend, BuildInfo, Channel, CreateChannelError, FailedCheck, InvalidLogSpec, Submitter,
 };
 use quire_identity::channel_config::{ChannelConfig, ChannelConfigError};
 use quire_identity::{
@@ -30,9 +30,11 @@ use quire_wire::config::{ConfigEnvelope, ConfigGroup};
 use quire_wire::tx_id::NONCE_BYTES;
 use quire_wire::{DecodeError, Message as _};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::clock;
 use crate::genesis::genesis_block;
+use crate::logging::Logging;
 use crate::pipeline::{self, OrdererSigner, Pipeline, ReadOnly};
 use crate::verify::Verifier;
 
@@ -121,13 +123,24 @@ pub(crate) struct Node {
     /// Channels that are being made: two of one name must not overtake each other.
     creating: Mutex<BTreeSet<String>>,
     ready: AtomicBool,
+    stopping: watch::Sender<bool>,
+    logging: Logging,
 }
 
 #[derive(Debug)]
 struct OpenChannel {
     channel: Channel,
-    /// None where the channel is read-only.
-    committing: Option<(Arc<Pipeline>, JoinHandle<()>)>,
+    committing: Committing,
+}
+
+/// Who appends to a channel.
+#[derive(Debug)]
+enum Committing {
+    /// Nobody: it is read-only. Its height stays as it is, and those who wait for the next block
+    /// wait on.
+    Nobody { _heights: watch::Sender<u64> },
+    /// A pipeline with its committing thread.
+    Pipeline(Arc<Pipeline>, JoinHandle<()>),
 }
 
 impl Node {
@@ -137,6 +150,7 @@ impl Node {
         data: &Path,
         msp_id: &str,
         documents: Documents,
+        logging: Logging,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, NodeError> {
         let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
@@ -165,6 +179,8 @@ impl Node {
             channels: RwLock::default(),
             creating: Mutex::default(),
             ready: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
+            logging,
         };
         for record in records
             .iter()
@@ -264,6 +280,7 @@ impl Node {
     fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
         let name = record.name.clone();
         let reader = ledger.reader();
+        let (sender, heights) = watch::channel(reader.height());
         let (submitter, committing): (Arc<dyn Submitter>, _) = if record.read_only {
             let documents = self.documents.clone();
             (
@@ -271,20 +288,23 @@ impl Node {
                     reader: reader.clone(),
                     documents,
                 }),
-                None,
+                Committing::Nobody { _heights: sender },
             )
         } else {
             let config_error = |source| NodeError::Config {
                 channel: name.clone(),
                 source,
             };
-            let parts = self.parts(ledger).map_err(config_error)?;
+            let parts = self.parts(ledger, sender).map_err(config_error)?;
             let (pipeline, thread) =
                 pipeline::start(parts).map_err(|source| NodeError::Thread {
                     channel: name.clone(),
                     source,
                 })?;
-            (Arc::clone(&pipeline) as Arc<_>, Some((pipeline, thread)))
+            (
+                Arc::clone(&pipeline) as Arc<_>,
+                Committing::Pipeline(pipeline, thread),
+            )
         };
         let channel_name = name.as_str().into();
         let channel = Channel {
@@ -292,6 +312,7 @@ impl Node {
             reader,
             submitter,
             read_only: record.read_only,
+            heights,
         };
         self.channels.write().insert(
             name,
@@ -304,7 +325,11 @@ impl Node {
     }
 
     /// What a channel's pipeline is made of, as its configuration says.
-    fn parts(&self, ledger: Ledger) -> Result<pipeline::Parts, ConfigError> {
+    fn parts(
+        &self,
+        ledger: Ledger,
+        heights: watch::Sender<u64>,
+    ) -> Result<pipeline::Parts, ConfigError> {
         let (last_config, root) = current_config(&ledger.reader())?;
         let config = ChannelConfig::from_group(&root)?;
         let verifier = Verifier::new(config.msps()?, Policy::at(&root, ENDORSEMENT_POLICY)?);
@@ -317,15 +342,24 @@ impl Node {
             batch_size: config.batch_size,
             batch_timeout: config.batch_timeout,
             last_config,
+            heights,
         })
+    }
+
+    /// Asks everybody who waits for something to come to an end.
+    pub(crate) fn ask_to_stop(&self) {
+        self.ready.store(false, Ordering::Release);
+        self.stopping.send_replace(true);
     }
 
     /// Refuses new transactions, and returns when all that were queued are committed.
     pub(crate) fn stop(&self) {
-        self.ready.store(false, Ordering::Release);
+        self.ask_to_stop();
         let channels = std::mem::take(&mut *self.channels.write());
         let committing = channels.into_iter().filter_map(|(name, channel)| {
-            let (pipeline, thread) = channel.committing?;
+            let Committing::Pipeline(pipeline, thread) = channel.committing else {
+                return None;
+            };
             pipeline.close();
             Some((name, thread))
         });
@@ -439,8 +473,10 @@ impl Backend for Node {
     fn failed_checks(&self) -> Vec<FailedCheck> {
         let channels = self.channels.read();
         let failed = channels.iter().flat_map(|(name, open)| {
-            let stopped = open.committing.as_ref();
-            let stopped = stopped.and_then(|(pipeline, _)| pipeline.failure());
+            let stopped = match &open.committing {
+                Committing::Pipeline(pipeline, _) => pipeline.failure(),
+                Committing::Nobody { .. } => None,
+            };
             let damaged = open.channel.reader.damage();
             let damaged = damaged.into_iter().map(|corruption| corruption.to_string());
             stopped
@@ -456,6 +492,18 @@ impl Backend for Node {
 
     fn ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    fn log_spec(&self) -> String {
+        self.logging.spec()
+    }
+
+    fn set_log_spec(&self, spec: &str) -> Result<(), InvalidLogSpec> {
+        self.logging.set(spec)
+    }
+
+    fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     fn default_identity(&self) -> Arc<SigningIdentity> {

@@ -38,7 +38,7 @@ use quire_wire::peer::{
 };
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock;
 use crate::verify::{Verifier, digest};
@@ -126,6 +126,8 @@ pub(crate) struct Parts {
     pub(crate) batch_timeout: Duration,
     /// The newest block with a configuration.
     pub(crate) last_config: u64,
+    /// Learns the height after each commit.
+    pub(crate) heights: watch::Sender<u64>,
 }
 
 impl Submitter for Pipeline {
@@ -337,6 +339,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         batch_size,
         batch_timeout,
         last_config,
+        heights,
     } = parts;
     let reader = ledger.reader();
     let channel: Arc<str> = reader.channel().into();
@@ -362,6 +365,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         signer,
         verifier,
         waiting,
+        heights,
     };
     let name = format!("commit {}", committer.channel);
     let thread = std::thread::Builder::new()
@@ -389,6 +393,7 @@ struct Committer {
     signer: OrdererSigner,
     verifier: Arc<Verifier>,
     waiting: Arc<Waiting>,
+    heights: watch::Sender<u64>,
 }
 
 impl Committer {
@@ -450,6 +455,8 @@ impl Committer {
                 self.verifier.forget(&digest(envelope));
             }
         }
+        let (height, _) = self.ledger.tip();
+        self.heights.send_replace(height);
         Ok(())
     }
 

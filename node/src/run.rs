@@ -4,30 +4,28 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use quire_chaincode::Documents;
-use quire_gateway::{Backend, Limits};
+use quire_gateway::{Backend, Limits, Server};
 use quire_ledger::Progress;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::admin::server::Socket;
 use crate::cli::RunArguments;
 use crate::commands::channel::open_error;
 use crate::commands::{FAILED, advice};
+use crate::logging::Logging;
 use crate::node::{FIRST_CHANNEL, Node};
 use crate::terminal::{ProgressDisplay, print_error};
 
-/// How long requests in flight have to end once the node is asked to stop.
-const DRAIN: Duration = Duration::from_secs(20);
-
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    let logging = match Logging::start(&arguments.log_spec) {
+        Ok(logging) => logging,
+        Err(error) => {
+            eprintln!("quire: --log-spec: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
     if !arguments.listen.ip().is_loopback() && !arguments.insecure_no_auth {
         eprintln!(
             "quire: {} can be reached from other machines, and nobody has to prove who they are",
@@ -42,7 +40,7 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
         max_value_bytes: arguments.max_value_bytes,
     };
     let data = &arguments.data;
-    let node = match Node::open(&data.data, &data.msp_id, documents, &mut progress) {
+    let node = match Node::open(&data.data, &data.msp_id, documents, logging, &mut progress) {
         Ok(node) => Arc::new(node),
         Err(error) => {
             print_error(&error, open_error(&error).and_then(advice));
@@ -74,17 +72,17 @@ async fn serve(node: Arc<Node>, arguments: &RunArguments) -> std::io::Result<()>
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(arguments.listen).await?;
     let address = listener.local_addr()?;
-    // An answer is one small write: waiting to fill a packet would only delay it.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-    });
     let limits = Limits {
         local_only: !arguments.insecure_no_auth,
+        head_timeout: Duration::from_secs(arguments.head_timeout),
+        body_timeout: Duration::from_secs(arguments.body_timeout),
+        stall_timeout: Duration::from_secs(arguments.stall_timeout),
+        grace: Duration::from_secs(arguments.grace),
+        connections: arguments.max_connections,
+        requests: arguments.max_requests,
         ..Limits::default()
     };
-    let router = quire_gateway::router(Arc::clone(&node) as Arc<dyn Backend>, limits);
+    let server = Server::new(Arc::clone(&node) as Arc<dyn Backend>, limits);
 
     // Without it commands have to wait until the node stops; requests need not know.
     let admin = match Socket::bind(&arguments.data.data) {
@@ -95,13 +93,7 @@ async fn serve(node: Arc<Node>, arguments: &RunArguments) -> std::io::Result<()>
         }
     };
     greet(&node, address, arguments);
-    let (stop, stopping) = tokio::sync::watch::channel(false);
-    let mut until = stopping.clone();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        // An error means that the sender is gone: time to stop too.
-        drop(until.wait_for(|stop| *stop).await);
-    });
-    let mut server = tokio::spawn(server.into_future());
+    let mut server = tokio::spawn(server.run(listener));
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
@@ -112,14 +104,8 @@ async fn serve(node: Arc<Node>, arguments: &RunArguments) -> std::io::Result<()>
         admin.abort();
         drop(admin.await);
     }
-    drop(stopping);
-    stop.send_replace(true);
-    if let Ok(ended) = tokio::time::timeout(DRAIN, &mut server).await {
-        return ended.map_err(std::io::Error::other)?;
-    }
-    tracing::warn!("requests in flight did not end in time");
-    server.abort();
-    Ok(())
+    node.ask_to_stop();
+    server.await.map_err(std::io::Error::other)?
 }
 
 /// What somebody who just started the node wants to know.

@@ -6,8 +6,10 @@
     reason = "a test that panics has failed"
 )]
 
+mod batch;
 mod chain;
 mod errors;
+mod events;
 mod idempotency;
 mod kit;
 mod reads;

@@ -7,10 +7,17 @@
 )]
 
 mod bad_input;
+mod chaos;
+mod errors;
 mod faults;
+mod hot_key;
 mod imported;
+mod joined;
 mod kill;
 mod kit;
 mod lost;
+mod logspec;
+mod openapi;
 mod operator;
+mod sse;
 mod walk;

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use quire_chaincode::{Call, Chaincode, Documents};
 use quire_gateway::backend::{
     Backend, BuildInfo, Channel, CreateChannelError, EvaluateError, Evaluated, FailedCheck,
-    Outcome, Proposal, SubmitError, Submitted, Submitter,
+    InvalidLogSpec, Outcome, Proposal, SubmitError, Submitted, Submitter,
 };
 use quire_gateway::{Limits, router};
 use quire_identity::{Organization, SigningIdentity};
@@ -24,7 +24,7 @@ use quire_wire::peer::{
 };
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::Client;
 
@@ -35,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) orderer: Arc<Orderer>,
     identity: Arc<SigningIdentity>,
     pub(crate) failed_checks: Mutex<Vec<FailedCheck>>,
+    pub(crate) stopping: watch::Sender<bool>,
+    log_spec: Mutex<String>,
     drawn: AtomicU64,
     _dir: tempfile::TempDir,
 }
@@ -43,10 +45,12 @@ pub(crate) struct Node {
 pub(crate) struct Orderer {
     inner: Mutex<Inner>,
     reader: Reader,
+    heights: watch::Receiver<u64>,
 }
 
 struct Inner {
     ledger: Ledger,
+    heights: watch::Sender<u64>,
     waiting: Vec<Waiting>,
     held: bool,
     /// Refusals for the next proposals, oldest first.
@@ -72,11 +76,14 @@ impl Node {
         let ledger = ledgers
             .create(CHANNEL, genesis, CreateOptions::default())
             .unwrap();
+        let (sender, heights) = watch::channel(1);
         Arc::new(Self {
             orderer: Arc::new(Orderer {
                 reader: ledger.reader(),
+                heights,
                 inner: Mutex::new(Inner {
                     ledger,
+                    heights: sender,
                     waiting: Vec::new(),
                     held: false,
                     refusals: VecDeque::new(),
@@ -85,6 +92,8 @@ impl Node {
             }),
             identity,
             failed_checks: Mutex::default(),
+            stopping: watch::Sender::new(false),
+            log_spec: Mutex::new("info".to_owned()),
             drawn: AtomicU64::new(0),
             _dir: dir,
         })
@@ -92,8 +101,13 @@ impl Node {
 
     /// A gateway over the node; a second one is like the node started anew.
     pub(crate) fn client(self: &Arc<Self>) -> Client {
+        self.client_with(Limits::default())
+    }
+
+    /// A gateway with other bounds.
+    pub(crate) fn client_with(self: &Arc<Self>, limits: Limits) -> Client {
         let backend = Arc::clone(self) as Arc<dyn Backend>;
-        Client::new(router(backend, Limits::default()))
+        Client::new(router(backend, limits))
     }
 }
 
@@ -173,6 +187,7 @@ impl Inner {
             .ledger
             .commit(vec![Ordered::new(next, CHANNEL)])
             .unwrap();
+        self.heights.send_replace(number + 1);
         let outcomes = committed[0].transactions.iter().zip(0..);
         for (waiting, ((_, code), tx)) in waiting.into_iter().zip(outcomes) {
             let outcome = Outcome {
@@ -246,6 +261,7 @@ impl Backend for Node {
             reader: self.orderer.reader.clone(),
             submitter: Arc::clone(&self.orderer) as Arc<dyn Submitter>,
             read_only: false,
+            heights: self.orderer.heights.clone(),
         })
     }
 
@@ -265,6 +281,22 @@ impl Backend for Node {
 
     fn ready(&self) -> bool {
         self.failed_checks.lock().is_empty()
+    }
+
+    fn log_spec(&self) -> String {
+        self.log_spec.lock().clone()
+    }
+
+    fn set_log_spec(&self, spec: &str) -> Result<(), InvalidLogSpec> {
+        if spec.is_empty() {
+            return Err(InvalidLogSpec("nothing".to_owned()));
+        }
+        spec.clone_into(&mut self.log_spec.lock());
+        Ok(())
+    }
+
+    fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 
     fn default_identity(&self) -> Arc<SigningIdentity> {
