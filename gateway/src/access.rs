@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use quire_identity::{AccessRole, SigningIdentity, Token};
 
 use crate::backend::{AuthenticateError, Credential};
+use crate::body;
 use crate::credential;
 use crate::gateway::Gateway;
 use crate::path;
@@ -79,9 +80,15 @@ pub(crate) async fn layer(
             request.extensions_mut().insert(caller);
         }
         Ok(None) => {}
-        Err(problem) => return problem.into_response(),
+        Err(problem) => return refuse(problem, request).await,
     }
     next.run(request).await
+}
+
+/// Answers without doing anything.
+pub(crate) async fn refuse(problem: Problem, request: Request) -> Response {
+    body::discard(request.into_body()).await;
+    problem.into_response()
 }
 
 /// The caller of a request that may be served; none where nobody is asked.

@@ -52,30 +52,30 @@ mod tests {
 
     #[test]
     fn a_token_comes_as_bearer_or_as_a_basic_password() {
-        let rows: [(&[&str], Result<Option<&str>, ()>); 14] = [
-            (&[], Ok(None)),
-            (&["Bearer abc"], Ok(Some("abc"))),
-            (&["bearer   abc "], Ok(Some("abc"))),
-            (&["Basic dXNlcjphYmM="], Ok(Some("abc"))),
-            (&["BASIC OmE6Yg=="], Ok(Some("a:b"))),
-            (&["Bearer"], Err(())),
-            (&["abc"], Err(())),
-            (&[""], Err(())),
-            (&["Digest abc"], Err(())),
-            (&["Basic"], Err(())),
-            (&["Basic !"], Err(())),
-            (&["Basic YWJj"], Err(())),
-            (&["Basic Ov8="], Err(())),
-            (&["Bearer abc", "Bearer abc"], Err(())),
+        let rows: [(&[&str], Option<Option<&str>>); 14] = [
+            (&[], Some(None)),
+            (&["Bearer abc"], Some(Some("abc"))),
+            (&["bearer   abc "], Some(Some("abc"))),
+            (&["Basic dXNlcjphYmM="], Some(Some("abc"))),
+            (&["BASIC OmE6Yg=="], Some(Some("a:b"))),
+            (&["Bearer"], None),
+            (&["abc"], None),
+            (&[""], None),
+            (&["Digest abc"], None),
+            (&["Basic"], None),
+            (&["Basic !"], None),
+            (&["Basic YWJj"], None),
+            (&["Basic Ov8="], None),
+            (&["Bearer abc", "Bearer abc"], None),
         ];
         for (values, expected) in rows {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
             }
-            let token = token(&headers).map_err(|_| ());
+            let token = token(&headers).ok();
             let token = token.as_ref().map(Option::as_deref);
-            assert_eq!(token, expected.as_ref().map(|text| *text), "{values:?}");
+            assert_eq!(token, expected, "{values:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::access;
 use crate::cors::Cors;
 use crate::gateway::Gateway;
 use crate::local;
@@ -42,7 +43,7 @@ pub(crate) async fn layer(
         );
         Problem::new(ProblemKind::HeadersTooLarge, detail).into_response()
     } else if let Err(problem) = local::check(&request, &gateway) {
-        problem.into_response()
+        access::refuse(problem, request).await
     } else if origin.is_some() && Cors::is_preflight(request.method(), request.headers()) {
         Cors::preflight()
     } else {

@@ -140,6 +140,26 @@ impl Organization {
         Ok(organization)
     }
 
+    /// Opens the organisation in `data_dir`, which must be there with all of [`OWN_IDENTITIES`]: for
+    /// a data directory whose chains name them. One that was made anew would sign as somebody else,
+    /// and make an old idempotency key name a new transaction.
+    ///
+    /// # Errors
+    /// [`OrganizationError::Missing`] names the folder that is to be restored.
+    pub fn open_existing(data_dir: &Path, msp_id: &str) -> Result<Self, OrganizationError> {
+        let folder = data_dir.join("organization");
+        let identities_folder = data_dir.join("identities");
+        let own = OWN_IDENTITIES
+            .iter()
+            .map(|(name, _)| identities_folder.join(name));
+        for needed in std::iter::once(folder.clone()).chain(own) {
+            if !exists(&needed)? {
+                return Err(OrganizationError::Missing { path: needed });
+            }
+        }
+        Self::open(&folder, identities_folder, msp_id)
+    }
+
     fn open(
         folder: &Path,
         identities_folder: PathBuf,

@@ -76,7 +76,9 @@ pub(crate) fn open(
     match builder() {
         Ok(database) => Ok((database, None)),
         Err(fjall::Error::Locked) => Err(OpenError::InUse(dir.to_owned())),
-        Err(error) if purpose == Purpose::Inspect => Err(OpenError::Engine(error)),
+        Err(error) if purpose == Purpose::Inspect || is_passing(&error) => {
+            Err(OpenError::Engine(error))
+        }
         Err(error) => {
             let aside = set_aside(disk, dir)?;
             tracing::warn!(
@@ -87,6 +89,33 @@ pub(crate) fn open(
             Ok((builder().map_err(OpenError::Engine)?, Some(aside)))
         }
     }
+}
+
+/// Whether an engine does not open for a reason that has nothing to do with what it holds: to begin
+/// a new one would cost a replay of every block, and help nothing.
+fn is_passing(error: &fjall::Error) -> bool {
+    /// Linux's numbers for too many open files, of the system and of the process.
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind as E;
+            let files = error
+                .raw_os_error()
+                .is_some_and(|code| TOO_MANY_FILES.contains(&code));
+            return files
+                || matches!(
+                    error.kind(),
+                    E::StorageFull
+                        | E::QuotaExceeded
+                        | E::ReadOnlyFilesystem
+                        | E::PermissionDenied
+                        | E::OutOfMemory
+                );
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Renames the engine's directory to a name that is free.

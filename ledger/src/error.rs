@@ -137,6 +137,10 @@ pub enum OpenError {
     /// A channel of this name exists.
     #[error("channel {0} exists")]
     Exists(String),
+    /// A folder holds block files, but the id store has no record of the channel: something was lost.
+    /// Nothing was changed. Restore the record, or move the folder away.
+    #[error("{} holds block files of a channel that the id store does not know", .0.display())]
+    Orphan(PathBuf),
     /// Another process has the data directory open.
     #[error("{} is in use by another process", .0.display())]
     InUse(PathBuf),

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::block_store::segment::{Segments, file_name};
+use quire_wire::transaction::Opened;
+
+use crate::block_store::scan::{Scan, Step};
+use crate::block_store::segment::{Position, Segments, file_name};
 use crate::check::{CheckError, Depth, Report, check_blockfiles};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
@@ -24,6 +27,9 @@ pub enum ImportError {
     /// There is no block in them.
     #[error("{0} holds no block")]
     Empty(String),
+    /// A channel that is to take transactions must keep the name that its transactions carry.
+    #[error("the blocks are of channel {0}: under another name it can only be read")]
+    OtherName(String),
     /// They could not be checked.
     #[error(transparent)]
     Check(#[from] CheckError),
@@ -55,6 +61,12 @@ impl Ledgers {
         if report.blocks == 0 {
             return Err(ImportError::Empty(report.subject));
         }
+        if writable {
+            let own_name = channel_of(self.disk(), dir)?;
+            if own_name != name {
+                return Err(ImportError::OtherName(own_name));
+            }
+        }
         let mut record = ChannelRecord::new(name, DEFAULT_SEGMENT_BYTES);
         record.read_only = !writable;
         record.first_own_block = writable.then_some(report.blocks);
@@ -65,6 +77,20 @@ impl Ledgers {
         })?;
         Ok((ledger, report))
     }
+}
+
+/// The channel that block 0 names.
+fn channel_of(disk: &Arc<dyn Disk>, dir: &Path) -> Result<String, OpenError> {
+    let segments = Segments::new(Arc::clone(disk), dir.to_owned());
+    let mut scan = Scan::new(&segments, 1, u64::MAX, Position::START, 0, None);
+    let Step::Block(first) = scan.next().map_err(io_at(dir))? else {
+        return Ok(String::new());
+    };
+    let opened = first.block.envelopes.first().map(Opened::read);
+    Ok(opened
+        .and_then(Result::ok)
+        .map(|opened| opened.channel_header.channel_id)
+        .unwrap_or_default())
 }
 
 /// Copies the block files of a folder; durable on return.

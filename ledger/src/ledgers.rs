@@ -77,6 +77,14 @@ impl Ledgers {
         } else {
             Vec::new()
         };
+        if purpose == Purpose::Use {
+            let channels = ledgers.dir.join("channels");
+            for name in ledgers.disk.list(&channels).map_err(io_at(&channels))? {
+                if ledgers.id_store.get(&name)?.is_none() {
+                    ledgers.refuse_orphan(&channels.join(name))?;
+                }
+            }
+        }
         for record in unfinished {
             if matches!(
                 record.status,
@@ -164,8 +172,9 @@ impl Ledgers {
         if self.id_store.get(name)?.is_some() {
             return Err(OpenError::Exists(name.to_owned()));
         }
-        self.id_store.put(&record)?;
         let dir = self.channel_dir(name);
+        self.refuse_orphan(&dir)?;
+        self.id_store.put(&record)?;
         let made = self.disk.create_dir_all(&dir);
         made.and_then(|()| self.disk.sync_dir(&self.dir.join("channels")))
             .map_err(io_at(&dir))?;
@@ -185,6 +194,16 @@ impl Ledgers {
             );
         }
         outcome
+    }
+
+    /// Files that no record speaks of are somebody's blocks: nothing may be made over them.
+    fn refuse_orphan(&self, dir: &Path) -> Result<(), OpenError> {
+        match self.disk.list(dir) {
+            Ok(names) if names.is_empty() => Ok(()),
+            Ok(_) => Err(OpenError::Orphan(dir.to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io_at(dir)(error)),
+        }
     }
 
     fn remove(&self, name: &str) -> Result<(), OpenError> {

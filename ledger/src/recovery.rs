@@ -17,12 +17,12 @@ use quire_wire::hash::Hash;
 
 use crate::block_store::index::Index;
 use crate::block_store::scan::{Damage, Scan, Step, Stored};
-use crate::block_store::segment::{Location, Position};
+use crate::block_store::segment::{Location, Position, file_name};
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::damage::DamageMet;
 use crate::derived::{self, Keyspaces};
-use crate::disk::Disk;
+use crate::disk::{Disk, replace_file};
 use crate::error::{OpenError, ReadError};
 use crate::history::History;
 use crate::id_store::{ChannelRecord, io_at};
@@ -38,7 +38,11 @@ use crate::validation::updates::Pending;
 /// Bytes of blocks that are replayed as one batch.
 const REPLAY_BATCH_BYTES: u64 = 4 << 20;
 
-/// A batch that was never acknowledged, and is gone.
+/// How the names of files begin that hold what was cut.
+pub(crate) const CUT_PREFIX: &str = "cut.";
+
+/// A batch that was never acknowledged: cut, and kept beside the block files as
+/// `cut.<block file>.from-byte-<offset>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CutTail {
     /// The block file that was cut.
@@ -64,6 +68,7 @@ pub struct OpenReport {
 
 /// A channel's parts, before it is known whether they belong together.
 pub(crate) struct Parts {
+    disk: Arc<dyn Disk>,
     record: ChannelRecord,
     files: Arc<BlockFiles>,
     database: Database,
@@ -122,7 +127,8 @@ impl Parts {
             history,
         } = derived::keyspaces(&database, &record.name)?;
         Ok(Self {
-            files: Arc::new(BlockFiles::new(disk, dir)),
+            files: Arc::new(BlockFiles::new(Arc::clone(&disk), dir)),
+            disk,
             index: Index::new(index),
             history: History::new(history),
             state: Arc::new(FjallState::new(database.clone(), state)),
@@ -304,6 +310,7 @@ impl Parts {
         let synced = (|| {
             if let Some((cut, at)) = &chain.cut {
                 let file = segments.file(at.segment)?;
+                self.keep_aside(cut, at.segment)?;
                 file.set_len(cut.offset)?;
                 file.sync_data()?;
             }
@@ -323,6 +330,10 @@ impl Parts {
                         .ok()?
                 };
                 let start = read.map(|(_, location)| location).or_else(indexed);
+                // A batch never crosses a segment; a seal that says so is not to be believed.
+                let start = start.filter(|start| {
+                    start.segment == location.segment && start.offset <= location.offset
+                });
                 self.write_again(start.unwrap_or(*location), location.end())?;
             }
             if chain.segment_count > 0 {
@@ -334,13 +345,35 @@ impl Parts {
         synced.map_err(|error| self.io_error(error))
     }
 
+    /// Copies what is about to be cut into a file beside the block files, durable on return: should
+    /// the verdict be wrong, nothing is lost.
+    fn keep_aside(&self, cut: &CutTail, segment: u64) -> std::io::Result<()> {
+        let segments = &self.files.segments;
+        let len = usize::try_from(cut.bytes).map_err(std::io::Error::other)?;
+        let mut bytes = vec![0; len];
+        segments
+            .file(segment)?
+            .read_exact_at(&mut bytes, cut.offset)?;
+        // Zeros are no loss.
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        let name = format!(
+            "{CUT_PREFIX}{}.from-byte-{}",
+            file_name(segment),
+            cut.offset
+        );
+        replace_file(
+            self.disk.as_ref(),
+            &segments.dir().join(name),
+            ".temporary",
+            &bytes,
+        )
+    }
+
     /// Writes the bytes of the last batch over themselves, and syncs them: a page that a failed or
     /// missing sync left clean in memory but absent on disk becomes dirty, and is written.
     fn write_again(&self, start: Location, end: Position) -> std::io::Result<()> {
-        assert_eq!(
-            start.segment, end.segment,
-            "a batch never crosses a segment"
-        );
         let file = self.files.segments.file(end.segment)?;
         let len = end.offset.saturating_sub(start.offset);
         let mut bytes = vec![0; usize::try_from(len).map_err(std::io::Error::other)?];

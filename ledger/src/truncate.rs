@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::block_store::record::find_sealed;
 use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Position, Segments};
+use crate::block_store::tail;
 use crate::block_store::tail::Witness;
 use crate::derived::{self, Follower};
 use crate::error::{Corruption, OpenError};
@@ -270,8 +270,8 @@ fn rest(segments: &Segments, from: Position) -> std::io::Result<(u64, Vec<u64>)>
     let mut bytes = vec![0; usize::try_from(len).map_err(std::io::Error::other)?];
     file.read_exact_at(&mut bytes, from.offset)?;
     let bytes = Bytes::from(bytes);
-    let sealed = (0..bytes.len()).filter_map(|offset| find_sealed(&bytes.slice(offset..)));
-    Ok((len, sealed.map(|(number, _)| number).collect()))
+    let sealed = tail::sound_records(&bytes).into_iter();
+    Ok((len, sealed.map(|(_, found)| found.number).collect()))
 }
 
 impl std::fmt::Display for Loss {

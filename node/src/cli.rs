@@ -94,7 +94,7 @@ pub(crate) struct RunArguments {
     /// the identity; `quire token create --client-certificate` says what it may do.
     #[arg(long, value_name = "FILE", env = "QUIRE_TLS_CLIENT_CA")]
     pub(crate) tls_client_ca: Option<PathBuf>,
-    /// An origin, as https://shop.example, whose web pages may use the API; may be repeated.
+    /// An origin, as `https://shop.example`, whose web pages may use the API; may be repeated.
     #[arg(
         long,
         value_name = "ORIGIN",

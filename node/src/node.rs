@@ -146,7 +146,8 @@ impl Node {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, NodeError> {
         let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
-        let organization = Organization::open_or_create(data, msp_id, clock::now())?;
+        let records = ledgers.list()?;
+        let organization = open_organization(&records, data, msp_id)?;
         let tokens = Tokens::open(data)?;
         let own = |name| {
             organization
@@ -165,7 +166,6 @@ impl Node {
             creating: Mutex::default(),
             ready: AtomicBool::new(false),
         };
-        let records = node.ledgers.list()?;
         for record in records
             .iter()
             .filter(|record| record.status == Status::Active)
@@ -340,6 +340,23 @@ impl Node {
                 tracing::error!(channel = name, "the committing thread panicked");
             }
         }
+    }
+}
+
+/// The organisation of a data directory with these channels; made where there can be none yet.
+pub(crate) fn open_organization(
+    records: &[ChannelRecord],
+    data: &Path,
+    msp_id: &str,
+) -> Result<Organization, OrganizationError> {
+    // Chains that were begun here name this organisation and these identities.
+    let begun_here = records
+        .iter()
+        .any(|record| record.first_own_block == Some(0));
+    if begun_here {
+        Organization::open_existing(data, msp_id)
+    } else {
+        Organization::open_or_create(data, msp_id, clock::now())
     }
 }
 

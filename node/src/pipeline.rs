@@ -41,7 +41,7 @@ use quire_wire::tx_id::tx_id;
 use tokio::sync::oneshot;
 
 use crate::clock;
-use crate::verify::Verifier;
+use crate::verify::{Verifier, digest};
 
 /// Transactions that may wait for the committing thread.
 const QUEUE_LENGTH: usize = 10_000;
@@ -97,7 +97,9 @@ struct Simulated {
 /// Who waits for which transaction, and whether anybody will ever know.
 #[derive(Debug, Default)]
 struct Waiting {
-    transactions: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
+    /// Every transaction that was ordered and has no outcome yet; without a sender where nobody
+    /// will be told any more, because the committing thread is gone.
+    transactions: Mutex<HashMap<String, Option<oneshot::Sender<Outcome>>>>,
     trouble: Mutex<Option<Trouble>>,
     closed: AtomicBool,
 }
@@ -286,10 +288,8 @@ impl Pipeline {
         if size_bytes > self.limits.absolute_max_bytes as usize {
             return Err(SubmitError::TooLarge);
         }
-        let envelope = seal(payload, signature);
-        self.verifier.remember(&envelope);
         Ok(Admitted {
-            envelope,
+            envelope: seal(payload, signature),
             size_bytes,
         })
     }
@@ -304,11 +304,14 @@ impl Pipeline {
         let queue = self.queue.lock().clone().ok_or(SubmitError::NotReady)?;
         {
             let mut transactions = self.waiting.transactions.lock();
+            // Asked under the lock: what is inserted before a failure is told of it.
+            self.refuse_if_closed()?;
             if transactions.contains_key(tx_id) {
                 return Err(SubmitError::Duplicate);
             }
-            transactions.insert(tx_id.to_owned(), sender);
+            transactions.insert(tx_id.to_owned(), Some(sender));
         }
+        let digest = self.verifier.remember(&admitted.envelope);
         let refused = match queue.try_send(admitted) {
             Ok(()) => return Ok(outcome),
             Err(TrySendError::Full(_)) => SubmitError::Overloaded {
@@ -317,6 +320,7 @@ impl Pipeline {
             Err(TrySendError::Disconnected(_)) => SubmitError::StorageFailed,
         };
         self.waiting.transactions.lock().remove(tx_id);
+        self.verifier.forget(&digest);
         Err(refused)
     }
 }
@@ -362,7 +366,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
     let name = format!("commit {}", committer.channel);
     let thread = std::thread::Builder::new()
         .name(name)
-        .spawn(move || committer.run(&queue))?;
+        .spawn(move || committer.run(queue))?;
     Ok((Arc::new(pipeline), thread))
 }
 
@@ -388,21 +392,24 @@ struct Committer {
 }
 
 impl Committer {
-    fn run(mut self, queue: &Receiver<Admitted>) {
-        while let Ok(first) = queue.recv() {
-            let batches = self.cut(first, queue);
+    fn run(mut self, queue: Receiver<Admitted>) {
+        let mut unless_finished = UnlessFinished {
+            queue: Some(queue),
+            waiting: Arc::clone(&self.waiting),
+            reason: "the committing thread panicked".to_owned(),
+        };
+        while let Some(first) = unless_finished.next() {
+            let batches = self.cut(first, &unless_finished);
             if let Err(reason) = self.commit(batches) {
                 tracing::error!(channel = %self.channel, reason, "the channel takes no more transactions");
-                *self.waiting.trouble.lock() = Some(Trouble::Failed(reason));
-                // Nobody will know what became of these; who asks again after a restart will.
-                self.waiting.transactions.lock().clear();
+                unless_finished.reason = reason;
                 return;
             }
         }
     }
 
     /// Cuts what waits into blocks: all of it, since a committer that is here is idle.
-    fn cut(&mut self, first: Admitted, queue: &Receiver<Admitted>) -> Vec<Batch> {
+    fn cut(&mut self, first: Admitted, queue: &UnlessFinished) -> Vec<Batch> {
         let mut batches = Vec::new();
         let mut next = Some(first);
         while let Some(Admitted {
@@ -416,7 +423,7 @@ impl Committer {
                 Err(error) => tracing::error!(%error, "an envelope was admitted that is too large"),
             }
             next = if batches.len() < MAX_BLOCKS_A_COMMIT {
-                queue.try_recv().ok()
+                queue.waiting_now()
             } else {
                 None
             };
@@ -439,6 +446,9 @@ impl Committer {
             .collect();
         for block in self.commit_blocks(&blocks)? {
             self.answer(&block);
+            for envelope in &block.block.envelopes {
+                self.verifier.forget(&digest(envelope));
+            }
         }
         Ok(())
     }
@@ -476,7 +486,10 @@ impl Committer {
     fn answer(&self, committed: &Committed) {
         let mut waiting = self.waiting.transactions.lock();
         for (tx, (tx_id, code)) in committed.transactions.iter().enumerate() {
-            let sender = tx_id.as_ref().and_then(|tx_id| waiting.remove(tx_id));
+            let sender = tx_id
+                .as_ref()
+                .and_then(|tx_id| waiting.remove(tx_id))
+                .flatten();
             if let Some(sender) = sender {
                 let outcome = Outcome {
                     block: committed.block.number,
@@ -488,6 +501,48 @@ impl Committer {
                     tracing::trace!(block = outcome.block, tx = outcome.tx, "nobody waits");
                 }
             }
+        }
+    }
+}
+
+/// The queue of a committing thread, which tells everybody when the thread ends before the queue does:
+/// after a failure, or in a panic.
+struct UnlessFinished {
+    /// None once the queue was closed and is empty.
+    queue: Option<Receiver<Admitted>>,
+    waiting: Arc<Waiting>,
+    reason: String,
+}
+
+impl UnlessFinished {
+    /// The next transaction, when there is one; none when the queue is closed.
+    fn next(&mut self) -> Option<Admitted> {
+        let next = self.queue.as_ref()?.recv().ok();
+        if next.is_none() {
+            self.queue = None;
+        }
+        next
+    }
+
+    /// The next transaction, if there is one now.
+    fn waiting_now(&self) -> Option<Admitted> {
+        self.queue.as_ref()?.try_recv().ok()
+    }
+}
+
+impl Drop for UnlessFinished {
+    fn drop(&mut self) {
+        // The queue goes first: a transaction that it still takes is in `transactions` by then.
+        let Some(queue) = self.queue.take() else {
+            return;
+        };
+        let reason = std::mem::take(&mut self.reason);
+        *self.waiting.trouble.lock() = Some(Trouble::Failed(reason));
+        drop(queue);
+        // They stay known, so that nobody is told they were never seen: whether they are durable
+        // comes out at the next start.
+        for sender in self.waiting.transactions.lock().values_mut() {
+            sender.take();
         }
     }
 }

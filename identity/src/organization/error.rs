@@ -30,11 +30,11 @@ pub enum OrganizationError {
         /// The MSP id in the CA's certificate.
         found: String,
     },
-    /// There are identities, but the organisation that made them is gone: restore it. A new one
-    /// could not stand for them.
-    #[error("{} is missing, but identities that it made are there", path.display())]
+    /// Part of an organisation that was at work is gone: restore it. A new one could not stand for
+    /// it.
+    #[error("{} is missing: what was made before it was lost depends on it", path.display())]
     Missing {
-        /// The organisation's folder.
+        /// What is missing.
         path: PathBuf,
     },
     /// The CA's certificate cannot be read.

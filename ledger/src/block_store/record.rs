@@ -212,7 +212,8 @@ pub(crate) fn find_sealed(bytes: &Bytes) -> Option<(u64, Seal)> {
         return None;
     }
     let (block, seal) = decode(&bytes.slice(..end)).ok()?;
-    Some((block.number, seal?))
+    let is_block = !block.envelopes.is_empty() && block.data_hash[..] == block.computed_data_hash();
+    is_block.then_some((block.number, seal?))
 }
 
 #[cfg(test)]

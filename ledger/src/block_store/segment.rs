@@ -11,6 +11,9 @@ use parking_lot::RwLock;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Corruption;
 
+/// Block files of a channel that are kept open; any others are opened again when they are read.
+const MAX_OPEN_FILES: usize = 64;
+
 /// Where a record lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
@@ -132,7 +135,13 @@ impl Segments {
             return Ok(Arc::clone(file));
         }
         let file = self.disk.open(&self.path(segment), false)?;
-        self.open.write().insert(segment, Arc::clone(&file));
+        let mut open = self.open.write();
+        while open.len() >= MAX_OPEN_FILES
+            && let Some(other) = open.keys().next().copied()
+        {
+            open.remove(&other);
+        }
+        open.insert(segment, Arc::clone(&file));
         Ok(file)
     }
 

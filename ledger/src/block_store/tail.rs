@@ -18,6 +18,7 @@ use bytes::Bytes;
 use super::record::find_sealed;
 use super::scan::Damage;
 use super::segment::Segments;
+use crate::codec::peek_uvarint;
 use crate::error::Corruption;
 
 /// How far a follower has come, as evidence that blocks below were durable.
@@ -80,30 +81,75 @@ pub(crate) fn judge(
         );
     }
     let rest = read_rest(segments, damage)?;
-    for offset in 0..rest.len() {
-        let Some((number, seal)) = find_sealed(&rest.slice(offset..)) else {
+    for (offset, found) in sound_records(&rest) {
+        let same_batch = found.batch_start <= damage.number && offset > 0;
+        if found.number > damage.number && same_batch {
             continue;
-        };
-        let same_batch = seal.batch_start <= damage.number && number > damage.number && offset > 0;
-        return if same_batch {
-            Ok(Verdict::Torn {
-                bytes: rest.len() as u64,
-            })
-        } else {
-            corrupt(
-                format!(
-                    "the block was acknowledged: block {number} follows at byte {}, and its batch \
-                     began at block {}",
-                    damage.at.offset + offset as u64,
-                    seal.batch_start
-                ),
-                number,
-            )
-        };
+        }
+        return corrupt(
+            format!(
+                "the block was acknowledged: block {} follows at byte {}, and its batch began at \
+                 block {}",
+                found.number,
+                damage.at.offset + offset as u64,
+                found.batch_start
+            ),
+            found.number,
+        );
     }
     Ok(Verdict::Torn {
         bytes: rest.len() as u64,
     })
+}
+
+/// A sound, sealed record found after damage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) number: u64,
+    pub(crate) batch_start: u64,
+}
+
+/// The sound, sealed records in bytes that begin with damage, and where each begins.
+///
+/// What a client wrote is part of a record, and could be made to look like one. So nothing inside a
+/// record is looked at: not inside those that are found, nor inside the damaged one where its length
+/// prefix still leads to a sound record or to the end of the file.
+pub(crate) fn sound_records(bytes: &Bytes) -> Vec<(usize, Found)> {
+    let mut found = Vec::new();
+    let mut offset = after_damaged(bytes).unwrap_or(0);
+    while offset < bytes.len() {
+        let record = bytes.slice(offset..);
+        match find_sealed(&record).zip(record_len(&record)) {
+            Some(((number, seal), len)) => {
+                found.push((
+                    offset,
+                    Found {
+                        number,
+                        batch_start: seal.batch_start,
+                    },
+                ));
+                offset += len;
+            }
+            None => offset += 1,
+        }
+    }
+    found
+}
+
+/// Where the damaged record at the start ends, if its length prefix can be believed.
+fn after_damaged(bytes: &Bytes) -> Option<usize> {
+    let end = record_len(bytes)?;
+    let believed = end == bytes.len() || find_sealed(&bytes.slice(end..)).is_some();
+    // A damaged record is what the search begins with; one that is sound stands in the wrong place,
+    // and counts.
+    (believed && find_sealed(bytes).is_none()).then_some(end)
+}
+
+/// The length of the record at the start, its length prefix included, if the bytes hold it all.
+fn record_len(bytes: &Bytes) -> Option<usize> {
+    let (length, prefix) = peek_uvarint(bytes).ok()??;
+    let end = usize::try_from(length).ok()?.checked_add(prefix)?;
+    (length > 0 && end <= bytes.len()).then_some(end)
 }
 
 fn read_rest(segments: &Segments, damage: &Damage) -> io::Result<Bytes> {

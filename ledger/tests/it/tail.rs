@@ -7,12 +7,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quire_ledger::check::check_channel;
+use quire_ledger::check::{Depth, check_channel};
 use quire_ledger::{Ledgers, OpenError, OpenReport};
 use tempfile::TempDir;
 
 use crate::kit::chain::{Content, genesis, id, next_blocks, transaction};
-use crate::kit::open;
+use crate::kit::{open, quick_dir};
 
 /// A data directory with channel `main`, and where each of its records ends.
 struct Sample {
@@ -60,7 +60,7 @@ impl Sample {
 
     /// A new data directory with these bytes as its block file, and no follower that knows of them.
     fn without_followers(&self, bytes: &[u8]) -> TempDir {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = quick_dir();
         fs::create_dir_all(dir.path().join("channels/main")).unwrap();
         fs::create_dir(dir.path().join("id-store")).unwrap();
         let record = "id-store/main.json";
@@ -106,7 +106,7 @@ fn assert_cut(sample: &Sample, bytes: &[u8], height: u64, what: &str) {
         assert_eq!(found.map(|found| found.height.block), Some(last), "{what}");
     }
     drop(ledger);
-    let report = check_channel(&ledgers, "main", &mut |_| {}).unwrap();
+    let report = check_channel(&ledgers, "main", Depth::default(), &mut |_| {}).unwrap();
     assert!(
         report.findings.is_empty() && report.notes.is_empty(),
         "{what}: {report:?}"

@@ -71,8 +71,15 @@ pub(crate) fn advice(error: &OpenError) -> Option<&'static str> {
             "Block files were lost or replaced by older ones: restore them, or take the blocks from a \
              copy with `quire repair`. `quire truncate-tail` accepts the loss.",
         ),
+        E::Orphan(_) => Some(
+            "Nothing was changed. Restore the channel's record in `id-store` from a copy; or move the \
+             folder away and `quire channel import` it.",
+        ),
         E::IdStore { .. } => Some("Restore this file from a copy: it cannot be rebuilt."),
-        E::Engine(_) => Some("Move the `derived` folder away: it is rebuilt from the blocks."),
+        E::Engine(_) => Some(
+            "If it is no lack of space, rights or open files: move the `derived` folder away, it is \
+             rebuilt from the blocks.",
+        ),
         E::Follow { .. } => Some("`quire rebuild` makes them again from the blocks."),
         E::NoSuchChannel(_) | E::Exists(_) | E::Io { .. } | E::Create { .. } => None,
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use quire_identity::token::OpenTokensError;
-use quire_identity::{Organization, OrganizationError, Tokens};
+use quire_identity::{OrganizationError, Tokens};
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{Ledgers, OpenError, Progress, Purpose};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::admin::client::{self, AskError};
 use crate::cli::{DataArguments, TokenArguments, TokenCommand};
 use crate::clock;
 use crate::commands::{FAILED, advice, print_failure, print_not_asked, refuse_to_make};
+use crate::node::open_organization;
 use crate::terminal::print_error;
 use crate::tokens::{self, Create, Made, Revoke, Rotate, Row, TokenError};
 
@@ -80,11 +81,15 @@ pub(crate) fn run(arguments: &TokenArguments) -> ExitCode {
 /// A token may be the first thing that a data directory gets: a node that is to be reached from
 /// other machines does not start without one.
 fn create(data: &DataArguments, request: Create) -> Result<Made, CommandError> {
-    let _lock = Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Use)?;
-    let now = clock::now();
-    let organization = Organization::open_or_create(&data.data, &data.msp_id, now)?;
+    let ledgers = Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Use)?;
+    let organization = open_organization(&ledgers.list()?, &data.data, &data.msp_id)?;
     let tokens = Tokens::open(&data.data)?;
-    Ok(tokens::create(&organization, &tokens, request, now)?)
+    Ok(tokens::create(
+        &organization,
+        &tokens,
+        request,
+        clock::now(),
+    )?)
 }
 
 fn change<T>(

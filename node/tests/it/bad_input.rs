@@ -360,7 +360,7 @@ fn judge(address: &str, case: &Case) -> Result<(), String> {
 }
 
 /// Sends bytes, and reads at the same time: a server may answer and close before all has arrived.
-fn exchange(address: &str, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn exchange(address: &str, bytes: &[u8]) -> Vec<u8> {
     exchange_and(address, bytes, |_| ())
 }
 

@@ -12,4 +12,5 @@ mod imported;
 mod kill;
 mod kit;
 mod operator;
+mod security;
 mod walk;

@@ -153,12 +153,23 @@ fn a_socket_works_in_a_directory_with_a_long_name() {
     assert!(node.stop().success());
 }
 
+/// Tells threads to stop, also when a test fails.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_check_of_a_node_that_is_written_to_finds_nothing() {
     let data = TempDir::new().unwrap();
     let node = Node::start(data.path());
     let stop = AtomicBool::new(false);
     let written = std::thread::scope(|scope| {
+        // However this ends, the writers do too.
+        let stopping = StopOnDrop(&stop);
         let writers: Vec<_> = (0..4)
             .map(|writer| {
                 let (client, stop) = (node.client(), &stop);
@@ -183,7 +194,7 @@ fn a_check_of_a_node_that_is_written_to_finds_nothing() {
             assert_eq!(reports[0]["notes"], json!([]));
             heights.push(reports[0]["blocks"].as_u64().unwrap());
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stopping);
         assert!(
             heights.is_sorted() && heights[0] < heights[7],
             "{heights:?}"

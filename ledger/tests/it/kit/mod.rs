@@ -28,3 +28,15 @@ pub(crate) fn conformance(path: &str) -> PathBuf {
     );
     root.join(path)
 }
+
+/// A folder in memory where there is one: for tests that open thousands of data directories and ask
+/// nothing of the disk.
+pub(crate) fn quick_dir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    made.expect("a temporary folder")
+}

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use prost::Message as _;
 use quire_ledger::check::{Depth, Report, check_channel};
-use quire_ledger::{Block, Ledger, Ledgers, OpenError, Ordered};
+use quire_ledger::{Block, CommitError, Ledger, Ledgers, OpenError, Ordered};
 use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
 use quire_wire::hash::data_hash;
 use quire_wire::peer::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeSpec, Endorsement,
 };
-use quire_wire::rwset::{KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet};
+use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet};
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
 
@@ -155,6 +155,20 @@ pub(super) fn commit_next(ledger: &mut Ledger, salt: &str) {
     assert!(codes.iter().all(|(_, code)| code.is_valid()), "{codes:?}");
 }
 
+/// Commits a block with a transaction that says it saw no such key.
+pub(super) fn commit_reading(ledger: &mut Ledger, key: &str) -> Result<(), CommitError> {
+    let (height, hash) = ledger.tip();
+    let envelopes = vec![transaction_of(&format!("{height}.0"), key, true)];
+    let block = Block {
+        number: height,
+        previous_hash: Bytes::copy_from_slice(&hash),
+        data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
+        envelopes,
+        metadata: vec![Bytes::new(); 5],
+    };
+    ledger.commit(vec![Ordered::new(block, CHANNEL)]).map(drop)
+}
+
 /// The block after `tip`: two transactions with a key each.
 fn next(tip: Option<&Block>, salt: &str) -> Block {
     let number = tip.map_or(0, |tip| tip.number + 1);
@@ -176,6 +190,10 @@ fn next(tip: Option<&Block>, salt: &str) -> Block {
 }
 
 fn transaction(nonce: &str, key: &str) -> Bytes {
+    transaction_of(nonce, key, false)
+}
+
+fn transaction_of(nonce: &str, key: &str, reads: bool) -> Bytes {
     let chaincode = || {
         Some(ChaincodeId {
             name: "orders".into(),
@@ -203,7 +221,12 @@ fn transaction(nonce: &str, key: &str) -> Bytes {
         ..ChaincodeSpec::default()
     };
     let proposal = ProposalBytes::new(&header, &creator, spec);
+    let read = KvRead {
+        key: key.into(),
+        version: None,
+    };
     let set = KvRwSet {
+        reads: if reads { vec![read] } else { Vec::new() },
         writes: vec![KvWrite {
             key: key.into(),
             is_delete: false,

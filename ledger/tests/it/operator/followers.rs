@@ -4,9 +4,9 @@
 use std::fs;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use quire_ledger::{Follower, OpenError, Progress};
+use quire_ledger::{CommitError, Follower, OpenError, Progress};
 
-use super::chain::{CHANNEL, Chain, HEIGHT};
+use super::chain::{CHANNEL, Chain, HEIGHT, commit_reading};
 use crate::kit::open;
 
 const SUFFIXES: [&str; 3] = ["index", "state", "hist"];
@@ -223,4 +223,23 @@ fn a_damaged_old_block_is_remembered_and_every_other_is_served() {
     }
     let blocks: Vec<_> = reader.damage().iter().map(|one| one.block).collect();
     assert_eq!(blocks, [Some(3)]);
+}
+
+#[test]
+fn state_that_cannot_be_read_to_judge_writes_nothing_and_poisons_nothing() {
+    let chain = Chain::new();
+    let key = b"dorders\0key 1";
+    tamper(&chain, "state", |keyspace| {
+        assert!(keyspace.contains_key(key).unwrap());
+        keyspace.insert(key, b"no stored value").unwrap();
+    });
+    let before = chain.contents();
+    let ledgers = open(chain.path());
+    let (mut ledger, _) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+    let refused = commit_reading(&mut ledger, "key 1").unwrap_err();
+    assert!(matches!(refused, CommitError::Judge(_)), "{refused}");
+    assert!(!ledger.is_poisoned());
+    assert_eq!(chain.contents(), before);
+    commit_reading(&mut ledger, "key 2").unwrap();
+    assert_eq!(ledger.tip().0, HEIGHT + 1);
 }

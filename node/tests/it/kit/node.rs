@@ -26,14 +26,19 @@ pub(crate) struct Node {
 impl Node {
     /// Starts the binary without waiting for anything.
     pub(crate) fn spawn(data: &Path) -> Self {
-        Self::spawn_under(&[], data)
+        Self::spawn_as(&[], data, &[])
     }
 
     /// The same as the last words of another command, such as strace's.
     pub(crate) fn spawn_under(command: &[&str], data: &Path) -> Self {
+        Self::spawn_as(command, data, &[])
+    }
+
+    fn spawn_as(command: &[&str], data: &Path, arguments: &[&str]) -> Self {
         let mut child = quire(command)
             .args(["run", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -60,7 +65,12 @@ impl Node {
 
     /// Starts the binary and waits until it has printed its address.
     pub(crate) fn start(data: &Path) -> Self {
-        let mut node = Self::spawn(data);
+        Self::start_with(data, &[])
+    }
+
+    /// Starts the binary with more arguments, and waits until it has printed its address.
+    pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        let mut node = Self::spawn_as(&[], data, arguments);
         if !node.comes_up() {
             let status = node.child.wait().unwrap();
             panic!("the node ended with {status}:\n{}", node.log());
@@ -96,6 +106,18 @@ impl Node {
 
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address())
+    }
+
+    /// The most memory that it ever had, and what it has now, in KiB.
+    pub(crate) fn memory(&self) -> (u64, u64) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let value = line.and_then(|line| line.split_whitespace().next());
+            value.unwrap().parse().unwrap()
+        };
+        (of("VmHWM:"), of("VmRSS:"))
     }
 
     /// Everything it printed so far.
@@ -194,7 +216,7 @@ fn follow(
 }
 
 fn address_in(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once("http://127.0.0.1:")?;
+    let (_, rest) = line.split_once("://127.0.0.1:")?;
     let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
     (!port.is_empty()).then(|| format!("127.0.0.1:{port}"))
 }
