@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::accept::admit;
+use crate::access::Caller;
 use crate::answer::{Asked, Teller};
 use crate::backend::Channel;
 use crate::body::{JSON, Members, NDJSON, check_type};
@@ -84,7 +85,7 @@ pub(crate) async fn submit(
     let (answers, told) = mpsc::unbounded_channel();
     let batch = Batch {
         prefer: Prefer::parse(&parts.headers, &gateway.limits)?,
-        identity: gateway.caller(),
+        identity: Caller::identity(&parts)?,
         gateway,
         channel,
         path,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::header::{self, HeaderValue};
@@ -20,6 +21,11 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 /// The type of the body of `PATCH`.
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// What is taken in of the body of a refused request.
+const DISCARDED_BYTES: usize = 256 << 10;
+/// For how long.
+const DISCARD: Duration = Duration::from_secs(1);
 
 /// Reads a JSON body. `expected` is the one media type that is understood here.
 pub(crate) async fn read(
@@ -53,6 +59,23 @@ pub(crate) async fn read_none(parts: &Parts, body: Body, limits: &Limits) -> Res
         return Ok(());
     }
     Err(Problem::invalid_argument("This request takes no body."))
+}
+
+/// Takes in what a refused request still sends, within reason: a client that is cut off while it
+/// writes may never see the answer.
+pub(crate) async fn discard(mut body: Body) {
+    let taken = async {
+        let mut left = DISCARDED_BYTES;
+        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+        {
+            left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // A slow one gets its answer all the same.
+    drop(tokio::time::timeout(DISCARD, taken).await);
 }
 
 async fn read_any(parts: &Parts, body: Body, limits: &Limits) -> Result<Bytes, Problem> {

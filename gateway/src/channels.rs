@@ -9,6 +9,7 @@ use quire_chaincode::name::check_channel;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Caller;
 use crate::backend::Channel;
 use crate::body::{self, Members};
 use crate::gateway::{Gateway, blocking};
@@ -59,8 +60,10 @@ pub(crate) async fn list(
     request: Request,
 ) -> Result<Response, Problem> {
     Query::none(request.uri())?;
+    let caller = Caller::of(request.extensions())?.clone();
     blocking(move || {
         let names = gateway.backend.channels().into_iter();
+        let names = names.filter(|name| caller.reaches(name));
         let rows = names.filter_map(|name| {
             let height = gateway.backend.channel(&name)?.reader.height();
             Some(Row { name, height })
@@ -91,6 +94,7 @@ pub(crate) async fn create(
     members.finish()?;
     let name = name.ok_or_else(|| Problem::invalid_argument("The member name is missing."))?;
     check_channel(&name)?;
+    Caller::of(&parts.extensions)?.check_channel(&name)?;
     blocking(move || {
         gateway.backend.create_channel(&name)?;
         let channel = gateway.channel(&name)?;

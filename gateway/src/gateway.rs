@@ -4,20 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use quire_chaincode::name::check_channel;
-use quire_identity::SigningIdentity;
 use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, Channel};
 use crate::block_event::BlockEvents;
 use crate::contention::Contention;
+use crate::cors::Cors;
 use crate::flights::Flights;
 use crate::limits::Limits;
 use crate::problem::{Problem, ProblemKind};
+use crate::rate::RateLimit;
 
 /// The node behind the routes, and the work on idempotency keys that is under way.
 pub(crate) struct Gateway {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) limits: Limits,
+    pub(crate) cors: Cors,
     pub(crate) flights: Arc<Flights>,
     pub(crate) contention: Arc<Contention>,
     /// Requests that may still be taken on.
@@ -27,6 +29,7 @@ pub(crate) struct Gateway {
     /// Event streams that may still be opened.
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) block_events: BlockEvents,
+    pub(crate) rate: RateLimit,
 }
 
 impl fmt::Debug for Gateway {
@@ -38,16 +41,18 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits) -> Self {
+    pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
         Self {
             backend,
             limits,
             contention: Arc::default(),
+            cors,
             flights: Arc::new(Flights::new(limits.keys_in_flight)),
             requests: Semaphore::new(limits.requests),
             batches: Arc::new(Semaphore::new(limits.batches)),
             listeners: Arc::new(Semaphore::new(limits.listeners)),
             block_events: BlockEvents::new(),
+            rate: RateLimit::new(limits.requests_per_second),
         }
     }
 
@@ -72,11 +77,6 @@ impl Gateway {
     pub(crate) async fn out_of_grace(&self) {
         self.stopped().await;
         tokio::time::sleep(self.limits.grace).await;
-    }
-
-    /// Who asks. Credentials come with authentication; until then it is the default identity.
-    pub(crate) fn caller(&self) -> Arc<SigningIdentity> {
-        self.backend.default_identity()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the gateway bounds.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Bounds on what a caller may send and how long it may wait.
@@ -37,9 +38,13 @@ pub struct Limits {
     pub heartbeat: Duration,
     /// How long those who wait may go on waiting once the node is asked to stop.
     pub grace: Duration,
-    /// Whether only this machine's own programs are served: callers show no credential then, so
-    /// what a browser or a proxy may have sent for somebody else is refused.
+    /// Whether callers that show no credential are served only while none is required, and only
+    /// if they are this machine's own programs: what a browser or a proxy may have sent for
+    /// somebody else is refused then.
     pub local_only: bool,
+    /// Most requests a second with one token; after a pause a whole second's worth may come at
+    /// once.
+    pub requests_per_second: Option<NonZeroU32>,
 }
 
 impl Default for Limits {
@@ -62,6 +67,7 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(15),
             grace: Duration::from_secs(10),
             local_only: true,
+            requests_per_second: None,
         }
     }
 }

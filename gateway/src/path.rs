@@ -33,7 +33,12 @@ pub(crate) struct KeyPath {
 
 /// The channel that the path names.
 pub(crate) fn channel(gateway: &Gateway, uri: &Uri) -> Result<Channel, Problem> {
-    gateway.channel(&segment(uri, CHANNEL)?)
+    gateway.channel(&channel_name(uri)?)
+}
+
+/// The name of the channel, whether there is one or not.
+pub(crate) fn channel_name(uri: &Uri) -> Result<Cow<'_, str>, Problem> {
+    segment(uri, CHANNEL)
 }
 
 /// What stands behind the channel's resource, as in `.../blocks/{number}`.

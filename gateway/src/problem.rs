@@ -54,6 +54,8 @@ pub enum ProblemKind {
     ChannelExists,
     /// The channel takes no writes.
     ChannelReadOnly,
+    /// The caller has not proved who it is.
+    Unauthenticated,
     /// The caller may not do this.
     Forbidden,
     /// A version or existence did not hold.
@@ -64,6 +66,8 @@ pub enum ProblemKind {
     IdempotencyKeyReused,
     /// The chaincode refused.
     ChaincodeError,
+    /// The token makes more requests than it may.
+    RateLimited,
     /// Queues are full.
     Overloaded,
     /// The node starts or stops.
@@ -119,6 +123,7 @@ impl ProblemKind {
             Self::Invalid(code) => (S::CONFLICT, code.name(), "Transaction invalid"),
             Self::ChannelExists => (S::CONFLICT, "CHANNEL_EXISTS", "Channel exists"),
             Self::ChannelReadOnly => (S::CONFLICT, "CHANNEL_READ_ONLY", "Channel is read-only"),
+            Self::Unauthenticated => (S::UNAUTHORIZED, "UNAUTHENTICATED", "Unauthenticated"),
             Self::Forbidden => (S::FORBIDDEN, "FORBIDDEN", "Forbidden"),
             Self::PreconditionFailed => (
                 S::PRECONDITION_FAILED,
@@ -136,6 +141,7 @@ impl ProblemKind {
                 "CHAINCODE_ERROR",
                 "Chaincode refused",
             ),
+            Self::RateLimited => (S::TOO_MANY_REQUESTS, "RATE_LIMITED", "Rate limited"),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded"),
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "NOT_READY", "Not ready"),
             Self::StateUnavailable => (
@@ -228,6 +234,27 @@ impl Problem {
             .unwrap_or(u64::MAX)
             .max(1);
         Self::new(kind, detail).with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The caller has not proved who it is.
+    pub fn unauthenticated(detail: impl Into<String>) -> Self {
+        let challenge = HeaderValue::from_static("Bearer");
+        Self::new(ProblemKind::Unauthenticated, detail)
+            .with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+
+    /// Says in the challenge that what the caller showed is not good, as RFC 6750 wants it.
+    pub(crate) fn bad_token(mut self) -> Self {
+        let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        self.headers = vec![(header::WWW_AUTHENTICATE, challenge)];
+        self
+    }
+
+    /// The token makes more requests than it may.
+    #[must_use]
+    pub fn rate_limited(retry_after: Duration) -> Self {
+        let detail = "The token makes more requests than it may; nothing was done.";
+        Self::unavailable(ProblemKind::RateLimited, detail, retry_after)
     }
 
     /// Queues are full.

@@ -14,7 +14,9 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::SemaphorePermit;
 use tokio::time::sleep;
 
+use crate::access;
 use crate::backend::Backend;
+use crate::cors::Cors;
 use crate::gateway::Gateway;
 use crate::local;
 use crate::problem::{Problem, ProblemKind};
@@ -57,6 +59,7 @@ pub(crate) async fn layer(
         .cloned()
         .unwrap_or_else(|| new_id(gateway.backend.as_ref()));
     request.extensions_mut().insert(RequestId(id.clone()));
+    let origin = gateway.cors.origin(request.headers());
     let line = LogLine::begin(&request);
     let response = if head_bytes(&request) > gateway.limits.header_bytes {
         let detail = format!(
@@ -64,8 +67,10 @@ pub(crate) async fn layer(
             gateway.limits.header_bytes
         );
         Problem::new(ProblemKind::HeadersTooLarge, detail).into_response()
-    } else if let Err(problem) = local::check(&request, &gateway.limits) {
-        problem.into_response()
+    } else if let Err(problem) = local::check(&request, &gateway) {
+        access::refuse(problem, request).await
+    } else if origin.is_some() && Cors::is_preflight(request.method(), request.headers()) {
+        Cors::preflight()
     } else {
         match admit(&gateway, request.uri().path()) {
             Ok(_place) => tokio::select! {
@@ -76,7 +81,9 @@ pub(crate) async fn layer(
         }
     };
     line.end(&response, id.to_str().unwrap_or_default());
-    finish(response, id)
+    let mut response = finish(response, id);
+    gateway.cors.finish(response.headers_mut(), origin);
+    response
 }
 
 /// Returns when the node stops and even those who wait for an outcome have been answered: what is

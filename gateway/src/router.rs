@@ -10,16 +10,19 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::backend::Backend;
+use crate::cors::Cors;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::openapi::{Document, docs};
 use crate::{
-    batch, blocks, channels, evaluate, events, history, operations, request_id, state, transactions,
+    access, batch, blocks, channels, evaluate, events, history, operations, request_id, state,
+    transactions,
 };
 
-/// The whole HTTP API over a node.
-pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
-    let gateway = Arc::new(Gateway::new(backend, limits));
+/// The whole HTTP API over a node. A request with [`crate::Peer`] as an extension
+/// may have a client certificate for its credential.
+pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
+    let gateway = Arc::new(Gateway::new(backend, limits, cors));
     let (router, api) = OpenApiRouter::new()
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::get))
@@ -55,6 +58,7 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
         .route("/docs", get(docs))
         // An empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(from_fn_with_state(Arc::clone(&gateway), access::layer))
         .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))
         .with_state(gateway)
 }

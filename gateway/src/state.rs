@@ -14,6 +14,7 @@ use quire_wire::transaction::Opened;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::access::Caller;
 use crate::answer::{Accepted, Asked, ValidTransaction, answer};
 use crate::backend::Channel;
 use crate::body;
@@ -210,7 +211,7 @@ async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<
     }
     let write = Write {
         channel: path.channel,
-        identity: gateway.caller(),
+        identity: Caller::identity(&parts)?,
         call: Call {
             chaincode: path.namespace.as_ref().to_owned(),
             function: function.to_owned(),

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::accept::{Form, negotiate};
+use crate::access::Caller;
 use crate::answer::{Accepted, Asked, CallResult, ValidTransaction, answer};
 use crate::backend::Channel;
 use crate::block_json;
@@ -54,7 +55,7 @@ pub(crate) async fn submit(
     let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
     let write = Write {
         channel,
-        identity: gateway.caller(),
+        identity: Caller::identity(&parts)?,
         call: call::of_transaction(&body)?,
         attempts: prefer::max_attempts(&parts.headers)?,
         key: keyed(&parts, body)?,
@@ -128,7 +129,7 @@ pub(crate) async fn get_by_key(
     let key = query.get("idempotencyKey");
     let key = key.ok_or_else(|| Problem::invalid_argument("idempotencyKey is missing."))?;
     let key = IdempotencyKey::parse(key)?;
-    let identity = gateway.caller();
+    let identity = Arc::clone(&Caller::of(request.extensions())?.identity);
     let named = || named_outcome(&gateway, &channel, &key, &identity);
     let (mut tx_id, mut seen) = named().await?;
     if seen == Seen::Pending && !wait.is_zero() {

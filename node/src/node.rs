@@ -11,13 +11,16 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use quire_chaincode::Documents;
 use quire_chaincode::name::check_channel as check_name;
+use quire_gateway::Caller;
 use quire_gateway::backend::{
-    Backend, BuildInfo, Channel, CreateChannelError, FailedCheck, InvalidLogSpec, Submitter,
+    AuthenticateError, Backend, BuildInfo, Channel, CreateChannelError, Credential, FailedCheck,
+    InvalidLogSpec, Submitter,
 };
 use quire_identity::channel_config::{ChannelConfig, ChannelConfigError};
+use quire_identity::token::{NotAuthenticated, OpenTokensError};
 use quire_identity::{
     LoadIdentityError, MspError, Organization, OrganizationError, Policy, PolicyError,
-    SigningIdentity,
+    SigningIdentity, Tokens,
 };
 use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
 use quire_ledger::disk::OsDisk;
@@ -77,10 +80,12 @@ pub(crate) enum NodeError {
     Open(#[from] OpenError),
     #[error("the organisation does not open")]
     Organization(#[from] OrganizationError),
+    #[error("the tokens cannot be read")]
+    Tokens(#[from] OpenTokensError),
     #[error("an identity does not open")]
     Identity(#[from] LoadIdentityError),
     #[error("the node has no identity {0}")]
-    NoIdentity(&'static str),
+    NoIdentity(String),
     #[error("the configuration of channel {channel} cannot be used")]
     Config {
         channel: String,
@@ -114,6 +119,7 @@ pub(crate) enum ConfigError {
 #[derive(Debug)]
 pub(crate) struct Node {
     organization: Organization,
+    tokens: Tokens,
     ledgers: Ledgers,
     endorser: Arc<SigningIdentity>,
     orderer: Arc<SigningIdentity>,
@@ -155,25 +161,19 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
         let records = ledgers.list()?;
-        // Chains that were begun here name this organisation and these identities.
-        let begun_here = records
-            .iter()
-            .any(|record| record.first_own_block == Some(0));
-        let organization = if begun_here {
-            Organization::open_existing(data, msp_id)?
-        } else {
-            Organization::open_or_create(data, msp_id, clock::now())?
-        };
+        let organization = open_organization(&records, data, msp_id)?;
+        let tokens = Tokens::open(data)?;
         let own = |name| {
             organization
                 .identity(name)?
-                .ok_or(NodeError::NoIdentity(name))
+                .ok_or_else(|| NodeError::NoIdentity(name.to_owned()))
         };
         let node = Self {
             endorser: own("node")?,
             orderer: own("orderer")?,
             client: own("client")?,
             organization,
+            tokens,
             ledgers,
             documents,
             channels: RwLock::default(),
@@ -201,6 +201,10 @@ impl Node {
 
     pub(crate) fn organization(&self) -> &Organization {
         &self.organization
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Makes a channel, and starts it.
@@ -373,6 +377,23 @@ impl Node {
     }
 }
 
+/// The organisation of a data directory with these channels; made where there can be none yet.
+pub(crate) fn open_organization(
+    records: &[ChannelRecord],
+    data: &Path,
+    msp_id: &str,
+) -> Result<Organization, OrganizationError> {
+    // Chains that were begun here name this organisation and these identities.
+    let begun_here = records
+        .iter()
+        .any(|record| record.first_own_block == Some(0));
+    if begun_here {
+        Organization::open_existing(data, msp_id)
+    } else {
+        Organization::open_or_create(data, msp_id, clock::now())
+    }
+}
+
 /// A name that nobody else makes a channel of.
 #[derive(Debug)]
 struct Reserved<'a> {
@@ -508,6 +529,31 @@ impl Backend for Node {
 
     fn default_identity(&self) -> Arc<SigningIdentity> {
         Arc::clone(&self.client)
+    }
+
+    fn authentication_required(&self) -> bool {
+        self.tokens.are_required()
+    }
+
+    fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthenticateError> {
+        let now = clock::now();
+        let token = match credential {
+            Credential::Token(token) => self.tokens.authenticate(token, now)?,
+            Credential::Certificate(name) => match self.tokens.of_certificate(name, now) {
+                Err(NotAuthenticated::Unknown) => {
+                    return Err(AuthenticateError::NoRights(name.to_owned()));
+                }
+                found => found?,
+            },
+        };
+        let failed = |error| AuthenticateError::Failed(Box::new(error));
+        let identity = self.organization.identity(&token.identity);
+        let identity = identity.map_err(|error| failed(NodeError::Identity(error)))?;
+        let missing = || failed(NodeError::NoIdentity(token.identity.clone()));
+        Ok(Caller {
+            identity: identity.ok_or_else(missing)?,
+            token: Some(token),
+        })
     }
 
     fn now(&self) -> SystemTime {

@@ -1,11 +1,12 @@
 //! `quire run`: the server, from opening the data directory to the last answer.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use quire_chaincode::Documents;
-use quire_gateway::{Backend, Limits, Server};
+use quire_gateway::{Backend, Server};
+use quire_identity::Tokens;
+use quire_identity::token::OpenTokensError;
 use quire_ledger::Progress;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,9 +15,11 @@ use crate::admin::server::Socket;
 use crate::cli::RunArguments;
 use crate::commands::channel::open_error;
 use crate::commands::{FAILED, advice};
+use crate::config::{Config, ConfigError};
 use crate::logging::Logging;
 use crate::node::{FIRST_CHANNEL, Node};
 use crate::terminal::{ProgressDisplay, print_error};
+use crate::tls::Security;
 
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     let logging = match Logging::start(&arguments.log_spec) {
@@ -26,21 +29,14 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    if !arguments.listen.ip().is_loopback() && !arguments.insecure_no_auth {
-        eprintln!(
-            "quire: {} can be reached from other machines, and nobody has to prove who they are",
-            arguments.listen
-        );
-        eprintln!("  Listen on 127.0.0.1, or accept that with --insecure-no-auth.");
-        return ExitCode::from(FAILED);
-    }
+    let config = match prepare(arguments) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
     let mut display = ProgressDisplay::new();
     let mut progress = |progress: Progress<'_>| display.show(progress);
-    let documents = Documents {
-        max_value_bytes: arguments.max_value_bytes,
-    };
-    let data = &arguments.data;
-    let node = match Node::open(&data.data, &data.msp_id, documents, logging, &mut progress) {
+    let documents = config.documents.clone();
+    let node = match Node::open(&config.data, &config.msp_id, documents, logging, &mut progress) {
         Ok(node) => Arc::new(node),
         Err(error) => {
             print_error(&error, open_error(&error).and_then(advice));
@@ -51,7 +47,7 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
         .enable_all()
         .build();
     let served = runtime.and_then(|runtime| {
-        let served = runtime.block_on(serve(Arc::clone(&node), arguments));
+        let served = runtime.block_on(serve(Arc::clone(&node), &config));
         // A long check or import of a command ends with the node, and leaves nothing half done.
         runtime.shutdown_background();
         served
@@ -66,34 +62,50 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     }
 }
 
+/// Checks the settings, and that nobody gets in whom the operator does not know of.
+fn prepare(arguments: &RunArguments) -> Result<Config, PrepareError> {
+    let config = Config::check(arguments)?;
+    config.check_exposure(Tokens::open(&config.data)?.are_required())?;
+    Ok(config)
+}
+
+/// Why the server does not even start.
+#[derive(Debug, thiserror::Error)]
+enum PrepareError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Tokens(#[from] OpenTokensError),
+}
+
+fn refuse(error: &PrepareError) -> ExitCode {
+    let advice = match error {
+        PrepareError::Config(error) => error.advice(),
+        PrepareError::Tokens(_) => None,
+    };
+    print_error(error, advice);
+    ExitCode::from(FAILED)
+}
+
 /// Answers requests until a signal comes, then lets those in flight end.
-async fn serve(node: Arc<Node>, arguments: &RunArguments) -> std::io::Result<()> {
+async fn serve(node: Arc<Node>, config: &Config) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let listener = TcpListener::bind(arguments.listen).await?;
+    let listener = TcpListener::bind(config.listen).await?;
     let address = listener.local_addr()?;
-    let limits = Limits {
-        local_only: !arguments.insecure_no_auth,
-        head_timeout: Duration::from_secs(arguments.head_timeout),
-        body_timeout: Duration::from_secs(arguments.body_timeout),
-        stall_timeout: Duration::from_secs(arguments.stall_timeout),
-        grace: Duration::from_secs(arguments.grace),
-        connections: arguments.max_connections,
-        requests: arguments.max_requests,
-        ..Limits::default()
-    };
-    let server = Server::new(Arc::clone(&node) as Arc<dyn Backend>, limits);
+    let backend = Arc::clone(&node) as Arc<dyn Backend>;
+    let server = Server::new(backend, config.limits, config.cors.clone());
 
     // Without it commands have to wait until the node stops; requests need not know.
-    let admin = match Socket::bind(&arguments.data.data) {
+    let admin = match Socket::bind(&config.data) {
         Ok(socket) => Some(tokio::spawn(socket.serve(Arc::clone(&node)))),
         Err(error) => {
             tracing::warn!(%error, "no admin.sock: commands cannot act while the node runs");
             None
         }
     };
-    greet(&node, address, arguments);
-    let mut server = tokio::spawn(server.run(listener));
+    greet(&node, address, config);
+    let mut server = tokio::spawn(server.run(listener, Security(config.tls.clone())));
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
@@ -109,23 +121,32 @@ async fn serve(node: Arc<Node>, arguments: &RunArguments) -> std::io::Result<()>
 }
 
 /// What somebody who just started the node wants to know.
-fn greet(node: &Node, address: std::net::SocketAddr, arguments: &RunArguments) {
-    let data = arguments
-        .data
-        .data
-        .canonicalize()
-        .unwrap_or_else(|_| arguments.data.data.clone());
-    println!(
-        "Quire {} is listening on http://{address}",
-        env!("CARGO_PKG_VERSION")
-    );
+fn greet(node: &Node, address: SocketAddr, config: &Config) {
+    let data = config.data.canonicalize();
+    let data = data.unwrap_or_else(|_| config.data.clone());
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    println!("Quire {version} is listening on {scheme}://{address}");
     println!("  data directory  {}", data.display());
     println!("  organisation    {}", node.organization().msp_id());
     println!("  channels        {}", node.channels().join(", "));
+    let callers = match (config.limits.local_only, node.tokens().are_required()) {
+        (false, _) => "anybody who reaches this address, without a token",
+        (true, true) => "those who show a token",
+        (true, false) => "programs of this machine, until `quire token create` makes a token",
+    };
+    println!("  callers         {callers}");
+    if config.limits.local_only && node.tokens().are_required() {
+        return;
+    }
     println!("Write a document, and read it back:");
     println!(
-        "  curl -X PUT http://{address}/v1/channels/{FIRST_CHANNEL}/state/orders/1001 \
+        "  curl -X PUT {scheme}://{address}/v1/channels/{FIRST_CHANNEL}/state/orders/1001 \
          -H 'Content-Type: application/json' -d '{{\"total\": 12.50}}'"
     );
-    println!("  curl http://{address}/v1/channels/{FIRST_CHANNEL}/state/orders/1001");
+    println!("  curl {scheme}://{address}/v1/channels/{FIRST_CHANNEL}/state/orders/1001");
 }

@@ -1,7 +1,7 @@
 //! Connections: taken, bounded, served, and ended with an answer.
 //!
 //! [`Server::run`] takes connections off a listener, [`Server::connection`] serves one, of whatever
-//! kind its stream is.
+//! kind its stream is; a [`Handshake`] stands between the two.
 
 mod edge;
 
@@ -26,7 +26,9 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
 use crate::backend::Backend;
+use crate::cors::Cors;
 use crate::limits::Limits;
+use crate::peer::{Handshake, Peer};
 use crate::problem::Problem;
 use crate::router::router;
 use edge::{Answering, Edge, Exchange, Terms};
@@ -63,7 +65,7 @@ impl fmt::Debug for Server {
 impl Server {
     /// A server of the whole API.
     #[must_use]
-    pub fn new(backend: Arc<dyn Backend>, limits: Limits) -> Self {
+    pub fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
         let nonces = Arc::clone(&backend);
         let terms = Terms {
             head: limits.head_timeout,
@@ -72,7 +74,7 @@ impl Server {
             refusal: Arc::new(move |problem| refusal(nonces.as_ref(), problem)),
         };
         Self {
-            router: router(Arc::clone(&backend), limits),
+            router: router(Arc::clone(&backend), limits, cors),
             backend,
             limits,
             connections: Arc::new(Semaphore::new(limits.connections)),
@@ -85,7 +87,7 @@ impl Server {
     ///
     /// # Errors
     /// None of the connections': those end alone.
-    pub async fn run(self, listener: TcpListener) -> io::Result<()> {
+    pub async fn run(self, listener: TcpListener, handshake: impl Handshake) -> io::Result<()> {
         let mut stopping = self.backend.stopping();
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         loop {
@@ -107,15 +109,20 @@ impl Server {
                 tracing::debug!(%error, "TCP_NODELAY");
             }
             if let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() {
-                let server = self.clone();
+                let (server, handshake) = (self.clone(), handshake.clone());
                 tokio::spawn(async move {
-                    server.connection(stream).await;
+                    match timeout(server.terms.head, handshake.shake(stream)).await {
+                        Ok(Ok((stream, peer))) => server.connection(stream, peer).await,
+                        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+                        Err(_) => tracing::debug!("a handshake did not come to its end"),
+                    }
                     drop(place);
                 });
             } else if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
                 let answer = (self.terms.refusal)(&Problem::overloaded(REFUSAL));
+                let handshake = handshake.clone();
                 tokio::spawn(async move {
-                    drop(timeout(REFUSAL, refuse(stream, answer)).await);
+                    drop(timeout(REFUSAL, refuse(handshake, stream, answer)).await);
                     drop(place);
                 });
             }
@@ -133,11 +140,16 @@ impl Server {
     }
 
     /// Serves one connection to its end.
-    pub async fn connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    pub async fn connection(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+    ) {
         let exchange = Arc::new(Exchange::default());
         let edge = Edge::new(stream, self.terms.clone(), Arc::clone(&exchange));
-        let service = service_fn(|request: Request<Incoming>| {
+        let service = service_fn(|mut request: Request<Incoming>| {
             let answering = exchange.begin();
+            request.extensions_mut().insert(peer.clone());
             let router = self.router.clone();
             async move {
                 let response = router.oneshot(request.map(Body::new)).await;
@@ -203,7 +215,8 @@ impl hyper::body::Body for Guarded {
 }
 
 /// Tells a connection that there is no room for it, and hears it out.
-async fn refuse(mut stream: TcpStream, answer: Bytes) -> io::Result<()> {
+async fn refuse(handshake: impl Handshake, stream: TcpStream, answer: Bytes) -> io::Result<()> {
+    let (mut stream, _) = handshake.shake(stream).await?;
     stream.write_all(&answer).await?;
     stream.shutdown().await?;
     let mut heard = [0; 4096];

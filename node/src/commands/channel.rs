@@ -88,9 +88,7 @@ fn ask(
         Ok(Message::Imported(imported)) => print_imported(&imported),
         Ok(Message::Damaged(report)) => print_damaged(*report),
         Ok(Message::Failed(failure)) => print_failure(&failure),
-        Ok(other @ (Message::Progress { .. } | Message::Reports(_))) => {
-            print_not_asked(&AskError::Refused(format!("{other:?}")))
-        }
+        Ok(other) => print_not_asked(&AskError::Refused(format!("{other:?}"))),
         Err(error) => print_not_asked(&error),
     }
 }

@@ -19,5 +19,6 @@ mod lost;
 mod logspec;
 mod openapi;
 mod operator;
+mod security;
 mod sse;
 mod walk;

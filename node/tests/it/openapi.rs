@@ -64,7 +64,7 @@ fn every_example_of_the_document_runs_and_gives_a_status_that_it_names() {
     let paths = document["paths"].as_object().unwrap();
     let mut sent = 0;
     // Writes first, so that there is something to read; the delete last.
-    for method in ["post", "put", "patch", "get", "delete"] {
+    for method in ["put", "post", "patch", "get", "delete"] {
         for (path, item) in paths {
             let operation = &item[method];
             if operation.is_null() {

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use quire_chaincode::{Call, Chaincode, Documents};
 use quire_gateway::backend::{
-    Backend, BuildInfo, Channel, CreateChannelError, EvaluateError, Evaluated, FailedCheck,
-    InvalidLogSpec, Outcome, Proposal, SubmitError, Submitted, Submitter,
+    AuthenticateError, Backend, BuildInfo, Channel, CreateChannelError, Credential, EvaluateError,
+    Evaluated, FailedCheck, InvalidLogSpec, Outcome, Proposal, SubmitError, Submitted, Submitter,
 };
-use quire_gateway::{Limits, router};
-use quire_identity::{Organization, SigningIdentity};
+use quire_gateway::{Caller, Cors, Limits, router};
+use quire_identity::{Organization, SigningIdentity, Tokens};
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator};
 use quire_wire::Message;
@@ -34,6 +34,7 @@ const CHANNEL: &str = "main";
 pub(crate) struct Node {
     pub(crate) orderer: Arc<Orderer>,
     identity: Arc<SigningIdentity>,
+    pub(crate) tokens: Tokens,
     pub(crate) failed_checks: Mutex<Vec<FailedCheck>>,
     pub(crate) stopping: watch::Sender<bool>,
     log_spec: Mutex<String>,
@@ -71,6 +72,7 @@ impl Node {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let organization = Organization::open_or_create(dir.path(), "TestOrg", now).unwrap();
         let identity = organization.identity("client").unwrap().unwrap();
+        let tokens = Tokens::open(dir.path()).unwrap();
         let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
         let genesis = block(0, Bytes::new(), vec!["no envelope".into()]);
         let ledger = ledgers
@@ -91,6 +93,7 @@ impl Node {
                 }),
             }),
             identity,
+            tokens,
             failed_checks: Mutex::default(),
             stopping: watch::Sender::new(false),
             log_spec: Mutex::new("info".to_owned()),
@@ -101,13 +104,12 @@ impl Node {
 
     /// A gateway over the node; a second one is like the node started anew.
     pub(crate) fn client(self: &Arc<Self>) -> Client {
-        self.client_with(Limits::default())
+        self.client_with(Limits::default(), Cors::default())
     }
 
-    /// A gateway with other bounds.
-    pub(crate) fn client_with(self: &Arc<Self>, limits: Limits) -> Client {
+    pub(crate) fn client_with(self: &Arc<Self>, limits: Limits, cors: Cors) -> Client {
         let backend = Arc::clone(self) as Arc<dyn Backend>;
-        Client::new(router(backend, limits))
+        Client::new(router(backend, limits, cors))
     }
 }
 
@@ -301,6 +303,21 @@ impl Backend for Node {
 
     fn default_identity(&self) -> Arc<SigningIdentity> {
         Arc::clone(&self.identity)
+    }
+
+    fn authentication_required(&self) -> bool {
+        self.tokens.are_required()
+    }
+
+    fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthenticateError> {
+        let token = match credential {
+            Credential::Token(token) => self.tokens.authenticate(token, self.now())?,
+            Credential::Certificate(name) => self.tokens.of_certificate(name, self.now())?,
+        };
+        Ok(Caller {
+            identity: Arc::clone(&self.identity),
+            token: Some(token),
+        })
     }
 
     fn now(&self) -> SystemTime {

@@ -29,7 +29,7 @@ pub(crate) struct Node {
 impl Node {
     /// Starts the binary without waiting for anything.
     pub(crate) fn spawn(data: &Path) -> Self {
-        Self::spawn_under(&[], data)
+        Self::spawn_as(&[], data, &[])
     }
 
     /// The same as the last words of another command, such as strace's.
@@ -112,6 +112,18 @@ impl Node {
 
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address())
+    }
+
+    /// The most memory that it ever had, and what it has now, in KiB.
+    pub(crate) fn memory(&self) -> (u64, u64) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let value = line.and_then(|line| line.split_whitespace().next());
+            value.unwrap().parse().unwrap()
+        };
+        (of("VmHWM:"), of("VmRSS:"))
     }
 
     /// Everything it printed so far.
@@ -225,7 +237,7 @@ fn follow(
 }
 
 fn address_in(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once("http://127.0.0.1:")?;
+    let (_, rest) = line.split_once("://127.0.0.1:")?;
     let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
     (!port.is_empty()).then(|| format!("127.0.0.1:{port}"))
 }

@@ -1,0 +1,104 @@
+//! Which role a request needs: the table of the contract, in one place.
+
+use axum::http::Method;
+use quire_identity::AccessRole;
+
+/// Paths with a channel in them begin so.
+pub(crate) const OF_A_CHANNEL: &str = "/v1/channels/{channel}";
+
+/// Whether anybody may ask: those who watch the node carry no token.
+pub(crate) fn is_open(method: &Method, route: Option<&str>) -> bool {
+    is_read(method) && matches!(route, Some("/healthz" | "/readyz" | "/version"))
+}
+
+/// The role that a request needs. What is not listed needs an admin, so a route that was forgotten
+/// here is closed rather than open; a path that leads nowhere tells any caller so.
+pub(crate) fn needed(method: &Method, route: Option<&str>) -> AccessRole {
+    let Some(route) = route else {
+        return AccessRole::Reader;
+    };
+    let in_channel = route.strip_prefix(OF_A_CHANNEL);
+    match (method.as_str(), in_channel) {
+        ("POST", Some("/evaluate")) => AccessRole::Reader,
+        ("POST", Some("/transactions" | "/transactions:batch"))
+        | ("PUT" | "PATCH" | "DELETE", Some("/state/{namespace}/{key}" | "/state/{namespace}/")) => {
+            AccessRole::Writer
+        }
+        // Levels may tell what others do.
+        (_, None) if route == "/logspec" => AccessRole::Admin,
+        _ if is_read(method) => AccessRole::Reader,
+        _ => AccessRole::Admin,
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use AccessRole::{Admin, Reader, Writer};
+
+    #[test]
+    fn roles_are_those_of_the_contract_and_the_rest_is_closed() {
+        for (method, route, expected) in [
+            ("GET", "/v1/channels", Reader),
+            ("POST", "/v1/channels", Admin),
+            ("GET", "/v1/channels/{channel}", Reader),
+            ("POST", "/v1/channels/{channel}/evaluate", Reader),
+            ("GET", "/v1/channels/{channel}/transactions", Reader),
+            ("POST", "/v1/channels/{channel}/transactions", Writer),
+            ("POST", "/v1/channels/{channel}/transactions:batch", Writer),
+            ("GET", "/v1/channels/{channel}/events", Reader),
+            ("GET", "/logspec", Admin),
+            ("PUT", "/logspec", Admin),
+            ("GET", "/openapi.json", Reader),
+            ("GET", "/docs", Reader),
+            (
+                "GET",
+                "/v1/channels/{channel}/state/{namespace}/{key}",
+                Reader,
+            ),
+            (
+                "HEAD",
+                "/v1/channels/{channel}/state/{namespace}/{key}",
+                Reader,
+            ),
+            (
+                "PUT",
+                "/v1/channels/{channel}/state/{namespace}/{key}",
+                Writer,
+            ),
+            (
+                "PATCH",
+                "/v1/channels/{channel}/state/{namespace}/{key}",
+                Writer,
+            ),
+            (
+                "DELETE",
+                "/v1/channels/{channel}/state/{namespace}/{key}",
+                Writer,
+            ),
+            (
+                "POST",
+                "/v1/channels/{channel}/state/{namespace}/{key}",
+                Admin,
+            ),
+            ("GET", "/v1/channels/{channel}/blocks/{number}", Reader),
+            ("POST", "/v1/channels/{channel}/something-new", Admin),
+            ("OPTIONS", "/v1/channels", Admin),
+            ("PUT", "/something-new", Admin),
+        ] {
+            let method = method.parse().unwrap();
+            assert_eq!(needed(&method, Some(route)), expected, "{method} {route}");
+            assert!(!is_open(&method, Some(route)));
+        }
+        assert_eq!(needed(&Method::POST, None), Reader);
+        for route in ["/healthz", "/readyz", "/version"] {
+            assert!(is_open(&Method::GET, Some(route)));
+            assert!(!is_open(&Method::PUT, Some(route)));
+        }
+        assert!(!is_open(&Method::GET, None));
+    }
+}
