@@ -36,7 +36,13 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     let mut display = ProgressDisplay::new();
     let mut progress = |progress: Progress<'_>| display.show(progress);
     let documents = config.documents.clone();
-    let node = match Node::open(&config.data, &config.msp_id, documents, logging, &mut progress) {
+    let node = match Node::open(
+        &config.data,
+        &config.msp_id,
+        documents,
+        logging,
+        &mut progress,
+    ) {
         Ok(node) => Arc::new(node),
         Err(error) => {
             print_error(&error, open_error(&error).and_then(advice));

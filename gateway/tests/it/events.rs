@@ -216,7 +216,7 @@ async fn there_is_room_for_so_many_listeners() {
         listeners: 1,
         ..Default::default()
     };
-    let client = node.client_with(limits);
+    let client = node.client_with(limits, quire_gateway::Cors::default());
     let stream = Stream::open(&client.router, EVENTS).await;
     let refused = client.get("./events").await;
     refused.assert_problem(503, "OVERLOADED");

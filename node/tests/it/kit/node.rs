@@ -29,7 +29,7 @@ pub(crate) struct Node {
 impl Node {
     /// Starts the binary without waiting for anything.
     pub(crate) fn spawn(data: &Path) -> Self {
-        Self::spawn_as(&[], data, &[])
+        Self::spawn_with(&[], data, &[])
     }
 
     /// The same as the last words of another command, such as strace's.

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use tempfile::TempDir;
 
 use super::create;
-use crate::bad_input::exchange;
 use crate::kit::Node;
+use crate::kit::exchange;
 
 /// Sends a request with exactly these headers; gives status line and the rest.
 fn ask(node: &Node, head: &str, headers: &[String], body: &str) -> String {

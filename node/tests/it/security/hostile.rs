@@ -9,8 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{create, send};
-use crate::bad_input::exchange;
 use crate::kit::Node;
+use crate::kit::exchange;
 
 /// What the process may have grown by at its largest moment, in KiB: a few bodies of 8 MiB each.
 const GROWTH: u64 = 64 << 10;
@@ -238,9 +238,10 @@ fn path_tricks_lead_nowhere_in_any_parameter() {
 /// page of one that holds nothing is empty; keys may be strange, and are escaped then.
 fn is_documented(route: &str, head: &str, (status, code): &(u16, String)) -> bool {
     match (*status, code.as_str()) {
-        (400, "INVALID_NAME" | "INVALID_ARGUMENT") | (403, "FORBIDDEN") => true,
+        (400, "INVALID_NAME" | "INVALID_ARGUMENT")
+        | (403, "FORBIDDEN")
+        | (405, "METHOD_NOT_ALLOWED") => true,
         (404, code) => code.ends_with("_NOT_FOUND"),
-        (405, "METHOD_NOT_ALLOWED") => true,
         (200, _) if route.contains("history") => true,
         (200, _) if route == "GET /v1/channels/main/state/*" => true,
         (200 | 201, _) => {

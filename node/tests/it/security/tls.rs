@@ -10,7 +10,7 @@ use rcgen::{
 use tempfile::TempDir;
 
 use super::create;
-use crate::bad_input::exchange;
+use crate::kit::exchange;
 use crate::kit::{Node, run};
 
 /// An authority in a folder, with what it signs.
@@ -80,6 +80,13 @@ fn status(output: &Output) -> String {
     text.lines().last().unwrap().to_owned()
 }
 
+/// curl's flags to show a certificate.
+fn certificate_of(authority: &Authority, name: &str) -> [String; 4] {
+    let files = [format!("{name}.pem"), format!("{name}.key")];
+    let [cert, key] = files.map(|file| authority.path(&file));
+    ["--cert".to_owned(), cert, "--key".to_owned(), key]
+}
+
 #[test]
 fn tls_carries_tokens_and_client_certificates() {
     let dir = TempDir::new().unwrap();
@@ -103,11 +110,11 @@ fn tls_carries_tokens_and_client_certificates() {
     ];
     let node = Node::start_with(&data, &tls);
     let secret = create(&data, "--identity clerk --role reader");
-    let none = create(
+    let nothing = create(
         &data,
         "--identity shop --role writer --channel main --client-certificate",
     );
-    assert_eq!(none, "", "a certificate needs no secret");
+    assert_eq!(nothing, "", "a certificate needs no secret");
 
     let path = "/v1/channels/main";
     let bearer = format!("Authorization: Bearer {secret}");
@@ -119,17 +126,12 @@ fn tls_carries_tokens_and_client_certificates() {
     let one = ["--http1.1", "-u", &format!("anybody:{secret}")];
     assert_eq!(status(&curl(&authority, &node, path, &one)), "200 1.1");
 
-    let certificate = |of: &Authority, name: &str| {
-        let files = [format!("{name}.pem"), format!("{name}.key")].map(|file| of.path(&file));
-        let [cert, key] = files;
-        vec!["--cert".to_owned(), cert, "--key".to_owned(), key]
-    };
     let with = |who: &[String], path: &str, more: &[&str]| {
         let who = who.iter().map(String::as_str);
         let all: Vec<_> = who.chain(more.iter().copied()).collect();
         curl(&authority, &node, path, &all)
     };
-    let shop = certificate(&authority, "shop");
+    let shop = certificate_of(&authority, "shop");
     let put = [
         "-X",
         "PUT",
@@ -146,9 +148,9 @@ fn tls_carries_tokens_and_client_certificates() {
     // A token that is shown counts, and not the certificate.
     let both = [&put[..], &["-H", &bearer]].concat();
     assert_eq!(status(&with(&shop, order, &both)), "403 2");
-    let nobody = certificate(&authority, "nobody");
+    let nobody = certificate_of(&authority, "nobody");
     assert_eq!(status(&with(&nobody, path, &[])), "403 2");
-    let forged = with(&certificate(&stranger, "shop"), path, &[]);
+    let forged = with(&certificate_of(&stranger, "shop"), path, &[]);
     assert!(!forged.status.success(), "{:?}", status(&forged));
 
     let id = super::token(&data, &["list"]);
