@@ -26,6 +26,7 @@ mod import;
 mod ledger;
 mod ledgers;
 mod progress;
+mod query;
 mod reader;
 mod rebuild;
 mod recovery;
@@ -45,6 +46,10 @@ pub use import::ImportError;
 pub use ledger::{Committed, Ledger, Ordered};
 pub use ledgers::{DEFAULT_SEGMENT_BYTES, Ledgers, Purpose};
 pub use progress::{Progress, ProgressFn};
+pub use query::{
+    ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,
+    QueryError,
+};
 pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};
 pub use repair::{NotReplaced, RepairReport, Replaced};

@@ -12,5 +12,7 @@
 
 mod conformance;
 mod kit;
+mod mango;
 mod operator;
+mod query_model;
 mod tail;

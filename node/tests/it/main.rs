@@ -11,5 +11,6 @@ mod faults;
 mod imported;
 mod kill;
 mod kit;
+mod mango;
 mod operator;
 mod walk;

@@ -72,6 +72,35 @@ pub(crate) fn id(nonce: &str) -> String {
 
 /// An endorser transaction of `channel`.
 pub(crate) fn transaction(channel: &str, nonce: &str, content: &Content) -> Bytes {
+    let reads = content.reads.iter().cloned();
+    let writes = content.writes.iter().cloned();
+    let set = KvRwSet {
+        reads: reads
+            .map(|(key, version)| KvRead { key, version })
+            .collect(),
+        writes: writes
+            .map(|(key, value)| KvWrite {
+                key,
+                is_delete: value.is_none(),
+                value: value.unwrap_or_default(),
+            })
+            .collect(),
+        ..KvRwSet::default()
+    };
+    let namespace = NsReadWriteSet {
+        namespace: "n".into(),
+        rwset: set.encode_to_vec().into(),
+        collection_hashed_rwset: Vec::new(),
+    };
+    let results = TxReadWriteSet {
+        data_model: 0,
+        ns_rwset: vec![namespace],
+    };
+    endorsed(channel, nonce, &results)
+}
+
+/// An endorser transaction of `channel` with this read-write set.
+pub(crate) fn endorsed(channel: &str, nonce: &str, results: &TxReadWriteSet) -> Bytes {
     let chaincode = ChaincodeId {
         name: "n".into(),
         ..ChaincodeId::default()
@@ -97,30 +126,6 @@ pub(crate) fn transaction(channel: &str, nonce: &str, content: &Content) -> Byte
         ..ChaincodeSpec::default()
     };
     let proposal = ProposalBytes::new(&header, &creator, spec);
-    let reads = content.reads.iter().cloned();
-    let writes = content.writes.iter().cloned();
-    let set = KvRwSet {
-        reads: reads
-            .map(|(key, version)| KvRead { key, version })
-            .collect(),
-        writes: writes
-            .map(|(key, value)| KvWrite {
-                key,
-                is_delete: value.is_none(),
-                value: value.unwrap_or_default(),
-            })
-            .collect(),
-        ..KvRwSet::default()
-    };
-    let namespace = NsReadWriteSet {
-        namespace: "n".into(),
-        rwset: set.encode_to_vec().into(),
-        collection_hashed_rwset: Vec::new(),
-    };
-    let results = TxReadWriteSet {
-        data_model: 0,
-        ns_rwset: vec![namespace],
-    };
     let action = ChaincodeAction {
         results: results.encode_to_vec().into(),
         chaincode_id: Some(chaincode),

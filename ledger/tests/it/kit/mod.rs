@@ -1,12 +1,15 @@
 //! What the tests share: data directories, the conformance data.
 
 pub(crate) mod chain;
+mod documents;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Ledgers, Purpose};
+
+pub(crate) use documents::Documents;
 
 /// The operating system's disk.
 pub(crate) fn os_disk() -> Arc<dyn Disk> {
