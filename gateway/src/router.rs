@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use crate::backend::Backend;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
-use crate::{blocks, channels, evaluate, history, operations, request_id, state, transactions};
+use crate::{
+    blocks, channels, evaluate, find, history, indexes, operations, request_id, state, transactions,
+};
 
 /// The whole HTTP API over a node.
 pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
@@ -42,6 +44,26 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
         // The empty key leads to the handlers too, which say what is wrong with it.
         .route("/v1/channels/{channel}/state/{namespace}/", key.clone())
         .route("/v1/channels/{channel}/state/{namespace}/{key}", key)
+        .route(
+            "/v1/channels/{channel}/state/{namespace}/_find",
+            post(find::find),
+        )
+        .route(
+            "/v1/channels/{channel}/state/{namespace}/_explain",
+            post(find::explain),
+        )
+        .route(
+            "/v1/channels/{channel}/state/{namespace}/_index",
+            get(indexes::list).post(indexes::create),
+        )
+        .route(
+            "/v1/channels/{channel}/state/{namespace}/_index/{ddoc}/json/{name}",
+            delete(indexes::remove),
+        )
+        .route(
+            "/v1/channels/{channel}/state/{namespace}/_index/_design/{ddoc}/json/{name}",
+            delete(indexes::remove),
+        )
         .route(
             "/v1/channels/{channel}/history/{namespace}/{key}",
             get(history::history),

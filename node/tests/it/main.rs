@@ -12,5 +12,6 @@ mod imported;
 mod kill;
 mod kit;
 mod lost;
+mod mango;
 mod operator;
 mod walk;
