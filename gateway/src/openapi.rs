@@ -182,6 +182,16 @@ fn path_parameter(name: &str) -> Value {
             json!({"type": "string", "minLength": 1}),
             "0e3f2f1b",
         ),
+        "ddoc" => (
+            "The index's design document, with or without `_design/`.",
+            json!({"type": "string", "minLength": 1}),
+            "by-total",
+        ),
+        "name" => (
+            "The index.",
+            json!({"type": "string", "minLength": 1}),
+            "by-total",
+        ),
         _ => (
             "The block's number, or `latest`.",
             json!({"type": "string", "pattern": "^([0-9]{1,19}|latest)$"}),

@@ -19,7 +19,9 @@ pub(crate) fn needed(method: &Method, route: Option<&str>) -> AccessRole {
     };
     let in_channel = route.strip_prefix(OF_A_CHANNEL);
     match (method.as_str(), in_channel) {
-        ("POST", Some("/evaluate")) => AccessRole::Reader,
+        ("POST", Some("/evaluate" | "/state/{namespace}/_find" | "/state/{namespace}/_explain")) => {
+            AccessRole::Reader
+        }
         ("POST", Some("/transactions" | "/transactions:batch"))
         | ("PUT" | "PATCH" | "DELETE", Some("/state/{namespace}/{key}" | "/state/{namespace}/")) => {
             AccessRole::Writer
@@ -51,6 +53,16 @@ mod tests {
             ("POST", "/v1/channels/{channel}/transactions", Writer),
             ("POST", "/v1/channels/{channel}/transactions:batch", Writer),
             ("GET", "/v1/channels/{channel}/events", Reader),
+            (
+                "POST",
+                "/v1/channels/{channel}/state/{namespace}/_find",
+                Reader,
+            ),
+            (
+                "POST",
+                "/v1/channels/{channel}/state/{namespace}/_index",
+                Admin,
+            ),
             ("GET", "/logspec", Admin),
             ("PUT", "/logspec", Admin),
             ("GET", "/openapi.json", Reader),

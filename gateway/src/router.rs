@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{delete, get};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,8 +15,8 @@ use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::openapi::{Document, docs};
 use crate::{
-    access, batch, blocks, channels, evaluate, events, history, operations, request_id, state,
-    transactions,
+    access, batch, blocks, channels, evaluate, events, find, history, indexes, operations,
+    request_id, state, transactions,
 };
 
 /// The whole HTTP API over a node. A request with [`crate::Peer`] as an extension
@@ -34,6 +34,10 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
         .routes(routes!(state::namespaces))
         .routes(routes!(state::range))
         .routes(routes!(state::get, state::put, state::patch, state::delete))
+        .routes(routes!(find::find))
+        .routes(routes!(find::explain))
+        .routes(routes!(indexes::list, indexes::create))
+        .routes(routes!(indexes::remove))
         .routes(routes!(history::history))
         .routes(routes!(blocks::find))
         .routes(routes!(blocks::get))
@@ -56,6 +60,11 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
             get(move || async move { document.answer() }),
         )
         .route("/docs", get(docs))
+        // CouchDB takes the design document's id with and without its prefix.
+        .route(
+            "/v1/channels/{channel}/state/{namespace}/_index/_design/{ddoc}/json/{name}",
+            delete(indexes::remove),
+        )
         // An empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(from_fn_with_state(Arc::clone(&gateway), access::layer))

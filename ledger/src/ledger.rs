@@ -17,6 +17,7 @@ use crate::commit_hash;
 use crate::damage::DamageMet;
 use crate::error::{CommitError, ReadError};
 use crate::history::History;
+use crate::query::catalog::Catalog;
 use crate::reader::{Reader, View};
 use crate::state::StateDb;
 use crate::validation::examine::Examined;
@@ -103,6 +104,7 @@ pub(crate) struct Shared {
     pub(crate) files: Arc<BlockFiles>,
     pub(crate) index: Index,
     pub(crate) history: History,
+    pub(crate) catalog: Arc<Catalog>,
     /// The first block that Quire wrote and sealed; `u64::MAX` where it wrote none.
     pub(crate) own_from: u64,
     /// Damaged blocks that reads have met.
@@ -306,12 +308,21 @@ impl Ledger {
                 commit_hash: last.block.commit_hash(),
             };
         }
+        // Locked first: a query index that is finished meanwhile publishes itself here too.
+        let mut current = self.shared.view.write();
         let view = View {
             tip: self.tip.clone(),
             state: self.state.snapshot()?,
             derived: self.database.0.snapshot(),
         };
-        *self.shared.view.write() = Arc::new(view);
+        *current = Arc::new(view);
         Ok(())
+    }
+}
+
+impl Drop for Ledger {
+    /// Waits until no query index is being built: the embedded engine can be closed then.
+    fn drop(&mut self) {
+        self.shared.catalog.close();
     }
 }

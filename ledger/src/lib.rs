@@ -32,6 +32,7 @@ mod ledgers;
 #[doc(hidden)]
 pub mod measure;
 mod progress;
+mod query;
 mod reader;
 mod rebuild;
 mod recovery;
@@ -51,6 +52,10 @@ pub use import::ImportError;
 pub use ledger::{Committed, Ledger, Ordered};
 pub use ledgers::{CreateOptions, DEFAULT_SEGMENT_BYTES, Ledgers, Purpose};
 pub use progress::{Progress, ProgressFn};
+pub use query::{
+    ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,
+    QueryError,
+};
 pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};
 pub use repair::{NotReplaced, RepairReport, Replaced};

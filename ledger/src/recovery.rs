@@ -28,6 +28,7 @@ use crate::history::History;
 use crate::id_store::{ChannelRecord, Status, io_at};
 use crate::ledger::{DebugDatabase, Durable, Ledger, Shared, Tip};
 use crate::progress::{Progress, ProgressFn};
+use crate::query::catalog::Catalog;
 use crate::reader::View;
 use crate::state::StateDb;
 use crate::state::fjall::FjallState;
@@ -75,6 +76,7 @@ pub(crate) struct Parts {
     index: Index,
     history: History,
     state: Arc<dyn StateDb>,
+    catalog: Arc<Catalog>,
 }
 
 /// What is believed of the blocks without reading them.
@@ -133,13 +135,27 @@ impl Parts {
             index,
             state,
             history,
+            query,
         } = derived::keyspaces(&database, &record.name)?;
+        let catalog = Catalog::open(
+            Arc::clone(&disk),
+            dir.clone(),
+            database.clone(),
+            state.clone(),
+            query,
+        )?;
+        let catalog = Arc::new(catalog);
         Ok(Self {
             files: Arc::new(BlockFiles::new(Arc::clone(&disk), dir)),
             disk,
             index: Index::new(index),
             history: History::new(history),
-            state: Arc::new(FjallState::new(database.clone(), state)),
+            state: Arc::new(FjallState::with_indexes(
+                database.clone(),
+                state,
+                Arc::clone(&catalog),
+            )),
+            catalog,
             database,
             record,
         })
@@ -175,6 +191,12 @@ impl Parts {
                 channel: ledger.shared.channel.clone(),
                 source,
             }
+        })?;
+        let shared = &ledger.shared;
+        let started = shared.catalog.start(shared);
+        started.map_err(|source| OpenError::Follow {
+            channel: shared.channel.clone(),
+            source,
         })?;
         Ok((
             ledger,
@@ -461,6 +483,7 @@ impl Parts {
             files: self.files,
             index: self.index,
             history: self.history,
+            catalog: self.catalog,
             own_from,
             damage: DamageMet::default(),
             view: RwLock::new(Arc::new(view)),

@@ -17,6 +17,7 @@ mod kill;
 mod kit;
 mod logspec;
 mod lost;
+mod mango;
 mod openapi;
 mod operator;
 mod security;
