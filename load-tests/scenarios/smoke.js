@@ -34,6 +34,12 @@ export default function () {
   submit([{ op: 'merge', namespace: 'load', key: 'smoke-hot', value: { [`vu${exec.vu.idInTest}`]: n } }], {
     name: 'merge',
   });
+  const refused = http.put(`${BASE}/state/load/${key}`, '{}', {
+    headers: { 'Content-Type': 'application/json', 'If-None-Match': '*' },
+    responseCallback: http.expectedStatuses(412),
+    tags: { name: 'refused' },
+  });
+  check(refused, { 'refused: 412': (r) => r.status === 412 });
   const wanted = { responseCallback: http.expectedStatuses(404), tags: { name: 'missing' } };
   const missing = http.get(`${BASE}/state/load/none-${key}`, wanted);
   check(missing, { 'missing: 404': (r) => r.status === 404 });

@@ -115,7 +115,8 @@ async function checkExpressions(query) {
   for (const { name, expr } of expressions) {
     const result = await query(filled(expr));
     const numbers = result.map(({ value }) => Number(value[1]));
-    if (!numbers.some(Number.isFinite)) problem(`${name}: no data\n    ${expr}`);
+    if (result.length === 0 && quiet[name]?.startsWith('empty: ')) zeros += 1;
+    else if (!numbers.some(Number.isFinite)) problem(`${name}: no data\n    ${expr}`);
     else if (!numbers.some((number) => number !== 0)) {
       zeros += 1;
       if (!quiet[name]) problem(`${name}: only zeros, and quiet.json does not say why\n    ${expr}`);
@@ -132,7 +133,8 @@ async function main() {
   const { api, metrics, node } = await startNode();
   const query = await startPrometheus(new URL(metrics).host);
   // A rate wants a scrape from before the load.
-  await until('a first scrape', 30, async () => (await query('quire_build_info')).length > 0);
+  const scraped = () => query('quire_build_info').then((result) => result.length > 0, () => false);
+  await until('a first scrape', 30, scraped);
   const load = start(path.join(ROOT, 'load-tests/run'), ['smoke', '--url', api, '--metrics', metrics, '--out', path.join(work, 'results')]);
   if ((await load.ended) !== 0) problem(`k6 smoke failed\n${load.log}`);
   console.log(load.log.slice(load.log.lastIndexOf('# smoke')));
@@ -152,10 +154,16 @@ async function main() {
   await until('QuireDown to be pending', 60, async () => (await query('ALERTS{alertname="QuireDown"}')).length > 0);
 }
 
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    for (const child of children) child.kill('SIGKILL');
+    process.exit(1);
+  });
+}
 try {
   await main();
 } catch (error) {
-  problem(error.stack);
+  problem(`${error.stack}\n${error.cause ?? ''}\n${children.map((child) => `${child.spawnfile}: exit ${child.exitCode} ${child.signalCode}\n${child.log.slice(-2000)}`).join('\n')}`);
 } finally {
   for (const child of children) child.kill('SIGTERM');
   await Promise.all(children.map((child) => child.ended));
