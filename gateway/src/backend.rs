@@ -63,6 +63,11 @@ pub trait Backend: Send + Sync + 'static {
     /// See [`AuthenticateError`].
     fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthenticateError>;
 
+    /// Where the gateway puts its metrics, and what `/metrics` shows.
+    fn registry(&self) -> prometheus::Registry {
+        prometheus::Registry::new()
+    }
+
     /// The clock.
     fn now(&self) -> SystemTime;
 

@@ -12,6 +12,7 @@ use crate::contention::Contention;
 use crate::cors::Cors;
 use crate::flights::Flights;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::problem::{Problem, ProblemKind};
 use crate::rate::RateLimit;
 
@@ -30,6 +31,9 @@ pub(crate) struct Gateway {
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) block_events: BlockEvents,
     pub(crate) rate: RateLimit,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Whether `/metrics` is for anybody.
+    pub(crate) opens_metrics: bool,
 }
 
 impl fmt::Debug for Gateway {
@@ -43,6 +47,7 @@ impl fmt::Debug for Gateway {
 impl Gateway {
     pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
         Self {
+            metrics: Arc::new(Metrics::new(backend.registry())),
             backend,
             limits,
             contention: Arc::default(),
@@ -53,6 +58,26 @@ impl Gateway {
             listeners: Arc::new(Semaphore::new(limits.listeners)),
             block_events: BlockEvents::new(),
             rate: RateLimit::new(limits.requests_per_second),
+            opens_metrics: false,
+        }
+    }
+
+    /// The same gateway at the operations' own door, with limits of its own. Metrics are open there:
+    /// whoever reaches that address is meant to.
+    pub(crate) fn at_operations(&self, limits: Limits) -> Self {
+        Self {
+            backend: Arc::clone(&self.backend),
+            limits,
+            cors: self.cors.clone(),
+            flights: Arc::clone(&self.flights),
+            contention: Arc::clone(&self.contention),
+            requests: Semaphore::new(limits.requests),
+            batches: Arc::clone(&self.batches),
+            listeners: Arc::clone(&self.listeners),
+            block_events: BlockEvents::new(),
+            rate: RateLimit::new(limits.requests_per_second),
+            metrics: Arc::clone(&self.metrics),
+            opens_metrics: true,
         }
     }
 

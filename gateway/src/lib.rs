@@ -43,6 +43,7 @@ mod indexes;
 mod json;
 mod limits;
 mod local;
+pub mod metrics;
 mod openapi;
 mod operations;
 mod path;

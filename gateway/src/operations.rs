@@ -1,10 +1,11 @@
-//! `/healthz`, `/readyz`, `/version`, `/logspec`, in Fabric's shapes.
+//! `/healthz`, `/readyz`, `/version`, `/metrics`, `/logspec`, in Fabric's shapes.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use prometheus::TextEncoder;
 use quire_wire::common::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -103,6 +104,28 @@ fn now(gateway: &Gateway) -> String {
         nanos: i32::try_from(since.subsec_nanos()).unwrap_or_default(),
     };
     rfc3339(&timestamp).unwrap_or_default()
+}
+
+/// Everything that is counted, in Prometheus' text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operations",
+    operation_id = "getMetrics",
+    summary = "Everything that is counted",
+    responses((status = 200, description = "Prometheus' text format.", content_type = "text/plain", body = String))
+)]
+pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
+    gateway.metrics.keys_in_flight(gateway.flights.count());
+    let registry = gateway.metrics.registry.clone();
+    // Some of it is looked up now: sizes of files, the kernel's view of the process.
+    let text = blocking(move || {
+        TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .map_err(Problem::internal)
+    });
+    let kind = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
+    Ok((kind, text.await?).into_response())
 }
 
 /// What runs.

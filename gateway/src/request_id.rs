@@ -159,6 +159,7 @@ fn finish(mut response: Response, id: HeaderValue) -> Response {
     if let Some(problem) = problem {
         let document = problem.document(id.to_str().unwrap_or_default());
         let (status, _, _) = problem.kind().row();
+        response.extensions_mut().insert(problem.kind());
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);

@@ -6,9 +6,15 @@ use quire_identity::AccessRole;
 /// Paths with a channel in them begin so.
 pub(crate) const OF_A_CHANNEL: &str = "/v1/channels/{channel}";
 
-/// Whether anybody may ask: those who watch the node carry no token.
-pub(crate) fn is_open(method: &Method, route: Option<&str>) -> bool {
-    is_read(method) && matches!(route, Some("/healthz" | "/readyz" | "/version"))
+/// Whether anybody may ask: those who watch the node carry no token. Metrics tell more, and are open
+/// where the door says so.
+pub(crate) fn is_open(method: &Method, route: Option<&str>, opens_metrics: bool) -> bool {
+    is_read(method)
+        && match route {
+            Some("/healthz" | "/readyz" | "/version") => true,
+            Some("/metrics") => opens_metrics,
+            _ => false,
+        }
 }
 
 /// The role that a request needs. What is not listed needs an admin, so a route that was forgotten
@@ -63,6 +69,7 @@ mod tests {
                 "/v1/channels/{channel}/state/{namespace}/_index",
                 Admin,
             ),
+            ("GET", "/metrics", Reader),
             ("GET", "/logspec", Admin),
             ("PUT", "/logspec", Admin),
             ("GET", "/openapi.json", Reader),
@@ -104,13 +111,15 @@ mod tests {
         ] {
             let method = method.parse().unwrap();
             assert_eq!(needed(&method, Some(route)), expected, "{method} {route}");
-            assert!(!is_open(&method, Some(route)));
+            assert!(!is_open(&method, Some(route), false));
         }
         assert_eq!(needed(&Method::POST, None), Reader);
         for route in ["/healthz", "/readyz", "/version"] {
-            assert!(is_open(&Method::GET, Some(route)));
-            assert!(!is_open(&Method::PUT, Some(route)));
+            assert!(is_open(&Method::GET, Some(route), false));
+            assert!(!is_open(&Method::PUT, Some(route), true));
         }
-        assert!(!is_open(&Method::GET, None));
+        assert!(is_open(&Method::GET, Some("/metrics"), true));
+        assert!(!is_open(&Method::GET, Some("/logspec"), true));
+        assert!(!is_open(&Method::GET, None, true));
     }
 }

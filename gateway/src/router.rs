@@ -6,6 +6,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,15 +16,47 @@ use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::openapi::{Document, docs};
 use crate::{
-    access, batch, blocks, channels, evaluate, events, find, history, indexes, operations,
+    access, batch, blocks, channels, evaluate, events, find, history, indexes, metrics, operations,
     request_id, state, transactions,
 };
+
+/// The HTTP API over a node, with the operations behind their own door.
+#[derive(Debug)]
+pub(crate) struct Routers {
+    /// Everything under `/v1`, and the API's description.
+    pub(crate) api: Router,
+    /// Health, metrics, version, log levels.
+    pub(crate) operations: Router,
+}
 
 /// The whole HTTP API over a node. A request with [`crate::Peer`] as an extension
 /// may have a client certificate for its credential.
 pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
     let gateway = Arc::new(Gateway::new(backend, limits, cors));
-    let (router, api) = OpenApiRouter::new()
+    let (routes, document) = api().merge(operations()).split_for_parts();
+    finish(described(routes, document, &gateway), gateway)
+}
+
+/// The HTTP API in two parts, for two addresses.
+pub(crate) fn routers(
+    backend: Arc<dyn Backend>,
+    limits: Limits,
+    cors: Cors,
+    at_operations: Limits,
+) -> Routers {
+    let gateway = Arc::new(Gateway::new(backend, limits, cors));
+    let door = Arc::new(gateway.at_operations(at_operations));
+    let (routes, mut document) = api().split_for_parts();
+    let (operations, its_document) = operations().split_for_parts();
+    document.merge(its_document);
+    Routers {
+        api: finish(described(routes, document, &gateway), gateway),
+        operations: finish(operations, door),
+    }
+}
+
+fn api() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::get))
         .routes(routes!(transactions::submit, transactions::get_by_key))
@@ -42,32 +75,51 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
         .routes(routes!(blocks::find))
         .routes(routes!(blocks::get))
         .routes(routes!(events::events))
+}
+
+fn operations() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::version))
+        .routes(routes!(operations::metrics))
         .routes(routes!(operations::log_spec, operations::set_log_spec))
-        .split_for_parts();
-    let document = Document::new(api, &gateway.backend.build().version);
+}
+
+/// Adds the description, and paths that are not in it.
+fn described(
+    routes: Router<Arc<Gateway>>,
+    document: OpenApi,
+    gateway: &Gateway,
+) -> Router<Arc<Gateway>> {
+    let document = Document::new(document, &gateway.backend.build().version);
     // The empty key leads to the handlers too, which say what is wrong with it.
     let empty_key = get(state::get)
         .put(state::put)
         .patch(state::patch)
         .delete(state::delete);
-    router
+    routes
         .route("/v1/channels/{channel}/state/{namespace}/", empty_key)
-        .route(
-            "/openapi.json",
-            get(move || async move { document.answer() }),
-        )
-        .route("/docs", get(docs))
         // CouchDB takes the design document's id with and without its prefix.
         .route(
             "/v1/channels/{channel}/state/{namespace}/_index/_design/{ddoc}/json/{name}",
             delete(indexes::remove),
         )
+        .route(
+            "/openapi.json",
+            get(move || async move { document.answer() }),
+        )
+        .route("/docs", get(docs))
+}
+
+/// What every answer needs, whichever route made it.
+fn finish(routes: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
+    let metrics = Arc::clone(&gateway.metrics);
+    routes
         // An empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(from_fn_with_state(Arc::clone(&gateway), access::layer))
         .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))
+        .layer(from_fn_with_state(metrics, metrics::layer))
         .with_state(gateway)
 }

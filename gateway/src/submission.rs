@@ -27,6 +27,7 @@ use crate::contention::Contention;
 use crate::flights::{Boarded, FlightKey, key_reused};
 use crate::gateway::{Gateway, blocking};
 use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
+use crate::metrics::KeyMet;
 use crate::prefer::Prefer;
 use crate::problem::Problem;
 
@@ -93,19 +94,16 @@ pub(crate) enum Told {
 
 /// Carries a write out, and waits for it as long as the caller wants to.
 pub(crate) async fn carry_out(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     write: Write,
     prefer: Prefer,
 ) -> Result<Told, Problem> {
     let write = Arc::new(write);
-    let backend = Arc::clone(&gateway.backend);
-    let contention = Arc::clone(&gateway.contention);
     let Some((key, request)) = &write.key else {
         let (sender, progress) = watch::channel(Progress::Starting);
         // Nobody can ask for it again: what is not ordered yet ends with the request.
         let _task = AbortOnDrop(tokio::spawn(run(
-            backend,
-            contention,
+            Arc::clone(gateway),
             Arc::clone(&write),
             sender,
         )));
@@ -114,8 +112,11 @@ pub(crate) async fn carry_out(
     let digest = request.digest(write.attempts.unwrap_or(DEFAULT_ATTEMPTS));
     let flight_key = flight_key(&write.channel, key, &write.identity);
     let first_tx_id = Some(flight_key.first_tx_id.clone());
-    match gateway.flights.board(flight_key, digest)? {
+    let boarded = gateway.flights.board(flight_key, digest);
+    let boarded = boarded.inspect_err(|problem| gateway.metrics.key_refused(problem))?;
+    match boarded {
         Boarded::Joined(progress) => {
+            gateway.metrics.key_met(KeyMet::Joined);
             let told = watch_progress(gateway, progress, prefer, first_tx_id).await;
             Ok(match told {
                 Told::Settled(Settled::Final { committed, .. }) => Told::Settled(Settled::Final {
@@ -130,9 +131,9 @@ pub(crate) async fn carry_out(
             sender,
             progress,
         } => {
-            let write = Arc::clone(&write);
+            let (gateway, write) = (Arc::clone(gateway), Arc::clone(&write));
             tokio::spawn(async move {
-                run(backend, contention, write, sender).await;
+                run(gateway, write, sender).await;
                 drop(guard);
             });
             Ok(watch_progress(gateway, progress, prefer, first_tx_id).await)
@@ -142,12 +143,14 @@ pub(crate) async fn carry_out(
 
 /// Does the work and says so.
 async fn run(
-    backend: Arc<dyn Backend>,
-    contention: Arc<Contention>,
+    gateway: Arc<Gateway>,
     write: Arc<Write>,
     progress: watch::Sender<Progress>,
 ) {
-    let settled = settle(&backend, &contention, &write, &progress).await;
+    let settled = settle(&gateway, &write, &progress).await;
+    if write.key.is_some() {
+        gateway.metrics.key_settled(&settled);
+    }
     progress.send_replace(Progress::Settled(settled));
 }
 
@@ -206,8 +209,7 @@ async fn watch_progress(
 
 /// Repeats attempts until the outcome is final.
 async fn settle(
-    backend: &Arc<dyn Backend>,
-    contention: &Contention,
+    gateway: &Gateway,
     write: &Arc<Write>,
     progress: &watch::Sender<Progress>,
 ) -> Settled {
@@ -222,9 +224,9 @@ async fn settle(
     let mut last: Option<Committed> = None;
     let mut attempt = 0;
     loop {
-        let turn = contention.turn(&write.channel.name, &keys).await;
+        let turn = gateway.contention.turn(&write.channel.name, &keys).await;
         let step = blocking({
-            let (backend, write) = (Arc::clone(backend), Arc::clone(write));
+            let (backend, write) = (Arc::clone(&gateway.backend), Arc::clone(write));
             move || write.step(backend.as_ref(), attempt, allowed)
         });
         let (committed, found) = match step.await {
@@ -272,9 +274,10 @@ async fn settle(
             };
         }
         drop(turn);
-        contention.mark(&write.channel.name, &keys);
+        gateway.contention.mark(&write.channel.name, &keys);
         if !found {
-            sleep(jittered(backend.as_ref(), BACK_OFF, attempt)).await;
+            gateway.metrics.retried(committed.code);
+            sleep(jittered(gateway.backend.as_ref(), BACK_OFF, attempt)).await;
         }
         last = Some(committed);
     }

@@ -17,6 +17,7 @@ use crate::commit_hash;
 use crate::damage::DamageMet;
 use crate::error::{CommitError, ReadError};
 use crate::history::History;
+use crate::observer::{Observed, Stage};
 use crate::query::catalog::Catalog;
 use crate::reader::{Reader, View};
 use crate::state::StateDb;
@@ -157,6 +158,7 @@ impl Ledger {
     /// See [`CommitError`]: before the commit point nothing was written; after it the ledger takes no
     /// more blocks until it is reopened.
     pub fn commit(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
+        let _all = self.observed().stopwatch(Stage::Commit);
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
@@ -182,6 +184,10 @@ impl Ledger {
     #[must_use]
     pub fn tip(&self) -> (u64, Hash) {
         (self.tip.height, self.tip.hash)
+    }
+
+    fn observed(&self) -> &Observed {
+        &self.shared.files.observed
     }
 
     /// Children of the tip, in order, with the data hash of their envelopes.
@@ -210,6 +216,7 @@ impl Ledger {
 
     /// Every transaction gets its code, every block its codes and commit hash.
     fn judge(&self, Linked(batch): Linked) -> Result<Judged, CommitError> {
+        let _judging = self.observed().stopwatch(Stage::Judge);
         let view = Arc::clone(&self.shared.view.read());
         let mut pending = Pending::new(view.state.as_ref());
         let mut in_batch: HashSet<String> = HashSet::new();
@@ -244,6 +251,7 @@ impl Ledger {
 
     /// The commit point: blocks are durable when the one fsync in here has returned.
     fn append(&mut self, Judged(judged): Judged) -> Result<Vec<Durable>, CommitError> {
+        let _appending = self.observed().stopwatch(Stage::Append);
         let (blocks, rest): (Vec<_>, Vec<_>) = judged
             .into_iter()
             .map(|(ordered, updates)| (ordered.block, (ordered.transactions, updates)))
@@ -272,6 +280,7 @@ impl Ledger {
             self.poisoned = true;
             CommitError::NotFollowed(error)
         })?;
+        self.observed().committed(&durable);
         let committed = durable.into_iter().map(|durable| Committed {
             block: durable.block,
             hash: durable.hash,
@@ -287,7 +296,11 @@ impl Ledger {
     /// Brings the followers up to these blocks. Idempotent by height, and all of recovery: each
     /// follower passes over the blocks that it has.
     pub(crate) fn apply(&self, durable: &[Durable]) -> Result<(), ReadError> {
-        self.state.apply(durable)?;
+        {
+            let _state = self.observed().stopwatch(Stage::State);
+            self.state.apply(durable)?;
+        }
+        let _index = self.observed().stopwatch(Stage::Index);
         let view = self.database.0.snapshot();
         let mut batch = self
             .database

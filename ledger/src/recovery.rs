@@ -27,6 +27,7 @@ use crate::error::{Corruption, OpenError, ReadError};
 use crate::history::History;
 use crate::id_store::{ChannelRecord, Status, io_at};
 use crate::ledger::{DebugDatabase, Durable, Ledger, Shared, Tip};
+use crate::observer::{Observed, Observer};
 use crate::progress::{Progress, ProgressFn};
 use crate::query::catalog::Catalog;
 use crate::reader::View;
@@ -130,6 +131,7 @@ impl Parts {
         dir: PathBuf,
         database: Database,
         record: ChannelRecord,
+        observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenError> {
         let Keyspaces {
             index,
@@ -146,7 +148,11 @@ impl Parts {
         )?;
         let catalog = Arc::new(catalog);
         Ok(Self {
-            files: Arc::new(BlockFiles::new(Arc::clone(&disk), dir)),
+            files: Arc::new(BlockFiles::new(
+                Arc::clone(&disk),
+                dir,
+                Observed::new(&record.name, observer),
+            )),
             disk,
             index: Index::new(index),
             history: History::new(history),

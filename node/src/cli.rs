@@ -78,6 +78,10 @@ pub(crate) struct RunArguments {
         default_value = "127.0.0.1:7080"
     )]
     pub(crate) listen: SocketAddr,
+    /// Serve health, metrics, version and log levels at this address instead; metrics to anybody who
+    /// can reach it.
+    #[arg(long, value_name = "ADDR", env = "QUIRE_OPERATIONS_LISTEN")]
+    pub(crate) operations_listen: Option<SocketAddr>,
     /// Let anybody who can reach the address do everything, without a token.
     #[arg(long, env = "QUIRE_INSECURE_NO_AUTH")]
     pub(crate) insecure_no_auth: bool,
@@ -331,4 +335,38 @@ fn role() -> impl clap::builder::TypedValueParser<Value = AccessRole> {
         // The parser has let none of another name through.
         found.unwrap_or(AccessRole::Reader)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_handbook_has_every_flag_of_run_with_its_variable_and_default() {
+        let handbook = include_str!("../../docs/operations.md");
+        let command = Cli::command();
+        let run = command.find_subcommand("run").unwrap();
+        let mut expected: Vec<String> = run
+            .get_arguments()
+            .filter_map(|argument| {
+                let flag = argument.get_long()?;
+                let variable = argument.get_env()?.to_string_lossy().into_owned();
+                let defaults = argument.get_default_values();
+                let default = match defaults.first() {
+                    Some(value) => format!("`{}`", value.to_string_lossy()),
+                    None if argument.get_action().takes_values() => "none".to_owned(),
+                    None => "off".to_owned(),
+                };
+                Some(format!("| `--{flag}` | `{variable}` | {default}"))
+            })
+            .collect();
+        for row in &expected {
+            assert!(handbook.contains(row), "docs/operations.md lacks {row}");
+        }
+        expected.sort();
+        let rows = handbook.lines().filter(|line| line.starts_with("| `--"));
+        assert_eq!(rows.count(), expected.len(), "a row is of no flag");
+    }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) msp_id: String,
     pub(crate) listen: SocketAddr,
+    /// Where the operations are, if not beside the API.
+    pub(crate) operations_listen: Option<SocketAddr>,
     pub(crate) documents: Documents,
     pub(crate) limits: Limits,
     pub(crate) cors: Cors,
@@ -73,6 +75,7 @@ impl Config {
             data: arguments.data.data.clone(),
             msp_id: arguments.data.msp_id.clone(),
             listen: arguments.listen,
+            operations_listen: arguments.operations_listen,
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
             },

@@ -4,6 +4,7 @@
 //!   [`config`] says. [`commands`]: everything else.
 //! * [`admin`]: the socket through which commands act on a running node.
 //! * [`node`]: the channels of a data directory, as the gateway sees them.
+//! * [`metrics`]: what is counted, and what it means.
 //! * [`pipeline`]: the journey of a transaction, top to bottom. Read that first.
 
 mod admin;
@@ -13,6 +14,7 @@ mod commands;
 mod config;
 mod genesis;
 mod logging;
+mod metrics;
 mod node;
 mod pipeline;
 mod run;

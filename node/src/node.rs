@@ -1,7 +1,7 @@
 //! The channels of a data directory, as the gateway sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -25,7 +25,8 @@ use quire_identity::{
 use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{
-    ChannelRecord, Content, CreateOptions, Examined, Ledger, Ledgers, OpenError, OpenReport,
+    ChannelRecord, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers, OpenError,
+    OpenReport,
     Progress, Purpose, ReadError, Reader, Status,
 };
 use quire_ordering::last_config;
@@ -38,6 +39,7 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::genesis::genesis_block;
 use crate::logging::Logging;
+use crate::metrics::{Measured, Metrics};
 use crate::pipeline::{self, OrdererSigner, Pipeline, ReadOnly};
 use crate::verify::Verifier;
 
@@ -125,6 +127,8 @@ pub(crate) struct Node {
     orderer: Arc<SigningIdentity>,
     client: Arc<SigningIdentity>,
     documents: Documents,
+    metrics: Arc<Metrics>,
+    data: PathBuf,
     channels: RwLock<BTreeMap<String, OpenChannel>>,
     /// Channels that are being made: two of one name must not overtake each other.
     creating: Mutex<BTreeSet<String>>,
@@ -159,7 +163,9 @@ impl Node {
         logging: Logging,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, NodeError> {
-        let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
+        let metrics = Arc::new(Metrics::new(&build_info()));
+        let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?
+            .observed_by(Arc::clone(&metrics) as Arc<_>);
         let records = ledgers.list()?;
         let organization = open_organization(&records, data, msp_id)?;
         let tokens = Tokens::open(data)?;
@@ -176,6 +182,8 @@ impl Node {
             tokens,
             ledgers,
             documents,
+            metrics,
+            data: data.to_owned(),
             channels: RwLock::default(),
             creating: Mutex::default(),
             ready: AtomicBool::new(false),
@@ -186,7 +194,9 @@ impl Node {
             .iter()
             .filter(|record| record.status == Status::Active)
         {
+            let opening = node.metrics.opening();
             let (ledger, report) = node.ledgers.ledger(&record.name, progress)?;
+            opening.done(&record.name, &report);
             tell(&record.name, &report);
             node.start(record, ledger)?;
         }
@@ -197,6 +207,26 @@ impl Node {
         }
         node.ready.store(true, Ordering::Release);
         Ok(node)
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// How the engine under all channels is.
+    pub(crate) fn engine(&self) -> EngineStatus {
+        self.ledgers.engine()
+    }
+
+    /// Why the channel takes no more transactions, if something broke.
+    pub(crate) fn failure(&self, channel: &str) -> Option<String> {
+        let channels = self.channels.read();
+        let (pipeline, _) = channels.get(channel)?.committing.as_ref()?;
+        pipeline.failure()
     }
 
     pub(crate) fn organization(&self) -> &Organization {
@@ -218,7 +248,9 @@ impl Node {
             &signer,
             clock::now(),
         );
+        let opening = self.metrics.opening();
         let ledger = self.ledgers.create(name, block, CreateOptions::default())?;
+        opening.done(name, &OpenReport::default());
         let record = self.ledgers.record(name)?;
         let record = record.ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
         tracing::info!(channel = name, "channel created");
@@ -283,6 +315,7 @@ impl Node {
     /// Lets requests at an open channel, and starts its committing thread if it takes transactions.
     fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
         let name = record.name.clone();
+        self.metrics.begin(&name);
         let reader = ledger.reader();
         let (sender, heights) = watch::channel(reader.height());
         let (submitter, committing): (Arc<dyn Submitter>, _) = if record.read_only {
@@ -310,11 +343,11 @@ impl Node {
                 Committing::Pipeline(pipeline, thread),
             )
         };
-        let channel_name = name.as_str().into();
+        let channel_name: Arc<str> = name.as_str().into();
         let channel = Channel {
-            name: channel_name,
+            name: Arc::clone(&channel_name),
             reader,
-            submitter,
+            submitter: Measured::around(submitter, channel_name, Arc::clone(&self.metrics)),
             read_only: record.read_only,
             heights,
         };
@@ -337,7 +370,12 @@ impl Node {
         let (last_config, root) = current_config(&ledger.reader())?;
         let config = ChannelConfig::from_group(&root)?;
         let verifier = Verifier::new(config.msps()?, Policy::at(&root, ENDORSEMENT_POLICY)?);
+        let channel = ledger.reader();
+        let queue_metrics = self
+            .metrics
+            .queue(channel.channel(), pipeline::QUEUE_LENGTH);
         Ok(pipeline::Parts {
+            queue_metrics,
             ledger,
             endorser: Arc::clone(&self.endorser),
             signer: OrdererSigner(Arc::clone(&self.orderer)),
@@ -425,6 +463,13 @@ fn current_config(reader: &Reader) -> Result<(u64, ConfigGroup), ConfigError> {
     Ok((number, root.ok_or(ConfigError::Missing(number))?))
 }
 
+fn build_info() -> BuildInfo {
+    BuildInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("QUIRE_COMMIT").unwrap_or("unknown").to_owned(),
+    }
+}
+
 fn config_in_block(reader: &Reader, number: u64) -> Result<Bytes, ConfigError> {
     let missing = ConfigError::Missing;
     let block = reader.block(number)?.ok_or(missing(number))?;
@@ -463,10 +508,11 @@ fn tell(channel: &str, report: &OpenReport) {
 
 impl Backend for Node {
     fn build(&self) -> BuildInfo {
-        BuildInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: option_env!("QUIRE_COMMIT").unwrap_or("unknown").to_owned(),
-        }
+        build_info()
+    }
+
+    fn registry(&self) -> prometheus::Registry {
+        self.metrics.registry.clone()
     }
 
     fn channels(&self) -> Vec<String> {

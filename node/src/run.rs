@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quire_gateway::{Backend, Server};
+use quire_gateway::{Backend, Limits, Server};
 use quire_identity::Tokens;
 use quire_identity::token::OpenTokensError;
 use quire_ledger::Progress;
@@ -17,6 +17,7 @@ use crate::commands::channel::open_error;
 use crate::commands::{FAILED, advice};
 use crate::config::{Config, ConfigError};
 use crate::logging::Logging;
+use crate::metrics;
 use crate::node::{FIRST_CHANNEL, Node};
 use crate::terminal::{ProgressDisplay, print_error};
 use crate::tls::Security;
@@ -49,6 +50,7 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    metrics::watch(&node);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -100,8 +102,25 @@ async fn serve(node: Arc<Node>, config: &Config) -> std::io::Result<()> {
     let listener = TcpListener::bind(config.listen).await?;
     let address = listener.local_addr()?;
     let backend = Arc::clone(&node) as Arc<dyn Backend>;
-    let server = Server::new(backend, config.limits, config.cors.clone());
-
+    let security = Security(config.tls.clone());
+    let mut operations = None;
+    let server = match config.operations_listen {
+        None => Server::new(backend, config.limits, config.cors.clone()),
+        Some(listen) => {
+            let listener = TcpListener::bind(listen).await?;
+            let at = listener.local_addr()?;
+            // Somebody who opened this door to other machines wants them to be let in.
+            let limits = Limits {
+                local_only: config.limits.local_only && at.ip().is_loopback(),
+                ..config.limits
+            };
+            let cors = config.cors.clone();
+            let (server, door) = Server::pair(backend, config.limits, cors, limits);
+            let door = tokio::spawn(door.run(listener, security.clone()));
+            operations = Some((at, door));
+            server
+        }
+    };
     // Without it commands have to wait until the node stops; requests need not know.
     let admin = match Socket::bind(&config.data) {
         Ok(socket) => Some(tokio::spawn(socket.serve(Arc::clone(&node)))),
@@ -110,8 +129,9 @@ async fn serve(node: Arc<Node>, config: &Config) -> std::io::Result<()> {
             None
         }
     };
-    greet(&node, address, config);
-    let mut server = tokio::spawn(server.run(listener, Security(config.tls.clone())));
+    let at = operations.as_ref().map_or(address, |(at, _)| *at);
+    greet(&node, address, at, config);
+    let mut server = tokio::spawn(server.run(listener, security));
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
@@ -123,11 +143,15 @@ async fn serve(node: Arc<Node>, config: &Config) -> std::io::Result<()> {
         drop(admin.await);
     }
     node.ask_to_stop();
-    server.await.map_err(std::io::Error::other)?
+    let served = server.await.map_err(std::io::Error::other)?;
+    if let Some((_, door)) = operations {
+        drop(door.await);
+    }
+    served
 }
 
 /// What somebody who just started the node wants to know.
-fn greet(node: &Node, address: SocketAddr, config: &Config) {
+fn greet(node: &Node, address: SocketAddr, operations: SocketAddr, config: &Config) {
     let data = config.data.canonicalize();
     let data = data.unwrap_or_else(|_| config.data.clone());
     let scheme = if config.tls.is_some() {
@@ -139,6 +163,7 @@ fn greet(node: &Node, address: SocketAddr, config: &Config) {
     println!("Quire {version} is listening on {scheme}://{address}");
     println!("  data directory  {}", data.display());
     println!("  organisation    {}", node.organization().msp_id());
+    println!("  metrics         {scheme}://{operations}/metrics");
     println!("  channels        {}", node.channels().join(", "));
     let callers = match (config.limits.local_only, node.tokens().are_required()) {
         (false, _) => "anybody who reaches this address, without a token",

@@ -30,7 +30,7 @@ use crate::cors::Cors;
 use crate::limits::Limits;
 use crate::peer::{Handshake, Peer};
 use crate::problem::Problem;
-use crate::router::router;
+use crate::router::{router, routers};
 use edge::{Answering, Edge, Exchange, Terms};
 
 /// Connections that are told of an overload at one time; any further one is closed unheard.
@@ -66,6 +66,27 @@ impl Server {
     /// A server of the whole API.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
+        let router = router(Arc::clone(&backend), limits, cors);
+        Self::of(router, backend, limits)
+    }
+
+    /// A server of the API, and one of the operations at their own address: health, metrics,
+    /// version, log levels.
+    #[must_use]
+    pub fn pair(
+        backend: Arc<dyn Backend>,
+        limits: Limits,
+        cors: Cors,
+        at_operations: Limits,
+    ) -> (Self, Self) {
+        let routers = routers(Arc::clone(&backend), limits, cors, at_operations);
+        (
+            Self::of(routers.api, Arc::clone(&backend), limits),
+            Self::of(routers.operations, backend, at_operations),
+        )
+    }
+
+    fn of(router: Router, backend: Arc<dyn Backend>, limits: Limits) -> Self {
         let nonces = Arc::clone(&backend);
         let terms = Terms {
             head: limits.head_timeout,
@@ -74,7 +95,7 @@ impl Server {
             refusal: Arc::new(move |problem| refusal(nonces.as_ref(), problem)),
         };
         Self {
-            router: router(Arc::clone(&backend), limits, cors),
+            router,
             backend,
             limits,
             connections: Arc::new(Semaphore::new(limits.connections)),

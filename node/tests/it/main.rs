@@ -19,6 +19,7 @@ mod logspec;
 mod lost;
 mod mango;
 mod openapi;
+mod metrics;
 mod operator;
 mod security;
 mod sse;

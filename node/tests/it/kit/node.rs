@@ -74,9 +74,17 @@ impl Node {
         Self::start_with(data, &[])
     }
 
+    /// The same as the last words of another command.
+    pub(crate) fn start_under(command: &[&str], data: &Path) -> Self {
+        Self::up(Self::spawn_under(command, data))
+    }
+
     /// As [`Self::start`], with further flags of `quire run`.
     pub(crate) fn start_with(data: &Path, flags: &[&str]) -> Self {
-        let mut node = Self::spawn_with(&[], data, flags);
+        Self::up(Self::spawn_with(&[], data, flags))
+    }
+
+    fn up(mut node: Self) -> Self {
         if !node.comes_up() {
             let status = node.child.wait().unwrap();
             panic!("the node ended with {status}:\n{}", node.log());
