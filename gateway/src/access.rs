@@ -95,7 +95,7 @@ pub(crate) async fn refuse(problem: Problem, request: Request) -> Response {
 fn admit(gateway: &Gateway, request: &Request) -> Result<Option<Caller>, Problem> {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map(MatchedPath::as_str);
-    if rights::is_open(request.method(), route, gateway.opens_metrics) {
+    if rights::is_open(request.method(), route, gateway.door.opens_metrics()) {
         return Ok(None);
     }
     let caller = authenticate(gateway, request)?;
@@ -134,7 +134,7 @@ fn authenticate(gateway: &Gateway, request: &Request) -> Result<Caller, Problem>
     let credential = match (&token, certificate) {
         (Some(token), _) => Credential::Token(token),
         (None, Some(name)) => Credential::Certificate(name),
-        (None, None) if gateway.limits.local_only && backend.authentication_required() => {
+        (None, None) if needs_credential(gateway) => {
             return Err(Problem::unauthenticated("This needs a token."));
         }
         (None, None) => {
@@ -155,6 +155,11 @@ fn authenticate(gateway: &Gateway, request: &Request) -> Result<Caller, Problem>
             )),
             AuthenticateError::Failed(error) => Problem::internal(error),
         })
+}
+
+fn needs_credential(gateway: &Gateway) -> bool {
+    let is_required = gateway.backend.authentication_required() || gateway.door.is_remote();
+    gateway.limits.local_only && is_required
 }
 
 fn forbidden(detail: impl Into<String>) -> Problem {

@@ -40,7 +40,7 @@ pub(crate) enum Asked {
 
 /// Carries a write out and answers it.
 pub(crate) async fn answer(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     write: Write,
     asked: Asked,
     prefer: Prefer,

@@ -230,7 +230,7 @@ impl Batch {
 
 /// One line, from its turn to its outcome.
 async fn carry(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     write: Write,
     prefer: Prefer,
     turn: Turn,

@@ -16,6 +16,30 @@ use crate::metrics::Metrics;
 use crate::problem::{Problem, ProblemKind};
 use crate::rate::RateLimit;
 
+/// The address at which a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The API's, with or without the operations.
+    Api,
+    /// The operations' own: metrics are for whoever reaches it.
+    Operations {
+        /// Whether other machines may reach it.
+        is_remote: bool,
+    },
+}
+
+impl Door {
+    /// Whether metrics ask for no credential.
+    pub(crate) fn opens_metrics(self) -> bool {
+        self != Self::Api
+    }
+
+    /// Whether what is not open is for those with a credential only, even while there is none.
+    pub(crate) fn is_remote(self) -> bool {
+        self == Self::Operations { is_remote: true }
+    }
+}
+
 /// The node behind the routes, and the work on idempotency keys that is under way.
 pub(crate) struct Gateway {
     pub(crate) backend: Arc<dyn Backend>,
@@ -32,8 +56,7 @@ pub(crate) struct Gateway {
     pub(crate) block_events: BlockEvents,
     pub(crate) rate: RateLimit,
     pub(crate) metrics: Arc<Metrics>,
-    /// Whether `/metrics` is for anybody.
-    pub(crate) opens_metrics: bool,
+    pub(crate) door: Door,
 }
 
 impl fmt::Debug for Gateway {
@@ -58,13 +81,13 @@ impl Gateway {
             listeners: Arc::new(Semaphore::new(limits.listeners)),
             block_events: BlockEvents::new(),
             rate: RateLimit::new(limits.requests_per_second),
-            opens_metrics: false,
+            door: Door::Api,
         }
     }
 
-    /// The same gateway at the operations' own door, with limits of its own. Metrics are open there:
-    /// whoever reaches that address is meant to.
-    pub(crate) fn at_operations(&self, limits: Limits) -> Self {
+    /// The same gateway at the operations' own address.
+    pub(crate) fn at_operations(&self, is_remote: bool) -> Self {
+        let limits = self.limits;
         Self {
             backend: Arc::clone(&self.backend),
             limits,
@@ -77,7 +100,7 @@ impl Gateway {
             block_events: BlockEvents::new(),
             rate: RateLimit::new(limits.requests_per_second),
             metrics: Arc::clone(&self.metrics),
-            opens_metrics: true,
+            door: Door::Operations { is_remote },
         }
     }
 

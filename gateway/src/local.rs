@@ -23,7 +23,9 @@ pub(crate) fn check(request: &Request, gateway: &Gateway) -> Result<(), Problem>
         Some(authority) => Some(authority.as_str()),
         None => text(headers, &header::HOST)?,
     };
-    if gateway.limits.local_only && !gateway.backend.authentication_required() {
+    // What needs a credential at a door for other machines is refused without one later on.
+    let is_local = gateway.limits.local_only && !gateway.door.is_remote();
+    if is_local && !gateway.backend.authentication_required() {
         check_local(headers, host)?;
     }
     if let Some(origin) = text(headers, &header::ORIGIN)? {

@@ -25,9 +25,10 @@ pub(crate) fn needed(method: &Method, route: Option<&str>) -> AccessRole {
     };
     let in_channel = route.strip_prefix(OF_A_CHANNEL);
     match (method.as_str(), in_channel) {
-        ("POST", Some("/evaluate" | "/state/{namespace}/_find" | "/state/{namespace}/_explain")) => {
-            AccessRole::Reader
-        }
+        (
+            "POST",
+            Some("/evaluate" | "/state/{namespace}/_find" | "/state/{namespace}/_explain"),
+        ) => AccessRole::Reader,
         ("POST", Some("/transactions" | "/transactions:batch"))
         | ("PUT" | "PATCH" | "DELETE", Some("/state/{namespace}/{key}" | "/state/{namespace}/")) => {
             AccessRole::Writer
@@ -47,6 +48,8 @@ fn is_read(method: &Method) -> bool {
 mod tests {
     use super::*;
     use AccessRole::{Admin, Reader, Writer};
+
+    const KEY: &str = "/v1/channels/{channel}/state/{namespace}/{key}";
 
     #[test]
     fn roles_are_those_of_the_contract_and_the_rest_is_closed() {
@@ -74,36 +77,12 @@ mod tests {
             ("PUT", "/logspec", Admin),
             ("GET", "/openapi.json", Reader),
             ("GET", "/docs", Reader),
-            (
-                "GET",
-                "/v1/channels/{channel}/state/{namespace}/{key}",
-                Reader,
-            ),
-            (
-                "HEAD",
-                "/v1/channels/{channel}/state/{namespace}/{key}",
-                Reader,
-            ),
-            (
-                "PUT",
-                "/v1/channels/{channel}/state/{namespace}/{key}",
-                Writer,
-            ),
-            (
-                "PATCH",
-                "/v1/channels/{channel}/state/{namespace}/{key}",
-                Writer,
-            ),
-            (
-                "DELETE",
-                "/v1/channels/{channel}/state/{namespace}/{key}",
-                Writer,
-            ),
-            (
-                "POST",
-                "/v1/channels/{channel}/state/{namespace}/{key}",
-                Admin,
-            ),
+            ("GET", KEY, Reader),
+            ("HEAD", KEY, Reader),
+            ("PUT", KEY, Writer),
+            ("PATCH", KEY, Writer),
+            ("DELETE", KEY, Writer),
+            ("POST", KEY, Admin),
             ("GET", "/v1/channels/{channel}/blocks/{number}", Reader),
             ("POST", "/v1/channels/{channel}/something-new", Admin),
             ("OPTIONS", "/v1/channels", Admin),

@@ -42,10 +42,10 @@ pub(crate) fn routers(
     backend: Arc<dyn Backend>,
     limits: Limits,
     cors: Cors,
-    at_operations: Limits,
+    is_remote: bool,
 ) -> Routers {
     let gateway = Arc::new(Gateway::new(backend, limits, cors));
-    let door = Arc::new(gateway.at_operations(at_operations));
+    let door = Arc::new(gateway.at_operations(is_remote));
     let (routes, mut document) = api().split_for_parts();
     let (operations, its_document) = operations().split_for_parts();
     document.merge(its_document);

@@ -23,7 +23,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted};
-use crate::contention::Contention;
 use crate::flights::{Boarded, FlightKey, key_reused};
 use crate::gateway::{Gateway, blocking};
 use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
@@ -131,9 +130,9 @@ pub(crate) async fn carry_out(
             sender,
             progress,
         } => {
-            let (gateway, write) = (Arc::clone(gateway), Arc::clone(&write));
+            let (shared, write) = (Arc::clone(gateway), Arc::clone(&write));
             tokio::spawn(async move {
-                run(gateway, write, sender).await;
+                run(shared, write, sender).await;
                 drop(guard);
             });
             Ok(watch_progress(gateway, progress, prefer, first_tx_id).await)
@@ -142,11 +141,7 @@ pub(crate) async fn carry_out(
 }
 
 /// Does the work and says so.
-async fn run(
-    gateway: Arc<Gateway>,
-    write: Arc<Write>,
-    progress: watch::Sender<Progress>,
-) {
+async fn run(gateway: Arc<Gateway>, write: Arc<Write>, progress: watch::Sender<Progress>) {
     let settled = settle(&gateway, &write, &progress).await;
     if write.key.is_some() {
         gateway.metrics.key_settled(&settled);

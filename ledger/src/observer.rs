@@ -91,6 +91,11 @@ impl Observed {
         }
     }
 
+    /// Watched by nobody.
+    pub(crate) fn by_nobody() -> Self {
+        Self::new("", Arc::new(Silent))
+    }
+
     pub(crate) fn tell(&self, event: &Event<'_>) {
         self.observer.observe(&self.channel, event);
     }

@@ -26,8 +26,7 @@ use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_c
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{
     ChannelRecord, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers, OpenError,
-    OpenReport,
-    Progress, Purpose, ReadError, Reader, Status,
+    OpenReport, Progress, Purpose, ReadError, Reader, Status,
 };
 use quire_ordering::last_config;
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -225,8 +224,10 @@ impl Node {
     /// Why the channel takes no more transactions, if something broke.
     pub(crate) fn failure(&self, channel: &str) -> Option<String> {
         let channels = self.channels.read();
-        let (pipeline, _) = channels.get(channel)?.committing.as_ref()?;
-        pipeline.failure()
+        match &channels.get(channel)?.committing {
+            Committing::Pipeline(pipeline, _) => pipeline.failure(),
+            Committing::Nobody { .. } => None,
+        }
     }
 
     pub(crate) fn organization(&self) -> &Organization {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quire_gateway::{Backend, Limits, Server};
+use quire_gateway::{Backend, Server};
 use quire_identity::Tokens;
 use quire_identity::token::OpenTokensError;
 use quire_ledger::Progress;
@@ -109,13 +109,9 @@ async fn serve(node: Arc<Node>, config: &Config) -> std::io::Result<()> {
         Some(listen) => {
             let listener = TcpListener::bind(listen).await?;
             let at = listener.local_addr()?;
-            // Somebody who opened this door to other machines wants them to be let in.
-            let limits = Limits {
-                local_only: config.limits.local_only && at.ip().is_loopback(),
-                ..config.limits
-            };
+            let is_remote = !at.ip().is_loopback();
             let cors = config.cors.clone();
-            let (server, door) = Server::pair(backend, config.limits, cors, limits);
+            let (server, door) = Server::pair(backend, config.limits, cors, is_remote);
             let door = tokio::spawn(door.run(listener, security.clone()));
             operations = Some((at, door));
             server
@@ -143,11 +139,11 @@ async fn serve(node: Arc<Node>, config: &Config) -> std::io::Result<()> {
         drop(admin.await);
     }
     node.ask_to_stop();
-    let served = server.await.map_err(std::io::Error::other)?;
+    let ended = server.await.map_err(std::io::Error::other)?;
     if let Some((_, door)) = operations {
         drop(door.await);
     }
-    served
+    ended
 }
 
 /// What somebody who just started the node wants to know.

@@ -71,18 +71,19 @@ impl Server {
     }
 
     /// A server of the API, and one of the operations at their own address: health, metrics,
-    /// version, log levels.
+    /// version, log levels. Metrics are open there; where other machines may reach it
+    /// (`is_remote`), everything but them, health and version needs a token.
     #[must_use]
     pub fn pair(
         backend: Arc<dyn Backend>,
         limits: Limits,
         cors: Cors,
-        at_operations: Limits,
+        is_remote: bool,
     ) -> (Self, Self) {
-        let routers = routers(Arc::clone(&backend), limits, cors, at_operations);
+        let routers = routers(Arc::clone(&backend), limits, cors, is_remote);
         (
             Self::of(routers.api, Arc::clone(&backend), limits),
-            Self::of(routers.operations, backend, at_operations),
+            Self::of(routers.operations, backend, limits),
         )
     }
 

@@ -338,7 +338,7 @@ mod tests {
     }
 
     fn store(dir: &std::path::Path, segment: u64) -> BlockStore {
-        let files = BlockFiles::new(Arc::new(OsDisk), dir.to_owned());
+        let files = BlockFiles::new(Arc::new(OsDisk), dir.to_owned(), Observed::by_nobody());
         let tail = Position { segment, offset: 0 };
         BlockStore::new(Arc::new(files), 1000, tail, false)
     }
