@@ -444,6 +444,9 @@ impl From<ReadError> for Problem {
                 }
             }
             ReadError::KeyTooLong(_) => Self::new(ProblemKind::InvalidName, cause),
+            ReadError::StateUnavailable(_) | ReadError::StateForeign(_) => {
+                Self::state_unavailable().because(cause)
+            }
             ReadError::Io { .. }
             | ReadError::Engine(_)
             | ReadError::DerivedDamaged { .. }

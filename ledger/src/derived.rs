@@ -13,6 +13,7 @@ use crate::history::History;
 use crate::id_store::io_at;
 use crate::ledgers::Purpose;
 use crate::state::StateDb as _;
+use crate::state::couchdb::Local;
 use crate::state::fjall::FjallState;
 
 /// Most files kept open by the engine.
@@ -65,6 +66,9 @@ impl Follower {
 
 /// Suffix of the keyspace of query indexes, which follow state in state's own batches.
 const QUERY_SUFFIX: &str = ".query";
+/// Suffixes of what state on CouchDB keeps here: entries of query indexes, and what is replaced.
+const COUCH_QUERY_SUFFIX: &str = ".cquer";
+const COUCH_UNDO_SUFFIX: &str = ".cundo";
 
 /// Where the engine is, and how it is to be opened.
 pub(crate) struct Engine<'a> {
@@ -220,6 +224,22 @@ pub(crate) fn keyspaces(database: &Database, channel: &str) -> Result<Keyspaces,
     })
 }
 
+/// What a channel keeps here when its state is on CouchDB, made where there is none.
+pub(crate) fn beside_couchdb(database: &Database, channel: &str) -> Result<Local, OpenError> {
+    let keyspace = |suffix| {
+        let keyspace = database.keyspace(
+            &format!("{channel}{suffix}"),
+            KeyspaceCreateOptions::default,
+        );
+        keyspace.map_err(OpenError::Engine)
+    };
+    Ok(Local {
+        database: database.clone(),
+        entries: keyspace(COUCH_QUERY_SUFFIX)?,
+        undo: keyspace(COUCH_UNDO_SUFFIX)?,
+    })
+}
+
 /// Height up to which a follower of a channel has followed.
 pub(crate) fn savepoint(
     database: &Database,
@@ -251,7 +271,9 @@ pub(crate) fn drop_follower(
 ) -> Result<(), OpenError> {
     // Indexes first: without state they would name documents that are not there.
     if follower == Follower::State {
-        drop_keyspace(database, &format!("{channel}{QUERY_SUFFIX}"))?;
+        for suffix in [QUERY_SUFFIX, COUCH_QUERY_SUFFIX, COUCH_UNDO_SUFFIX] {
+            drop_keyspace(database, &format!("{channel}{suffix}"))?;
+        }
     }
     drop_keyspace(database, &format!("{channel}{}", follower.suffix()))
 }

@@ -55,9 +55,23 @@ pub enum ReadError {
     /// The index names a block, or a block a transaction, that is not there.
     #[error("{0} is missing")]
     Missing(String),
+    /// The state database does not answer, or not as it should. Nothing was changed: try again.
+    #[error("the state database is not available: {0}")]
+    StateUnavailable(String),
+    /// The state database holds something that is not of this channel. Nothing was changed.
+    #[error("the state database cannot be used: {0}")]
+    StateForeign(String),
     /// A key in a block is longer than the engine can hold (65,535 bytes with its namespace).
     #[error("a key of {0} bytes is too long for the state engine")]
     KeyTooLong(usize),
+}
+
+impl ReadError {
+    /// Whether the state database is away for now, and nothing else is wrong.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::StateUnavailable(_))
+    }
 }
 
 impl From<fjall::Error> for ReadError {
@@ -90,6 +104,10 @@ pub enum CommitError {
         /// What the file system said.
         source: Option<io::Error>,
     },
+    /// The blocks are durable, and nobody sees them yet, because the state database is away. Nothing
+    /// else is committed before [`Ledger::resume`](crate::Ledger::resume) could show them.
+    #[error("the blocks are durable, and wait for the state database")]
+    Waiting(#[source] ReadError),
     /// The blocks are durable, but index, state or history could not follow. No more will be
     /// written: reads go on, reopening catches up.
     #[error("the blocks are durable, but cannot be followed")]
@@ -166,6 +184,9 @@ pub enum OpenError {
     /// The embedded engine opens, but what it holds cannot be read. Opening for use sets it aside.
     #[error("the embedded engine is damaged: {0}")]
     EngineDamaged(String),
+    /// The state engine cannot be used as it was configured.
+    #[error("the state engine cannot be used")]
+    StateEngine(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Index, state or history could not be brought up to the blocks.
     #[error("channel {channel}: index, state or history cannot follow the blocks")]
     Follow {

@@ -21,7 +21,7 @@ use crate::observer::{Observed, Stage};
 use crate::query::catalog::Catalog;
 use crate::reader::{Reader, View};
 use crate::state::StateDb;
-use crate::validation::examine::Examined;
+use crate::validation::examine::{Content, Examined};
 use crate::validation::judge_block;
 use crate::validation::updates::{Pending, Updates};
 
@@ -122,6 +122,8 @@ pub struct Ledger {
     pub(crate) store: BlockStore,
     pub(crate) state: Arc<dyn StateDb>,
     pub(crate) tip: Tip,
+    /// Durable blocks that state could not take in, because it is away.
+    pub(crate) waiting: Vec<Durable>,
     /// Set when followers fell behind what is durable, or writing failed.
     pub(crate) poisoned: bool,
 }
@@ -162,10 +164,27 @@ impl Ledger {
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
+        if !self.waiting.is_empty() {
+            let reason = "blocks before these wait for it".to_owned();
+            return Err(CommitError::Waiting(ReadError::StateUnavailable(reason)));
+        }
         let linked = self.link(batch)?;
         let judged = self.judge(linked)?;
         let durable = self.append(judged)?;
         self.follow(durable)
+    }
+
+    /// Goes on with the blocks of a commit that ended with [`CommitError::Waiting`]: they are durable,
+    /// and only the state database is missing. Safe to call as often as it takes.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`] after its commit point.
+    pub fn resume(&mut self) -> Result<Vec<Committed>, CommitError> {
+        if self.is_poisoned() {
+            return Err(CommitError::Poisoned);
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        self.follow(waiting)
     }
 
     /// Whether a commit failed after its commit point, so that the ledger must be reopened.
@@ -218,6 +237,11 @@ impl Ledger {
     fn judge(&self, Linked(batch): Linked) -> Result<Judged, CommitError> {
         let _judging = self.observed().stopwatch(Stage::Judge);
         let view = Arc::clone(&self.shared.view.read());
+        // One question for all keys, where each would cost a round trip.
+        if view.state.batch() > 1 {
+            let keys = read_keys(&batch);
+            view.state.expect(&keys).map_err(CommitError::Judge)?;
+        }
         let mut pending = Pending::new(view.state.as_ref());
         let mut in_batch: HashSet<String> = HashSet::new();
         let mut commit_hash = self.tip.commit_hash.clone();
@@ -275,11 +299,17 @@ impl Ledger {
 
     /// State, index and history take the blocks in, and readers see them.
     fn follow(&mut self, durable: Vec<Durable>) -> Result<Vec<Committed>, CommitError> {
-        let followed = self.apply(&durable).and_then(|()| self.publish(&durable));
-        followed.map_err(|error| {
-            self.poisoned = true;
-            CommitError::NotFollowed(error)
-        })?;
+        match self.apply(&durable).and_then(|()| self.publish(&durable)) {
+            Ok(()) => (),
+            Err(error) if error.is_unavailable() => {
+                self.waiting = durable;
+                return Err(CommitError::Waiting(error));
+            }
+            Err(error) => {
+                self.poisoned = true;
+                return Err(CommitError::NotFollowed(error));
+            }
+        }
         self.observed().committed(&durable);
         let committed = durable.into_iter().map(|durable| Committed {
             block: durable.block,
@@ -331,6 +361,25 @@ impl Ledger {
         *current = Arc::new(view);
         Ok(())
     }
+}
+
+/// What the transactions of blocks say they read, and what judging them will read.
+fn read_keys(batch: &[Ordered]) -> Vec<(String, String)> {
+    let transactions = batch.iter().flat_map(|ordered| &ordered.transactions);
+    let sets = transactions.filter_map(|transaction| match &transaction.content {
+        Content::Endorsed(endorsed) => Some(&endorsed.read_write_set.namespaces),
+        Content::Config(_) | Content::Other => None,
+    });
+    let mut keys: Vec<(String, String)> = sets
+        .flatten()
+        .flat_map(|set| {
+            let reads = set.public.reads.iter();
+            reads.map(|read| (set.namespace.clone(), read.key.clone()))
+        })
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 impl Drop for Ledger {

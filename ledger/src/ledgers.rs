@@ -15,6 +15,7 @@ use std::time::Duration;
 use fjall::Database;
 
 use crate::block::Block;
+use crate::block_store::segment::Segments;
 use crate::check::SCRATCH_PREFIX;
 use crate::derived::{self, Engine};
 use crate::disk::{Disk, make_dir};
@@ -23,7 +24,9 @@ use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
 use crate::ledger::{DebugDatabase, Ledger, Ordered};
 use crate::observer::{Observer, Silent};
 use crate::progress::ProgressFn;
-use crate::recovery::{OpenReport, Parts};
+use crate::recovery::{OpenReport, Parts, first_hash};
+use crate::state::couchdb;
+use crate::state::couchdb::client::{Couch, CouchDbServer};
 
 /// Size at which a block file is full: Fabric's 64 MiB.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
@@ -38,6 +41,16 @@ pub enum Purpose {
     Use,
     /// To be looked at: nothing is repaired.
     Inspect,
+}
+
+/// What keeps current state.
+#[derive(Clone, Debug, Default)]
+pub enum StateEngine {
+    /// The embedded engine, which also keeps index and history.
+    #[default]
+    Fjall,
+    /// A CouchDB server.
+    CouchDb(CouchDbServer),
 }
 
 /// How a channel is made.
@@ -83,6 +96,7 @@ pub struct Ledgers {
     dir: PathBuf,
     id_store: IdStore,
     database: DebugDatabase,
+    couch: Option<Arc<Couch>>,
     set_aside: Option<PathBuf>,
     observer: Arc<dyn Observer>,
     _lock: File,
@@ -94,6 +108,29 @@ impl Ledgers {
     /// # Errors
     /// [`OpenError::InUse`] where another process has it open; otherwise as [`OpenError`] says.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, purpose: Purpose) -> Result<Self, OpenError> {
+        Self::open_with(disk, dir, purpose, &StateEngine::Fjall)
+    }
+
+    /// As [`Ledgers::open`], with state where `engine` says. It may be another than last time: a
+    /// channel's state is brought up to its blocks when the channel is opened. No server is called
+    /// before.
+    ///
+    /// # Errors
+    /// As [`Ledgers::open`].
+    pub fn open_with(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        purpose: Purpose,
+        engine: &StateEngine,
+    ) -> Result<Self, OpenError> {
+        let couch = match engine {
+            StateEngine::Fjall => None,
+            StateEngine::CouchDb(server) => {
+                let couch =
+                    Couch::new(server).map_err(|error| OpenError::StateEngine(error.into()))?;
+                Some(Arc::new(couch))
+            }
+        };
         make_dir(disk.as_ref(), dir)
             .and_then(|()| make_dir(disk.as_ref(), &dir.join("channels")))
             .map_err(io_at(dir))?;
@@ -113,6 +150,7 @@ impl Ledgers {
             dir: dir.to_owned(),
             id_store,
             database: DebugDatabase(database),
+            couch,
             set_aside,
             observer: Arc::new(Silent),
             _lock: lock,
@@ -210,7 +248,9 @@ impl Ledgers {
     ) -> Result<(Ledger, OpenReport), OpenError> {
         let record = self.existing(name)?;
         match self.parts(record.clone())?.open(progress) {
-            Err(OpenError::Follow { source, .. }) => {
+            Err(OpenError::Follow { source, .. })
+                if !source.is_unavailable() && !matches!(source, ReadError::StateForeign(_)) =>
+            {
                 self.begin_followers_anew(record, &source, progress)
             }
             other => other,
@@ -231,6 +271,7 @@ impl Ledgers {
             error = reason as &dyn std::error::Error,
             "index, state and history are damaged: rebuilding them from the blocks"
         );
+        self.drop_remote_state(&record.name)?;
         derived::drop_channel(&self.database.0, &record.name)?;
         self.parts(record)?.open(progress)
     }
@@ -303,7 +344,36 @@ impl Ledgers {
         }
     }
 
+    /// Removes a channel's state from a server, if it is of the channel's own chain.
+    pub(crate) fn drop_remote_state(&self, name: &str) -> Result<(), OpenError> {
+        let Some(couch) = &self.couch else {
+            return Ok(());
+        };
+        let dir = self.channel_dir(name);
+        let own_from = self
+            .record(name)?
+            .map_or(u64::MAX, |record| record.own_from());
+        let segments = Segments::new(Arc::clone(&self.disk), dir.clone());
+        let genesis = match first_hash(&segments, own_from) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            other => other.map_err(io_at(&dir))?,
+        };
+        let removed = couchdb::remove(couch, name, genesis.as_ref());
+        let removed = removed.map_err(|source| OpenError::Follow {
+            channel: name.to_owned(),
+            source,
+        })?;
+        if !removed {
+            tracing::warn!(
+                channel = name,
+                "the state database holds another channel of this name"
+            );
+        }
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> Result<(), OpenError> {
+        self.drop_remote_state(name)?;
         derived::drop_channel(&self.database.0, name)?;
         let dir = self.channel_dir(name);
         // Blocks go before the record that speaks of them, and for good.
@@ -317,7 +387,8 @@ impl Ledgers {
     pub(crate) fn parts(&self, record: ChannelRecord) -> Result<Parts, OpenError> {
         let dir = self.channel_dir(&record.name);
         let (disk, observer) = (Arc::clone(&self.disk), Arc::clone(&self.observer));
-        Parts::new(disk, dir, self.database.0.clone(), record, observer)
+        let (database, couch) = (self.database.0.clone(), self.couch.as_ref());
+        Parts::new(disk, dir, database, record, observer, couch)
     }
 
     /// Where a channel's block files are.

@@ -51,7 +51,9 @@ pub use history::Order;
 pub use id_store::{ChannelRecord, Status};
 pub use import::ImportError;
 pub use ledger::{Committed, Ledger, Ordered};
-pub use ledgers::{CreateOptions, DEFAULT_SEGMENT_BYTES, EngineStatus, Ledgers, Purpose};
+pub use ledgers::{
+    CreateOptions, DEFAULT_SEGMENT_BYTES, EngineStatus, Ledgers, Purpose, StateEngine,
+};
 pub use observer::{Event, Observer, Stage};
 pub use progress::{Progress, ProgressFn};
 pub use query::{
@@ -62,6 +64,7 @@ pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};
 pub use repair::{NotReplaced, RepairReport, Replaced};
 pub use simulator::Simulator;
+pub use state::couchdb::client::{CouchDbServer, CouchDbServerError, DEFAULT_CALL_TIMEOUT};
 pub use state::{NamespaceSummary, RangeEnd, VersionedValue};
 pub use truncate::{Loss, TruncateError};
 pub use validation::examine::{Content, Endorsed, Examined, NamespaceSet, ReadWriteSet};

@@ -70,6 +70,12 @@ impl Reader {
         self.view().tip.height
     }
 
+    /// Why state cannot be read now, if that is known. It can be again without anybody's doing.
+    #[must_use]
+    pub fn state_trouble(&self) -> Option<String> {
+        self.view().state.trouble()
+    }
+
     /// One consistent view, for reads that belong together. Do not keep it longer than a request.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

@@ -27,6 +27,9 @@ impl Ledgers {
     ) -> Result<(Ledger, OpenReport), OpenError> {
         self.refuse_if_lossy(channel, progress)?;
         for follower in followers {
+            if *follower == Follower::State {
+                self.drop_remote_state(channel)?;
+            }
             derived::drop_follower(self.database(), channel, *follower)?;
         }
         self.ledger(channel, progress)

@@ -10,6 +10,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fjall::Database;
 use parking_lot::RwLock;
@@ -17,7 +18,7 @@ use quire_wire::hash::Hash;
 
 use crate::block_store::index::Index;
 use crate::block_store::scan::{Damage, Scan, Step, Stored};
-use crate::block_store::segment::{Location, Position, file_name};
+use crate::block_store::segment::{Location, Position, Segments, file_name};
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::damage::DamageMet;
@@ -32,6 +33,8 @@ use crate::progress::{Progress, ProgressFn};
 use crate::query::catalog::Catalog;
 use crate::reader::View;
 use crate::state::StateDb;
+use crate::state::couchdb::client::Couch;
+use crate::state::couchdb::{CouchState, Local};
 use crate::state::fjall::FjallState;
 use crate::validation::examine::Examined;
 use crate::validation::replay_block;
@@ -39,6 +42,11 @@ use crate::validation::updates::{Pending, Updates};
 
 /// Bytes of blocks that are replayed as one batch.
 const REPLAY_BATCH_BYTES: u64 = 4 << 20;
+
+/// Pauses between attempts to reach a state database when a channel is opened: each is twice the one
+/// before, about two minutes in all.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LAST_PAUSE: Duration = Duration::from_secs(64);
 
 /// How the names of files begin that hold what was cut.
 pub(crate) const CUT_PREFIX: &str = "cut.";
@@ -132,6 +140,7 @@ impl Parts {
         database: Database,
         record: ChannelRecord,
         observer: Arc<dyn Observer>,
+        couch: Option<&Arc<Couch>>,
     ) -> Result<Self, OpenError> {
         let Keyspaces {
             index,
@@ -139,14 +148,21 @@ impl Parts {
             history,
             query,
         } = derived::keyspaces(&database, &record.name)?;
-        let catalog = Catalog::open(
-            Arc::clone(&disk),
-            dir.clone(),
-            database.clone(),
-            state.clone(),
-            query,
-        )?;
-        let catalog = Arc::new(catalog);
+        let catalog = |entries| {
+            let (disk, dir, database) = (Arc::clone(&disk), dir.clone(), database.clone());
+            Catalog::open(disk, dir, database, entries).map(Arc::new)
+        };
+        let (state, catalog): (Arc<dyn StateDb>, _) = if let Some(couch) = couch {
+            let local = derived::beside_couchdb(&database, &record.name)?;
+            let entries = local.entries.clone();
+            let state = open_patiently(couch, &record.name, &local)?;
+            let catalog = catalog(entries)?;
+            (Arc::new(state.with_indexes(Arc::clone(&catalog))), catalog)
+        } else {
+            let catalog = catalog(query)?;
+            let state = FjallState::with_indexes(database.clone(), state, Arc::clone(&catalog));
+            (Arc::new(state), catalog)
+        };
         Ok(Self {
             files: Arc::new(BlockFiles::new(
                 Arc::clone(&disk),
@@ -156,11 +172,7 @@ impl Parts {
             disk,
             index: Index::new(index),
             history: History::new(history),
-            state: Arc::new(FjallState::with_indexes(
-                database.clone(),
-                state,
-                Arc::clone(&catalog),
-            )),
+            state,
             catalog,
             database,
             record,
@@ -188,6 +200,9 @@ impl Parts {
             }
             other => other?,
         };
+        if chain.height > 0 {
+            self.identify_state()?;
+        }
         self.cut_and_sync(&mut chain)?;
         let (tail, height) = (chain.tail, chain.height);
         let cut = chain.cut.take().map(|(cut, _)| cut);
@@ -199,7 +214,7 @@ impl Parts {
             }
         })?;
         let shared = &ledger.shared;
-        let started = shared.catalog.start(shared);
+        let started = shared.catalog.start(shared, &ledger.state);
         started.map_err(|source| OpenError::Follow {
             channel: shared.channel.clone(),
             source,
@@ -212,6 +227,16 @@ impl Parts {
                 replayed,
             },
         ))
+    }
+
+    /// Makes sure that state is of this chain and not of another with the channel's name.
+    fn identify_state(&self) -> Result<(), OpenError> {
+        let genesis = first_hash(&self.files.segments, self.record.own_from());
+        let Some(genesis) = genesis.map_err(|error| self.io_error(error))? else {
+            return Ok(());
+        };
+        let identified = self.state.identify(&genesis);
+        identified.map_err(|source| self.follow_error(source))
     }
 
     /// Reads every block from the first, and changes nothing.
@@ -501,9 +526,44 @@ impl Parts {
             store,
             state: self.state,
             tip,
+            waiting: Vec::new(),
             poisoned: false,
         };
         Ok((ledger, lowest))
+    }
+}
+
+/// Hash of the first block, where it is sound.
+pub(crate) fn first_hash(segments: &Segments, own_from: u64) -> std::io::Result<Option<Hash>> {
+    let mut scan = Scan::new(segments, 1, own_from, Position::START, 0, None);
+    Ok(match scan.next()? {
+        Step::Block(stored) => Some(stored.block.hash()),
+        Step::End | Step::Damaged(_) => None,
+    })
+}
+
+/// Begins with what CouchDB has of a channel, as soon as it can be asked.
+fn open_patiently(
+    couch: &Arc<Couch>,
+    channel: &str,
+    local: &Local,
+) -> Result<CouchState, OpenError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match CouchState::open(Arc::clone(couch), channel, local.clone()) {
+            Ok(state) => return Ok(state),
+            Err(source) if source.is_unavailable() && pause <= LAST_PAUSE => {
+                tracing::warn!(channel, %source, "waiting for the state database");
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            Err(source) => {
+                return Err(OpenError::Follow {
+                    channel: channel.to_owned(),
+                    source,
+                });
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use quire_identity::AccessRole;
 
 /// A tamper-evident JSON ledger server.
@@ -42,6 +42,47 @@ pub(crate) enum Command {
     TruncateTail(TruncateArguments),
 }
 
+/// What keeps current state. The password of CouchDB's user is `QUIRE_COUCHDB_PASSWORD`, or in a
+/// file: no setting holds a secret.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StateArguments {
+    /// What keeps current state; it may be another than last time, and is brought up to the blocks.
+    #[arg(
+        long,
+        value_name = "ENGINE",
+        env = "QUIRE_STATE",
+        value_enum,
+        default_value_t = StateChoice::Fjall
+    )]
+    pub(crate) state: StateChoice,
+    /// Where CouchDB is, with `--state couchdb`: http://HOST:PORT.
+    #[arg(long, value_name = "URL", env = "QUIRE_COUCHDB_URL")]
+    pub(crate) couchdb_url: Option<String>,
+    /// The user of CouchDB, who must be able to make databases.
+    #[arg(long, value_name = "NAME", env = "QUIRE_COUCHDB_USER")]
+    pub(crate) couchdb_user: Option<String>,
+    /// The file with that user's password; else it is the variable `QUIRE_COUCHDB_PASSWORD`.
+    #[arg(long, value_name = "FILE", env = "QUIRE_COUCHDB_PASSWORD_FILE")]
+    pub(crate) couchdb_password_file: Option<PathBuf>,
+    /// How long one call of CouchDB may take.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_COUCHDB_TIMEOUT",
+        default_value_t = 35
+    )]
+    pub(crate) couchdb_timeout: u64,
+}
+
+/// A state engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StateChoice {
+    /// The embedded engine.
+    Fjall,
+    /// A CouchDB server.
+    Couchdb,
+}
+
 /// Where everything is kept.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DataArguments {
@@ -61,6 +102,8 @@ pub(crate) struct DataArguments {
         default_value = "QuireMSP"
     )]
     pub(crate) msp_id: String,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
     /// A TOML file with flags of `run` by their names; variables and the command line win over it.
     #[arg(long, value_name = "FILE", env = "QUIRE_CONFIG")]
     pub(crate) config: Option<PathBuf>,

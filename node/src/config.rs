@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use quire_chaincode::Documents;
 use quire_gateway::{Cors, Limits, NotAnOrigin};
+use quire_ledger::StateEngine;
 
 use crate::cli::RunArguments;
+use crate::state::StateError;
 use crate::tls::{Tls, TlsError};
 
 /// Why the server cannot be what it was told to be.
@@ -19,6 +21,8 @@ pub(crate) enum ConfigError {
     HalfTls,
     #[error("--tls-client-ca needs --tls-cert and --tls-key")]
     ClientCaWithoutTls,
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("{0} can be reached from other machines, and nobody has to prove who they are")]
@@ -41,7 +45,11 @@ impl ConfigError {
                 "Give --tls-cert and --tls-key, or accept that with --insecure-plain-http, as behind \
                  a proxy that speaks TLS.",
             ),
-            Self::Cors(_) | Self::HalfTls | Self::ClientCaWithoutTls | Self::Tls(_) => None,
+            Self::Cors(_)
+            | Self::HalfTls
+            | Self::ClientCaWithoutTls
+            | Self::State(_)
+            | Self::Tls(_) => None,
         }
     }
 }
@@ -54,6 +62,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Where the operations are, if not beside the API.
     pub(crate) operations_listen: Option<SocketAddr>,
+    pub(crate) engine: StateEngine,
     pub(crate) documents: Documents,
     pub(crate) limits: Limits,
     pub(crate) cors: Cors,
@@ -76,6 +85,7 @@ impl Config {
             msp_id: arguments.data.msp_id.clone(),
             listen: arguments.listen,
             operations_listen: arguments.operations_listen,
+            engine: arguments.data.state.engine()?,
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
             },
@@ -158,6 +168,22 @@ mod tests {
             &["--cors-origin", "shop.example"][..],
             &["--tls-cert", "a.pem"],
             &["--tls-key", "a.pem"],
+            &["--state", "couchdb"],
+            &["--state", "couchdb", "--couchdb-url", "couch:5984"],
+            &[
+                "--state",
+                "couchdb",
+                "--couchdb-url",
+                "http://u:p@couch:5984",
+            ],
+            &[
+                "--state",
+                "couchdb",
+                "--couchdb-url",
+                "http://couch:5984",
+                "--couchdb-user",
+                "u",
+            ],
             &["--tls-client-ca", "a.pem"],
             &[
                 "--tls-cert",

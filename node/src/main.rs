@@ -19,6 +19,7 @@ mod node;
 mod pipeline;
 mod run;
 mod settings;
+mod state;
 mod terminal;
 mod tls;
 mod tokens;

@@ -26,7 +26,7 @@ use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_c
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{
     ChannelRecord, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers, OpenError,
-    OpenReport, Progress, Purpose, ReadError, Reader, Status,
+    OpenReport, Progress, Purpose, ReadError, Reader, StateEngine, Status,
 };
 use quire_ordering::last_config;
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -158,12 +158,13 @@ impl Node {
     pub(crate) fn open(
         data: &Path,
         msp_id: &str,
+        engine: &StateEngine,
         documents: Documents,
         logging: Logging,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, NodeError> {
         let metrics = Arc::new(Metrics::new(&build_info()));
-        let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?
+        let ledgers = Ledgers::open_with(Arc::new(OsDisk), data, Purpose::Use, engine)?
             .observed_by(Arc::clone(&metrics) as Arc<_>);
         let records = ledgers.list()?;
         let organization = open_organization(&records, data, msp_id)?;
@@ -547,7 +548,11 @@ impl Backend for Node {
             };
             let damaged = open.channel.reader.damage();
             let damaged = damaged.into_iter().map(|corruption| corruption.to_string());
+            // Known once is enough.
+            let away = || open.channel.reader.state_trouble();
+            let away = || away().map(|reason| format!("the state database is away: {reason}"));
             stopped
+                .or_else(away)
                 .into_iter()
                 .chain(damaged.map(|place| format!("a block is damaged: {place}")))
                 .map(move |reason| FailedCheck {

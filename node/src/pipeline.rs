@@ -48,8 +48,8 @@ use crate::verify::{Verifier, digest};
 pub(crate) const QUEUE_LENGTH: usize = 10_000;
 /// Blocks that share one fsync.
 const MAX_BLOCKS_A_COMMIT: usize = 32;
-/// How long the committing thread waits before it judges again what it could not.
-const JUDGE_AGAIN: Duration = Duration::from_millis(500);
+/// How long the committing thread waits before it tries again what state did not let it do.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// When to come back to a full queue.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Name under which the gateway's record of an attempt travels in a proposal.
@@ -110,9 +110,9 @@ struct Waiting {
 /// Why a channel takes no transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Trouble {
-    /// State cannot be read to judge what is ordered. Nothing was written, and nothing is lost: the
-    /// committing thread keeps the blocks and tries again until it can.
-    CannotJudge(String),
+    /// State cannot be read to judge what is ordered, or cannot take in what is durable. Nothing is
+    /// lost: the committing thread keeps the blocks and tries again until it can.
+    StateAway(String),
     /// A write failed, so nothing is believed of the files until they are opened again.
     Failed(String),
 }
@@ -185,7 +185,7 @@ impl Pipeline {
     fn refuse_if_closed(&self) -> Result<(), SubmitError> {
         match &*self.waiting.trouble.lock() {
             None => Ok(()),
-            Some(Trouble::CannotJudge(_)) => Err(SubmitError::StateUnavailable),
+            Some(Trouble::StateAway(_)) => Err(SubmitError::StateUnavailable),
             Some(Trouble::Failed(_)) => Err(SubmitError::StorageFailed),
         }
     }
@@ -194,7 +194,7 @@ impl Pipeline {
     pub(crate) fn failure(&self) -> Option<String> {
         let trouble = self.waiting.trouble.lock().clone()?;
         Some(match trouble {
-            Trouble::CannotJudge(reason) => format!("{reason}; trying again"),
+            Trouble::StateAway(reason) => format!("{reason}; trying again"),
             Trouble::Failed(reason) => {
                 format!("{reason}; it takes no more transactions until the node is restarted")
             }
@@ -469,7 +469,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Commits blocks; where state cannot be read to judge them, again and again until it can.
+    /// Commits blocks; where state is away, again and again until it is there.
     fn commit_blocks(&mut self, blocks: &[Block]) -> Result<Vec<Committed>, String> {
         loop {
             let ordered = blocks.iter().map(|block| {
@@ -478,24 +478,40 @@ impl Committer {
                 ordered
             });
             let ordered: Vec<Ordered> = ordered.collect();
-            match self.ledger.commit(ordered) {
+            let mut committed = self.ledger.commit(ordered);
+            // Durable already: only state is missing, and nobody sees them before it has them.
+            while let Err(error @ CommitError::Waiting(_)) = committed {
+                self.wait(error)?;
+                committed = self.ledger.resume();
+            }
+            match committed {
                 Ok(committed) => {
                     if self.waiting.trouble.lock().take().is_some() {
-                        tracing::info!(channel = %self.channel, "state can be read again");
+                        tracing::info!(channel = %self.channel, "state is there again");
                     }
                     return Ok(committed);
                 }
-                Err(error @ CommitError::Judge(_))
-                    if !self.waiting.closed.load(Ordering::Acquire) =>
-                {
-                    let reason = chain_of(&error);
-                    tracing::error!(channel = %self.channel, reason, "trying again");
-                    *self.waiting.trouble.lock() = Some(Trouble::CannotJudge(reason));
-                    std::thread::sleep(JUDGE_AGAIN);
-                }
+                Err(error @ CommitError::Judge(_)) => self.wait(error)?,
                 Err(error) => return Err(chain_of(&error)),
             }
         }
+    }
+
+    /// Turns further transactions away, and waits a little before the next attempt; an error once
+    /// the channel is closed. What is durable then is followed at the next start.
+    fn wait(&self, error: CommitError) -> Result<(), String> {
+        let reason = chain_of(&error);
+        if self.waiting.closed.load(Ordering::Acquire) {
+            return Err(reason);
+        }
+        let mut trouble = self.waiting.trouble.lock();
+        if trouble.is_none() {
+            tracing::error!(channel = %self.channel, reason, "trying again until it can be done");
+        }
+        *trouble = Some(Trouble::StateAway(reason));
+        drop(trouble);
+        std::thread::sleep(TRY_AGAIN);
+        Ok(())
     }
 
     /// Tells whoever waits for a transaction of the block.

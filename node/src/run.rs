@@ -40,6 +40,7 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     let node = match Node::open(
         &config.data,
         &config.msp_id,
+        &config.engine,
         documents,
         logging,
         &mut progress,

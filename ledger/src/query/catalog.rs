@@ -7,6 +7,7 @@
 //! document and writing its entry. An index is used once a snapshot holds its mark of being built.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -14,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fmt, io};
 
-use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _, Snapshot};
+use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ use crate::error::{OpenError, ReadError};
 use crate::id_store::io_at;
 use crate::ledger::{Durable, Shared};
 use crate::reader::View;
-use crate::state::fjall::{FjallState, data_key, decode, namespace_end};
+use crate::state::{StateDb, VersionedValue};
 
 /// Version of the file's form.
 const VERSION: u32 = 1;
@@ -37,6 +38,8 @@ const TEMPORARY: &str = "indexes.temporary";
 const STEP: usize = 200;
 /// Bytes of documents after which a step ends early.
 const STEP_BYTES: usize = 4 << 20;
+/// How long building waits for a state database that is away.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Most indexes of a channel.
 const MAX_INDEXES: usize = 256;
 
@@ -108,8 +111,9 @@ pub(crate) struct Catalog {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     database: Database,
-    state: Keyspace,
     entries: Keyspace,
+    /// Whose documents are indexed.
+    state: OnceLock<Weak<dyn StateDb>>,
     /// Held while state or entries are written.
     writing: Mutex<()>,
     indexes: RwLock<Vec<Arc<Index>>>,
@@ -137,7 +141,6 @@ impl Catalog {
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         database: Database,
-        state: Keyspace,
         entries: Keyspace,
     ) -> Result<Self, OpenError> {
         let file = dir.join(FILE);
@@ -181,8 +184,8 @@ impl Catalog {
             disk,
             dir,
             database,
-            state,
             entries,
+            state: OnceLock::new(),
             writing: Mutex::new(()),
             indexes: RwLock::new(indexes),
             next: Mutex::new(stored.next),
@@ -195,8 +198,13 @@ impl Catalog {
 
     /// Sweeps entries of indexes that are gone, and builds those that are not built: new ones, and
     /// those whose sort keys are of another collation. State must have caught up with the blocks.
-    pub(crate) fn start(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<(), ReadError> {
-        if self.shared.set(Arc::downgrade(shared)).is_err() {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        state: &Arc<dyn StateDb>,
+    ) -> Result<(), ReadError> {
+        let is_first = self.state.set(Arc::downgrade(state)).is_ok();
+        if !is_first || self.shared.set(Arc::downgrade(shared)).is_err() {
             return Ok(());
         }
         let view = self.database.snapshot();
@@ -241,12 +249,13 @@ impl Catalog {
         of_namespace.cloned().collect()
     }
 
-    /// Lets the indexes follow blocks that have not taken effect in `view` yet.
+    /// Lets the indexes follow blocks that have not taken effect yet; `before` reads state without
+    /// them.
     pub(crate) fn follow<'a>(
         &self,
-        view: &Snapshot,
         batch: &mut OwnedWriteBatch,
         blocks: impl Iterator<Item = &'a Durable>,
+        before: impl Fn(&str, &str) -> Result<Option<VersionedValue>, ReadError>,
     ) -> Result<(), ReadError> {
         let indexes = self.indexes.read().clone();
         if indexes.is_empty() {
@@ -261,13 +270,8 @@ impl Catalog {
             }
         }
         for ((namespace, key), update) in changed {
-            let before = match view.get(&self.state, data_key(&namespace, &key)?)? {
-                None => None,
-                Some(stored) => {
-                    let stored = decode(&stored)?;
-                    Document::parse(&key, stored.version, &stored.value)
-                }
-            };
+            let before = before(&namespace, &key)?
+                .and_then(|stored| Document::parse(&key, stored.version, &stored.value));
             let content = update.content.as_ref();
             let after = content.and_then(|(value, _)| Document::parse(&key, update.version, value));
             for index in indexes.iter().filter(|index| index.namespace == namespace) {
@@ -324,7 +328,7 @@ impl Catalog {
             *self.indexes.write() = indexes;
         }
         if let Some(old) = same_name {
-            self.work(move |catalog| catalog.sweep(old.id));
+            self.give_up(old);
         }
         self.build(index);
         Ok(true)
@@ -348,8 +352,22 @@ impl Catalog {
             let _writing = self.writing.lock();
             *self.indexes.write() = indexes;
         }
-        self.work(move |catalog| catalog.sweep(old.id));
+        self.give_up(old);
         Ok(())
+    }
+
+    fn give_up(self: &Arc<Self>, old: Arc<Index>) {
+        self.work(move |catalog| {
+            catalog.sweep(old.id)?;
+            let record = &old.definition.record;
+            if catalog
+                .find(&old.namespace, &record.ddoc, &record.name)
+                .is_none()
+            {
+                catalog.show(catalog.state()?.as_ref(), &old, false);
+            }
+            Ok(())
+        });
     }
 
     /// Waits until an index is built or given up, or gone; at most so long.
@@ -432,55 +450,86 @@ impl Catalog {
             && self.indexes.read().iter().any(|known| known.id == index)
     }
 
+    fn state(&self) -> Result<Arc<dyn StateDb>, ReadError> {
+        let state = self.state.get().and_then(Weak::upgrade);
+        state.ok_or_else(|| ReadError::Missing("state".to_owned()))
+    }
+
     fn add_documents(&self, index: &Index) -> Result<(), ReadError> {
-        let start = data_key(&index.namespace, "")?;
-        let end = namespace_end(&index.namespace);
-        let total = self
-            .database
-            .snapshot()
-            .range(&self.state, start.clone()..end.clone())
-            .count();
-        index.total.store(total as u64, Ordering::Relaxed);
+        let state = self.state()?;
         // Sort keys of another collation would stay for ever.
         self.clear(index.id)?;
-        let mut from = start.clone();
+        let mut from = None;
         while self.is_current(index.id) {
-            let _writing = self.writing.lock();
-            let view = self.database.snapshot();
-            let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-            let (mut rows, mut bytes) = (0, 0);
-            for guard in view.range(&self.state, from.clone()..end.clone()) {
-                let (key, value) = guard.into_inner()?;
-                from = [&key[..], &[0]].concat();
-                let document = key.get(start.len()..).unwrap_or_default();
-                bytes += value.len();
-                let stored = decode(&value)?;
-                if let Ok(document) = std::str::from_utf8(document) {
-                    let parsed = Document::parse(document, stored.version, &stored.value);
-                    let sort_key =
-                        parsed.and_then(|parsed| index.definition.sort_key(&parsed.value));
-                    if let Some(sort_key) = sort_key {
-                        let entry = entries::entry(index.id, &sort_key, document);
-                        batch.insert(&self.entries, entry, document.as_bytes());
-                    }
+            match self.add_some(state.as_ref(), index, &mut from) {
+                Ok(true) => {
+                    index.settle(Ok(()));
+                    self.show(state.as_ref(), index, true);
+                    return Ok(());
                 }
-                rows += 1;
-                if rows == STEP || bytes > STEP_BYTES {
-                    break;
-                }
-            }
-            let is_last = rows < STEP && bytes <= STEP_BYTES;
-            if is_last {
-                entries::mark_built(&mut batch, &self.entries, index.id);
-            }
-            batch.commit()?;
-            index.done.fetch_add(rows as u64, Ordering::Relaxed);
-            if is_last {
-                index.settle(Ok(()));
-                return Ok(());
+                Ok(false) => (),
+                Err(error) if error.is_unavailable() => std::thread::sleep(AGAIN),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Shows an index to those who ask the state database itself, or hides it. Nothing here depends
+    /// on that.
+    fn show(&self, state: &dyn StateDb, index: &Index, is_there: bool) {
+        let _writing = self.writing.lock();
+        let record = &index.definition.record;
+        if let Err(error) = state.show_index(&index.namespace, record, is_there) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error,
+                index = record.name,
+                "the state database does not show an index"
+            );
+        }
+    }
+
+    /// Adds the documents behind a key to an index, a few; whether there are no more.
+    fn add_some(
+        &self,
+        state: &dyn StateDb,
+        index: &Index,
+        from: &mut Option<String>,
+    ) -> Result<bool, ReadError> {
+        let _writing = self.writing.lock();
+        let view = state.snapshot()?;
+        if from.is_none() {
+            let total = view.count(&index.namespace)?;
+            index.total.store(total, Ordering::Relaxed);
+        }
+        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        let (mut rows, mut bytes) = (0, 0);
+        let mut last = None;
+        let start = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        for row in view.rows(&index.namespace, start, Bound::Unbounded, false)? {
+            let (key, stored) = row?;
+            bytes += stored.value.len();
+            let document = Document::parse(&key, stored.version, &stored.value);
+            let sort_key = document.and_then(|document| index.definition.sort_key(&document.value));
+            if let Some(sort_key) = sort_key {
+                let entry = entries::entry(index.id, &sort_key, &key);
+                batch.insert(&self.entries, entry, key.as_bytes());
+            }
+            last = Some(key);
+            rows += 1;
+            if rows == STEP || bytes > STEP_BYTES {
+                break;
+            }
+        }
+        let is_last = rows < STEP && bytes <= STEP_BYTES;
+        if is_last {
+            entries::mark_built(&mut batch, &self.entries, index.id);
+        }
+        batch.commit()?;
+        index.done.fetch_add(rows as u64, Ordering::Relaxed);
+        *from = last.or(from.take());
+        Ok(is_last)
     }
 
     fn sweep(&self, index: u64) -> Result<(), ReadError> {
@@ -514,12 +563,12 @@ impl Catalog {
         };
         let mut view = shared.view.write();
         let derived = self.database.snapshot();
-        let state = FjallState::view_of(&self.database, &self.state, Some(&self.entries))?;
+        let state = self.state()?.snapshot()?;
         if state.height() == view.tip.height {
             let tip = view.tip.clone();
             *view = Arc::new(View {
                 tip,
-                state: Arc::new(state),
+                state,
                 derived,
             });
         }

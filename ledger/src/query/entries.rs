@@ -39,6 +39,18 @@ pub(super) fn mark_unbuilt(batch: &mut OwnedWriteBatch, keyspace: &Keyspace, ind
     batch.remove(keyspace, key(READY, index, &[]));
 }
 
+/// Says that no index is built, durable with the next synced batch.
+pub(crate) fn mark_all_unbuilt(
+    database: &fjall::Database,
+    keyspace: &Keyspace,
+) -> Result<(), ReadError> {
+    let mut batch = database.batch();
+    for guard in keyspace.range(vec![READY]..vec![READY + 1]) {
+        batch.remove(keyspace, guard.key()?);
+    }
+    Ok(batch.commit()?)
+}
+
 /// Whether an index is built, with the sort keys of today.
 pub(crate) fn is_built(
     view: &Snapshot,

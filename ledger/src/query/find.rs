@@ -1,5 +1,6 @@
 //! Answers a query from one snapshot.
 
+use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::plan::Plan;
 use super::planner::{self, Range};
 use super::request::Query;
 use crate::error::ReadError;
-use crate::state::{StateSnapshot, VersionedValue};
+use crate::state::{Keys, StateSnapshot, VersionedValue};
 
 /// The bookmark of a page before which nothing was found.
 const NO_BOOKMARK: &str = "nil";
@@ -62,6 +63,51 @@ pub(crate) struct Source<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) state: &'a dyn StateSnapshot,
     pub(crate) catalog: &'a Catalog,
+}
+
+/// Documents of an index's keys, read as many at once as the engine likes.
+struct Documents<'a> {
+    source: &'a Source<'a>,
+    keys: Keys<'a>,
+    /// How many to read next: few at first, the page may be full soon.
+    batch: usize,
+    read: VecDeque<(String, Option<VersionedValue>)>,
+}
+
+impl Documents<'_> {
+    fn read_more(&mut self) -> Result<(), ReadError> {
+        let (state, namespace) = (self.source.state, self.source.namespace);
+        let keys: Vec<String> = self
+            .keys
+            .by_ref()
+            .take(self.batch)
+            .collect::<Result<_, _>>()?;
+        let values = state.get_many(namespace, &keys)?;
+        self.read.extend(keys.into_iter().zip(values));
+        self.batch = (self.batch * 4).min(state.batch());
+        Ok(())
+    }
+}
+
+impl Iterator for Documents<'_> {
+    type Item = Candidate;
+
+    fn next(&mut self) -> Option<Candidate> {
+        if self.read.is_empty()
+            && let Err(error) = self.read_more()
+        {
+            return Some(Err(error));
+        }
+        let (key, value) = self.read.pop_front()?;
+        Some(match value {
+            Some(value) => Ok((key, value)),
+            None => Err(ReadError::DerivedDamaged {
+                follower: "state",
+                what: "entry of a query index",
+                rule: "its document is not there",
+            }),
+        })
+    }
 }
 
 type Candidate = Result<(String, VersionedValue), ReadError>;
@@ -173,16 +219,12 @@ impl Source<'_> {
             }
         }
         let keys = self.state.entries(index.id, &from, &to, is_reversed)?;
-        Ok(Box::new(keys.map(move |key| {
-            let key = key?;
-            let value = self.state.get(self.namespace, &key)?;
-            let value = value.ok_or(ReadError::DerivedDamaged {
-                follower: "state",
-                what: "entry of a query index",
-                rule: "its document is not there",
-            })?;
-            Ok((key, value))
-        })))
+        Ok(Box::new(Documents {
+            source: self,
+            keys,
+            batch: 1,
+            read: VecDeque::new(),
+        }))
     }
 
     fn by_key<'a>(

@@ -17,7 +17,7 @@ mod erlang;
 mod error;
 mod fields;
 pub(crate) mod find;
-mod index;
+pub(crate) mod index;
 mod normalize;
 mod number;
 mod path;

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
 use prost::Message as _;
 
-use super::{Keys, NamespaceSummary, RangeEnd, Rows, StateDb, StateSnapshot, VersionedValue};
+use super::{Keys, NamespaceSummary, Rows, StateDb, StateSnapshot, VersionedValue};
 use crate::block::Height;
 use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
@@ -81,20 +81,11 @@ impl FjallState {
 
     fn view(&self) -> Result<FjallSnapshot, ReadError> {
         let entries = self.catalog.as_ref().map(|catalog| catalog.entries());
-        Self::view_of(&self.database, &self.keyspace, entries)
-    }
-
-    /// A view of what has taken effect, with the entries of query indexes.
-    pub(crate) fn view_of(
-        database: &Database,
-        keyspace: &Keyspace,
-        entries: Option<&Keyspace>,
-    ) -> Result<FjallSnapshot, ReadError> {
-        let view = database.snapshot();
+        let view = self.database.snapshot();
         Ok(FjallSnapshot {
-            height: Self::savepoint_in(&view, keyspace)?,
+            height: Self::savepoint_in(&view, &self.keyspace)?,
             view,
-            keyspace: keyspace.clone(),
+            keyspace: self.keyspace.clone(),
             entries: entries.cloned(),
         })
     }
@@ -145,7 +136,7 @@ impl StateDb for FjallState {
             let new = blocks
                 .iter()
                 .filter(|durable| durable.block.number >= savepoint);
-            catalog.follow(&view.view, &mut batch, new)?;
+            catalog.follow(&mut batch, new, |namespace, key| view.get(namespace, key))?;
         }
         let Some(last) = blocks.last() else {
             return Ok(());
@@ -176,13 +167,6 @@ impl fmt::Debug for FjallSnapshot {
     }
 }
 
-impl FjallSnapshot {
-    /// Blocks below this have taken effect in it.
-    pub(crate) fn height(&self) -> u64 {
-        self.height
-    }
-}
-
 fn read_row(guard: fjall::Guard, prefix_len: usize) -> Result<(String, VersionedValue), ReadError> {
     let (key, value) = guard.into_inner()?;
     let key = key.get(prefix_len..).unwrap_or_default().to_vec();
@@ -191,6 +175,15 @@ fn read_row(guard: fjall::Guard, prefix_len: usize) -> Result<(String, Versioned
 }
 
 impl StateSnapshot for FjallSnapshot {
+    fn height(&self) -> u64 {
+        self.height
+    }
+
+    fn count(&self, namespace: &str) -> Result<u64, ReadError> {
+        let keys = data_key(namespace, "")?..namespace_end(namespace);
+        Ok(self.view.range(&self.keyspace, keys).count() as u64)
+    }
+
     fn get(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
         // A key that cannot be stored is not there.
         let Ok(key) = data_key(namespace, key) else {
@@ -204,35 +197,6 @@ impl StateSnapshot for FjallSnapshot {
 
     fn version(&self, namespace: &str, key: &str) -> Result<Option<Height>, ReadError> {
         Ok(self.get(namespace, key)?.map(|value| value.version))
-    }
-
-    fn range<'a>(
-        &'a self,
-        namespace: &str,
-        start: &str,
-        end: RangeEnd<'_>,
-    ) -> Result<Rows<'a>, ReadError> {
-        let prefix_len = namespace.len() + 2;
-        let (Ok(start), Ok(end)) = (
-            data_key(namespace, start),
-            match end {
-                RangeEnd::Unbounded => Ok(Bound::Excluded(namespace_end(namespace))),
-                RangeEnd::Before(key) => data_key(namespace, key).map(Bound::Excluded),
-                RangeEnd::Through(key) => data_key(namespace, key).map(Bound::Included),
-            },
-        ) else {
-            return Ok(Box::new(std::iter::empty()));
-        };
-        // fjall panics on a range that ends before it starts.
-        if let Bound::Excluded(key) | Bound::Included(key) = &end
-            && *key < start
-        {
-            return Ok(Box::new(std::iter::empty()));
-        }
-        let rows = self
-            .view
-            .range(&self.keyspace, (Bound::Included(start), end));
-        Ok(Box::new(rows.map(move |guard| read_row(guard, prefix_len))))
     }
 
     fn rows<'a>(
@@ -359,6 +323,18 @@ pub(crate) fn data_key(namespace: &str, key: &str) -> Result<Vec<u8>, ReadError>
     Ok(bytes)
 }
 
+/// Namespace and key of a stored key.
+pub(crate) fn split_data_key(stored: &[u8]) -> Option<(String, String)> {
+    let name = stored.strip_prefix(&[DATA])?;
+    let end = name.iter().position(|byte| *byte == SEPARATOR)?;
+    let namespace = name.get(..end)?.to_vec();
+    let key = name.get(end + 1..)?.to_vec();
+    Some((
+        String::from_utf8(namespace).ok()?,
+        String::from_utf8(key).ok()?,
+    ))
+}
+
 /// The first key after every key of a namespace.
 pub(crate) fn namespace_end(namespace: &str) -> Vec<u8> {
     [&[DATA], namespace.as_bytes(), &[SEPARATOR + 1]].concat()
@@ -368,7 +344,7 @@ fn hint_key(namespace: &str) -> Vec<u8> {
     [&[METADATA_HINT], namespace.as_bytes()].concat()
 }
 
-fn encode(version: Height, value: &Bytes, metadata: &Bytes) -> Vec<u8> {
+pub(crate) fn encode(version: Height, value: &Bytes, metadata: &Bytes) -> Vec<u8> {
     let mut height = Vec::with_capacity(18);
     version.put(&mut height);
     StoredValue {

@@ -1,13 +1,21 @@
 //! Current state: the newest value of every key, and the version that wrote it.
 //!
-//! What every engine promises ([`StateDb`], [`StateSnapshot`]):
+//! What every engine promises ([`StateDb`], [`StateSnapshot`]), and one suite asks of each of them:
 //!
-//! * Keys are text, compared by their UTF-8 bytes. Values come back byte for byte.
-//! * [`StateDb::apply`] takes effect whole or not at all for anyone who reads through a snapshot,
-//!   and is idempotent by height: blocks below the savepoint change nothing.
-//! * What `apply` returned may be lost by a power cut, from the end: the savepoint then says so, and
-//!   the blocks are replayed. It is never ahead of what is there.
+//! * **Keys** are text, any text, compared by their UTF-8 bytes. **Values** are bytes, any bytes, and
+//!   come back as they were written; so do metadata and versions.
+//! * **Whole or not at all.** A snapshot shows the blocks below its height and nothing of any other,
+//!   however long it is held and whatever is applied meanwhile. Nobody waits for it, and it waits
+//!   for nobody.
+//! * **Idempotent by height.** Blocks below the savepoint change nothing.
+//! * **The savepoint is never ahead of what is there.** What `apply` did may be lost from the end (by
+//!   a power cut) or be half there (after a kill): the savepoint then says so, and applying the
+//!   blocks from there on again gives what it would have given.
+//! * **Query indexes** follow in the same call, and are seen in the same snapshots.
+//! * **Away is not damaged.** An engine that cannot be reached says
+//!   [`ReadError::StateUnavailable`], reads and changes nothing, and works again when it can be.
 
+pub(crate) mod couchdb;
 pub(crate) mod fjall;
 
 use std::fmt::Debug;
@@ -15,10 +23,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quire_wire::hash::Hash;
 
 use crate::block::Height;
 use crate::error::ReadError;
 use crate::ledger::Durable;
+use crate::query::index::Record;
 
 /// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +85,9 @@ pub(crate) type Keys<'a> = Box<dyn Iterator<Item = Result<String, ReadError>> + 
 /// One consistent view of state. Cheap to hold for a request, not for ever: an engine may keep old
 /// values for it.
 pub(crate) trait StateSnapshot: Send + Sync + Debug {
+    /// Blocks below this have taken effect in the view, and no others.
+    fn height(&self) -> u64;
+
     /// The value of a key; `None` where it does not exist.
     ///
     /// # Errors
@@ -87,6 +100,42 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
     /// As [`StateSnapshot::get`].
     fn version(&self, namespace: &str, key: &str) -> Result<Option<Height>, ReadError>;
 
+    /// The values of keys, in their order.
+    ///
+    /// # Errors
+    /// As [`StateSnapshot::get`].
+    fn get_many(
+        &self,
+        namespace: &str,
+        keys: &[String],
+    ) -> Result<Vec<Option<VersionedValue>>, ReadError> {
+        keys.iter().map(|key| self.get(namespace, key)).collect()
+    }
+
+    /// How many keys are best asked for at once by somebody who will want them one after another.
+    fn batch(&self) -> usize {
+        1
+    }
+
+    /// Says that these keys, with their namespaces, will be asked for. Only makes that faster.
+    ///
+    /// # Errors
+    /// As [`StateSnapshot::get`].
+    fn expect(&self, _keys: &[(String, String)]) -> Result<(), ReadError> {
+        Ok(())
+    }
+
+    /// Why the engine cannot be asked now, if it is known.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
+    /// How many keys a namespace has.
+    ///
+    /// # Errors
+    /// As [`StateSnapshot::get`].
+    fn count(&self, namespace: &str) -> Result<u64, ReadError>;
+
     /// The rows from `start` (inclusive; `""` is the first) to `end`.
     ///
     /// # Errors
@@ -96,7 +145,14 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
         namespace: &str,
         start: &str,
         end: RangeEnd<'_>,
-    ) -> Result<Rows<'a>, ReadError>;
+    ) -> Result<Rows<'a>, ReadError> {
+        let end = match end {
+            RangeEnd::Unbounded => Bound::Unbounded,
+            RangeEnd::Before(key) => Bound::Excluded(key),
+            RangeEnd::Through(key) => Bound::Included(key),
+        };
+        self.rows(namespace, Bound::Included(start), end, false)
+    }
 
     /// The rows between two keys, from the last to the first where `is_reversed`.
     ///
@@ -141,7 +197,7 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
     fn has_metadata(&self, namespace: &str) -> Result<bool, ReadError>;
 }
 
-/// A state engine for one channel.
+/// A state engine for one channel. Its contract is told at the head of this file.
 pub(crate) trait StateDb: Send + Sync + Debug {
     /// Blocks below this have taken effect.
     ///
@@ -152,7 +208,9 @@ pub(crate) trait StateDb: Send + Sync + Debug {
     /// Lets blocks take effect, in order, those below the savepoint excepted. Called by one thread.
     ///
     /// # Errors
-    /// The engine failed; nothing has taken effect, or all of it has.
+    /// The engine failed; no snapshot shows anything of the blocks. After
+    /// [`ReadError::StateUnavailable`] the same blocks may be applied again, after anything else the
+    /// ledger is opened again first.
     fn apply(&self, blocks: &[Durable]) -> Result<(), ReadError>;
 
     /// A view of what has taken effect so far.
@@ -160,4 +218,26 @@ pub(crate) trait StateDb: Send + Sync + Debug {
     /// # Errors
     /// The engine failed.
     fn snapshot(&self) -> Result<Arc<dyn StateSnapshot>, ReadError>;
+
+    /// Shows a query index, or hides it again, to those who ask the engine's own server and not us.
+    /// Called with [`Catalog::writing`](crate::query::catalog::Catalog::writing) held.
+    ///
+    /// # Errors
+    /// The engine failed. No answer here depends on it.
+    fn show_index(
+        &self,
+        _namespace: &str,
+        _index: &Record,
+        _is_there: bool,
+    ) -> Result<(), ReadError> {
+        Ok(())
+    }
+
+    /// Says whose state this is, by the hash of the channel's block 0.
+    ///
+    /// # Errors
+    /// It is the state of another chain.
+    fn identify(&self, _genesis: &Hash) -> Result<(), ReadError> {
+        Ok(())
+    }
 }

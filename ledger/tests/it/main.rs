@@ -11,6 +11,8 @@
 )]
 
 mod conformance;
+mod contract;
+mod couchdb;
 mod crash;
 mod docs;
 mod faults;

@@ -40,13 +40,17 @@ fn create(name: &str, data: &DataArguments, progress: &mut dyn FnMut(Progress<'_
     if let Err(error) = check_channel(name) {
         return failed(&error, None);
     }
-    let node = Node::open(
-        &data.data,
-        &data.msp_id,
-        Documents::default(),
-        Logging::none(),
-        progress,
-    );
+    let engine = data.state.engine().map_err(OpenError::from);
+    let node = engine.map_err(NodeError::Open).and_then(|engine| {
+        Node::open(
+            &data.data,
+            &data.msp_id,
+            &engine,
+            Documents::default(),
+            Logging::none(),
+            progress,
+        )
+    });
     let created = node.and_then(|node| {
         let created = node.create(name);
         node.stop();
@@ -136,7 +140,9 @@ fn import(
     if let Err(error) = check_channel(name) {
         return failed(&error, None);
     }
-    let imported = Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Use)
+    let engine = data.state.engine().map_err(OpenError::from);
+    let imported = engine
+        .and_then(|engine| Ledgers::open_with(Arc::new(OsDisk), &data.data, Purpose::Use, &engine))
         .map_err(ImportError::Open)
         .and_then(|ledgers| ledgers.import(name, blockfiles, writable, progress));
     match imported {

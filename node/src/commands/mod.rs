@@ -11,8 +11,8 @@ pub(crate) mod truncate;
 use std::path::Path;
 use std::process::ExitCode;
 
-use quire_ledger::OpenError;
 use quire_ledger::disk::{Disk as _, OsDisk};
+use quire_ledger::{OpenError, ReadError};
 
 use crate::admin::Failure;
 use crate::admin::client::AskError;
@@ -83,7 +83,18 @@ pub(crate) fn advice(error: &OpenError) -> Option<&'static str> {
             "If it is no lack of space, rights or open files: move the `derived` folder away, it is \
              rebuilt from the blocks.",
         ),
+        E::Follow { source, .. } if source.is_unavailable() => {
+            Some("Start CouchDB, or use another state engine: nothing is lost.")
+        }
+        E::Follow {
+            source: ReadError::StateForeign(_),
+            ..
+        } => Some("Give the node another CouchDB, or remove those databases if nobody needs them."),
         E::Follow { .. } => Some("`quire rebuild` makes them again from the blocks."),
-        E::NoSuchChannel(_) | E::Exists(_) | E::Io { .. } | E::Create { .. } => None,
+        E::NoSuchChannel(_)
+        | E::Exists(_)
+        | E::Io { .. }
+        | E::Create { .. }
+        | E::StateEngine(_) => None,
     }
 }

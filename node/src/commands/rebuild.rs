@@ -33,7 +33,8 @@ fn rebuild(
         .filter_map(|(follower, asked)| (asked || all).then_some(follower))
         .collect();
     refuse_to_make(&arguments.data.data)?;
-    let ledgers = Ledgers::open(Arc::new(OsDisk), &arguments.data.data, Purpose::Use)?;
+    let (data, engine) = (&arguments.data.data, arguments.data.state.engine()?);
+    let ledgers = Ledgers::open_with(Arc::new(OsDisk), data, Purpose::Use, &engine)?;
     if let Some(aside) = ledgers.set_aside() {
         println!(
             "the embedded engine did not open: moved to {}",

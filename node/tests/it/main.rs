@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod chaos;
+mod couchdb;
 mod errors;
 mod faults;
 mod hot_key;

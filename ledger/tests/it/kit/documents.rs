@@ -1,37 +1,55 @@
 //! A channel that tests write documents to, a block at a time.
 
-use quire_ledger::{CreateOptions, Ledger, Ledgers, Ordered, Reader, Simulator};
+use std::sync::Arc;
+
+use quire_ledger::{
+    CommitError, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator, StateEngine,
+};
 use quire_wire::Code;
 use tempfile::TempDir;
 
-use super::{chain, open};
-
-const CHANNEL: &str = "main";
+use super::{chain, os_disk};
 
 /// A channel in a data directory of its own.
 pub(crate) struct Documents {
     ledger: Option<(Ledger, Ledgers)>,
-    dir: TempDir,
+    dir: Arc<TempDir>,
+    engine: StateEngine,
+    channel: String,
 }
 
 impl Documents {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let ledgers = open(dir.path());
+        Self::on(StateEngine::Fjall, "main")
+    }
+
+    /// A new channel with state on an engine.
+    pub(crate) fn on(engine: StateEngine, channel: &str) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let ledgers = Ledgers::open_with(os_disk(), dir.path(), Purpose::Use, &engine).unwrap();
         let ledger = ledgers
-            .create(CHANNEL, chain::genesis(CHANNEL), CreateOptions::default())
+            .create(channel, chain::genesis(channel), CreateOptions::default())
             .unwrap();
         Self {
             ledger: Some((ledger, ledgers)),
             dir,
+            engine,
+            channel: channel.to_owned(),
         }
     }
 
     /// Closes the data directory and opens it again.
     pub(crate) fn reopen(&mut self) {
-        self.ledger = None;
-        let ledgers = open(self.dir.path());
-        let (ledger, _) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+        self.reopen_on(self.engine.clone());
+    }
+
+    /// The same, with state on an engine that may be another.
+    pub(crate) fn reopen_on(&mut self, engine: StateEngine) {
+        self.close();
+        self.engine = engine;
+        let (disk, dir) = (os_disk(), self.dir.path());
+        let ledgers = Ledgers::open_with(disk, dir, Purpose::Use, &self.engine).unwrap();
+        let (ledger, _) = ledgers.ledger(&self.channel, &mut |_| {}).unwrap();
         self.ledger = Some((ledger, ledgers));
     }
 
@@ -44,6 +62,10 @@ impl Documents {
         self.ledger = None;
     }
 
+    pub(crate) fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger.as_mut().unwrap().0
+    }
+
     pub(crate) fn reader(&self) -> Reader {
         self.ledger.as_ref().unwrap().0.reader()
     }
@@ -54,19 +76,31 @@ impl Documents {
         namespace: &str,
         changes: impl IntoIterator<Item = (&'a str, Option<String>)>,
     ) {
+        let changes = changes.into_iter();
+        let changes = changes.map(|(key, value)| (namespace, key, value.map(String::into_bytes)));
+        self.try_write(changes).unwrap();
+    }
+
+    /// The same, in any namespaces.
+    pub(crate) fn try_write<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = (&'a str, &'a str, Option<Vec<u8>>)>,
+    ) -> Result<(), CommitError> {
         let mut simulator = Simulator::new(self.reader().snapshot());
-        for (key, value) in changes {
+        for (namespace, key, value) in changes {
             match value {
                 Some(value) => simulator.put(namespace, key, value.into()),
                 None => simulator.delete(namespace, key),
             }
         }
-        let ledger = &mut self.ledger.as_mut().unwrap().0;
-        let nonce = ledger.tip().0.to_string();
-        let envelope = chain::endorsed(CHANNEL, &nonce, &simulator.into_read_write_set());
+        let channel = self.channel.clone();
+        let ledger = self.ledger();
         let (number, hash) = ledger.tip();
+        let nonce = number.to_string();
+        let envelope = chain::endorsed(&channel, &nonce, &simulator.into_read_write_set());
         let block = chain::block(number, hash.to_vec().into(), vec![envelope]);
-        let committed = ledger.commit(vec![Ordered::new(block, CHANNEL)]).unwrap();
+        let committed = ledger.commit(vec![Ordered::new(block, &channel)])?;
         assert_eq!(committed[0].transactions[0].1, Code::VALID);
+        Ok(())
     }
 }

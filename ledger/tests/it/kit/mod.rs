@@ -1,7 +1,10 @@
 //! What the tests share: data directories, chains, a disk that fails, the conformance data.
 
 pub(crate) mod chain;
+pub(crate) mod couchdb;
 mod documents;
+pub(crate) mod pouchdb;
+pub(crate) mod proxy;
 pub(crate) mod rng;
 pub(crate) mod sim_disk;
 

@@ -2,12 +2,15 @@
 
 mod client;
 mod node;
+#[path = "../../../../ledger/tests/it/kit/pouchdb.rs"]
+mod pouchdb;
 mod random;
 mod raw;
 mod whereabouts;
 
 pub(crate) use client::{Answer, Client, Request};
 pub(crate) use node::{Node, check, quire, run};
+pub(crate) use pouchdb::PouchDb;
 pub(crate) use random::Random;
 pub(crate) use raw::{RawAnswer, exchange, exchange_and};
 pub(crate) use whereabouts::Whereabouts;

@@ -1,0 +1,360 @@
+//! One CouchDB server, called through `couch_rs` from threads that know nothing of tokio.
+//!
+//! Every call has a time limit, and is made again a few times with growing pauses when the server
+//! does not answer or answers 5xx. Every call made here may be made twice: reads change nothing, and
+//! a write that took effect unseen meets its own revision as a conflict.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use parking_lot::Mutex;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use crate::error::ReadError;
+
+/// Times that a call is made: Fabric's first and three more.
+const ATTEMPTS: u32 = 4;
+/// The first pause; each is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(125);
+/// Calls under way at one time.
+const MAX_CALLS: usize = 64;
+/// How often it is asked whether the server is there, when nobody else asks it anything.
+const PROBE: Duration = Duration::from_secs(2);
+/// Threads of the runtime: they wait more than they work.
+const THREADS: usize = 2;
+
+/// How long one call may take, unless asked otherwise: Fabric's.
+pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// A CouchDB server, and who we are there. Shown and logged without the password.
+#[derive(Clone)]
+pub struct CouchDbServer {
+    url: String,
+    user: Option<String>,
+    password: Option<String>,
+    /// How long one call may take.
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for CouchDbServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CouchDbServer")
+            .field("url", &self.url)
+            .field("user", &self.user)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a server cannot be called at all. Never shows what may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CouchDbServerError {
+    /// It is no URL of a server.
+    #[error("the URL of CouchDB must be http://HOST:PORT or https://HOST:PORT, without a path")]
+    Url,
+    /// A URL is shown and logged.
+    #[error("the URL of CouchDB must not have a user or password in it: name them apart")]
+    Secret,
+    /// One without the other.
+    #[error("CouchDB wants a user and a password, or neither")]
+    HalfAnAccount,
+}
+
+impl CouchDbServer {
+    /// # Errors
+    /// [`CouchDbServerError`]: the operator has to write it otherwise.
+    pub fn new(
+        url: &str,
+        user: Option<String>,
+        password: Option<String>,
+    ) -> Result<Self, CouchDbServerError> {
+        let url = url.trim_end_matches('/');
+        let rest = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"))
+            .ok_or(CouchDbServerError::Url)?;
+        if rest.contains('@') {
+            return Err(CouchDbServerError::Secret);
+        }
+        let uri: http::Uri = url.parse().map_err(|_| CouchDbServerError::Url)?;
+        if rest.is_empty() || rest.contains(['/', '?', '#']) || uri.host().is_none() {
+            return Err(CouchDbServerError::Url);
+        }
+        if user.is_some() != password.is_some() {
+            return Err(CouchDbServerError::HalfAnAccount);
+        }
+        Ok(Self {
+            url: url.to_owned(),
+            user,
+            password,
+            timeout: DEFAULT_CALL_TIMEOUT,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// What a server said.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    /// An answer that nobody foresaw: its status and CouchDB's reason.
+    pub(super) fn unexpected(&self, what: &str) -> ReadError {
+        let text = String::from_utf8_lossy(&self.body);
+        let text: String = text.chars().take(200).collect();
+        ReadError::StateUnavailable(format!("{what}: status {}: {}", self.status, text.trim()))
+    }
+
+    /// The body of a good answer.
+    pub(super) fn read<T: serde::de::DeserializeOwned>(&self, what: &str) -> Result<T, ReadError> {
+        if !(200..300).contains(&self.status) {
+            return Err(self.unexpected(what));
+        }
+        // A body that is cut short is the connection's fault, or a proxy's.
+        serde_json::from_slice(&self.body)
+            .map_err(|error| ReadError::StateUnavailable(format!("{what}: {error}")))
+    }
+}
+
+/// A server that is called.
+pub(crate) struct Couch {
+    runtime: Option<Runtime>,
+    calls: Arc<Calls>,
+}
+
+/// What the tasks of the runtime share.
+pub(super) struct Calls {
+    client: couch_rs::Client,
+    under_way: Semaphore,
+    trouble: Mutex<Option<String>>,
+    /// What was asked last: a probe asks for the same database, which needs the same rights.
+    asked: Mutex<String>,
+    calls: AtomicU64,
+}
+
+impl fmt::Debug for Couch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Couch").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Couch {
+    /// Does not wait for calls under way: nobody wants their answers.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Path of a database.
+pub(super) fn path(database: &str, rest: &str) -> String {
+    let database = utf8_percent_encode(database, NON_ALPHANUMERIC);
+    format!("/{database}{rest}")
+}
+
+impl Couch {
+    /// Makes ready to call a server; none is made yet.
+    pub(crate) fn new(server: &CouchDbServer) -> Result<Self, ReadError> {
+        let unusable = |error: &dyn fmt::Display| ReadError::StateForeign(error.to_string());
+        // Whoever else installed one first has installed this one.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = couch_rs::Client::new_with_timeout(
+            &server.url,
+            server.user.as_deref(),
+            server.password.as_deref(),
+            Some(server.timeout.as_secs().max(1)),
+        );
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("couchdb")
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| unusable(&error))?;
+        let calls = Arc::new(Calls {
+            client: client.map_err(|error| unusable(&error))?,
+            under_way: Semaphore::new(MAX_CALLS),
+            trouble: Mutex::new(None),
+            asked: Mutex::new("/".to_owned()),
+            calls: AtomicU64::new(0),
+        });
+        runtime.spawn(Arc::clone(&calls).probe());
+        Ok(Self {
+            runtime: Some(runtime),
+            calls,
+        })
+    }
+
+    /// Why the last call had no answer, if it had none.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.calls.trouble.lock().clone()
+    }
+
+    /// Runs a job that calls, and waits for it; from any thread but the runtime's own.
+    pub(super) fn run<T, F>(&self, job: impl FnOnce(Arc<Calls>) -> F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ReadError>> + Send + 'static,
+    {
+        let gone = || ReadError::StateUnavailable("the call was given up".to_owned());
+        let runtime = self.runtime.as_ref().ok_or_else(gone)?;
+        let (done, result) = sync_channel(1);
+        let job = job(Arc::clone(&self.calls));
+        runtime.spawn(async move {
+            // Whoever waited may be gone.
+            drop(done.send(job.await));
+        });
+        result.recv().map_err(|_| gone())?
+    }
+}
+
+impl Calls {
+    /// Calls the server, a few times if need be.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Bytes>,
+    ) -> Result<Answer, ReadError> {
+        let _permit = self.under_way.acquire().await;
+        let database = path.split('/').nth(1).unwrap_or_default();
+        *self.asked.lock() = format!("/{database}");
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            let called = self
+                .call_once(method.clone(), path, query, body.clone())
+                .await;
+            let reason = match called {
+                Ok(answer) if answer.status < 500 => {
+                    self.note(&answer, path);
+                    return Ok(answer);
+                }
+                Ok(answer) => answer.unexpected(path).to_string(),
+                Err(reason) => reason,
+            };
+            if attempt == ATTEMPTS {
+                *self.trouble.lock() = Some(reason.clone());
+                return Err(ReadError::StateUnavailable(reason));
+            }
+            tracing::debug!(path, reason, attempt, "calling CouchDB again");
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Err(ReadError::StateUnavailable("it was not called".to_owned()))
+    }
+
+    /// A server that refuses who we are is as good as none.
+    fn note(&self, answer: &Answer, path: &str) {
+        let refused = matches!(answer.status, 401 | 403);
+        let reason = refused.then(|| answer.unexpected(path).to_string());
+        let mut trouble = self.trouble.lock();
+        if *trouble != reason {
+            *trouble = reason;
+        }
+    }
+
+    /// Asks for what was asked for last whenever nobody did for a while: trouble is known before
+    /// anybody meets it, and its end too.
+    async fn probe(self: Arc<Self>) {
+        let mut seen = 0;
+        loop {
+            tokio::time::sleep(PROBE).await;
+            let calls = self.calls.load(Ordering::Relaxed);
+            if calls != seen && self.trouble.lock().is_none() {
+                seen = calls;
+                continue;
+            }
+            let path = self.asked.lock().clone();
+            match self.call_once(Method::GET, &path, &[], None).await {
+                Ok(answer) if answer.status < 500 => self.note(&answer, &path),
+                Ok(answer) => {
+                    *self.trouble.lock() = Some(answer.unexpected(&path).to_string());
+                }
+                Err(reason) => *self.trouble.lock() = Some(reason),
+            }
+            seen = self.calls.load(Ordering::Relaxed);
+        }
+    }
+
+    async fn call_once(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Bytes>,
+    ) -> Result<Answer, String> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut request = self.client.req(method, path, None).query(query);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let response = request.send().await.map_err(|error| reason(&error))?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await.map_err(|error| reason(&error))?;
+        Ok(Answer { status, body })
+    }
+
+    /// The server, for what `couch_rs` does by itself.
+    pub(super) fn client(&self) -> &couch_rs::Client {
+        &self.client
+    }
+}
+
+/// An error with everything that caused it, in one line.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_one_of_a_server_and_holds_no_secret() {
+        use CouchDbServerError as E;
+        let server = |url| CouchDbServer::new(url, None, None).map(|server| server.url);
+        assert_eq!(server("http://h:5984/"), Ok("http://h:5984".to_owned()));
+        for (url, error) in [
+            ("", E::Url),
+            ("h:5984", E::Url),
+            ("http://", E::Url),
+            ("http://h/couch", E::Url),
+            ("http://h?x", E::Url),
+            ("ftp://h", E::Url),
+            ("http://user:secret@h", E::Secret),
+        ] {
+            assert_eq!(server(url), Err(error), "{url}");
+        }
+        let half = CouchDbServer::new("http://h", Some("u".into()), None);
+        assert_eq!(half.unwrap_err(), E::HalfAnAccount);
+    }
+
+    #[test]
+    fn a_server_is_shown_without_its_password() {
+        let server = CouchDbServer::new("http://h", Some("u".into()), Some("sesame".into()));
+        assert!(!format!("{:?}", server.unwrap()).contains("sesame"));
+    }
+}

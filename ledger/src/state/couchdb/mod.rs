@@ -1,0 +1,530 @@
+//! State on a CouchDB server, with Fabric's databases and documents.
+//!
+//! The server keeps documents, and finds them by key. Nothing else is asked of it: which documents
+//! answer a query, in which order, is decided here as on the embedded engine, so the two cannot
+//! differ. What CouchDB lacks, snapshots and batches over several databases, is made up for by
+//! [`Undo`].
+//!
+//! A batch of blocks takes effect in this order; after a kill between any two steps it is applied
+//! again from the first:
+//!
+//! 1. databases for new namespaces, then their names in `channel_metadata`;
+//! 2. documents and revisions of every changed key are read in bulk;
+//! 3. what they hold is kept in [`Undo`], synced;
+//! 4. documents are written in bulk, every namespace at the same time;
+//! 5. entries of query indexes, in the embedded engine;
+//! 6. `statedb_savepoint`;
+//! 7. [`Undo`] lets new snapshots see it.
+
+pub(crate) mod client;
+mod database;
+mod document;
+mod indexes;
+mod names;
+mod snapshot;
+mod undo;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use fjall::{Database, Keyspace, PersistMode, Snapshot};
+use http::Method;
+use parking_lot::{Mutex, RwLock};
+use quire_wire::hash::Hash;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::task::JoinSet;
+
+use super::{StateDb, StateSnapshot, VersionedValue};
+use crate::block::Height;
+use crate::error::ReadError;
+use crate::ledger::Durable;
+use crate::query::catalog::Catalog;
+use crate::query::index::Record;
+use crate::validation::updates::Update;
+use client::{Calls, Couch};
+use database::Wish;
+use document::Stored;
+use snapshot::CouchSnapshot;
+use undo::{Name, Undo};
+
+/// An id after all others, for servers that list nothing above U+FFFF unless asked.
+const LAST_ID: &str = "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}";
+
+/// A namespace, as `channel_metadata` has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Namespace {
+    #[serde(rename = "Namespace")]
+    name: String,
+    #[serde(rename = "DBName")]
+    database: String,
+    /// Whether metadata was ever written in it.
+    #[serde(rename = "HasMetadata", default)]
+    has_metadata: bool,
+}
+
+/// The document `channel_metadata`: Fabric's, with the last member ours.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct ChannelMetadata {
+    #[serde(rename = "ChannelName")]
+    channel: String,
+    #[serde(rename = "NamespaceDBsInfo")]
+    namespaces: BTreeMap<String, Namespace>,
+    /// Hash of block 0, in hex: two channels of one name are told apart.
+    #[serde(rename = "GenesisHash", default)]
+    genesis: String,
+}
+
+/// The document `statedb_savepoint`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Savepoint {
+    #[serde(rename = "BlockNum")]
+    block: u64,
+    #[serde(rename = "TxNum")]
+    tx: u64,
+}
+
+/// What a channel's writer and its snapshots share.
+#[derive(Debug)]
+struct Server {
+    couch: Arc<Couch>,
+    channel: String,
+    metadata: RwLock<ChannelMetadata>,
+    undo: Arc<Undo>,
+    /// Whether the server is another than CouchDB's own.
+    is_compatible: bool,
+}
+
+impl Server {
+    fn database(&self, namespace: &str) -> Option<String> {
+        let metadata = self.metadata.read();
+        let known = metadata.namespaces.get(namespace)?;
+        Some(known.database.clone())
+    }
+
+    fn namespaces(&self) -> Vec<String> {
+        self.metadata.read().namespaces.keys().cloned().collect()
+    }
+
+    fn has_metadata(&self, namespace: &str) -> bool {
+        let metadata = self.metadata.read();
+        let known = metadata.namespaces.get(namespace);
+        known.is_some_and(|known| known.has_metadata)
+    }
+
+    fn last_id(&self) -> Option<String> {
+        self.is_compatible.then(|| LAST_ID.to_owned())
+    }
+}
+
+/// State of one channel.
+pub(crate) struct CouchState {
+    server: Arc<Server>,
+    embedded: Database,
+    entries: Keyspace,
+    catalog: Mutex<Option<Arc<Catalog>>>,
+    /// The hash of block 0 where the server does not know it yet.
+    genesis: Mutex<Option<Hash>>,
+    /// Entries of query indexes as new snapshots see them, while there are newer ones.
+    frozen: Mutex<Option<Snapshot>>,
+}
+
+impl fmt::Debug for CouchState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CouchState")
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a channel has in the embedded engine when its state is on CouchDB.
+#[derive(Clone)]
+pub(crate) struct Local {
+    pub(crate) database: Database,
+    /// Entries of query indexes.
+    pub(crate) entries: Keyspace,
+    pub(crate) undo: Keyspace,
+}
+
+fn unreadable(what: &str) -> ReadError {
+    ReadError::StateForeign(format!("{what} is not one that was written here"))
+}
+
+fn members<T: Serialize>(value: &T) -> Map<String, Value> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(members)) => members,
+        // Structs with text keys always serialize to objects.
+        _ => Map::new(),
+    }
+}
+
+/// The two documents of a channel that are Fabric's own.
+async fn load(
+    calls: &Calls,
+    database: &str,
+) -> Result<(Option<ChannelMetadata>, Option<Savepoint>), ReadError> {
+    let ids = [names::METADATA.to_owned(), names::SAVEPOINT.to_owned()];
+    let found = database::find(calls, database, &ids).await?;
+    let mut found = found.unwrap_or_default();
+    let mut read = |id: &str| found.remove(id).map(Stored::into_members);
+    let metadata = read(names::METADATA).map(serde_json::from_value);
+    let savepoint = read(names::SAVEPOINT).map(serde_json::from_value);
+    Ok((
+        metadata
+            .transpose()
+            .map_err(|_| unreadable(names::METADATA))?,
+        savepoint
+            .transpose()
+            .map_err(|_| unreadable(names::SAVEPOINT))?,
+    ))
+}
+
+impl CouchState {
+    /// Begins with what the server has of a channel. Query indexes that did not keep up with it are
+    /// marked to be built again, so the catalog must be opened after this.
+    pub(crate) fn open(couch: Arc<Couch>, channel: &str, local: Local) -> Result<Self, ReadError> {
+        let database = names::metadata_database(channel);
+        let (is_compatible, metadata, savepoint) = couch.run(|calls| async move {
+            let welcome = calls.call(Method::GET, "/", &[], None).await?;
+            let welcome: Map<String, Value> = welcome.read("/")?;
+            let (metadata, savepoint) = load(&calls, &database).await?;
+            Ok((!welcome.contains_key("couchdb"), metadata, savepoint))
+        })?;
+        let metadata = metadata.unwrap_or_else(|| ChannelMetadata {
+            channel: channel.to_owned(),
+            ..ChannelMetadata::default()
+        });
+        if metadata.channel != channel {
+            return Err(unreadable(names::METADATA));
+        }
+        let Local {
+            database,
+            entries,
+            undo,
+        } = local;
+        let undo = Undo::new(database.clone(), undo);
+        let savepoint = savepoint.map_or(0, |savepoint| savepoint.block + 1);
+        if !undo.load(savepoint)? {
+            tracing::info!(
+                channel,
+                "query indexes are built again: state is not where they are"
+            );
+            crate::query::entries::mark_all_unbuilt(&database, &entries)?;
+        }
+        Ok(Self {
+            server: Arc::new(Server {
+                couch,
+                channel: channel.to_owned(),
+                metadata: RwLock::new(metadata),
+                undo: Arc::new(undo),
+                is_compatible,
+            }),
+            embedded: database,
+            entries,
+            catalog: Mutex::new(None),
+            genesis: Mutex::new(None),
+            frozen: Mutex::new(None),
+        })
+    }
+
+    /// Lets query indexes follow.
+    pub(crate) fn with_indexes(self, catalog: Arc<Catalog>) -> Self {
+        *self.catalog.lock() = Some(catalog);
+        self
+    }
+
+    /// Makes databases for namespaces that have none, and writes down what is new about any.
+    fn prepare(&self, namespaces: &BTreeMap<String, bool>) -> Result<(), ReadError> {
+        let mut metadata = self.server.metadata.read().clone();
+        let mut is_changed = false;
+        if metadata.genesis.is_empty()
+            && let Some(genesis) = *self.genesis.lock()
+        {
+            metadata.genesis = hex::encode(genesis);
+            is_changed = true;
+        }
+        let mut new = Vec::new();
+        for (name, has_metadata) in namespaces {
+            if let Some(known) = metadata.namespaces.get_mut(name) {
+                is_changed |= *has_metadata && !known.has_metadata;
+                known.has_metadata |= has_metadata;
+                continue;
+            }
+            let database = self.free_name(&metadata, name);
+            let is_taken = names::metadata_database(&self.server.channel) == database;
+            new.push((database.clone(), !is_taken));
+            let namespace = Namespace {
+                name: name.clone(),
+                database,
+                has_metadata: *has_metadata,
+            };
+            metadata.namespaces.insert(name.clone(), namespace);
+        }
+        if new.is_empty() && !is_changed {
+            return Ok(());
+        }
+        let own = names::metadata_database(&self.server.channel);
+        let document = BTreeMap::from([(
+            names::METADATA.to_owned(),
+            Wish::Members(members(&metadata)),
+        )]);
+        self.server.couch.run(|calls| async move {
+            database::create(&calls, &own).await?;
+            for (database, must_be_empty) in new {
+                let is_new = database::create(&calls, &database).await?;
+                if must_be_empty && !is_new && database::count(&calls, &database).await? > 0 {
+                    let reason = format!("database {database} is somebody else's: it is not empty");
+                    return Err(ReadError::StateForeign(reason));
+                }
+            }
+            database::write(&calls, &own, document, HashMap::new()).await
+        })?;
+        *self.server.metadata.write() = metadata;
+        Ok(())
+    }
+
+    /// Fabric's name for a namespace's database, or another where two namespaces would share it.
+    fn free_name(&self, metadata: &ChannelMetadata, namespace: &str) -> String {
+        let channel = &self.server.channel;
+        let name = names::namespace_database(channel, namespace);
+        let mut known = metadata.namespaces.values();
+        if known.any(|known| known.database == name) {
+            return names::other_database(channel, namespace);
+        }
+        name
+    }
+
+    /// Documents of changed keys as they are now, by namespace and id.
+    fn read(
+        &self,
+        changes: &BTreeMap<Name, &Update>,
+    ) -> Result<HashMap<String, HashMap<String, Stored>>, ReadError> {
+        let mut ids: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (namespace, key) in changes.keys() {
+            let id = names::id(namespace, key);
+            ids.entry(namespace).or_default().push(id);
+        }
+        let jobs: Vec<_> = ids
+            .into_iter()
+            .filter_map(|(name, ids)| Some((name.to_owned(), self.server.database(name)?, ids)))
+            .collect();
+        self.server.couch.run(|calls| async move {
+            let mut tasks = JoinSet::new();
+            for (namespace, database, ids) in jobs {
+                let calls = Arc::clone(&calls);
+                tasks.spawn(async move {
+                    let found = database::fetch(&calls, &database, &ids).await?;
+                    Ok((namespace, found))
+                });
+            }
+            all(tasks).await
+        })
+    }
+
+    /// Writes the documents of a batch, each namespace's beside the others'.
+    fn write(
+        &self,
+        changes: &BTreeMap<Name, &Update>,
+        mut current: HashMap<String, HashMap<String, Stored>>,
+    ) -> Result<(), ReadError> {
+        let mut wishes: BTreeMap<&str, BTreeMap<String, Wish>> = BTreeMap::new();
+        for ((namespace, key), update) in changes {
+            let wish = update
+                .value()
+                .map_or(Wish::Deleted(update.version), Wish::Value);
+            let id = names::id(namespace, key);
+            wishes.entry(namespace).or_default().insert(id, wish);
+        }
+        let mut jobs = Vec::new();
+        for (namespace, wishes) in wishes {
+            let current = current.remove(namespace).unwrap_or_default();
+            let database = self.server.database(namespace);
+            let database = database.ok_or_else(|| ReadError::Missing(namespace.to_owned()))?;
+            jobs.push((database, wishes, current));
+        }
+        self.server.couch.run(|calls| async move {
+            let mut tasks = JoinSet::new();
+            for (database, wishes, current) in jobs {
+                let calls = Arc::clone(&calls);
+                tasks.spawn(async move {
+                    database::write(&calls, &database, wishes, current).await?;
+                    Ok((database, ()))
+                });
+            }
+            all(tasks).await.map(|_| ())
+        })
+    }
+
+    fn write_savepoint(&self, version: Height) -> Result<(), ReadError> {
+        let savepoint = Savepoint {
+            block: version.block,
+            tx: version.tx,
+        };
+        let document = Wish::Members(members(&savepoint));
+        let document = BTreeMap::from([(names::SAVEPOINT.to_owned(), document)]);
+        let database = names::metadata_database(&self.server.channel);
+        self.server.couch.run(|calls| async move {
+            let ids: Vec<String> = document.keys().cloned().collect();
+            let current = database::fetch(&calls, &database, &ids).await?;
+            database::write(&calls, &database, document, current).await
+        })
+    }
+
+    /// Lets query indexes follow blocks, durable with the next batch.
+    fn index<'a>(
+        &self,
+        catalog: &Catalog,
+        blocks: impl Iterator<Item = &'a Durable>,
+        end: u64,
+    ) -> Result<(), ReadError> {
+        let height = self.server.undo.height();
+        let mut batch = self.embedded.batch().durability(Some(PersistMode::Buffer));
+        catalog.follow(&mut batch, blocks, |namespace, key| {
+            let before = self.server.undo.get(height, namespace, key);
+            before.ok_or_else(|| ReadError::Missing(format!("what {key:?} held")))
+        })?;
+        self.server.undo.put_indexed(&mut batch, end);
+        Ok(batch.commit()?)
+    }
+}
+
+/// The results of all tasks, or the first error; by name.
+async fn all<T: 'static>(
+    mut tasks: JoinSet<Result<(String, T), ReadError>>,
+) -> Result<HashMap<String, T>, ReadError> {
+    let mut results = HashMap::new();
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.map_err(|error| ReadError::StateUnavailable(error.to_string()))?;
+        let (name, result) = ended?;
+        results.insert(name, result);
+    }
+    Ok(results)
+}
+
+impl StateDb for CouchState {
+    fn savepoint(&self) -> Result<u64, ReadError> {
+        Ok(self.server.undo.height())
+    }
+
+    fn apply(&self, blocks: &[Durable]) -> Result<(), ReadError> {
+        let catalog = self.catalog.lock().clone();
+        let _writing = catalog.as_ref().map(|catalog| catalog.writing());
+        let height = self.server.undo.height();
+        let new: Vec<&Durable> = blocks
+            .iter()
+            .filter(|durable| durable.block.number >= height)
+            .collect();
+        let Some(last) = new.last() else {
+            return Ok(());
+        };
+        if let Some(first) = new.first().filter(|first| first.block.number == 0) {
+            *self.genesis.lock() = Some(first.hash);
+        }
+        let mut changes: BTreeMap<Name, &Update> = BTreeMap::new();
+        let mut namespaces: BTreeMap<String, bool> = BTreeMap::new();
+        for (namespace, key, update) in new.iter().flat_map(|durable| durable.updates.iter()) {
+            let content = update.content.as_ref();
+            let has_metadata = content.is_some_and(|(_, metadata)| !metadata.is_empty());
+            *namespaces.entry(namespace.to_string()).or_default() |= has_metadata;
+            changes.insert((namespace.into_owned(), key.into_owned()), update);
+        }
+        self.prepare(&namespaces)?;
+        let current = self.read(&changes)?;
+        let end = last.block.number + 1;
+        let mut replaced: Vec<(Name, Option<VersionedValue>)> = Vec::with_capacity(changes.len());
+        for name in changes.keys() {
+            let id = names::id(&name.0, &name.1);
+            let stored = current.get(&name.0).and_then(|found| found.get(&id));
+            // What the interrupted attempt wrote is not what there was before.
+            let value = match self.server.undo.get(height, &name.0, &name.1) {
+                Some(before) => before,
+                None => stored.map(Stored::value).transpose()?,
+            };
+            replaced.push((name.clone(), value));
+        }
+        self.server.undo.begin(end, replaced.into_iter())?;
+        self.write(&changes, current)?;
+        if let Some(catalog) = &catalog {
+            let mut frozen = self.frozen.lock();
+            frozen.get_or_insert_with(|| self.embedded.snapshot());
+            drop(frozen);
+            self.index(catalog, new.iter().copied(), end)?;
+        }
+        let last_tx = last.block.envelopes.len().saturating_sub(1) as u64;
+        self.write_savepoint(Height::new(last.block.number, last_tx))?;
+        let mut frozen = self.frozen.lock();
+        self.server.undo.finish(end)?;
+        *frozen = None;
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn StateSnapshot>, ReadError> {
+        let frozen = self.frozen.lock();
+        let held = self.server.undo.hold();
+        let view = frozen.clone().unwrap_or_else(|| self.embedded.snapshot());
+        Ok(Arc::new(CouchSnapshot {
+            server: Arc::clone(&self.server),
+            held,
+            view,
+            entries: self.entries.clone(),
+            expected: Mutex::default(),
+        }))
+    }
+
+    fn show_index(&self, namespace: &str, index: &Record, is_there: bool) -> Result<(), ReadError> {
+        if is_there {
+            self.prepare(&BTreeMap::from([(namespace.to_owned(), false)]))?;
+        }
+        let Some(database) = self.server.database(namespace) else {
+            return Ok(());
+        };
+        let index = index.clone();
+        self.server.couch.run(|calls| async move {
+            if is_there {
+                indexes::create(&calls, &database, &index).await
+            } else {
+                indexes::delete(&calls, &database, &index).await
+            }
+        })
+    }
+
+    fn identify(&self, genesis: &Hash) -> Result<(), ReadError> {
+        let known = self.server.metadata.read().genesis.clone();
+        if known.is_empty() || known == hex::encode(genesis) {
+            *self.genesis.lock() = Some(*genesis);
+            return Ok(());
+        }
+        let channel = &self.server.channel;
+        let reason = format!("its databases hold a channel {channel} with another block 0");
+        Err(ReadError::StateForeign(reason))
+    }
+}
+
+/// Removes the databases of a channel, if they are those of the chain with this block 0. Whether
+/// there are none left of any chain.
+pub(crate) fn remove(
+    couch: &Couch,
+    channel: &str,
+    genesis: Option<&Hash>,
+) -> Result<bool, ReadError> {
+    let own = names::metadata_database(channel);
+    let genesis = genesis.map(hex::encode);
+    couch.run(|calls| async move {
+        let (metadata, savepoint) = load(&calls, &own).await?;
+        let Some(metadata) = metadata else {
+            return Ok(savepoint.is_none());
+        };
+        if genesis.is_none_or(|genesis| genesis != metadata.genesis) {
+            return Ok(false);
+        }
+        // The list goes last: what it names is found again.
+        for namespace in metadata.namespaces.values() {
+            if namespace.database != own {
+                database::remove(&calls, &namespace.database).await?;
+            }
+        }
+        database::remove(&calls, &own).await?;
+        Ok(true)
+    })
+}

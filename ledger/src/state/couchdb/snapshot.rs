@@ -1,0 +1,359 @@
+//! A view of state as it was at one height: what the server has, under what it is not to show yet.
+//!
+//! Documents are read first and [`Undo`] is asked second. It knows what a batch replaces before the
+//! first document of the batch is written, so whatever was read, it is told if that is too new.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use fjall::{Keyspace, Snapshot};
+use parking_lot::Mutex;
+
+use super::database;
+use super::names;
+use super::undo::{Held, Name};
+use super::{Server, document::Stored};
+use crate::block::Height;
+use crate::error::ReadError;
+use crate::query::entries;
+use crate::state::{Keys, NamespaceSummary, Rows, StateSnapshot, VersionedValue};
+
+/// Rows of the first page of a range, and of any.
+const FIRST_PAGE: usize = 32;
+const MAX_PAGE: usize = 1000;
+/// Bytes of values after which pages grow no more.
+const PAGE_BYTES: usize = 2 << 20;
+/// Keys that are asked for at once.
+const BATCH: usize = 256;
+
+/// One view.
+pub(super) struct CouchSnapshot {
+    pub(super) server: Arc<Server>,
+    pub(super) held: Held,
+    pub(super) view: Snapshot,
+    pub(super) entries: Keyspace,
+    /// Keys that were said to be asked for.
+    pub(super) expected: Mutex<HashMap<Name, Option<VersionedValue>>>,
+}
+
+impl fmt::Debug for CouchSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CouchSnapshot")
+            .field("height", &self.held.height)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CouchSnapshot {
+    fn undone(&self, namespace: &str, key: &str) -> Option<Option<VersionedValue>> {
+        self.server.undo.get(self.held.height, namespace, key)
+    }
+
+    /// Documents of keys, by id, as the server has them now.
+    fn documents(
+        &self,
+        namespace: &str,
+        keys: &[String],
+    ) -> Result<HashMap<String, Stored>, ReadError> {
+        let Some(database) = self.server.database(namespace) else {
+            return Ok(HashMap::new());
+        };
+        let ids: Vec<String> = keys.iter().map(|key| names::id(namespace, key)).collect();
+        self.server
+            .couch
+            .run(|calls| async move { database::fetch(&calls, &database, &ids).await })
+    }
+}
+
+impl StateSnapshot for CouchSnapshot {
+    fn height(&self) -> u64 {
+        self.held.height
+    }
+
+    fn get(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
+        let name = (namespace.to_owned(), key.to_owned());
+        if let Some(known) = self.expected.lock().get(&name) {
+            return Ok(known.clone());
+        }
+        let values = self.get_many(namespace, &[name.1])?;
+        Ok(values.into_iter().next().flatten())
+    }
+
+    fn get_many(
+        &self,
+        namespace: &str,
+        keys: &[String],
+    ) -> Result<Vec<Option<VersionedValue>>, ReadError> {
+        let is_undone = |key: &String| self.undone(namespace, key).is_some();
+        let asked: Vec<String> = keys.iter().filter(|key| !is_undone(key)).cloned().collect();
+        let documents = if asked.is_empty() {
+            HashMap::new()
+        } else {
+            self.documents(namespace, &asked)?
+        };
+        let values = keys.iter().map(|key| {
+            if let Some(before) = self.undone(namespace, key) {
+                return Ok(before);
+            }
+            let stored = documents.get(&names::id(namespace, key));
+            stored.map(Stored::value).transpose()
+        });
+        values.collect()
+    }
+
+    fn batch(&self) -> usize {
+        BATCH
+    }
+
+    fn expect(&self, keys: &[Name]) -> Result<(), ReadError> {
+        let mut namespaces: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (namespace, key) in keys {
+            namespaces.entry(namespace).or_default().push(key.clone());
+        }
+        for (namespace, keys) in namespaces {
+            let values = self.get_many(namespace, &keys)?;
+            let names = keys.into_iter().map(|key| (namespace.to_owned(), key));
+            self.expected.lock().extend(names.zip(values));
+        }
+        Ok(())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.server.couch.trouble()
+    }
+
+    fn version(&self, namespace: &str, key: &str) -> Result<Option<Height>, ReadError> {
+        Ok(self.get(namespace, key)?.map(|value| value.version))
+    }
+
+    fn count(&self, namespace: &str) -> Result<u64, ReadError> {
+        let Some(database) = self.server.database(namespace) else {
+            return Ok(0);
+        };
+        let own: Vec<String> = if namespace.is_empty() {
+            vec![names::SAVEPOINT.to_owned(), names::METADATA.to_owned()]
+        } else {
+            Vec::new()
+        };
+        self.server.couch.run(|calls| async move {
+            let all = database::count(&calls, &database).await?;
+            let own = database::fetch(&calls, &database, &own).await?;
+            Ok(all.saturating_sub(own.len() as u64))
+        })
+    }
+
+    fn rows<'a>(
+        &'a self,
+        namespace: &str,
+        from: Bound<&str>,
+        to: Bound<&str>,
+        is_reversed: bool,
+    ) -> Result<Rows<'a>, ReadError> {
+        let Some(database) = self.server.database(namespace) else {
+            return Ok(Box::new(std::iter::empty()));
+        };
+        let id = |key: &str| names::id(namespace, key);
+        Ok(Box::new(Pages {
+            snapshot: self,
+            namespace: namespace.to_owned(),
+            database,
+            from: from.map(id),
+            to: to.map(id),
+            is_reversed,
+            size: FIRST_PAGE,
+            rows: VecDeque::new(),
+            is_last: false,
+        }))
+    }
+
+    fn is_built(&self, index: u64) -> Result<bool, ReadError> {
+        entries::is_built(&self.view, &self.entries, index)
+    }
+
+    fn entries<'a>(
+        &'a self,
+        index: u64,
+        from: &[u8],
+        to: &[u8],
+        is_reversed: bool,
+    ) -> Result<Keys<'a>, ReadError> {
+        let range = (from, to);
+        Ok(entries::documents(
+            &self.view,
+            &self.entries,
+            index,
+            range,
+            is_reversed,
+        ))
+    }
+
+    fn namespaces(&self) -> Result<Vec<NamespaceSummary>, ReadError> {
+        let mut namespaces = Vec::new();
+        for name in self.server.namespaces() {
+            let changed = self.server.undo.all(self.held.height, &name);
+            let keys = if changed.is_empty() {
+                self.count(&name)?
+            } else {
+                let mut keys = 0;
+                for row in self.rows(&name, Bound::Unbounded, Bound::Unbounded, false)? {
+                    row?;
+                    keys += 1;
+                }
+                keys
+            };
+            if keys > 0 {
+                namespaces.push(NamespaceSummary {
+                    name,
+                    keys,
+                    exact: true,
+                });
+            }
+        }
+        Ok(namespaces)
+    }
+
+    fn has_metadata(&self, namespace: &str) -> Result<bool, ReadError> {
+        Ok(self.server.has_metadata(namespace))
+    }
+}
+
+/// The rows of a range, a page at a time.
+struct Pages<'a> {
+    snapshot: &'a CouchSnapshot,
+    namespace: String,
+    database: String,
+    /// Ids between which the rest is.
+    from: Bound<String>,
+    to: Bound<String>,
+    is_reversed: bool,
+    size: usize,
+    rows: VecDeque<(String, VersionedValue)>,
+    is_last: bool,
+}
+
+/// Whether an id lies between two bounds.
+fn is_between(from: &Bound<String>, id: &str, to: &Bound<String>) -> bool {
+    let after = match from {
+        Bound::Unbounded => true,
+        Bound::Included(from) => from.as_str() <= id,
+        Bound::Excluded(from) => from.as_str() < id,
+    };
+    let before = match to {
+        Bound::Unbounded => true,
+        Bound::Included(to) => id <= to.as_str(),
+        Bound::Excluded(to) => id < to.as_str(),
+    };
+    after && before
+}
+
+fn is_empty(from: &Bound<String>, to: &Bound<String>) -> bool {
+    match (from, to) {
+        (Bound::Included(from), Bound::Included(to)) => from > to,
+        (
+            Bound::Included(from) | Bound::Excluded(from),
+            Bound::Included(to) | Bound::Excluded(to),
+        ) => from >= to,
+        _ => false,
+    }
+}
+
+impl Pages<'_> {
+    /// Parameters of `_all_docs`. Bounds are inclusive: what does not belong is passed over.
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let text = |id: &String| serde_json::Value::from(id.as_str()).to_string();
+        let bound = |bound: &Bound<String>| match bound {
+            Bound::Included(id) | Bound::Excluded(id) => Some(text(id)),
+            Bound::Unbounded => None,
+        };
+        let low = bound(&self.from);
+        let high = bound(&self.to).or_else(|| self.snapshot.server.last_id().as_ref().map(text));
+        let (start, end) = if self.is_reversed {
+            (high, low)
+        } else {
+            (low, high)
+        };
+        let mut query = vec![
+            ("include_docs", "true".to_owned()),
+            ("limit", self.size.to_string()),
+        ];
+        if self.is_reversed {
+            query.push(("descending", "true".to_owned()));
+        }
+        query.extend(start.map(|start| ("startkey", start)));
+        query.extend(end.map(|end| ("endkey", end)));
+        query
+    }
+
+    fn read_page(&mut self) -> Result<(), ReadError> {
+        if is_empty(&self.from, &self.to) {
+            self.is_last = true;
+            return Ok(());
+        }
+        let (database, query) = (self.database.clone(), self.query());
+        let server = &self.snapshot.server;
+        let page = server
+            .couch
+            .run(|calls| async move { database::page(&calls, &database, &query).await })?;
+        self.is_last = page.rows < self.size;
+        // What lies beyond the last row is for the next page.
+        let (mut from, mut to) = (self.from.clone(), self.to.clone());
+        if !self.is_last
+            && let Some(last) = page.last
+        {
+            if self.is_reversed {
+                self.to = Bound::Excluded(last.clone());
+                from = Bound::Included(last);
+            } else {
+                self.from = Bound::Excluded(last.clone());
+                to = Bound::Included(last);
+            }
+        }
+        let mut rows: BTreeMap<String, (String, VersionedValue)> = BTreeMap::new();
+        let undone = server.undo.all(self.snapshot.held.height, &self.namespace);
+        let undone: BTreeMap<String, _> = undone.into_iter().collect();
+        let mut bytes = 0;
+        for stored in page.documents {
+            let Some(key) = names::key(&self.namespace, &stored.id) else {
+                continue;
+            };
+            if is_between(&from, &stored.id, &to) && !undone.contains_key(&key) {
+                let value = stored.value()?;
+                bytes += value.value.len();
+                rows.insert(stored.id, (key, value));
+            }
+        }
+        for (key, value) in undone {
+            let id = names::id(&self.namespace, &key);
+            if let Some(value) = value
+                && is_between(&from, &id, &to)
+            {
+                rows.insert(id, (key, value));
+            }
+        }
+        if bytes < PAGE_BYTES {
+            self.size = (self.size * 2).min(MAX_PAGE);
+        }
+        if self.is_reversed {
+            self.rows.extend(rows.into_values().rev());
+        } else {
+            self.rows.extend(rows.into_values());
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Pages<'_> {
+    type Item = Result<(String, VersionedValue), ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.rows.is_empty() && !self.is_last {
+            if let Err(error) = self.read_page() {
+                self.is_last = true;
+                return Some(Err(error));
+            }
+        }
+        self.rows.pop_front().map(Ok)
+    }
+}

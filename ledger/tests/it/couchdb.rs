@@ -1,0 +1,432 @@
+//! State on a server that is slow to answer, answers wrongly, or is gone.
+//!
+//! Guards against every way in which a batch half written to another machine becomes a wrong answer,
+//! and a machine that is away becomes a loss.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use quire_ledger::{
+    CommitError, IndexRequest, Ledgers, OpenError, Purpose, Query, RangeEnd, Reader, StateEngine,
+    VersionedValue,
+};
+use serde_json::{Value, json};
+
+use crate::kit::chain::{self, Act};
+use crate::kit::couchdb::{CouchDb, at_port, channel_name};
+use crate::kit::pouchdb::PouchDb;
+use crate::kit::proxy::{Fault, Proxy};
+use crate::kit::rng::Rng;
+use crate::kit::{Documents, os_disk};
+
+/// A server with a proxy before it.
+struct Server {
+    proxy: Proxy,
+    engine: StateEngine,
+    channel: String,
+    _pouchdb: Option<PouchDb>,
+}
+
+impl Server {
+    /// `pouchdb-server`, and CouchDB too where one is named.
+    fn all() -> Vec<Self> {
+        let pouchdb = PouchDb::start();
+        let proxy = Proxy::start(&format!("127.0.0.1:{}", pouchdb.port()));
+        let mut all = vec![Self {
+            engine: at_port(proxy.port()),
+            proxy,
+            channel: "main".to_owned(),
+            _pouchdb: Some(pouchdb),
+        }];
+        if let Some(named) = CouchDb::named() {
+            let proxy = Proxy::start(&named.authority);
+            all.push(Self {
+                engine: named.engine(&format!("127.0.0.1:{}", proxy.port())),
+                proxy,
+                channel: channel_name(),
+                _pouchdb: None,
+            });
+        }
+        all
+    }
+
+    fn documents(&self) -> Documents {
+        Documents::on(self.engine.clone(), &self.channel)
+    }
+}
+
+type Block = Vec<(&'static str, String, Option<Vec<u8>>)>;
+
+/// Changes of one block: some documents are new, some changed, some deleted, in two namespaces.
+fn block(rng: &mut Rng, round: usize) -> Block {
+    let change = |n: usize| {
+        let namespace = if n % 3 == 0 { "other" } else { "ns" };
+        let value = format!("{{\"v\":{},\"round\":{round}.0}}", n % 5);
+        (namespace, format!("k{n:02}"), Some(value.into_bytes()))
+    };
+    let mut block: Block = Vec::new();
+    for _ in 0..12 {
+        let (namespace, key, value) = change(rng.below(30));
+        let value = value.filter(|_| rng.below(4) > 0);
+        block.retain(|(known, other, _)| (*known, other) != (namespace, &key));
+        block.push((namespace, key, value));
+    }
+    block
+}
+
+fn write(documents: &mut Documents, block: &Block) -> Result<(), CommitError> {
+    let changes = block.iter();
+    documents
+        .try_write(changes.map(|(namespace, key, value)| (*namespace, key.as_str(), value.clone())))
+}
+
+fn make_index(reader: &Reader) {
+    let request = json!({"index": {"fields": ["v"]}, "ddoc": "v", "name": "v"});
+    let request = IndexRequest::parse(request.to_string().as_bytes()).unwrap();
+    let wait = Duration::from_secs(30);
+    reader.create_index("ns", &request, wait).unwrap();
+}
+
+/// Rows, and what an index finds.
+type Answers = (Vec<(String, VersionedValue)>, Vec<String>);
+
+fn answers(reader: &Reader) -> Answers {
+    let snapshot = reader.snapshot();
+    let mut rows = Vec::new();
+    for namespace in ["ns", "other"] {
+        rows.extend(
+            snapshot
+                .range(namespace, "", RangeEnd::Unbounded, 1000)
+                .unwrap(),
+        );
+    }
+    let request = json!({"selector": {"v": {"$gte": 0}}, "sort": ["v"], "limit": 1000});
+    let query = Query::parse(request.to_string().as_bytes()).unwrap();
+    let found = snapshot.find("ns", &query, 8 << 20).unwrap();
+    assert_eq!(
+        snapshot.explain("ns", &query).unwrap()["index"]["name"],
+        "v"
+    );
+    let ids = found.documents.iter().map(|text| {
+        let document: Value = serde_json::from_str(text).unwrap();
+        document["_id"].as_str().unwrap().to_owned()
+    });
+    (rows, ids.collect())
+}
+
+/// The same blocks on both engines; what the embedded one answers.
+fn model(seed: u64, blocks: usize) -> (Vec<Block>, Documents) {
+    let mut rng = Rng::new(seed);
+    let blocks: Vec<Block> = (0..blocks).map(|round| block(&mut rng, round)).collect();
+    let mut documents = Documents::new();
+    write(&mut documents, &blocks[0]).unwrap();
+    make_index(&documents.reader());
+    for block in &blocks[1..] {
+        write(&mut documents, block).unwrap();
+    }
+    (blocks, documents)
+}
+
+#[test]
+fn a_server_that_fails_now_and_then_is_no_trouble() {
+    let (blocks, model) = model(1, 25);
+    for server in Server::all() {
+        let mut documents = server.documents();
+        write(&mut documents, &blocks[0]).unwrap();
+        make_index(&documents.reader());
+        let mut rng = Rng::new(2);
+        let mut in_a_row = 0;
+        server.proxy.set(move |_| {
+            let fault = match rng.below(12) {
+                0 => Fault::Status(500),
+                1 => Fault::Status(503),
+                2 => Fault::Refused,
+                3 => Fault::AnswerLost,
+                4 => Fault::AnswerCut,
+                5 => Fault::Overtaken,
+                _ => Fault::None,
+            };
+            in_a_row = if fault == Fault::None {
+                0
+            } else {
+                in_a_row + 1
+            };
+            if in_a_row > 2 { Fault::None } else { fault }
+        });
+        for block in &blocks[1..] {
+            match write(&mut documents, block) {
+                Ok(()) => (),
+                // An answer that is cut after its head is not asked for again by itself.
+                Err(CommitError::Waiting(_)) => while documents.ledger().resume().is_err() {},
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        server.proxy.set(|_| Fault::None);
+        assert_eq!(answers(&documents.reader()), answers(&model.reader()));
+        documents.reopen();
+        assert_eq!(answers(&documents.reader()), answers(&model.reader()));
+    }
+}
+
+/// Applies a block while the server goes away after so many writes of documents. Whether it did.
+fn interrupted(server: &Server, documents: &mut Documents, block: &Block, after: usize) -> bool {
+    let writes = Arc::new(AtomicUsize::new(0));
+    server.proxy.set(move |head| {
+        let is_write = head.method == "POST" && head.path.ends_with("/_bulk_docs");
+        if writes.fetch_add(usize::from(is_write), Ordering::SeqCst) < after {
+            Fault::None
+        } else {
+            Fault::Refused
+        }
+    });
+    let written = write(documents, block);
+    server.proxy.set(|_| Fault::None);
+    match written {
+        Ok(()) => false,
+        Err(CommitError::Waiting(error)) => {
+            assert!(error.is_unavailable());
+            true
+        }
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+#[test]
+fn an_end_in_the_middle_of_a_batch_heals_with_the_next_start() {
+    let (blocks, _) = model(3, 40);
+    for server in Server::all() {
+        let mut model = Documents::new();
+        let mut documents = server.documents();
+        for documents in [&mut model, &mut documents] {
+            write(documents, &blocks[0]).unwrap();
+            make_index(&documents.reader());
+        }
+        let mut interruptions = 0;
+        for (round, block) in blocks[1..].iter().enumerate() {
+            // After none, one or both namespaces, and after the savepoint.
+            let before = answers(&documents.reader());
+            if interrupted(&server, &mut documents, block, round % 5) {
+                interruptions += 1;
+                assert_eq!(
+                    answers(&documents.reader()),
+                    before,
+                    "nobody sees half of it"
+                );
+                if round % 2 == 0 {
+                    // As after a kill: what was in memory is gone.
+                    documents.reopen();
+                } else {
+                    documents.ledger().resume().unwrap();
+                }
+            }
+            write(&mut model, block).unwrap();
+            assert_eq!(
+                answers(&documents.reader()),
+                answers(&model.reader()),
+                "round {round}"
+            );
+        }
+        assert!(interruptions > 15);
+    }
+}
+
+#[test]
+fn an_end_in_the_middle_of_healing_heals_too() {
+    let (blocks, _) = model(4, 16);
+    for server in Server::all() {
+        let mut model = Documents::new();
+        let mut documents = server.documents();
+        for documents in [&mut model, &mut documents] {
+            write(documents, &blocks[0]).unwrap();
+            make_index(&documents.reader());
+        }
+        let mut interruptions = 0;
+        // Each block is interrupted, and so is the start after it, mostly elsewhere.
+        for (round, block) in blocks[1..].iter().enumerate() {
+            assert!(interrupted(&server, &mut documents, block, 1));
+            write(&mut model, block).unwrap();
+            documents.close();
+            let writes = AtomicUsize::new(0);
+            server.proxy.set(move |head| {
+                let is_write = head.path.ends_with("/_bulk_docs");
+                if writes.fetch_add(usize::from(is_write), Ordering::SeqCst) < round % 2 {
+                    Fault::None
+                } else {
+                    Fault::Refused
+                }
+            });
+            let ledgers =
+                Ledgers::open_with(os_disk(), documents.dir(), Purpose::Use, &server.engine);
+            let ledgers = ledgers.unwrap();
+            let opened = ledgers.ledger(&server.channel, &mut |_| {});
+            match opened {
+                Err(OpenError::Follow { source, .. }) => {
+                    assert!(source.is_unavailable());
+                    interruptions += 1;
+                }
+                Err(error) => panic!("{error:?}"),
+                Ok(opened) => drop(opened),
+            }
+            drop(ledgers);
+            server.proxy.set(|_| Fault::None);
+            documents.reopen();
+            assert_eq!(
+                answers(&documents.reader()),
+                answers(&model.reader()),
+                "round {round}"
+            );
+        }
+        assert!(interruptions > 5, "{interruptions}");
+    }
+}
+
+#[test]
+fn a_half_written_batch_that_is_replayed_in_parts_comes_to_the_same() {
+    // Replay takes 4 MiB at a time: these four blocks were one batch and become several.
+    let padding = || format!("{{\"v\":9,\"padding\":\"{}\"}}", "x".repeat(3 << 20));
+    let act = |n: usize| Act::new(format!("batch {n}")).put("pad", padding());
+    let value = |v: usize| format!("{{\"v\":{v}}}");
+    let blocks = vec![
+        vec![
+            act(0)
+                .put("k00", value(3))
+                .delete("k01")
+                .metadata("k40", "lost"),
+        ],
+        vec![act(1).put("k02", value(1)).put("k41", value(2))],
+        vec![
+            act(2)
+                .put("k40", value(4))
+                .delete("k41")
+                .put("k01", value(0)),
+        ],
+        vec![
+            act(3)
+                .put("k02", value(4))
+                .delete("k00")
+                .put("k42", value(0)),
+        ],
+    ];
+    for server in Server::all() {
+        let mut model = Documents::new();
+        let mut documents = server.documents();
+        let first: Block = (0..4)
+            .map(|n| ("ns", format!("k0{n}"), Some(value(n).into_bytes())))
+            .collect();
+        for documents in [&mut model, &mut documents] {
+            write(documents, &first).unwrap();
+            make_index(&documents.reader());
+        }
+        chain::commit(model.ledger(), "main", &blocks).unwrap();
+        let writes = AtomicUsize::new(0);
+        server.proxy.set(move |head| {
+            let is_write = head.path.ends_with("/_bulk_docs");
+            if writes.fetch_add(usize::from(is_write), Ordering::SeqCst) < 1 {
+                Fault::None
+            } else {
+                Fault::Refused
+            }
+        });
+        let committed = chain::commit(documents.ledger(), &server.channel, &blocks);
+        assert!(matches!(committed, Err(CommitError::Waiting(_))));
+        server.proxy.set(|_| Fault::None);
+        documents.reopen();
+        assert_eq!(answers(&documents.reader()), answers(&model.reader()));
+    }
+}
+
+#[test]
+fn a_server_that_restarts_loses_nothing() {
+    let (blocks, model) = model(5, 10);
+    let mut pouchdb = PouchDb::start();
+    let mut documents = Documents::on(at_port(pouchdb.port()), "main");
+    write(&mut documents, &blocks[0]).unwrap();
+    make_index(&documents.reader());
+    for block in &blocks[1..] {
+        let before = documents.reader().snapshot();
+        pouchdb.stop();
+        let unread = before.get("ns", "k00").unwrap_err();
+        assert!(unread.is_unavailable(), "{unread:?}");
+        match write(&mut documents, block) {
+            Err(CommitError::Waiting(error) | CommitError::Judge(error)) => {
+                assert!(error.is_unavailable());
+            }
+            other => panic!("{other:?}"),
+        }
+        // Nothing else is taken in meanwhile.
+        assert!(matches!(write(&mut documents, block), Err(_)));
+        pouchdb.start_again();
+        documents.ledger().resume().unwrap();
+    }
+    assert_eq!(answers(&documents.reader()), answers(&model.reader()));
+}
+
+#[test]
+fn the_engine_can_be_swapped_and_answers_stay() {
+    let (blocks, _) = model(6, 20);
+    let pouchdb = PouchDb::start();
+    let couchdb = at_port(pouchdb.port());
+    let mut model = Documents::new();
+    let mut documents = Documents::new();
+    for documents in [&mut model, &mut documents] {
+        write(documents, &blocks[0]).unwrap();
+        make_index(&documents.reader());
+    }
+    for (round, block) in blocks[1..].iter().enumerate() {
+        for documents in [&mut model, &mut documents] {
+            write(documents, block).unwrap();
+        }
+        if round % 3 == 1 {
+            let before = answers(&documents.reader());
+            let engine = if round % 2 == 0 {
+                StateEngine::Fjall
+            } else {
+                couchdb.clone()
+            };
+            documents.reopen_on(engine);
+            wait_for_index(&documents.reader());
+            assert_eq!(answers(&documents.reader()), before);
+        }
+        assert_eq!(answers(&documents.reader()), answers(&model.reader()));
+    }
+}
+
+fn wait_for_index(reader: &Reader) {
+    let is_ready = || {
+        let mut indexes = reader.indexes("ns").into_iter();
+        indexes.all(|index| index.state == quire_ledger::IndexState::Ready)
+    };
+    while !is_ready() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn state_of_another_chain_is_refused_and_not_touched() {
+    let (blocks, _) = model(7, 3);
+    let pouchdb = PouchDb::start();
+    let couchdb = at_port(pouchdb.port());
+    let mut theirs = Documents::on(couchdb.clone(), "main");
+    write(&mut theirs, &blocks[0]).unwrap();
+    make_index(&theirs.reader());
+    let before = answers(&theirs.reader());
+
+    // Another data directory's channel of the same name, new or not.
+    let dir = tempfile::tempdir().unwrap();
+    let ledgers = Ledgers::open_with(os_disk(), dir.path(), Purpose::Use, &couchdb).unwrap();
+    let genesis = chain::genesis("other");
+    let options = quire_ledger::CreateOptions::default();
+    assert!(ledgers.create("main", genesis.clone(), options).is_err());
+    drop(ledgers);
+    let ledgers = Ledgers::open(os_disk(), dir.path(), Purpose::Use).unwrap();
+    drop(ledgers.create("main", genesis, options).unwrap());
+    drop(ledgers);
+    let ledgers = Ledgers::open_with(os_disk(), dir.path(), Purpose::Use, &couchdb).unwrap();
+    assert!(ledgers.ledger("main", &mut |_| {}).is_err());
+    drop(ledgers);
+
+    assert_eq!(answers(&theirs.reader()), before);
+    theirs.reopen();
+    assert_eq!(answers(&theirs.reader()), before);
+}

@@ -1,0 +1,282 @@
+//! State on CouchDB, with the real binary: a server that goes away, kills in the middle of commits, and
+//! engines that are swapped.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::kit::{Answer, Client, Node, PouchDb, Request, quire};
+
+/// How long something may take that comes by itself.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn on_couchdb(data: &Path, server: &PouchDb) -> Node {
+    let url = format!("http://127.0.0.1:{}", server.port());
+    let flags = [
+        "--state",
+        "couchdb",
+        "--couchdb-url",
+        &url,
+        "--couchdb-timeout",
+        "5",
+    ];
+    Node::start_with(data, &flags)
+}
+
+fn request(method: &'static str, path: &str, body: &Value) -> Request {
+    Request {
+        method,
+        path: format!("/v1/channels/main/state/{path}"),
+        headers: vec![("Content-Type", "application/json".to_owned())],
+        body: body.to_string(),
+    }
+}
+
+fn put(client: &Client, key: usize, value: &Value) -> Answer {
+    let mut request = request("PUT", &format!("orders/k{key:03}"), value);
+    let id = format!("{key}-{value}");
+    request.headers.push(("Idempotency-Key", id));
+    client.send(&request).unwrap()
+}
+
+/// Everything that reads of state say.
+fn answers(client: &Client) -> Value {
+    let listed = client.json("/v1/channels/main/state/orders?limit=1000");
+    let find = json!({"selector": {"v": {"$gte": 2}}, "sort": ["v"], "limit": 500});
+    let found = client
+        .send(&request("POST", "orders/_find", &find))
+        .unwrap();
+    assert_eq!(found.status, 200, "{}", found.text());
+    let explained = client
+        .send(&request("POST", "orders/_explain", &find))
+        .unwrap();
+    json!({
+        "listed": listed,
+        "found": found.json()["docs"],
+        "index": explained.json()["index"]["name"],
+        "namespaces": client.json("/v1/channels/main/state"),
+    })
+}
+
+fn make_index(client: &Client) {
+    let index = json!({"index": {"fields": ["v"]}, "ddoc": "by-v", "name": "by-v"});
+    let made = client
+        .send(&request("POST", "orders/_index", &index))
+        .unwrap();
+    assert_eq!(made.status, 200, "{}", made.text());
+}
+
+fn wait_for(what: &str, node: &Node, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(
+            Instant::now() < deadline,
+            "{what} does not come:\n{}",
+            node.log()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn health(client: &Client) -> Answer {
+    client.send(&Request::get("/healthz".to_owned())).unwrap()
+}
+
+#[test]
+fn a_server_that_is_away_delays_commits_and_loses_none() {
+    let data = TempDir::new().unwrap();
+    let mut server = PouchDb::start();
+    let node = on_couchdb(data.path(), &server);
+    let client = node.client();
+    for key in 0..5 {
+        assert_eq!(put(&client, key, &json!({"v": key})).status, 201);
+    }
+    assert_eq!(health(&client).status, 200);
+
+    server.stop();
+    // What is on its way is kept until it can be seen.
+    let waiting = {
+        let client = node.client();
+        std::thread::spawn(move || put(&client, 10, &json!({"v": 10})))
+    };
+    wait_for("trouble", &node, || health(&client).status == 503);
+    let reasons = health(&client).json()["failed_checks"].to_string();
+    assert!(reasons.contains("state database"), "{reasons}");
+    for request in [
+        request("PUT", "orders/k011", &json!({"v": 11})),
+        Request::get("/v1/channels/main/state/orders/k001".to_owned()),
+        Request::get("/v1/channels/main/state/orders".to_owned()),
+        request("POST", "orders/_find", &json!({"selector": {}})),
+    ] {
+        let answer = client.send(&request).unwrap();
+        let told = (answer.status, answer.json()["code"].clone());
+        assert_eq!(told, (503, json!("STATE_UNAVAILABLE")), "{request:?}");
+        assert!(answer.header("Retry-After").is_some());
+    }
+    // Blocks are not in CouchDB.
+    assert!(client.json("/v1/channels/main/blocks/0").is_object());
+
+    server.start_again();
+    assert_eq!(waiting.join().unwrap().status, 201);
+    wait_for("health", &node, || health(&client).status == 200);
+    assert_eq!(put(&client, 11, &json!({"v": 11})).status, 201);
+    for (key, value) in [(1, 1), (10, 10), (11, 11)] {
+        let read = client.json(&format!("/v1/channels/main/state/orders/k{key:03}"));
+        assert_eq!(read, json!({"v": value}));
+    }
+
+    // It is away again, nobody asks, and still it is known, until it is back.
+    server.stop();
+    wait_for("trouble", &node, || health(&client).status == 503);
+    server.start_again();
+    wait_for("health", &node, || health(&client).status == 200);
+
+    // And away when the node is stopped with a block that state has not seen.
+    server.stop();
+    let waiting = {
+        let client = node.client();
+        std::thread::spawn(move || client.send(&request("PUT", "orders/k012", &json!({"v": 12}))))
+    };
+    wait_for("trouble", &node, || {
+        put(&client, 13, &json!({})).status == 503
+    });
+    node.kill();
+    // Nobody was told, and it is in the chain.
+    assert!(waiting.join().unwrap().is_err());
+    server.start_again();
+    let node = on_couchdb(data.path(), &server);
+    let read = node.client().json("/v1/channels/main/state/orders/k012");
+    assert_eq!(read, json!({"v": 12}));
+}
+
+#[test]
+fn kills_in_the_middle_of_commits_leave_what_was_acknowledged() {
+    let data = TempDir::new().unwrap();
+    let server = PouchDb::start();
+    let mut node = on_couchdb(data.path(), &server);
+    make_index(&node.client());
+    let mut acknowledged: Vec<Option<u64>> = vec![None; 40];
+    for round in 0..12_u64 {
+        let client = node.client();
+        let started = Instant::now();
+        let writer = std::thread::spawn(move || {
+            let mut written = Vec::new();
+            for n in 0..40_u64 {
+                let key = usize::try_from((n * 7 + round) % 40).unwrap();
+                let value = json!({"v": n % 6, "round": round});
+                let mut request = request("PUT", &format!("orders/k{key:03}"), &value);
+                let id = format!("{round}-{n}");
+                request.headers.push(("Idempotency-Key", id));
+                match client.send(&request) {
+                    Ok(answer) if matches!(answer.status, 200 | 201) => written.push((key, round)),
+                    _ => return (written, Some(key)),
+                }
+            }
+            (written, None)
+        });
+        // Not a rule to wait for: the kill may come anywhere.
+        std::thread::sleep(Duration::from_millis(60 + round * 37));
+        node.kill();
+        let (written, doubtful) = writer.join().unwrap();
+        for (key, round) in written {
+            acknowledged[key] = Some(round);
+        }
+        node = on_couchdb(data.path(), &server);
+        let listed = node
+            .client()
+            .json("/v1/channels/main/state/orders?limit=1000");
+        for (key, round) in acknowledged.iter().enumerate() {
+            if let Some(round) = round
+                && doubtful != Some(key)
+            {
+                let rows = listed["rows"].as_array().unwrap();
+                let row = rows.iter().find(|row| row["key"] == format!("k{key:03}"));
+                let row = row.unwrap_or_else(|| panic!("k{key:03} of {round} is lost: {listed}"));
+                assert_eq!(row["value"]["round"], json!(round), "{row}, {started:?}");
+            }
+        }
+    }
+    // The embedded engine, made from the same blocks, says the same.
+    let on_server = answers(&node.client());
+    assert_eq!(on_server["index"], "by-v");
+    assert!(node.stop().success());
+    let node = Node::start(data.path());
+    let client = node.client();
+    wait_for("the index", &node, || answers(&client)["index"] == "by-v");
+    assert_eq!(answers(&client), on_server);
+}
+
+#[test]
+fn swapping_the_engine_replays_the_blocks_and_changes_no_answer() {
+    let data = TempDir::new().unwrap();
+    let server = PouchDb::start();
+    let mut node = Node::start(data.path());
+    make_index(&node.client());
+    for round in 0..4 {
+        let client = node.client();
+        for key in 0..30 {
+            let value = json!({"v": (key * 3 + round) % 7, "amount": 1.5, "round": round});
+            let status = put(&client, key + round * 4, &value).status;
+            assert!(matches!(status, 200 | 201), "{status}");
+        }
+        let gone = request("DELETE", &format!("orders/k{round:03}"), &Value::Null);
+        let gone = Request {
+            body: String::new(),
+            ..gone
+        };
+        assert_eq!(client.send(&gone).unwrap().status, 200);
+        let before = answers(&client);
+        assert_eq!(before["index"], "by-v");
+        assert!(node.stop().success());
+        node = if round % 2 == 0 {
+            on_couchdb(data.path(), &server)
+        } else {
+            Node::start(data.path())
+        };
+        let client = node.client();
+        wait_for("the index", &node, || answers(&client)["index"] == "by-v");
+        assert_eq!(answers(&client), before, "round {round}");
+    }
+}
+
+#[test]
+fn the_password_of_couchdb_is_never_shown() {
+    let data = TempDir::new().unwrap();
+    let server = PouchDb::start();
+    let url = format!("http://127.0.0.1:{}", server.port());
+    let flags = [
+        "--state",
+        "couchdb",
+        "--couchdb-url",
+        &url,
+        "--couchdb-user",
+        "ledger",
+    ];
+    let shown = |word: &str| {
+        let mut command = quire(&[]);
+        command.arg(word).arg("--data").arg(data.path()).args(flags);
+        command
+            .env("QUIRE_COUCHDB_PASSWORD", "sesame-open")
+            .output()
+            .unwrap()
+    };
+    let config = shown("config");
+    let text = String::from_utf8_lossy(&config.stdout).into_owned();
+    assert!(
+        text.contains("couchdb-user") && !text.contains("sesame"),
+        "{text}"
+    );
+
+    let file = data.path().join("password");
+    std::fs::write(&file, "sesame-open\n").unwrap();
+    let mut flags = flags.to_vec();
+    let file = file.display().to_string();
+    flags.extend(["--couchdb-password-file", &file, "--log-spec", "trace"]);
+    let node = Node::start_with(data.path(), &flags);
+    assert_eq!(put(&node.client(), 1, &json!({"v": 1})).status, 201);
+    let log = node.log_after_stop();
+    assert!(!log.contains("sesame-open"));
+    assert!(!log.contains("c2VzYW1lLW9wZW4"), "nor as base64");
+}
