@@ -435,13 +435,19 @@ impl Catalog {
     fn build(self: &Arc<Self>, index: Arc<Index>) {
         self.work(move |catalog| {
             let built = catalog.add_documents(&index);
-            if let Err(error) = &built {
-                index.settle(Err(error.to_string()));
+            // Seen before it is called ready.
+            let published = catalog.publish();
+            match &built {
+                Ok(true) => index.settle(Ok(())),
+                Ok(false) => (),
+                Err(error) => index.settle(Err(error.to_string())),
             }
-            catalog.publish()?;
             drop(catalog.settled.0.lock());
             catalog.settled.1.notify_all();
-            built
+            if built? {
+                catalog.show(catalog.state()?.as_ref(), &index, true);
+            }
+            published
         });
     }
 
@@ -455,24 +461,21 @@ impl Catalog {
         state.ok_or_else(|| ReadError::Missing("state".to_owned()))
     }
 
-    fn add_documents(&self, index: &Index) -> Result<(), ReadError> {
+    /// Adds what there is to an index; whether it came to the end.
+    fn add_documents(&self, index: &Index) -> Result<bool, ReadError> {
         let state = self.state()?;
         // Sort keys of another collation would stay for ever.
         self.clear(index.id)?;
         let mut from = None;
         while self.is_current(index.id) {
             match self.add_some(state.as_ref(), index, &mut from) {
-                Ok(true) => {
-                    index.settle(Ok(()));
-                    self.show(state.as_ref(), index, true);
-                    return Ok(());
-                }
+                Ok(true) => return Ok(true),
                 Ok(false) => (),
                 Err(error) if error.is_unavailable() => std::thread::sleep(AGAIN),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Shows an index to those who ask the state database itself, or hides it. Nothing here depends

@@ -250,7 +250,8 @@ fn an_end_in_the_middle_of_healing_heals_too() {
             let writes = AtomicUsize::new(0);
             server.proxy.set(move |head| {
                 let is_write = head.path.ends_with("/_bulk_docs");
-                if writes.fetch_add(usize::from(is_write), Ordering::SeqCst) < round % 2 {
+                let before = writes.fetch_add(usize::from(is_write), Ordering::SeqCst);
+                if before + usize::from(is_write) <= round % 2 {
                     Fault::None
                 } else {
                     Fault::Refused

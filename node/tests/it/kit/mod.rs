@@ -4,6 +4,9 @@ mod client;
 mod node;
 #[path = "../../../../ledger/tests/it/kit/pouchdb.rs"]
 mod pouchdb;
+#[allow(dead_code, reason = "the ledger's tests use more of it")]
+#[path = "../../../../ledger/tests/it/kit/proxy.rs"]
+pub(crate) mod proxy;
 mod random;
 mod raw;
 mod whereabouts;
