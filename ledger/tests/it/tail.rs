@@ -177,7 +177,14 @@ fn zeros_and_garbage_after_the_last_record_always_heal() {
     let lengths = (1..=64).chain((65..4096).step_by(61)).chain([4095, 4096]);
     let mut tried = 0;
     for len in lengths {
-        for (what, tail) in [("zeros", vec![0; len]), ("garbage", rng.bytes(len))] {
+        // Framed garbage: records by their lengths, blocks by nothing.
+        let framed: Vec<u8> = [3, 1, 2, 3].into_iter().cycle().take(len).collect();
+        let garbage = rng.bytes(len);
+        for (what, tail) in [
+            ("zeros", vec![0; len]),
+            ("garbage", garbage),
+            ("frames", framed),
+        ] {
             for engine in [Engine::AtTip, Engine::Gone] {
                 let context = format!("{len} bytes of {what}, {engine:?}");
                 made.put(&[&made.blocks[..], &tail].concat(), engine);
