@@ -19,7 +19,7 @@ use super::{NamespaceSummary, RangeEnd, Rows, StateDb, StateSnapshot, VersionedV
 use crate::block::Height;
 use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
-use crate::ledger::Durable;
+use crate::follow::Durable;
 
 const SAVEPOINT: &[u8] = b"s";
 const DATA: u8 = b'd';
