@@ -32,6 +32,8 @@ command -v curl >/dev/null || missing+=(curl)
 command -v openssl >/dev/null || missing+=(openssl)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
+command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 # Fails system calls of the node, one at a time.
 command -v strace >/dev/null || missing+=(strace)
 if [ ${#missing[@]} -gt 0 ]; then
@@ -60,12 +62,15 @@ section 'tests of the workspace'
 cargo test --workspace
 
 section 'packages of the node scripts'
-for folder in examples/world-countries tests/fabric-decode; do
+for folder in examples/world-countries tests/fabric-decode tests/observability; do
   npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund
 done
 
 section 'the verifier of blocks, on ledgers of real Fabric peers'
 (cd tests/fabric-decode && node --test)
+
+section 'dashboards and alerts, as files'
+(cd tests/observability && node --test)
 
 section 'a node'
 cargo build -p quire
@@ -104,5 +109,8 @@ section='start'
 
 section 'its block files, by Fabric'\''s message definitions'
 node tests/fabric-decode/main.mjs --blockfiles "$data" --channel main
+
+section 'dashboards and alerts, against a real Prometheus, under k6 smoke'
+node tests/observability/main.mjs --quire "$quire"
 
 printf '\n==== all passed\n'

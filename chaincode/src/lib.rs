@@ -23,3 +23,4 @@ mod view;
 pub use chaincode::{Call, Chaincode, ChaincodeError};
 pub use condition::{Condition, Expect, is_conditional};
 pub use documents::Documents;
+pub use operation::touched;

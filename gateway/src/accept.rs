@@ -54,6 +54,35 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Form, Problem> {
     }
 }
 
+/// Makes sure that the caller takes `media`, the only form there is.
+pub(crate) fn admit(headers: &HeaderMap, media: &'static str) -> Result<(), Problem> {
+    let (kind, _) = media.split_once('/').unwrap_or((media, ""));
+    let (any_of_kind, mut best) = (format!("{kind}/*"), (0, 1000));
+    let values = headers.get_all(header::ACCEPT).iter();
+    for range in values.flat_map(|value| value.to_str().unwrap_or_default().split(',')) {
+        let (given, quality) = read_range(range);
+        let specificity = match given.as_str() {
+            given if given == media => 3,
+            given if given == any_of_kind => 2,
+            "*/*" => 1,
+            "" => continue,
+            // Something was asked for, and so far not this.
+            _ if best.0 == 0 => {
+                best.1 = 0;
+                continue;
+            }
+            _ => continue,
+        };
+        if specificity > best.0 {
+            best = (specificity, quality);
+        }
+    }
+    if best.1 == 0 {
+        return Err(not_acceptable(media));
+    }
+    Ok(())
+}
+
 /// The answer to a caller that accepts nothing there is.
 pub(crate) fn not_acceptable(forms: &str) -> Problem {
     Problem::new(
@@ -87,6 +116,28 @@ fn thousandths(text: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_only_form_is_refused_to_those_who_do_not_take_it() {
+        let rows: [(&[&'static str], bool); 8] = [
+            (&[], true),
+            (&["*/*"], true),
+            (&["text/event-stream"], true),
+            (&["text/*;q=0.1, application/json"], true),
+            (&["application/json, */*"], true),
+            (&["application/json"], false),
+            (&["text/event-stream;q=0, */*"], false),
+            (&["text/html", "text/plain"], false),
+        ];
+        for (values, expected) in rows {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::ACCEPT, HeaderValue::from_static(value));
+            }
+            let admitted = admit(&headers, "text/event-stream").is_ok();
+            assert_eq!(admitted, expected, "{values:?}");
+        }
+    }
 
     #[test]
     fn the_form_follows_accept() {

@@ -7,19 +7,23 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use quire_chaincode::{Call, Condition, is_conditional};
+use quire_chaincode::{Condition, is_conditional};
 use quire_ledger::Height;
 use quire_wire::Code;
 use quire_wire::transaction::Opened;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::backend::Channel;
+use crate::call;
 use crate::conditions::etag;
 use crate::gateway::{Gateway, blocking};
+use crate::idempotency::IdempotencyKey;
 use crate::prefer::Prefer;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
+use crate::request_log::LoggedTransaction;
 use crate::submission::{Committed, Settled, Told, Write, carry_out};
 use crate::value::{base64, json_text};
 
@@ -36,71 +40,107 @@ pub(crate) enum Asked {
 
 /// Carries a write out and answers it.
 pub(crate) async fn answer(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     write: Write,
     asked: Asked,
     prefer: Prefer,
 ) -> Result<Response, Problem> {
-    let channel = write.channel.clone();
-    let key = write.key.as_ref().map(|(key, _)| key.clone());
-    let call = write.call.clone();
-    if prefer.respond_async && key.is_none() {
-        return Err(Problem::invalid_argument(
-            "Prefer: respond-async needs an Idempotency-Key.",
-        ));
+    let teller = Teller::of(&write, asked, prefer)?;
+    teller.tell(carry_out(gateway, write, prefer).await?).await
+}
+
+/// What an answer needs to know of a request besides its outcome. Small, unlike the request: answers
+/// can be made long after it is forgotten.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    channel: Channel,
+    key: Option<IdempotencyKey>,
+    asked: Asked,
+    respond_async: bool,
+}
+
+impl Teller {
+    /// Refuses what could not be answered.
+    pub(crate) fn of(write: &Write, asked: Asked, prefer: Prefer) -> Result<Self, Problem> {
+        let key = write.key.as_ref().map(|(key, _)| key.clone());
+        if prefer.respond_async && key.is_none() {
+            return Err(Problem::invalid_argument(
+                "Prefer: respond-async needs an Idempotency-Key.",
+            ));
+        }
+        Ok(Self {
+            channel: write.channel.clone(),
+            key,
+            asked,
+            respond_async: prefer.respond_async,
+        })
     }
-    let location = |tx_id: Option<&str>| match (&key, tx_id) {
-        (Some(key), _) => Some(reply::key_location(&channel.name, key)),
-        (None, tx_id) => tx_id.map(|id| reply::transaction_location(&channel.name, id)),
-    };
-    match carry_out(gateway, write, prefer).await? {
-        Told::Settled(Settled::Final {
-            committed,
-            replayed,
-        }) => {
-            let channel = channel.clone();
-            let tx_id = committed.tx_id.clone();
-            let answered = blocking(move || final_answer(&channel, &call, &asked, &committed));
-            let answered = answered.await;
-            let mut response = answered.map_err(|problem| problem.with_transaction(tx_id))?;
-            if replayed {
-                let value = HeaderValue::from_static("true");
-                response
-                    .headers_mut()
-                    .insert(reply::IDEMPOTENCY_REPLAYED, value);
+
+    /// Makes the answer.
+    pub(crate) async fn tell(self, told: Told) -> Result<Response, Problem> {
+        match told {
+            Told::Settled(Settled::Final {
+                committed,
+                replayed,
+            }) => self.tell_final(committed, replayed).await,
+            Told::Settled(Settled::Refused(problem)) => Err(problem),
+            Told::Pending { tx_id: Some(tx_id) } if self.respond_async => {
+                accepted(&tx_id, self.location(Some(&tx_id)))
             }
-            Ok(response)
-        }
-        Told::Settled(Settled::Refused(problem)) => Err(problem),
-        Told::Pending { tx_id: Some(tx_id) } if prefer.respond_async => {
-            accepted(&tx_id, location(Some(&tx_id)))
-        }
-        Told::Pending { tx_id } | Told::Settled(Settled::Unknown { tx_id }) => {
-            let mut problem = Problem::commit_timeout();
-            if let Some(location) = location(tx_id.as_deref()) {
-                problem = problem.with_header(header::LOCATION, location);
+            Told::Pending { tx_id } | Told::Settled(Settled::Unknown { tx_id }) => {
+                let mut problem = Problem::commit_timeout();
+                if let Some(location) = self.location(tx_id.as_deref()) {
+                    problem = problem.with_header(header::LOCATION, location);
+                }
+                Err(match tx_id {
+                    Some(tx_id) => problem.with_transaction(tx_id),
+                    None => problem,
+                })
             }
-            Err(match tx_id {
-                Some(tx_id) => problem.with_transaction(tx_id),
-                None => problem,
-            })
+        }
+    }
+
+    async fn tell_final(self, committed: Committed, replayed: bool) -> Result<Response, Problem> {
+        let tx_id = committed.tx_id.clone();
+        let answered = blocking(move || final_answer(&self.channel, &self.asked, &committed));
+        let answered = answered.await;
+        let mut response = answered.map_err(|problem| problem.with_transaction(tx_id))?;
+        if replayed {
+            let value = HeaderValue::from_static("true");
+            response
+                .headers_mut()
+                .insert(reply::IDEMPOTENCY_REPLAYED, value);
+        }
+        Ok(response)
+    }
+
+    /// Where the outcome can be asked for.
+    fn location(&self, tx_id: Option<&str>) -> Option<HeaderValue> {
+        let channel = &self.channel.name;
+        match (&self.key, tx_id) {
+            (Some(key), _) => Some(reply::key_location(channel, key)),
+            (None, tx_id) => tx_id.map(|id| reply::transaction_location(channel, id)),
         }
     }
 }
 
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+/// What is known of a transaction that is not final.
+pub(crate) struct Accepted<'a> {
+    transaction_id: &'a str,
+    status: &'static str,
+}
+
 /// 202: ordered, not durable.
 fn accepted(tx_id: &str, location: Option<HeaderValue>) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Accepted<'a> {
-        transaction_id: &'a str,
-        status: &'static str,
-    }
     let document = Accepted {
         transaction_id: tx_id,
         status: "PENDING",
     };
     let mut response = reply::json(StatusCode::ACCEPTED, &document)?;
+    let logged = LoggedTransaction(tx_id.to_owned());
+    response.extensions_mut().insert(logged);
     let headers = response.headers_mut();
     if let Some(location) = location {
         headers.insert(header::LOCATION, location);
@@ -113,12 +153,11 @@ fn accepted(tx_id: &str, location: Option<HeaderValue>) -> Result<Response, Prob
 /// The answer to a write whose outcome is final. Blocks.
 fn final_answer(
     channel: &Channel,
-    call: &Call,
     asked: &Asked,
     committed: &Committed,
 ) -> Result<Response, Problem> {
     if !committed.code.is_valid() {
-        return Ok(invalid(channel, call, committed)?.into_response());
+        return Ok(invalid(channel, committed)?.into_response());
     }
     let result = result(channel, committed.height)?;
     let document = ValidTransaction {
@@ -141,6 +180,8 @@ fn final_answer(
         Asked::Change => StatusCode::OK,
     };
     let mut response = reply::json(status, &document)?;
+    let logged = LoggedTransaction(committed.tx_id.clone());
+    response.extensions_mut().insert(logged);
     let headers = response.headers_mut();
     let location = reply::transaction_location(&channel.name, &committed.tx_id);
     headers.insert(header::LOCATION, location);
@@ -151,13 +192,15 @@ fn final_answer(
 }
 
 /// 412 where a version that the caller named did not hold, otherwise 409 with the code.
-fn invalid(channel: &Channel, call: &Call, committed: &Committed) -> Result<Problem, Problem> {
+fn invalid(channel: &Channel, committed: &Committed) -> Result<Problem, Problem> {
     let mut problem = Problem::new(
         ProblemKind::Invalid(committed.code),
         format!("The transaction is final and invalid: {}.", committed.code),
     );
     if committed.code == Code::MVCC_READ_CONFLICT {
-        let conditions = is_conditional(call);
+        let envelope = channel.reader.envelope(committed.height)?;
+        let call = envelope.as_ref().and_then(call::of_envelope);
+        let conditions = call.as_ref().map(is_conditional).unwrap_or_default();
         if let Some(condition) = first_broken(channel, &conditions, committed.height)? {
             let (namespace, key) = (&condition.namespace, &condition.key);
             problem = Problem::new(
@@ -203,9 +246,9 @@ pub(crate) fn result(channel: &Channel, at: Height) -> Result<Bytes, Problem> {
         .unwrap_or_default())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ValidTransaction<'a> {
+pub(crate) struct ValidTransaction<'a> {
     transaction_id: &'a str,
     status: &'static str,
     code: &'static str,
@@ -217,10 +260,11 @@ struct ValidTransaction<'a> {
 
 /// What a chaincode answered: `result` where it is JSON, as ours always is, `null` where there is
 /// nothing, and `resultBase64` where it is something else.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum CallResult<'a> {
     Json {
+        #[schema(value_type = serde_json::Value)]
         result: Option<&'a RawValue>,
     },
     Bytes {

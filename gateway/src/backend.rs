@@ -7,10 +7,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use quire_chaincode::{Call, ChaincodeError};
 use quire_identity::SigningIdentity;
+use quire_identity::token::NotAuthenticated;
 use quire_ledger::Reader;
 use quire_wire::Code;
 use quire_wire::tx_id::NONCE_BYTES;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+
+use crate::access::Caller;
 
 /// The node behind the gateway.
 pub trait Backend: Send + Sync + 'static {
@@ -35,14 +38,74 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether the node takes requests: false while it starts and while it stops.
     fn ready(&self) -> bool;
 
+    /// Becomes true when the node is asked to stop: streams end, and nobody waits for long.
+    fn stopping(&self) -> watch::Receiver<bool>;
+
+    /// Which levels are logged, in Fabric's notation: `info`, `gateway=debug:warn`.
+    fn log_spec(&self) -> String;
+
+    /// Changes at once which levels are logged.
+    ///
+    /// # Errors
+    /// The text is none of that notation.
+    fn set_log_spec(&self, spec: &str) -> Result<(), InvalidLogSpec>;
+
     /// The identity of callers that show no credential.
     fn default_identity(&self) -> Arc<SigningIdentity>;
+
+    /// Whether callers must show a credential: once a token was made.
+    fn authentication_required(&self) -> bool;
+
+    /// Whose credential this is, and what it is good for. Reads a few files the first time an
+    /// identity is met.
+    ///
+    /// # Errors
+    /// See [`AuthenticateError`].
+    fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthenticateError>;
+
+    /// Where the gateway puts its metrics, and what `/metrics` shows.
+    fn registry(&self) -> prometheus::Registry {
+        prometheus::Registry::new()
+    }
 
     /// The clock.
     fn now(&self) -> SystemTime;
 
     /// Fresh randomness, for nonces and request ids.
     fn random_nonce(&self) -> [u8; NONCE_BYTES];
+}
+
+/// What a caller shows of who it is.
+#[derive(Clone, Copy)]
+pub enum Credential<'a> {
+    /// A token.
+    Token(&'a str),
+    /// The common name of a valid client certificate.
+    Certificate(&'a str),
+}
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(_) => f.write_str("Token(..)"),
+            Self::Certificate(name) => f.debug_tuple("Certificate").field(name).finish(),
+        }
+    }
+}
+
+/// Why a credential lets nobody in.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticateError {
+    /// It is not good, or no longer. The caller gets another one.
+    #[error(transparent)]
+    Not(#[from] NotAuthenticated),
+    /// The certificate is good, but nobody said what its identity may do. The operator makes a
+    /// token for it.
+    #[error("no token was made for certificates of {0}")]
+    NoRights(String),
+    /// The identity's files failed. The operator looks at them.
+    #[error("the identity of a token cannot be used")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// What `/version` tells.
@@ -62,6 +125,11 @@ pub struct FailedCheck {
     /// Why.
     pub reason: String,
 }
+
+/// What is wrong with a log specification.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidLogSpec(pub String);
 
 /// Why a channel was not created.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +162,8 @@ pub struct Channel {
     pub submitter: Arc<dyn Submitter>,
     /// Whether it refuses writes, as imported channels do.
     pub read_only: bool,
+    /// How many blocks can be read, told after each commit. It closes when no commit will follow.
+    pub heights: watch::Receiver<u64>,
 }
 
 impl fmt::Debug for Channel {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::header::{self, HeaderValue};
@@ -16,8 +17,15 @@ use crate::problem::{Problem, ProblemKind};
 
 /// The type of every body but a merge patch.
 pub(crate) const JSON: &str = "application/json";
+/// The type of a batch: one JSON text a line.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
 /// The type of the body of `PATCH`.
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// What is taken in of the body of a refused request.
+const DISCARDED_BYTES: usize = 256 << 10;
+/// For how long.
+const DISCARD: Duration = Duration::from_secs(1);
 
 /// Reads a JSON body. `expected` is the one media type that is understood here.
 pub(crate) async fn read(
@@ -26,17 +34,23 @@ pub(crate) async fn read(
     expected: &'static str,
     limits: &Limits,
 ) -> Result<Bytes, Problem> {
-    if content_type(&parts.headers) != Some(expected.to_owned()) {
-        let detail = format!("The body must be of type {expected}.");
-        let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
-        let header = if expected == MERGE_PATCH {
-            header::HeaderName::from_static("accept-patch")
-        } else {
-            header::ACCEPT
-        };
-        return Err(problem.with_header(header, HeaderValue::from_static(expected)));
-    }
+    check_type(&parts.headers, expected)?;
     read_any(parts, body, limits).await
+}
+
+/// Refuses a body of another type than `expected`.
+pub(crate) fn check_type(headers: &HeaderMap, expected: &'static str) -> Result<(), Problem> {
+    if content_type(headers).as_deref() == Some(expected) {
+        return Ok(());
+    }
+    let detail = format!("The body must be of type {expected}.");
+    let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
+    let header = if expected == MERGE_PATCH {
+        header::HeaderName::from_static("accept-patch")
+    } else {
+        header::ACCEPT
+    };
+    Err(problem.with_header(header, HeaderValue::from_static(expected)))
 }
 
 /// Makes sure that there is no body.
@@ -45,6 +59,23 @@ pub(crate) async fn read_none(parts: &Parts, body: Body, limits: &Limits) -> Res
         return Ok(());
     }
     Err(Problem::invalid_argument("This request takes no body."))
+}
+
+/// Takes in what a refused request still sends, within reason: a client that is cut off while it
+/// writes may never see the answer.
+pub(crate) async fn discard(mut body: Body) {
+    let taken = async {
+        let mut left = DISCARDED_BYTES;
+        while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await
+        {
+            left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // A slow one gets its answer all the same.
+    drop(tokio::time::timeout(DISCARD, taken).await);
 }
 
 async fn read_any(parts: &Parts, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
@@ -131,6 +162,12 @@ impl<'a> Members<'a> {
         Ok(members)
     }
 
+    /// The text of a member's value.
+    pub(crate) fn peek(&self, name: &str) -> Option<&'a RawValue> {
+        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
+        Some(value)
+    }
+
     /// Takes a member out.
     pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let position = self.0.iter().position(|(known, _)| known == name)?;
@@ -149,6 +186,27 @@ impl<'a> Members<'a> {
             ))),
             Err(error) => Err(json_problem(&error)),
         }
+    }
+
+    /// The text that the object would be without one of its members, given the member's value: it
+    /// goes with the comma before it, or, being the first, with the one after it.
+    pub(crate) fn without(object: &Bytes, value: &RawValue) -> Bytes {
+        let value = object.slice_ref(value.get().as_bytes());
+        let start = value.as_ptr().addr() - object.as_ptr().addr();
+        let (before, after) = object.split_at(start);
+        let (_, after) = after.split_at(value.len());
+        // Back over the colon and the name, whose spelling has no quote inside.
+        let up_to_quote = |text: &[u8]| text.iter().rposition(|byte| *byte == b'"').unwrap_or(0);
+        let (before, _) = before.split_at(up_to_quote(before));
+        let (before, _) = before.split_at(up_to_quote(before));
+        let before = before.trim_ascii_end();
+        let (before, after) = if let Some(before) = before.strip_suffix(b",") {
+            (before, after)
+        } else {
+            let next = after.trim_ascii_start().strip_prefix(b",");
+            (before, next.map_or(after, <[u8]>::trim_ascii_start))
+        };
+        [before, after].concat().into()
     }
 
     /// Makes sure that nothing is left: a typo must not disarm a precondition.
@@ -230,6 +288,21 @@ mod tests {
         let mut wrong = Members::parse(br#"{"a":1}"#).unwrap();
         let problem = wrong.take_as::<String>("a").unwrap_err();
         assert_eq!(problem.kind(), ProblemKind::InvalidArgument);
+    }
+
+    #[test]
+    fn a_member_is_cut_out_with_its_comma_and_the_rest_keeps_its_bytes() {
+        for (object, rest) in [
+            (r#"{"k":"x","a":[1, 2]}"#, r#"{"a":[1, 2]}"#),
+            (r#"{"k": "x", "a": 1}"#, r#"{"a": 1}"#),
+            (r#"{"a": 1, "k": "x"}"#, r#"{"a": 1}"#),
+            (r#"{"a": 1, "k" : "x", "b": 2}"#, r#"{"a": 1, "b": 2}"#),
+            (r#"{ "\u006b": "x" }"#, "{ }"),
+        ] {
+            let object = Bytes::from_static(object.as_bytes());
+            let value = Members::parse(&object).unwrap().take("k").unwrap();
+            assert_eq!(Members::without(&object, value), rest.as_bytes());
+        }
     }
 
     #[test]

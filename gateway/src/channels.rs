@@ -7,7 +7,9 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 use quire_chaincode::name::check_channel;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::access::Caller;
 use crate::backend::Channel;
 use crate::body::{self, Members};
 use crate::gateway::{Gateway, blocking};
@@ -16,23 +18,52 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
 
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChannelRow)]
+struct Row {
+    name: String,
+    height: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChannelRows)]
+struct Rows {
+    channels: Vec<Row>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Channel)]
+struct Info<'a> {
+    name: &'a str,
+    height: u64,
+    current_block_hash: String,
+    previous_block_hash: String,
+}
+
+/// The body of a creation, for its description.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "bodies are read member by member, see `Members`")]
+struct NewChannel {
+    /// `[a-z][a-z0-9.-]{0,248}`
+    name: String,
+}
+
 /// `GET /v1/channels`.
+#[utoipa::path(get, path = "/v1/channels", tag = "channels", operation_id = "listChannels", summary = "The channels",
+
+
+    responses((status = 200, description = "All channels.", body = Rows))
+)]
 pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Row {
-        name: String,
-        height: u64,
-    }
-    #[derive(Serialize)]
-    struct Rows {
-        channels: Vec<Row>,
-    }
     Query::none(request.uri())?;
+    let caller = Caller::of(request.extensions())?.clone();
     blocking(move || {
         let names = gateway.backend.channels().into_iter();
+        let names = names.filter(|name| caller.reaches(name));
         let rows = names.filter_map(|name| {
             let height = gateway.backend.channel(&name)?.reader.height();
             Some(Row { name, height })
@@ -46,6 +77,11 @@ pub(crate) async fn list(
 }
 
 /// `POST /v1/channels`.
+#[utoipa::path(post, path = "/v1/channels", tag = "channels", operation_id = "createChannel", summary = "Create a channel",
+
+    request_body(content = NewChannel, example = json!({"name": "archive"})),
+    responses((status = 201, description = "It is durable and takes transactions.", body = Info))
+)]
 pub(crate) async fn create(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -58,6 +94,7 @@ pub(crate) async fn create(
     members.finish()?;
     let name = name.ok_or_else(|| Problem::invalid_argument("The member name is missing."))?;
     check_channel(&name)?;
+    Caller::of(&parts.extensions)?.check_channel(&name)?;
     blocking(move || {
         gateway.backend.create_channel(&name)?;
         let channel = gateway.channel(&name)?;
@@ -70,6 +107,11 @@ pub(crate) async fn create(
 }
 
 /// `GET /v1/channels/{channel}`.
+#[utoipa::path(get, path = "/v1/channels/{channel}", tag = "channels", operation_id = "getChannel", summary = "A channel",
+
+
+    responses((status = 200, description = "Height and hashes of the chain.", body = Info))
+)]
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -80,14 +122,6 @@ pub(crate) async fn get(
 }
 
 fn describe(channel: &Channel, status: StatusCode) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Info<'a> {
-        name: &'a str,
-        height: u64,
-        current_block_hash: String,
-        previous_block_hash: String,
-    }
     let info = channel.reader.info()?;
     let document = Info {
         name: &channel.name,

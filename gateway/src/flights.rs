@@ -93,6 +93,11 @@ impl Flights {
         }
     }
 
+    /// How many keys are worked on.
+    pub(crate) fn count(&self) -> usize {
+        self.under_way.lock().len()
+    }
+
     /// Whether somebody works on `key`.
     pub(crate) fn is_under_way(&self, key: &FlightKey) -> bool {
         self.under_way.lock().contains_key(key)

@@ -4,18 +4,59 @@ use std::fmt;
 use std::sync::Arc;
 
 use quire_chaincode::name::check_channel;
-use quire_identity::SigningIdentity;
+use tokio::sync::Semaphore;
 
 use crate::backend::{Backend, Channel};
+use crate::block_event::BlockEvents;
+use crate::contention::Contention;
+use crate::cors::Cors;
 use crate::flights::Flights;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::problem::{Problem, ProblemKind};
+use crate::rate::RateLimit;
+
+/// The address at which a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The API's, with or without the operations.
+    Api,
+    /// The operations' own: metrics are for whoever reaches it.
+    Operations {
+        /// Whether other machines may reach it.
+        is_remote: bool,
+    },
+}
+
+impl Door {
+    /// Whether metrics ask for no credential.
+    pub(crate) fn opens_metrics(self) -> bool {
+        self != Self::Api
+    }
+
+    /// Whether what is not open is for those with a credential only, even while there is none.
+    pub(crate) fn is_remote(self) -> bool {
+        self == Self::Operations { is_remote: true }
+    }
+}
 
 /// The node behind the routes, and the work on idempotency keys that is under way.
 pub(crate) struct Gateway {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) limits: Limits,
+    pub(crate) cors: Cors,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) contention: Arc<Contention>,
+    /// Requests that may still be taken on.
+    pub(crate) requests: Semaphore,
+    /// Batches that may still be taken on.
+    pub(crate) batches: Arc<Semaphore>,
+    /// Event streams that may still be opened.
+    pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) block_events: BlockEvents,
+    pub(crate) rate: RateLimit,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) door: Door,
 }
 
 impl fmt::Debug for Gateway {
@@ -27,11 +68,39 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits) -> Self {
+    pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
         Self {
+            metrics: Arc::new(Metrics::new(backend.registry())),
             backend,
             limits,
+            contention: Arc::default(),
+            cors,
             flights: Arc::new(Flights::new(limits.keys_in_flight)),
+            requests: Semaphore::new(limits.requests),
+            batches: Arc::new(Semaphore::new(limits.batches)),
+            listeners: Arc::new(Semaphore::new(limits.listeners)),
+            block_events: BlockEvents::new(),
+            rate: RateLimit::new(limits.requests_per_second),
+            door: Door::Api,
+        }
+    }
+
+    /// The same gateway at the operations' own address.
+    pub(crate) fn at_operations(&self, is_remote: bool) -> Self {
+        let limits = self.limits;
+        Self {
+            backend: Arc::clone(&self.backend),
+            limits,
+            cors: self.cors.clone(),
+            flights: Arc::clone(&self.flights),
+            contention: Arc::clone(&self.contention),
+            requests: Semaphore::new(limits.requests),
+            batches: Arc::clone(&self.batches),
+            listeners: Arc::clone(&self.listeners),
+            block_events: BlockEvents::new(),
+            rate: RateLimit::new(limits.requests_per_second),
+            metrics: Arc::clone(&self.metrics),
+            door: Door::Operations { is_remote },
         }
     }
 
@@ -45,9 +114,17 @@ impl Gateway {
         Err(Problem::new(ProblemKind::ChannelNotFound, detail))
     }
 
-    /// Who asks. Credentials come with authentication; until then it is the default identity.
-    pub(crate) fn caller(&self) -> Arc<SigningIdentity> {
-        self.backend.default_identity()
+    /// Returns when the node has been asked to stop.
+    pub(crate) async fn stopped(&self) {
+        let mut stopping = self.backend.stopping();
+        // An error means that the node is gone.
+        drop(stopping.wait_for(|stopping| *stopping).await);
+    }
+
+    /// Returns when the node has been asked to stop and the time of grace is over.
+    pub(crate) async fn out_of_grace(&self) {
+        self.stopped().await;
+        tokio::time::sleep(self.limits.grace).await;
     }
 }
 

@@ -11,6 +11,7 @@ use quire_wire::Message;
 use quire_wire::rwset::{KvRwSet, KvWrite, TxReadWriteSet};
 use quire_wire::transaction::Opened;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::backend::Channel;
 use crate::bookmark;
@@ -23,6 +24,11 @@ use crate::state::PAGE_ROWS;
 use crate::value::{Value, rfc3339};
 
 /// A page of the history of a key.
+#[utoipa::path(get, path = "/v1/channels/{channel}/history/{namespace}/{key}", tag = "state", operation_id = "getHistory", summary = "What happened to a key",
+    params(("order" = Option<String>, Query, description = "desc, newest first, or asc."),("limit" = Option<u64>, Query, description = "Entries of a page, 1 to 1,000; 25 without."),("bookmark" = Option<String>, Query, description = "Of the page before."),),
+
+    responses((status = 200, description = "Its writes and deletes.", body = Rows))
+)]
 pub(crate) async fn history(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -53,8 +59,9 @@ struct Page {
     max_bytes: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = HistoryEntry)]
 struct Row<'a> {
     transaction_id: &'a str,
     block_number: u64,
@@ -65,7 +72,8 @@ struct Row<'a> {
     value: Value<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = HistoryEntries)]
 struct Rows<'a> {
     entries: Vec<Row<'a>>,
     bookmark: Option<String>,

@@ -5,6 +5,7 @@
 //! ```text
 //! request_id    names the request, and turns whatever goes wrong into a problem document
 //! router        finds the handler
+//! access        finds out who asks, and whether they may
 //! transactions, state    take path, headers and body apart into a chaincode call
 //! submission    looks for the idempotency key's attempts, submits, awaits, tries again
 //! answer        makes the answer from what stands in the blocks
@@ -15,8 +16,11 @@
 //! verdict and writes no state.
 
 mod accept;
+mod access;
 mod answer;
 pub mod backend;
+mod batch;
+mod block_event;
 mod block_json;
 mod blocks;
 mod body;
@@ -24,29 +28,46 @@ mod bookmark;
 mod call;
 mod channels;
 mod conditions;
+mod contention;
+mod cors;
 mod creator;
+mod credential;
 mod evaluate;
+mod events;
+mod find;
 mod flights;
 mod gateway;
 mod history;
 pub mod idempotency;
+mod indexes;
 mod json;
 mod limits;
 mod local;
+pub mod metrics;
+mod openapi;
 mod operations;
 mod path;
+mod peer;
 mod prefer;
 pub mod problem;
 mod query;
+mod rate;
 mod reply;
 mod request_id;
+mod request_log;
+mod rights;
 mod router;
+mod server;
 mod state;
 mod submission;
 mod transactions;
 mod value;
 
+pub use access::Caller;
 pub use backend::Backend;
+pub use cors::{Cors, NotAnOrigin};
 pub use limits::Limits;
+pub use peer::{Handshake, Peer};
 pub use request_id::X_REQUEST_ID;
 pub use router::router;
+pub use server::Server;

@@ -1,5 +1,6 @@
 //! What the gateway bounds.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Bounds on what a caller may send and how long it may wait.
@@ -9,6 +10,18 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Most bytes of a request's target and headers together.
     pub header_bytes: usize,
+    /// How long the head of a request may take to arrive, from its first byte.
+    pub head_timeout: Duration,
+    /// How long a connection may stay open between two requests.
+    pub idle_timeout: Duration,
+    /// How long a peer may take nothing of an answer that waits for it.
+    pub stall_timeout: Duration,
+    /// Most connections at one time.
+    pub connections: usize,
+    /// Most requests at one time that have no answer yet, event streams not counted.
+    pub requests: usize,
+    /// Most batches at one time.
+    pub batches: usize,
     /// How long a request body may take to arrive.
     pub body_timeout: Duration,
     /// How long a write waits for its outcome when the caller names no time.
@@ -19,9 +32,19 @@ pub struct Limits {
     pub keys_in_flight: usize,
     /// Bytes of values or envelopes after which a page ends before its `limit`.
     pub page_bytes: usize,
-    /// Whether only this machine's own programs are served: callers show no credential then, so
-    /// what a browser or a proxy may have sent for somebody else is refused.
+    /// Most event streams at one time.
+    pub listeners: usize,
+    /// How often an event stream with nothing to say shows that it is alive.
+    pub heartbeat: Duration,
+    /// How long those who wait may go on waiting once the node is asked to stop.
+    pub grace: Duration,
+    /// Whether callers that show no credential are served only while none is required, and only
+    /// if they are this machine's own programs: what a browser or a proxy may have sent for
+    /// somebody else is refused then.
     pub local_only: bool,
+    /// Most requests a second with one token; after a pause a whole second's worth may come at
+    /// once.
+    pub requests_per_second: Option<NonZeroU32>,
 }
 
 impl Default for Limits {
@@ -29,12 +52,22 @@ impl Default for Limits {
         Self {
             body_bytes: 8 << 20,
             header_bytes: 64 << 10,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            stall_timeout: Duration::from_secs(30),
+            connections: 8192,
+            requests: 2048,
+            batches: 32,
             body_timeout: Duration::from_secs(30),
             default_wait: Duration::from_secs(30),
             max_wait: Duration::from_secs(300),
             keys_in_flight: 100_000,
             page_bytes: 8 << 20,
+            listeners: 4096,
+            heartbeat: Duration::from_secs(15),
+            grace: Duration::from_secs(10),
             local_only: true,
+            requests_per_second: None,
         }
     }
 }

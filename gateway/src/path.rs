@@ -20,6 +20,11 @@ const ITEM: usize = 4;
 /// Position of the key in `.../state/{namespace}/{key}`.
 const KEY: usize = 5;
 
+/// Position of the design document in `.../state/{namespace}/_index/{ddoc}/json/{name}`.
+const DDOC: usize = 6;
+/// What design documents are called in front of their name.
+const DESIGN: &str = "_design";
+
 /// How paths write the empty namespace, which has no spelling of its own.
 const EMPTY_NAMESPACE: &str = "~";
 
@@ -33,7 +38,12 @@ pub(crate) struct KeyPath {
 
 /// The channel that the path names.
 pub(crate) fn channel(gateway: &Gateway, uri: &Uri) -> Result<Channel, Problem> {
-    gateway.channel(&segment(uri, CHANNEL)?)
+    gateway.channel(&channel_name(uri)?)
+}
+
+/// The name of the channel, whether there is one or not.
+pub(crate) fn channel_name(uri: &Uri) -> Result<Cow<'_, str>, Problem> {
+    segment(uri, CHANNEL)
 }
 
 /// What stands behind the channel's resource, as in `.../blocks/{number}`.
@@ -43,11 +53,15 @@ pub(crate) fn item(uri: &Uri) -> Result<String, Problem> {
 
 /// The namespace that the path names, for reading: `~` is the empty one.
 pub(crate) fn namespace(uri: &Uri) -> Result<Arc<str>, Problem> {
-    let namespace = segment(uri, ITEM)?;
-    if namespace == EMPTY_NAMESPACE {
-        return Ok("".into());
+    Ok(namespace_of(&segment(uri, ITEM)?))
+}
+
+/// The namespace that a reader means: `~` is the empty one.
+pub(crate) fn namespace_of(text: &str) -> Arc<str> {
+    if text == EMPTY_NAMESPACE {
+        return "".into();
     }
-    Ok(namespace.into())
+    text.into()
 }
 
 /// Namespace and key for reading: any that a channel could hold.
@@ -70,6 +84,17 @@ pub(crate) fn key_to_write(gateway: &Gateway, uri: &Uri) -> Result<KeyPath, Prob
         namespace: segment(uri, ITEM)?.into(),
         key: segment(uri, KEY)?.into(),
     })
+}
+
+/// Design document, without `_design/`, and name of a query index.
+pub(crate) fn index(uri: &Uri) -> Result<(String, String), Problem> {
+    let ddoc = segment(uri, DDOC)?;
+    if ddoc == DESIGN {
+        let ddoc = segment(uri, DDOC + 1)?.into_owned();
+        return Ok((ddoc, segment(uri, DDOC + 3)?.into_owned()));
+    }
+    let ddoc = ddoc.strip_prefix("_design/").unwrap_or(&ddoc).to_owned();
+    Ok((ddoc, segment(uri, DDOC + 2)?.into_owned()))
 }
 
 /// The whole path, decoded: what a request digest covers.
@@ -138,5 +163,13 @@ mod tests {
         assert_eq!(&*namespace(&uri).unwrap(), "");
         assert_eq!(segment(&uri, KEY).unwrap(), "a/b");
         assert_eq!(segment(&uri, 9).unwrap(), "");
+        for target in [
+            "/v1/channels/main/state/ns/_index/d%2Fx/json/n",
+            "/v1/channels/main/state/ns/_index/_design%2Fd%2Fx/json/n",
+            "/v1/channels/main/state/ns/_index/_design/d%2Fx/json/n",
+        ] {
+            let expected = ("d/x".to_owned(), "n".to_owned());
+            assert_eq!(index(&Uri::from_static(target)).unwrap(), expected);
+        }
     }
 }

@@ -11,7 +11,7 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use quire_chaincode::ChaincodeError;
 use quire_chaincode::name::NameError;
-use quire_ledger::ReadError;
+use quire_ledger::{FindError, IndexError, QueryError, ReadError};
 use quire_wire::Code;
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ pub enum ProblemKind {
     InvalidName,
     /// A parameter, header or member is unknown or has an impossible value.
     InvalidArgument,
+    /// A selector that CouchDB would refuse too.
+    InvalidSelector,
     /// A document has a top-level member that belongs to the server.
     ReservedMember,
     /// No such channel.
@@ -36,6 +38,8 @@ pub enum ProblemKind {
     BlockNotFound,
     /// No such transaction.
     TransactionNotFound,
+    /// No such query index.
+    IndexNotFound,
     /// No such route.
     RouteNotFound,
     /// The route has no such method.
@@ -54,6 +58,8 @@ pub enum ProblemKind {
     ChannelExists,
     /// The channel takes no writes.
     ChannelReadOnly,
+    /// The caller has not proved who it is.
+    Unauthenticated,
     /// The caller may not do this.
     Forbidden,
     /// A version or existence did not hold.
@@ -64,6 +70,8 @@ pub enum ProblemKind {
     IdempotencyKeyReused,
     /// The chaincode refused.
     ChaincodeError,
+    /// The token makes more requests than it may.
+    RateLimited,
     /// Queues are full.
     Overloaded,
     /// The node starts or stops.
@@ -89,6 +97,7 @@ impl ProblemKind {
             Self::InvalidJson => (S::BAD_REQUEST, "INVALID_JSON", "Invalid JSON"),
             Self::InvalidName => (S::BAD_REQUEST, "INVALID_NAME", "Invalid name"),
             Self::InvalidArgument => (S::BAD_REQUEST, "INVALID_ARGUMENT", "Invalid argument"),
+            Self::InvalidSelector => (S::BAD_REQUEST, "INVALID_SELECTOR", "Invalid selector"),
             Self::ReservedMember => (S::BAD_REQUEST, "RESERVED_MEMBER", "Reserved member"),
             Self::ChannelNotFound => (S::NOT_FOUND, "CHANNEL_NOT_FOUND", "Channel not found"),
             Self::KeyNotFound => (S::NOT_FOUND, "KEY_NOT_FOUND", "Key not found"),
@@ -98,6 +107,7 @@ impl ProblemKind {
                 "TRANSACTION_NOT_FOUND",
                 "Transaction not found",
             ),
+            Self::IndexNotFound => (S::NOT_FOUND, "INDEX_NOT_FOUND", "Index not found"),
             Self::RouteNotFound => (S::NOT_FOUND, "ROUTE_NOT_FOUND", "Route not found"),
             Self::MethodNotAllowed => (
                 S::METHOD_NOT_ALLOWED,
@@ -119,6 +129,7 @@ impl ProblemKind {
             Self::Invalid(code) => (S::CONFLICT, code.name(), "Transaction invalid"),
             Self::ChannelExists => (S::CONFLICT, "CHANNEL_EXISTS", "Channel exists"),
             Self::ChannelReadOnly => (S::CONFLICT, "CHANNEL_READ_ONLY", "Channel is read-only"),
+            Self::Unauthenticated => (S::UNAUTHORIZED, "UNAUTHENTICATED", "Unauthenticated"),
             Self::Forbidden => (S::FORBIDDEN, "FORBIDDEN", "Forbidden"),
             Self::PreconditionFailed => (
                 S::PRECONDITION_FAILED,
@@ -136,6 +147,7 @@ impl ProblemKind {
                 "CHAINCODE_ERROR",
                 "Chaincode refused",
             ),
+            Self::RateLimited => (S::TOO_MANY_REQUESTS, "RATE_LIMITED", "Rate limited"),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded"),
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "NOT_READY", "Not ready"),
             Self::StateUnavailable => (
@@ -178,6 +190,8 @@ pub struct Problem {
     cause: Option<String>,
     transaction_id: Option<String>,
     block_number: Option<u64>,
+    /// CouchDB's `error`, and its `reason` where that is not the detail.
+    couch: Option<(&'static str, Option<String>)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -195,6 +209,7 @@ impl Problem {
             cause: None,
             transaction_id: None,
             block_number: None,
+            couch: None,
             headers: Vec::new(),
         }
     }
@@ -228,6 +243,27 @@ impl Problem {
             .unwrap_or(u64::MAX)
             .max(1);
         Self::new(kind, detail).with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The caller has not proved who it is.
+    pub fn unauthenticated(detail: impl Into<String>) -> Self {
+        let challenge = HeaderValue::from_static("Bearer");
+        Self::new(ProblemKind::Unauthenticated, detail)
+            .with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+
+    /// Says in the challenge that what the caller showed is not good, as RFC 6750 wants it.
+    pub(crate) fn bad_token(mut self) -> Self {
+        let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+        self.headers = vec![(header::WWW_AUTHENTICATE, challenge)];
+        self
+    }
+
+    /// The token makes more requests than it may.
+    #[must_use]
+    pub fn rate_limited(retry_after: Duration) -> Self {
+        let detail = "The token makes more requests than it may; nothing was done.";
+        Self::unavailable(ProblemKind::RateLimited, detail, retry_after)
     }
 
     /// Queues are full.
@@ -278,11 +314,44 @@ impl Problem {
         self
     }
 
+    /// Adds what CouchDB's clients look for, if it is not there yet.
+    #[must_use]
+    pub fn with_couch(mut self, error: &'static str, reason: Option<String>) -> Self {
+        self.couch.get_or_insert((error, reason));
+        self
+    }
+
+    /// Adds CouchDB's word for the status, if no better one is there yet.
+    #[must_use]
+    pub fn for_couch(self) -> Self {
+        let error = match self.kind.row().0 {
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::FORBIDDEN => "forbidden",
+            StatusCode::NOT_ACCEPTABLE => "not_acceptable",
+            StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "bad_content_type",
+            status if status.is_client_error() => "bad_request",
+            StatusCode::SERVICE_UNAVAILABLE => "service_unavailable",
+            _ => "internal_server_error",
+        };
+        self.with_couch(error, None)
+    }
+
     /// Adds a header to the answer.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// The headers of its answer, besides those of every problem.
+    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
+    /// The transaction it is about, where there is one.
+    pub(crate) fn transaction_id(&self) -> Option<&str> {
+        self.transaction_id.as_deref()
     }
 
     /// What went wrong.
@@ -316,6 +385,11 @@ impl Problem {
             request_id,
             transaction_id: self.transaction_id.as_deref(),
             block_number: self.block_number,
+            error: self.couch.as_ref().map(|(error, _)| *error),
+            reason: self
+                .couch
+                .as_ref()
+                .map(|(_, reason)| reason.as_deref().unwrap_or(&self.detail)),
         };
         // Strings and numbers always serialize.
         serde_json::to_vec(&document).unwrap_or_default()
@@ -335,6 +409,10 @@ struct Document<'a> {
     transaction_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     block_number: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 impl IntoResponse for Problem {
@@ -370,6 +448,56 @@ impl From<ReadError> for Problem {
             | ReadError::Engine(_)
             | ReadError::DerivedDamaged { .. }
             | ReadError::Missing(_) => Self::internal(cause),
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let kind = match error {
+            QueryError::InvalidJson => ProblemKind::InvalidJson,
+            QueryError::InvalidOperator(_)
+            | QueryError::UnsupportedOperator(_)
+            | QueryError::BadArgument { .. }
+            | QueryError::BadRegex(_)
+            | QueryError::BadField(_)
+            | QueryError::MissingFieldName => ProblemKind::InvalidSelector,
+            QueryError::NotAnObject
+            | QueryError::InvalidKey(_)
+            | QueryError::MissingKey(_)
+            | QueryError::InvalidOption { .. }
+            | QueryError::InvalidFieldName(_)
+            | QueryError::MixedSort
+            | QueryError::NoUsableIndex
+            | QueryError::InvalidIndex(_)
+            | QueryError::NoFallback
+            | QueryError::InvalidBookmark(_) => ProblemKind::InvalidArgument,
+        };
+        let reason = error.to_string();
+        Self::new(kind, reason).with_couch(error.error(), None)
+    }
+}
+
+impl From<FindError> for Problem {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Query(error) => error.into(),
+            FindError::Read(error) => error.into(),
+        }
+    }
+}
+
+impl From<IndexError> for Problem {
+    fn from(error: IndexError) -> Self {
+        let cause = chain(&error);
+        match error {
+            IndexError::NotFound => {
+                let problem = Self::new(ProblemKind::IndexNotFound, "There is no such index.");
+                problem.with_couch("not_found", Some("missing".to_owned()))
+            }
+            IndexError::TooMany => Self::new(ProblemKind::InvalidArgument, cause),
+            IndexError::Closed => Self::not_ready(),
+            IndexError::Store(_) => Self::storage_failed().because(cause),
         }
     }
 }

@@ -4,27 +4,52 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::sync::SemaphorePermit;
+use tokio::time::sleep;
 
+use crate::access;
+use crate::backend::Backend;
+use crate::cors::Cors;
 use crate::gateway::Gateway;
 use crate::local;
 use crate::problem::{Problem, ProblemKind};
+use crate::request_log::LogLine;
 
 /// Names a request in answers and in the log.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// When to come back where too many requests are worked on.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Longest request id of a caller that is taken over.
 const MAX_ID_BYTES: usize = 128;
+
+/// The request's name, for handlers that make problem documents themselves.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The id that the layer gave the request.
+    pub(crate) fn of(request: &Request) -> Self {
+        let id = request.extensions().get::<Self>().cloned();
+        id.unwrap_or_else(|| Self(HeaderValue::from_static("none")))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
 
 /// Runs the request inside everything that an answer needs whatever happens.
 pub(crate) async fn layer(
     State(gateway): State<Arc<Gateway>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let id = request
@@ -32,19 +57,52 @@ pub(crate) async fn layer(
         .get(X_REQUEST_ID)
         .filter(|id| is_sane(id.as_bytes()))
         .cloned()
-        .unwrap_or_else(|| new_id(&gateway));
+        .unwrap_or_else(|| new_id(gateway.backend.as_ref()));
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let origin = gateway.cors.origin(request.headers());
+    let line = LogLine::begin(&request);
     let response = if head_bytes(&request) > gateway.limits.header_bytes {
         let detail = format!(
             "Target and headers exceed {} bytes.",
             gateway.limits.header_bytes
         );
         Problem::new(ProblemKind::HeadersTooLarge, detail).into_response()
-    } else if let Err(problem) = local::check(&request, &gateway.limits) {
-        problem.into_response()
+    } else if let Err(problem) = local::check(&request, &gateway) {
+        access::refuse(problem, request).await
+    } else if origin.is_some() && Cors::is_preflight(request.method(), request.headers()) {
+        Cors::preflight()
     } else {
-        catch_panic(next.run(request)).await
+        match admit(&gateway, request.uri().path()) {
+            Ok(_place) => tokio::select! {
+                response = catch_panic(next.run(request)) => response,
+                () = cut_off(&gateway) => Problem::not_ready().into_response(),
+            },
+            Err(problem) => problem.into_response(),
+        }
     };
-    finish(response, id)
+    line.end(&response, id.to_str().unwrap_or_default());
+    let mut response = finish(response, id);
+    gateway.cors.finish(response.headers_mut(), origin);
+    response
+}
+
+/// Returns when the node stops and even those who wait for an outcome have been answered: what is
+/// left is a request that does not come in.
+async fn cut_off(gateway: &Gateway) {
+    gateway.out_of_grace().await;
+    sleep(Duration::from_secs(1)).await;
+}
+
+/// A place among the requests that are worked on; refused before queues grow. Operators get in
+/// always, and event streams have places of their own.
+fn admit<'a>(gateway: &'a Gateway, path: &str) -> Result<Option<SemaphorePermit<'a>>, Problem> {
+    if !path.starts_with("/v1/") || path.ends_with("/events") {
+        return Ok(None);
+    }
+    let place = gateway.requests.try_acquire();
+    place
+        .map(Some)
+        .map_err(|_| Problem::overloaded(RETRY_AFTER))
 }
 
 /// Visible ASCII of a sensible length: safe to echo and to log.
@@ -52,8 +110,9 @@ fn is_sane(id: &[u8]) -> bool {
     (1..=MAX_ID_BYTES).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
 }
 
-fn new_id(gateway: &Gateway) -> HeaderValue {
-    let id = hex::encode(gateway.backend.random_nonce());
+/// A request id of our own.
+pub(crate) fn new_id(backend: &dyn Backend) -> HeaderValue {
+    let id = hex::encode(backend.random_nonce());
     let (id, _) = id.split_at(32);
     HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
@@ -100,6 +159,7 @@ fn finish(mut response: Response, id: HeaderValue) -> Response {
     if let Some(problem) = problem {
         let document = problem.document(id.to_str().unwrap_or_default());
         let (status, _, _) = problem.kind().row();
+        response.extensions_mut().insert(problem.kind());
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);

@@ -1,61 +1,125 @@
-//! Which path leads where.
+//! Which path leads where. What `/openapi.json` says of a path stands beside its handler.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::backend::Backend;
+use crate::cors::Cors;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
-use crate::{blocks, channels, evaluate, history, operations, request_id, state, transactions};
+use crate::openapi::{Document, docs};
+use crate::{
+    access, batch, blocks, channels, evaluate, events, find, history, indexes, metrics, operations,
+    request_id, state, transactions,
+};
 
-/// The whole HTTP API over a node.
-pub fn router(backend: Arc<dyn Backend>, limits: Limits) -> Router {
-    let gateway = Arc::new(Gateway::new(backend, limits));
-    let key = get(state::get)
-        .put(state::write)
-        .patch(state::write)
-        .delete(state::write);
-    let channel = Router::new()
-        .route("/v1/channels/{channel}", get(channels::get))
+/// The HTTP API over a node, with the operations behind their own door.
+#[derive(Debug)]
+pub(crate) struct Routers {
+    /// Everything under `/v1`, and the API's description.
+    pub(crate) api: Router,
+    /// Health, metrics, version, log levels.
+    pub(crate) operations: Router,
+}
+
+/// The whole HTTP API over a node. A request with [`crate::Peer`] as an extension
+/// may have a client certificate for its credential.
+pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
+    let gateway = Arc::new(Gateway::new(backend, limits, cors));
+    let (routes, document) = api().merge(operations()).split_for_parts();
+    finish(described(routes, document, &gateway), gateway)
+}
+
+/// The HTTP API in two parts, for two addresses.
+pub(crate) fn routers(
+    backend: Arc<dyn Backend>,
+    limits: Limits,
+    cors: Cors,
+    is_remote: bool,
+) -> Routers {
+    let gateway = Arc::new(Gateway::new(backend, limits, cors));
+    let door = Arc::new(gateway.at_operations(is_remote));
+    let (routes, mut document) = api().split_for_parts();
+    let (operations, its_document) = operations().split_for_parts();
+    document.merge(its_document);
+    Routers {
+        api: finish(described(routes, document, &gateway), gateway),
+        operations: finish(operations, door),
+    }
+}
+
+fn api() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(channels::list, channels::create))
+        .routes(routes!(channels::get))
+        .routes(routes!(transactions::submit, transactions::get_by_key))
+        .routes(routes!(batch::submit))
+        .routes(routes!(transactions::get))
+        .routes(routes!(transactions::envelope))
+        .routes(routes!(evaluate::evaluate))
+        .routes(routes!(state::namespaces))
+        .routes(routes!(state::range))
+        .routes(routes!(state::get, state::put, state::patch, state::delete))
+        .routes(routes!(find::find))
+        .routes(routes!(find::explain))
+        .routes(routes!(indexes::list, indexes::create))
+        .routes(routes!(indexes::remove))
+        .routes(routes!(history::history))
+        .routes(routes!(blocks::find))
+        .routes(routes!(blocks::get))
+        .routes(routes!(events::events))
+}
+
+fn operations() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(operations::healthz))
+        .routes(routes!(operations::readyz))
+        .routes(routes!(operations::version))
+        .routes(routes!(operations::metrics))
+        .routes(routes!(operations::log_spec, operations::set_log_spec))
+}
+
+/// Adds the description, and paths that are not in it.
+fn described(
+    routes: Router<Arc<Gateway>>,
+    document: OpenApi,
+    gateway: &Gateway,
+) -> Router<Arc<Gateway>> {
+    let document = Document::new(document, &gateway.backend.build().version);
+    // The empty key leads to the handlers too, which say what is wrong with it.
+    let empty_key = get(state::get)
+        .put(state::put)
+        .patch(state::patch)
+        .delete(state::delete);
+    routes
+        .route("/v1/channels/{channel}/state/{namespace}/", empty_key)
+        // CouchDB takes the design document's id with and without its prefix.
         .route(
-            "/v1/channels/{channel}/transactions",
-            get(transactions::get_by_key).post(transactions::submit),
+            "/v1/channels/{channel}/state/{namespace}/_index/_design/{ddoc}/json/{name}",
+            delete(indexes::remove),
         )
         .route(
-            "/v1/channels/{channel}/transactions/{id}",
-            get(transactions::get),
+            "/openapi.json",
+            get(move || async move { document.answer() }),
         )
-        .route(
-            "/v1/channels/{channel}/transactions/{id}/envelope",
-            get(transactions::envelope),
-        )
-        .route("/v1/channels/{channel}/evaluate", post(evaluate::evaluate))
-        .route("/v1/channels/{channel}/state", get(state::namespaces))
-        .route(
-            "/v1/channels/{channel}/state/{namespace}",
-            get(state::range),
-        )
-        // The empty key leads to the handlers too, which say what is wrong with it.
-        .route("/v1/channels/{channel}/state/{namespace}/", key.clone())
-        .route("/v1/channels/{channel}/state/{namespace}/{key}", key)
-        .route(
-            "/v1/channels/{channel}/history/{namespace}/{key}",
-            get(history::history),
-        )
-        .route("/v1/channels/{channel}/blocks", get(blocks::find))
-        .route("/v1/channels/{channel}/blocks/{number}", get(blocks::get));
-    Router::new()
-        .route("/v1/channels", get(channels::list).post(channels::create))
-        .merge(channel)
-        .route("/healthz", get(operations::healthz))
-        .route("/readyz", get(operations::readyz))
-        .route("/version", get(operations::version))
+        .route("/docs", get(docs))
+}
+
+/// What every answer needs, whichever route made it.
+fn finish(routes: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
+    let metrics = Arc::clone(&gateway.metrics);
+    routes
         // An empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(from_fn_with_state(Arc::clone(&gateway), access::layer))
         .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))
+        .layer(from_fn_with_state(metrics, metrics::layer))
         .with_state(gateway)
 }

@@ -12,8 +12,10 @@ use quire_chaincode::Call;
 use quire_ledger::{Height, RangeEnd, Snapshot, VersionedValue};
 use quire_wire::transaction::Opened;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::answer::{Asked, answer};
+use crate::access::Caller;
+use crate::answer::{Accepted, Asked, ValidTransaction, answer};
 use crate::backend::Channel;
 use crate::body;
 use crate::bookmark;
@@ -33,22 +35,29 @@ pub(crate) const PAGE_ROWS: (usize, usize) = (25, 1000);
 /// Rows that are read at a time: bounds what a page of large values holds in memory.
 const CHUNK_ROWS: usize = 32;
 
+#[derive(Serialize, ToSchema)]
+struct Namespace {
+    name: String,
+    keys: u64,
+    /// Whether every key was counted; otherwise there are at least so many.
+    exact: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Namespaces {
+    namespaces: Vec<Namespace>,
+}
+
 /// `GET .../state`.
+#[utoipa::path(get, path = "/v1/channels/{channel}/state", tag = "state", operation_id = "listNamespaces", summary = "The namespaces",
+
+
+    responses((status = 200, description = "With their numbers of keys.", body = Namespaces))
+)]
 pub(crate) async fn namespaces(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Namespace {
-        name: String,
-        keys: u64,
-        /// Whether every key was counted; otherwise there are at least so many.
-        exact: bool,
-    }
-    #[derive(Serialize)]
-    struct Namespaces {
-        namespaces: Vec<Namespace>,
-    }
     let channel = path::channel(&gateway, request.uri())?;
     Query::none(request.uri())?;
     blocking(move || {
@@ -69,6 +78,11 @@ pub(crate) async fn namespaces(
 }
 
 /// `GET` and `HEAD .../state/{namespace}/{key}`.
+#[utoipa::path(get, path = "/v1/channels/{channel}/state/{namespace}/{key}", tag = "state", operation_id = "getKey", summary = "A value",
+    params(("If-Match" = Option<String>, Header, description = "A version in quotes, several, or *."),("If-None-Match" = Option<String>, Header, description = "* for a write; versions for a read."),),
+
+    responses((status = 200, description = "The exact bytes that were written.", content((serde_json::Value = "application/json"), (Vec<u8> = "application/octet-stream"))), (status = 304, description = "The caller has this version."))
+)]
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -125,11 +139,47 @@ fn of_state(response: Response, snapshot: &Snapshot) -> Response {
     reply::no_cache(reply::at_height(response, snapshot.height()))
 }
 
-/// `PUT`, `PATCH` and `DELETE .../state/{namespace}/{key}`.
-pub(crate) async fn write(
-    State(gateway): State<Arc<Gateway>>,
+/// `PUT .../state/{namespace}/{key}`.
+#[utoipa::path(put, path = "/v1/channels/{channel}/state/{namespace}/{key}", tag = "state", operation_id = "putKey", summary = "Write a value",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes retrying safe: the same key names the same transaction for ever."),("Quire-Max-Attempts" = Option<u32>, Header, description = "How often a transaction that lost a race is tried, 1 to 10; 5 without."),("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),("If-Match" = Option<String>, Header, description = "A version in quotes, several, or *."),("If-None-Match" = Option<String>, Header, description = "* for a write; versions for a read."),),
+    request_body(content = serde_json::Value, content_type = "application/json", example = json!({"total": 12.5})),
+    responses((status = 201, description = "Created.", body = ValidTransaction), (status = 200, description = "Replaced.", body = ValidTransaction), (status = 202, description = "Ordered, not durable yet.", body = Accepted))
+)]
+pub(crate) async fn put(
+    gateway: State<Arc<Gateway>>,
     request: Request,
 ) -> Result<Response, Problem> {
+    write(gateway, request).await
+}
+
+/// `PATCH .../state/{namespace}/{key}`.
+#[utoipa::path(patch, path = "/v1/channels/{channel}/state/{namespace}/{key}", tag = "state", operation_id = "patchKey", summary = "Merge into a value (RFC 7396)",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes retrying safe: the same key names the same transaction for ever."),("Quire-Max-Attempts" = Option<u32>, Header, description = "How often a transaction that lost a race is tried, 1 to 10; 5 without."),("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),("If-Match" = Option<String>, Header, description = "A version in quotes, several, or *."),("If-None-Match" = Option<String>, Header, description = "* for a write; versions for a read."),),
+    request_body(content = serde_json::Value, content_type = "application/merge-patch+json", example = json!({"shipped": true})),
+    responses((status = 200, description = "Merged.", body = ValidTransaction), (status = 202, description = "Ordered, not durable yet.", body = Accepted))
+)]
+pub(crate) async fn patch(
+    gateway: State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(gateway, request).await
+}
+
+/// `DELETE .../state/{namespace}/{key}`.
+#[utoipa::path(delete, path = "/v1/channels/{channel}/state/{namespace}/{key}", tag = "state", operation_id = "deleteKey", summary = "Delete a key",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes retrying safe: the same key names the same transaction for ever."),("Quire-Max-Attempts" = Option<u32>, Header, description = "How often a transaction that lost a race is tried, 1 to 10; 5 without."),("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),("If-Match" = Option<String>, Header, description = "A version in quotes, several, or *."),("If-None-Match" = Option<String>, Header, description = "* for a write; versions for a read."),),
+
+    responses((status = 200, description = "Deleted.", body = ValidTransaction), (status = 202, description = "Ordered, not durable yet.", body = Accepted))
+)]
+pub(crate) async fn delete(
+    gateway: State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    write(gateway, request).await
+}
+
+/// One transaction on one key.
+async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     Query::none(&parts.uri)?;
     let path = path::key_to_write(&gateway, &parts.uri)?;
@@ -161,7 +211,7 @@ pub(crate) async fn write(
     }
     let write = Write {
         channel: path.channel,
-        identity: gateway.caller(),
+        identity: Caller::identity(&parts)?,
         call: Call {
             chaincode: path.namespace.as_ref().to_owned(),
             function: function.to_owned(),
@@ -180,7 +230,8 @@ fn argument(value: &(impl Serialize + ?Sized)) -> Result<Bytes, Problem> {
         .map_err(Problem::internal)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = StateRow)]
 struct Row<'a> {
     key: &'a str,
     version: String,
@@ -188,13 +239,19 @@ struct Row<'a> {
     value: Value<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = StateRows)]
 struct Rows<'a> {
     rows: Vec<Row<'a>>,
     bookmark: Option<String>,
 }
 
 /// `GET .../state/{namespace}`.
+#[utoipa::path(get, path = "/v1/channels/{channel}/state/{namespace}", tag = "state", operation_id = "getRange", summary = "A range of keys",
+    params(("start" = Option<String>, Query, description = "The first key."),("end" = Option<String>, Query, description = "Where to stop; not included."),("limit" = Option<u64>, Query, description = "Rows of a page, 1 to 1,000; 25 without."),("bookmark" = Option<String>, Query, description = "Of the page before."),),
+
+    responses((status = 200, description = "In byte order of keys.", body = Rows))
+)]
 pub(crate) async fn range(
     State(gateway): State<Arc<Gateway>>,
     request: Request,

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quire_chaincode::{Call, is_conditional};
+use quire_chaincode::{Call, is_conditional, touched};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Height, ReadError};
 use quire_wire::Code;
@@ -26,13 +26,15 @@ use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted
 use crate::flights::{Boarded, FlightKey, key_reused};
 use crate::gateway::{Gateway, blocking};
 use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
+use crate::metrics::KeyMet;
 use crate::prefer::Prefer;
 use crate::problem::Problem;
 
 /// Shortest and longest pause before a transaction that lost is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
-/// Shortest and longest pause between two looks at a transaction that another task ordered.
-const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+/// Longest pause between two looks at a transaction that another task ordered. Each commit ends
+/// it; it counts only for a transaction that vanishes without one.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A write that a caller asks for.
 #[derive(Clone, Debug)]
@@ -91,25 +93,30 @@ pub(crate) enum Told {
 
 /// Carries a write out, and waits for it as long as the caller wants to.
 pub(crate) async fn carry_out(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     write: Write,
     prefer: Prefer,
 ) -> Result<Told, Problem> {
     let write = Arc::new(write);
-    let backend = Arc::clone(&gateway.backend);
-    let patience = gateway.limits.default_wait;
     let Some((key, request)) = &write.key else {
         let (sender, progress) = watch::channel(Progress::Starting);
         // Nobody can ask for it again: what is not ordered yet ends with the request.
-        let _task = AbortOnDrop(tokio::spawn(run(backend, Arc::clone(&write), sender)));
-        return Ok(watch_progress(progress, prefer, patience, None).await);
+        let _task = AbortOnDrop(tokio::spawn(run(
+            Arc::clone(gateway),
+            Arc::clone(&write),
+            sender,
+        )));
+        return Ok(watch_progress(gateway, progress, prefer, None).await);
     };
     let digest = request.digest(write.attempts.unwrap_or(DEFAULT_ATTEMPTS));
     let flight_key = flight_key(&write.channel, key, &write.identity);
     let first_tx_id = Some(flight_key.first_tx_id.clone());
-    match gateway.flights.board(flight_key, digest)? {
+    let boarded = gateway.flights.board(flight_key, digest);
+    let boarded = boarded.inspect_err(|problem| gateway.metrics.key_refused(problem))?;
+    match boarded {
         Boarded::Joined(progress) => {
-            let told = watch_progress(progress, prefer, patience, first_tx_id).await;
+            gateway.metrics.key_met(KeyMet::Joined);
+            let told = watch_progress(gateway, progress, prefer, first_tx_id).await;
             Ok(match told {
                 Told::Settled(Settled::Final { committed, .. }) => Told::Settled(Settled::Final {
                     committed,
@@ -123,19 +130,22 @@ pub(crate) async fn carry_out(
             sender,
             progress,
         } => {
-            let write = Arc::clone(&write);
+            let (shared, write) = (Arc::clone(gateway), Arc::clone(&write));
             tokio::spawn(async move {
-                run(backend, write, sender).await;
+                run(shared, write, sender).await;
                 drop(guard);
             });
-            Ok(watch_progress(progress, prefer, patience, first_tx_id).await)
+            Ok(watch_progress(gateway, progress, prefer, first_tx_id).await)
         }
     }
 }
 
 /// Does the work and says so.
-async fn run(backend: Arc<dyn Backend>, write: Arc<Write>, progress: watch::Sender<Progress>) {
-    let settled = settle(&backend, &write, &progress).await;
+async fn run(gateway: Arc<Gateway>, write: Arc<Write>, progress: watch::Sender<Progress>) {
+    let settled = settle(&gateway, &write, &progress).await;
+    if write.key.is_some() {
+        gateway.metrics.key_settled(&settled);
+    }
     progress.send_replace(Progress::Settled(settled));
 }
 
@@ -163,18 +173,24 @@ pub(crate) fn flight_key(
 /// Waits for the end of the work, or for the end of the caller's time. That begins when something is
 /// ordered, which takes no longer than simulation, so that even a caller in a hurry learns what was.
 async fn watch_progress(
+    gateway: &Gateway,
     mut progress: watch::Receiver<Progress>,
     prefer: Prefer,
-    patience: Duration,
     first_tx_id: Option<String>,
 ) -> Told {
     let ordered = progress.wait_for(|progress| !matches!(progress, Progress::Starting));
     // Too late, or the task is gone without a word: it panicked, or the runtime stops.
-    if !matches!(timeout(patience, ordered).await, Ok(Ok(_))) {
+    if !matches!(
+        timeout(gateway.limits.default_wait, ordered).await,
+        Ok(Ok(_))
+    ) {
         return Told::Settled(Settled::Unknown { tx_id: first_tx_id });
     }
     let settled = progress.wait_for(|progress| matches!(progress, Progress::Settled(_)));
-    let is_lost = matches!(timeout(prefer.wait, settled).await, Ok(Err(_)));
+    let is_lost = tokio::select! {
+        settled = timeout(prefer.wait, settled) => matches!(settled, Ok(Err(_))),
+        () = gateway.out_of_grace() => false,
+    };
     let tx_id = match &*progress.borrow() {
         Progress::Starting => first_tx_id,
         Progress::Ordered { tx_id } => Some(tx_id.clone()),
@@ -188,17 +204,24 @@ async fn watch_progress(
 
 /// Repeats attempts until the outcome is final.
 async fn settle(
-    backend: &Arc<dyn Backend>,
+    gateway: &Gateway,
     write: &Arc<Write>,
     progress: &watch::Sender<Progress>,
 ) -> Settled {
     let conditional = !is_conditional(&write.call).is_empty();
+    // A write that is never tried again has nothing to gain from waiting.
+    let keys = if conditional {
+        Vec::new()
+    } else {
+        touched(&write.call).unwrap_or_default()
+    };
     let mut allowed = write.attempts.unwrap_or(DEFAULT_ATTEMPTS);
     let mut last: Option<Committed> = None;
     let mut attempt = 0;
     loop {
+        let turn = gateway.contention.turn(&write.channel.name, &keys).await;
         let step = blocking({
-            let (backend, write) = (Arc::clone(backend), Arc::clone(write));
+            let (backend, write) = (Arc::clone(&gateway.backend), Arc::clone(write));
             move || write.step(backend.as_ref(), attempt, allowed)
         });
         let (committed, found) = match step.await {
@@ -245,8 +268,11 @@ async fn settle(
                 replayed: found,
             };
         }
+        drop(turn);
+        gateway.contention.mark(&write.channel.name, &keys);
         if !found {
-            sleep(jittered(backend.as_ref(), BACK_OFF, attempt)).await;
+            gateway.metrics.retried(committed.code);
+            sleep(jittered(gateway.backend.as_ref(), BACK_OFF, attempt)).await;
         }
         last = Some(committed);
     }
@@ -270,16 +296,26 @@ fn jittered(
 
 /// Looks for the outcome of a transaction that another task ordered; none when it vanished.
 pub(crate) async fn poll_outcome(channel: &Channel, tx_id: &str) -> Option<Committed> {
-    let mut pause = POLL.0;
+    let mut heights = channel.heights.clone();
     loop {
+        // A commit after this line is noticed below.
+        heights.mark_unchanged();
         let (channel, id) = (channel.clone(), tx_id.to_owned());
         match blocking(move || look(&channel, &id)).await {
             Ok(Seen::Committed(committed)) => return Some(committed),
             Ok(Seen::Pending) => {}
             Ok(Seen::Never) | Err(_) => return None,
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(POLL.1);
+        next_commit(&mut heights, LOOK_AGAIN).await;
+    }
+}
+
+/// Returns after a commit that `heights` has not seen, or after that time.
+pub(crate) async fn next_commit(heights: &mut watch::Receiver<u64>, at_most: Duration) {
+    match timeout(at_most, heights.changed()).await {
+        Ok(Ok(())) | Err(_) => {}
+        // No commit will follow; what there is to see will not change soon.
+        Ok(Err(_)) => sleep(at_most).await,
     }
 }
 

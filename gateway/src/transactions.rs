@@ -13,9 +13,11 @@ use quire_wire::transaction::Opened;
 use quire_wire::tx_id::tx_id;
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::accept::{Form, negotiate};
-use crate::answer::{Asked, CallResult, answer};
+use crate::access::Caller;
+use crate::answer::{Accepted, Asked, CallResult, ValidTransaction, answer};
 use crate::backend::Channel;
 use crate::block_json;
 use crate::body::{self, content_type};
@@ -28,10 +30,20 @@ use crate::prefer::{self, Prefer};
 use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
 use crate::reply;
-use crate::submission::{Committed, Seen, Write, flight_key, is_lost_race, look, poll_outcome};
+use crate::submission::{
+    Committed, Seen, Write, flight_key, is_lost_race, look, next_commit, poll_outcome,
+};
 use crate::value::rfc3339;
 
+/// Longest pause between two looks at what a key names.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// `POST .../transactions`.
+#[utoipa::path(post, path = "/v1/channels/{channel}/transactions", tag = "transactions", operation_id = "submitTransaction", summary = "Submit a transaction",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes retrying safe: the same key names the same transaction for ever."),("Quire-Max-Attempts" = Option<u32>, Header, description = "How often a transaction that lost a race is tried, 1 to 10; 5 without."),("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),),
+    request_body(content = serde_json::Value, content_type = "application/json", example = json!({"operations": [{"op": "put", "namespace": "orders", "key": "1001", "value": {"total": 12.5}}]})),
+    responses((status = 201, description = "Final and valid: it is on disk, and reads see it.", body = ValidTransaction), (status = 202, description = "Ordered, not durable yet.", body = Accepted))
+)]
 pub(crate) async fn submit(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -43,7 +55,7 @@ pub(crate) async fn submit(
     let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
     let write = Write {
         channel,
-        identity: gateway.caller(),
+        identity: Caller::identity(&parts)?,
         call: call::of_transaction(&body)?,
         attempts: prefer::max_attempts(&parts.headers)?,
         key: keyed(&parts, body)?,
@@ -72,6 +84,11 @@ pub(crate) fn keyed(
 }
 
 /// `GET .../transactions/{id}`.
+#[utoipa::path(get, path = "/v1/channels/{channel}/transactions/{id}", tag = "transactions", operation_id = "getTransaction", summary = "A transaction",
+    params(("wait" = Option<u64>, Query, description = "Seconds to wait while the outcome is pending."),),
+
+    responses((status = 200, description = "The outcome, PENDING until it is final.", body = Described))
+)]
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -81,11 +98,12 @@ pub(crate) async fn get(
     let query = Query::parse(request.uri(), &["wait"])?;
     let wait = prefer::wait(&query, &gateway.limits)?;
     let mut seen = look_for(&channel, &tx_id).await?;
-    if seen == Seen::Pending
-        && !wait.is_zero()
-        && let Ok(Some(committed)) = timeout(wait, poll_outcome(&channel, &tx_id)).await
-    {
-        seen = Seen::Committed(committed);
+    if seen == Seen::Pending && !wait.is_zero() {
+        let committed = tokio::select! {
+            committed = timeout(wait, poll_outcome(&channel, &tx_id)) => committed.ok().flatten(),
+            () = gateway.out_of_grace() => None,
+        };
+        seen = committed.map_or(seen, Seen::Committed);
     }
     answer_seen(channel, tx_id, seen).await
 }
@@ -96,6 +114,11 @@ async fn look_for(channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
 }
 
 /// `GET .../transactions?idempotencyKey=K`.
+#[utoipa::path(get, path = "/v1/channels/{channel}/transactions", tag = "transactions", operation_id = "getOutcomeOfKey", summary = "The outcome that a key names",
+    params(("idempotencyKey" = String, Query, description = "The key.", example = "order-1001"),("wait" = Option<u64>, Query, description = "Seconds to wait while the outcome is pending."),),
+
+    responses((status = 200, description = "The outcome, PENDING while attempts remain.", body = Described))
+)]
 pub(crate) async fn get_by_key(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -106,22 +129,27 @@ pub(crate) async fn get_by_key(
     let key = query.get("idempotencyKey");
     let key = key.ok_or_else(|| Problem::invalid_argument("idempotencyKey is missing."))?;
     let key = IdempotencyKey::parse(key)?;
-    let identity = gateway.caller();
+    let identity = Arc::clone(&Caller::of(request.extensions())?.identity);
     let named = || named_outcome(&gateway, &channel, &key, &identity);
     let (mut tx_id, mut seen) = named().await?;
     if seen == Seen::Pending && !wait.is_zero() {
         let settled = async {
-            let mut pause = Duration::from_millis(2);
+            let mut heights = channel.heights.clone();
             loop {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(100));
+                heights.mark_unchanged();
                 let (tx_id, seen) = named().await?;
                 if seen != Seen::Pending {
                     return Ok::<_, Problem>((tx_id, seen));
                 }
+                // A key also becomes final by the last attempt being given up, without a commit.
+                next_commit(&mut heights, LOOK_AGAIN).await;
             }
         };
-        if let Ok(settled) = timeout(wait, settled).await {
+        let settled = tokio::select! {
+            settled = timeout(wait, settled) => settled.ok(),
+            () = gateway.out_of_grace() => None,
+        };
+        if let Some(settled) = settled {
             (tx_id, seen) = settled?;
         }
     }
@@ -213,15 +241,16 @@ async fn answer_seen(channel: Channel, tx_id: String, seen: Seen) -> Result<Resp
     ))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Pending<'a> {
     transaction_id: &'a str,
     status: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Transaction)]
 struct Described<'a> {
     transaction_id: &'a str,
     status: &'static str,
@@ -272,6 +301,11 @@ fn describe(channel: &Channel, committed: &Committed) -> Result<Response, Proble
 }
 
 /// `GET .../transactions/{id}/envelope`.
+#[utoipa::path(get, path = "/v1/channels/{channel}/transactions/{id}/envelope", tag = "transactions", operation_id = "getEnvelope", summary = "A transaction as it is signed",
+
+
+    responses((status = 200, description = "Decoded, or Fabric's common.Envelope.", content((serde_json::Value = "application/json"), (Vec<u8> = "application/x-protobuf"))))
+)]
 pub(crate) async fn envelope(
     State(gateway): State<Arc<Gateway>>,
     request: Request,

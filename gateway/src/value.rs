@@ -1,5 +1,7 @@
 //! Bytes from the ledger inside JSON answers: as JSON where they are, as base64 where not.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use quire_wire::common::Timestamp;
@@ -7,6 +9,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The JSON text that `bytes` are, without white space around it; none if they are none.
 pub(crate) fn json_text(bytes: &[u8]) -> Option<&RawValue> {
@@ -38,6 +43,23 @@ impl Serialize for Value<'_> {
             },
         }
         map.end()
+    }
+}
+
+impl PartialSchema for Value<'_> {
+    fn schema() -> RefOr<Schema> {
+        let any = Schema::from(Object::with_type(SchemaType::AnyValue));
+        let base64 = Object::with_type(Type::String);
+        let object = Object::builder()
+            .property("value", any)
+            .property("valueBase64", base64);
+        RefOr::T(object.build().into())
+    }
+}
+
+impl ToSchema for Value<'_> {
+    fn name() -> Cow<'static, str> {
+        "Value".into()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Folders that appear whole or not at all, however the process ends.
+//! Folders that appear whole or not at all, and files that change so, however the process ends.
 //!
 //! ```text
 //! <parent>/.<name>.new/...    written, every file and folder fsynced
@@ -47,11 +47,27 @@ pub(crate) fn create_folder(target: &Path, files: &[NewFile<'_>]) -> Result<(), 
         write_new(&temporary, file)?;
     }
     sync_tree(&temporary)?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place where this crate renames, and it syncs the parent"
-    )]
-    fs::rename(&temporary, target).map_err(failed("rename to", target))?;
+    rename(&temporary, target)?;
+    sync_folder(parent)
+}
+
+/// Puts `content`, for the owner's eyes only, in place of whatever `target` holds: readers and
+/// crashes see the old content or the new. Durable on return. If there is an error, `target` holds
+/// the old content, or the new that is not yet durable.
+///
+/// The caller makes sure that nobody else replaces it now.
+pub(crate) fn replace_file(target: &Path, content: &[u8]) -> Result<(), FileError> {
+    let parent = target.parent().unwrap_or(Path::new("."));
+    let temporary = temporary_of(target);
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        removed => removed.map_err(failed("remove", &temporary))?,
+    }
+    let mut file = create_file(&temporary, true)?;
+    file.write_all(content)
+        .map_err(failed("write", &temporary))?;
+    file.sync_all().map_err(failed("sync", &temporary))?;
+    rename(&temporary, target)?;
     sync_folder(parent)
 }
 
@@ -141,14 +157,27 @@ fn write_new(folder: &Path, new: &NewFile<'_>) -> Result<(), FileError> {
             create_one_folder(&missing)?;
         }
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if new.secret { 0o600 } else { 0o644 });
-    let mut file = options.open(&path).map_err(failed("create", &path))?;
+    let mut file = create_file(&path, new.secret)?;
     file.write_all(new.content.as_bytes())
         .map_err(failed("write", &path))?;
     file.sync_all().map_err(failed("sync", &path))
+}
+
+/// Makes a file that is not there yet; a secret one is readable by the owner alone.
+fn create_file(path: &Path, secret: bool) -> Result<File, FileError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if secret { 0o600 } else { 0o644 });
+    options.open(path).map_err(failed("create", path))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place where this crate renames, and its callers sync the parent"
+)]
+fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(failed("rename to", to))
 }
 
 /// `folder` and those above it that do not exist, the topmost first.

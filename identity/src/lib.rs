@@ -5,6 +5,7 @@
 //! * [`signing`]: an identity with its private key.
 //! * [`msp`]: an organisation as others see it; judges identities, of this node and of strangers.
 //! * [`identity`]: an identity that was found valid; checks signatures.
+//! * [`token`]: what callers show to be taken for one of the node's identities.
 //! * [`policy`]: which signatures suffice.
 //! * [`channel_config`]: the configuration in a channel's block 0, written and read.
 //!
@@ -26,6 +27,7 @@ pub mod policy;
 mod revocation;
 pub mod signature;
 pub mod signing;
+pub mod token;
 
 pub use certificate::CertificateError;
 pub use channel_config::ChannelConfig;
@@ -37,3 +39,4 @@ pub use organization::{CreateIdentityError, LoadIdentityError, Organization, Org
 pub use policy::{Policy, PolicyError};
 pub use signature::SignatureError;
 pub use signing::SigningIdentity;
+pub use token::{AccessRole, NewToken, Token, Tokens};

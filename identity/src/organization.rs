@@ -436,7 +436,9 @@ fn msp_config(msp_id: &str, authority_pem: &str) -> FabricMspConfig {
     }
 }
 
-fn is_identity_name(name: &str) -> bool {
+/// Whether an identity can have this name.
+#[must_use]
+pub fn is_identity_name(name: &str) -> bool {
     name.len() <= MAX_NAME_CHARS && is_name(name, b"._-@")
 }
 

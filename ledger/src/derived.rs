@@ -18,12 +18,14 @@ use crate::state::fjall::FjallState;
 /// Most files kept open by the engine.
 const MAX_OPEN_FILES: usize = 512;
 
-/// The three keyspaces of a channel.
+/// The keyspaces of a channel.
 #[derive(Clone)]
 pub(crate) struct Keyspaces {
     pub(crate) index: Keyspace,
     pub(crate) state: Keyspace,
     pub(crate) history: Keyspace,
+    /// Entries of query indexes.
+    pub(crate) query: Keyspace,
 }
 
 /// What is derived from the blocks of a channel, and can be made again from them.
@@ -60,6 +62,9 @@ impl Follower {
         }
     }
 }
+
+/// Suffix of the keyspace of query indexes, which follow state in state's own batches.
+const QUERY_SUFFIX: &str = ".query";
 
 /// Where the engine is, and how it is to be opened.
 pub(crate) struct Engine<'a> {
@@ -204,11 +209,14 @@ pub(crate) fn keyspaces(database: &Database, channel: &str) -> Result<Keyspaces,
         let name = format!("{channel}{}", follower.suffix());
         database.keyspace(&name, KeyspaceCreateOptions::default)
     });
+    let query = format!("{channel}{QUERY_SUFFIX}");
+    let query = database.keyspace(&query, KeyspaceCreateOptions::default);
     let engine = OpenError::Engine;
     Ok(Keyspaces {
         index: index.map_err(engine)?,
         state: state.map_err(engine)?,
         history: history.map_err(engine)?,
+        query: query.map_err(engine)?,
     })
 }
 
@@ -241,9 +249,16 @@ pub(crate) fn drop_follower(
     channel: &str,
     follower: Follower,
 ) -> Result<(), OpenError> {
-    let name = format!("{channel}{}", follower.suffix());
-    if database.keyspace_exists(&name) {
-        let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default);
+    // Indexes first: without state they would name documents that are not there.
+    if follower == Follower::State {
+        drop_keyspace(database, &format!("{channel}{QUERY_SUFFIX}"))?;
+    }
+    drop_keyspace(database, &format!("{channel}{}", follower.suffix()))
+}
+
+fn drop_keyspace(database: &Database, name: &str) -> Result<(), OpenError> {
+    if database.keyspace_exists(name) {
+        let keyspace = database.keyspace(name, KeyspaceCreateOptions::default);
         let deleted = keyspace.and_then(|keyspace| database.delete_keyspace(keyspace));
         deleted.map_err(OpenError::Engine)?;
     }

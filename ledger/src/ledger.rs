@@ -17,6 +17,8 @@ use crate::damage::DamageMet;
 use crate::error::{CommitError, ReadError};
 use crate::follow::Durable;
 use crate::history::History;
+use crate::observer::{Observed, Stage};
+use crate::query::catalog::Catalog;
 use crate::reader::{Reader, View};
 use crate::state::StateDb;
 use crate::validation::examine::Examined;
@@ -93,6 +95,7 @@ pub(crate) struct Shared {
     pub(crate) files: Arc<BlockFiles>,
     pub(crate) index: Index,
     pub(crate) history: History,
+    pub(crate) catalog: Arc<Catalog>,
     /// The first block that Quire wrote and sealed; `u64::MAX` where it wrote none.
     pub(crate) own_from: u64,
     /// Damaged blocks that reads have met.
@@ -145,6 +148,7 @@ impl Ledger {
     /// See [`CommitError`]: before the commit point nothing was written; after it the ledger takes no
     /// more blocks until it is reopened.
     pub fn commit(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
+        let _all = self.observed().stopwatch(Stage::Commit);
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
@@ -170,6 +174,10 @@ impl Ledger {
     #[must_use]
     pub fn tip(&self) -> (u64, Hash) {
         (self.tip.height, self.tip.hash)
+    }
+
+    fn observed(&self) -> &Observed {
+        &self.shared.files.observed
     }
 
     /// Children of the tip, in order, with the data hash of their envelopes.
@@ -198,6 +206,7 @@ impl Ledger {
 
     /// Every transaction gets its code, every block its codes and commit hash.
     fn judge(&self, Linked(batch): Linked) -> Result<Judged, CommitError> {
+        let _judging = self.observed().stopwatch(Stage::Judge);
         let view = Arc::clone(&self.shared.view.read());
         let mut pending = Pending::new(view.state.as_ref());
         let mut in_batch: HashSet<String> = HashSet::new();
@@ -232,6 +241,7 @@ impl Ledger {
 
     /// The commit point: blocks are durable when the one fsync in here has returned.
     fn append(&mut self, Judged(judged): Judged) -> Result<Vec<Durable>, CommitError> {
+        let _appending = self.observed().stopwatch(Stage::Append);
         let (blocks, rest): (Vec<_>, Vec<_>) = judged
             .into_iter()
             .map(|(ordered, updates)| (ordered.block, (ordered.transactions, updates)))
@@ -260,6 +270,7 @@ impl Ledger {
             self.poisoned = true;
             CommitError::NotFollowed(error)
         })?;
+        self.observed().committed(&durable);
         let committed = durable.into_iter().map(|durable| Committed {
             block: durable.block,
             hash: durable.hash,
@@ -275,7 +286,11 @@ impl Ledger {
     /// Brings the followers up to these blocks. Idempotent by height, and all of recovery: each
     /// follower passes over the blocks that it has.
     pub(crate) fn apply(&self, durable: &[Durable]) -> Result<(), ReadError> {
-        self.state.apply(durable)?;
+        {
+            let _state = self.observed().stopwatch(Stage::State);
+            self.state.apply(durable)?;
+        }
+        let _index = self.observed().stopwatch(Stage::Index);
         let view = self.database.0.snapshot();
         let mut batch = self
             .database
@@ -296,12 +311,21 @@ impl Ledger {
                 commit_hash: last.block.commit_hash(),
             };
         }
+        // Locked first: a query index that is finished meanwhile publishes itself here too.
+        let mut current = self.shared.view.write();
         let view = View {
             tip: self.tip.clone(),
             state: self.state.snapshot()?,
             derived: self.database.0.snapshot(),
         };
-        *self.shared.view.write() = Arc::new(view);
+        *current = Arc::new(view);
         Ok(())
+    }
+}
+
+impl Drop for Ledger {
+    /// Waits until no query index is being built: the embedded engine can be closed then.
+    fn drop(&mut self) {
+        self.shared.catalog.close();
     }
 }

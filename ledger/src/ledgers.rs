@@ -10,6 +10,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fjall::Database;
 
@@ -20,6 +21,7 @@ use crate::disk::{Disk, make_dir};
 use crate::error::{OpenError, ReadError};
 use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
 use crate::ledger::{DebugDatabase, Ledger, Ordered};
+use crate::observer::{Observer, Silent};
 use crate::progress::ProgressFn;
 use crate::recovery::{OpenReport, Parts};
 
@@ -53,6 +55,27 @@ impl Default for CreateOptions {
     }
 }
 
+/// How the embedded engine under index, state and history is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// Journal files; more than a few means that flushes fall behind.
+    pub journals: usize,
+    /// Bytes of the journals.
+    pub journal_bytes: u64,
+    /// Bytes of tables and journals.
+    pub disk_bytes: u64,
+    /// Bytes of writes that are in memory and in a journal only.
+    pub memtable_bytes: u64,
+    /// Bytes of tables that are cached.
+    pub cache_bytes: u64,
+    /// Flushes that wait for a worker.
+    pub pending_flushes: usize,
+    /// Compactions that ended.
+    pub compactions: usize,
+    /// Time spent in them.
+    pub compacting: Duration,
+}
+
 /// The ledgers of a data directory, which it holds locked.
 #[derive(Debug)]
 pub struct Ledgers {
@@ -61,6 +84,7 @@ pub struct Ledgers {
     id_store: IdStore,
     database: DebugDatabase,
     set_aside: Option<PathBuf>,
+    observer: Arc<dyn Observer>,
     _lock: File,
 }
 
@@ -90,6 +114,7 @@ impl Ledgers {
             id_store,
             database: DebugDatabase(database),
             set_aside,
+            observer: Arc::new(Silent),
             _lock: lock,
         };
         let unfinished = if purpose == Purpose::Use {
@@ -116,6 +141,29 @@ impl Ledgers {
             }
         }
         Ok(ledgers)
+    }
+
+    /// Lets `observer` listen to every channel that is opened from now on.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// How the embedded engine is. Cheap but for one look at its files.
+    #[must_use]
+    pub fn engine(&self) -> EngineStatus {
+        let database = &self.database.0;
+        EngineStatus {
+            journals: database.journal_count(),
+            journal_bytes: database.journal_disk_space().unwrap_or_default(),
+            disk_bytes: database.disk_space().unwrap_or_default(),
+            memtable_bytes: database.write_buffer_size(),
+            cache_bytes: database.cache_size(),
+            pending_flushes: database.outstanding_flushes(),
+            compactions: database.compactions_completed(),
+            compacting: database.time_compacting(),
+        }
     }
 
     /// Removes what a check that was killed left behind. Nobody else can be checking: this process
@@ -268,7 +316,8 @@ impl Ledgers {
 
     pub(crate) fn parts(&self, record: ChannelRecord) -> Result<Parts, OpenError> {
         let dir = self.channel_dir(&record.name);
-        Parts::new(Arc::clone(&self.disk), dir, self.database.0.clone(), record)
+        let (disk, observer) = (Arc::clone(&self.disk), Arc::clone(&self.observer));
+        Parts::new(disk, dir, self.database.0.clone(), record, observer)
     }
 
     /// Where a channel's block files are.

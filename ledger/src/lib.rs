@@ -32,7 +32,9 @@ mod ledger;
 mod ledgers;
 #[doc(hidden)]
 pub mod measure;
+mod observer;
 mod progress;
+mod query;
 mod reader;
 mod rebuild;
 mod recovery;
@@ -51,8 +53,13 @@ pub use history::Order;
 pub use id_store::{ChannelRecord, Status};
 pub use import::ImportError;
 pub use ledger::{Committed, Ledger, Ordered};
-pub use ledgers::{CreateOptions, DEFAULT_SEGMENT_BYTES, Ledgers, Purpose};
+pub use ledgers::{CreateOptions, DEFAULT_SEGMENT_BYTES, EngineStatus, Ledgers, Purpose};
+pub use observer::{Event, Observer, Stage};
 pub use progress::{Progress, ProgressFn};
+pub use query::{
+    ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,
+    QueryError,
+};
 pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};
 pub use repair::{NotReplaced, RepairReport, Replaced};

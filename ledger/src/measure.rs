@@ -9,6 +9,7 @@ use crate::block_store::{BlockFiles, BlockStore};
 use crate::disk::Disk;
 use crate::error::CommitError;
 use crate::ledgers::DEFAULT_SEGMENT_BYTES;
+use crate::observer::Observed;
 
 /// Appends blocks to block files, and nothing else: no links are checked, nothing is indexed.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ impl BlockAppender {
     /// Begins a chain in `dir`, an empty directory.
     #[must_use]
     pub fn create(disk: Arc<dyn Disk>, dir: &Path) -> Self {
-        let files = Arc::new(BlockFiles::new(disk, dir.to_owned()));
+        let files = Arc::new(BlockFiles::new(disk, dir.to_owned(), Observed::by_nobody()));
         Self(BlockStore::new(
             files,
             DEFAULT_SEGMENT_BYTES,

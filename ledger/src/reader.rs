@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quire_wire::hash::Hash;
@@ -11,6 +12,8 @@ use crate::block_store::index::TxLocation;
 use crate::error::{Corruption, ReadError};
 use crate::history::Order;
 use crate::ledger::{Shared, Tip};
+use crate::query::find::Source;
+use crate::query::{self, FindError, Found, IndexError, IndexListing, IndexRequest, Query};
 use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot, VersionedValue};
 use crate::validation::examine::{Content, Examined};
 
@@ -74,6 +77,50 @@ impl Reader {
             shared: Arc::clone(&self.shared),
             view: self.view(),
         }
+    }
+
+    /// The query indexes of a namespace, `_all_docs` first, then by design document and name.
+    #[must_use]
+    pub fn indexes(&self, namespace: &str) -> Vec<IndexListing> {
+        let mut indexes = self.shared.catalog.of_namespace(namespace);
+        indexes.sort_by_cached_key(|index| {
+            let record = &index.definition.record;
+            (record.ddoc.clone(), record.name.clone())
+        });
+        let indexes = indexes.iter().map(|index| IndexListing {
+            definition: index.definition.to_json(),
+            state: index.state(),
+        });
+        std::iter::once(query::all_documents())
+            .chain(indexes)
+            .collect()
+    }
+
+    /// Makes a query index and waits until it is built, at most `wait`. Whether there was none like
+    /// it; one of the same name with another definition is replaced. The definition is durable on
+    /// return, and building goes on without the caller.
+    ///
+    /// # Errors
+    /// See [`IndexError`].
+    pub fn create_index(
+        &self,
+        namespace: &str,
+        request: &IndexRequest,
+        wait: Duration,
+    ) -> Result<bool, IndexError> {
+        let catalog = &self.shared.catalog;
+        let created = catalog.create(namespace, request)?;
+        let record = &request.0.record;
+        catalog.wait(namespace, &record.ddoc, &record.name, wait);
+        Ok(created)
+    }
+
+    /// Removes a query index; `ddoc` is without `_design/`. Durable on return.
+    ///
+    /// # Errors
+    /// See [`IndexError`].
+    pub fn delete_index(&self, namespace: &str, ddoc: &str, name: &str) -> Result<(), IndexError> {
+        self.shared.catalog.delete(namespace, ddoc, name)
     }
 
     /// Height and hashes of the chain's end.
@@ -201,6 +248,37 @@ impl Snapshot {
             .range(namespace, start, end)?
             .take(limit)
             .collect()
+    }
+
+    /// A page of the documents that match a query; it ends early when they exceed `page_bytes`.
+    /// Values that are no JSON objects are passed over.
+    ///
+    /// # Errors
+    /// See [`FindError`].
+    pub fn find(
+        &self,
+        namespace: &str,
+        query: &Query,
+        page_bytes: usize,
+    ) -> Result<Found, FindError> {
+        self.source(namespace).find(query, page_bytes)
+    }
+
+    /// How a query would be answered, as CouchDB's `_explain` says it.
+    ///
+    /// # Errors
+    /// See [`FindError`].
+    pub fn explain(&self, namespace: &str, query: &Query) -> Result<serde_json::Value, FindError> {
+        self.source(namespace).explain(query)
+    }
+
+    fn source<'a>(&'a self, namespace: &'a str) -> Source<'a> {
+        Source {
+            channel: &self.shared.channel,
+            namespace,
+            state: self.view.state.as_ref(),
+            catalog: &self.shared.catalog,
+        }
     }
 
     /// Namespaces with at least one key, in byte order.

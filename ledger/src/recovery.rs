@@ -29,7 +29,9 @@ use crate::error::{Corruption, OpenError, ReadError};
 use crate::history::History;
 use crate::id_store::{ChannelRecord, Status, io_at};
 use crate::ledger::{DebugDatabase, Ledger, Shared, Tip};
+use crate::observer::{Observed, Observer};
 use crate::progress::ProgressFn;
+use crate::query::catalog::Catalog;
 use crate::reader::View;
 use crate::replay::replay;
 use crate::state::StateDb;
@@ -72,6 +74,7 @@ pub(crate) struct Parts {
     index: Index,
     history: History,
     state: Arc<dyn StateDb>,
+    catalog: Arc<Catalog>,
 }
 
 /// What is believed of the blocks without reading them.
@@ -132,18 +135,37 @@ impl Parts {
         dir: PathBuf,
         database: Database,
         record: ChannelRecord,
+        observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenError> {
         let Keyspaces {
             index,
             state,
             history,
+            query,
         } = derived::keyspaces(&database, &record.name)?;
+        let catalog = Catalog::open(
+            Arc::clone(&disk),
+            dir.clone(),
+            database.clone(),
+            state.clone(),
+            query,
+        )?;
+        let catalog = Arc::new(catalog);
         Ok(Self {
-            files: Arc::new(BlockFiles::new(Arc::clone(&disk), dir)),
+            files: Arc::new(BlockFiles::new(
+                Arc::clone(&disk),
+                dir,
+                Observed::new(&record.name, observer),
+            )),
             disk,
             index: Index::new(index),
             history: History::new(history),
-            state: Arc::new(FjallState::new(database.clone(), state)),
+            state: Arc::new(FjallState::with_indexes(
+                database.clone(),
+                state,
+                Arc::clone(&catalog),
+            )),
+            catalog,
             database,
             record,
         })
@@ -179,6 +201,12 @@ impl Parts {
                 channel: ledger.shared.channel.clone(),
                 source,
             }
+        })?;
+        let shared = &ledger.shared;
+        let started = shared.catalog.start(shared);
+        started.map_err(|source| OpenError::Follow {
+            channel: shared.channel.clone(),
+            source,
         })?;
         Ok((
             ledger,
@@ -472,6 +500,7 @@ impl Parts {
             files: self.files,
             index: self.index,
             history: self.history,
+            catalog: self.catalog,
             own_from,
             damage: DamageMet::default(),
             view: RwLock::new(Arc::new(view)),

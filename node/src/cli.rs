@@ -1,9 +1,12 @@
 //! What can be typed, and what each word means. Every flag is also a `QUIRE_...` variable.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
+use quire_identity::AccessRole;
 
 /// A tamper-evident JSON ledger server.
 #[derive(Debug, Parser)]
@@ -24,6 +27,10 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Make, list and import channels, of a stopped node or of a running one.
     Channel(ChannelArguments),
+    /// Make, list, rotate and revoke tokens, of a stopped node or of a running one.
+    Token(TokenArguments),
+    /// Print the effective settings of `run`, and where each came from.
+    Config(RunArguments),
     /// Make index, state and history of a stopped node again from the blocks; all of them where none
     /// is named. Drops nothing before every block was read and found sound.
     Rebuild(RebuildArguments),
@@ -54,6 +61,9 @@ pub(crate) struct DataArguments {
         default_value = "QuireMSP"
     )]
     pub(crate) msp_id: String,
+    /// A TOML file with flags of `run` by their names; variables and the command line win over it.
+    #[arg(long, value_name = "FILE", env = "QUIRE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -68,12 +78,97 @@ pub(crate) struct RunArguments {
         default_value = "127.0.0.1:7080"
     )]
     pub(crate) listen: SocketAddr,
-    /// Serve anybody who can reach an address that is not loopback.
+    /// Serve health, metrics, version and log levels at this address instead; metrics to anybody who
+    /// can reach it.
+    #[arg(long, value_name = "ADDR", env = "QUIRE_OPERATIONS_LISTEN")]
+    pub(crate) operations_listen: Option<SocketAddr>,
+    /// Let anybody who can reach the address do everything, without a token.
     #[arg(long, env = "QUIRE_INSECURE_NO_AUTH")]
     pub(crate) insecure_no_auth: bool,
+    /// Take tokens over plain HTTP at an address that is not loopback, as behind a proxy.
+    #[arg(long, env = "QUIRE_INSECURE_PLAIN_HTTP")]
+    pub(crate) insecure_plain_http: bool,
+    /// The server's certificate and those between it and its root, PEM.
+    #[arg(long, value_name = "FILE", env = "QUIRE_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The key of the server's certificate, PEM.
+    #[arg(long, value_name = "FILE", env = "QUIRE_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The authorities, PEM, whose client certificates are taken for credentials. The common name is
+    /// the identity; `quire token create --client-certificate` says what it may do.
+    #[arg(long, value_name = "FILE", env = "QUIRE_TLS_CLIENT_CA")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// An origin, as `https://shop.example`, whose web pages may use the API; may be repeated.
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "QUIRE_CORS_ORIGIN",
+        value_delimiter = ','
+    )]
+    pub(crate) cors_origin: Vec<String>,
+    /// Most requests a second with one token; without it, as many as the node can do.
+    #[arg(long, value_name = "N", env = "QUIRE_RATE_LIMIT")]
+    pub(crate) rate_limit: Option<NonZeroU32>,
     /// The most bytes that a value may have.
     #[arg(long, value_name = "BYTES", env = "QUIRE_MAX_VALUE_BYTES", default_value_t = 1 << 20)]
     pub(crate) max_value_bytes: usize,
+    /// What is logged, as `LEVEL` or `LOGGER[,LOGGER]=LEVEL[:...]:LEVEL`; loggers are `request`,
+    /// `gateway`, `ledger`, or the name of a Rust module with dots. `PUT /logspec` changes it.
+    #[arg(
+        long,
+        value_name = "SPEC",
+        env = "QUIRE_LOG_SPEC",
+        default_value = "info"
+    )]
+    pub(crate) log_spec: String,
+    /// How long the head of a request may take to arrive.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_HEAD_TIMEOUT",
+        default_value_t = 10
+    )]
+    pub(crate) head_timeout: u64,
+    /// How long the body of a request may take to arrive.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_BODY_TIMEOUT",
+        default_value_t = 30
+    )]
+    pub(crate) body_timeout: u64,
+    /// How long a client may take nothing of an answer that waits for it.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_STALL_TIMEOUT",
+        default_value_t = 30
+    )]
+    pub(crate) stall_timeout: u64,
+    /// How long requests may go on waiting when the node is asked to stop.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_GRACE",
+        default_value_t = 10
+    )]
+    pub(crate) grace: u64,
+    /// Most connections at one time; further ones are told of an overload.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "QUIRE_MAX_CONNECTIONS",
+        default_value_t = 8192
+    )]
+    pub(crate) max_connections: usize,
+    /// Most requests that have no answer yet; further ones are told of an overload.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "QUIRE_MAX_REQUESTS",
+        default_value_t = 2048
+    )]
+    pub(crate) max_requests: usize,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -178,4 +273,100 @@ pub(crate) enum ChannelCommand {
         #[command(flatten)]
         data: DataArguments,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TokenArguments {
+    #[command(subcommand)]
+    pub(crate) command: TokenCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, and print it this once. From the first one on, callers must show one.
+    Create {
+        /// Whom its holder is taken for; made where there is none of that name.
+        #[arg(long, value_name = "NAME")]
+        identity: String,
+        /// What its holder may do: read; write too; make channels and settings too.
+        #[arg(long, value_parser = role())]
+        role: AccessRole,
+        /// A channel it is good for; may be repeated. Without it, all and the node itself.
+        #[arg(long = "channel", value_name = "NAME")]
+        channels: Vec<String>,
+        /// When it ends: 90d, 12h, 30m, a day such as 2027-01-31, or an RFC 3339 time.
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+        /// Make no secret: the holder shows a client certificate with the identity's name.
+        #[arg(long)]
+        client_certificate: bool,
+        #[command(flatten)]
+        data: DataArguments,
+    },
+    /// List the tokens, without their secrets.
+    List {
+        #[command(flatten)]
+        data: DataArguments,
+    },
+    /// Give a token a new secret, and print it this once; the old one ends.
+    Rotate {
+        /// The token's id, as `list` has it.
+        id: String,
+        /// When it ends now; without this, when it ended before.
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+        #[command(flatten)]
+        data: DataArguments,
+    },
+    /// End a token. Its identity, and what that has signed, stays.
+    Revoke {
+        /// The token's id, as `list` has it.
+        id: String,
+        #[command(flatten)]
+        data: DataArguments,
+    },
+}
+
+/// The roles by their names.
+fn role() -> impl clap::builder::TypedValueParser<Value = AccessRole> {
+    let roles = [AccessRole::Reader, AccessRole::Writer, AccessRole::Admin];
+    PossibleValuesParser::new(roles.map(AccessRole::name)).map(move |name| {
+        let found = roles.into_iter().find(|role| role.name() == name);
+        // The parser has let none of another name through.
+        found.unwrap_or(AccessRole::Reader)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_handbook_has_every_flag_of_run_with_its_variable_and_default() {
+        let handbook = include_str!("../../docs/operations.md");
+        let command = Cli::command();
+        let run = command.find_subcommand("run").unwrap();
+        let mut expected: Vec<String> = run
+            .get_arguments()
+            .filter_map(|argument| {
+                let flag = argument.get_long()?;
+                let variable = argument.get_env()?.to_string_lossy().into_owned();
+                let defaults = argument.get_default_values();
+                let default = match defaults.first() {
+                    Some(value) => format!("`{}`", value.to_string_lossy()),
+                    None if argument.get_action().takes_values() => "none".to_owned(),
+                    None => "off".to_owned(),
+                };
+                Some(format!("| `--{flag}` | `{variable}` | {default}"))
+            })
+            .collect();
+        for row in &expected {
+            assert!(handbook.contains(row), "docs/operations.md lacks {row}");
+        }
+        expected.sort();
+        let rows = handbook.lines().filter(|line| line.starts_with("| `--"));
+        assert_eq!(rows.count(), expected.len(), "a row is of no flag");
+    }
 }

@@ -1,7 +1,7 @@
 //! The channels of a data directory, as the gateway sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,28 +11,34 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use quire_chaincode::Documents;
 use quire_chaincode::name::check_channel as check_name;
+use quire_gateway::Caller;
 use quire_gateway::backend::{
-    Backend, BuildInfo, Channel, CreateChannelError, FailedCheck, Submitter,
+    AuthenticateError, Backend, BuildInfo, Channel, CreateChannelError, Credential, FailedCheck,
+    InvalidLogSpec, Submitter,
 };
 use quire_identity::channel_config::{ChannelConfig, ChannelConfigError};
+use quire_identity::token::{NotAuthenticated, OpenTokensError};
 use quire_identity::{
     LoadIdentityError, MspError, Organization, OrganizationError, Policy, PolicyError,
-    SigningIdentity,
+    SigningIdentity, Tokens,
 };
 use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{
-    ChannelRecord, Content, CreateOptions, Examined, Ledger, Ledgers, OpenError, OpenReport,
-    Progress, Purpose, ReadError, Reader, Status,
+    ChannelRecord, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers, OpenError,
+    OpenReport, Progress, Purpose, ReadError, Reader, Status,
 };
 use quire_ordering::last_config;
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
 use quire_wire::tx_id::NONCE_BYTES;
 use quire_wire::{DecodeError, Message as _};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::clock;
 use crate::genesis::genesis_block;
+use crate::logging::Logging;
+use crate::metrics::{Measured, Metrics};
 use crate::pipeline::{self, OrdererSigner, Pipeline, ReadOnly};
 use crate::verify::Verifier;
 
@@ -75,10 +81,12 @@ pub(crate) enum NodeError {
     Open(#[from] OpenError),
     #[error("the organisation does not open")]
     Organization(#[from] OrganizationError),
+    #[error("the tokens cannot be read")]
+    Tokens(#[from] OpenTokensError),
     #[error("an identity does not open")]
     Identity(#[from] LoadIdentityError),
     #[error("the node has no identity {0}")]
-    NoIdentity(&'static str),
+    NoIdentity(String),
     #[error("the configuration of channel {channel} cannot be used")]
     Config {
         channel: String,
@@ -112,22 +120,36 @@ pub(crate) enum ConfigError {
 #[derive(Debug)]
 pub(crate) struct Node {
     organization: Organization,
+    tokens: Tokens,
     ledgers: Ledgers,
     endorser: Arc<SigningIdentity>,
     orderer: Arc<SigningIdentity>,
     client: Arc<SigningIdentity>,
     documents: Documents,
+    metrics: Arc<Metrics>,
+    data: PathBuf,
     channels: RwLock<BTreeMap<String, OpenChannel>>,
     /// Channels that are being made: two of one name must not overtake each other.
     creating: Mutex<BTreeSet<String>>,
     ready: AtomicBool,
+    stopping: watch::Sender<bool>,
+    logging: Logging,
 }
 
 #[derive(Debug)]
 struct OpenChannel {
     channel: Channel,
-    /// None where the channel is read-only.
-    committing: Option<(Arc<Pipeline>, JoinHandle<()>)>,
+    committing: Committing,
+}
+
+/// Who appends to a channel.
+#[derive(Debug)]
+enum Committing {
+    /// Nobody: it is read-only. Its height stays as it is, and those who wait for the next block
+    /// wait on.
+    Nobody { _heights: watch::Sender<u64> },
+    /// A pipeline with its committing thread.
+    Pipeline(Arc<Pipeline>, JoinHandle<()>),
 }
 
 impl Node {
@@ -137,40 +159,43 @@ impl Node {
         data: &Path,
         msp_id: &str,
         documents: Documents,
+        logging: Logging,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, NodeError> {
-        let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
+        let metrics = Arc::new(Metrics::new(&build_info()));
+        let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?
+            .observed_by(Arc::clone(&metrics) as Arc<_>);
         let records = ledgers.list()?;
-        // Chains that were begun here name this organisation and these identities.
-        let begun_here = records
-            .iter()
-            .any(|record| record.first_own_block == Some(0));
-        let organization = if begun_here {
-            Organization::open_existing(data, msp_id)?
-        } else {
-            Organization::open_or_create(data, msp_id, clock::now())?
-        };
+        let organization = open_organization(&records, data, msp_id)?;
+        let tokens = Tokens::open(data)?;
         let own = |name| {
             organization
                 .identity(name)?
-                .ok_or(NodeError::NoIdentity(name))
+                .ok_or_else(|| NodeError::NoIdentity(name.to_owned()))
         };
         let node = Self {
             endorser: own("node")?,
             orderer: own("orderer")?,
             client: own("client")?,
             organization,
+            tokens,
             ledgers,
             documents,
+            metrics,
+            data: data.to_owned(),
             channels: RwLock::default(),
             creating: Mutex::default(),
             ready: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
+            logging,
         };
         for record in records
             .iter()
             .filter(|record| record.status == Status::Active)
         {
+            let opening = node.metrics.opening();
             let (ledger, report) = node.ledgers.ledger(&record.name, progress)?;
+            opening.done(&record.name, &report);
             tell(&record.name, &report);
             node.start(record, ledger)?;
         }
@@ -183,8 +208,34 @@ impl Node {
         Ok(node)
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// How the engine under all channels is.
+    pub(crate) fn engine(&self) -> EngineStatus {
+        self.ledgers.engine()
+    }
+
+    /// Why the channel takes no more transactions, if something broke.
+    pub(crate) fn failure(&self, channel: &str) -> Option<String> {
+        let channels = self.channels.read();
+        match &channels.get(channel)?.committing {
+            Committing::Pipeline(pipeline, _) => pipeline.failure(),
+            Committing::Nobody { .. } => None,
+        }
+    }
+
     pub(crate) fn organization(&self) -> &Organization {
         &self.organization
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Makes a channel, and starts it.
@@ -198,7 +249,9 @@ impl Node {
             &signer,
             clock::now(),
         );
+        let opening = self.metrics.opening();
         let ledger = self.ledgers.create(name, block, CreateOptions::default())?;
+        opening.done(name, &OpenReport::default());
         let record = self.ledgers.record(name)?;
         let record = record.ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
         tracing::info!(channel = name, "channel created");
@@ -263,7 +316,9 @@ impl Node {
     /// Lets requests at an open channel, and starts its committing thread if it takes transactions.
     fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
         let name = record.name.clone();
+        self.metrics.begin(&name);
         let reader = ledger.reader();
+        let (sender, heights) = watch::channel(reader.height());
         let (submitter, committing): (Arc<dyn Submitter>, _) = if record.read_only {
             let documents = self.documents.clone();
             (
@@ -271,27 +326,31 @@ impl Node {
                     reader: reader.clone(),
                     documents,
                 }),
-                None,
+                Committing::Nobody { _heights: sender },
             )
         } else {
             let config_error = |source| NodeError::Config {
                 channel: name.clone(),
                 source,
             };
-            let parts = self.parts(ledger).map_err(config_error)?;
+            let parts = self.parts(ledger, sender).map_err(config_error)?;
             let (pipeline, thread) =
                 pipeline::start(parts).map_err(|source| NodeError::Thread {
                     channel: name.clone(),
                     source,
                 })?;
-            (Arc::clone(&pipeline) as Arc<_>, Some((pipeline, thread)))
+            (
+                Arc::clone(&pipeline) as Arc<_>,
+                Committing::Pipeline(pipeline, thread),
+            )
         };
-        let channel_name = name.as_str().into();
+        let channel_name: Arc<str> = name.as_str().into();
         let channel = Channel {
-            name: channel_name,
+            name: Arc::clone(&channel_name),
             reader,
-            submitter,
+            submitter: Measured::around(submitter, channel_name, Arc::clone(&self.metrics)),
             read_only: record.read_only,
+            heights,
         };
         self.channels.write().insert(
             name,
@@ -304,11 +363,20 @@ impl Node {
     }
 
     /// What a channel's pipeline is made of, as its configuration says.
-    fn parts(&self, ledger: Ledger) -> Result<pipeline::Parts, ConfigError> {
+    fn parts(
+        &self,
+        ledger: Ledger,
+        heights: watch::Sender<u64>,
+    ) -> Result<pipeline::Parts, ConfigError> {
         let (last_config, root) = current_config(&ledger.reader())?;
         let config = ChannelConfig::from_group(&root)?;
         let verifier = Verifier::new(config.msps()?, Policy::at(&root, ENDORSEMENT_POLICY)?);
+        let channel = ledger.reader();
+        let queue_metrics = self
+            .metrics
+            .queue(channel.channel(), pipeline::QUEUE_LENGTH);
         Ok(pipeline::Parts {
+            queue_metrics,
             ledger,
             endorser: Arc::clone(&self.endorser),
             signer: OrdererSigner(Arc::clone(&self.orderer)),
@@ -317,15 +385,24 @@ impl Node {
             batch_size: config.batch_size,
             batch_timeout: config.batch_timeout,
             last_config,
+            heights,
         })
+    }
+
+    /// Asks everybody who waits for something to come to an end.
+    pub(crate) fn ask_to_stop(&self) {
+        self.ready.store(false, Ordering::Release);
+        self.stopping.send_replace(true);
     }
 
     /// Refuses new transactions, and returns when all that were queued are committed.
     pub(crate) fn stop(&self) {
-        self.ready.store(false, Ordering::Release);
+        self.ask_to_stop();
         let channels = std::mem::take(&mut *self.channels.write());
         let committing = channels.into_iter().filter_map(|(name, channel)| {
-            let (pipeline, thread) = channel.committing?;
+            let Committing::Pipeline(pipeline, thread) = channel.committing else {
+                return None;
+            };
             pipeline.close();
             Some((name, thread))
         });
@@ -336,6 +413,23 @@ impl Node {
                 tracing::error!(channel = name, "the committing thread panicked");
             }
         }
+    }
+}
+
+/// The organisation of a data directory with these channels; made where there can be none yet.
+pub(crate) fn open_organization(
+    records: &[ChannelRecord],
+    data: &Path,
+    msp_id: &str,
+) -> Result<Organization, OrganizationError> {
+    // Chains that were begun here name this organisation and these identities.
+    let begun_here = records
+        .iter()
+        .any(|record| record.first_own_block == Some(0));
+    if begun_here {
+        Organization::open_existing(data, msp_id)
+    } else {
+        Organization::open_or_create(data, msp_id, clock::now())
     }
 }
 
@@ -368,6 +462,13 @@ fn current_config(reader: &Reader) -> Result<(u64, ConfigGroup), ConfigError> {
     let config = ConfigEnvelope::decode(config)?.config;
     let root = config.and_then(|config| config.channel_group);
     Ok((number, root.ok_or(ConfigError::Missing(number))?))
+}
+
+fn build_info() -> BuildInfo {
+    BuildInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("QUIRE_COMMIT").unwrap_or("unknown").to_owned(),
+    }
 }
 
 fn config_in_block(reader: &Reader, number: u64) -> Result<Bytes, ConfigError> {
@@ -408,10 +509,11 @@ fn tell(channel: &str, report: &OpenReport) {
 
 impl Backend for Node {
     fn build(&self) -> BuildInfo {
-        BuildInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: option_env!("QUIRE_COMMIT").unwrap_or("unknown").to_owned(),
-        }
+        build_info()
+    }
+
+    fn registry(&self) -> prometheus::Registry {
+        self.metrics.registry.clone()
     }
 
     fn channels(&self) -> Vec<String> {
@@ -439,8 +541,10 @@ impl Backend for Node {
     fn failed_checks(&self) -> Vec<FailedCheck> {
         let channels = self.channels.read();
         let failed = channels.iter().flat_map(|(name, open)| {
-            let stopped = open.committing.as_ref();
-            let stopped = stopped.and_then(|(pipeline, _)| pipeline.failure());
+            let stopped = match &open.committing {
+                Committing::Pipeline(pipeline, _) => pipeline.failure(),
+                Committing::Nobody { .. } => None,
+            };
             let damaged = open.channel.reader.damage();
             let damaged = damaged.into_iter().map(|corruption| corruption.to_string());
             stopped
@@ -458,8 +562,45 @@ impl Backend for Node {
         self.ready.load(Ordering::Acquire)
     }
 
+    fn log_spec(&self) -> String {
+        self.logging.spec()
+    }
+
+    fn set_log_spec(&self, spec: &str) -> Result<(), InvalidLogSpec> {
+        self.logging.set(spec)
+    }
+
+    fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
     fn default_identity(&self) -> Arc<SigningIdentity> {
         Arc::clone(&self.client)
+    }
+
+    fn authentication_required(&self) -> bool {
+        self.tokens.are_required()
+    }
+
+    fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthenticateError> {
+        let now = clock::now();
+        let token = match credential {
+            Credential::Token(token) => self.tokens.authenticate(token, now)?,
+            Credential::Certificate(name) => match self.tokens.of_certificate(name, now) {
+                Err(NotAuthenticated::Unknown) => {
+                    return Err(AuthenticateError::NoRights(name.to_owned()));
+                }
+                found => found?,
+            },
+        };
+        let failed = |error| AuthenticateError::Failed(Box::new(error));
+        let identity = self.organization.identity(&token.identity);
+        let identity = identity.map_err(|error| failed(NodeError::Identity(error)))?;
+        let missing = || failed(NodeError::NoIdentity(token.identity.clone()));
+        Ok(Caller {
+            identity: identity.ok_or_else(missing)?,
+            token: Some(token),
+        })
     }
 
     fn now(&self) -> SystemTime {

@@ -38,13 +38,14 @@ use quire_wire::peer::{
 };
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock;
+use crate::metrics::{QueueMetrics, Queued};
 use crate::verify::{Verifier, digest};
 
 /// Transactions that may wait for the committing thread.
-const QUEUE_LENGTH: usize = 10_000;
+pub(crate) const QUEUE_LENGTH: usize = 10_000;
 /// Blocks that share one fsync.
 const MAX_BLOCKS_A_COMMIT: usize = 32;
 /// How long the committing thread waits before it judges again what it could not.
@@ -71,6 +72,7 @@ pub(crate) struct Pipeline {
     waiting: Arc<Waiting>,
     /// The way to the committing thread; `None` once the channel is closed.
     queue: Mutex<Option<SyncSender<Admitted>>>,
+    queue_metrics: QueueMetrics,
     limits: BatchSize,
 }
 
@@ -86,6 +88,7 @@ pub(crate) struct ReadOnly {
 struct Admitted {
     envelope: Bytes,
     size_bytes: usize,
+    queued: Queued,
 }
 
 /// What a simulation gave.
@@ -126,6 +129,9 @@ pub(crate) struct Parts {
     pub(crate) batch_timeout: Duration,
     /// The newest block with a configuration.
     pub(crate) last_config: u64,
+    /// Learns the height after each commit.
+    pub(crate) heights: watch::Sender<u64>,
+    pub(crate) queue_metrics: QueueMetrics,
 }
 
 impl Submitter for Pipeline {
@@ -291,6 +297,7 @@ impl Pipeline {
         Ok(Admitted {
             envelope: seal(payload, signature),
             size_bytes,
+            queued: self.queue_metrics.join(),
         })
     }
 
@@ -337,6 +344,8 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         batch_size,
         batch_timeout,
         last_config,
+        heights,
+        queue_metrics,
     } = parts;
     let reader = ledger.reader();
     let channel: Arc<str> = reader.channel().into();
@@ -351,6 +360,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         verifier: Arc::clone(&verifier),
         waiting: Arc::clone(&waiting),
         queue: Mutex::new(Some(sender)),
+        queue_metrics,
         limits: batch_size,
     };
     let committer = Committer {
@@ -362,6 +372,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         signer,
         verifier,
         waiting,
+        heights,
     };
     let name = format!("commit {}", committer.channel);
     let thread = std::thread::Builder::new()
@@ -389,6 +400,7 @@ struct Committer {
     signer: OrdererSigner,
     verifier: Arc<Verifier>,
     waiting: Arc<Waiting>,
+    heights: watch::Sender<u64>,
 }
 
 impl Committer {
@@ -415,8 +427,10 @@ impl Committer {
         while let Some(Admitted {
             envelope,
             size_bytes,
+            queued,
         }) = next
         {
+            queued.taken();
             match self.solo.order(envelope, size_bytes, Instant::now()) {
                 Ok(cut) => batches.extend(cut),
                 // Turned away in `order`, before it was queued.
@@ -450,6 +464,8 @@ impl Committer {
                 self.verifier.forget(&digest(envelope));
             }
         }
+        let (height, _) = self.ledger.tip();
+        self.heights.send_replace(height);
         Ok(())
     }
 

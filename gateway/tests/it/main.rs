@@ -6,8 +6,11 @@
     reason = "a test that panics has failed"
 )]
 
+mod access;
+mod batch;
 mod chain;
 mod errors;
+mod events;
 mod idempotency;
 mod kit;
 mod reads;

@@ -18,6 +18,7 @@ use quick_cache::Weighter;
 use crate::block::Block;
 use crate::disk::Disk;
 use crate::error::{Corruption, ReadError};
+use crate::observer::{Event, Observed, Stage};
 use record::Seal;
 use segment::{Location, Position, Segments};
 
@@ -28,6 +29,7 @@ const CACHE_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct BlockFiles {
     pub(crate) segments: Segments,
+    pub(crate) observed: Observed,
     cache: quick_cache::sync::Cache<u64, Arc<Cached>, ByBytes>,
 }
 
@@ -47,10 +49,11 @@ impl Weighter<u64, Arc<Cached>> for ByBytes {
 }
 
 impl BlockFiles {
-    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, observed: Observed) -> Self {
         let cache = quick_cache::sync::Cache::with_weighter(1024, CACHE_BYTES, ByBytes);
         Self {
             segments: Segments::new(disk, dir),
+            observed,
             cache,
         }
     }
@@ -63,7 +66,11 @@ impl BlockFiles {
         location: Location,
         own_from: u64,
     ) -> Result<Arc<Block>, ReadError> {
-        if let Some(cached) = self.cache.get(&number) {
+        let cached = self.cache.get(&number);
+        self.observed.tell(&Event::Read {
+            cached: cached.is_some(),
+        });
+        if let Some(cached) = cached {
             return Ok(Arc::clone(&cached.block));
         }
         let (block, seal) = self.read_record(number, location)?;
@@ -127,6 +134,7 @@ impl BlockFiles {
     }
 
     fn corrupt(&self, location: Location, number: u64, expected: &str, found: String) -> ReadError {
+        self.observed.tell(&Event::Damaged);
         ReadError::Corrupt(Corruption {
             file: self.segments.path(location.segment),
             offset: location.offset,
@@ -262,6 +270,7 @@ impl BlockStore {
             .file(self.tail.segment)
             .and_then(|file| {
                 file.write_all_at(records, self.tail.offset)?;
+                let _syncing = self.files.observed.stopwatch(Stage::Sync);
                 // The commit point: what is in `records` is durable when this returns.
                 file.sync_data()
             });
@@ -314,7 +323,7 @@ mod tests {
     }
 
     fn store(dir: &std::path::Path, segment: u64) -> BlockStore {
-        let files = BlockFiles::new(Arc::new(OsDisk), dir.to_owned());
+        let files = BlockFiles::new(Arc::new(OsDisk), dir.to_owned(), Observed::by_nobody());
         let tail = Position { segment, offset: 0 };
         BlockStore::new(Arc::new(files), 1000, tail, false)
     }

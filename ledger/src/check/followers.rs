@@ -36,6 +36,7 @@ impl Live {
             index,
             state,
             history,
+            query: _,
         } = keyspaces;
         let follower = |name, savepoint, keyspace| Follower {
             name,
@@ -126,6 +127,7 @@ impl Replayed {
             index,
             state,
             history,
+            query: _,
         } = &self.keyspaces;
         let mut differences = (Vec::new(), Vec::new());
         for (follower, replayed) in live.all.iter().zip([index, state, history]) {

@@ -15,11 +15,13 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
 use prost::Message as _;
 
-use super::{NamespaceSummary, RangeEnd, Rows, StateDb, StateSnapshot, VersionedValue};
+use super::{Keys, NamespaceSummary, RangeEnd, Rows, StateDb, StateSnapshot, VersionedValue};
 use crate::block::Height;
 use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
 use crate::follow::Durable;
+use crate::query::catalog::Catalog;
+use crate::query::entries;
 
 const SAVEPOINT: &[u8] = b"s";
 const DATA: u8 = b'd';
@@ -45,6 +47,8 @@ struct StoredValue {
 pub(crate) struct FjallState {
     database: Database,
     keyspace: Keyspace,
+    /// The query indexes that follow it.
+    catalog: Option<Arc<Catalog>>,
 }
 
 impl fmt::Debug for FjallState {
@@ -55,15 +59,43 @@ impl fmt::Debug for FjallState {
 
 impl FjallState {
     pub(crate) fn new(database: Database, keyspace: Keyspace) -> Self {
-        Self { database, keyspace }
+        Self {
+            database,
+            keyspace,
+            catalog: None,
+        }
+    }
+
+    /// State that query indexes follow.
+    pub(crate) fn with_indexes(
+        database: Database,
+        keyspace: Keyspace,
+        catalog: Arc<Catalog>,
+    ) -> Self {
+        Self {
+            database,
+            keyspace,
+            catalog: Some(catalog),
+        }
     }
 
     fn view(&self) -> Result<FjallSnapshot, ReadError> {
-        let view = self.database.snapshot();
+        let entries = self.catalog.as_ref().map(|catalog| catalog.entries());
+        Self::view_of(&self.database, &self.keyspace, entries)
+    }
+
+    /// A view of what has taken effect, with the entries of query indexes.
+    pub(crate) fn view_of(
+        database: &Database,
+        keyspace: &Keyspace,
+        entries: Option<&Keyspace>,
+    ) -> Result<FjallSnapshot, ReadError> {
+        let view = database.snapshot();
         Ok(FjallSnapshot {
-            height: Self::savepoint_in(&view, &self.keyspace)?,
+            height: Self::savepoint_in(&view, keyspace)?,
             view,
-            keyspace: self.keyspace.clone(),
+            keyspace: keyspace.clone(),
+            entries: entries.cloned(),
         })
     }
 
@@ -83,7 +115,9 @@ impl StateDb for FjallState {
     }
 
     fn apply(&self, blocks: &[Durable]) -> Result<(), ReadError> {
-        let savepoint = self.savepoint()?;
+        let _writing = self.catalog.as_ref().map(|catalog| catalog.writing());
+        let view = self.view()?;
+        let savepoint = view.height;
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
         let mut with_metadata = BTreeSet::new();
         for durable in blocks
@@ -107,6 +141,12 @@ impl StateDb for FjallState {
         for namespace in with_metadata {
             batch.insert(&self.keyspace, hint_key(&namespace), []);
         }
+        if let Some(catalog) = &self.catalog {
+            let new = blocks
+                .iter()
+                .filter(|durable| durable.block.number >= savepoint);
+            catalog.follow(&view.view, &mut batch, new)?;
+        }
         let Some(last) = blocks.last() else {
             return Ok(());
         };
@@ -121,9 +161,10 @@ impl StateDb for FjallState {
     }
 }
 
-struct FjallSnapshot {
+pub(crate) struct FjallSnapshot {
     view: Snapshot,
     keyspace: Keyspace,
+    entries: Option<Keyspace>,
     height: u64,
 }
 
@@ -133,6 +174,20 @@ impl fmt::Debug for FjallSnapshot {
             .field("height", &self.height)
             .finish_non_exhaustive()
     }
+}
+
+impl FjallSnapshot {
+    /// Blocks below this have taken effect in it.
+    pub(crate) fn height(&self) -> u64 {
+        self.height
+    }
+}
+
+fn read_row(guard: fjall::Guard, prefix_len: usize) -> Result<(String, VersionedValue), ReadError> {
+    let (key, value) = guard.into_inner()?;
+    let key = key.get(prefix_len..).unwrap_or_default().to_vec();
+    let key = String::from_utf8(key).map_err(|_| damaged("key", "it is not UTF-8"))?;
+    Ok((key, decode(&value)?))
 }
 
 impl StateSnapshot for FjallSnapshot {
@@ -177,12 +232,79 @@ impl StateSnapshot for FjallSnapshot {
         let rows = self
             .view
             .range(&self.keyspace, (Bound::Included(start), end));
-        Ok(Box::new(rows.map(move |guard| {
-            let (key, value) = guard.into_inner()?;
-            let key = key.get(prefix_len..).unwrap_or_default().to_vec();
-            let key = String::from_utf8(key).map_err(|_| damaged("key", "it is not UTF-8"))?;
-            Ok((key, decode(&value)?))
-        })))
+        Ok(Box::new(rows.map(move |guard| read_row(guard, prefix_len))))
+    }
+
+    fn rows<'a>(
+        &'a self,
+        namespace: &str,
+        from: Bound<&str>,
+        to: Bound<&str>,
+        is_reversed: bool,
+    ) -> Result<Rows<'a>, ReadError> {
+        let prefix_len = namespace.len() + 2;
+        let (start, end) = match (from, to) {
+            (Bound::Unbounded, Bound::Unbounded) => (data_key(namespace, ""), None),
+            (Bound::Unbounded, Bound::Included(to) | Bound::Excluded(to)) => {
+                (data_key(namespace, ""), Some(data_key(namespace, to)))
+            }
+            (Bound::Included(from) | Bound::Excluded(from), Bound::Unbounded) => {
+                (data_key(namespace, from), None)
+            }
+            (
+                Bound::Included(from) | Bound::Excluded(from),
+                Bound::Included(to) | Bound::Excluded(to),
+            ) => (data_key(namespace, from), Some(data_key(namespace, to))),
+        };
+        // A key that cannot be stored is not there, nor is anything after it.
+        let Ok(mut start) = start else {
+            return Ok(Box::new(std::iter::empty()));
+        };
+        if matches!(from, Bound::Excluded(_)) {
+            start.push(0);
+        }
+        let end = match end {
+            Some(Ok(mut end)) => {
+                if matches!(to, Bound::Included(_)) {
+                    end.push(0);
+                }
+                end
+            }
+            Some(Err(_)) | None => namespace_end(namespace),
+        };
+        // fjall panics on a range that ends before it starts.
+        if start >= end {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let rows = self.view.range(&self.keyspace, start..end);
+        let read = move |guard| read_row(guard, prefix_len);
+        Ok(if is_reversed {
+            Box::new(rows.rev().map(read))
+        } else {
+            Box::new(rows.map(read))
+        })
+    }
+
+    fn is_built(&self, index: u64) -> Result<bool, ReadError> {
+        match &self.entries {
+            Some(entries) => entries::is_built(&self.view, entries, index),
+            None => Ok(false),
+        }
+    }
+
+    fn entries<'a>(
+        &'a self,
+        index: u64,
+        from: &[u8],
+        to: &[u8],
+        is_reversed: bool,
+    ) -> Result<Keys<'a>, ReadError> {
+        Ok(match &self.entries {
+            Some(entries) => {
+                entries::documents(&self.view, entries, index, (from, to), is_reversed)
+            }
+            None => Box::new(std::iter::empty()),
+        })
     }
 
     fn namespaces(&self) -> Result<Vec<NamespaceSummary>, ReadError> {
@@ -229,7 +351,7 @@ fn damaged(what: &'static str, rule: &'static str) -> ReadError {
     }
 }
 
-fn data_key(namespace: &str, key: &str) -> Result<Vec<u8>, ReadError> {
+pub(crate) fn data_key(namespace: &str, key: &str) -> Result<Vec<u8>, ReadError> {
     let bytes = [&[DATA], namespace.as_bytes(), &[SEPARATOR], key.as_bytes()].concat();
     if bytes.len() > MAX_KEY_BYTES {
         return Err(ReadError::KeyTooLong(bytes.len()));
@@ -238,7 +360,7 @@ fn data_key(namespace: &str, key: &str) -> Result<Vec<u8>, ReadError> {
 }
 
 /// The first key after every key of a namespace.
-fn namespace_end(namespace: &str) -> Vec<u8> {
+pub(crate) fn namespace_end(namespace: &str) -> Vec<u8> {
     [&[DATA], namespace.as_bytes(), &[SEPARATOR + 1]].concat()
 }
 
@@ -257,7 +379,7 @@ fn encode(version: Height, value: &Bytes, metadata: &Bytes) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn decode(bytes: &[u8]) -> Result<VersionedValue, ReadError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<VersionedValue, ReadError> {
     let not_stored = |_| damaged("value", "it is no stored value");
     let stored = StoredValue::decode(Bytes::copy_from_slice(bytes)).map_err(not_stored)?;
     let mut cursor = Cursor::new(stored.version);

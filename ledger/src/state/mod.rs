@@ -11,6 +11,7 @@
 pub(crate) mod fjall;
 
 use std::fmt::Debug;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -68,6 +69,9 @@ pub struct NamespaceSummary {
 pub(crate) type Rows<'a> =
     Box<dyn Iterator<Item = Result<(String, VersionedValue), ReadError>> + 'a>;
 
+/// Keys of documents, in the order of an index.
+pub(crate) type Keys<'a> = Box<dyn Iterator<Item = Result<String, ReadError>> + 'a>;
+
 /// One consistent view of state. Cheap to hold for a request, not for ever: an engine may keep old
 /// values for it.
 pub(crate) trait StateSnapshot: Send + Sync + Debug {
@@ -93,6 +97,36 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
         start: &str,
         end: RangeEnd<'_>,
     ) -> Result<Rows<'a>, ReadError>;
+
+    /// The rows between two keys, from the last to the first where `is_reversed`.
+    ///
+    /// # Errors
+    /// As [`StateSnapshot::range`].
+    fn rows<'a>(
+        &'a self,
+        namespace: &str,
+        from: Bound<&str>,
+        to: Bound<&str>,
+        is_reversed: bool,
+    ) -> Result<Rows<'a>, ReadError>;
+
+    /// Whether the view holds a query index whole.
+    ///
+    /// # Errors
+    /// As [`StateSnapshot::get`].
+    fn is_built(&self, index: u64) -> Result<bool, ReadError>;
+
+    /// Keys of the documents of a query index whose sort keys lie from `from` to `to`, exclusive.
+    ///
+    /// # Errors
+    /// As [`StateSnapshot::range`].
+    fn entries<'a>(
+        &'a self,
+        index: u64,
+        from: &[u8],
+        to: &[u8],
+        is_reversed: bool,
+    ) -> Result<Keys<'a>, ReadError>;
 
     /// Namespaces with at least one key, in byte order.
     ///

@@ -16,6 +16,8 @@ mod docs;
 mod faults;
 mod flips;
 mod kit;
+mod mango;
 mod model;
 mod operator;
+mod query_model;
 mod tail;

@@ -8,6 +8,9 @@
 //! | `GET /channels` | |
 //! | `POST /channels` | `{"name"}` |
 //! | `POST /channels/import` | `{"blockfiles","channel","writable"}`, the folder as the node sees it |
+//! | `POST /tokens` | `{"identity","role","channels"?,"expires"?,"certificate"?}` |
+//! | `POST /tokens/rotate` | `{"id","expires"?}` |
+//! | `POST /tokens/revoke` | `{"id"}` |
 //! | `POST /check` | `{"channel"?,"signatures","verdicts"}` |
 //!
 //! The answer is `application/x-ndjson`: any number of [`Message::Progress`], then one other message.
@@ -27,6 +30,7 @@ use quire_ledger::check::{Depth, Report};
 use serde::{Deserialize, Serialize};
 
 use crate::node::Imported;
+use crate::tokens::{Made, Row};
 
 /// Name of the socket in the data directory.
 const SOCKET: &str = "admin.sock";
@@ -51,6 +55,9 @@ pub(crate) enum Message {
     /// Block files that are not imported, for what is wrong with them.
     Damaged(Box<Report>),
     Reports(Vec<Report>),
+    /// A token that was made or rotated.
+    Token(Made),
+    TokenRevoked(Row),
     Failed(Failure),
 }
 

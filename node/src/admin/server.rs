@@ -25,6 +25,7 @@ use super::{Check, Create, Failure, Import, Message, SOCKET, address};
 use crate::commands::advice;
 use crate::commands::channel::open_error;
 use crate::node::{ImportError, Node};
+use crate::{clock, tokens};
 
 /// Lines that may wait for a command that reads slowly; then the work waits.
 const LINES: usize = 64;
@@ -73,6 +74,9 @@ impl Socket {
             .route("/channels", get(list).post(create))
             .route("/channels/import", post(import))
             .route("/check", post(check))
+            .route("/tokens", post(create_token))
+            .route("/tokens/rotate", post(rotate_token))
+            .route("/tokens/revoke", post(revoke_token))
             .with_state(node);
         axum::serve(listener, router).await
     }
@@ -141,6 +145,36 @@ async fn check(State(node): State<Arc<Node>>, Json(request): Json<Check>) -> Res
             }
         },
     )
+}
+
+async fn create_token(
+    State(node): State<Arc<Node>>,
+    Json(request): Json<tokens::Create>,
+) -> Response {
+    answer(move |_| {
+        let made = tokens::create(node.organization(), node.tokens(), request, clock::now());
+        made.map_or_else(|error| failed(&error, None), Message::Token)
+    })
+}
+
+async fn rotate_token(
+    State(node): State<Arc<Node>>,
+    Json(request): Json<tokens::Rotate>,
+) -> Response {
+    answer(move |_| {
+        let made = tokens::rotate(node.tokens(), &request, clock::now());
+        made.map_or_else(|error| failed(&error, None), Message::Token)
+    })
+}
+
+async fn revoke_token(
+    State(node): State<Arc<Node>>,
+    Json(request): Json<tokens::Revoke>,
+) -> Response {
+    answer(move |_| {
+        let row = tokens::revoke(node.tokens(), &request, clock::now());
+        row.map_or_else(|error| failed(&error, None), Message::TokenRevoked)
+    })
 }
 
 fn failed(error: &(dyn std::error::Error + 'static), open: Option<&OpenError>) -> Message {

@@ -17,6 +17,7 @@ use crate::admin::{self, Message};
 use crate::cli::{ChannelArguments, ChannelCommand, DataArguments};
 use crate::commands::check::print;
 use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_to_make};
+use crate::logging::Logging;
 use crate::node::{Imported, Node, NodeError};
 use crate::terminal::{ProgressDisplay, print_error};
 
@@ -39,7 +40,13 @@ fn create(name: &str, data: &DataArguments, progress: &mut dyn FnMut(Progress<'_
     if let Err(error) = check_channel(name) {
         return failed(&error, None);
     }
-    let node = Node::open(&data.data, &data.msp_id, Documents::default(), progress);
+    let node = Node::open(
+        &data.data,
+        &data.msp_id,
+        Documents::default(),
+        Logging::none(),
+        progress,
+    );
     let created = node.and_then(|node| {
         let created = node.create(name);
         node.stop();
@@ -81,9 +88,7 @@ fn ask(
         Ok(Message::Imported(imported)) => print_imported(&imported),
         Ok(Message::Damaged(report)) => print_damaged(*report),
         Ok(Message::Failed(failure)) => print_failure(&failure),
-        Ok(other @ (Message::Progress { .. } | Message::Reports(_))) => {
-            print_not_asked(&AskError::Refused(format!("{other:?}")))
-        }
+        Ok(other) => print_not_asked(&AskError::Refused(format!("{other:?}"))),
         Err(error) => print_not_asked(&error),
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod channel;
 pub(crate) mod check;
 pub(crate) mod rebuild;
 pub(crate) mod repair;
+pub(crate) mod token;
 pub(crate) mod truncate;
 
 use std::path::Path;

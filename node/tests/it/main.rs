@@ -7,10 +7,20 @@
 )]
 
 mod bad_input;
+mod chaos;
+mod errors;
 mod faults;
+mod hot_key;
 mod imported;
+mod joined;
 mod kill;
 mod kit;
+mod logspec;
 mod lost;
+mod mango;
+mod metrics;
+mod openapi;
 mod operator;
+mod security;
+mod sse;
 mod walk;

@@ -10,7 +10,7 @@ use tower::ServiceExt;
 /// Sends requests to a router.
 #[derive(Clone)]
 pub(crate) struct Client {
-    router: Router,
+    pub(crate) router: Router,
 }
 
 /// What came back.

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use quire_chaincode::{Call, Chaincode, Documents};
 use quire_gateway::backend::{
-    Backend, BuildInfo, Channel, CreateChannelError, EvaluateError, Evaluated, FailedCheck,
-    Outcome, Proposal, SubmitError, Submitted, Submitter,
+    AuthenticateError, Backend, BuildInfo, Channel, CreateChannelError, Credential, EvaluateError,
+    Evaluated, FailedCheck, InvalidLogSpec, Outcome, Proposal, SubmitError, Submitted, Submitter,
 };
-use quire_gateway::{Limits, router};
-use quire_identity::{Organization, SigningIdentity};
+use quire_gateway::{Caller, Cors, Limits, router};
+use quire_identity::{Organization, SigningIdentity, Tokens};
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator};
 use quire_wire::Message;
@@ -24,7 +24,7 @@ use quire_wire::peer::{
 };
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::Client;
 
@@ -34,7 +34,10 @@ const CHANNEL: &str = "main";
 pub(crate) struct Node {
     pub(crate) orderer: Arc<Orderer>,
     identity: Arc<SigningIdentity>,
+    pub(crate) tokens: Tokens,
     pub(crate) failed_checks: Mutex<Vec<FailedCheck>>,
+    pub(crate) stopping: watch::Sender<bool>,
+    log_spec: Mutex<String>,
     drawn: AtomicU64,
     _dir: tempfile::TempDir,
 }
@@ -43,10 +46,12 @@ pub(crate) struct Node {
 pub(crate) struct Orderer {
     inner: Mutex<Inner>,
     reader: Reader,
+    heights: watch::Receiver<u64>,
 }
 
 struct Inner {
     ledger: Ledger,
+    heights: watch::Sender<u64>,
     waiting: Vec<Waiting>,
     held: bool,
     /// Refusals for the next proposals, oldest first.
@@ -67,16 +72,20 @@ impl Node {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let organization = Organization::open_or_create(dir.path(), "TestOrg", now).unwrap();
         let identity = organization.identity("client").unwrap().unwrap();
+        let tokens = Tokens::open(dir.path()).unwrap();
         let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
         let genesis = block(0, Bytes::new(), vec!["no envelope".into()]);
         let ledger = ledgers
             .create(CHANNEL, genesis, CreateOptions::default())
             .unwrap();
+        let (sender, heights) = watch::channel(1);
         Arc::new(Self {
             orderer: Arc::new(Orderer {
                 reader: ledger.reader(),
+                heights,
                 inner: Mutex::new(Inner {
                     ledger,
+                    heights: sender,
                     waiting: Vec::new(),
                     held: false,
                     refusals: VecDeque::new(),
@@ -84,7 +93,10 @@ impl Node {
                 }),
             }),
             identity,
+            tokens,
             failed_checks: Mutex::default(),
+            stopping: watch::Sender::new(false),
+            log_spec: Mutex::new("info".to_owned()),
             drawn: AtomicU64::new(0),
             _dir: dir,
         })
@@ -92,8 +104,12 @@ impl Node {
 
     /// A gateway over the node; a second one is like the node started anew.
     pub(crate) fn client(self: &Arc<Self>) -> Client {
+        self.client_with(Limits::default(), Cors::default())
+    }
+
+    pub(crate) fn client_with(self: &Arc<Self>, limits: Limits, cors: Cors) -> Client {
         let backend = Arc::clone(self) as Arc<dyn Backend>;
-        Client::new(router(backend, Limits::default()))
+        Client::new(router(backend, limits, cors))
     }
 }
 
@@ -173,6 +189,7 @@ impl Inner {
             .ledger
             .commit(vec![Ordered::new(next, CHANNEL)])
             .unwrap();
+        self.heights.send_replace(number + 1);
         let outcomes = committed[0].transactions.iter().zip(0..);
         for (waiting, ((_, code), tx)) in waiting.into_iter().zip(outcomes) {
             let outcome = Outcome {
@@ -246,6 +263,7 @@ impl Backend for Node {
             reader: self.orderer.reader.clone(),
             submitter: Arc::clone(&self.orderer) as Arc<dyn Submitter>,
             read_only: false,
+            heights: self.orderer.heights.clone(),
         })
     }
 
@@ -267,8 +285,39 @@ impl Backend for Node {
         self.failed_checks.lock().is_empty()
     }
 
+    fn log_spec(&self) -> String {
+        self.log_spec.lock().clone()
+    }
+
+    fn set_log_spec(&self, spec: &str) -> Result<(), InvalidLogSpec> {
+        if spec.is_empty() {
+            return Err(InvalidLogSpec("nothing".to_owned()));
+        }
+        spec.clone_into(&mut self.log_spec.lock());
+        Ok(())
+    }
+
+    fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
     fn default_identity(&self) -> Arc<SigningIdentity> {
         Arc::clone(&self.identity)
+    }
+
+    fn authentication_required(&self) -> bool {
+        self.tokens.are_required()
+    }
+
+    fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthenticateError> {
+        let token = match credential {
+            Credential::Token(token) => self.tokens.authenticate(token, self.now())?,
+            Credential::Certificate(name) => self.tokens.of_certificate(name, self.now())?,
+        };
+        Ok(Caller {
+            identity: Arc::clone(&self.identity),
+            token: Some(token),
+        })
     }
 
     fn now(&self) -> SystemTime {

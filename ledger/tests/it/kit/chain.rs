@@ -76,30 +76,6 @@ impl Act {
 
     /// The envelope of this transaction.
     pub(crate) fn envelope(&self, channel: &str) -> Bytes {
-        let chaincode_id = Some(ChaincodeId {
-            name: NAMESPACE.into(),
-            ..Default::default()
-        });
-        let extension = ChaincodeHeaderExtension {
-            chaincode_id: chaincode_id.clone(),
-        };
-        let proposal = ProposalBytes::new(
-            &ChannelHeader {
-                r#type: header_type::ENDORSER_TRANSACTION,
-                channel_id: channel.into(),
-                tx_id: self.tx_id(),
-                extension: extension.encode_to_vec().into(),
-                ..Default::default()
-            },
-            &SignatureHeader {
-                creator: "creator".into(),
-                nonce: Bytes::copy_from_slice(self.nonce.as_bytes()),
-            },
-            ChaincodeSpec {
-                chaincode_id: chaincode_id.clone(),
-                ..Default::default()
-            },
-        );
         let results = TxReadWriteSet {
             data_model: 0,
             ns_rwset: vec![NsReadWriteSet {
@@ -108,18 +84,47 @@ impl Act {
                 collection_hashed_rwset: Vec::new(),
             }],
         };
-        let response = proposal.response_payload(&ChaincodeAction {
-            results: results.encode_to_vec().into(),
-            response: Some(Response {
-                status: 200,
-                ..Default::default()
-            }),
-            chaincode_id,
-            ..Default::default()
-        });
-        let payload = proposal.transaction_payload(response, Vec::new());
-        seal(payload, Bytes::new())
+        endorsed(channel, &self.nonce, &results)
     }
+}
+
+/// The envelope of a transaction with this read-write set.
+pub(crate) fn endorsed(channel: &str, nonce: &str, results: &TxReadWriteSet) -> Bytes {
+    let chaincode_id = Some(ChaincodeId {
+        name: NAMESPACE.into(),
+        ..Default::default()
+    });
+    let extension = ChaincodeHeaderExtension {
+        chaincode_id: chaincode_id.clone(),
+    };
+    let proposal = ProposalBytes::new(
+        &ChannelHeader {
+            r#type: header_type::ENDORSER_TRANSACTION,
+            channel_id: channel.into(),
+            tx_id: tx_id(nonce.as_bytes(), b"creator"),
+            extension: extension.encode_to_vec().into(),
+            ..Default::default()
+        },
+        &SignatureHeader {
+            creator: "creator".into(),
+            nonce: Bytes::copy_from_slice(nonce.as_bytes()),
+        },
+        ChaincodeSpec {
+            chaincode_id: chaincode_id.clone(),
+            ..Default::default()
+        },
+    );
+    let response = proposal.response_payload(&ChaincodeAction {
+        results: results.encode_to_vec().into(),
+        response: Some(Response {
+            status: 200,
+            ..Default::default()
+        }),
+        chaincode_id,
+        ..Default::default()
+    });
+    let payload = proposal.transaction_payload(response, Vec::new());
+    seal(payload, Bytes::new())
 }
 
 /// A block as an orderer makes it.

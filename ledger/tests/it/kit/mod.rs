@@ -1,6 +1,7 @@
 //! What the tests share: data directories, chains, a disk that fails, the conformance data.
 
 pub(crate) mod chain;
+mod documents;
 pub(crate) mod image;
 pub(crate) mod rng;
 pub(crate) mod sim_disk;
@@ -12,6 +13,8 @@ use quire_ledger::check::{Depth, Report, check_channel};
 use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Ledgers, Purpose};
 use tempfile::TempDir;
+
+pub(crate) use documents::Documents;
 
 /// The operating system's disk.
 pub(crate) fn os_disk() -> Arc<dyn Disk> {

@@ -45,9 +45,14 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(address: &str) -> Self {
+        Self::with_timeout(address, Duration::from_secs(60))
+    }
+
+    /// A client that hangs up after that time.
+    pub(crate) fn with_timeout(address: &str, timeout: Duration) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
+            .timeout_global(Some(timeout))
             .build()
             .new_agent();
         Self {

@@ -3,7 +3,11 @@
 mod client;
 mod node;
 mod random;
+mod raw;
+mod whereabouts;
 
 pub(crate) use client::{Answer, Client, Request};
 pub(crate) use node::{Node, check, quire, run};
 pub(crate) use random::Random;
+pub(crate) use raw::{RawAnswer, exchange, exchange_and};
+pub(crate) use whereabouts::Whereabouts;

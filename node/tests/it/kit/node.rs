@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -21,19 +22,26 @@ pub(crate) struct Node {
     addresses: Receiver<String>,
     log: Arc<Mutex<String>>,
     address: Option<String>,
+    /// They end with the pipes that they read.
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Node {
     /// Starts the binary without waiting for anything.
     pub(crate) fn spawn(data: &Path) -> Self {
-        Self::spawn_under(&[], data)
+        Self::spawn_with(&[], data, &[])
     }
 
     /// The same as the last words of another command, such as strace's.
     pub(crate) fn spawn_under(command: &[&str], data: &Path) -> Self {
+        Self::spawn_with(command, data, &[])
+    }
+
+    fn spawn_with(command: &[&str], data: &Path, flags: &[&str]) -> Self {
         let mut child = quire(command)
             .args(["run", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -43,24 +51,40 @@ impl Node {
         let (sender, addresses) = mpsc::channel();
         let stdout = child.stdout.take().unwrap();
         let stderr = child.stderr.take().unwrap();
-        follow(stdout, Arc::clone(&log), move |line| {
-            if let Some(address) = address_in(line) {
-                // Only the first one is waited for.
-                drop(sender.send(address));
-            }
-        });
-        follow(stderr, Arc::clone(&log), |_| ());
+        let readers = vec![
+            follow(stdout, Arc::clone(&log), move |line| {
+                if let Some(address) = address_in(line) {
+                    // Only the first one is waited for.
+                    drop(sender.send(address));
+                }
+            }),
+            follow(stderr, Arc::clone(&log), |_| ()),
+        ];
         Self {
             child,
             addresses,
             log,
             address: None,
+            readers,
         }
     }
 
     /// Starts the binary and waits until it has printed its address.
     pub(crate) fn start(data: &Path) -> Self {
-        let mut node = Self::spawn(data);
+        Self::start_with(data, &[])
+    }
+
+    /// The same as the last words of another command.
+    pub(crate) fn start_under(command: &[&str], data: &Path) -> Self {
+        Self::up(Self::spawn_under(command, data))
+    }
+
+    /// As [`Self::start`], with further flags of `quire run`.
+    pub(crate) fn start_with(data: &Path, flags: &[&str]) -> Self {
+        Self::up(Self::spawn_with(&[], data, flags))
+    }
+
+    fn up(mut node: Self) -> Self {
         if !node.comes_up() {
             let status = node.child.wait().unwrap();
             panic!("the node ended with {status}:\n{}", node.log());
@@ -98,6 +122,18 @@ impl Node {
         Client::new(self.address())
     }
 
+    /// The most memory that it ever had, and what it has now, in KiB.
+    pub(crate) fn memory(&self) -> (u64, u64) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let value = line.and_then(|line| line.split_whitespace().next());
+            value.unwrap().parse().unwrap()
+        };
+        (of("VmHWM:"), of("VmRSS:"))
+    }
+
     /// Everything it printed so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().clone()
@@ -119,11 +155,26 @@ impl Node {
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM, and waits until the process has ended by itself.
-    pub(crate) fn stop(mut self) -> ExitStatus {
+    /// Ends the process, and gives everything it printed.
+    pub(crate) fn log_after_stop(mut self) -> String {
+        self.terminate();
+        self.child.wait().unwrap();
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        self.log()
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// SIGTERM, and waits until the process has ended by itself.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.terminate();
         let deadline = Instant::now() + STOP_TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -182,7 +233,7 @@ fn follow(
     stream: impl Read + Send + 'static,
     log: Arc<Mutex<String>>,
     mut each: impl FnMut(&str) + Send + 'static,
-) {
+) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             each(&line);
@@ -190,11 +241,11 @@ fn follow(
             log.push_str(&line);
             log.push('\n');
         }
-    });
+    })
 }
 
 fn address_in(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once("http://127.0.0.1:")?;
+    let (_, rest) = line.split_once("://127.0.0.1:")?;
     let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
     (!port.is_empty()).then(|| format!("127.0.0.1:{port}"))
 }

@@ -33,6 +33,11 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// A position in something of that length.
+    pub(crate) fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap()
+    }
+
     /// A number below `bound`.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound

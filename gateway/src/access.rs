@@ -1,0 +1,167 @@
+//! Who asks, and whether they may: the layer between a request's id and its handler.
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Extensions;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use quire_identity::{AccessRole, SigningIdentity, Token};
+
+use crate::backend::{AuthenticateError, Credential};
+use crate::body;
+use crate::credential;
+use crate::gateway::Gateway;
+use crate::path;
+use crate::peer::Peer;
+use crate::problem::{Problem, ProblemKind};
+use crate::rights;
+
+/// Who asks, and by what right.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Whose transactions the caller's are.
+    pub identity: Arc<SigningIdentity>,
+    /// The credential; none where none is asked for, and then everything is allowed.
+    pub token: Option<Arc<Token>>,
+}
+
+impl Caller {
+    /// The caller of a request, as [`layer`] found out.
+    pub(crate) fn of(extensions: &Extensions) -> Result<&Self, Problem> {
+        let caller = extensions.get::<Self>();
+        caller.ok_or_else(|| Problem::internal("a request came by without its caller"))
+    }
+
+    /// The identity of a request's caller.
+    pub(crate) fn identity(parts: &Parts) -> Result<Arc<SigningIdentity>, Problem> {
+        Ok(Arc::clone(&Self::of(&parts.extensions)?.identity))
+    }
+
+    /// Whether the channel is one of the caller's.
+    pub(crate) fn reaches(&self, channel: &str) -> bool {
+        self.token
+            .as_ref()
+            .is_none_or(|token| token.reaches(channel))
+    }
+
+    /// Makes sure that the channel is one of the caller's, whether it exists or not.
+    pub(crate) fn check_channel(&self, channel: &str) -> Result<(), Problem> {
+        if self.reaches(channel) {
+            return Ok(());
+        }
+        Err(forbidden(format!(
+            "The token is not for channel {channel}."
+        )))
+    }
+
+    fn role(&self) -> AccessRole {
+        self.token
+            .as_ref()
+            .map_or(AccessRole::Admin, |token| token.role)
+    }
+
+    fn is_limited(&self) -> bool {
+        self.token
+            .as_ref()
+            .is_some_and(|token| !token.channels.is_empty())
+    }
+}
+
+/// Lets a request through to its handler, with its [`Caller`], or says why not.
+pub(crate) async fn layer(
+    State(gateway): State<Arc<Gateway>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match admit(&gateway, &request) {
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+        }
+        Ok(None) => {}
+        Err(problem) => return refuse(problem, request).await,
+    }
+    next.run(request).await
+}
+
+/// Answers without doing anything.
+pub(crate) async fn refuse(problem: Problem, request: Request) -> Response {
+    body::discard(request.into_body()).await;
+    problem.into_response()
+}
+
+/// The caller of a request that may be served; none where nobody is asked.
+fn admit(gateway: &Gateway, request: &Request) -> Result<Option<Caller>, Problem> {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map(MatchedPath::as_str);
+    if rights::is_open(request.method(), route, gateway.door.opens_metrics()) {
+        return Ok(None);
+    }
+    let caller = authenticate(gateway, request)?;
+    let name = caller.token.as_ref().map(|token| &token.id);
+    gateway.rate.admit(name)?;
+    let needed = rights::needed(request.method(), route);
+    if caller.role() < needed {
+        let (has, needed) = (caller.role().name(), needed.name());
+        return Err(forbidden(format!(
+            "This needs the role {needed}; the token has {has}."
+        )));
+    }
+    match route {
+        Some(route) if route.starts_with(rights::OF_A_CHANNEL) => {
+            // A name that cannot be read names no channel: the handler says what is wrong with it.
+            if let Ok(channel) = path::channel_name(request.uri()) {
+                caller.check_channel(&channel)?;
+            }
+        }
+        Some("/v1/channels") | None => {}
+        Some(_) if caller.is_limited() => {
+            let detail = "The token is for some channels, and this is the whole node's.";
+            return Err(forbidden(detail));
+        }
+        Some(_) => {}
+    }
+    Ok(Some(caller))
+}
+
+fn authenticate(gateway: &Gateway, request: &Request) -> Result<Caller, Problem> {
+    let backend = &gateway.backend;
+    let peer = request.extensions().get::<Peer>();
+    let certificate = peer.and_then(|peer| peer.certificate.as_deref());
+    let token = credential::token(request.headers())?;
+    // A token is shown on purpose; a certificate may be the machine's.
+    let credential = match (&token, certificate) {
+        (Some(token), _) => Credential::Token(token),
+        (None, Some(name)) => Credential::Certificate(name),
+        (None, None) if needs_credential(gateway) => {
+            return Err(Problem::unauthenticated("This needs a token."));
+        }
+        (None, None) => {
+            return Ok(Caller {
+                identity: backend.default_identity(),
+                token: None,
+            });
+        }
+    };
+    backend
+        .authenticate(credential)
+        .map_err(|error| match error {
+            AuthenticateError::Not(error) => {
+                Problem::unauthenticated(error.to_string()).bad_token()
+            }
+            AuthenticateError::NoRights(name) => forbidden(format!(
+                "The certificate is for {name}, for which no token was made."
+            )),
+            AuthenticateError::Failed(error) => Problem::internal(error),
+        })
+}
+
+fn needs_credential(gateway: &Gateway) -> bool {
+    let is_required = gateway.backend.authentication_required() || gateway.door.is_remote();
+    gateway.limits.local_only && is_required
+}
+
+fn forbidden(detail: impl Into<String>) -> Problem {
+    Problem::new(ProblemKind::Forbidden, detail)
+}

@@ -1,0 +1,145 @@
+//! A block as those see it who listen: which transactions, and which keys they wrote.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use quire_ledger::{Block, Content, Examined, ReadWriteSet};
+use quire_wire::Code;
+use serde::Serialize;
+
+use crate::backend::Channel;
+use crate::gateway::blocking;
+use crate::problem::Problem;
+
+/// Bytes of rendered blocks that are kept for further listeners.
+const CACHE_BYTES: u64 = 16 << 20;
+/// Blocks that the cache is laid out for.
+const CACHE_BLOCKS: usize = 4096;
+
+/// Which block, for whom: channel, number, and the namespace listened to.
+type Wanted = (Arc<str>, u64, Option<Arc<str>>);
+
+/// Rendered blocks. Of all listeners that wait for a block, one renders it and the others get the
+/// same bytes.
+#[derive(Debug)]
+pub(crate) struct BlockEvents(Cache<Wanted, Bytes, ByBytes>);
+
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+impl Weighter<Wanted, Bytes> for ByBytes {
+    fn weight(&self, _: &Wanted, event: &Bytes) -> u64 {
+        event.len() as u64 + 128
+    }
+}
+
+impl BlockEvents {
+    pub(crate) fn new() -> Self {
+        Self(Cache::with_weighter(CACHE_BLOCKS, CACHE_BYTES, ByBytes))
+    }
+
+    /// The event of a block, as it goes over the wire.
+    pub(crate) async fn event(
+        &self,
+        channel: &Channel,
+        number: u64,
+        namespace: Option<&Arc<str>>,
+    ) -> Result<Bytes, Problem> {
+        let wanted = (Arc::clone(&channel.name), number, namespace.cloned());
+        let render = async {
+            let (channel, namespace) = (channel.clone(), namespace.cloned());
+            blocking(move || {
+                let block = channel.reader.block(number)?;
+                let block = block.ok_or_else(|| Problem::internal(format!("no block {number}")))?;
+                let document = document(&block, namespace.as_deref())?;
+                Ok(format!("event: block\nid: {number}\ndata: {document}\n\n").into())
+            })
+            .await
+        };
+        self.0.get_or_insert_async(&wanted, render).await
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockEvent {
+    block_number: u64,
+    block_hash: String,
+    transactions: Vec<Told>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    /// None where the envelope names none.
+    transaction_id: Option<String>,
+    tx_number: u64,
+    code: String,
+    chaincode: Option<String>,
+    /// What took effect: empty unless the transaction is valid.
+    writes: Vec<Write>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Write {
+    namespace: String,
+    key: String,
+    is_delete: bool,
+}
+
+/// One line of JSON. With a namespace, only the transactions that write there, valid or not.
+fn document(block: &Block, namespace: Option<&str>) -> Result<String, Problem> {
+    let transactions = block.envelopes.iter().enumerate();
+    let transactions = transactions.filter_map(|(position, envelope)| {
+        transaction(envelope, position, block.code(position), namespace)
+    });
+    let event = BlockEvent {
+        block_number: block.number,
+        block_hash: hex::encode(block.hash()),
+        transactions: transactions.collect(),
+    };
+    serde_json::to_string(&event).map_err(Problem::internal)
+}
+
+fn transaction(
+    envelope: &Bytes,
+    position: usize,
+    code: Code,
+    namespace: Option<&str>,
+) -> Option<Told> {
+    let examined = Examined::read(envelope);
+    let mut chaincode = None;
+    let mut writes = Vec::new();
+    if let Content::Endorsed(endorsed) = &examined.content {
+        let spec = endorsed.call.spec();
+        chaincode = spec.and_then(|spec| Some(spec.chaincode_id?.name));
+        writes = writes_of(&endorsed.read_write_set);
+    }
+    if namespace.is_some_and(|wanted| writes.iter().all(|write| write.namespace != wanted)) {
+        return None;
+    }
+    if !code.is_valid() {
+        writes.clear();
+    }
+    Some(Told {
+        transaction_id: examined.tx_id,
+        tx_number: position as u64,
+        code: code.to_string(),
+        chaincode,
+        writes,
+    })
+}
+
+fn writes_of(set: &ReadWriteSet) -> Vec<Write> {
+    let writes = set.namespaces.iter().flat_map(|set| {
+        set.public.writes.iter().map(|write| Write {
+            namespace: set.namespace.clone(),
+            key: write.key.clone(),
+            is_delete: write.is_delete,
+        })
+    });
+    writes.collect()
+}

@@ -1,0 +1,81 @@
+//! What a request shows of who sent it: the `Authorization` header.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::problem::Problem;
+
+/// The token of a request: after `Bearer`, or as the password of `Basic`.
+pub(crate) fn token(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    // Of two, one would be chosen here and perhaps the other by a proxy.
+    if values.next().is_some() {
+        return Err(Problem::unauthenticated("There are two Authorization headers.").bad_token());
+    }
+    let unusable = || {
+        let detail = "Authorization is neither Bearer nor Basic with a token.";
+        Problem::unauthenticated(detail).bad_token()
+    };
+    let (scheme, rest) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(unusable)?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(Some(Cow::Borrowed(rest)));
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let password = password(rest).ok_or_else(unusable)?;
+        return Ok(Some(Cow::Owned(password)));
+    }
+    Err(unusable())
+}
+
+/// The password in `base64(user:password)`; the user may be anybody.
+fn password(encoded: &str) -> Option<String> {
+    let text = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (_, password) = text.split_once(':')?;
+    Some(password.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn a_token_comes_as_bearer_or_as_a_basic_password() {
+        let rows: [(&[&str], Option<Option<&str>>); 14] = [
+            (&[], Some(None)),
+            (&["Bearer abc"], Some(Some("abc"))),
+            (&["bearer   abc "], Some(Some("abc"))),
+            (&["Basic dXNlcjphYmM="], Some(Some("abc"))),
+            (&["BASIC OmE6Yg=="], Some(Some("a:b"))),
+            (&["Bearer"], None),
+            (&["abc"], None),
+            (&[""], None),
+            (&["Digest abc"], None),
+            (&["Basic"], None),
+            (&["Basic !"], None),
+            (&["Basic YWJj"], None),
+            (&["Basic Ov8="], None),
+            (&["Bearer abc", "Bearer abc"], None),
+        ];
+        for (values, expected) in rows {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            let token = token(&headers).ok();
+            let token = token.as_ref().map(Option::as_deref);
+            assert_eq!(token, expected, "{values:?}");
+        }
+    }
+}

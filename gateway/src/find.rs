@@ -1,0 +1,134 @@
+//! `POST .../state/{namespace}/_find` and `_explain`: CouchDB's queries.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use quire_ledger::{ExecutionStats, Found, Query as Mango};
+use serde_json::{Value, json};
+
+use crate::backend::Channel;
+use crate::body;
+use crate::gateway::{Gateway, blocking};
+use crate::path;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::reply;
+
+/// `POST .../_find`.
+#[utoipa::path(
+    post,
+    path = "/v1/channels/{channel}/state/{namespace}/_find",
+    tag = "queries",
+    operation_id = "find",
+    summary = "Query documents, as CouchDB does",
+    request_body(
+        content = serde_json::Value,
+        content_type = "application/json",
+        example = json!({"selector": {"total": {"$gte": 10}}, "limit": 10})
+    ),
+    responses((
+        status = 200,
+        description = "The documents, a bookmark for the next page, and a warning where no index served.",
+        body = serde_json::Value
+    ))
+)]
+pub(crate) async fn find(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    answer(
+        &gateway,
+        request,
+        |channel, namespace, query, page_bytes| {
+            let snapshot = channel.reader.snapshot();
+            let started = Instant::now();
+            let found = snapshot.find(namespace, query, page_bytes)?;
+            let page = page(&found, started.elapsed());
+            let response = reply::of_type(body::JSON, Body::from(page), StatusCode::OK);
+            Ok(reply::at_height(response, snapshot.height()))
+        },
+    )
+    .await
+}
+
+/// `POST .../_explain`.
+#[utoipa::path(
+    post,
+    path = "/v1/channels/{channel}/state/{namespace}/_explain",
+    tag = "queries",
+    operation_id = "explain",
+    summary = "How a query would be answered",
+    request_body(
+        content = serde_json::Value,
+        content_type = "application/json",
+        example = json!({"selector": {"total": {"$gte": 10}}})
+    ),
+    responses((status = 200, description = "The index and its range.", body = serde_json::Value))
+)]
+pub(crate) async fn explain(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    answer(&gateway, request, |channel, namespace, query, _| {
+        let snapshot = channel.reader.snapshot();
+        let explained = snapshot.explain(namespace, query)?;
+        let response = reply::json(StatusCode::OK, &explained)?;
+        Ok(reply::at_height(response, snapshot.height()))
+    })
+    .await
+}
+
+async fn answer(
+    gateway: &Gateway,
+    request: Request,
+    ask: impl FnOnce(&Channel, &str, &Mango, usize) -> Result<Response, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
+    let answered = async {
+        let (parts, body) = request.into_parts();
+        Query::none(&parts.uri)?;
+        let channel = path::channel(gateway, &parts.uri)?;
+        let namespace = path::namespace(&parts.uri)?;
+        let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+        let page_bytes = gateway.limits.page_bytes;
+        blocking(move || {
+            let query = Mango::parse(&body)?;
+            ask(&channel, &namespace, &query, page_bytes).map(reply::no_cache)
+        })
+        .await
+    };
+    answered.await.map_err(Problem::for_couch)
+}
+
+/// The answer of `_find`, with every document's own text in it.
+fn page(found: &Found, elapsed: Duration) -> String {
+    let mut text = String::from("{\"docs\":[");
+    text.push_str(&found.documents.join(","));
+    text.push(']');
+    let stats = found.stats.map(|counts| stats(counts, elapsed));
+    let members = [
+        ("bookmark", found.bookmark.as_deref().map(Value::from)),
+        ("execution_stats", stats),
+        ("warning", found.warning.as_deref().map(Value::from)),
+    ];
+    for (name, value) in members {
+        if let Some(value) = value {
+            text.extend([",\"", name, "\":", &value.to_string()]);
+        }
+    }
+    text.push('}');
+    text
+}
+
+fn stats(stats: ExecutionStats, elapsed: Duration) -> Value {
+    json!({
+        "total_keys_examined": stats.documents_examined,
+        "total_docs_examined": stats.documents_examined,
+        "total_quorum_docs_examined": 0,
+        "results_returned": stats.results_returned,
+        "execution_time_ms": elapsed.as_secs_f64() * 1000.0,
+    })
+}

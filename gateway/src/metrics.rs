@@ -1,0 +1,299 @@
+//! What the gateway counts, in Prometheus' terms.
+//!
+//! Labels are bounded: a route is the router's pattern, never the path that came, and an outcome is
+//! one of the contract's codes. HELP says what a number means to whoever is on call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+use quire_wire::Code;
+
+use crate::problem::{Problem, ProblemKind};
+use crate::submission::Settled;
+
+/// Seconds, from a read out of memory to a write that waited long.
+const REQUEST_BUCKETS: [f64; 15] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// The status of a request whose caller went away before it was answered.
+const CLIENT_GONE: (&str, &str) = ("499", "CLIENT_GONE");
+
+/// Makes metrics and puts them into a registry.
+#[derive(Clone, Debug)]
+pub struct Family(pub Registry);
+
+#[expect(
+    clippy::expect_used,
+    reason = "fails for a malformed name or label only, which are constants"
+)]
+impl Family {
+    /// Puts a metric of any kind into the registry.
+    ///
+    /// # Panics
+    /// Where the name or a label is malformed.
+    #[must_use]
+    pub fn put<M: Collector + Clone + 'static>(&self, made: prometheus::Result<M>) -> M {
+        let metric = made.expect("the name and the labels are well formed");
+        if let Err(error) = self.0.register(Box::new(metric.clone())) {
+            tracing::error!(%error, "a metric is not shown");
+        }
+        metric
+    }
+
+    /// A counter without labels.
+    #[must_use]
+    pub fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.put(IntCounter::new(name, help))
+    }
+
+    /// Counters by label.
+    #[must_use]
+    pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.put(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    /// A gauge without labels.
+    #[must_use]
+    pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.put(IntGauge::new(name, help))
+    }
+
+    /// Gauges by label.
+    #[must_use]
+    pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.put(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    /// A histogram without labels.
+    #[must_use]
+    pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.put(Histogram::with_opts(options))
+    }
+
+    /// Histograms by label.
+    #[must_use]
+    pub fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> HistogramVec {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.put(HistogramVec::new(options, labels))
+    }
+}
+
+/// How a write with an idempotency key met what was there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KeyMet {
+    /// Nothing.
+    New,
+    /// A request with the same key that was under way.
+    Joined,
+    /// An outcome in a block.
+    Replayed,
+    /// Another request's key.
+    Reused,
+}
+
+/// The gateway's own metrics.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    in_flight: IntGauge,
+    keys: IntCounterVec,
+    keys_in_flight: IntGauge,
+    retries: IntCounterVec,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: Registry) -> Self {
+        let family = Family(registry);
+        let metrics = Self {
+            requests: family.counters(
+                "quire_gateway_requests_total",
+                "Requests answered, by route pattern, status and outcome (OK or the problem's code; \
+                 499 CLIENT_GONE where nobody waited). Rising 5xx: look at the outcome, then at the \
+                 queue and the disk.",
+                &["method", "route", "status", "outcome"],
+            ),
+            durations: family.histograms(
+                "quire_gateway_request_duration_seconds",
+                "Time from a request's head to its answer's head. Slow writes with fast reads point \
+                 at the disk: see quire_ledger_fsync_seconds.",
+                &["method", "route"],
+                &REQUEST_BUCKETS,
+            ),
+            in_flight: family.gauge(
+                "quire_gateway_requests_in_flight",
+                "Requests that have no answer yet. Growing while the request rate does not: the node \
+                 falls behind.",
+            ),
+            keys: family.counters(
+                "quire_gateway_idempotency_total",
+                "Writes with an Idempotency-Key, by what the key met: new, joined (under way), \
+                 replayed (already in a block), reused (refused, 422). Many replays: clients time \
+                 out. Any reuse: a client has a bug.",
+                &["met"],
+            ),
+            keys_in_flight: family.gauge(
+                "quire_gateway_idempotency_keys_in_flight",
+                "Idempotency keys that are worked on now; at 100000 new ones are turned away.",
+            ),
+            retries: family.counters(
+                "quire_gateway_retries_total",
+                "Attempts that lost a race and were made again, by code. Many: callers write the \
+                 same keys; spread them, or send versions.",
+                &["code"],
+            ),
+            registry: family.0,
+        };
+        for met in [
+            KeyMet::New,
+            KeyMet::Joined,
+            KeyMet::Replayed,
+            KeyMet::Reused,
+        ] {
+            metrics.keys.with_label_values(&[met.name()]);
+        }
+        for code in [Code::MVCC_READ_CONFLICT, Code::PHANTOM_READ_CONFLICT] {
+            metrics.retries.with_label_values(&[code.name()]);
+        }
+        metrics
+    }
+
+    pub(crate) fn key_met(&self, met: KeyMet) {
+        self.keys.with_label_values(&[met.name()]).inc();
+    }
+
+    /// What the end of a write says of its key.
+    pub(crate) fn key_settled(&self, settled: &Settled) {
+        match settled {
+            Settled::Final { replayed: true, .. } => self.key_met(KeyMet::Replayed),
+            Settled::Refused(problem) => self.key_refused(problem),
+            Settled::Final { .. } | Settled::Unknown { .. } => self.key_met(KeyMet::New),
+        }
+    }
+
+    /// A refusal counts where it is the key's fault.
+    pub(crate) fn key_refused(&self, problem: &Problem) {
+        if problem.kind() == ProblemKind::IdempotencyKeyReused {
+            self.key_met(KeyMet::Reused);
+        }
+    }
+
+    pub(crate) fn keys_in_flight(&self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.keys_in_flight.set(count);
+    }
+
+    pub(crate) fn retried(&self, code: Code) {
+        self.retries.with_label_values(&[code.name()]).inc();
+    }
+}
+
+impl KeyMet {
+    fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Joined => "joined",
+            Self::Replayed => "replayed",
+            Self::Reused => "reused",
+        }
+    }
+}
+
+/// Counts a request and its answer. Outside everything else, so that nothing escapes it.
+pub(crate) async fn layer(
+    State(metrics): State<Arc<Metrics>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut counted = Counted::new(metrics, &request);
+    let response = next.run(request).await;
+    counted.answered(&response);
+    response
+}
+
+/// A request on its way; counted when it goes, also where its caller went first.
+struct Counted {
+    metrics: Arc<Metrics>,
+    method: &'static str,
+    route: String,
+    started: Instant,
+    answer: Option<(StatusCode, &'static str)>,
+}
+
+impl Counted {
+    fn new(metrics: Arc<Metrics>, request: &Request) -> Self {
+        metrics.in_flight.inc();
+        let route = request.extensions().get::<MatchedPath>();
+        Self {
+            metrics,
+            method: method(request.method()),
+            route: route.map_or("unmatched", MatchedPath::as_str).to_owned(),
+            started: Instant::now(),
+            answer: None,
+        }
+    }
+
+    fn answered(&mut self, response: &Response) {
+        let status = response.status();
+        let problem = response.extensions().get::<ProblemKind>();
+        let outcome = match problem {
+            Some(kind) => kind.row().1,
+            None if status.is_client_error() || status.is_server_error() => "ERROR",
+            None => "OK",
+        };
+        self.answer = Some((status, outcome));
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Self {
+            metrics,
+            method,
+            route,
+            started,
+            answer,
+        } = self;
+        let (status, outcome) = match &answer {
+            Some((status, outcome)) => (status.as_str(), *outcome),
+            None => CLIENT_GONE,
+        };
+        metrics.in_flight.dec();
+        let labels = [*method, route.as_str(), status, outcome];
+        metrics.requests.with_label_values(&labels).inc();
+        let took = started.elapsed().as_secs_f64();
+        let labels = [*method, route.as_str()];
+        metrics.durations.with_label_values(&labels).observe(took);
+    }
+}
+
+/// A caller may make up methods without end.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}

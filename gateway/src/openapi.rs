@@ -1,0 +1,227 @@
+//! `/openapi.json` and `/docs`: what the attributes beside the handlers say, and what is true of all
+//! of them.
+
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderValue};
+use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::OpenApi;
+
+use crate::reply;
+
+const PAGE: &str = include_str!("docs.html");
+/// The page runs its own script and asks this server alone.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                           connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                           frame-ancestors 'none'";
+
+/// The document, ready to be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Document(Bytes);
+
+impl Document {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "indexing an object by name inserts, and these are objects by construction"
+    )]
+    pub(crate) fn new(api: OpenApi, version: &str) -> Self {
+        let mut document = serde_json::to_value(api).unwrap_or_default();
+        document["info"] = json!({
+            "title": "Quire",
+            "version": version,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "description": "A tamper-evident JSON ledger. Every error is a problem document \
+                            (RFC 9457) with a stable `code`. Repeating a write with its \
+                            `Idempotency-Key` is always safe.",
+        });
+        document["components"]["schemas"]["Problem"] = problem_schema();
+        if let Some(paths) = document["paths"].as_object_mut() {
+            for (path, item) in paths {
+                for (method, operation) in item.as_object_mut().into_iter().flatten() {
+                    complete(path, method, operation);
+                }
+            }
+        }
+        Self(document.to_string().into())
+    }
+
+    pub(crate) fn answer(&self) -> Response {
+        reply::of_type("application/json", self.0.clone().into(), StatusCode::OK)
+    }
+}
+
+/// `/docs`: the document for people, without any other site's help.
+pub(crate) async fn docs() -> Response {
+    let mut response = Html(PAGE).into_response();
+    let policy = HeaderValue::from_static(PAGE_POLICY);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+/// Adds to an operation what its kind has in common.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "indexing an object by name inserts, and these are objects by construction"
+)]
+fn complete(path: &str, method: &str, operation: &mut Value) {
+    let names = path.split('/').filter_map(|part| {
+        let name = part.split_once('{')?.1;
+        Some(name.split_once('}')?.0)
+    });
+    let mut parameters: Vec<Value> = names.map(path_parameter).collect();
+    if let Some(own) = operation["parameters"].as_array_mut() {
+        parameters.append(own);
+    }
+    operation["parameters"] = parameters.into();
+    for (status, meaning) in problems(path, method) {
+        let known = &mut operation["responses"][status.to_string()];
+        if known.is_null() {
+            *known = json!({"description": meaning, "content": {}});
+        }
+        // Health has two documents under one status, told apart by their type.
+        known["content"]["application/problem+json"] =
+            json!({"schema": {"$ref": "#/components/schemas/Problem"}});
+    }
+}
+
+const VERSION_DID_NOT_HOLD: (u16, &str) = (
+    412,
+    "PRECONDITION_FAILED: a version or existence did not hold.",
+);
+
+/// Problems of every operation.
+const EVERYWHERE: [(u16, &str); 8] = [
+    (
+        400,
+        "The request has to be fixed: INVALID_JSON, INVALID_NAME, INVALID_ARGUMENT, RESERVED_MEMBER.",
+    ),
+    (401, "UNAUTHENTICATED: a token is missing or not known."),
+    (403, "FORBIDDEN: this caller may not do this."),
+    (408, "REQUEST_TIMEOUT: the request did not arrive in time."),
+    (
+        429,
+        "RATE_LIMITED: nothing was ordered; come back after Retry-After.",
+    ),
+    (431, "HEADERS_TOO_LARGE."),
+    (500, "INTERNAL, or BLOCK_CORRUPT with the block."),
+    (
+        503,
+        "OVERLOADED, NOT_READY, STATE_UNAVAILABLE, STORAGE_FAILED: nothing was ordered; come back \
+         after Retry-After.",
+    ),
+];
+
+/// Problems of every write.
+const OF_WRITES: [(u16, &str); 4] = [
+    (
+        409,
+        "The transaction is final and invalid, or the channel takes no writes.",
+    ),
+    VERSION_DID_NOT_HOLD,
+    (422, "IDEMPOTENCY_KEY_REUSED, or CHAINCODE_ERROR."),
+    (
+        504,
+        "COMMIT_TIMEOUT: ordered, outcome not known yet; Location tells where to look.",
+    ),
+];
+
+/// The problems that an operation of this kind may answer with.
+fn problems(path: &str, method: &str) -> Vec<(u16, &'static str)> {
+    let mut problems = EVERYWHERE.to_vec();
+    if path.contains("{channel}") {
+        problems.push((
+            404,
+            "CHANNEL_NOT_FOUND, or what was asked for is not there.",
+        ));
+    }
+    let negotiates = ["/blocks", "/{number}", "/envelope", "/events", ":batch"];
+    if negotiates.iter().any(|end| path.ends_with(end)) {
+        problems.push((406, "NOT_ACCEPTABLE: Accept admits nothing that there is."));
+    }
+    if matches!(method, "post" | "put" | "patch" | "delete") {
+        problems.extend([(413, "TOO_LARGE."), (415, "UNSUPPORTED_MEDIA_TYPE.")]);
+    }
+    let is_key = path.contains("/state/") && path.ends_with("/{key}");
+    let is_submission = path.ends_with("/transactions") && method == "post";
+    if is_submission || is_key && method != "get" {
+        problems.extend(OF_WRITES);
+    } else if is_key {
+        problems.push(VERSION_DID_NOT_HOLD);
+    }
+    if path.ends_with("/evaluate") {
+        problems.extend([VERSION_DID_NOT_HOLD, (422, "CHAINCODE_ERROR.")]);
+    }
+    if path == "/v1/channels" && method == "post" {
+        problems.push((409, "CHANNEL_EXISTS."));
+    }
+    problems
+}
+
+fn path_parameter(name: &str) -> Value {
+    let (description, schema, example) = match name {
+        "channel" => (
+            "The channel.",
+            json!({"type": "string", "pattern": "^[a-z][a-z0-9.-]{0,248}$"}),
+            "main",
+        ),
+        "namespace" => (
+            "The namespace; `~` reads the empty one.",
+            json!({"type": "string", "minLength": 1}),
+            "orders",
+        ),
+        "key" => (
+            "The key, percent-encoded: `%2F` is part of a key.",
+            json!({"type": "string", "minLength": 1}),
+            "1001",
+        ),
+        "id" => (
+            "The transaction's id.",
+            json!({"type": "string", "minLength": 1}),
+            "0e3f2f1b",
+        ),
+        "ddoc" => (
+            "The index's design document, with or without `_design/`.",
+            json!({"type": "string", "minLength": 1}),
+            "by-total",
+        ),
+        "name" => (
+            "The index.",
+            json!({"type": "string", "minLength": 1}),
+            "by-total",
+        ),
+        _ => (
+            "The block's number, or `latest`.",
+            json!({"type": "string", "pattern": "^([0-9]{1,19}|latest)$"}),
+            "latest",
+        ),
+    };
+    json!({
+        "name": name, "in": "path", "required": true,
+        "description": description, "schema": schema, "example": example,
+    })
+}
+
+fn problem_schema() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    let mut properties = Map::new();
+    for (name, description) in [
+        ("type", "A URN that names the code."),
+        ("title", "The code in words."),
+        ("detail", "What went wrong this time."),
+        ("code", "Stable, UPPER_SNAKE."),
+        ("requestId", "As in X-Request-Id and in the log."),
+        ("transactionId", "Where there is one."),
+    ] {
+        properties.insert(name.to_owned(), text(description));
+    }
+    properties.insert("status".to_owned(), json!({"type": "integer"}));
+    properties.insert("blockNumber".to_owned(), json!({"type": "integer"}));
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": ["type", "title", "status", "detail", "code", "requestId"],
+    })
+}

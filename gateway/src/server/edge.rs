@@ -1,0 +1,340 @@
+//! A connection's bytes on their way to and from hyper: where what hyper would end in silence, or
+//! with an empty answer, gets a problem document.
+//!
+//! ```text
+//! head does not come in time             408, then the end
+//! hyper refuses a head (400, 414, 431)   its empty answer is exchanged for a problem
+//! idle between requests                  the end
+//! peer takes nothing of an answer        the end: a slow reader is cut off
+//! the end                                what the peer still sends is read for a moment, so that
+//!                                        the last answer is not lost to a reset
+//! ```
+//!
+//! HTTP/2 has its own ways for the first three, and only the last two apply to it.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::problem::{Problem, ProblemKind};
+
+/// How long a connection has, and who writes its refusals.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    /// For the head of a request, from its first byte.
+    pub(crate) head: Duration,
+    /// Between two requests, and before the first.
+    pub(crate) idle: Duration,
+    /// Without taking or sending a byte while an answer waits for it.
+    pub(crate) stall: Duration,
+    /// Makes the bytes of an answer.
+    pub(crate) refusal: Arc<dyn Fn(&Problem) -> Bytes + Send + Sync>,
+}
+
+/// How long, and how much, is read after the last answer.
+const LINGER: (Duration, usize) = (Duration::from_secs(1), 16 << 20);
+
+/// What the handlers of a connection tell its edge.
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    /// Requests whose head has come.
+    begun: AtomicU64,
+    /// Requests whose answer hyper has wholly taken over.
+    answered: AtomicU64,
+}
+
+impl Exchange {
+    /// A head has come; the answer is made until the guard goes.
+    pub(crate) fn begin(self: &Arc<Self>) -> Answering {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+        Answering(Arc::clone(self))
+    }
+
+    fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.answered.load(Ordering::Acquire) == self.begun()
+    }
+}
+
+/// An answer under way.
+#[derive(Debug)]
+pub(crate) struct Answering(Arc<Exchange>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answered.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// The edge of a connection.
+pub(crate) struct Edge<T> {
+    inner: T,
+    terms: Terms,
+    exchange: Arc<Exchange>,
+    is_http2: bool,
+    /// The request whose head is waited for, and until when.
+    head: Option<Head>,
+    /// Set while a write waits.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// Whether all that hyper wrote has gone out.
+    is_flushed: bool,
+    /// Bytes of our own, to be written before anything else.
+    own: Bytes,
+    end: End,
+}
+
+struct Head {
+    number: u64,
+    has_begun: bool,
+    deadline: Pin<Box<Sleep>>,
+}
+
+/// How far the end of a connection is.
+enum End {
+    Open,
+    /// A refusal was written in hyper's place.
+    Refused,
+    /// Nothing more is sent; what comes is dropped.
+    Lingering(Pin<Box<Sleep>>, usize),
+    Closed,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
+    pub(crate) fn new(inner: T, terms: Terms, exchange: Arc<Exchange>) -> Self {
+        Self {
+            inner,
+            terms,
+            exchange,
+            is_http2: false,
+            head: None,
+            stalled: None,
+            is_flushed: true,
+            own: Bytes::new(),
+            end: End::Open,
+        }
+    }
+
+    fn refuse(&mut self, kind: ProblemKind, detail: &str) {
+        self.own = (self.terms.refusal)(&Problem::new(kind, detail));
+        self.end = End::Refused;
+    }
+
+    /// Whether the head that is waited for has had its time.
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        if self.is_http2 || !self.is_flushed || !self.exchange.is_idle() {
+            self.head = None;
+            return Poll::Pending;
+        }
+        let number = self.exchange.begun();
+        let idle = self.terms.idle;
+        let head = match &mut self.head {
+            Some(head) if head.number == number => head,
+            head => head.insert(Head {
+                number,
+                has_begun: false,
+                deadline: Box::pin(sleep(idle)),
+            }),
+        };
+        ready!(head.deadline.as_mut().poll(context));
+        Poll::Ready(head.has_begun)
+    }
+
+    /// Takes note of bytes that came.
+    fn note_read(&mut self, bytes: &[u8]) {
+        if let Some(stalled) = &mut self.stalled {
+            let deadline = Instant::now() + self.terms.stall;
+            stalled.as_mut().reset(deadline);
+        }
+        if self.exchange.begun() == 0 && self.head.as_ref().is_none_or(|head| !head.has_begun) {
+            self.is_http2 = bytes.starts_with(b"PRI * HTTP/2");
+        }
+        if let Some(head) = &mut self.head
+            && !head.has_begun
+        {
+            head.has_begun = true;
+            let deadline = Instant::now() + self.terms.head;
+            head.deadline.as_mut().reset(deadline);
+        }
+    }
+
+    /// Writes what is ours, says that nothing follows, and hears the peer out.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match &mut self.end {
+                End::Open | End::Refused => {
+                    ready!(self.poll_own(context))?;
+                    ready!(Pin::new(&mut self.inner).poll_flush(context))?;
+                    ready!(Pin::new(&mut self.inner).poll_shutdown(context))?;
+                    self.end = End::Lingering(Box::pin(sleep(LINGER.0)), LINGER.1);
+                }
+                End::Lingering(deadline, left) => {
+                    let mut dropped = [0; 4096];
+                    let mut buffer = ReadBuf::new(&mut dropped);
+                    let read = Pin::new(&mut self.inner).poll_read(context, &mut buffer);
+                    let over = match read {
+                        Poll::Ready(Ok(())) => {
+                            let read = buffer.filled().len();
+                            *left = left.saturating_sub(read);
+                            read == 0 || *left == 0
+                        }
+                        Poll::Ready(Err(_)) => true,
+                        Poll::Pending => {
+                            ready!(deadline.as_mut().poll(context));
+                            true
+                        }
+                    };
+                    if over {
+                        self.end = End::Closed;
+                    }
+                }
+                End::Closed => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    fn poll_own(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.own.is_empty() {
+            let written = Pin::new(&mut self.inner).poll_write(context, &self.own);
+            let written = ready!(self.judge(written, context))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.own.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends a write that has waited for too long.
+    fn judge<V>(
+        &mut self,
+        written: Poll<io::Result<V>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<V>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stall = self.terms.stall;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
+        ready!(stalled.as_mut().poll(context));
+        tracing::debug!("a reader that takes nothing is cut off");
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Whether hyper writes an answer of its own. Those of handlers come while a request is under
+    /// way or carry more headers, and never begin in the middle of what is not flushed.
+    fn refusal_of_hyper(&self, bytes: &[u8]) -> Option<StatusCode> {
+        if self.is_http2 || !self.is_flushed || !self.exchange.is_idle() {
+            return None;
+        }
+        let head = std::str::from_utf8(bytes.strip_suffix(b"\r\n\r\n")?).ok()?;
+        let mut lines = head.strip_prefix("HTTP/1.1 ")?.split("\r\n");
+        let status = lines.next()?.get(..3)?.parse().ok()?;
+        let bare = |line: &str| {
+            let (name, value) = line.split_once(": ").unwrap_or_default();
+            matches!(
+                (name, value),
+                ("content-length", "0") | ("connection", "close") | ("date", _)
+            )
+        };
+        lines.all(bare).then_some(status)
+    }
+
+    fn exchange_refusal(&mut self, status: StatusCode) {
+        let kind = ProblemKind::of_status(status);
+        let detail = match kind {
+            ProblemKind::HeadersTooLarge => "Target and headers are too large.",
+            _ => "The request is not HTTP as it is understood here.",
+        };
+        self.refuse(kind, detail);
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Edge<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let edge = &mut *self;
+        if !matches!(edge.end, End::Open) {
+            // A refusal goes out here; for hyper it is the end of the connection.
+            return edge.poll_end(context);
+        }
+        if let Poll::Ready(has_begun) = edge.poll_head(context) {
+            if has_begun {
+                let detail = "The head of the request did not arrive in time.";
+                edge.refuse(ProblemKind::RequestTimeout, detail);
+            }
+            return edge.poll_end(context);
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut edge.inner).poll_read(context, buffer))?;
+        let (_, fresh) = buffer.filled().split_at(before);
+        if !fresh.is_empty() {
+            edge.note_read(fresh);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Edge<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let edge = &mut *self;
+        if let Some(status) = edge.refusal_of_hyper(bytes) {
+            edge.exchange_refusal(status);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        edge.is_flushed = false;
+        let written = Pin::new(&mut edge.inner).poll_write(context, bytes);
+        edge.judge(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let edge = &mut *self;
+        if let [bytes] = slices
+            && let Some(status) = edge.refusal_of_hyper(bytes)
+        {
+            edge.exchange_refusal(status);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        edge.is_flushed = false;
+        let written = Pin::new(&mut edge.inner).poll_write_vectored(context, slices);
+        edge.judge(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let edge = &mut *self;
+        ready!(edge.poll_own(context))?;
+        let flushed = pin!(&mut edge.inner).poll_flush(context);
+        edge.is_flushed |= flushed.is_ready();
+        edge.judge(flushed, context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_end(context)
+    }
+}

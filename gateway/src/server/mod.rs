@@ -1,0 +1,271 @@
+//! Connections: taken, bounded, served, and ended with an answer.
+//!
+//! [`Server::run`] takes connections off a listener, [`Server::connection`] serves one, of whatever
+//! kind its stream is; a [`Handshake`] stands between the two.
+
+mod edge;
+
+use std::fmt;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt as _;
+
+use crate::backend::Backend;
+use crate::cors::Cors;
+use crate::limits::Limits;
+use crate::peer::{Handshake, Peer};
+use crate::problem::Problem;
+use crate::router::{router, routers};
+use edge::{Answering, Edge, Exchange, Terms};
+
+/// Connections that are told of an overload at one time; any further one is closed unheard.
+const REFUSALS: usize = 128;
+/// How long such a connection has.
+const REFUSAL: Duration = Duration::from_secs(1);
+/// What streams of one HTTP/2 connection may be open.
+const STREAMS: u32 = 250;
+/// How long the processor is left alone when no connection can be taken, as for want of files.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// What connections still have after the last waiting request was told to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The HTTP server of a node. A cheap clone.
+#[derive(Clone)]
+pub struct Server {
+    router: Router,
+    backend: Arc<dyn Backend>,
+    limits: Limits,
+    connections: Arc<Semaphore>,
+    terms: Terms,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A server of the whole API.
+    #[must_use]
+    pub fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
+        let router = router(Arc::clone(&backend), limits, cors);
+        Self::of(router, backend, limits)
+    }
+
+    /// A server of the API, and one of the operations at their own address: health, metrics,
+    /// version, log levels. Metrics are open there; where other machines may reach it
+    /// (`is_remote`), everything but them, health and version needs a token.
+    #[must_use]
+    pub fn pair(
+        backend: Arc<dyn Backend>,
+        limits: Limits,
+        cors: Cors,
+        is_remote: bool,
+    ) -> (Self, Self) {
+        let routers = routers(Arc::clone(&backend), limits, cors, is_remote);
+        (
+            Self::of(routers.api, Arc::clone(&backend), limits),
+            Self::of(routers.operations, backend, limits),
+        )
+    }
+
+    fn of(router: Router, backend: Arc<dyn Backend>, limits: Limits) -> Self {
+        let nonces = Arc::clone(&backend);
+        let terms = Terms {
+            head: limits.head_timeout,
+            idle: limits.idle_timeout,
+            stall: limits.stall_timeout,
+            refusal: Arc::new(move |problem| refusal(nonces.as_ref(), problem)),
+        };
+        Self {
+            router,
+            backend,
+            limits,
+            connections: Arc::new(Semaphore::new(limits.connections)),
+            terms,
+        }
+    }
+
+    /// Takes connections until the node is asked to stop. Returns when all have ended, each request
+    /// that had begun with an answer; after `grace` and a moment more the rest is cut off.
+    ///
+    /// # Errors
+    /// None of the connections': those end alone.
+    pub async fn run(self, listener: TcpListener, handshake: impl Handshake) -> io::Result<()> {
+        let mut stopping = self.backend.stopping();
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                // An error means that the node is gone: time to stop too.
+                _ = stopping.wait_for(|stopping| *stopping) => break,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be taken");
+                    sleep(ACCEPT_AGAIN).await;
+                    continue;
+                }
+            };
+            // An answer is one small write: waiting to fill a packet would only delay it.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY");
+            }
+            if let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() {
+                let (server, handshake) = (self.clone(), handshake.clone());
+                tokio::spawn(async move {
+                    match timeout(server.terms.head, handshake.shake(stream)).await {
+                        Ok(Ok((stream, peer))) => server.connection(stream, peer).await,
+                        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+                        Err(_) => tracing::debug!("a handshake did not come to its end"),
+                    }
+                    drop(place);
+                });
+            } else if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
+                let answer = (self.terms.refusal)(&Problem::overloaded(REFUSAL));
+                let handshake = handshake.clone();
+                tokio::spawn(async move {
+                    drop(timeout(REFUSAL, refuse(handshake, stream, answer)).await);
+                    drop(place);
+                });
+            }
+        }
+        drop(listener);
+        let all = u32::try_from(self.limits.connections).unwrap_or(u32::MAX);
+        let ended = self.connections.acquire_many(all);
+        if timeout(self.limits.grace + LAST_WORDS, ended)
+            .await
+            .is_err()
+        {
+            tracing::warn!("connections that did not end in time are cut off");
+        }
+        Ok(())
+    }
+
+    /// Serves one connection to its end.
+    pub async fn connection(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+    ) {
+        let exchange = Arc::new(Exchange::default());
+        let edge = Edge::new(stream, self.terms.clone(), Arc::clone(&exchange));
+        let service = service_fn(|mut request: Request<Incoming>| {
+            let answering = exchange.begin();
+            request.extensions_mut().insert(peer.clone());
+            let router = self.router.clone();
+            async move {
+                let response = router.oneshot(request.map(Body::new)).await;
+                response.map(|response| guarded(response, answering))
+            }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        // Head and headers are judged exactly by the router; hyper's buffer only has to hold them.
+        builder.http1().max_buf_size(self.limits.header_bytes * 2);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(self.limits.head_timeout)
+            .keep_alive_timeout(self.limits.head_timeout)
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(edge), service));
+        let mut stopping = self.backend.stopping();
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = async { drop(stopping.wait_for(|stopping| *stopping).await) } => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error, "a connection ended");
+        }
+    }
+}
+
+/// A response whose body tells when it is gone.
+fn guarded(response: Response<Body>, answering: Answering) -> Response<Guarded> {
+    response.map(|body| Guarded {
+        body,
+        _answering: answering,
+    })
+}
+
+struct Guarded {
+    body: Body,
+    _answering: Answering,
+}
+
+impl hyper::body::Body for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
+        pin!(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Tells a connection that there is no room for it, and hears it out.
+async fn refuse(handshake: impl Handshake, stream: TcpStream, answer: Bytes) -> io::Result<()> {
+    let (mut stream, _) = handshake.shake(stream).await?;
+    stream.write_all(&answer).await?;
+    stream.shutdown().await?;
+    let mut heard = [0; 4096];
+    while stream.read(&mut heard).await? > 0 {}
+    Ok(())
+}
+
+/// The bytes of an answer that no handler made.
+fn refusal(backend: &dyn Backend, problem: &Problem) -> Bytes {
+    let id = crate::request_id::new_id(backend);
+    let id = id.to_str().unwrap_or_default();
+    let (status, code, _) = problem.kind().row();
+    tracing::debug!(request_id = id, code, "refused at the edge");
+    let body = problem.document(id);
+    let mut head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nx-request-id: {id}\r\n\
+         connection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    )
+    .into_bytes();
+    for (name, value) in problem.headers() {
+        let value = HeaderValue::as_bytes(value);
+        for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+            head.extend_from_slice(part);
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head.extend_from_slice(&body);
+    head.into()
+}

@@ -1,0 +1,143 @@
+//! What a ledger tells about its own work, to whoever counts it.
+//!
+//! An observer, not timings in returned values: a commit that fails returns none, readers hit the
+//! block cache on threads that return to nobody who counts, and replay happens before there is a
+//! ledger to ask. Nothing here decides anything, and nobody has to listen.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::block::Block;
+use crate::follow::Durable;
+use crate::validation::examine::Examined;
+
+/// Listens. Called by committing and reading threads in the middle of their work: it must return at
+/// once, and cannot fail.
+pub trait Observer: Send + Sync + Debug {
+    /// Something happened in `channel`.
+    fn observe(&self, channel: &str, event: &Event<'_>);
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A stage of a commit ended, well or badly.
+    Took(Stage, Duration),
+    /// Blocks of one commit are durable and visible.
+    Committed {
+        /// How many blocks shared the commit.
+        blocks: usize,
+        /// How many transactions they have.
+        transactions: usize,
+        /// Their bytes in the block files.
+        bytes: u64,
+    },
+    /// One of those blocks.
+    Block {
+        /// The block.
+        block: &'a Block,
+        /// Its transactions, with their verdicts.
+        transactions: &'a [Examined],
+        /// Its bytes in the block files.
+        bytes: u64,
+    },
+    /// A block was read: from memory, or from disk.
+    Read {
+        /// Whether it was in memory.
+        cached: bool,
+    },
+    /// A block that was read is damaged, and was not served.
+    Damaged,
+}
+
+/// A stage of [`crate::Ledger::commit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// All of it.
+    Commit,
+    /// Verdicts.
+    Judge,
+    /// Block files: encoding, writing, syncing.
+    Append,
+    /// The sync alone.
+    Sync,
+    /// State takes the blocks in.
+    State,
+    /// Index and history take the blocks in.
+    Index,
+}
+
+/// Nobody listens.
+#[derive(Debug)]
+pub(crate) struct Silent;
+
+impl Observer for Silent {
+    fn observe(&self, _channel: &str, _event: &Event<'_>) {}
+}
+
+/// A channel and who listens to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    channel: Arc<str>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Observed {
+    pub(crate) fn new(channel: &str, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            channel: channel.into(),
+            observer,
+        }
+    }
+
+    /// Watched by nobody.
+    pub(crate) fn by_nobody() -> Self {
+        Self::new("", Arc::new(Silent))
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.observer.observe(&self.channel, event);
+    }
+
+    /// Tells how long the stage took when the stopwatch goes.
+    #[must_use]
+    pub(crate) fn stopwatch(&self, stage: Stage) -> Stopwatch {
+        Stopwatch {
+            observed: self.clone(),
+            stage,
+            started: Instant::now(),
+        }
+    }
+
+    /// Tells of the blocks of one commit.
+    pub(crate) fn committed(&self, durable: &[Durable]) {
+        for durable in durable {
+            self.tell(&Event::Block {
+                block: &durable.block,
+                transactions: &durable.transactions,
+                bytes: durable.location.len,
+            });
+        }
+        self.tell(&Event::Committed {
+            blocks: durable.len(),
+            transactions: durable.iter().map(|block| block.transactions.len()).sum(),
+            bytes: durable.iter().map(|block| block.location.len).sum(),
+        });
+    }
+}
+
+/// Runs until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Stopwatch {
+    observed: Observed,
+    stage: Stage,
+    started: Instant,
+}
+
+impl Drop for Stopwatch {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        self.observed.tell(&Event::Took(self.stage, took));
+    }
+}

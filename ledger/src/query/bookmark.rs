@@ -1,0 +1,79 @@
+//! Where a page ended: which query it belongs to, by digest, which index it was read from, and the
+//! values and key of its last document. Nothing in it depends on the process or the collation data.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::error::QueryError;
+use super::request::Query;
+
+/// Version of the form.
+const VERSION: u8 = 1;
+
+/// A place between documents.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bookmark {
+    #[serde(rename = "v")]
+    version: u8,
+    /// Of the query.
+    #[serde(rename = "q")]
+    digest: String,
+    /// Design document and name of the index; none for all documents.
+    #[serde(rename = "i")]
+    pub(super) index: Option<(String, String)>,
+    /// The document's values of the index's fields.
+    #[serde(rename = "a")]
+    pub(super) values: Vec<Value>,
+    #[serde(rename = "k")]
+    pub(super) key: String,
+}
+
+/// Names a query: pages of other sizes or of other fields belong to the same one.
+pub(super) fn digest(channel: &str, namespace: &str, query: &Query) -> String {
+    let sort: Vec<_> = query.sort.specs().collect();
+    let query = json!([
+        channel,
+        namespace,
+        query.selector.normal(),
+        sort,
+        query.use_index
+    ]);
+    let digest = Sha256::digest(query.to_string());
+    URL_SAFE_NO_PAD.encode(digest.get(..12).unwrap_or_default())
+}
+
+impl Bookmark {
+    pub(super) fn new(
+        digest: &str,
+        index: Option<(String, String)>,
+        values: Vec<Value>,
+        key: String,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            digest: digest.to_owned(),
+            index,
+            values,
+            key,
+        }
+    }
+
+    pub(super) fn encode(&self) -> String {
+        // Strings and JSON always serialize.
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// # Errors
+    /// It is none, or not of the query with this digest.
+    pub(super) fn decode(text: &str, digest: &str) -> Result<Self, QueryError> {
+        let decoded = URL_SAFE_NO_PAD.decode(text).ok();
+        let bookmark: Option<Self> = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        bookmark
+            .filter(|bookmark| bookmark.version == VERSION && bookmark.digest == digest)
+            .ok_or_else(|| QueryError::InvalidBookmark(text.into()))
+    }
+}

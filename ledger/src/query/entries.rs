@@ -1,0 +1,95 @@
+//! Query indexes in the embedded engine, one keyspace a channel.
+//!
+//! | key | value |
+//! |---|---|
+//! | `e` index (u64 big-endian) sort key, document's key | the document's key |
+//! | `r` index | the collation's fingerprint: the index is built, with such sort keys |
+//!
+//! An index's number is never used again, so entries of one that is gone can be told and swept.
+
+use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Snapshot};
+
+use super::collation;
+use crate::error::ReadError;
+
+const ENTRY: u8 = b'e';
+const READY: u8 = b'r';
+
+fn key(kind: u8, index: u64, rest: &[u8]) -> Vec<u8> {
+    [&[kind], &index.to_be_bytes()[..], rest].concat()
+}
+
+/// Every entry of an index lies from the first key, inclusive, to the second.
+pub(super) fn all(index: u64) -> (Vec<u8>, Vec<u8>) {
+    (key(ENTRY, index, &[]), key(ENTRY, index + 1, &[]))
+}
+
+/// The key of an entry.
+pub(super) fn entry(index: u64, sort_key: &[u8], document: &str) -> Vec<u8> {
+    key(ENTRY, index, &[sort_key, document.as_bytes()].concat())
+}
+
+/// Says that an index is built.
+pub(super) fn mark_built(batch: &mut OwnedWriteBatch, keyspace: &Keyspace, index: u64) {
+    batch.insert(keyspace, key(READY, index, &[]), collation::fingerprint());
+}
+
+/// Takes that back.
+pub(super) fn mark_unbuilt(batch: &mut OwnedWriteBatch, keyspace: &Keyspace, index: u64) {
+    batch.remove(keyspace, key(READY, index, &[]));
+}
+
+/// Whether an index is built, with the sort keys of today.
+pub(crate) fn is_built(
+    view: &Snapshot,
+    keyspace: &Keyspace,
+    index: u64,
+) -> Result<bool, ReadError> {
+    let stored = view.get(keyspace, key(READY, index, &[]))?;
+    Ok(stored.is_some_and(|stored| stored[..] == *collation::fingerprint().as_bytes()))
+}
+
+/// The first index at or after this one that has entries.
+pub(super) fn next_index(
+    view: &Snapshot,
+    keyspace: &Keyspace,
+    from: u64,
+) -> Result<Option<u64>, ReadError> {
+    let Some(guard) = view
+        .range(keyspace, key(ENTRY, from, &[])..vec![ENTRY + 1])
+        .next()
+    else {
+        return Ok(None);
+    };
+    let found = guard.key()?;
+    let number = found.get(1..9).and_then(|bytes| bytes.try_into().ok());
+    Ok(number.map(u64::from_be_bytes))
+}
+
+/// Keys of an index's documents between two sort keys, the second excluded.
+pub(crate) fn documents<'a>(
+    view: &'a Snapshot,
+    keyspace: &Keyspace,
+    index: u64,
+    (from, to): (&[u8], &[u8]),
+    is_reversed: bool,
+) -> Box<dyn Iterator<Item = Result<String, ReadError>> + 'a> {
+    // The engine panics on a range that ends before it starts.
+    if from >= to {
+        return Box::new(std::iter::empty());
+    }
+    let rows = view.range(keyspace, key(ENTRY, index, from)..key(ENTRY, index, to));
+    let read = |guard: fjall::Guard| {
+        let document = guard.value()?.to_vec();
+        String::from_utf8(document).map_err(|_| ReadError::DerivedDamaged {
+            follower: "state",
+            what: "entry of a query index",
+            rule: "its document's key is not UTF-8",
+        })
+    };
+    if is_reversed {
+        Box::new(rows.rev().map(read))
+    } else {
+        Box::new(rows.map(read))
+    }
+}

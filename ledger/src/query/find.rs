@@ -1,0 +1,362 @@
+//! Answers a query from one snapshot.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::bookmark::{self, Bookmark};
+use super::catalog::{Catalog, Index};
+use super::collation::ABOVE_ALL;
+use super::document::Document;
+use super::error::QueryError;
+use super::fields::project;
+use super::index::sort_key;
+use super::normalize::single;
+use super::plan::Plan;
+use super::planner::{self, Range};
+use super::request::Query;
+use crate::error::ReadError;
+use crate::state::{StateSnapshot, VersionedValue};
+
+/// The bookmark of a page before which nothing was found.
+const NO_BOOKMARK: &str = "nil";
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// The query is at fault.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The state engine is.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// A page of documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// JSON texts, in order.
+    pub documents: Vec<String>,
+    /// Continues behind the page. None where the form of the query asks for nothing: CouchDB gives
+    /// no bookmark then.
+    pub bookmark: Option<String>,
+    /// What would make the query faster, or was not used; lines.
+    pub warning: Option<String>,
+    /// Where it was asked for.
+    pub stats: Option<ExecutionStats>,
+}
+
+/// What a query cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecutionStats {
+    /// Documents that were read.
+    pub documents_examined: u64,
+    /// Documents that were returned.
+    pub results_returned: u64,
+}
+
+/// A namespace of a snapshot, with its indexes.
+pub(crate) struct Source<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) state: &'a dyn StateSnapshot,
+    pub(crate) catalog: &'a Catalog,
+}
+
+type Candidate = Result<(String, VersionedValue), ReadError>;
+
+impl Source<'_> {
+    /// The indexes that the snapshot holds whole.
+    fn indexes(&self) -> Result<Vec<Arc<Index>>, ReadError> {
+        let mut built = Vec::new();
+        for index in self.catalog.of_namespace(self.namespace) {
+            if self.state.is_built(index.id)? {
+                built.push(index);
+            }
+        }
+        Ok(built)
+    }
+
+    fn plan(&self, query: &Query) -> Result<(Plan, Option<Bookmark>), FindError> {
+        let digest = bookmark::digest(self.channel, self.namespace, query);
+        let bookmark = query.bookmark.as_ref();
+        let bookmark = bookmark.map(|text| Bookmark::decode(text, &digest));
+        let bookmark = bookmark.transpose()?;
+        let plan = Plan::new(&self.indexes()?, query, bookmark.as_ref())?;
+        // The index that the page before was read from is gone.
+        let gone = || QueryError::InvalidBookmark(query.bookmark.clone().into());
+        Ok((plan.ok_or_else(gone)?, bookmark))
+    }
+
+    /// A page; it ends early when its documents exceed `page_bytes`.
+    pub(crate) fn find(&self, query: &Query, page_bytes: usize) -> Result<Found, FindError> {
+        let (plan, after) = self.plan(query)?;
+        if plan.is_empty {
+            return Ok(Found::default());
+        }
+        let mut documents = Vec::new();
+        let (mut examined, mut bytes, mut skip) = (0, 0, query.skip);
+        let mut last = None;
+        let candidates = self.candidates(&plan, query, after.as_ref())?;
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        // A limit of nothing reads nothing, and a page is full when it is full.
+        for candidate in candidates {
+            if documents.len() >= limit || bytes >= page_bytes {
+                break;
+            }
+            let (key, value) = candidate?;
+            let Some(document) = Document::parse(&key, value.version, &value.value) else {
+                continue;
+            };
+            examined += 1;
+            if !query.selector.matches(&document.value) {
+                continue;
+            }
+            let is_shown = skip == 0;
+            skip = skip.saturating_sub(1);
+            if is_shown {
+                let text = if query.paths.is_empty() {
+                    document.text(&value.value)
+                } else {
+                    project(&document.value, &query.paths).to_string()
+                };
+                bytes += text.len();
+                documents.push(text);
+            }
+            last = Some((key, document));
+        }
+        let bookmark = last.map(|(key, document)| self.bookmark(query, &plan, key, &document));
+        let bookmark = bookmark.or_else(|| query.bookmark.clone());
+        let returned = documents.len() as u64;
+        Ok(Found {
+            bookmark: Some(bookmark.unwrap_or_else(|| NO_BOOKMARK.to_owned())),
+            warning: plan.warning(query, examined, returned),
+            stats: query.execution_stats.then_some(ExecutionStats {
+                documents_examined: examined,
+                results_returned: returned,
+            }),
+            documents,
+        })
+    }
+
+    fn bookmark(&self, query: &Query, plan: &Plan, key: String, document: &Document) -> String {
+        let digest = bookmark::digest(self.channel, self.namespace, query);
+        let index = plan.index.as_ref().map(|index| &index.definition);
+        let values = index.and_then(|definition| definition.values(&document.value));
+        let values = values.unwrap_or_default().into_iter().cloned().collect();
+        let index = index.map(|index| (index.record.ddoc.clone(), index.record.name.clone()));
+        Bookmark::new(&digest, index, values, key).encode()
+    }
+
+    /// What may match, in order, from behind the bookmark on.
+    fn candidates<'a>(
+        &'a self,
+        plan: &Plan,
+        query: &Query,
+        after: Option<&Bookmark>,
+    ) -> Result<Box<dyn Iterator<Item = Candidate> + 'a>, ReadError> {
+        let is_reversed = query.sort.is_descending;
+        let Some(index) = &plan.index else {
+            return self.by_key(query, after, is_reversed);
+        };
+        let (mut from, mut to) = entry_range(plan, query);
+        if let Some(Bookmark { values, key, .. }) = after {
+            let values: Vec<&Value> = values.iter().collect();
+            let mut place = sort_key(&values);
+            place.extend_from_slice(key.as_bytes());
+            if is_reversed {
+                to = to.min(place);
+            } else {
+                place.push(0);
+                from = from.max(place);
+            }
+        }
+        let keys = self.state.entries(index.id, &from, &to, is_reversed)?;
+        Ok(Box::new(keys.map(move |key| {
+            let key = key?;
+            let value = self.state.get(self.namespace, &key)?;
+            let value = value.ok_or(ReadError::DerivedDamaged {
+                follower: "state",
+                what: "entry of a query index",
+                rule: "its document is not there",
+            })?;
+            Ok((key, value))
+        })))
+    }
+
+    fn by_key<'a>(
+        &'a self,
+        query: &Query,
+        after: Option<&Bookmark>,
+        is_reversed: bool,
+    ) -> Result<Box<dyn Iterator<Item = Candidate> + 'a>, ReadError> {
+        let nothing = || Ok::<Box<dyn Iterator<Item = Candidate>>, _>(Box::new(std::iter::empty()));
+        let range = planner::range(query.selector.normal(), "_id", planner::BYTES);
+        let Range::Within { low, high } = &range else {
+            return nothing();
+        };
+        let bound = |bound: &Option<(Value, bool)>| match bound {
+            Some((Value::String(key), true)) => Bound::Included(key.clone()),
+            Some((Value::String(key), false)) => Bound::Excluded(key.clone()),
+            _ => Bound::Unbounded,
+        };
+        if matches!(high, Some((high, _)) if !high.is_string()) {
+            return nothing();
+        }
+        let (mut from, mut to) = (bound(low), bound(high));
+        match after {
+            Some(Bookmark { key, .. }) if is_reversed => to = Bound::Excluded(key.clone()),
+            Some(Bookmark { key, .. }) => from = Bound::Excluded(key.clone()),
+            None => (),
+        }
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let (from, to) = (from.map(String::as_str), to.map(String::as_str));
+        self.state.rows(self.namespace, from, to, is_reversed)
+    }
+
+    /// CouchDB's `_explain`.
+    pub(crate) fn explain(&self, query: &Query) -> Result<Value, FindError> {
+        let (plan, _) = self.plan(query)?;
+        let (mut start, mut end) = plan.keys();
+        if query.sort.is_descending {
+            std::mem::swap(&mut start, &mut end);
+        }
+        let selector = query.selector.normal();
+        let options = query.options();
+        let option = |name| options.get(name).cloned().unwrap_or_default();
+        Ok(json!({
+            "dbname": self.namespace,
+            "index": plan.index_json(),
+            "partitioned": false,
+            "selector": selector,
+            "opts": options,
+            "limit": query.limit,
+            "skip": query.skip,
+            "fields": query.fields,
+            "index_candidates": self.others(&plan, query)?,
+            "selector_hints": [{
+                "type": "json",
+                "indexable_fields": planner::bounded_fields(selector),
+                "unindexable_fields": unbounded_fields(selector),
+            }],
+            "mrargs": {
+                "include_docs": true,
+                "view_type": "map",
+                "reduce": false,
+                "partition": null,
+                "start_key": start,
+                "end_key": end,
+                "direction": if query.sort.is_descending { "rev" } else { "fwd" },
+                "stable": option("stable"),
+                "update": option("update"),
+                "conflicts": option("conflicts"),
+            },
+            // Documents are always read: values are kept in one place.
+            "covering": false,
+        }))
+    }
+
+    /// The indexes that were not chosen.
+    fn others(&self, plan: &Plan, query: &Query) -> Result<Vec<Value>, ReadError> {
+        let mut others = Vec::new();
+        for index in self.indexes()? {
+            if plan
+                .index
+                .as_ref()
+                .is_some_and(|chosen| chosen.id == index.id)
+            {
+                continue;
+            }
+            let alone = Plan::new(std::slice::from_ref(&index), query, None);
+            let usable = matches!(alone, Ok(Some(Plan { index: Some(_), .. })));
+            others.push(json!({
+                "index": index.definition.to_json(),
+                "analysis": {"usable": usable, "covering": false},
+            }));
+        }
+        if plan.index.is_some() {
+            others.push(json!({
+                "index": super::plan::all_documents_json(),
+                "analysis": {"usable": true, "reasons": [{"name": "unfavored_type"}],
+                    "ranking": 1, "covering": null},
+            }));
+        }
+        Ok(others)
+    }
+}
+
+fn unbounded_fields(selector: &Value) -> Vec<&str> {
+    fn all<'a>(selector: &'a Value, fields: &mut Vec<&'a str>) {
+        match single(selector) {
+            Some((name, Value::Array(parts))) if name.starts_with('$') => {
+                for part in parts {
+                    all(part, fields);
+                }
+            }
+            Some((name, _)) => fields.push(name),
+            None => (),
+        }
+    }
+    let mut fields = Vec::new();
+    all(selector, &mut fields);
+    let bounded = planner::bounded_fields(selector);
+    fields.retain(|field| !bounded.contains(field));
+    fields.sort_unstable();
+    fields.dedup();
+    fields
+}
+
+/// Sort keys from the first, inclusive, to the last, exclusive, between which all that may match is.
+fn entry_range(plan: &Plan, query: &Query) -> (Vec<u8>, Vec<u8>) {
+    let selector = query.selector.normal();
+    let columns = plan
+        .index
+        .iter()
+        .flat_map(|index| &index.definition.record.fields);
+    let (mut low, mut high): (Option<Vec<&Value>>, Option<Vec<&Value>>) =
+        (Some(vec![]), Some(vec![]));
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    for (column, range) in columns.zip(&plan.ranges) {
+        let Range::Within {
+            low: first,
+            high: last,
+        } = range
+        else {
+            break;
+        };
+        // An index sorts by collation what such conditions judge by bytes.
+        if !is_collated(selector, column) {
+            break;
+        }
+        match (first, &mut low) {
+            (Some((first, _)), Some(values)) => {
+                values.push(first);
+                from = sort_key(values);
+            }
+            _ => low = None,
+        }
+        match (last, &mut high) {
+            (Some((last, _)), Some(values)) => {
+                values.push(last);
+                to = sort_key(values);
+            }
+            _ => high = None,
+        }
+    }
+    to.push(ABOVE_ALL);
+    (from, to)
+}
+
+/// Whether the bounds on a field are bounds in collation order too.
+fn is_collated(selector: &Value, field: &str) -> bool {
+    match single(selector) {
+        Some(("$and", Value::Array(parts))) => parts.iter().all(|part| is_collated(part, field)),
+        Some((name, argument)) if name == field => match single(argument) {
+            Some(("$eq", _)) => true,
+            Some(("$beginsWith", Value::String(start))) => field != "_id" && start.is_ascii(),
+            _ => field != "_id",
+        },
+        _ => true,
+    }
+}

@@ -1,0 +1,189 @@
+//! The definition of an index, and what it says of a document.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::collation::put_sort_key;
+use super::error::QueryError;
+use super::path::{Found, Path};
+use super::request::{Members, Sort, selector};
+use super::selector::Selector;
+
+/// Most bytes of a sort key that an index keeps. Documents whose values agree up to there are
+/// ordered by their keys.
+pub(super) const MAX_SORT_KEY_BYTES: usize = 8 << 10;
+/// Most fields of an index.
+const MAX_FIELDS: usize = 32;
+
+/// An index that somebody asks for, checked.
+#[derive(Clone, Debug)]
+pub struct IndexRequest(pub(crate) Definition);
+
+/// What an index is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Definition {
+    pub(crate) record: Record,
+    paths: Vec<Path>,
+    partial: Option<Selector>,
+}
+
+/// A definition as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Record {
+    /// Design document, without `_design/`.
+    pub(crate) ddoc: String,
+    pub(crate) name: String,
+    pub(crate) fields: Vec<String>,
+    pub(crate) descending: bool,
+    /// In normal form; empty where every document is indexed.
+    pub(crate) partial_filter_selector: Map<String, Value>,
+}
+
+impl Definition {
+    /// # Errors
+    /// A path or the selector is not well-formed.
+    pub(crate) fn new(record: Record) -> Result<Self, QueryError> {
+        let paths = record.fields.iter().map(|field| Path::parse(field));
+        let paths = paths.collect::<Result<_, _>>()?;
+        let partial = &record.partial_filter_selector;
+        let partial = (!partial.is_empty()).then(|| Selector::parse(partial));
+        Ok(Self {
+            partial: partial.transpose()?,
+            paths,
+            record,
+        })
+    }
+
+    pub(crate) fn is_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// The document's values of the index's fields; none where one is missing, or the document is not
+    /// to be indexed.
+    pub(crate) fn values<'a>(&self, document: &'a Value) -> Option<Vec<&'a Value>> {
+        if self
+            .partial
+            .as_ref()
+            .is_some_and(|partial| !partial.matches(document))
+        {
+            return None;
+        }
+        let values = self.paths.iter().map(|path| match path.find(document) {
+            Found::Value(value) => Some(value),
+            Found::Missing | Found::Blocked => None,
+        });
+        values.collect()
+    }
+
+    /// Where the document stands in the index.
+    pub(crate) fn sort_key(&self, document: &Value) -> Option<Vec<u8>> {
+        Some(sort_key(&self.values(document)?))
+    }
+
+    /// As CouchDB shows it.
+    pub(crate) fn to_json(&self) -> Value {
+        let sort = Sort {
+            fields: self.record.fields.clone(),
+            is_descending: self.record.descending,
+        };
+        let fields = sort
+            .specs()
+            .map(|spec| Value::Object(Map::from_iter([spec])));
+        let mut def = Map::new();
+        def.insert("fields".to_owned(), fields.collect());
+        if self.is_partial() {
+            let partial = self.record.partial_filter_selector.clone();
+            def.insert("partial_filter_selector".to_owned(), Value::Object(partial));
+        }
+        json!({
+            "ddoc": format!("_design/{}", self.record.ddoc),
+            "name": self.record.name,
+            "type": "json",
+            "partitioned": false,
+            "def": def,
+        })
+    }
+}
+
+/// The sort key of values, one after another, cut where it becomes too long.
+pub(crate) fn sort_key(values: &[&Value]) -> Vec<u8> {
+    let mut key = Vec::new();
+    for value in values {
+        put_sort_key(value, &mut key);
+    }
+    key.truncate(MAX_SORT_KEY_BYTES);
+    key
+}
+
+impl IndexRequest {
+    /// Reads the body of `POST _index`.
+    ///
+    /// # Errors
+    /// As CouchDB refuses it.
+    pub fn parse(body: &[u8]) -> Result<Self, QueryError> {
+        let invalid = |reason: String| QueryError::option("invalid_index", reason);
+        let mut members = Members::parse(body)?;
+        let index = members
+            .take("index")
+            .ok_or(QueryError::MissingKey("index"))?;
+        let kind = members.text("type")?;
+        let name = members.text("name")?;
+        let ddoc = members.text("ddoc")?;
+        members.positive("w", 2)?;
+        if members.flag("partitioned", false)? {
+            let reason = "partitioned indexes are not supported".to_owned();
+            return Err(QueryError::option("invalid_partitioned_value", reason));
+        }
+        members.finish()?;
+        if kind.as_deref().is_some_and(|kind| kind != "json") {
+            let kind = kind.unwrap_or_default();
+            return Err(invalid(format!("Invalid type for index: {kind}")));
+        }
+        let Value::Object(index) = index else {
+            let index = super::erlang::Plain(&index);
+            return Err(invalid(format!(
+                "JSON indexes must be an object, not: {index}"
+            )));
+        };
+        let mut members = Members::of(index);
+        let fields = members
+            .take("fields")
+            .ok_or(QueryError::MissingKey("fields"))?;
+        let sort = Sort::parse(&fields)?;
+        let partial = members.take("partial_filter_selector");
+        let partial = partial.map(|partial| selector(&partial)).transpose()?;
+        members.finish()?;
+        if sort.fields.is_empty() || sort.fields.len() > MAX_FIELDS {
+            return Err(invalid(format!("An index has 1 to {MAX_FIELDS} fields.")));
+        }
+        let partial = partial.map(|partial| partial.normal().clone());
+        let Value::Object(partial) = partial.unwrap_or_else(|| json!({})) else {
+            return Err(QueryError::MissingFieldName);
+        };
+        let digest = Sha256::digest(json!([sort.fields, sort.is_descending, partial]).to_string());
+        let generated = || hex::encode(digest.get(..20).unwrap_or_default());
+        let ddoc = ddoc.unwrap_or_else(generated);
+        Definition::new(Record {
+            ddoc: ddoc.strip_prefix("_design/").unwrap_or(&ddoc).to_owned(),
+            name: name.unwrap_or_else(generated),
+            fields: sort.fields,
+            descending: sort.is_descending,
+            partial_filter_selector: partial,
+        })
+        .map(Self)
+    }
+
+    /// Id of the design document, with `_design/`.
+    #[must_use]
+    pub fn ddoc_id(&self) -> String {
+        format!("_design/{}", self.0.record.ddoc)
+    }
+
+    /// The index's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.record.name
+    }
+}

@@ -1,0 +1,54 @@
+//! Rich queries: CouchDB's Mango, over the state of a namespace.
+//!
+//! ```text
+//! body --> request    members checked, in CouchDB's words
+//!      --> normalize  one form for every selector     --> selector  does a document match?
+//!      --> plan       which index serves, and where   --> find      candidates, matched, shown
+//! ```
+//!
+//! An index only makes a query fast: every candidate is matched against the whole selector.
+
+mod bookmark;
+pub(crate) mod catalog;
+mod collation;
+mod document;
+pub(crate) mod entries;
+mod erlang;
+mod error;
+mod fields;
+pub(crate) mod find;
+mod index;
+mod normalize;
+mod number;
+mod path;
+mod plan;
+mod planner;
+mod regex;
+mod request;
+mod selector;
+
+pub use catalog::{IndexError, IndexState};
+pub use error::QueryError;
+pub use find::{ExecutionStats, FindError, Found};
+pub use index::IndexRequest;
+pub use request::Query;
+
+use serde_json::Value;
+
+/// An index as it is listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexListing {
+    /// As CouchDB shows it: `ddoc`, `name`, `type`, `partitioned`, `def`.
+    pub definition: Value,
+    /// How far it is.
+    pub state: IndexState,
+}
+
+/// `_all_docs`, which is always there.
+#[must_use]
+pub(crate) fn all_documents() -> IndexListing {
+    IndexListing {
+        definition: plan::all_documents_json(),
+        state: IndexState::Ready,
+    }
+}

@@ -1,0 +1,297 @@
+//! Which index serves a query, and which part of it: CouchDB's choice.
+//!
+//! An index serves where the selector, or the sort, requires every one of its fields: documents that
+//! lack one are not in it. Of several the one wins that the selector's ranges cover most, then the
+//! one with the fewest fields, then the first by design document and name.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::collation::{compare, compare_raw};
+use super::normalize::single;
+
+/// The part of a field's values that can match; `_id` by its bytes, the rest by collation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Range {
+    /// No value can.
+    Empty,
+    /// Between two bounds, each with whether it is itself in the range.
+    Within {
+        low: Option<(Value, bool)>,
+        high: Option<(Value, bool)>,
+    },
+}
+
+impl Range {
+    const ALL: Self = Self::Within {
+        low: None,
+        high: None,
+    };
+}
+
+/// Whether every document that matches has all the fields.
+pub(super) fn requires(selector: &Value, fields: &[&str]) -> bool {
+    missing(selector, fields).is_empty()
+}
+
+/// Those of the fields that a matching document may lack.
+fn missing<'a>(selector: &Value, fields: &[&'a str]) -> Vec<&'a str> {
+    let Some((name, argument)) = single(selector) else {
+        return fields.to_vec();
+    };
+    match (name, argument) {
+        ("$and", Value::Array(parts)) => parts
+            .iter()
+            .fold(fields.to_vec(), |left, part| missing(part, &left)),
+        ("$or", Value::Array(parts)) if parts.is_empty() => fields.to_vec(),
+        ("$or", Value::Array(parts)) => {
+            let lacking = |field: &&str| {
+                let lacks = |part| !missing(part, std::slice::from_ref(field)).is_empty();
+                parts.iter().any(lacks)
+            };
+            fields.iter().copied().filter(lacking).collect()
+        }
+        _ if matches!(single(argument), Some(("$exists", Value::Bool(false)))) => fields.to_vec(),
+        _ => fields
+            .iter()
+            .copied()
+            .filter(|field| *field != name)
+            .collect(),
+    }
+}
+
+/// Whether the selector asks for one value of the field only.
+pub(super) fn is_constant(selector: &Value, field: &str) -> bool {
+    match single(selector) {
+        Some(("$and", Value::Array(parts))) => parts.iter().any(|part| is_constant(part, field)),
+        Some((name, argument)) => name == field && matches!(single(argument), Some(("$eq", _))),
+        None => false,
+    }
+}
+
+/// Whether reading the index in order gives the order asked for.
+pub(super) fn gives_order(columns: &[String], sort: &[String], selector: &Value) -> bool {
+    let Some(first) = sort.first() else {
+        return true;
+    };
+    let mut columns = columns;
+    while let Some((column, rest)) = columns.split_first() {
+        if column == first {
+            return columns.starts_with(sort);
+        }
+        if !is_constant(selector, column) {
+            return false;
+        }
+        columns = rest;
+    }
+    false
+}
+
+/// Whether `$text` is in it, which only a text index could serve.
+pub(super) fn is_text_search(selector: &Value) -> bool {
+    match single(selector) {
+        Some(("$default", _)) => true,
+        Some(("$and" | "$or", Value::Array(parts))) => parts.iter().any(is_text_search),
+        _ => false,
+    }
+}
+
+/// Fields of which the selector bounds the values, sorted.
+pub(super) fn bounded_fields(selector: &Value) -> Vec<&str> {
+    let mut fields = Vec::new();
+    collect_bounded(selector, &mut fields);
+    fields.sort_unstable();
+    fields.dedup();
+    fields
+}
+
+fn collect_bounded<'a>(selector: &'a Value, fields: &mut Vec<&'a str>) {
+    match single(selector) {
+        Some(("$and", Value::Array(parts))) => {
+            for part in parts {
+                collect_bounded(part, fields);
+            }
+        }
+        Some((name, argument)) if !name.starts_with('$') => {
+            let bounds = ["$lt", "$lte", "$eq", "$gte", "$gt", "$beginsWith"];
+            if single(argument).is_some_and(|(operator, _)| bounds.contains(&operator)) {
+                fields.push(name);
+            }
+        }
+        _ => (),
+    }
+}
+
+/// An order of values, in which bounds are set.
+#[derive(Clone, Copy)]
+pub(super) struct Order {
+    compare: fn(&Value, &Value) -> Ordering,
+    /// What comes after every other end of a string, and how often to repeat it for that.
+    last: (char, usize),
+}
+
+/// CouchDB plans with collation for all fields, `_id` included.
+pub(super) const COLLATED: Order = Order {
+    compare,
+    last: ('\u{ffff}', 1),
+};
+/// What `_id` really compares by; so many bytes are no key.
+pub(super) const BYTES: Order = Order {
+    compare: compare_raw,
+    last: (char::MAX, 300),
+};
+
+/// The values of a field that can match.
+pub(super) fn range(selector: &Value, field: &str, order: Order) -> Range {
+    let mut range = Range::ALL;
+    narrow(selector, field, order, &mut range);
+    range
+}
+
+fn narrow(selector: &Value, field: &str, order: Order, range: &mut Range) {
+    match single(selector) {
+        Some(("$and", Value::Array(parts))) => {
+            for part in parts {
+                narrow(part, field, order, range);
+            }
+        }
+        Some((name, argument)) if name == field => {
+            let Some((operator, value)) = single(argument) else {
+                return;
+            };
+            match operator {
+                "$lt" => upper(range, value, false, order),
+                "$lte" => upper(range, value, true, order),
+                "$gt" => lower(range, value, false, order),
+                "$gte" => lower(range, value, true, order),
+                "$eq" => {
+                    lower(range, value, true, order);
+                    upper(range, value, true, order);
+                }
+                "$beginsWith" => {
+                    lower(range, value, true, order);
+                    let start = value.as_str().unwrap_or_default();
+                    let (last, times) = order.last;
+                    let last = last.to_string().repeat(times);
+                    upper(range, &Value::String(format!("{start}{last}")), true, order);
+                }
+                _ => (),
+            }
+        }
+        _ => (),
+    }
+}
+
+fn lower(range: &mut Range, value: &Value, inclusive: bool, order: Order) {
+    if let Range::Within { low, .. } = range {
+        let tightens = low.as_ref().is_none_or(|(now, now_inclusive)| {
+            let against = (order.compare)(value, now);
+            against.is_gt() || (against.is_eq() && *now_inclusive && !inclusive)
+        });
+        if tightens {
+            *low = Some((value.clone(), inclusive));
+        }
+    }
+    close(range, order);
+}
+
+fn upper(range: &mut Range, value: &Value, inclusive: bool, order: Order) {
+    if let Range::Within { high, .. } = range {
+        let tightens = high.as_ref().is_none_or(|(now, now_inclusive)| {
+            let against = (order.compare)(value, now);
+            against.is_lt() || (against.is_eq() && *now_inclusive && !inclusive)
+        });
+        if tightens {
+            *high = Some((value.clone(), inclusive));
+        }
+    }
+    close(range, order);
+}
+
+fn close(range: &mut Range, order: Order) {
+    if let Range::Within {
+        low: Some((low, low_inclusive)),
+        high: Some((high, high_inclusive)),
+    } = range
+    {
+        let between = (order.compare)(low, high);
+        if between.is_gt() || (between.is_eq() && !(*low_inclusive && *high_inclusive)) {
+            *range = Range::Empty;
+        }
+    }
+}
+
+/// The ranges of all bounded fields, in order of the fields; of an impossible one alone, as CouchDB
+/// stops there.
+pub(super) fn ranges(selector: &Value) -> Vec<(&str, Range)> {
+    let mut ranges = Vec::new();
+    for field in bounded_fields(selector) {
+        match range(selector, field, COLLATED) {
+            Range::Empty => return vec![(field, Range::Empty)],
+            found @ Range::Within { .. } => ranges.push((field, found)),
+        }
+    }
+    ranges
+}
+
+/// The ranges of an index's first fields, up to the first that has none.
+pub(super) fn prefix(columns: &[String], ranges: &[(&str, Range)]) -> Vec<Range> {
+    let find = |column: &String| ranges.iter().find(|(field, _)| field == column);
+    let found = columns.iter().map_while(find);
+    found.map(|(_, range)| range.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_index_serves_where_every_field_is_required() {
+        for (selector, fields, expected) in [
+            (json!({"a": {"$eq": 1}}), vec!["a"], true),
+            (json!({"a": {"$eq": 1}}), vec!["a", "b"], false),
+            (json!({"a": {"$exists": false}}), vec!["a"], false),
+            (json!({"a": {"$nin": [1]}}), vec!["a"], true),
+            (
+                json!({"$or": [{"a": {"$eq": 1}}, {"a": {"$gt": 2}}]}),
+                vec!["a"],
+                true,
+            ),
+            (
+                json!({"$or": [{"a": {"$eq": 1}}, {"b": {"$gt": 2}}]}),
+                vec!["a"],
+                false,
+            ),
+            (json!({"$or": []}), vec!["a"], false),
+            (json!({}), vec![], true),
+        ] {
+            assert_eq!(
+                requires(&selector, &fields),
+                expected,
+                "{selector} {fields:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn bounds_narrow_until_nothing_is_left() {
+        let bounds = |selector: Value| range(&selector, "a", COLLATED);
+        let both =
+            bounds(json!({"$and": [{"a": {"$gte": 1}}, {"a": {"$lt": 5}}, {"a": {"$gt": 1}}]}));
+        let expected = Range::Within {
+            low: Some((json!(1), false)),
+            high: Some((json!(5), false)),
+        };
+        assert_eq!(both, expected);
+        for empty in [
+            json!({"$and": [{"a": {"$gt": 1}}, {"a": {"$lt": 1}}]}),
+            json!({"$and": [{"a": {"$eq": 1}}, {"a": {"$eq": 2}}]}),
+            json!({"$and": [{"a": {"$gte": 1}}, {"a": {"$lt": 1}}]}),
+        ] {
+            assert_eq!(bounds(empty), Range::Empty);
+        }
+    }
+}

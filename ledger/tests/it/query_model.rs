@@ -1,0 +1,279 @@
+//! Random documents, changes and selectors: with indexes and without, the answer is that of an
+//! evaluator which knows nothing of normal forms, collation, ranges or bookmarks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use quire_ledger::{IndexRequest, Query, Reader};
+use serde_json::{Map, Value, json};
+
+use crate::kit::Documents;
+
+const KEYS: [&str; 8] = ["k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"];
+const FIELDS: [&str; 3] = ["a", "b", "c.d"];
+
+/// Values in their order; the evaluator compares by position.
+fn values() -> Vec<Value> {
+    vec![
+        json!(null),
+        json!(false),
+        json!(true),
+        json!(-1),
+        json!(0),
+        json!(1),
+        json!(1.5),
+        json!(9_007_199_254_740_993_u64),
+        json!(""),
+        json!("1"),
+        json!("a"),
+        json!("A"),
+        json!("ab"),
+        json!("b"),
+        json!([]),
+        json!([1]),
+        json!([1, "a"]),
+        json!(["a"]),
+        json!({}),
+        json!({"x": 1}),
+        json!({"x": 2}),
+    ]
+}
+
+fn place(value: &Value) -> usize {
+    values().iter().position(|known| known == value).unwrap()
+}
+
+type Document = BTreeMap<&'static str, Value>;
+
+#[derive(Clone, Debug)]
+enum Selector {
+    Field(&'static str, &'static str, Value),
+    And(Vec<Selector>),
+    Or(Vec<Selector>),
+    Nor(Vec<Selector>),
+    Not(Box<Selector>),
+}
+
+impl Selector {
+    fn to_json(&self) -> Value {
+        let all = |parts: &[Self]| parts.iter().map(Self::to_json).collect::<Vec<_>>();
+        match self {
+            Self::Field(field, operator, argument) => {
+                json!({(*field): {(*operator): argument}})
+            }
+            Self::And(parts) => json!({"$and": all(parts)}),
+            Self::Or(parts) => json!({"$or": all(parts)}),
+            Self::Nor(parts) => json!({"$nor": all(parts)}),
+            Self::Not(part) => json!({"$not": part.to_json()}),
+        }
+    }
+
+    /// Whether a document matches, or matches the opposite. A missing field matches neither.
+    fn holds(&self, document: &Document, wanted: bool) -> bool {
+        let combine = |parts: &[Self], wanted: bool, all: bool| {
+            let mut parts = parts.iter().map(|part| part.holds(document, wanted));
+            if all {
+                parts.all(|held| held)
+            } else {
+                parts.any(|held| held)
+            }
+        };
+        match self {
+            Self::Field(field, operator, argument) => match document.get(field) {
+                None => *operator == "$exists" && argument.as_bool() != Some(wanted),
+                Some(value) => compare(value, operator, argument) == wanted,
+            },
+            Self::And(parts) => combine(parts, wanted, wanted),
+            Self::Or(parts) => combine(parts, wanted, !wanted),
+            Self::Nor(parts) => combine(parts, !wanted, wanted),
+            Self::Not(part) => part.holds(document, !wanted),
+        }
+    }
+}
+
+fn compare(value: &Value, operator: &str, argument: &Value) -> bool {
+    let list = || argument.as_array().unwrap();
+    match operator {
+        "$eq" => place(value) == place(argument),
+        "$ne" => place(value) != place(argument),
+        "$lt" => place(value) < place(argument),
+        "$lte" => place(value) <= place(argument),
+        "$gt" => place(value) > place(argument),
+        "$gte" => place(value) >= place(argument),
+        "$exists" => argument.as_bool().unwrap(),
+        "$in" => match value {
+            Value::Array(elements) => elements.iter().any(|element| list().contains(element)),
+            _ => list().contains(value),
+        },
+        "$nin" => !compare(value, "$in", argument),
+        "$beginsWith" => {
+            let start = argument.as_str().unwrap();
+            value.as_str().is_some_and(|text| text.starts_with(start))
+        }
+        "$size" => value.as_array().map(|elements| elements.len() as u64) == argument.as_u64(),
+        "$elemMatch" => {
+            let wanted = &argument["$eq"];
+            value
+                .as_array()
+                .is_some_and(|elements| elements.contains(wanted))
+        }
+        other => panic!("{other}"),
+    }
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    select(values())
+}
+
+fn field() -> impl Strategy<Value = Selector> {
+    let operators = select(vec!["$eq", "$ne", "$lt", "$lte", "$gt", "$gte"]);
+    let compared = (operators, value());
+    let condition = prop_oneof![
+        6 => compared,
+        1 => any::<bool>().prop_map(|should| ("$exists", json!(should))),
+        1 => (select(vec!["$in", "$nin"]), vec(value(), 0..3))
+            .prop_map(|(operator, list)| (operator, json!(list))),
+        1 => select(vec!["", "a", "b"]).prop_map(|start| ("$beginsWith", json!(start))),
+        1 => (0..3_u64).prop_map(|size| ("$size", json!(size))),
+        1 => select(vec![json!(1), json!("a")]).prop_map(|one| ("$elemMatch", json!({"$eq": one}))),
+    ];
+    (select(FIELDS.to_vec()), condition)
+        .prop_map(|(field, (operator, argument))| Selector::Field(field, operator, argument))
+}
+
+fn selector() -> impl Strategy<Value = Selector> {
+    field().prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            3 => vec(inner.clone(), 1..4).prop_map(Selector::And),
+            1 => vec(inner.clone(), 1..4).prop_map(Selector::Or),
+            1 => vec(inner.clone(), 1..3).prop_map(Selector::Nor),
+            1 => inner.prop_map(|part| Selector::Not(Box::new(part))),
+        ]
+    })
+}
+
+fn document() -> impl Strategy<Value = Document> {
+    let fields = FIELDS.map(|field| {
+        proptest::option::weighted(0.8, value().prop_map(move |value| (field, value)))
+    });
+    fields.prop_map(|fields| fields.into_iter().flatten().collect())
+}
+
+fn text(document: &Document) -> String {
+    let mut members = Map::new();
+    for (field, value) in document {
+        match field.split_once('.') {
+            Some((outer, inner)) => members.insert(outer.to_owned(), json!({inner: value})),
+            None => members.insert((*field).to_owned(), value.clone()),
+        };
+    }
+    Value::Object(members).to_string()
+}
+
+fn changes() -> impl Strategy<Value = Vec<(&'static str, Option<Document>)>> {
+    vec(
+        (
+            select(KEYS.to_vec()),
+            proptest::option::weighted(0.8, document()),
+        ),
+        0..10,
+    )
+}
+
+/// All pages of a query, ids only; none where no index gives the order.
+fn ask(reader: &Reader, mut request: Value) -> Option<Vec<String>> {
+    let mut ids = Vec::new();
+    loop {
+        let query = Query::parse(request.to_string().as_bytes()).unwrap();
+        let found = reader.snapshot().find("ns", &query, 1 << 20).ok()?;
+        if found.documents.is_empty() {
+            return Some(ids);
+        }
+        ids.extend(found.documents.iter().map(|text| {
+            let document: Value = serde_json::from_str(text).unwrap();
+            document["_id"].as_str().unwrap().to_owned()
+        }));
+        request["bookmark"] = found.bookmark.into();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn every_answer_is_the_naive_one_with_indexes_and_without(
+        first in changes(),
+        second in changes(),
+        selectors in vec((selector(), 1..6_u64, any::<bool>()), 12),
+    ) {
+        let mut chain = Documents::new();
+        let mut model: BTreeMap<&str, Document> = BTreeMap::new();
+        let reader = chain.reader();
+        let indexes = [json!(["a"]), json!(["b", "a"]), json!([{"c.d": "desc"}]), json!(["a", "c.d"])];
+        for (round, changes) in [first, second].into_iter().enumerate() {
+            let rows = changes.iter().map(|(key, document)| (*key, document.as_ref().map(text)));
+            chain.write("ns", rows);
+            for (key, document) in changes {
+                match document {
+                    Some(document) => model.insert(key, document),
+                    None => model.remove(key),
+                };
+            }
+            if round == 0 {
+                for fields in &indexes {
+                    let body = json!({"index": {"fields": fields}}).to_string();
+                    let request = IndexRequest::parse(body.as_bytes()).unwrap();
+                    reader.create_index("ns", &request, Duration::from_secs(30)).unwrap();
+                }
+            }
+            for (selector, limit, is_descending) in &selectors {
+                let matching = model.iter().filter(|(_, document)| selector.holds(document, true));
+                let expected: Vec<_> = matching.clone().map(|(key, _)| (*key).to_owned()).collect();
+                let request = json!({"selector": selector.to_json(), "limit": limit});
+                let mut found = ask(&reader, request.clone()).unwrap();
+                found.sort_unstable();
+                prop_assert_eq!(&found, &expected, "{}", &request);
+
+                // In order of an index: those without the field are not in it.
+                let direction = if *is_descending { "desc" } else { "asc" };
+                let mut sorted = request;
+                sorted["sort"] = json!([{"a": direction}]);
+                let mut in_order: Vec<_> = matching
+                    .filter_map(|(key, document)| Some((place(document.get("a")?), (*key).to_owned())))
+                    .collect();
+                in_order.sort_unstable();
+                if *is_descending {
+                    in_order.reverse();
+                }
+                let expected: Vec<_> = in_order.into_iter().map(|(_, key)| key).collect();
+                let mut found = ask(&reader, sorted.clone()).unwrap();
+                if used_wider_index(&reader, &sorted) {
+                    // Ties are in order of the index's other fields.
+                    found.sort_unstable();
+                    let mut expected = expected;
+                    expected.sort_unstable();
+                    prop_assert_eq!(&found, &expected, "{}", &sorted);
+                } else {
+                    prop_assert_eq!(&found, &expected, "{}", &sorted);
+                }
+            }
+        }
+    }
+}
+
+fn used_wider_index(reader: &Reader, request: &Value) -> bool {
+    let query = Query::parse(request.to_string().as_bytes()).unwrap();
+    let explained = reader.snapshot().explain("ns", &query).unwrap();
+    explained["index"]["def"]["fields"]
+        .as_array()
+        .unwrap()
+        .len()
+        > 1
+}

@@ -1,0 +1,184 @@
+//! `quire token`: make, list, rotate and revoke tokens, of a stopped node directly, of a running one
+//! through its socket, where they take effect at once.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use quire_identity::token::OpenTokensError;
+use quire_identity::{OrganizationError, Tokens};
+use quire_ledger::disk::OsDisk;
+use quire_ledger::{Ledgers, OpenError, Progress, Purpose};
+use serde::Serialize;
+
+use crate::admin::Message;
+use crate::admin::client::{self, AskError};
+use crate::cli::{DataArguments, TokenArguments, TokenCommand};
+use crate::clock;
+use crate::commands::{FAILED, advice, print_failure, print_not_asked, refuse_to_make};
+use crate::node::open_organization;
+use crate::terminal::print_error;
+use crate::tokens::{self, Create, Made, Revoke, Rotate, Row, TokenError};
+
+/// Why a command could not do its work on the files.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Organization(#[from] OrganizationError),
+    #[error(transparent)]
+    Tokens(#[from] OpenTokensError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+pub(crate) fn run(arguments: &TokenArguments) -> ExitCode {
+    match &arguments.command {
+        TokenCommand::Create {
+            identity,
+            role,
+            channels,
+            expires,
+            client_certificate,
+            data,
+        } => {
+            let request = Create {
+                identity: identity.clone(),
+                role: *role,
+                channels: channels.clone(),
+                expires: expires.clone(),
+                certificate: *client_certificate,
+            };
+            let made = create(data, request.clone());
+            finish(data, made.map(Message::Token), "/tokens", &request)
+        }
+        TokenCommand::List { data } => list(data),
+        TokenCommand::Rotate { id, expires, data } => {
+            let request = Rotate {
+                id: id.clone(),
+                expires: expires.clone(),
+            };
+            let made = change(data, |tokens| {
+                tokens::rotate(tokens, &request, clock::now())
+            });
+            finish(data, made.map(Message::Token), "/tokens/rotate", &request)
+        }
+        TokenCommand::Revoke { id, data } => {
+            let request = Revoke { id: id.clone() };
+            let row = change(data, |tokens| {
+                tokens::revoke(tokens, &request, clock::now())
+            });
+            finish(
+                data,
+                row.map(Message::TokenRevoked),
+                "/tokens/revoke",
+                &request,
+            )
+        }
+    }
+}
+
+/// A token may be the first thing that a data directory gets: a node that is to be reached from
+/// other machines does not start without one.
+fn create(data: &DataArguments, request: Create) -> Result<Made, CommandError> {
+    let ledgers = Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Use)?;
+    let organization = open_organization(&ledgers.list()?, &data.data, &data.msp_id)?;
+    let tokens = Tokens::open(&data.data)?;
+    Ok(tokens::create(
+        &organization,
+        &tokens,
+        request,
+        clock::now(),
+    )?)
+}
+
+fn change<T>(
+    data: &DataArguments,
+    change: impl FnOnce(&Tokens) -> Result<T, TokenError>,
+) -> Result<T, CommandError> {
+    refuse_to_make(&data.data)?;
+    let _lock = Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Inspect)?;
+    Ok(change(&Tokens::open(&data.data)?)?)
+}
+
+/// Reading needs nobody's leave: the file is whole at any time.
+fn list(data: &DataArguments) -> ExitCode {
+    match Tokens::open(&data.data) {
+        Ok(tokens) => {
+            for row in tokens::list(&tokens, clock::now()) {
+                println!("{}", line(&row));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error.into()),
+    }
+}
+
+/// Prints what was done, or asks the node that has the files open.
+fn finish(
+    data: &DataArguments,
+    done: Result<Message, CommandError>,
+    path: &str,
+    request: &impl Serialize,
+) -> ExitCode {
+    let done = match done {
+        Err(CommandError::Open(OpenError::InUse(_))) => {
+            let mut no_progress = |_: Progress<'_>| ();
+            client::ask(&data.data, "POST", path, request, &mut no_progress)
+        }
+        Err(error) => return failed(&error),
+        Ok(done) => Ok(done),
+    };
+    match done {
+        Ok(Message::Token(made)) => print_made(&made),
+        Ok(Message::TokenRevoked(row)) => {
+            println!("token {} of {} revoked", row.id, row.identity);
+            ExitCode::SUCCESS
+        }
+        Ok(Message::Failed(failure)) => print_failure(&failure),
+        Ok(other) => print_not_asked(&AskError::Refused(format!("{other:?}"))),
+        Err(error) => print_not_asked(&error),
+    }
+}
+
+/// The token alone on standard output, so that it can be put where it belongs.
+fn print_made(made: &Made) -> ExitCode {
+    eprintln!("{}", line(&made.row));
+    if let Some(secret) = &made.secret {
+        eprintln!("The token is shown this once:");
+        println!("{secret}");
+    }
+    ExitCode::SUCCESS
+}
+
+fn line(row: &Row) -> String {
+    let channels = if row.channels.is_empty() {
+        "all channels".to_owned()
+    } else {
+        row.channels.join(",")
+    };
+    let end = match &row.expires {
+        None => "never expires".to_owned(),
+        Some(end) if row.expired => format!("EXPIRED {end}"),
+        Some(end) => format!("expires {end}"),
+    };
+    let proof = if row.certificate {
+        "client certificate"
+    } else {
+        "secret"
+    };
+    let Row { id, identity, .. } = row;
+    format!(
+        "{id}\t{identity}\t{}\t{channels}\t{end}\t{proof}",
+        row.role.name()
+    )
+}
+
+fn failed(error: &CommandError) -> ExitCode {
+    let advice = match error {
+        CommandError::Open(error) => advice(error),
+        CommandError::Organization(_) | CommandError::Tokens(_) | CommandError::Token(_) => None,
+    };
+    print_error(error, advice);
+    ExitCode::from(FAILED)
+}

@@ -1,0 +1,172 @@
+//! What the server was told, checked: a [`Config`] cannot be wrong in itself.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use quire_chaincode::Documents;
+use quire_gateway::{Cors, Limits, NotAnOrigin};
+
+use crate::cli::RunArguments;
+use crate::tls::{Tls, TlsError};
+
+/// Why the server cannot be what it was told to be.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("--cors-origin: {0}")]
+    Cors(#[from] NotAnOrigin),
+    #[error("--tls-cert and --tls-key need each other")]
+    HalfTls,
+    #[error("--tls-client-ca needs --tls-cert and --tls-key")]
+    ClientCaWithoutTls,
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("{0} can be reached from other machines, and nobody has to prove who they are")]
+    Unauthenticated(SocketAddr),
+    #[error(
+        "{0} can be reached from other machines, and tokens would cross the network unprotected"
+    )]
+    Plain(SocketAddr),
+}
+
+impl ConfigError {
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthenticated(_) => Some(
+                "Make a token with `quire token create --identity NAME --role writer`, listen on \
+                 127.0.0.1, or accept that with --insecure-no-auth.",
+            ),
+            Self::Plain(_) => Some(
+                "Give --tls-cert and --tls-key, or accept that with --insecure-plain-http, as behind \
+                 a proxy that speaks TLS.",
+            ),
+            Self::Cors(_) | Self::HalfTls | Self::ClientCaWithoutTls | Self::Tls(_) => None,
+        }
+    }
+}
+
+/// The settings of a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) data: PathBuf,
+    pub(crate) msp_id: String,
+    pub(crate) listen: SocketAddr,
+    /// Where the operations are, if not beside the API.
+    pub(crate) operations_listen: Option<SocketAddr>,
+    pub(crate) documents: Documents,
+    pub(crate) limits: Limits,
+    pub(crate) cors: Cors,
+    pub(crate) tls: Option<Tls>,
+    insecure_plain_http: bool,
+}
+
+impl Config {
+    /// Checks the arguments, and reads the files they name.
+    pub(crate) fn check(arguments: &RunArguments) -> Result<Self, ConfigError> {
+        let client_ca = arguments.tls_client_ca.as_deref();
+        let tls = match (&arguments.tls_cert, &arguments.tls_key) {
+            (Some(certificate), Some(key)) => Some(Tls::load(certificate, key, client_ca)?),
+            (None, None) if client_ca.is_some() => return Err(ConfigError::ClientCaWithoutTls),
+            (None, None) => None,
+            _ => return Err(ConfigError::HalfTls),
+        };
+        Ok(Self {
+            data: arguments.data.data.clone(),
+            msp_id: arguments.data.msp_id.clone(),
+            listen: arguments.listen,
+            operations_listen: arguments.operations_listen,
+            documents: Documents {
+                max_value_bytes: arguments.max_value_bytes,
+            },
+            limits: Limits {
+                local_only: !arguments.insecure_no_auth,
+                requests_per_second: arguments.rate_limit,
+                head_timeout: Duration::from_secs(arguments.head_timeout),
+                body_timeout: Duration::from_secs(arguments.body_timeout),
+                stall_timeout: Duration::from_secs(arguments.stall_timeout),
+                grace: Duration::from_secs(arguments.grace),
+                connections: arguments.max_connections,
+                requests: arguments.max_requests,
+                ..Limits::default()
+            },
+            cors: Cors::new(arguments.cors_origin.iter().map(String::as_str))?,
+            tls,
+            insecure_plain_http: arguments.insecure_plain_http,
+        })
+    }
+
+    /// Makes sure that nobody on another machine gets in, or overhears who gets in, unless the
+    /// operator has accepted that by name.
+    pub(crate) fn check_exposure(&self, has_tokens: bool) -> Result<(), ConfigError> {
+        if self.listen.ip().is_loopback() || !self.limits.local_only {
+            return Ok(());
+        }
+        if !has_tokens {
+            return Err(ConfigError::Unauthenticated(self.listen));
+        }
+        if self.tls.is_none() && !self.insecure_plain_http {
+            return Err(ConfigError::Plain(self.listen));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser as _;
+
+    fn config(arguments: &[&str]) -> Result<Config, ConfigError> {
+        let all = ["quire", "run"].iter().chain(arguments);
+        let Some(Command::Run(run)) = Cli::try_parse_from(all).unwrap().command else {
+            panic!("another command");
+        };
+        Config::check(&run)
+    }
+
+    #[test]
+    fn nobody_elsewhere_gets_in_unless_that_is_accepted_by_name() {
+        let everywhere = "0.0.0.0:7080";
+        for (arguments, has_tokens, expected) in [
+            (&["--listen", "127.0.0.1:1"][..], false, true),
+            (&["--listen", "[::1]:1"], false, true),
+            (&["--listen", everywhere], false, false),
+            (&["--listen", everywhere], true, false),
+            (
+                &["--listen", everywhere, "--insecure-plain-http"],
+                true,
+                true,
+            ),
+            (
+                &["--listen", everywhere, "--insecure-plain-http"],
+                false,
+                false,
+            ),
+            (&["--listen", everywhere, "--insecure-no-auth"], false, true),
+            (&["--listen", everywhere, "--insecure-no-auth"], true, true),
+        ] {
+            let verdict = config(arguments).unwrap().check_exposure(has_tokens);
+            assert_eq!(verdict.is_ok(), expected, "{arguments:?} {has_tokens}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_before_anything_starts() {
+        for arguments in [
+            &["--cors-origin", "shop.example"][..],
+            &["--tls-cert", "a.pem"],
+            &["--tls-key", "a.pem"],
+            &["--tls-client-ca", "a.pem"],
+            &[
+                "--tls-cert",
+                "/nowhere/a.pem",
+                "--tls-key",
+                "/nowhere/b.pem",
+            ],
+        ] {
+            assert!(config(arguments).is_err(), "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Proposals, and the queue before the committing thread.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
+use quire_chaincode::Call;
+use quire_gateway::backend::{
+    EvaluateError, Evaluated, Proposal, SubmitError, Submitted, Submitter,
+};
+use quire_gateway::metrics::Family;
+
+use super::chaincodes::Chaincodes;
+use super::{Metrics, TIME_BUCKETS};
+
+/// What channels share.
+#[derive(Debug)]
+pub(crate) struct Families {
+    received: IntCounterVec,
+    successful: IntCounterVec,
+    failures: IntCounterVec,
+    duplicates: IntCounterVec,
+    duration: HistogramVec,
+    depth: IntGaugeVec,
+    capacity: IntGaugeVec,
+    wait: HistogramVec,
+    refused: IntCounterVec,
+    /// By namespace, without a version.
+    chaincodes: Chaincodes,
+}
+
+impl Families {
+    pub(crate) fn new(family: &Family) -> Self {
+        let counters = |name, help, labels: &[&str]| family.counters(name, help, labels);
+        Self {
+            received: counters(
+                "endorser_proposals_received",
+                "Proposals that were to become transactions.",
+                &["channel"],
+            ),
+            successful: counters(
+                "endorser_successful_proposals",
+                "Proposals that were simulated, endorsed and ordered.",
+                &["channel"],
+            ),
+            failures: counters(
+                "endorser_proposal_simulation_failures",
+                "Proposals that the chaincode refused: the caller's fault, mostly (a key that is \
+                 not there, a version that does not hold).",
+                &["channel"],
+            ),
+            duplicates: counters(
+                "endorser_duplicate_transaction_failures",
+                "Proposals whose transaction id was known.",
+                &["channel"],
+            ),
+            duration: family.histograms(
+                "endorser_proposal_duration",
+                "Seconds from proposal to queue: simulate, endorse, order. Rising: the processors \
+                 are busy, or state is slow.",
+                &["channel", "chaincode", "success"],
+                &TIME_BUCKETS,
+            ),
+            depth: family.gauges(
+                "quire_queue_transactions",
+                "Transactions that wait for the committing thread.",
+                &["channel"],
+            ),
+            capacity: family.gauges(
+                "quire_queue_capacity",
+                "Transactions that may wait; beyond, callers get 503 and Retry-After.",
+                &["channel"],
+            ),
+            wait: family.histograms(
+                "quire_queue_wait_seconds",
+                "Seconds a transaction waited for the committing thread. Rising: more comes in than \
+                 the disk takes.",
+                &["channel"],
+                &TIME_BUCKETS,
+            ),
+            refused: counters(
+                "quire_queue_refused_total",
+                "Transactions turned away because the queue was full.",
+                &["channel"],
+            ),
+            chaincodes: Chaincodes::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// The queue of a channel.
+    pub(crate) fn queue(&self, channel: &str, capacity: usize) -> QueueMetrics {
+        let Families {
+            depth,
+            capacity: capacities,
+            wait,
+            ..
+        } = &self.submitting;
+        let capacity = i64::try_from(capacity).unwrap_or(i64::MAX);
+        capacities.with_label_values(&[channel]).set(capacity);
+        QueueMetrics {
+            depth: depth.with_label_values(&[channel]),
+            wait: wait.with_label_values(&[channel]),
+        }
+    }
+}
+
+/// A channel's queue.
+#[derive(Clone, Debug)]
+pub(crate) struct QueueMetrics {
+    depth: IntGauge,
+    wait: Histogram,
+}
+
+impl QueueMetrics {
+    /// A transaction joins.
+    pub(crate) fn join(&self) -> Queued {
+        self.depth.inc();
+        Queued {
+            queue: self.clone(),
+            since: Instant::now(),
+        }
+    }
+}
+
+/// A transaction's place in the queue; given up when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    queue: QueueMetrics,
+    since: Instant,
+}
+
+impl Queued {
+    /// The committing thread took the transaction.
+    pub(crate) fn taken(self) {
+        self.queue.wait.observe(self.since.elapsed().as_secs_f64());
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.queue.depth.dec();
+    }
+}
+
+/// A submitter whose proposals are counted.
+pub(crate) struct Measured {
+    pub(crate) inner: Arc<dyn Submitter>,
+    pub(crate) channel: Arc<str>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Measured {
+    /// Puts the counting around a channel's submitter.
+    pub(crate) fn around(
+        inner: Arc<dyn Submitter>,
+        channel: Arc<str>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<dyn Submitter> {
+        let counters = &metrics.submitting;
+        for counter in [
+            &counters.received,
+            &counters.successful,
+            &counters.failures,
+            &counters.duplicates,
+            &counters.refused,
+        ] {
+            counter.with_label_values(&[channel.as_ref()]);
+        }
+        Arc::new(Self {
+            inner,
+            channel,
+            metrics,
+        })
+    }
+}
+
+impl Submitter for Measured {
+    fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError> {
+        let counters = &self.metrics.submitting;
+        let channel: &str = &self.channel;
+        let chaincode = proposal.call.chaincode.clone();
+        counters.received.with_label_values(&[channel]).inc();
+        let started = Instant::now();
+        let submitted = self.inner.submit(proposal);
+        let took = started.elapsed().as_secs_f64();
+        let (chaincode, success) = match &submitted {
+            Ok(_) => (counters.chaincodes.learn(&chaincode), "true"),
+            // A refused name is not worth a label.
+            Err(_) => ("refused".to_owned(), "false"),
+        };
+        let labels = [channel, chaincode.as_str(), success];
+        counters.duration.with_label_values(&labels).observe(took);
+        let counter = match &submitted {
+            Ok(_) => Some(&counters.successful),
+            Err(SubmitError::Chaincode(_)) => Some(&counters.failures),
+            Err(SubmitError::Duplicate) => Some(&counters.duplicates),
+            Err(SubmitError::Overloaded { .. }) => Some(&counters.refused),
+            Err(
+                SubmitError::ReadOnly
+                | SubmitError::NotReady
+                | SubmitError::StateUnavailable
+                | SubmitError::StorageFailed
+                | SubmitError::TooLarge,
+            ) => None,
+        };
+        if let Some(counter) = counter {
+            counter.with_label_values(&[channel]).inc();
+        }
+        submitted
+    }
+
+    fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
+        self.inner.evaluate(call)
+    }
+
+    fn is_pending(&self, tx_id: &str) -> bool {
+        self.inner.is_pending(tx_id)
+    }
+}

@@ -1,0 +1,266 @@
+//! The configuration file, and where each setting came from.
+//!
+//! Every flag of `quire run` may stand in a TOML file under its own name: `listen = "..."`. What the
+//! file says becomes the default of that flag, in every command that has it; so a `QUIRE_...` variable
+//! and the command line win over it, and the same code judges all three.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
+use toml::{Table, Value};
+
+use crate::cli::{Cli, RunArguments};
+use crate::commands::FAILED;
+use crate::config::Config;
+use crate::terminal::print_error;
+
+const FLAG: &str = "config";
+const VARIABLE: &str = "QUIRE_CONFIG";
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("{} cannot be read", path.display())]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{} is not TOML", path.display())]
+    Parse {
+        path: PathBuf,
+        source: Box<toml::de::Error>,
+    },
+    #[error("{}: there is no setting {name:?}", path.display())]
+    Unknown { path: PathBuf, name: String },
+    #[error("{}: {name:?} is not a text, a number, true, false, or a list of them", path.display())]
+    Kind { path: PathBuf, name: String },
+}
+
+/// The command line, with the file behind it.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    command: clap::Command,
+    matches: ArgMatches,
+    file: Table,
+}
+
+impl Settings {
+    /// Reads the command line and the file that it names. What is wrong with them is printed.
+    pub(crate) fn read() -> Result<(Cli, Self), ExitCode> {
+        let (command, file) = with_file(std::env::args_os()).map_err(|error| {
+            print_error(&error, None);
+            ExitCode::from(FAILED)
+        })?;
+        let matches = command.clone().get_matches();
+        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let settings = Self {
+            command,
+            matches,
+            file,
+        };
+        Ok((cli, settings))
+    }
+
+    /// `quire config`: prints every setting as a line of such a file, and where it came from.
+    /// No setting holds a secret; they name files that do.
+    pub(crate) fn print(&self, arguments: &RunArguments) -> ExitCode {
+        let Some(matches) = self.matches.subcommand_matches("config") else {
+            return ExitCode::from(FAILED);
+        };
+        for argument in settings_of(&self.command) {
+            let name = argument.get_long().unwrap_or_default();
+            let id = argument.get_id().as_str();
+            let source = match matches.value_source(id) {
+                Some(ValueSource::CommandLine) => "command line".to_owned(),
+                Some(ValueSource::EnvVariable) => "environment".to_owned(),
+                Some(_) if self.file.contains_key(name) => "file".to_owned(),
+                Some(_) => "default".to_owned(),
+                None => {
+                    println!("# {name} is not set");
+                    continue;
+                }
+            };
+            let values = matches.get_raw(id).unwrap_or_default();
+            println!("{name} = {}  # {source}", render(argument, values));
+        }
+        match Config::check(arguments) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error) => {
+                print_error(&error, error.advice());
+                ExitCode::from(FAILED)
+            }
+        }
+    }
+}
+
+/// The commands, with the file that the arguments name as defaults.
+fn with_file(
+    arguments: impl Iterator<Item = OsString>,
+) -> Result<(clap::Command, Table), FileError> {
+    let command = Cli::command();
+    let Some(path) = named(arguments).or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from))
+    else {
+        return Ok((command, Table::new()));
+    };
+    let file = read(&path)?;
+    let mut defaults = Vec::new();
+    for (name, value) in &file {
+        let known = settings_of(&command).any(|argument| argument.get_long() == Some(name));
+        if !known {
+            let name = name.clone();
+            return Err(FileError::Unknown { path, name });
+        }
+        let values = texts(value).ok_or_else(|| FileError::Kind {
+            path: path.clone(),
+            name: name.clone(),
+        })?;
+        defaults.push((name.clone(), values));
+    }
+    Ok((apply(command, &defaults), file))
+}
+
+/// The file that `--config` names.
+fn named(mut arguments: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_string_lossy();
+        let rest = text
+            .strip_prefix("--")
+            .and_then(|rest| rest.strip_prefix(FLAG));
+        match rest {
+            Some("") => return arguments.next().map(PathBuf::from),
+            Some(rest) if rest.starts_with('=') => return Some(PathBuf::from(&rest[1..])),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn read(path: &Path) -> Result<Table, FileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.parse().map_err(|source| FileError::Parse {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// What may stand in a file: the flags of `quire run`.
+fn settings_of(command: &clap::Command) -> impl Iterator<Item = &Arg> {
+    let run = command.find_subcommand("run").into_iter();
+    let arguments = run.flat_map(clap::Command::get_arguments);
+    arguments.filter(|argument| !matches!(argument.get_long(), None | Some(FLAG | "help")))
+}
+
+/// Gives the flags these defaults, here and in all subcommands.
+fn apply(command: clap::Command, defaults: &[(String, Vec<String>)]) -> clap::Command {
+    let mut command = command.mut_args(|argument| {
+        let default = defaults
+            .iter()
+            .find(|(name, _)| argument.get_long() == Some(name));
+        match default {
+            Some((_, values)) => argument.default_values(values.clone()),
+            None => argument,
+        }
+    });
+    let names = command
+        .get_subcommands()
+        .map(|one| one.get_name().to_owned());
+    for name in names.collect::<Vec<_>>() {
+        command = command.mut_subcommand(name, |subcommand| apply(subcommand, defaults));
+    }
+    command
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(text) => Some(vec![text.clone()]),
+        Value::Integer(number) => Some(vec![number.to_string()]),
+        Value::Boolean(boolean) => Some(vec![boolean.to_string()]),
+        Value::Array(values) if values.iter().all(|value| !value.is_array()) => {
+            values.iter().map(|value| texts(value)?.pop()).collect()
+        }
+        Value::Array(_) | Value::Float(_) | Value::Datetime(_) | Value::Table(_) => None,
+    }
+}
+
+/// Values as a file has them.
+fn render<'a>(argument: &Arg, values: impl Iterator<Item = &'a OsStr>) -> String {
+    let values = values.map(|value| value.to_string_lossy().into_owned());
+    let mut values: Vec<_> = match argument.get_action() {
+        ArgAction::SetTrue => return values.collect(),
+        _ => values.map(Value::String).collect(),
+    };
+    match (argument.get_action(), values.len()) {
+        (ArgAction::Append, _) | (_, 2..) => Value::Array(values).to_string(),
+        _ => values.pop().unwrap_or(Value::Boolean(false)).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Command;
+
+    fn run_with(file: &str, arguments: &[&str]) -> Result<RunArguments, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("quire.toml");
+        std::fs::write(&path, file).unwrap();
+        let path = path.to_str().unwrap();
+        let head = ["quire", "run", "--config", path];
+        let all = head.iter().chain(arguments);
+        let all: Vec<_> = all.map(OsString::from).collect();
+        let (command, _) = with_file(all.clone().into_iter()).map_err(|error| error.to_string())?;
+        let matches = command
+            .try_get_matches_from(all)
+            .map_err(|error| error.to_string())?;
+        match Cli::from_arg_matches(&matches).unwrap().command {
+            Some(Command::Run(run)) => Ok(run),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_the_file_over_defaults() {
+        let file = "
+            data = \"/srv/quire\"
+            listen = \"127.0.0.1:1\"
+            max-value-bytes = 77
+            insecure-no-auth = true
+            cors-origin = [\"https://a.example\", \"https://b.example\"]";
+        let run = run_with(file, &["--listen", "127.0.0.1:2"]).unwrap();
+        assert_eq!(run.data.data, Path::new("/srv/quire"));
+        assert_eq!(run.listen.port(), 2);
+        assert_eq!(run.max_value_bytes, 77);
+        assert!(run.insecure_no_auth);
+        assert_eq!(run.cors_origin, ["https://a.example", "https://b.example"]);
+        assert_eq!(run.data.msp_id, "QuireMSP");
+        assert!(!run_with("", &[]).unwrap().insecure_no_auth);
+        assert!(
+            !run_with("insecure-no-auth = false", &[])
+                .unwrap()
+                .insecure_no_auth
+        );
+    }
+
+    #[test]
+    fn a_typo_in_the_file_is_told() {
+        for file in [
+            "lisen = \"127.0.0.1:1\"",
+            "config = \"other.toml\"",
+            "listen = \"here\"",
+            "listen = 1.5",
+            "max-value-bytes = \"many\"",
+            "rate-limit = 0",
+            "insecure-no-auth = \"perhaps\"",
+            "[listen]",
+            "listen =",
+        ] {
+            assert!(run_with(file, &[]).is_err(), "{file}");
+        }
+    }
+}
