@@ -60,6 +60,7 @@ mod router;
 mod server;
 mod state;
 mod submission;
+mod traffic;
 mod transactions;
 mod value;
 

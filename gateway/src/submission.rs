@@ -112,7 +112,7 @@ pub(crate) async fn carry_out(
     let flight_key = flight_key(&write.channel, key, &write.identity);
     let first_tx_id = Some(flight_key.first_tx_id.clone());
     let boarded = gateway.flights.board(flight_key, digest);
-    let boarded = boarded.inspect_err(|problem| gateway.metrics.key_refused(problem))?;
+    let boarded = boarded.inspect_err(|problem| gateway.metrics.key_turned_away(problem))?;
     match boarded {
         Boarded::Joined(progress) => {
             gateway.metrics.key_met(KeyMet::Joined);
