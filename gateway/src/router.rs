@@ -47,8 +47,8 @@ pub(crate) fn whole(
     let gateway = Arc::new(Gateway::new(backend, limits, cors));
     let metrics = Arc::clone(&gateway.metrics);
     let (routes, document) = api().merge(operations()).split_for_parts();
-    let router = finish(described(routes, document, &gateway), gateway);
-    (router, metrics)
+    let whole = finish(described(routes, document, &gateway), gateway);
+    (whole, metrics)
 }
 
 /// The HTTP API in two parts, for two addresses.

@@ -107,17 +107,22 @@ impl Traffic {
                 &["outcome"],
             ),
         };
+        traffic.show_zeros();
+        traffic
+    }
+
+    /// Makes what is rarely counted visible as zero from the start.
+    fn show_zeros(&self) {
         for arrival in ["served", "refused", "unheard", "handshake_failed"] {
-            traffic.connections.with_label_values(&[arrival]);
+            self.connections.with_label_values(&[arrival]);
         }
         for bound in ["requests", "batches", "listeners", "keys"] {
-            traffic.shed.with_label_values(&[bound]);
+            self.shed.with_label_values(&[bound]);
         }
         for kind in [ProblemKind::RequestTimeout, ProblemKind::HeadersTooLarge] {
-            traffic.refusal_series(kind);
+            self.refusal_series(kind);
         }
-        traffic.batch_lines.with_label_values(&["OK"]);
-        traffic
+        self.batch_lines.with_label_values(&["OK"]);
     }
 
     pub(crate) fn arrived(&self, arrival: Arrival) {

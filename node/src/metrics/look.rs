@@ -6,11 +6,12 @@ use std::sync::{Arc, Weak};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Counter, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{IntGauge, IntGaugeVec, Registry};
 use quire_gateway::Backend as _;
 use quire_gateway::metrics::Family;
-use quire_ledger::IndexState;
 
+use super::engine::Engine;
+use super::indexes::Indexes;
 use crate::node::Node;
 
 /// Shows from now on how the node is, for as long as there is one.
@@ -35,16 +36,8 @@ struct Look {
     disk_used: IntGaugeVec,
     disk_free: IntGauge,
     disk_size: IntGauge,
-    engine: IntGaugeVec,
-    engine_journals: IntGauge,
-    engine_pending: IntGauge,
-    engine_compactions: IntCounter,
-    engine_compacting: Counter,
-    engine_level_0: IntGauge,
-    engine_sealed: IntGauge,
-    engine_loads: IntCounterVec,
-    indexes: IntGaugeVec,
-    index_building: IntGaugeVec,
+    engine: Engine,
+    indexes: Indexes,
 }
 
 impl Look {
@@ -91,57 +84,8 @@ impl Look {
                 "quire_disk_size_bytes",
                 "Bytes of the data directory's file system.",
             ),
-            engine: gauges(
-                "quire_engine_bytes",
-                "Bytes of the embedded engine: tables and journal on disk, memtable and cache in \
-                 memory.",
-                "part",
-            ),
-            engine_journals: gauge(
-                "quire_engine_journals",
-                "Journal files of the embedded engine. Growing: flushes fall behind.",
-            ),
-            engine_pending: gauge(
-                "quire_engine_pending_flushes",
-                "Memtables that wait to be flushed. Above a few for long: the disk does not keep up, \
-                 and writes will stall.",
-            ),
-            engine_compactions: family.counter(
-                "quire_engine_compactions_total",
-                "Compactions since the start.",
-            ),
-            engine_compacting: family.put(Counter::new(
-                "quire_engine_compacting_seconds_total",
-                "Seconds spent compacting since the start.",
-            )),
-            engine_level_0: gauge(
-                "quire_engine_level_0_tables",
-                "Tables that wait for compaction, of the keyspace with most of them. At 20 the engine \
-                 slows writes, at 30 it holds them: the disk does not keep up.",
-            ),
-            engine_sealed: gauge(
-                "quire_engine_sealed_memtables",
-                "Memtables that wait to be written, of the keyspace with most of them. At 4 the \
-                 engine holds writes until one is on disk.",
-            ),
-            engine_loads: family.counters(
-                "quire_engine_block_loads_total",
-                "Blocks of the engine's tables that reads wanted, found in its cache or read from \
-                 disk. Mostly disk: state does not fit in the cache.",
-                &["from"],
-            ),
-            indexes: family.gauges(
-                "quire_query_indexes",
-                "Indexes for queries by how far they are: ready, building, failed. A failed one \
-                 serves nothing: its reason is in _index; delete it and make it again.",
-                &["channel", "state"],
-            ),
-            index_building: family.gauges(
-                "quire_query_index_building_documents",
-                "Documents of the indexes that are being built: done so far, and total when they \
-                 began.",
-                &["channel", "part"],
-            ),
+            engine: Engine::new(&family),
+            indexes: Indexes::new(&family),
             own: family.0,
         }
     }
@@ -153,38 +97,12 @@ impl Look {
                 height.set(whole(channel.reader.height()));
                 let damaged = self.damaged.with_label_values(&[name.as_str()]);
                 damaged.set(whole(channel.reader.damage().len() as u64));
-                self.at_indexes(&name, &channel.reader.index_states());
+                self.indexes.look(&name, &channel.reader.index_states());
             }
             let failed = i64::from(node.failure(&name).is_some());
             self.failed.with_label_values(&[name.as_str()]).set(failed);
         }
         self.ready.set(i64::from(node.ready()));
-    }
-
-    fn at_indexes(&self, name: &str, states: &[IndexState]) {
-        let (mut ready, mut building, mut failed) = (0, 0, 0);
-        let (mut done, mut total) = (0, 0);
-        for state in states {
-            match state {
-                IndexState::Ready => ready += 1,
-                IndexState::Failed(_) => failed += 1,
-                IndexState::Building {
-                    done: documents,
-                    total: all,
-                } => {
-                    building += 1;
-                    done += documents;
-                    total += all;
-                }
-            }
-        }
-        for (state, count) in [("ready", ready), ("building", building), ("failed", failed)] {
-            self.indexes.with_label_values(&[name, state]).set(count);
-        }
-        for (part, documents) in [("done", done), ("total", total)] {
-            let gauge = self.index_building.with_label_values(&[name, part]);
-            gauge.set(whole(documents));
-        }
     }
 
     fn at_disk(&self, data: &Path) {
@@ -219,33 +137,6 @@ impl Look {
             Err(error) => tracing::warn!(%error, "the file system does not say how full it is"),
         }
     }
-
-    fn at_engine(&self, node: &Node) {
-        let status = node.engine();
-        for (part, bytes) in [
-            ("disk", status.disk_bytes),
-            ("journal", status.journal_bytes),
-            ("memtable", status.memtable_bytes),
-            ("cache", status.cache_bytes),
-        ] {
-            self.engine.with_label_values(&[part]).set(whole(bytes));
-        }
-        self.engine_journals.set(whole(status.journals as u64));
-        self.engine_pending
-            .set(whole(status.pending_flushes as u64));
-        let compactions = status.compactions as u64;
-        let more = compactions.saturating_sub(self.engine_compactions.get());
-        self.engine_compactions.inc_by(more);
-        let more = status.compacting.as_secs_f64() - self.engine_compacting.get();
-        self.engine_compacting.inc_by(more.max(0.0));
-        self.engine_level_0.set(whole(status.level_0_tables as u64));
-        self.engine_sealed
-            .set(whole(status.sealed_memtables as u64));
-        for (from, loads) in [("cache", status.cached_loads), ("disk", status.disk_loads)] {
-            let counter = self.engine_loads.with_label_values(&[from]);
-            counter.inc_by((loads as u64).saturating_sub(counter.get()));
-        }
-    }
 }
 
 impl Collector for Look {
@@ -258,7 +149,7 @@ impl Collector for Look {
         if let Some(node) = self.node.upgrade() {
             self.at_channels(&node);
             self.at_disk(node.data());
-            self.at_engine(&node);
+            self.engine.look(&node.engine());
         }
         self.own.gather()
     }
@@ -280,6 +171,6 @@ fn bytes_on_disk(path: &Path) -> u64 {
         .sum::<u64>()
 }
 
-fn whole(value: u64) -> i64 {
+pub(super) fn whole(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -3,9 +3,11 @@
 //! * this file: what ledgers tell as it happens, and channels that open
 //! * [`reads`]: what is read of state, and queries
 //! * [`submitter`]: proposals, and the queue before the committing thread
-//! * [`look`]: what is looked up when somebody asks: heights, disk, the embedded engine
+//! * [`look`]: what is looked up when somebody asks: heights, disk, [`engine`], [`indexes`]
 
 mod chaincodes;
+mod engine;
+mod indexes;
 mod look;
 mod reads;
 mod submitter;
@@ -235,6 +237,8 @@ impl Metrics {
     pub(crate) fn begin(&self, channel: &str) {
         self.damage.with_label_values(&[channel]);
         self.reads.begin(channel);
+        self.recovery.done.with_label_values(&[channel]);
+        self.recovery.total.with_label_values(&[channel]);
     }
 
     fn took(&self, channel: &str, stage: Stage, took: Duration) {
