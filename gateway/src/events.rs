@@ -24,6 +24,7 @@ use crate::problem::Problem;
 use crate::query::{Query, number};
 use crate::reply;
 use crate::request_id::RequestId;
+use crate::traffic::{Bound, Listening};
 
 const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -84,12 +85,16 @@ pub(crate) async fn events(
         return Err(Problem::invalid_argument("to is before from."));
     }
     let permit = Arc::clone(&gateway.listeners).try_acquire_owned();
-    let permit = permit.map_err(|_| Problem::overloaded(RETRY_AFTER))?;
+    let permit = permit.map_err(|_| {
+        gateway.metrics.traffic.shed(Bound::Listeners);
+        Problem::overloaded(RETRY_AFTER)
+    })?;
     let listener = Listener {
         heights: channel.heights.clone(),
         stopping: gateway.backend.stopping(),
         namespace: query.get("namespace").map(path::namespace_of),
         request_id: RequestId::of(&request),
+        _listening: gateway.metrics.traffic.listen(),
         gateway,
         channel,
         next: from,
@@ -127,6 +132,7 @@ struct Listener {
     next: u64,
     to: Option<u64>,
     state: ListenerState,
+    _listening: Listening,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -173,6 +179,8 @@ impl Listener {
         let event = match event.await {
             Ok(event) => {
                 self.next += 1;
+                let traffic = &self.gateway.metrics.traffic;
+                traffic.block_sent(&self.channel.name, self.namespace.is_some());
                 event
             }
             Err(problem) => {

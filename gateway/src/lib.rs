@@ -62,6 +62,7 @@ mod schema;
 mod server;
 mod state;
 mod submission;
+mod traffic;
 mod transactions;
 mod value;
 

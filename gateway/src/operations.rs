@@ -128,6 +128,9 @@ fn now(gateway: &Gateway) -> String {
     responses((status = 200, description = "Prometheus' text format.", content_type = "text/plain", body = String))
 )]
 pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
+    if !gateway.backend.counts() {
+        return Ok(StatusCode::NOT_FOUND.into_response());
+    }
     gateway.metrics.keys_in_flight(gateway.flights.count());
     let registry = gateway.metrics.registry.clone();
     // Some of it is looked up now: sizes of files, the kernel's view of the process.

@@ -117,7 +117,7 @@ pub(crate) async fn carry_out(
     let Ok(boarded) = timeout(prefer.wait, boarding).await else {
         return Ok(Told::Pending { tx_id: first_tx_id });
     };
-    match boarded.inspect_err(|problem| gateway.metrics.key_refused(problem))? {
+    match boarded.inspect_err(|problem| gateway.metrics.key_turned_away(problem))? {
         Boarded::Joined(progress) => {
             gateway.metrics.key_met(KeyMet::Joined);
             let told = watch_progress(gateway, progress, prefer, first_tx_id).await;
