@@ -20,6 +20,7 @@ mod damage;
 mod derived;
 pub mod disk;
 mod error;
+mod follow;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
@@ -38,6 +39,7 @@ mod reader;
 mod rebuild;
 mod recovery;
 mod repair;
+mod replay;
 mod simulator;
 mod state;
 mod truncate;
@@ -54,7 +56,7 @@ pub use ledger::{Committed, Ledger, Ordered};
 pub use ledgers::{
     CreateOptions, DEFAULT_SEGMENT_BYTES, EngineStatus, Ledgers, Purpose, StateEngine,
 };
-pub use observer::{Event, Observer, Stage};
+pub use observer::{Event, Observer, Stage, StateCall};
 pub use progress::{Progress, ProgressFn};
 pub use query::{
     ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,

@@ -63,6 +63,8 @@ pub(crate) struct Config {
     /// Where the operations are, if not beside the API.
     pub(crate) operations_listen: Option<SocketAddr>,
     pub(crate) engine: StateEngine,
+    /// Whether anything is counted.
+    pub(crate) counts: bool,
     pub(crate) documents: Documents,
     pub(crate) limits: Limits,
     pub(crate) cors: Cors,
@@ -86,6 +88,7 @@ impl Config {
             listen: arguments.listen,
             operations_listen: arguments.operations_listen,
             engine: arguments.data.state.engine()?,
+            counts: !arguments.no_metrics,
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
             },

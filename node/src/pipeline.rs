@@ -481,7 +481,7 @@ impl Committer {
             let mut committed = self.ledger.commit(ordered);
             // Durable already: only state is missing, and nobody sees them before it has them.
             while let Err(error @ CommitError::Waiting(_)) = committed {
-                self.wait(error)?;
+                self.wait(&error)?;
                 committed = self.ledger.resume();
             }
             match committed {
@@ -491,7 +491,7 @@ impl Committer {
                     }
                     return Ok(committed);
                 }
-                Err(error @ CommitError::Judge(_)) => self.wait(error)?,
+                Err(error @ CommitError::Judge(_)) => self.wait(&error)?,
                 Err(error) => return Err(chain_of(&error)),
             }
         }
@@ -499,8 +499,8 @@ impl Committer {
 
     /// Turns further transactions away, and waits a little before the next attempt; an error once
     /// the channel is closed. What is durable then is followed at the next start.
-    fn wait(&self, error: CommitError) -> Result<(), String> {
-        let reason = chain_of(&error);
+    fn wait(&self, error: &CommitError) -> Result<(), String> {
+        let reason = chain_of(error);
         if self.waiting.closed.load(Ordering::Acquire) {
             return Err(reason);
         }

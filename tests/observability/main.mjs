@@ -9,6 +9,9 @@ import { FOLDER, ROOT, alerts, panelExpressions } from './dashboards.mjs';
 
 // What promtool says of names that are Fabric's, and that dashboards made for Fabric ask for.
 const FABRIC_NAMES = [
+  'deliver_blocks_sent counter metrics should have "_total" suffix',
+  'deliver_streams_closed counter metrics should have "_total" suffix',
+  'deliver_streams_opened counter metrics should have "_total" suffix',
   'endorser_duplicate_transaction_failures counter metrics should have "_total" suffix',
   'endorser_proposal_simulation_failures counter metrics should have "_total" suffix',
   'endorser_proposals_received counter metrics should have "_total" suffix',
@@ -17,6 +20,8 @@ const FABRIC_NAMES = [
   'ledger_transaction_count non-histogram and non-summary metrics should not have "_count" suffix',
 ];
 const MAX_SERIES = 2000;
+// The process collector gives these too; nobody needs to look at them.
+const UNSHOWN = ['process_start_time_seconds', 'process_virtual_memory_bytes', 'process_threads'];
 
 const { values: options } = parseArgs({ options: { quire: { type: 'string' } } });
 if (!options.quire) throw new Error('--quire PATH is needed');
@@ -103,6 +108,10 @@ function checkMetrics(text) {
   for (const [, name, help] of text.matchAll(/^# HELP (\S+) (.*)$/gm)) {
     if (name.startsWith('quire_') && !help.endsWith('.')) problem(`${name}: its HELP is no sentence`);
   }
+  const asked = [...panelExpressions(), ...alerts()].map(({ expr }) => expr).join('\n');
+  for (const [, name] of text.matchAll(/^# TYPE (\S+) /gm)) {
+    if (!UNSHOWN.includes(name) && !asked.includes(name)) problem(`${name} is on no dashboard and in no alert`);
+  }
   return series.length;
 }
 
@@ -115,7 +124,7 @@ async function checkExpressions(query) {
   for (const { name, expr } of expressions) {
     const result = await query(filled(expr));
     const numbers = result.map(({ value }) => Number(value[1]));
-    if (result.length === 0 && quiet[name]?.startsWith('empty: ')) zeros += 1;
+    if (!numbers.some(Number.isFinite) && quiet[name]?.startsWith('empty: ')) zeros += 1;
     else if (!numbers.some(Number.isFinite)) problem(`${name}: no data\n    ${expr}`);
     else if (!numbers.some((number) => number !== 0)) {
       zeros += 1;

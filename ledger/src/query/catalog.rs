@@ -24,8 +24,9 @@ use super::entries;
 use super::index::{Definition, IndexRequest, Record};
 use crate::disk::{Disk, read_file, replace_file};
 use crate::error::{OpenError, ReadError};
+use crate::follow::Durable;
 use crate::id_store::io_at;
-use crate::ledger::{Durable, Shared};
+use crate::ledger::Shared;
 use crate::reader::View;
 use crate::state::{StateDb, VersionedValue};
 
@@ -247,6 +248,12 @@ impl Catalog {
         let indexes = self.indexes.read();
         let of_namespace = indexes.iter().filter(|index| index.namespace == namespace);
         of_namespace.cloned().collect()
+    }
+
+    /// How far each index is.
+    pub(crate) fn states(&self) -> Vec<IndexState> {
+        let indexes = self.indexes.read();
+        indexes.iter().map(|index| index.state()).collect()
     }
 
     /// Lets the indexes follow blocks that have not taken effect yet; `before` reads state without

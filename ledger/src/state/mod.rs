@@ -27,7 +27,7 @@ use quire_wire::hash::Hash;
 
 use crate::block::Height;
 use crate::error::ReadError;
-use crate::ledger::Durable;
+use crate::follow::Durable;
 use crate::query::index::Record;
 
 /// The value of a key.

@@ -24,31 +24,31 @@ struct Engine {
 }
 
 impl Engine {
-    fn fjall() -> Option<Self> {
-        Some(Self {
+    fn fjall() -> Vec<Self> {
+        vec![Self {
             state: StateEngine::Fjall,
             channel: "main".to_owned(),
             _server: None,
-        })
+        }]
     }
 
-    fn pouchdb() -> Option<Self> {
+    fn pouchdb() -> Vec<Self> {
         let server = PouchDb::start();
-        Some(Self {
+        vec![Self {
             state: at_port(server.port()),
             channel: "main".to_owned(),
             _server: Some(server),
-        })
+        }]
     }
 
     /// None where no server is named.
-    fn couchdb() -> Option<Self> {
-        let server = CouchDb::named()?;
-        Some(Self {
+    fn couchdb() -> Vec<Self> {
+        let engine = |server: CouchDb| Self {
             state: server.engine(&server.authority),
             channel: channel_name(),
             _server: None,
-        })
+        };
+        CouchDb::named().map(engine).into_iter().collect()
     }
 
     fn documents(&self) -> Documents {
@@ -67,7 +67,7 @@ macro_rules! contract {
         mod $engine {
             $(#[test]
             fn $promise() {
-                if let Some(engine) = super::Engine::$engine() {
+                for engine in super::Engine::$engine() {
                     super::$promise(&engine);
                 }
             })*
@@ -224,8 +224,10 @@ fn ids(snapshot: &Snapshot, namespace: &str, request: &Value) -> Vec<String> {
         .collect()
 }
 
+type Rows = Vec<(String, VersionedValue)>;
+
 /// Everything that a snapshot shows of two namespaces.
-fn everything(snapshot: &Snapshot) -> Vec<(String, VersionedValue)> {
+fn everything(snapshot: &Snapshot) -> Rows {
     let mut all = Vec::new();
     for namespace in ["ns", "other"] {
         let rows = snapshot.range(namespace, "", RangeEnd::Unbounded, usize::MAX);
@@ -250,7 +252,7 @@ fn numbered(n: usize, value: usize) -> (String, Option<Vec<u8>>) {
 fn a_snapshot_shows_one_height_however_long_it_is_held(engine: &Engine) {
     let mut documents = engine.documents();
     make_index(&documents.reader(), "v");
-    let mut seen: Vec<(Snapshot, Vec<(String, VersionedValue)>, Vec<String>)> = Vec::new();
+    let mut seen: Vec<(Snapshot, Rows, Vec<String>)> = Vec::new();
     let query = json!({"selector": {"v": {"$gte": 0}}, "sort": ["v"], "limit": 1000});
     for round in 0..8 {
         // Some are changed, some deleted, some come back, some are new; a namespace begins late.

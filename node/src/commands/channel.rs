@@ -48,10 +48,11 @@ fn create(name: &str, data: &DataArguments, progress: &mut dyn FnMut(Progress<'_
             &engine,
             Documents::default(),
             Logging::none(),
-            progress,
+            false,
         )
     });
     let created = node.and_then(|node| {
+        node.open_channels(progress)?;
         let created = node.create(name);
         node.stop();
         created

@@ -145,7 +145,7 @@ pub(super) struct Calls {
     trouble: Mutex<Option<String>>,
     /// What was asked last: a probe asks for the same database, which needs the same rights.
     asked: Mutex<String>,
-    calls: AtomicU64,
+    count: AtomicU64,
 }
 
 impl fmt::Debug for Couch {
@@ -192,7 +192,7 @@ impl Couch {
             under_way: Semaphore::new(MAX_CALLS),
             trouble: Mutex::new(None),
             asked: Mutex::new("/".to_owned()),
-            calls: AtomicU64::new(0),
+            count: AtomicU64::new(0),
         });
         runtime.spawn(Arc::clone(&calls).probe());
         Ok(Self {
@@ -276,7 +276,7 @@ impl Calls {
         let mut seen = 0;
         loop {
             tokio::time::sleep(PROBE).await;
-            let calls = self.calls.load(Ordering::Relaxed);
+            let calls = self.count.load(Ordering::Relaxed);
             if calls != seen && self.trouble.lock().is_none() {
                 seen = calls;
                 continue;
@@ -289,7 +289,7 @@ impl Calls {
                 }
                 Err(reason) => *self.trouble.lock() = Some(reason),
             }
-            seen = self.calls.load(Ordering::Relaxed);
+            seen = self.count.load(Ordering::Relaxed);
         }
     }
 
@@ -300,7 +300,7 @@ impl Calls {
         query: &[(&str, String)],
         body: Option<Bytes>,
     ) -> Result<Answer, String> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
         let mut request = self.client.req(method, path, None).query(query);
         if let Some(body) = body {
             request = request.body(body);

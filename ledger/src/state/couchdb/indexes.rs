@@ -6,7 +6,7 @@ use couch_rs::types::find::SortSpec;
 use couch_rs::types::index::{IndexFields, IndexType};
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::client::{Calls, path};
 use crate::error::ReadError;
@@ -23,9 +23,12 @@ pub(super) async fn create(calls: &Calls, database: &str, index: &Record) -> Res
         // What `couch_rs` has no words for.
         let direction = if index.descending { "desc" } else { "asc" };
         let fields = index.fields.iter().map(|field| json!({ field: direction }));
-        let mut definition = json!({ "fields": fields.collect::<Vec<_>>() });
-        if !index.partial_filter_selector.is_empty() {
-            definition["partial_filter_selector"] = json!(index.partial_filter_selector);
+        let mut definition = Map::new();
+        definition.insert("fields".to_owned(), fields.collect());
+        let partial = &index.partial_filter_selector;
+        if !partial.is_empty() {
+            let partial = Value::Object(partial.clone());
+            definition.insert("partial_filter_selector".to_owned(), partial);
         }
         let body = json!({
             "index": definition, "ddoc": index.ddoc, "name": index.name, "type": "json",

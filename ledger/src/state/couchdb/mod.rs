@@ -39,7 +39,7 @@ use tokio::task::JoinSet;
 use super::{StateDb, StateSnapshot, VersionedValue};
 use crate::block::Height;
 use crate::error::ReadError;
-use crate::ledger::Durable;
+use crate::follow::Durable;
 use crate::query::catalog::Catalog;
 use crate::query::index::Record;
 use crate::validation::updates::Update;

@@ -47,6 +47,8 @@ impl fmt::Debug for CouchSnapshot {
 }
 
 impl CouchSnapshot {
+    /// What the view shows of a key that changed since.
+    #[expect(clippy::option_option, reason = "the inner one is what the key held")]
     fn undone(&self, namespace: &str, key: &str) -> Option<Option<VersionedValue>> {
         self.server.undo.get(self.held.height, namespace, key)
     }

@@ -1,6 +1,7 @@
 //! State on servers of CouchDB's protocol, and a CouchDB that somebody else runs.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
 
 use quire_ledger::{CouchDbServer, StateEngine};
@@ -50,10 +51,5 @@ impl CouchDb {
 
 /// The name of a channel that no other test has, on a server that keeps what earlier ones left.
 pub(crate) fn channel_name() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    let next = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("t{}-{}-{next}", since.as_nanos(), std::process::id())
+    format!("t{:x}", RandomState::new().build_hasher().finish())
 }
