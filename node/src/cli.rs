@@ -55,6 +55,13 @@ pub(crate) struct StateArguments {
         default_value_t = StateChoice::Fjall
     )]
     pub(crate) state: StateChoice,
+    #[command(flatten)]
+    pub(crate) couchdb: CouchDbArguments,
+}
+
+/// Where CouchDB is, and who we are there.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CouchDbArguments {
     /// Where CouchDB is, with `--state couchdb`: http://HOST:PORT.
     #[arg(long, value_name = "URL", env = "QUIRE_COUCHDB_URL")]
     pub(crate) couchdb_url: Option<String>,
@@ -241,8 +248,28 @@ pub(crate) struct CheckArguments {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RebuildArguments {
+    /// The data directory.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "QUIRE_DATA",
+        default_value = "./quire-data"
+    )]
+    pub(crate) data: PathBuf,
+    /// A TOML file with flags of `run` by their names; variables and the command line win over it.
+    #[arg(long = "config", value_name = "FILE", env = "QUIRE_CONFIG")]
+    pub(crate) _config: Option<PathBuf>,
+    /// What keeps current state: `--state` of `run`, which says what to make again here.
+    #[arg(
+        long,
+        value_name = "ENGINE",
+        env = "QUIRE_STATE",
+        value_enum,
+        default_value_t = StateChoice::Fjall
+    )]
+    pub(crate) engine: StateChoice,
     #[command(flatten)]
-    pub(crate) data: DataArguments,
+    pub(crate) couchdb: CouchDbArguments,
     /// Only this channel.
     #[arg(long, value_name = "NAME")]
     pub(crate) channel: Option<String>,

@@ -159,9 +159,13 @@ fn settings_of(command: &clap::Command) -> impl Iterator<Item = &Arg> {
 /// Gives the flags these defaults, here and in all subcommands.
 fn apply(command: clap::Command, defaults: &[(String, Vec<String>)]) -> clap::Command {
     let mut command = command.mut_args(|argument| {
-        let default = defaults
-            .iter()
-            .find(|(name, _)| argument.get_long() == Some(name));
+        // By its variable: `rebuild --state` is another flag than `run --state`.
+        let variable = |name: &str| format!("QUIRE_{}", name.to_uppercase().replace('-', "_"));
+        let default = defaults.iter().find(|(name, _)| {
+            argument
+                .get_env()
+                .is_some_and(|known| known == variable(name).as_str())
+        });
         match default {
             Some((_, values)) => argument.default_values(values.clone()),
             None => argument,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quire_ledger::{CouchDbServer, CouchDbServerError, OpenError, StateEngine};
 
-use crate::cli::{StateArguments, StateChoice};
+use crate::cli::{CouchDbArguments, StateArguments, StateChoice};
 
 /// The variable with the password of CouchDB's user.
 const PASSWORD: &str = "QUIRE_COUCHDB_PASSWORD";
@@ -33,7 +33,14 @@ impl From<StateError> for OpenError {
 impl StateArguments {
     /// The engine that is asked for; no server is called.
     pub(crate) fn engine(&self) -> Result<StateEngine, StateError> {
-        if self.state == StateChoice::Fjall {
+        self.couchdb.engine(self.state)
+    }
+}
+
+impl CouchDbArguments {
+    /// The engine that is chosen; no server is called.
+    pub(crate) fn engine(&self, choice: StateChoice) -> Result<StateEngine, StateError> {
+        if choice == StateChoice::Fjall {
             return Ok(StateEngine::Fjall);
         }
         let url = self.couchdb_url.as_deref().ok_or(StateError::NoUrl)?;

@@ -32,9 +32,9 @@ fn rebuild(
     let followers: Vec<Follower> = followers
         .filter_map(|(follower, asked)| (asked || all).then_some(follower))
         .collect();
-    refuse_to_make(&arguments.data.data)?;
-    let (data, engine) = (&arguments.data.data, arguments.data.state.engine()?);
-    let ledgers = Ledgers::open_with(Arc::new(OsDisk), data, Purpose::Use, &engine)?;
+    refuse_to_make(&arguments.data)?;
+    let engine = arguments.couchdb.engine(arguments.engine)?;
+    let ledgers = Ledgers::open_with(Arc::new(OsDisk), &arguments.data, Purpose::Use, &engine)?;
     if let Some(aside) = ledgers.set_aside() {
         println!(
             "the embedded engine did not open: moved to {}",
