@@ -60,6 +60,10 @@ pub(crate) struct StateArguments {
 }
 
 /// Where CouchDB is, and who we are there.
+#[expect(
+    clippy::struct_field_names,
+    reason = "fields are named as their flags are"
+)]
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CouchDbArguments {
     /// Where CouchDB is, with `--state couchdb`: http://HOST:PORT.
