@@ -116,6 +116,9 @@ section='start'
 section 'its block files, by Fabric'\''s message definitions'
 node tests/fabric-decode/main.mjs --blockfiles "$data" --channel main
 
+section 'the description of the API, by schemathesis'
+node tests/openapi/main.mjs --quire "$quire"
+
 section 'dashboards and alerts, against a real Prometheus, under k6 smoke'
 node tests/observability/main.mjs --quire "$quire"
 

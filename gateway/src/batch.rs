@@ -41,12 +41,14 @@ use crate::call;
 use crate::gateway::Gateway;
 use crate::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS};
 use crate::metrics::Metrics;
+use crate::parameters::Waiting;
 use crate::path;
 use crate::prefer::Prefer;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
 use crate::reply;
 use crate::request_id::RequestId;
+use crate::schema::{BatchAnswer, BatchLine};
 use crate::submission::{Told, Write, carry_out};
 use crate::traffic::{Bound, Held};
 
@@ -59,10 +61,25 @@ const IN_FLIGHT: (usize, u32) = (256, 16 << 20);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// `POST .../transactions:batch`.
-#[utoipa::path(post, path = "/v1/channels/{channel}/transactions:batch", tag = "transactions", operation_id = "submitBatch", summary = "Submit many transactions",
-    params(("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),),
-    request_body(content = String, content_type = "application/x-ndjson", description = "A transaction a line, each with an optional idempotencyKey and maxAttempts; at most 10,000.", example = "{\"chaincode\":\"orders\",\"function\":\"put\",\"args\":[\"1\",1],\"idempotencyKey\":\"batch-1\"}\n"),
-    responses((status = 200, description = "A line {line, status, body} for each line, in order.", content_type = "application/x-ndjson", body = String))
+#[utoipa::path(
+    post,
+    path = "/v1/channels/{channel}/transactions:batch",
+    tag = "transactions",
+    operation_id = "submitBatch",
+    summary = "Submit many transactions",
+    params(Waiting),
+    request_body(
+        content = BatchLine,
+        content_type = "application/x-ndjson",
+        description = "A transaction a line, at most 10,000.",
+        example = "{\"chaincode\":\"orders\",\"function\":\"put\",\"args\":[\"1\",1],\"idempotencyKey\":\"batch-1\"}\n"
+    ),
+    responses((
+        status = 200,
+        description = "A line for each line, in order.",
+        content_type = "application/x-ndjson",
+        body = BatchAnswer
+    ))
 )]
 pub(crate) async fn submit(
     State(gateway): State<Arc<Gateway>>,

@@ -34,10 +34,27 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// `GET .../events?from=&to=&namespace=`.
-#[utoipa::path(get, path = "/v1/channels/{channel}/events", tag = "chain", operation_id = "listen", summary = "Blocks as they come",
-    params(("from" = Option<u64>, Query, description = "The first block; the next one without."),("to" = Option<u64>, Query, description = "The last block."),("namespace" = Option<String>, Query, description = "Only transactions that write there."),("Last-Event-ID" = Option<u64>, Header, description = "Resume behind this block."),),
-
-    responses((status = 200, description = "Server-sent events without end, or up to the block named by to.", content_type = "text/event-stream", body = String), (status = 204, description = "All is told up to the block named by to."))
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/events",
+    tag = "chain",
+    operation_id = "listen",
+    summary = "Blocks as they come",
+    params(
+        ("from" = Option<u64>, Query, description = "The first block; the next one without."),
+        ("to" = Option<u64>, Query, description = "The last block."),
+        ("namespace" = Option<String>, Query, description = "Only transactions that write there."),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Resume behind this block.")
+    ),
+    responses(
+        (
+            status = 200,
+            description = "Server-sent events without end, or up to the block named by to.",
+            content_type = "text/event-stream",
+            body = String
+        ),
+        (status = 204, description = "All is told up to the block named by to.")
+    )
 )]
 pub(crate) async fn events(
     State(gateway): State<Arc<Gateway>>,

@@ -15,7 +15,7 @@ use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Snapshot};
 use crate::block::Height;
 use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
-use crate::ledger::Durable;
+use crate::follow::Durable;
 use crate::validation::examine::Content;
 
 const SAVEPOINT: &[u8] = b"s";
@@ -59,6 +59,7 @@ impl History {
         blocks: &[Durable],
     ) -> Result<(), ReadError> {
         let savepoint = self.savepoint(view)?;
+        let mut keys = Vec::new();
         for durable in blocks
             .iter()
             .filter(|durable| durable.block.number >= savepoint)
@@ -73,11 +74,15 @@ impl History {
                 let height = Height::new(durable.block.number, tx as u64);
                 for set in &endorsed.read_write_set.namespaces {
                     for write in &set.public.writes {
-                        let key = entry_key(&set.namespace, &write.key, height)?;
-                        batch.insert(&self.keyspace, key, []);
+                        keys.push(entry_key(&set.namespace, &write.key, height)?);
                     }
                 }
             }
+        }
+        // The engine finds the places of neighbours sooner.
+        keys.sort_unstable();
+        for key in keys {
+            batch.insert(&self.keyspace, key, []);
         }
         if let Some(last) = blocks.last() {
             let mut height = Vec::with_capacity(9);

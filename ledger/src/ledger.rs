@@ -11,11 +11,11 @@ use quire_wire::common::metadata_slot;
 use quire_wire::hash::Hash;
 
 use crate::block::Block;
-use crate::block_store::segment::Location;
 use crate::block_store::{AppendError, BlockFiles, BlockStore, index::Index};
 use crate::commit_hash;
 use crate::damage::DamageMet;
 use crate::error::{CommitError, ReadError};
+use crate::follow::Durable;
 use crate::history::History;
 use crate::observer::{Observed, Stage};
 use crate::query::catalog::Catalog;
@@ -65,16 +65,6 @@ struct Linked(Vec<Ordered>);
 
 /// Blocks with verdicts and commit hashes, and what they change.
 struct Judged(Vec<(Ordered, Updates)>);
-
-/// A block that is on disk, and what it changes: all that a follower needs.
-#[derive(Debug)]
-pub(crate) struct Durable {
-    pub(crate) block: Arc<Block>,
-    pub(crate) hash: Hash,
-    pub(crate) location: Location,
-    pub(crate) transactions: Vec<Examined>,
-    pub(crate) updates: Updates,
-}
 
 /// A block that is on disk and that every read now sees.
 #[derive(Clone, Debug)]

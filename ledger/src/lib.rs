@@ -20,6 +20,7 @@ mod damage;
 mod derived;
 pub mod disk;
 mod error;
+mod follow;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
@@ -38,6 +39,7 @@ mod reader;
 mod rebuild;
 mod recovery;
 mod repair;
+mod replay;
 mod simulator;
 mod state;
 mod truncate;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::block::Block;
-use crate::ledger::Durable;
+use crate::follow::Durable;
 use crate::validation::examine::Examined;
 
 /// Listens. Called by committing and reading threads in the middle of their work: it must return at

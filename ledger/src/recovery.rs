@@ -11,12 +11,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fjall::Database;
 use parking_lot::RwLock;
 use quire_wire::hash::Hash;
 
 use crate::block_store::index::Index;
-use crate::block_store::scan::{Damage, Scan, Step, Stored};
+use crate::block_store::record::Seal;
+use crate::block_store::scan::{Damage, Scan, Step};
 use crate::block_store::segment::{Location, Position, file_name};
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::block_store::{BlockFiles, BlockStore};
@@ -26,19 +28,14 @@ use crate::disk::{Disk, replace_file};
 use crate::error::{Corruption, OpenError, ReadError};
 use crate::history::History;
 use crate::id_store::{ChannelRecord, Status, io_at};
-use crate::ledger::{DebugDatabase, Durable, Ledger, Shared, Tip};
+use crate::ledger::{DebugDatabase, Ledger, Shared, Tip};
 use crate::observer::{Observed, Observer};
-use crate::progress::{Progress, ProgressFn};
+use crate::progress::ProgressFn;
 use crate::query::catalog::Catalog;
 use crate::reader::View;
+use crate::replay::replay;
 use crate::state::StateDb;
 use crate::state::fjall::FjallState;
-use crate::validation::examine::Examined;
-use crate::validation::replay_block;
-use crate::validation::updates::{Pending, Updates};
-
-/// Bytes of blocks that are replayed as one batch.
-const REPLAY_BATCH_BYTES: u64 = 4 << 20;
 
 /// How the names of files begin that hold what was cut.
 pub(crate) const CUT_PREFIX: &str = "cut.";
@@ -112,6 +109,13 @@ impl Savepoints {
     }
 }
 
+/// What is kept of the last block. Nothing that shares memory with what was read.
+struct LastBlock {
+    location: Location,
+    seal: Option<Seal>,
+    commit_hash: Option<Bytes>,
+}
+
 /// The block files, read to their end.
 struct Chain {
     /// The end of the last sound block.
@@ -119,7 +123,7 @@ struct Chain {
     segment_count: u64,
     height: u64,
     hash: Option<Hash>,
-    last: Option<Stored>,
+    last: Option<LastBlock>,
     /// Where the newest batch that began during the reading begins.
     batch_start: Option<(u64, Location)>,
     cut: Option<(CutTail, Position)>,
@@ -276,7 +280,14 @@ impl Parts {
                     if stored.seal.is_some_and(|seal| seal.batch_start == number) {
                         batch_start = Some((number, stored.location));
                     }
-                    last = Some(*stored);
+                    last = Some(LastBlock {
+                        location: stored.location,
+                        seal: stored.seal,
+                        commit_hash: stored
+                            .block
+                            .commit_hash()
+                            .map(|hash| Bytes::copy_from_slice(&hash)),
+                    });
                 }
                 Step::End => break None,
                 Step::Damaged(damage) => break Some(damage),
@@ -392,7 +403,7 @@ impl Parts {
                 file.set_len(cut.offset)?;
                 file.sync_data()?;
             }
-            if let Some(Stored {
+            if let Some(LastBlock {
                 location,
                 seal: Some(seal),
                 ..
@@ -465,7 +476,7 @@ impl Parts {
             commit_hash: chain
                 .last
                 .as_ref()
-                .and_then(|stored| stored.block.commit_hash()),
+                .and_then(|last| last.commit_hash.clone()),
         };
         let state = self
             .state
@@ -505,117 +516,4 @@ impl Parts {
         };
         Ok((ledger, lowest))
     }
-}
-
-/// Lets the followers take in blocks `from..height`; how many there were.
-fn replay(
-    ledger: &mut Ledger,
-    tail: Position,
-    from: u64,
-    height: u64,
-    progress: &mut ProgressFn<'_>,
-) -> Result<u64, ReadError> {
-    if from == height {
-        return Ok(0);
-    }
-    let shared = Arc::clone(&ledger.shared);
-    let files = Arc::clone(ledger.store.files());
-    let io = |source| ReadError::Io {
-        file: files.segments.dir().to_owned(),
-        source,
-    };
-    let location = shared.index.location(&ledger.database.0.snapshot(), from)?;
-    // A block that the index does not know follows the last one that it does.
-    let start = match location {
-        Some(location) => Position {
-            segment: location.segment,
-            offset: location.offset,
-        },
-        None => match from.checked_sub(1) {
-            None => Position::START,
-            Some(before) => {
-                let before = shared
-                    .index
-                    .location(&ledger.database.0.snapshot(), before)?;
-                before
-                    .ok_or_else(|| ReadError::Missing(format!("block {from}")))?
-                    .end()
-            }
-        },
-    };
-    let mut scan = Scan::new(
-        &files.segments,
-        tail.segment + 1,
-        shared.own_from,
-        start,
-        from,
-        None,
-    );
-    let mut batch: Vec<Stored> = Vec::new();
-    let mut bytes = 0;
-    while scan.number() < height {
-        match scan.next().map_err(io)? {
-            Step::Block(stored) => {
-                bytes += stored.location.len;
-                batch.push(*stored);
-            }
-            Step::Damaged(damage) => return Err(ReadError::Corrupt(damage.corruption)),
-            Step::End => return Err(ReadError::Missing(format!("block {}", scan.number()))),
-        }
-        if bytes >= REPLAY_BATCH_BYTES || scan.number() == height {
-            follow_again(ledger, std::mem::take(&mut batch))?;
-            bytes = 0;
-            let (done, total) = (scan.number() - from, height - from);
-            progress(Progress {
-                stage: "replaying blocks",
-                subject: &shared.channel,
-                done,
-                total,
-            });
-        }
-    }
-    Ok(height - from)
-}
-
-/// The last line of commit, for blocks that are on disk already.
-fn follow_again(ledger: &mut Ledger, batch: Vec<Stored>) -> Result<(), ReadError> {
-    let durable = replay_batch(ledger.state.as_ref(), batch)?;
-    ledger.apply(&durable)?;
-    ledger.publish(&durable)
-}
-
-/// What stored blocks change, according to the codes stored with them.
-pub(crate) fn replay_batch(
-    state: &dyn StateDb,
-    batch: Vec<Stored>,
-) -> Result<Vec<Durable>, ReadError> {
-    let savepoint = state.savepoint()?;
-    let snapshot = state.snapshot()?;
-    let mut pending = Pending::new(snapshot.as_ref());
-    let durable = batch.into_iter().map(|stored| {
-        let Stored {
-            block, location, ..
-        } = stored;
-        let transactions = block.envelopes.iter().enumerate().map(|(tx, envelope)| {
-            let mut examined = Examined::read(envelope);
-            examined.code = block.code(tx);
-            examined
-        });
-        let transactions: Vec<Examined> = transactions.collect();
-        // State that has a block already cannot say what it changed, and is not to be told again.
-        let updates = if block.number < savepoint {
-            Updates::default()
-        } else {
-            replay_block(block.number, &transactions, &mut pending)?
-        };
-        let hash = block.hash();
-        Ok(Durable {
-            block: Arc::new(block),
-            hash,
-            location,
-            transactions,
-            updates,
-        })
-    });
-    durable.collect()
 }

@@ -1,8 +1,8 @@
 //! What the ledger can do, beside what the machine can: `cargo bench -p quire-ledger`.
 //!
 //! Prints a JSON line for each figure as it comes, and a table at the end; `docs/performance.md` says
-//! how to read it. Words after `--` choose among `commits` and `reads`; `probes` alone chooses neither. Without `--bench`,
-//! which cargo adds, it runs for a moment and says nothing true.
+//! how to read it. Words after `--` choose among `appends`, `commits` and `reads`; `probes` alone chooses none of them.
+//! Without `--bench`, which cargo adds, it runs for a moment and says nothing true.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -38,6 +38,9 @@ fn main() {
     let mut report = Report::new();
     // Always: the other figures are scaled by them.
     let scale = probes::run(&mut report, dir.path(), time);
+    if chosen("appends") {
+        commits::run_appends(&mut report, dir.path(), commit_txs);
+    }
     if chosen("commits") {
         commits::run(&mut report, dir.path(), scale, commit_txs);
     }

@@ -121,6 +121,20 @@ pub(crate) fn processor_seconds() -> f64 {
     nanoseconds.parse::<f64>().unwrap() / 1e9
 }
 
+/// How many seconds all threads of this process together have had a processor, ended ones included.
+/// To a hundredth.
+pub(crate) fn process_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // The name, in brackets, may hold spaces; user and system time are fields 14 and 15, in ticks
+    // of a hundredth of a second: proc_pid_stat(5).
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks
+        .map(|ticks| ticks.parse::<f64>().unwrap())
+        .sum::<f64>()
+        / 100.0
+}
+
 /// How often `work`, which waits for nothing, runs in a second of processor time.
 pub(crate) fn processor_rate(time: Duration, mut work: impl FnMut()) -> f64 {
     let (start, begun) = (Instant::now(), processor_seconds());

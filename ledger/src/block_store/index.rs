@@ -11,7 +11,7 @@
 //! Where a transaction lies in its block follows from the block. Of several transactions with one id
 //! the first is kept: its outcome is the id's.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Slice, Snapshot};
 use quire_wire::Code;
@@ -20,7 +20,7 @@ use super::segment::Location;
 use crate::block::Height;
 use crate::codec::{Cursor, Malformed, put_opv, put_uvarint};
 use crate::error::ReadError;
-use crate::ledger::Durable;
+use crate::follow::Durable;
 
 const SAVEPOINT: &[u8] = b"s";
 
@@ -58,7 +58,7 @@ impl Index {
         blocks: &[Durable],
     ) -> Result<(), ReadError> {
         let savepoint = self.savepoint(view)?;
-        let mut new: HashSet<Slice> = HashSet::new();
+        let mut new: BTreeMap<Slice, Vec<u8>> = BTreeMap::new();
         for durable in blocks
             .iter()
             .filter(|durable| durable.block.number >= savepoint)
@@ -74,20 +74,22 @@ impl Index {
                 let Some(tx_id) = &transaction.tx_id else {
                     continue;
                 };
-                // The engine's own kind of bytes: shared, not copied, between batch and set.
                 let key = Slice::from(tx_key(tx_id));
                 let code = durable.block.code(tx);
                 // A valid transaction is the first of its id, or it would be a duplicate.
                 let first = code.is_valid()
-                    || !(new.contains(&key) || view.contains_key(&self.keyspace, &key)?);
+                    || !(new.contains_key(&key) || view.contains_key(&self.keyspace, &key)?);
                 if first {
                     let mut value = Vec::with_capacity(8);
                     Height::new(number, tx as u64).put(&mut value);
                     value.push(code.0);
-                    batch.insert(&self.keyspace, key.clone(), value);
-                    new.insert(key);
+                    new.insert(key, value);
                 }
             }
+        }
+        // Sorted: ids are random, and the engine finds the places of neighbours sooner.
+        for (key, value) in new {
+            batch.insert(&self.keyspace, key, value);
         }
         if let Some(last) = blocks.last() {
             let height = (last.block.number + 1).max(savepoint);

@@ -13,7 +13,6 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use quick_cache::Weighter;
 
 use crate::block::Block;
@@ -179,7 +178,7 @@ pub(crate) struct BlockStore {
     /// Whether the file at the tail exists.
     tail_exists: bool,
     poisoned: bool,
-    /// Kept between batches: its capacity.
+    /// Kept between batches: memory that was used before is faster to fill.
     buffer: Vec<u8>,
 }
 
@@ -221,29 +220,27 @@ impl BlockStore {
         }
         let mut durable = Vec::with_capacity(blocks.len());
         let mut blocks = blocks.into_iter().peekable();
-        while let Some(first) = blocks.next() {
+        let mut records = std::mem::take(&mut self.buffer);
+        while let Some(mut first) = blocks.next() {
             let batch_start = first.number;
-            let mut records = std::mem::take(&mut self.buffer);
             records.clear();
-            record::encode(&mut records, &first, batch_start);
-            let mut ends = vec![records.len()];
+            record::encode(&mut records, &mut first, batch_start);
             self.roll_over(records.len())?;
+            let mut batch = vec![(first, records.len())];
             // A batch never crosses into another file, so that damage can be told from tearing.
-            while blocks.peek().is_some() {
+            while let Some(next) = blocks.peek_mut() {
                 let before = records.len();
-                let Some(next) = blocks.peek() else { break };
                 record::encode(&mut records, next, batch_start);
                 if self.tail.offset + records.len() as u64 > self.segment_bytes {
                     records.truncate(before);
                     break;
                 }
-                ends.push(records.len());
-                blocks.next();
+                batch.extend(blocks.next().map(|next| (next, records.len() - before)));
             }
             self.write_and_sync(&records)?;
-            self.collect(&records, &ends, &mut durable);
-            self.buffer = records;
+            self.collect(batch, &mut durable);
         }
+        self.buffer = records;
         Ok(durable)
     }
 
@@ -288,40 +285,28 @@ impl BlockStore {
         }
     }
 
-    /// Takes the blocks out of the bytes that were written, so that readers are served what is on
-    /// disk, and moves the tail.
-    fn collect(
-        &mut self,
-        records: &[u8],
-        ends: &[usize],
-        durable: &mut Vec<(Arc<Block>, Location)>,
-    ) {
-        let records = Bytes::copy_from_slice(records);
-        let mut start = 0;
-        for end in ends {
-            let bytes = records.slice(start..*end);
-            let len = bytes.len() as u64;
+    /// Notes where the blocks that were written lie, and moves the tail behind them.
+    fn collect(&mut self, batch: Vec<(Block, usize)>, durable: &mut Vec<(Arc<Block>, Location)>) {
+        for (block, len) in batch {
             let location = Location {
                 segment: self.tail.segment,
                 offset: self.tail.offset,
-                len,
+                len: len as u64,
                 checksum: None,
             };
             self.tail = location.end();
-            start = *end;
-            if let Ok((block, _)) = record::decode(&bytes) {
-                let block = Arc::new(block);
-                self.files.remember(&block, location);
-                durable.push((block, location));
-            }
+            let block = Arc::new(block);
+            self.files.remember(&block, location);
+            durable.push((block, location));
         }
-        assert_eq!(start, records.len(), "every record of the batch was taken");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use bytes::Bytes;
 
     use super::scan::{Scan, Step};
     use super::*;

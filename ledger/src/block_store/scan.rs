@@ -1,6 +1,7 @@
 //! Reading block files from some place to their end, believing nothing.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use crate::disk::DiskFile;
 use crate::error::Corruption;
 
 /// How much is read at a time; a larger record is read whole.
-const CHUNK_BYTES: u64 = 4 << 20;
+const CHUNK_BYTES: u64 = 1 << 20;
 
 /// A sound block and where it lies.
 #[derive(Clone, Debug)]
@@ -102,6 +103,11 @@ impl<'a> Scan<'a> {
     /// Where the next block begins, or would.
     pub(crate) fn position(&self) -> Position {
         self.position
+    }
+
+    /// The file that the next block is in, or would be.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.segments.path(self.position.segment)
     }
 
     /// The number of the next block: the height of the chain once the scan met its end.
@@ -275,10 +281,13 @@ impl Window {
         let end = self.start + self.bytes.len() as u64;
         if offset < self.start || offset + len > end {
             let wanted = len.max(CHUNK_BYTES).min(self.file_len - offset);
-            let mut bytes = vec![0; usize::try_from(wanted).map_err(io::Error::other)?];
+            // The memory is used again where no block still shares it.
+            let former = std::mem::take(&mut self.bytes).try_into_mut();
+            let mut bytes = former.unwrap_or_default();
+            bytes.resize(usize::try_from(wanted).map_err(io::Error::other)?, 0);
             self.file.read_exact_at(&mut bytes, offset)?;
             self.start = offset;
-            self.bytes = bytes.into();
+            self.bytes = bytes.freeze();
         }
         let from = usize::try_from(offset - self.start).map_err(io::Error::other)?;
         let len = usize::try_from(len).map_err(io::Error::other)?;

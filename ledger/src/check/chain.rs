@@ -17,7 +17,7 @@ use crate::block_store::tail::{self, Verdict, Witness};
 use crate::commit_hash;
 use crate::error::{Corruption, OpenError};
 use crate::progress::{Progress, ProgressFn};
-use crate::recovery::replay_batch;
+use crate::replay::{Parsed, replay_batch};
 
 /// Bytes of blocks that are replayed as one batch.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -202,6 +202,7 @@ impl<'a> Check<'a> {
             }
         }
         let sealed: Vec<bool> = batch.iter().map(|stored| stored.seal.is_some()).collect();
+        let batch = batch.into_iter().map(Parsed::new).collect();
         let durable = replay_batch(&self.replayed.state, batch)?;
         for (durable, sealed) in durable.iter().zip(sealed) {
             let block = &durable.block;

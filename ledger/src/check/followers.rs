@@ -9,8 +9,8 @@ use crate::block_store::index::Index;
 use crate::block_store::tail::Witness;
 use crate::derived::{self, Keyspaces};
 use crate::error::{OpenError, ReadError};
+use crate::follow::Durable;
 use crate::history::History;
-use crate::ledger::Durable;
 use crate::state::StateDb as _;
 use crate::state::fjall::FjallState;
 

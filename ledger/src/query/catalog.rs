@@ -23,8 +23,9 @@ use super::entries;
 use super::index::{Definition, IndexRequest, Record};
 use crate::disk::{Disk, read_file, replace_file};
 use crate::error::{OpenError, ReadError};
+use crate::follow::Durable;
 use crate::id_store::io_at;
-use crate::ledger::{Durable, Shared};
+use crate::ledger::Shared;
 use crate::reader::View;
 use crate::state::fjall::{FjallState, data_key, decode, namespace_end};
 

@@ -19,7 +19,7 @@ use super::{Keys, NamespaceSummary, RangeEnd, Rows, StateDb, StateSnapshot, Vers
 use crate::block::Height;
 use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
-use crate::ledger::Durable;
+use crate::follow::Durable;
 use crate::query::catalog::Catalog;
 use crate::query::entries;
 

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use crate::block::Height;
 use crate::error::ReadError;
-use crate::ledger::Durable;
+use crate::follow::Durable;
 
 /// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,8 @@ use quire_wire::hash::Hash;
 use tempfile::TempDir;
 
 use crate::kit::chain::{self, Act};
-use crate::kit::sim_disk::{Fault, Image, Loss, Moment, Plan, SimDisk};
+use crate::kit::image::{Image, Loss};
+use crate::kit::sim_disk::{Fault, Moment, Plan, SimDisk};
 use crate::kit::{check, copy_dir, scratch};
 
 const OPTIONS: CreateOptions = CreateOptions {

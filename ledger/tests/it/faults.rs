@@ -9,7 +9,8 @@ use std::fs;
 use quire_ledger::{CommitError, CreateOptions, Ledgers, Purpose};
 
 use crate::kit::chain::{self, Act};
-use crate::kit::sim_disk::{Fault, Loss, Plan, SimDisk};
+use crate::kit::image::Loss;
+use crate::kit::sim_disk::{Fault, Plan, SimDisk};
 use crate::kit::{check, scratch};
 
 const CHANNEL: &str = "alpha";

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -49,6 +49,9 @@ struct Tx {
 #[derive(Clone, Debug)]
 enum Op {
     Commit(Vec<Vec<Tx>>),
+    /// The process dies while it writes a batch: of what that added to the last block file so much
+    /// is there, in 256ths, and the engine's files are as they were so many operations ago.
+    Crash(Vec<Vec<Tx>>, u8, usize),
     Reopen,
     /// The engine's files are as they were so many operations ago; `usize::MAX` takes them away.
     Lag(usize),
@@ -79,9 +82,10 @@ fn tx() -> impl Strategy<Value = Tx> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let block = prop::collection::vec(tx(), 1..4);
+    let batch = || prop::collection::vec(prop::collection::vec(tx(), 1..4), 1..4);
     prop_oneof![
-        6 => prop::collection::vec(block, 1..4).prop_map(Op::Commit),
+        6 => batch().prop_map(Op::Commit),
+        2 => (batch(), any::<u8>(), 0..4_usize).prop_map(|(batch, kept, by)| Op::Crash(batch, kept, by)),
         1 => Just(Op::Reopen),
         2 => prop_oneof![0..4_usize, Just(usize::MAX)].prop_map(Op::Lag),
         2 => (0..3_usize).prop_map(Op::Forget),
@@ -102,7 +106,7 @@ type Range = (String, String, Vec<(String, Height)>);
 /// What a transaction wishes for a key: the new value, `None` inside deletes; the new metadata.
 type Wish = (Option<Option<Vec<u8>>>, Option<u8>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Model {
     hashes: Vec<[u8; 32]>,
     state: BTreeMap<String, Stored>,
@@ -183,6 +187,8 @@ struct Bench {
     ledgers: Option<Ledgers>,
     ledger: Option<Ledger>,
     expected: Model,
+    /// The model before each block of the newest batch, and after it.
+    steps: Vec<Model>,
     copies: Vec<PathBuf>,
     imports: usize,
 }
@@ -208,6 +214,7 @@ impl Bench {
             ledgers: Some(ledgers),
             ledger: Some(ledger),
             expected: model,
+            steps: vec![],
             copies: vec![],
             imports: 0,
         }
@@ -240,14 +247,10 @@ impl Bench {
             }
             Op::Lag(by) => {
                 self.stop();
-                let derived = self.data().join("derived");
-                fs::remove_dir_all(&derived).unwrap();
-                let older = self.copies.len().checked_sub(by.saturating_add(1));
-                if let Some(copy) = older.and_then(|at| self.copies.get(at)) {
-                    copy_dir(copy, &derived);
-                }
+                self.put_older_engine(*by);
                 self.start();
             }
+            Op::Crash(blocks, kept, by) => self.crash(blocks, *kept, *by),
             Op::Forget(follower) => {
                 self.stop();
                 let database = fjall::Database::builder(self.data().join("derived"))
@@ -267,6 +270,39 @@ impl Bench {
         self.copies.push(copy);
     }
 
+    fn put_older_engine(&self, by: usize) {
+        let derived = self.data().join("derived");
+        fs::remove_dir_all(&derived).unwrap();
+        let older = self.copies.len().checked_sub(by.saturating_add(1));
+        if let Some(copy) = older.and_then(|at| self.copies.get(at)) {
+            copy_dir(copy, &derived);
+        }
+    }
+
+    fn crash(&mut self, blocks: &[Vec<Tx>], kept: u8, by: usize) {
+        let dir = self.data().join("channels").join(CHANNEL);
+        let before = block_files(&dir);
+        let height = self.expected.hashes.len();
+        self.commit(blocks);
+        let hashes = std::mem::take(&mut self.expected.hashes);
+        self.stop();
+        // A file that another follows had been synced.
+        let (last, len) = block_files(&dir).into_iter().next_back().unwrap();
+        let durable = before.get(&last).copied().unwrap_or_default();
+        let left = durable + (len - durable) * u64::from(kept) / 256;
+        let file = fs::File::options().write(true).open(last).unwrap();
+        file.set_len(left).unwrap();
+        self.put_older_engine(by);
+
+        let ledgers = open(&self.data());
+        let (ledger, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+        let whole = usize::try_from(report.height).unwrap();
+        assert!((height..hashes.len()).contains(&whole), "{whole}");
+        self.expected = self.steps[whole - height].clone();
+        self.expected.hashes = hashes[..whole].to_vec();
+        (self.ledger, self.ledgers) = (Some(ledger), Some(ledgers));
+    }
+
     fn import(&mut self) {
         self.imports += 1;
         let name = format!("import{}", self.imports);
@@ -283,8 +319,10 @@ impl Bench {
         let snapshot = ledger.reader().snapshot();
         let height = ledger.tip().0;
         let (mut acts, mut expected) = (Vec::new(), Vec::new());
+        self.steps.clear();
         for (number, block) in (height..).zip(blocks) {
             let mut in_block = Vec::new();
+            self.steps.push(self.expected.clone());
             self.expected.touched.clear();
             for (tx, wish) in block.iter().enumerate() {
                 let at = Height::new(number, tx as u64);
@@ -350,6 +388,18 @@ impl Bench {
         let checked = check(self.ledgers.as_ref().unwrap(), CHANNEL);
         assert_eq!((checked.findings, checked.notes), (vec![], vec![]));
     }
+}
+
+/// The block files in order, and their lengths.
+fn block_files(dir: &Path) -> BTreeMap<PathBuf, u64> {
+    let entries = fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let files = entries.filter(|entry| {
+        let name = entry.file_name();
+        name.to_string_lossy().starts_with("blockfile_")
+    });
+    files
+        .map(|entry| (entry.path(), entry.metadata().unwrap().len()))
+        .collect()
 }
 
 fn key(key: u8) -> String {

@@ -15,66 +15,77 @@ use crate::kit::{check, copy_dir, open, scratch};
 
 const CHANNEL: &str = "main";
 
-/// A data directory, the lengths of its block file after each block, and its engine when it had
-/// followed fewer blocks.
+/// A data directory, what its last block file holds, and its engine's files at two heights.
 struct Made {
     root: TempDir,
-    /// `ends[n]`: where block n ends.
+    /// The last block file.
+    file: PathBuf,
+    /// `ends[n]`: where in that file block n ends; 0 where it is in an earlier one.
     ends: Vec<u64>,
     blocks: Vec<u8>,
 }
 
 impl Made {
-    /// One block for each number, in batches.
+    /// One block for each number, in batches, all in one file.
     fn new(batches: &[usize]) -> Self {
+        Self::in_files(batches, CreateOptions::default())
+    }
+
+    fn in_files(batches: &[usize], options: CreateOptions) -> Self {
         let root = scratch();
-        let ledgers = open(&root.path().join("data"));
+        let data = root.path().join("data");
+        let ledgers = open(&data);
         let genesis = chain::genesis(CHANNEL);
-        let mut ledger = ledgers
-            .create(CHANNEL, genesis, CreateOptions::default())
-            .unwrap();
-        let file = root.path().join("data/channels/main/blockfile_000000");
-        let mut ends = vec![fs::metadata(&file).unwrap().len()];
+        let mut ledger = ledgers.create(CHANNEL, genesis, options).unwrap();
         for (round, blocks) in batches.iter().enumerate() {
             let batch: Vec<_> = (0..*blocks)
                 .map(|n| vec![Act::new(format!("{round} {n}")).put("k", vec![5; 30 + n])])
                 .collect();
-            let committed = chain::commit(&mut ledger, CHANNEL, &batch).unwrap();
-            let mut at = *ends.last().unwrap();
-            let bytes = fs::read(&file).unwrap();
-            for _ in committed {
-                at += record_len(&bytes[usize::try_from(at).unwrap()..]);
-                ends.push(at);
+            chain::commit(&mut ledger, CHANNEL, &batch).unwrap();
+            if round == 0 {
+                copy_dir(&data.join("derived"), &root.path().join("behind"));
             }
         }
+        let height = usize::try_from(ledger.tip().0).unwrap();
         drop((ledger, ledgers));
-        let blocks = fs::read(&file).unwrap();
-        assert_eq!(*ends.last().unwrap(), blocks.len() as u64);
-        copy_dir(
-            &root.path().join("data/derived"),
-            &root.path().join("followed"),
-        );
-        Self { root, ends, blocks }
+        copy_dir(&data.join("derived"), &root.path().join("followed"));
+
+        let dir = data.join("channels").join(CHANNEL);
+        let files = contents(&dir);
+        let (file, blocks) = files.into_iter().next_back().unwrap();
+        let mut at = 0;
+        let mut ends = Vec::new();
+        while at < blocks.len() as u64 {
+            at += record_len(&blocks[usize::try_from(at).unwrap()..]);
+            ends.push(at);
+        }
+        let mut all = vec![0; height - ends.len()];
+        all.extend(ends);
+        Self {
+            root,
+            file,
+            ends: all,
+            blocks,
+        }
     }
 
     fn data(&self) -> PathBuf {
         self.root.path().join("data")
     }
 
-    fn file(&self) -> PathBuf {
-        self.data().join("channels/main/blockfile_000000")
-    }
-
-    /// The block file as given, and the engine: as it was at the tip, or gone.
+    /// The last block file as given, and the engine as it was when that was written, or gone.
     fn put(&self, bytes: &[u8], engine: Engine) {
-        fs::write(self.file(), bytes).unwrap();
+        fs::write(&self.file, bytes).unwrap();
         let derived = self.data().join("derived");
         if derived.exists() {
             fs::remove_dir_all(&derived).unwrap();
         }
-        if engine == Engine::AtTip {
-            copy_dir(&self.root.path().join("followed"), &derived);
-        }
+        let copy = match engine {
+            Engine::AtTip => "followed",
+            Engine::Behind => "behind",
+            Engine::Gone => return,
+        };
+        copy_dir(&self.root.path().join(copy), &derived);
     }
 
     fn start(&self) -> (Ledgers, Result<OpenReport, OpenError>) {
@@ -88,17 +99,17 @@ impl Made {
     /// Opens, and expects blocks up to `height` and the rest cut.
     fn expect_cut(&self, height: u64, context: &str) {
         let end = self.ends[usize::try_from(height - 1).unwrap()];
-        let len = fs::metadata(self.file()).unwrap().len();
+        let len = fs::metadata(&self.file).unwrap().len();
         let (ledgers, report) = self.start();
         let report = report.unwrap_or_else(|error| panic!("{context}: {error}"));
         let cut = (len > end).then(|| CutTail {
-            file: self.file(),
+            file: self.file.clone(),
             offset: end,
             bytes: len - end,
             block: height,
         });
         assert_eq!((report.height, &report.cut), (height, &cut), "{context}");
-        assert_eq!(fs::metadata(self.file()).unwrap().len(), end, "{context}");
+        assert_eq!(fs::metadata(&self.file).unwrap().len(), end, "{context}");
         let checked = check(&ledgers, CHANNEL);
         assert_eq!(
             (checked.findings, checked.notes),
@@ -123,11 +134,29 @@ impl Made {
         drop(ledgers);
         assert_eq!(contents(&self.data().join("channels")), before, "{context}");
     }
+
+    /// Names the blocks as lost, and expects the rest to open and to be sound.
+    fn expect_accepted_loss(&self, first: u64, last: u64, context: &str) {
+        let ledgers = open(&self.data());
+        let loss = ledgers.truncate_tail(CHANNEL, first, &mut |_| {}).unwrap();
+        let named = (loss.from_block, loss.last_block);
+        assert_eq!(named, (first, Some(last)), "{context}");
+        let (_, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+        assert_eq!((report.height, report.cut), (first, None), "{context}");
+        let checked = check(&ledgers, CHANNEL);
+        assert_eq!((checked.findings, checked.notes), (vec![], vec![]));
+        if let Some(kept) = loss.kept {
+            assert_eq!(fs::read_dir(&kept).unwrap().count(), 1, "{context}");
+            fs::remove_dir_all(kept).unwrap();
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Engine {
     AtTip,
+    /// It has followed the first two blocks.
+    Behind,
     Gone,
 }
 
@@ -153,20 +182,38 @@ fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn a_truncation_is_refused_where_followers_saw_more_and_cut_where_none_did() {
-    let made = Made::new(&[1, 1, 1, 1]);
-    let tip = made.ends.len() as u64 - 1;
-    let from = usize::try_from(made.ends[made.ends.len() - 4]).unwrap();
+    // Several files; the last three records are one block alone and a batch of two.
+    let options = CreateOptions {
+        segment_bytes: 2300,
+    };
+    let made = Made::in_files(&[1, 1, 3, 1, 1, 1, 2], options);
+    let (tip, first) = (made.ends.len() as u64 - 1, made.ends.len() - 4);
+    assert!(made.ends[0] == 0 && made.ends[first] > 0);
+    let from = usize::try_from(made.ends[first]).unwrap();
     let mut tried = 0;
     for len in from..made.blocks.len() {
         let whole = made.ends.iter().filter(|end| **end <= len as u64).count() as u64;
         let context = format!("cut to {len} of {} bytes", made.blocks.len());
         made.put(&made.blocks[..len], Engine::AtTip);
         made.expect_refusal(whole, tip, &context);
-        made.put(&made.blocks[..len], Engine::Gone);
-        made.expect_cut(whole, &context);
-        tried += 2;
+        made.expect_accepted_loss(whole, tip, &context);
+        for engine in [Engine::Gone, Engine::Behind] {
+            made.put(&made.blocks[..len], engine);
+            made.expect_cut(whole, &format!("{context}, {engine:?}"));
+        }
+        tried += 4;
     }
-    println!("{tried} truncations tried");
+    println!("{tried} truncations tried, at {} bytes", tried / 4);
+}
+
+/// Framed garbage has records by their lengths, and blocks by nothing.
+fn tails(len: usize, rng: &mut Rng) -> [(&'static str, Vec<u8>); 3] {
+    let framed = [3, 1, 2, 3].into_iter().cycle().take(len).collect();
+    [
+        ("zeros", vec![0; len]),
+        ("garbage", rng.bytes(len)),
+        ("frames", framed),
+    ]
 }
 
 #[test]
@@ -174,11 +221,26 @@ fn zeros_and_garbage_after_the_last_record_always_heal() {
     let made = Made::new(&[1, 2]);
     let height = made.ends.len() as u64;
     let mut rng = Rng::new(7);
-    let lengths = (1..=64).chain((65..4096).step_by(61)).chain([4095, 4096]);
     let mut tried = 0;
-    for len in lengths {
-        for (what, tail) in [("zeros", vec![0; len]), ("garbage", rng.bytes(len))] {
-            for engine in [Engine::AtTip, Engine::Gone] {
+    // One engine for all: it is at the tip before and after.
+    made.put(&made.blocks, Engine::AtTip);
+    let ledgers = open(&made.data());
+    for len in 1..=4096 {
+        for (what, tail) in tails(len, &mut rng) {
+            fs::write(&made.file, [&made.blocks[..], &tail].concat()).unwrap();
+            let opened = ledgers.ledger(CHANNEL, &mut |_| {});
+            let (_, report) = opened.unwrap_or_else(|error| panic!("{len} of {what}: {error}"));
+            let cut = report.cut.map(|cut| (cut.offset, cut.bytes));
+            assert_eq!(cut, Some((made.blocks.len() as u64, len as u64)));
+            assert_eq!((report.height, report.replayed), (height, 0));
+            assert_eq!(fs::read(&made.file).unwrap(), made.blocks);
+            tried += 1;
+        }
+    }
+    drop(ledgers);
+    for len in (1..=40).chain((65..4096).step_by(101)).chain([4095, 4096]) {
+        for (what, tail) in tails(len, &mut rng) {
+            for engine in [Engine::AtTip, Engine::Behind, Engine::Gone] {
                 let context = format!("{len} bytes of {what}, {engine:?}");
                 made.put(&[&made.blocks[..], &tail].concat(), engine);
                 made.expect_cut(height, &context);
@@ -192,21 +254,31 @@ fn zeros_and_garbage_after_the_last_record_always_heal() {
 #[test]
 fn of_a_torn_batch_the_whole_records_before_the_first_damage_stay() {
     let made = Made::new(&[1, 3]);
+    let kinds = [
+        None,
+        Some(Damage::Zeros),
+        Some(Damage::Bit(0)),
+        Some(Damage::Bit(9)),
+        Some(Damage::Last),
+    ];
     let mut tried = 0;
-    for damaged in 1_usize..8 {
-        for damage in [Damage::Zeros, Damage::Bit(0), Damage::Bit(9), Damage::Last] {
-            let mut bytes = made.blocks.clone();
-            for record in (0..3).filter(|record| damaged >> record & 1 == 1) {
+    for combination in 1..kinds.len().pow(3) {
+        let damages = [1, 5, 25].map(|weight| kinds[combination / weight % kinds.len()]);
+        let mut bytes = made.blocks.clone();
+        for (record, damage) in damages.iter().enumerate() {
+            if let Some(damage) = damage {
                 damage.inflict(&mut bytes, &made.ends, 2 + record);
             }
-            let context = format!("records {damaged:03b} damaged by {damage:?}");
-            let first = 2 + u64::from(damaged.trailing_zeros());
-            made.put(&bytes, Engine::Gone);
-            made.expect_cut(first, &context);
-            made.put(&bytes, Engine::AtTip);
-            made.expect_refusal(first, 4, &context);
-            tried += 2;
         }
+        let context = format!("{damages:?}");
+        let first = 2 + damages.iter().position(Option::is_some).unwrap() as u64;
+        for engine in [Engine::Gone, Engine::Behind] {
+            made.put(&bytes, engine);
+            made.expect_cut(first, &context);
+        }
+        made.put(&bytes, Engine::AtTip);
+        made.expect_refusal(first, 4, &context);
+        tried += 3;
     }
     println!("{tried} torn batches tried");
 }
@@ -298,6 +370,6 @@ fn an_active_channel_without_any_block_is_refused() {
     let made = Made::new(&[1]);
     made.put(&[], Engine::Gone);
     made.expect_refusal(0, 0, "an empty block file");
-    fs::remove_file(made.file()).unwrap();
+    fs::remove_file(&made.file).unwrap();
     made.expect_refusal(0, 0, "no block file");
 }

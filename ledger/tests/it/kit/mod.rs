@@ -2,6 +2,7 @@
 
 pub(crate) mod chain;
 mod documents;
+pub(crate) mod image;
 pub(crate) mod rng;
 pub(crate) mod sim_disk;
 
@@ -37,9 +38,13 @@ pub(crate) fn scratch() -> TempDir {
     dir.expect("a directory for the test")
 }
 
-/// What the oracle says of a channel.
+/// What the oracle says of a channel, every verdict judged again.
 pub(crate) fn check(ledgers: &Ledgers, channel: &str) -> Report {
-    check_channel(ledgers, channel, Depth::default(), &mut |_| {}).expect("the check is finished")
+    let depth = Depth {
+        verdicts: true,
+        ..Depth::default()
+    };
+    check_channel(ledgers, channel, depth, &mut |_| {}).expect("the check is finished")
 }
 
 /// Copies a folder with everything in it. Files that are mostly holes stay so.

@@ -3,5 +3,6 @@
 
 mod chain;
 mod followers;
+mod interrupted;
 mod repair;
 mod truncate;

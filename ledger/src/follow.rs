@@ -1,0 +1,20 @@
+//! What index, state and history take in.
+
+use std::sync::Arc;
+
+use quire_wire::hash::Hash;
+
+use crate::block::Block;
+use crate::block_store::segment::Location;
+use crate::validation::examine::Examined;
+use crate::validation::updates::Updates;
+
+/// A block that is on disk, and what it changes: all that a follower needs.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    pub(crate) block: Arc<Block>,
+    pub(crate) hash: Hash,
+    pub(crate) location: Location,
+    pub(crate) transactions: Vec<Examined>,
+    pub(crate) updates: Updates,
+}

@@ -1,0 +1,170 @@
+//! The second half of opening: followers take in blocks that are on disk, through the function that
+//! commit uses.
+//!
+//! One thread reads blocks and takes their transactions apart, this one lets the followers have
+//! them: neither waits for the other while there is work for both. Verdicts are those stored with
+//! the blocks.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use crate::block_store::scan::{Scan, Step, Stored};
+use crate::block_store::segment::Position;
+use crate::error::ReadError;
+use crate::follow::Durable;
+use crate::ledger::Ledger;
+use crate::progress::{Progress, ProgressFn};
+use crate::state::StateDb;
+use crate::validation::examine::Examined;
+use crate::validation::replay_block;
+use crate::validation::updates::{Pending, Updates};
+
+/// Bytes of blocks that are replayed as one batch.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Batches that are read ahead of the followers, at most.
+const BATCHES_AHEAD: usize = 2;
+
+/// A block from disk with its transactions taken apart.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    stored: Stored,
+    transactions: Vec<Examined>,
+}
+
+impl Parsed {
+    /// Takes the transactions apart; each has the code that is stored with the block.
+    pub(crate) fn new(stored: Stored) -> Self {
+        let envelopes = stored.block.envelopes.iter().enumerate();
+        let transactions = envelopes.map(|(tx, envelope)| {
+            let mut examined = Examined::read(envelope);
+            examined.code = stored.block.code(tx);
+            examined
+        });
+        Self {
+            transactions: transactions.collect(),
+            stored,
+        }
+    }
+}
+
+/// Lets the followers take in blocks `from..height`; how many there were. `end` is where the last
+/// block ends.
+pub(crate) fn replay(
+    ledger: &mut Ledger,
+    end: Position,
+    from: u64,
+    height: u64,
+    progress: &mut ProgressFn<'_>,
+) -> Result<u64, ReadError> {
+    if from == height {
+        return Ok(0);
+    }
+    let files = Arc::clone(ledger.store.files());
+    let start = start_of(ledger, from)?;
+    let (segments, own_from) = (&files.segments, ledger.shared.own_from);
+    let scan = Scan::new(segments, end.segment + 1, own_from, start, from, None);
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+        scope.spawn(move || read_ahead(scan, height, &sender));
+        // Ends when the reading does; an error here makes the reader's next send fail.
+        for batch in receiver {
+            let durable = replay_batch(ledger.state.as_ref(), batch?)?;
+            ledger.apply(&durable)?;
+            ledger.publish(&durable)?;
+            progress(Progress {
+                stage: "replaying blocks",
+                subject: &ledger.shared.channel,
+                done: ledger.tip().0 - from,
+                total: height - from,
+            });
+        }
+        Ok(height - from)
+    })
+}
+
+/// Where block `from` begins.
+fn start_of(ledger: &Ledger, from: u64) -> Result<Position, ReadError> {
+    let view = ledger.database.0.snapshot();
+    let index = &ledger.shared.index;
+    if let Some(location) = index.location(&view, from)? {
+        return Ok(Position {
+            segment: location.segment,
+            offset: location.offset,
+        });
+    }
+    // A block that the index does not know follows the last one that it does.
+    let Some(before) = from.checked_sub(1) else {
+        return Ok(Position::START);
+    };
+    let before = index.location(&view, before)?;
+    let before = before.ok_or_else(|| ReadError::Missing(format!("block {from}")))?;
+    Ok(before.end())
+}
+
+/// Reads blocks up to `height` and sends them in batches; an error is the last thing sent.
+fn read_ahead(
+    mut scan: Scan<'_>,
+    height: u64,
+    sender: &SyncSender<Result<Vec<Parsed>, ReadError>>,
+) {
+    while scan.number() < height {
+        let batch = read_batch(&mut scan, height);
+        let failed = batch.is_err();
+        if sender.send(batch).is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn read_batch(scan: &mut Scan<'_>, height: u64) -> Result<Vec<Parsed>, ReadError> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while scan.number() < height && bytes < BATCH_BYTES {
+        let step = scan.next().map_err(|source| ReadError::Io {
+            file: scan.file(),
+            source,
+        });
+        match step? {
+            Step::Block(stored) => {
+                bytes += stored.location.len;
+                batch.push(Parsed::new(*stored));
+            }
+            Step::Damaged(damage) => return Err(ReadError::Corrupt(damage.corruption)),
+            Step::End => return Err(ReadError::Missing(format!("block {}", scan.number()))),
+        }
+    }
+    Ok(batch)
+}
+
+/// What stored blocks change, according to the codes stored with them.
+pub(crate) fn replay_batch(
+    state: &dyn StateDb,
+    batch: Vec<Parsed>,
+) -> Result<Vec<Durable>, ReadError> {
+    let savepoint = state.savepoint()?;
+    let snapshot = state.snapshot()?;
+    let mut pending = Pending::new(snapshot.as_ref());
+    let durable = batch.into_iter().map(|parsed| {
+        let Parsed {
+            stored,
+            transactions,
+        } = parsed;
+        let Stored {
+            block, location, ..
+        } = stored;
+        // State that has a block already cannot say what it changed, and is not to be told again.
+        let updates = if block.number < savepoint {
+            Updates::default()
+        } else {
+            replay_block(block.number, &transactions, &mut pending)?
+        };
+        let hash = block.hash();
+        Ok(Durable {
+            block: Arc::new(block),
+            hash,
+            location,
+            transactions,
+            updates,
+        })
+    });
+    durable.collect()
+}
