@@ -26,6 +26,8 @@ pub struct Condition {
     pub key: String,
     /// What is demanded of it.
     pub expect: Expect,
+    /// Whether the caller did not name it: a `create` demands that there is nothing.
+    pub is_implied: bool,
 }
 
 /// What is demanded of a key.
@@ -129,11 +131,14 @@ pub fn is_conditional(call: &Call) -> Vec<Condition> {
         let is_first = touched.insert((&operation.namespace, &operation.key));
         let is_create = matches!(operation.action, Action::Create(_));
         let implied = (is_create && is_first).then_some(Expect::Absent);
-        for expect in implied.into_iter().chain(operation.expect.clone()) {
+        let implied = implied.map(|expect| (expect, true));
+        let given = operation.expect.clone().map(|expect| (expect, false));
+        for (expect, is_implied) in implied.into_iter().chain(given) {
             conditions.push(Condition {
                 namespace: operation.namespace.clone(),
                 key: operation.key.clone(),
                 expect,
+                is_implied,
             });
         }
     }

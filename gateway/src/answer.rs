@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use quire_chaincode::{Condition, is_conditional};
+use quire_chaincode::{Call, Condition, is_conditional};
 use quire_ledger::Height;
 use quire_wire::Code;
 use quire_wire::transaction::Opened;
@@ -212,6 +212,18 @@ fn invalid(channel: &Channel, committed: &Committed) -> Result<Problem, Problem>
     Ok(problem
         .with_transaction(committed.tx_id.as_str())
         .with_block(committed.height.block))
+}
+
+/// Whether a transaction that lost a race stays lost: its caller gave a version, or what it creates
+/// was there. Blocks.
+pub(crate) fn is_final_loss(
+    channel: &Channel,
+    call: &Call,
+    committed: &Committed,
+) -> Result<bool, Problem> {
+    let conditions = is_conditional(call);
+    let is_given = conditions.iter().any(|condition| !condition.is_implied);
+    Ok(is_given || first_broken(channel, &conditions, committed.height)?.is_some())
 }
 
 /// The first condition that did not hold just before the transaction.

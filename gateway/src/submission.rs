@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::answer::is_final_loss;
 use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted};
 use crate::flights::{Boarded, FlightKey, FlightRequest, key_reused};
 use crate::gateway::{Gateway, blocking};
@@ -214,13 +215,7 @@ async fn settle(
     write: &Arc<Write>,
     progress: &watch::Sender<Progress>,
 ) -> Settled {
-    let conditional = !is_conditional(&write.call).is_empty();
-    // A write that is never tried again has nothing to gain from waiting.
-    let keys = if conditional {
-        Vec::new()
-    } else {
-        touched(&write.call).unwrap_or_default()
-    };
+    let keys = keys_to_wait_for(&write.call);
     let mut allowed = write.attempts.unwrap_or(DEFAULT_ATTEMPTS);
     let mut last: Option<Committed> = None;
     let mut attempt = 0;
@@ -261,18 +256,20 @@ async fn settle(
             }
         };
         let Some(committed) = committed else {
-            let tx_id = match &*progress.borrow() {
-                Progress::Ordered { tx_id } => Some(tx_id.clone()),
-                Progress::Starting | Progress::Settled(_) => None,
+            return Settled::Unknown {
+                tx_id: last_ordered(progress),
             };
-            return Settled::Unknown { tx_id };
         };
         attempt += 1;
-        if conditional || attempt >= allowed || !is_lost_race(committed.code) {
-            return Settled::Final {
-                committed,
-                replayed: found,
-            };
+        match is_final(write, &committed, attempt >= allowed).await {
+            Ok(true) => {
+                return Settled::Final {
+                    committed,
+                    replayed: found,
+                };
+            }
+            Ok(false) => {}
+            Err(problem) => return Settled::Refused(problem.with_transaction(committed.tx_id)),
         }
         drop(turn);
         gateway.contention.mark(&write.channel.name, &keys);
@@ -282,6 +279,37 @@ async fn settle(
         }
         last = Some(committed);
     }
+}
+
+/// The keys at which a write waits for its turn; a write that is never tried again has nothing to gain
+/// from waiting.
+fn keys_to_wait_for(call: &Call) -> Vec<(String, String)> {
+    let conditions = is_conditional(call);
+    if conditions.iter().any(|condition| !condition.is_implied) {
+        return Vec::new();
+    }
+    touched(call).unwrap_or_default()
+}
+
+/// The attempt that was ordered last.
+fn last_ordered(progress: &watch::Sender<Progress>) -> Option<String> {
+    match &*progress.borrow() {
+        Progress::Ordered { tx_id } => Some(tx_id.clone()),
+        Progress::Starting | Progress::Settled(_) => None,
+    }
+}
+
+/// Whether no attempt follows one that ended so.
+async fn is_final(
+    write: &Arc<Write>,
+    committed: &Committed,
+    is_last: bool,
+) -> Result<bool, Problem> {
+    if is_last || !is_lost_race(committed.code) {
+        return Ok(true);
+    }
+    let (write, committed) = (Arc::clone(write), committed.clone());
+    blocking(move || is_final_loss(&write.channel, &write.call, &committed)).await
 }
 
 /// Whether another try could end better.

@@ -7,7 +7,6 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header, request::Parts};
 use axum::response::Response;
 use bytes::Bytes;
-use quire_chaincode::is_conditional;
 use quire_identity::SigningIdentity;
 use quire_wire::transaction::Opened;
 use quire_wire::tx_id::tx_id;
@@ -17,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::accept::{Form, negotiate};
 use crate::access::Caller;
-use crate::answer::{Accepted, Asked, CallResult, ValidTransaction, answer};
+use crate::answer::{Accepted, Asked, CallResult, ValidTransaction, answer, is_final_loss};
 use crate::backend::Channel;
 use crate::block_json;
 use crate::body::{self, content_type};
@@ -252,7 +251,7 @@ fn is_final(channel: &Channel, committed: &Committed, attempt: u32) -> Result<bo
     else {
         return Ok(true);
     };
-    Ok(attempt + 1 >= record.allowed || !is_conditional(&call).is_empty())
+    Ok(attempt + 1 >= record.allowed || is_final_loss(channel, &call, committed)?)
 }
 
 async fn answer_seen(channel: Channel, tx_id: String, seen: Seen) -> Result<Response, Problem> {

@@ -3,8 +3,8 @@ import http from 'k6/http';
 import { check } from 'k6';
 
 export const BASE = `${__ENV.URL}/v1/channels/${__ENV.CHANNEL || 'main'}`;
-// Keys of one run never meet those of another.
-export const RUN = __ENV.RUN || `${Date.now()}`;
+// Keys of one run never meet those of another. All users of a run must have the same, so it comes from outside.
+export const RUN = __ENV.RUN;
 const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export function put(key, { idempotencyKey, tags, namespace = 'load' } = {}) {

@@ -17,6 +17,7 @@ mod logging;
 mod metrics;
 mod node;
 mod pipeline;
+mod room;
 mod run;
 mod settings;
 mod state;

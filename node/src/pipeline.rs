@@ -42,10 +42,13 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock;
 use crate::metrics::{QueueMetrics, Queued};
+use crate::room::{Room, Taken};
 use crate::verify::{Verifier, digest};
 
 /// Transactions that may wait for the committing thread.
 pub(crate) const QUEUE_LENGTH: usize = 10_000;
+/// Bytes of the transactions that wait for it.
+const QUEUE_BYTES: usize = 256 << 20;
 /// Blocks that share one fsync.
 const MAX_BLOCKS_A_COMMIT: usize = 32;
 /// How long the committing thread waits before it tries again what state did not let it do.
@@ -73,6 +76,7 @@ pub(crate) struct Pipeline {
     /// The way to the committing thread; `None` once the channel is closed.
     queue: Mutex<Option<SyncSender<Admitted>>>,
     queue_metrics: QueueMetrics,
+    room: Arc<Room>,
     limits: BatchSize,
 }
 
@@ -89,6 +93,8 @@ struct Admitted {
     envelope: Bytes,
     size_bytes: usize,
     queued: Queued,
+    /// Its place in the queue.
+    taken: Taken,
 }
 
 /// What a simulation gave.
@@ -294,7 +300,12 @@ impl Pipeline {
         if size_bytes > self.limits.absolute_max_bytes as usize {
             return Err(SubmitError::TooLarge);
         }
+        let taken = self.room.take(size_bytes);
+        let taken = taken.ok_or(SubmitError::Overloaded {
+            retry_after: RETRY_AFTER,
+        })?;
         Ok(Admitted {
+            taken,
             envelope: seal(payload, signature),
             size_bytes,
             queued: self.queue_metrics.join(),
@@ -361,6 +372,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         waiting: Arc::clone(&waiting),
         queue: Mutex::new(Some(sender)),
         queue_metrics,
+        room: Arc::new(Room::new(QUEUE_BYTES)),
         limits: batch_size,
     };
     let committer = Committer {
@@ -428,9 +440,11 @@ impl Committer {
             envelope,
             size_bytes,
             queued,
+            taken,
         }) = next
         {
             queued.taken();
+            drop(taken);
             match self.solo.order(envelope, size_bytes, Instant::now()) {
                 Ok(cut) => batches.extend(cut),
                 // Turned away in `order`, before it was queued.

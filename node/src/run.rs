@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::admin::server::Socket;
 use crate::cli::RunArguments;
 use crate::commands::channel::open_error;
-use crate::commands::{FAILED, advice};
+use crate::commands::{FAILED, advice, advice_of_io};
 use crate::config::{Config, ConfigError};
 use crate::logging::Logging;
 use crate::metrics;
@@ -167,7 +167,11 @@ enum PrepareError {
 fn refuse(error: &PrepareError) -> ExitCode {
     let advice = match error {
         PrepareError::Config(error) => error.advice(),
-        PrepareError::Tokens(_) => None,
+        PrepareError::Tokens(error) => {
+            let cause = std::error::Error::source(error);
+            let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+            cause.and_then(advice_of_io)
+        }
     };
     print_error(error, advice);
     ExitCode::from(FAILED)

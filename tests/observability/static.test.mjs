@@ -85,6 +85,20 @@ test('variables are defined where they are used, and used where they are defined
   }
 });
 
+test('links lead to the other dashboards, with what was chosen', () => {
+  for (const { file, json } of dashboards()) {
+    const links = json.links.filter((link) => link.type === 'dashboards');
+    assert.equal(links.length, 1, file);
+    const [{ tags, includeVars, keepTime }] = links;
+    assert.ok(includeVars && keepTime, file);
+    for (const other of dashboards()) {
+      assert.ok(tags.length > 0 && tags.every((tag) => other.json.tags.includes(tag)), `${file} leads not to ${other.file}`);
+      const names = ({ json }) => json.templating.list.map((variable) => variable.name);
+      assert.deepEqual(names(other), names({ json }), `${other.file}: what is chosen in ${file} means nothing there`);
+    }
+  }
+});
+
 test('expressions of a dashboard are about the chosen node', () => {
   for (const { name, expr } of panelExpressions()) {
     assert.ok(expr.includes('instance=~"$instance"'), name);

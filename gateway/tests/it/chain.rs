@@ -111,6 +111,16 @@ async fn blocks_come_in_pages_and_in_forms() {
     let html = client.get_with("./blocks/0", "accept: text/html").await;
     html.assert_problem(406, "NOT_ACCEPTABLE");
     assert_eq!(html.header("vary"), Some("Accept"));
+    // A resource that is not there has two forms, too.
+    for path in [
+        "./blocks/99",
+        "./blocks?hash=00",
+        "./transactions/00/envelope",
+    ] {
+        let missing = client.get(path).await;
+        missing.assert_status(404);
+        assert_eq!(missing.header("vary"), Some("Accept"), "{path}");
+    }
     // The first block of the tests holds no envelope; it can be looked at all the same.
     assert_eq!(
         client.get("./blocks/0").await.json()["transactions"][0]["txNumber"],

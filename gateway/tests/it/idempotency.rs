@@ -283,6 +283,51 @@ async fn a_lost_condition_is_remembered() {
 }
 
 #[tokio::test]
+async fn a_merge_that_lost_beside_a_create_is_tried_again_and_a_create_that_lost_is_not() {
+    const CREATE: &str = r#"{"op":"create","namespace":"orders","key":"new","value":1}"#;
+    let node = Node::new();
+    let client = node.client();
+    client.put(KEY, &[], "{}").await.assert_status(201);
+    let post = |client: &Client, key: &'static str, operations: String| {
+        let client = client.clone();
+        let body = format!(r#"{{"operations":[{operations}]}}"#);
+        tokio::spawn(async move { client.post("./transactions", &[key], &body).await })
+    };
+    node.orderer.hold();
+    let winner = spawn_patch(&client, &[], r#"{"a":1}"#);
+    node.orderer.until_waiting(1).await;
+    let merge = r#"{"op":"merge","namespace":"orders","key":"1001","value":{"b":2}}"#;
+    let both = post(&client, K, format!("{CREATE},{merge}"));
+    node.orderer.until_waiting(2).await;
+    node.orderer.release();
+    winner.await.unwrap().assert_status(200);
+    both.await.unwrap().assert_status(201);
+    assert_eq!(client.get(KEY).await.json()["b"], 2);
+    client
+        .delete("./state/orders/new", &[])
+        .await
+        .assert_status(200);
+    // A gateway that has not seen the key lose, and so lets nobody wait for a turn.
+    let client = node.client();
+
+    node.orderer.hold();
+    let winner = post(&client, "idempotency-key: first", CREATE.to_owned());
+    node.orderer.until_waiting(1).await;
+    let loser = post(&client, "idempotency-key: second", CREATE.to_owned());
+    node.orderer.until_waiting(2).await;
+    node.orderer.release();
+    winner.await.unwrap().assert_status(201);
+    let lost = loser.await.unwrap();
+    lost.assert_problem(412, "PRECONDITION_FAILED");
+    let again = post(&client, "idempotency-key: second", CREATE.to_owned())
+        .await
+        .unwrap();
+    again.assert_problem(412, "PRECONDITION_FAILED");
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.json()["transactionId"], lost.json()["transactionId"]);
+}
+
+#[tokio::test]
 async fn respond_async_needs_a_key() {
     let client = Node::new().client();
     let answer = client.put(KEY, &["prefer: respond-async"], "1").await;

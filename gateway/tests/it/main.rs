@@ -14,4 +14,5 @@ mod events;
 mod idempotency;
 mod kit;
 mod reads;
+mod socket;
 mod writes;

@@ -1,6 +1,6 @@
 //! The error table of the contract, a row a row, as bytes on a socket. Rows that nothing outside
-//! can cause (a failing disk, a chaincode of somebody else, a phantom, a bug) are tested in the
-//! gateway's own tests.
+//! can cause (a state database that is away, a chaincode that refuses, a bug) are tested in the
+//! gateway's own tests, on a socket too; a failing disk has tests of its own beside this one.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,6 +15,8 @@ use super::kit::{Client, Node, RawAnswer, Request, exchange, run};
 const JSON: &str = "Content-Type: application/json";
 const KEY: &str = "/v1/channels/main/state/orders/1";
 const TRANSACTIONS: &str = "/v1/channels/main/transactions";
+const FIND: &str = "POST /v1/channels/main/state/orders/_find";
+const DROP: &str = "DELETE /v1/channels/main/state/orders/_index/none/json/none";
 
 /// Sends a request of these lines and reads to the end.
 fn send(address: &str, line: &str, headers: &[&str], body: &str) -> RawAnswer {
@@ -62,6 +64,8 @@ fn rows_of_a_single_request() {
         ("GET /v1/channels/main/blocks/99", &[], "", 404, "BLOCK_NOT_FOUND"),
         (&never, &[], "", 404, "TRANSACTION_NOT_FOUND"),
         ("GET /v1/nothing", &[], "", 404, "ROUTE_NOT_FOUND"),
+        (FIND, &[JSON], r#"{"selector":{"a":{"$no":1}}}"#, 400, "INVALID_SELECTOR"),
+        (DROP, &[], "", 404, "INDEX_NOT_FOUND"),
         ("DELETE /v1/channels", &[], "", 405, "METHOD_NOT_ALLOWED"),
         ("GET /v1/channels/main/blocks/0", &["Accept: text/html"], "", 406, "NOT_ACCEPTABLE"),
         ("POST /v1/channels", &[JSON], r#"{"name":"main"}"#, 409, "CHANNEL_EXISTS"),
@@ -200,6 +204,63 @@ fn a_lost_race_is_409_and_an_outcome_that_is_not_known_yet_504() {
 }
 
 #[test]
+fn a_range_that_gained_a_row_is_409_too() {
+    let data = TempDir::new().unwrap();
+    let node = Node::start(data.path());
+    let address = node.address();
+    let scans = r#"{"chaincode":"orders","function":"range","args":[{"limit":1000}]}"#;
+    let lost = std::thread::scope(|scope| {
+        for client in 0..8 {
+            scope.spawn(move || {
+                for turn in 0..40 {
+                    let key = format!("PUT /v1/channels/main/state/orders/{client}-{turn}");
+                    assert_eq!(send(address, &key, &[JSON], "1").status, 201);
+                }
+            });
+        }
+        let scanners: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(move || {
+                    let post = format!("POST {TRANSACTIONS}");
+                    let once = [JSON, "Quire-Max-Attempts: 1"];
+                    let mut answers = (0..40).map(|_| send(address, &post, &once, scans));
+                    answers.find(|answer| answer.status != 201)
+                })
+            })
+            .collect();
+        let lost = scanners.into_iter().map(|client| client.join().unwrap());
+        lost.flatten().next().expect("one of 320 loses")
+    });
+    let problem = expect(&lost, 409, "PHANTOM_READ_CONFLICT");
+    assert!(problem["transactionId"].is_string() && problem["blockNumber"].is_u64());
+}
+
+#[test]
+fn a_caller_without_a_token_or_with_too_many_requests_is_told_what_to_do() {
+    let data = TempDir::new().unwrap();
+    let node = Node::start_with(data.path(), &["--rate-limit", "5"]);
+    let token = run(
+        &["token", "create", "--identity", "shop", "--role", "writer"],
+        data.path(),
+    );
+    let token = String::from_utf8(token.stdout).unwrap();
+    let bearer = format!("Authorization: Bearer {}", token.trim());
+    let get = "GET /v1/channels";
+    let answer = send(node.address(), get, &[], "");
+    expect(&answer, 401, "UNAUTHENTICATED");
+    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    let wrong = send(node.address(), get, &[&format!("{bearer}x")], "");
+    expect(&wrong, 401, "UNAUTHENTICATED");
+    let challenge = wrong.header("www-authenticate").unwrap();
+    assert!(challenge.contains("invalid_token"), "{challenge}");
+    let mut answers = (0..1000).map(|_| send(node.address(), get, &[&bearer], ""));
+    let limited = answers.find(|answer| answer.status != 200);
+    let limited = limited.expect("a thousand take longer than five a second allow");
+    expect(&limited, 429, "RATE_LIMITED");
+    assert_eq!(limited.header("retry-after"), Some("1"));
+}
+
+#[test]
 fn a_read_only_channel_takes_no_writes() {
     let (first, second) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     assert!(Node::start(first.path()).stop().success());
@@ -324,15 +385,46 @@ fn a_reader_that_takes_nothing_is_cut_off() {
     let value = format!("\"{}\"", "x".repeat(1_000_000));
     let answer = send(node.address(), &format!("PUT {KEY}"), &[JSON], &value);
     assert_eq!(answer.status, 201);
-    let mut stream = TcpStream::connect(node.address()).unwrap();
-    let request = format!("GET {KEY} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(40);
-    stream.write_all(request.as_bytes()).unwrap();
-    // It takes as long as it takes; the connection ends although nothing was read.
-    loop {
-        std::thread::sleep(Duration::from_millis(100));
-        if stream.write_all(b"\r\n").is_err() {
-            break;
+    // Events that name a thousand long keys each: many times what sockets hold.
+    let names = (0..1000).map(|number| {
+        let key = format!("{number}-{}", "k".repeat(1000));
+        format!(r#"{{"op":"put","namespace":"orders","key":"{key}","value":1}}"#)
+    });
+    let names: Vec<_> = names.collect();
+    let body = format!(r#"{{"operations":[{}]}}"#, names.join(","));
+    for _ in 0..20 {
+        let answer = send(
+            node.address(),
+            &format!("POST {TRANSACTIONS}"),
+            &[JSON],
+            &body,
+        );
+        assert_eq!(answer.status, 201);
+    }
+    let (before, _) = node.memory();
+    let get = format!("GET {KEY} HTTP/1.1\r\nHost: localhost\r\n\r\n").repeat(40);
+    let listen = "GET /v1/channels/main/events?from=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for request in [get.as_str(), listen] {
+        let mut readers: Vec<_> = (0..20)
+            .map(|_| {
+                let mut stream = TcpStream::connect(node.address()).unwrap();
+                stream.write_all(request.as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        // It takes as long as it takes; the connections end although nothing was read.
+        while let Some(stream) = readers.last_mut() {
+            std::thread::sleep(Duration::from_millis(100));
+            if stream.write_all(b"\r\n").is_err() {
+                readers.pop();
+            }
         }
     }
+    let (after, _) = node.memory();
+    println!("peak before {before} KiB, after 40 slow readers {after} KiB");
+    assert!(
+        after < before + (128 << 10),
+        "{before} KiB grew to {after} KiB"
+    );
     assert_eq!(send(node.address(), "GET /version", &[], "").status, 200);
 }

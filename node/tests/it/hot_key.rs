@@ -55,7 +55,7 @@ fn contend(node: &Node, attempts: &str) -> usize {
     });
     let took = began.elapsed();
     println!(
-        "{attempts} attempts: {succeeded} of {} merges, {} a second",
+        "{attempts} attempts allowed: {succeeded} of {} merges succeed, {} a second",
         CLIENTS * MERGES,
         succeeded as u128 * 1000 / took.as_millis().max(1)
     );
@@ -79,8 +79,11 @@ fn merges_into_one_key_succeed_within_their_attempts_or_fail_cleanly() {
     let data = TempDir::new().unwrap();
     let node = Node::start(data.path());
     let alone = contend(&node, "1");
-    let retried = contend(&node, "10");
-    assert!(retried > alone, "{alone} without retries by the server");
-    // Losers take turns, so that hardly anybody runs out of attempts.
-    assert!(retried * 100 >= CLIENTS * MERGES * 95, "{retried} with");
+    // The default, and the most.
+    for attempts in ["5", "10"] {
+        let retried = contend(&node, attempts);
+        assert!(retried > alone, "{alone} without retries by the server");
+        // Losers take turns, so that hardly anybody runs out of attempts.
+        assert!(retried * 100 >= CLIENTS * MERGES * 95, "{retried} with");
+    }
 }

@@ -44,9 +44,14 @@ fn flood(node: &Node, path: &str, token: &str, chunked: bool) -> Vec<u8> {
     } else {
         format!("Content-Length: {BODY}")
     };
+    let kind = if path.ends_with(":batch") {
+        "application/x-ndjson"
+    } else {
+        "application/json"
+    };
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\
-         Content-Type: application/json\r\n{length}\r\n\r\n",
+         Content-Type: {kind}\r\n{length}\r\n\r\n",
         node.address()
     );
     let mut answer = Vec::new();
@@ -73,7 +78,8 @@ fn flood(node: &Node, path: &str, token: &str, chunked: bool) -> Vec<u8> {
         // What came before a reset counts.
         while let Ok(count @ 1..) = reader.read(&mut buffer) {
             answer.extend_from_slice(&buffer[..count]);
-            if answer.ends_with(b"}") {
+            // The end of a problem, or of a batch's line.
+            if answer.ends_with(b"}") || answer.ends_with(b"}\n\r\n") {
                 break;
             }
         }
@@ -103,6 +109,15 @@ fn bodies_of_100_mb_and_deep_json_are_refused_and_memory_stays_flat() {
             );
             let answer = flood(&node, TRANSACTIONS, "quire_no_token", chunked);
             assert_eq!(verdict(&answer), (401, "UNAUTHENTICATED".to_owned()));
+            for query in ["_find", "_explain"] {
+                let path = format!("/v1/channels/main/state/orders/{query}");
+                let answer = flood(&node, &path, &token, chunked);
+                assert_eq!(verdict(&answer), (413, "TOO_LARGE".to_owned()), "{query}");
+            }
+            // A line that is too long is the batch's last, and told in its place.
+            let answer = flood(&node, &format!("{TRANSACTIONS}:batch"), &token, chunked);
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            assert!(answer.contains(r#"{"line":1,"status":413,"#), "{answer}");
         }
     }
     let depth = 500_000;
@@ -114,6 +129,8 @@ fn bodies_of_100_mb_and_deep_json_are_refused_and_memory_stays_flat() {
             ("PUT", ORDER),
             ("POST", TRANSACTIONS),
             ("POST", "/v1/channels/main/evaluate"),
+            ("POST", "/v1/channels/main/state/orders/_find"),
+            ("POST", "/v1/channels/main/state/orders/_explain"),
         ] {
             let answer = send(&client, &format!("{method} {path}"), &token, body);
             let (status, code) = super::problem(&answer);
@@ -140,7 +157,7 @@ fn client_height(client: &crate::kit::Client, token: &str) -> u64 {
 }
 
 /// Every route with a parameter in its path, the parameter written `*`.
-const ROUTES: [&str; 19] = [
+const ROUTES: [&str; 37] = [
     "GET /v1/channels/*",
     "GET /v1/channels/*/state",
     "GET /v1/channels/*/state/orders",
@@ -160,6 +177,24 @@ const ROUTES: [&str; 19] = [
     "GET /v1/channels/*/blocks",
     "GET /v1/channels/main/blocks/*",
     "GET /v1/channels/main/history/*/1",
+    "GET /v1/channels/*/history/orders/1",
+    "GET /v1/channels/main/history/orders/*",
+    "GET /v1/channels/*/transactions?idempotencyKey=k",
+    "GET /v1/channels/*/transactions/0/envelope",
+    "GET /v1/channels/*/blocks/0",
+    "GET /v1/channels/*/events?from=0&to=0",
+    "PATCH /v1/channels/main/state/orders/*",
+    "POST /v1/channels/*/transactions:batch",
+    "POST /v1/channels/*/state/orders/_find",
+    "POST /v1/channels/main/state/*/_find",
+    "POST /v1/channels/*/state/orders/_explain",
+    "POST /v1/channels/main/state/*/_explain",
+    "GET /v1/channels/*/state/orders/_index",
+    "GET /v1/channels/main/state/*/_index",
+    "POST /v1/channels/*/state/orders/_index",
+    "POST /v1/channels/main/state/*/_index",
+    "DELETE /v1/channels/main/state/orders/_index/*/json/x",
+    "DELETE /v1/channels/main/state/orders/_index/x/json/*",
 ];
 
 /// Where a key may be anything.
@@ -240,10 +275,14 @@ fn is_documented(route: &str, head: &str, (status, code): &(u16, String)) -> boo
     match (*status, code.as_str()) {
         (400, "INVALID_NAME" | "INVALID_ARGUMENT")
         | (403, "FORBIDDEN")
-        | (405, "METHOD_NOT_ALLOWED") => true,
+        | (405, "METHOD_NOT_ALLOWED")
+        // Of the wrong type here, before any name is looked at.
+        | (415, "UNSUPPORTED_MEDIA_TYPE") => true,
         (404, code) => code.ends_with("_NOT_FOUND"),
         (200, _) if route.contains("history") => true,
         (200, _) if route == "GET /v1/channels/main/state/*" => true,
+        // Indexes and their queries are of any namespace that can be read, too.
+        (200, _) if route.contains("main/state/*/_") => true,
         (200 | 201, _) => {
             // Names that only look strange: they are keys like any other.
             let odd_key = ["%5c", "%2f", "%00", "%6F", ";", "%0d"];

@@ -2,6 +2,7 @@
 //! harm.
 
 mod browser;
+mod everywhere;
 mod hostile;
 mod tls;
 mod tokens;

@@ -1,0 +1,120 @@
+//! Rows of the error table that nothing outside a node can cause, as bytes on a socket.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quire_chaincode::ChaincodeError;
+use quire_gateway::backend::SubmitError;
+use quire_gateway::{Backend, Cors, Handshake, Limits, Peer, Server};
+use quire_ledger::ReadError;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::kit::Node;
+
+/// Nothing between the network and HTTP.
+#[derive(Clone)]
+struct Plain;
+
+impl Handshake for Plain {
+    type Stream = TcpStream;
+
+    async fn shake(&self, tcp: TcpStream) -> io::Result<(TcpStream, Peer)> {
+        Ok((tcp, Peer::default()))
+    }
+}
+
+/// Submits a transaction over the socket; head and problem document of the answer.
+async fn submit(address: &str) -> (String, Value) {
+    let body = r#"{"chaincode":"orders","function":"put","args":["1",1]}"#;
+    let request = format!(
+        "POST /v1/channels/main/transactions HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_lowercase(), serde_json::from_str(body).unwrap())
+}
+
+/// Fails unless the document is a problem, and its request that of the head.
+fn assert_belongs(head: &str, problem: &Value) {
+    let kind = "\r\ncontent-type: application/problem+json";
+    assert!(head.contains(kind), "{head}");
+    let id = problem["requestId"].as_str().unwrap();
+    assert!(head.contains(&format!("\r\nx-request-id: {id}")), "{head}");
+}
+
+#[tokio::test]
+async fn what_only_the_node_can_cause_is_told_with_its_code_and_no_more() {
+    let node = Node::new();
+    let backend = Arc::clone(&node) as Arc<dyn Backend>;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = Server::new(backend, Limits::default(), Cors::default());
+    tokio::spawn(server.run(listener, Plain));
+    let secret = "where the node keeps it";
+    let later = Duration::from_millis(2_500);
+    let chaincode = SubmitError::Chaincode;
+    for (error, status, code, retry_after) in [
+        (
+            SubmitError::Overloaded { retry_after: later },
+            503,
+            "OVERLOADED",
+            Some("3"),
+        ),
+        (SubmitError::NotReady, 503, "NOT_READY", Some("1")),
+        (
+            SubmitError::StateUnavailable,
+            503,
+            "STATE_UNAVAILABLE",
+            Some("1"),
+        ),
+        (
+            SubmitError::StorageFailed,
+            503,
+            "STORAGE_FAILED",
+            Some("30"),
+        ),
+        (SubmitError::ReadOnly, 409, "CHANNEL_READ_ONLY", None),
+        (SubmitError::TooLarge, 413, "TOO_LARGE", None),
+        (
+            chaincode(ChaincodeError::Refused("no credit".to_owned())),
+            422,
+            "CHAINCODE_ERROR",
+            None,
+        ),
+        (
+            chaincode(ChaincodeError::Read(ReadError::Missing(secret.to_owned()))),
+            500,
+            "INTERNAL",
+            None,
+        ),
+    ] {
+        node.orderer.refuse(error);
+        let (head, problem) = submit(&address).await;
+        assert!(
+            head.starts_with(&format!("http/1.1 {status} ")),
+            "{code}: {head}"
+        );
+        let told = head
+            .lines()
+            .find_map(|line| line.strip_prefix("retry-after: "));
+        assert_eq!(told, retry_after, "{code}");
+        assert_eq!(problem["code"], code);
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], format!("urn:quire:problem:{code}"));
+        assert_belongs(&head, &problem);
+        assert!(!problem.to_string().contains(secret), "{problem}");
+        if status == 422 {
+            assert_eq!(problem["detail"], "no credit");
+        }
+    }
+    let (head, _) = submit(&address).await;
+    assert!(head.starts_with("http/1.1 201 "), "{head}");
+}
