@@ -68,7 +68,7 @@ section 'tests of the workspace'
 cargo test --workspace
 
 section 'packages of the node scripts'
-for folder in examples/world-countries tests/fabric-decode tests/observability; do
+for folder in examples/world-countries tests/fabric-decode tests/observability tests/mango-client; do
   npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund
 done
 
@@ -99,6 +99,9 @@ section 'the example loads countries, and once more without effect'
 node examples/world-countries/main.mjs --url "$url"
 node examples/world-countries/main.mjs --url "$url" >"$work/again"
 grep '^0 written, 250 were there already' "$work/again"
+
+section 'rich queries, by nano, CouchDB'\''s own client'
+node tests/mango-client/main.mjs --url "$url"
 
 section 'its blocks, over HTTP, by Fabric'\''s message definitions'
 node tests/fabric-decode/main.mjs --url "$url" --channel main
