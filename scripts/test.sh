@@ -36,6 +36,8 @@ command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 # Fails system calls of the node, one at a time.
 command -v strace >/dev/null || missing+=(strace)
+# Opens /docs.
+command -v "${CHROMIUM:-chromium}" >/dev/null || missing+=(chromium)
 command -v unshare >/dev/null || missing+=(util-linux)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -105,6 +107,9 @@ node tests/mango-client/main.mjs --url "$url"
 
 section 'its blocks, over HTTP, by Fabric'\''s message definitions'
 node tests/fabric-decode/main.mjs --url "$url" --channel main
+
+section 'its page, in a browser'
+node tests/browser/main.mjs --url "$url"
 
 section 'its certificates, by openssl'
 openssl verify -CAfile "$data/organization/msp/cacerts/ca-cert.pem" "$data"/identities/*/msp/signcerts/cert.pem
