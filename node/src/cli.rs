@@ -421,6 +421,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_two_flags_of_a_command_have_one_name() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
     fn the_handbook_has_every_flag_of_run_with_its_variable_and_default() {
         let handbook = include_str!("../../docs/operations.md");
         let command = Cli::command();
