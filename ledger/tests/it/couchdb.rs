@@ -333,7 +333,8 @@ fn a_half_written_batch_that_is_replayed_in_parts_comes_to_the_same() {
         assert!(matches!(committed, Err(CommitError::Waiting(_))));
         server.proxy.set(|_| Fault::None);
         documents.reopen();
-        assert_eq!(answers(&documents.reader()), answers(&model.reader()));
+        // Padding is not worth printing.
+        assert!(answers(&documents.reader()) == answers(&model.reader()));
     }
 }
 
