@@ -67,3 +67,4 @@ pub use simulator::Simulator;
 pub use state::{NamespaceSummary, RangeEnd, VersionedValue};
 pub use truncate::{Loss, TruncateError};
 pub use validation::examine::{Content, Endorsed, Examined, NamespaceSet, ReadWriteSet};
+pub use validation::signatures::{Signatures, Verifier};

@@ -22,7 +22,6 @@ mod settings;
 mod terminal;
 mod tls;
 mod tokens;
-mod verify;
 
 use std::process::ExitCode;
 

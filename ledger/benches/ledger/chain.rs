@@ -1,12 +1,19 @@
 //! Blocks to commit: endorser transactions of the size that Fabric's are.
 //!
-//! Certificates and signatures make up most of one. Here they are bytes of the right length: nothing
-//! that is measured looks at a signature.
+//! Certificates and signatures make up most of one. Here they are bytes of the right length, unless a
+//! chain is asked for whose signatures are to be verified.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use quire_ledger::{Block, Height};
+use quire_identity::channel_config::genesis_group;
+use quire_identity::{ChannelConfig, Organization, Policy, Role, SigningIdentity};
+use quire_ledger::{Block, Height, Verifier};
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
+use quire_wire::config::BatchSize;
 use quire_wire::hash::{Hash, data_hash, sha256};
 use quire_wire::peer::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec,
@@ -40,7 +47,8 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub(crate) struct Chain {
     identity: Bytes,
-    signature: Bytes,
+    /// Signs as creator and as endorser; without it a signature is bytes of the right length.
+    signer: Option<Arc<SigningIdentity>>,
     number: u64,
     previous_hash: Option<Hash>,
     transactions: usize,
@@ -61,10 +69,41 @@ impl Chain {
     pub(crate) fn new() -> Self {
         Self {
             identity: vec![b'i'; IDENTITY_BYTES].into(),
-            signature: vec![b's'; SIGNATURE_BYTES].into(),
+            signer: None,
             number: 0,
             previous_hash: None,
             transactions: 0,
+        }
+    }
+
+    /// A chain with true signatures, two a transaction, and who can verify them. The organisation is
+    /// made in `dir`.
+    pub(crate) fn signed(dir: &Path) -> (Self, Verifier) {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let organization = Organization::open_or_create(dir, "BenchMSP", now).unwrap();
+        let signer = organization
+            .create_identity("peer0", Role::Peer, now)
+            .unwrap();
+        let limits = BatchSize {
+            max_message_count: 500,
+            absolute_max_bytes: 10 << 20,
+            preferred_max_bytes: 2 << 20,
+        };
+        let root = genesis_group(&[organization.msp_config()], limits, "2s");
+        let config = ChannelConfig::from_group(&root).unwrap();
+        let policy = Policy::at(&root, "/Channel/Application/Endorsement").unwrap();
+        let chain = Self {
+            identity: signer.serialized().clone(),
+            signer: Some(signer),
+            ..Self::new()
+        };
+        (chain, Verifier::new(config.msps().unwrap(), policy))
+    }
+
+    fn sign(&self, message: &[&[u8]]) -> Bytes {
+        match &self.signer {
+            Some(signer) => signer.sign(&message.concat()),
+            None => vec![b's'; SIGNATURE_BYTES].into(),
         }
     }
 
@@ -166,10 +205,11 @@ impl Chain {
         let response = proposal.response_payload(&action);
         let endorsement = Endorsement {
             endorser: self.identity.clone(),
-            signature: self.signature.clone(),
+            signature: self.sign(&[&response, &self.identity]),
         };
         let payload = proposal.transaction_payload(response, vec![endorsement]);
-        seal(payload, self.signature.clone())
+        let signature = self.sign(&[&payload]);
+        seal(payload, signature)
     }
 }
 

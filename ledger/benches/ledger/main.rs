@@ -1,7 +1,8 @@
 //! What the ledger can do, beside what the machine can: `cargo bench -p quire-ledger`.
 //!
 //! Prints a JSON line for each figure as it comes, and a table at the end; `docs/performance.md` says
-//! how to read it. Words after `--` choose among `appends`, `commits` and `reads`; `probes` alone chooses none of them.
+//! how to read it. Words after `--` choose among `appends`, `commits`, `signatures` and
+//! `reads`; `probes` alone chooses none of them.
 //! `--dir=DIRECTORY` measures there: a file system in memory takes the disk out of the figures, and what is left is the
 //! processor's work. Without `--bench`, which cargo adds, it runs for a moment and says nothing true.
 
@@ -17,6 +18,7 @@ mod commits;
 mod probes;
 mod reads;
 mod report;
+mod signatures;
 
 use std::path::Path;
 use std::time::Duration;
@@ -48,6 +50,9 @@ fn main() {
     }
     if chosen("commits") {
         commits::run(&mut report, dir.path(), scale, commit_txs);
+    }
+    if chosen("signatures") {
+        signatures::run(&mut report, dir.path(), commit_txs);
     }
     if chosen("reads") {
         reads::run(&mut report, dir.path(), scale, chain_txs, time);

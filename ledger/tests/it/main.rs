@@ -20,4 +20,5 @@ mod mango;
 mod model;
 mod operator;
 mod query_model;
+mod signatures;
 mod tail;
