@@ -29,6 +29,8 @@ pub(crate) const CHANNEL: &str = "main";
 pub(crate) const NAMESPACE: &str = "orders";
 /// Bytes of a serialized identity with an ECDSA certificate.
 const IDENTITY_BYTES: usize = 880;
+/// The first key of blocks that only fill.
+const FILLED_FROM: usize = 1 << 40;
 /// Bytes of an ECDSA P-256 signature.
 const SIGNATURE_BYTES: usize = 71;
 
@@ -52,6 +54,10 @@ pub(crate) struct Chain {
     number: u64,
     previous_hash: Option<Hash>,
     transactions: usize,
+    /// Keys written so far by blocks that only fill.
+    filled: usize,
+    /// Whether values are JSON documents, for query indexes to look into.
+    documents: bool,
 }
 
 /// Key `n`; consecutive ones lie far apart.
@@ -73,6 +79,16 @@ impl Chain {
             number: 0,
             previous_hash: None,
             transactions: 0,
+            filled: 0,
+            documents: false,
+        }
+    }
+
+    /// A chain whose values are JSON documents.
+    pub(crate) fn of_documents() -> Self {
+        Self {
+            documents: true,
+            ..Self::new()
         }
     }
 
@@ -114,7 +130,7 @@ impl Chain {
 
     /// Block 0: one transaction that writes keys `0..keys`.
     pub(crate) fn first_block(&mut self, keys: usize, value_bytes: usize) -> Block {
-        let writes = (0..keys).map(|n| write(n, value_bytes)).collect();
+        let writes = (0..keys).map(|n| self.write(n, value_bytes)).collect();
         let envelope = self.envelope(Vec::new(), writes);
         self.block(vec![envelope])
     }
@@ -129,11 +145,45 @@ impl Chain {
             });
             self.envelope(
                 read.into_iter().collect(),
-                vec![write(n, shape.value_bytes)],
+                vec![self.write(n, shape.value_bytes)],
             )
         });
         let envelopes = envelopes.collect();
         self.block(envelopes)
+    }
+
+    /// A block of transactions with many new keys each, which no other block of the chain writes.
+    pub(crate) fn fill(&mut self, txs: usize, keys: usize, value_bytes: usize) -> Block {
+        let envelopes = (0..txs).map(|_| {
+            let from = FILLED_FROM + self.filled;
+            self.filled += keys;
+            let writes = (from..from + keys).map(|n| self.write(n, value_bytes));
+            let writes = writes.collect();
+            self.envelope(Vec::new(), writes)
+        });
+        let envelopes = envelopes.collect();
+        self.block(envelopes)
+    }
+
+    fn write(&self, n: usize, value_bytes: usize) -> KvWrite {
+        let mut value = vec![b'v'; value_bytes];
+        if self.documents {
+            let text = format!(
+                r#"{{"owner":"owner{}","size":{},"color":"color{}","kind":{},"payload":""#,
+                n % 1000,
+                n % 100_000,
+                n % 10,
+                n % 50
+            );
+            value = text.into_bytes();
+            value.resize(value_bytes.max(value.len() + 2) - 2, b'v');
+            value.extend_from_slice(b"\"}");
+        }
+        KvWrite {
+            key: key(n),
+            is_delete: false,
+            value: value.into(),
+        }
     }
 
     /// That many blocks.
@@ -210,14 +260,6 @@ impl Chain {
         let payload = proposal.transaction_payload(response, vec![endorsement]);
         let signature = self.sign(&[&payload]);
         seal(payload, signature)
-    }
-}
-
-fn write(n: usize, value_bytes: usize) -> KvWrite {
-    KvWrite {
-        key: key(n),
-        is_delete: false,
-        value: vec![b'v'; value_bytes].into(),
     }
 }
 

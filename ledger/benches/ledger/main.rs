@@ -1,10 +1,11 @@
 //! What the ledger can do, beside what the machine can: `cargo bench -p quire-ledger`.
 //!
 //! Prints a JSON line for each figure as it comes, and a table at the end; `docs/performance.md` says
-//! how to read it. Words after `--` choose among `appends`, `commits`, `signatures` and
-//! `reads`; `probes` alone chooses none of them.
-//! `--dir=DIRECTORY` measures there: a file system in memory takes the disk out of the figures, and what is left is the
-//! processor's work. Without `--bench`, which cargo adds, it runs for a moment and says nothing true.
+//! how to read it. Words after `--` choose among `appends`, `commits`, `signatures` and `reads`;
+//! `growth`, up to some minutes, runs only when it is named; `probes` alone chooses nothing else.
+//!
+//! `--dir=DIRECTORY` measures there: a file system in memory takes the disk out of the figures, and
+//! what is left is the processor's work. `--longest=SECONDS` ends each series of `growth`. Without `--bench`, which cargo adds, it runs for a moment and says nothing true.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -15,6 +16,7 @@
 
 mod chain;
 mod commits;
+mod growth;
 mod probes;
 mod reads;
 mod report;
@@ -56,6 +58,13 @@ fn main() {
     }
     if chosen("reads") {
         reads::run(&mut report, dir.path(), scale, chain_txs, time);
+    }
+    if arguments.iter().any(|argument| argument == "growth") {
+        let longest = arguments
+            .iter()
+            .find_map(|argument| argument.strip_prefix("--longest="))
+            .map_or(120, |seconds| seconds.parse().unwrap());
+        growth::run(&mut report, dir.path(), Duration::from_secs(longest));
     }
     scale.again(&mut report, dir.path(), time);
     report.print_table();

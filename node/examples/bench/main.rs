@@ -1,114 +1,193 @@
-//! How long does a submit take? Sends documents to a running node over HTTP, and beside it appends
-//! and syncs as many bytes to a file, so that the figure can be compared between machines.
+//! How fast is a submit over HTTP? Sends documents to a running node, and beside it does on the bare
+//! machine what a submit cannot do without, so that figures can be compared between machines.
 //!
 //! ```sh
 //! cargo run --release -p quire -- --data /tmp/bench --listen 127.0.0.1:7081 &
-//! cargo run --release -p quire --example bench -- --url http://127.0.0.1:7081 --clients 1 --requests 2000
+//! cargo run --release -p quire --example bench -- --url 127.0.0.1:7081 --pid $!
 //! ```
 //!
-//! One JSON object a line. Closed loop: a client sends its next request when it has its answer, so
-//! waiting in a queue before sending is not counted.
+//! One JSON object a line: the machine's probes, then closed loops of 1, 50, 200 and 500 clients (each
+//! sends its next request when it has its answer), then an open loop at half the best rate: requests
+//! are due on a schedule, and their time counts from when they were due, sent late or not. An answer
+//! other than 2xx ends the run. The node answers a submit when its block is synced to disk.
 
-use std::fs::File;
-use std::io::Write as _;
+mod client;
+mod probes;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Bytes that a lone transaction takes in a block file, about.
-const RECORD_BYTES: usize = 4096;
+use client::Client;
+
+/// Longest run of one closed or open loop.
+const LONGEST: Duration = Duration::from_secs(120);
 
 #[derive(Parser)]
 struct Arguments {
     /// The node.
-    #[arg(long, default_value = "http://127.0.0.1:7080")]
+    #[arg(long, default_value = "127.0.0.1:7080")]
     url: String,
-    /// Clients that send at a time.
-    #[arg(long, default_value_t = 1)]
-    clients: u64,
-    /// Documents in all.
-    #[arg(long, default_value_t = 2000)]
+    /// Clients of each closed loop.
+    #[arg(long, value_delimiter = ',', default_value = "1,50,200,500")]
+    clients: Vec<u64>,
+    /// Documents that one client sends in a closed loop; all of them together send at most 20 times
+    /// as many.
+    #[arg(long, default_value_t = 1000)]
     requests: u64,
+    /// Requests a second of open loops, in place of half the best rate of the closed ones.
+    #[arg(long, value_delimiter = ',')]
+    rate: Vec<f64>,
+    /// Seconds of each open loop.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
     /// Bytes of each document's payload member.
     #[arg(long, default_value_t = 200)]
     bytes: usize,
+    /// The node's process, to tell how much processor time it takes.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Where to append and sync for the probes: the node's file system.
+    #[arg(long, default_value = ".")]
+    dir: std::path::PathBuf,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments = Arguments::parse();
-    let begun = Instant::now();
-    let submits = submit_all(&arguments)?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let name = format!("submit, {} clients", arguments.clients);
-    println!("{}", figures(&name, submits, seconds));
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-    let begun = Instant::now();
-    let syncs = append_all(arguments.requests.min(2000))?;
-    let seconds = begun.elapsed().as_secs_f64();
-    println!(
-        "{}",
-        figures("append and sync 4 KiB, bare loop", syncs, seconds)
-    );
+fn main() -> Result<(), Failure> {
+    let arguments = Arguments::parse();
+    let address = arguments.url.trim_start_matches("http://");
+    for line in probes::run(&arguments.dir)? {
+        println!("{line}");
+    }
+    let mut best = 0.0_f64;
+    for &clients in &arguments.clients {
+        let total = arguments.requests.saturating_mul(clients.clamp(1, 20));
+        let load = Load::new(address, arguments.bytes, total, None);
+        let (line, rate) = load.run(
+            &format!("closed loop, {clients} clients"),
+            clients,
+            arguments.pid,
+        )?;
+        println!("{line}");
+        best = best.max(rate);
+    }
+    let rates = if arguments.rate.is_empty() {
+        vec![best / 2.0]
+    } else {
+        arguments.rate.clone()
+    };
+    for rate in rates {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of requests"
+        )]
+        let total = (rate * arguments.seconds) as u64;
+        let load = Load::new(address, arguments.bytes, total, Some(rate));
+        let (line, _) = load.run(
+            &format!("open loop, {rate:.0} a second"),
+            500,
+            arguments.pid,
+        )?;
+        println!("{line}");
+    }
     Ok(())
 }
 
-/// Sends every document once; how long each took.
-fn submit_all(arguments: &Arguments) -> Result<Vec<Duration>, Box<dyn std::error::Error>> {
-    let next = AtomicU64::new(0);
-    let run = format!("{:x}", std::process::id());
-    let document = json!({ "payload": "x".repeat(arguments.bytes) }).to_string();
-    let client = || -> Result<Vec<Duration>, ureq::Error> {
-        let agent = ureq::Agent::new_with_defaults();
+/// Requests to be sent by some clients.
+struct Load<'a> {
+    address: &'a str,
+    document: String,
+    total: u64,
+    /// Requests a second, where they are due on a schedule.
+    rate: Option<f64>,
+    /// Names keys and idempotency keys that no other run has.
+    run: String,
+    next: AtomicU64,
+}
+
+impl<'a> Load<'a> {
+    fn new(address: &'a str, bytes: usize, total: u64, rate: Option<f64>) -> Self {
+        Self {
+            address,
+            document: json!({ "payload": "x".repeat(bytes) }).to_string(),
+            total,
+            rate,
+            run: format!("{:x}", probes::now_nanos()),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// Sends everything; the figures, and how many a second were answered.
+    fn run(&self, name: &str, clients: u64, pid: Option<u32>) -> Result<(Value, f64), Failure> {
+        let node_before = pid.and_then(probes::process_seconds);
+        let own_before = probes::process_seconds(std::process::id());
+        // Connected before the clock starts.
+        let connected: Result<Vec<Client>, _> = (0..clients)
+            .map(|_| Client::connect(self.address))
+            .collect();
+        let connected = connected?;
+        let begun = Instant::now();
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = connected
+                .into_iter()
+                .map(|client| scope.spawn(move || self.send(client, begun)))
+                .collect();
+            threads
+                .into_iter()
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect()
+        });
+        let seconds = begun.elapsed().as_secs_f64();
+        let mut took = Vec::new();
+        for result in results {
+            took.extend(result.map_err(|_| "a client panicked")??);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+        let count = took.len() as f64;
+        let since =
+            |before: Option<f64>, now: Option<f64>| Some(((now? - before?) * 1e6 / count).round());
+        let mut line = figures(name, took, count / seconds);
+        line["nodeMicros"] = json!(since(node_before, pid.and_then(probes::process_seconds)));
+        line["clientMicros"] = json!(since(
+            own_before,
+            probes::process_seconds(std::process::id())
+        ));
+        line["durability"] = json!("fdatasync before the answer");
+        line["commit"] = json!(probes::commit());
+        line["machine"] = json!(probes::machine());
+        Ok((line, count / seconds))
+    }
+
+    /// One client's part.
+    fn send(&self, mut client: Client, begun: Instant) -> Result<Vec<Duration>, Failure> {
         let mut took = Vec::new();
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= arguments.requests {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.total || begun.elapsed() > LONGEST {
                 return Ok(took);
             }
-            let path = format!("/v1/channels/main/state/bench/{run}-{number}");
-            let begun = Instant::now();
-            let answer = agent
-                .put(format!("{}{path}", arguments.url))
-                .header("content-type", "application/json")
-                .header("idempotency-key", format!("{run}-{number}"))
-                .send(&document)?;
-            answer.into_body().read_to_vec()?;
-            took.push(begun.elapsed());
+            let due = match self.rate {
+                None => Instant::now(),
+                Some(rate) => {
+                    #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+                    let due = begun + Duration::from_secs_f64(number as f64 / rate);
+                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                    due
+                }
+            };
+            let key = format!("{}-{number}", self.run);
+            let path = format!("/v1/channels/main/state/bench/{key}");
+            client.put(&path, &key, &self.document)?;
+            took.push(due.elapsed());
         }
-    };
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..arguments.clients)
-            .map(|_| scope.spawn(client))
-            .collect();
-        clients
-            .into_iter()
-            .map(std::thread::ScopedJoinHandle::join)
-            .collect()
-    });
-    let mut all = Vec::new();
-    for result in results {
-        all.extend(result.map_err(|_| "a client panicked")??);
     }
-    Ok(all)
 }
 
-/// What the disk alone takes.
-fn append_all(count: u64) -> std::io::Result<Vec<Duration>> {
-    let dir = tempfile::tempdir_in(".")?;
-    let mut file = File::create(dir.path().join("append"))?;
-    let bytes = [7; RECORD_BYTES];
-    let one = |_| {
-        let begun = Instant::now();
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        Ok(begun.elapsed())
-    };
-    (0..count).map(one).collect()
-}
-
-fn figures(name: &str, mut took: Vec<Duration>, seconds: f64) -> serde_json::Value {
+fn figures(name: &str, mut took: Vec<Duration>, rate: f64) -> Value {
     took.sort_unstable();
     let at = |share: f64| {
         let last = took.len().saturating_sub(1);
@@ -119,10 +198,9 @@ fn figures(name: &str, mut took: Vec<Duration>, seconds: f64) -> serde_json::Val
             reason = "a position in a list of a few thousand"
         )]
         let position = (share * last as f64) as usize;
-        took.get(position).map_or(0.0, Duration::as_secs_f64) * 1000.0
+        let milliseconds = took.get(position).map_or(0.0, Duration::as_secs_f64) * 1000.0;
+        (milliseconds * 100.0).round() / 100.0
     };
-    #[expect(clippy::cast_precision_loss, reason = "a count of a few thousand")]
-    let rate = took.len() as f64 / seconds;
     json!({
         "name": name,
         "count": took.len(),
