@@ -36,13 +36,19 @@ command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 # Fails system calls of the node, one at a time.
 command -v strace >/dev/null || missing+=(strace)
+command -v unshare >/dev/null || missing+=(util-linux)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "please install: ${missing[*]}" >&2
     exit 1
   fi
   apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  # prometheus is for the tests alone: as a service it would take a port and run on. RUNLEVEL keeps Debian's
+  # maintainer scripts from starting it; where something did, it is stopped.
+  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  if [[ " ${missing[*]} " == *' prometheus '* ]] && [ -d /run/systemd/system ]; then
+    systemctl disable --now prometheus 2>/dev/null || true
+  fi
 fi
 # rustup's minimal profile lacks these two.
 for component in rustfmt clippy; do
@@ -110,7 +116,13 @@ section='start'
 section 'its block files, by Fabric'\''s message definitions'
 node tests/fabric-decode/main.mjs --blockfiles "$data" --channel main
 
+section 'the description of the API, by schemathesis'
+node tests/openapi/main.mjs --quire "$quire"
+
 section 'dashboards and alerts, against a real Prometheus, under k6 smoke'
 node tests/observability/main.mjs --quire "$quire"
+
+section 'every alert, by causing its condition'
+node tests/observability/fire.mjs --quire "$quire"
 
 printf '\n==== all passed\n'

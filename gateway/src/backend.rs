@@ -68,6 +68,11 @@ pub trait Backend: Send + Sync + 'static {
         prometheus::Registry::new()
     }
 
+    /// Whether requests are counted; where not, `/metrics` is not found.
+    fn counts(&self) -> bool {
+        true
+    }
+
     /// The clock.
     fn now(&self) -> SystemTime;
 

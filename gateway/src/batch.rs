@@ -40,13 +40,17 @@ use crate::body::{JSON, Members, NDJSON, check_type};
 use crate::call;
 use crate::gateway::Gateway;
 use crate::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS};
+use crate::metrics::Metrics;
+use crate::parameters::Waiting;
 use crate::path;
 use crate::prefer::Prefer;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
 use crate::reply;
 use crate::request_id::RequestId;
+use crate::schema::{BatchAnswer, BatchLine};
 use crate::submission::{Told, Write, carry_out};
+use crate::traffic::{Bound, Held};
 
 /// Most lines of a batch.
 const MAX_LINES: usize = 10_000;
@@ -57,10 +61,25 @@ const IN_FLIGHT: (usize, u32) = (256, 16 << 20);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// `POST .../transactions:batch`.
-#[utoipa::path(post, path = "/v1/channels/{channel}/transactions:batch", tag = "transactions", operation_id = "submitBatch", summary = "Submit many transactions",
-    params(("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),),
-    request_body(content = String, content_type = "application/x-ndjson", description = "A transaction a line, each with an optional idempotencyKey and maxAttempts; at most 10,000.", example = "{\"chaincode\":\"orders\",\"function\":\"put\",\"args\":[\"1\",1],\"idempotencyKey\":\"batch-1\"}\n"),
-    responses((status = 200, description = "A line {line, status, body} for each line, in order.", content_type = "application/x-ndjson", body = String))
+#[utoipa::path(
+    post,
+    path = "/v1/channels/{channel}/transactions:batch",
+    tag = "transactions",
+    operation_id = "submitBatch",
+    summary = "Submit many transactions",
+    params(Waiting),
+    request_body(
+        content = BatchLine,
+        content_type = "application/x-ndjson",
+        description = "A transaction a line, at most 10,000.",
+        example = "{\"chaincode\":\"orders\",\"function\":\"put\",\"args\":[\"1\",1],\"idempotencyKey\":\"batch-1\"}\n"
+    ),
+    responses((
+        status = 200,
+        description = "A line for each line, in order.",
+        content_type = "application/x-ndjson",
+        body = BatchAnswer
+    ))
 )]
 pub(crate) async fn submit(
     State(gateway): State<Arc<Gateway>>,
@@ -81,7 +100,11 @@ pub(crate) async fn submit(
     let path = path::decoded(&parts.uri)?;
     let path = path.trim_end_matches(":batch").to_owned();
     let place = Arc::clone(&gateway.batches).try_acquire_owned();
-    let place = place.map_err(|_| Problem::overloaded(RETRY_AFTER))?;
+    let place = place.map_err(|_| {
+        gateway.metrics.traffic.shed(Bound::Batches);
+        Problem::overloaded(RETRY_AFTER)
+    })?;
+    let metrics = Arc::clone(&gateway.metrics);
     let (answers, told) = mpsc::unbounded_channel();
     let batch = Batch {
         prefer: Prefer::parse(&parts.headers, &gateway.limits)?,
@@ -95,10 +118,15 @@ pub(crate) async fn submit(
         places: Arc::new(Semaphore::new(IN_FLIGHT.0)),
         bytes: Arc::new(Semaphore::new(IN_FLIGHT.1 as usize)),
         order: Order::default(),
+        _in_flight: Held::new(&metrics.traffic.batches),
         _place: place,
     };
     tokio::spawn(batch.run(Lines::new(body)));
-    let telling = Telling { told, request_id };
+    let telling = Telling {
+        told,
+        request_id,
+        metrics,
+    };
     let body = Body::from_stream(unfold(telling, Telling::next));
     Ok(reply::of_type(NDJSON, body, StatusCode::OK))
 }
@@ -121,6 +149,7 @@ struct Batch {
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     order: Order,
+    _in_flight: Held,
     _place: OwnedSemaphorePermit,
 }
 
@@ -384,6 +413,7 @@ impl Lines {
 struct Telling {
     told: mpsc::UnboundedReceiver<Promise>,
     request_id: RequestId,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Serialize)]
@@ -413,6 +443,7 @@ impl Telling {
         if let Some(problem) = response.extensions().get::<Problem>() {
             return Ok(self.text_of_problem(line, problem));
         }
+        self.metrics.traffic.line_told(None);
         let status = response.status();
         // It is in memory already.
         let body = to_bytes(response.into_body(), usize::MAX).await;
@@ -420,6 +451,7 @@ impl Telling {
     }
 
     fn text_of_problem(&self, line: usize, problem: &Problem) -> Bytes {
+        self.metrics.traffic.line_told(Some(problem.kind()));
         let (status, _, _) = problem.kind().row();
         let document = problem.document(self.request_id.as_str());
         text(line, status, &document).unwrap_or_default()

@@ -32,10 +32,20 @@ enum Wanted {
 }
 
 /// `GET .../blocks/{number|latest}`.
-#[utoipa::path(get, path = "/v1/channels/{channel}/blocks/{number}", tag = "chain", operation_id = "getBlock", summary = "A block",
-
-
-    responses((status = 200, description = "Decoded, or Fabric's common.Block.", content((serde_json::Value = "application/json"), (Vec<u8> = "application/x-protobuf"))))
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/blocks/{number}",
+    tag = "chain",
+    operation_id = "getBlock",
+    summary = "A block",
+    responses((
+        status = 200,
+        description = "Decoded, or Fabric's common.Block.",
+        content(
+            (serde_json::Value = "application/json"),
+            (Vec<u8> = "application/x-protobuf")
+        )
+    ))
 )]
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
@@ -52,14 +62,32 @@ pub(crate) async fn get(
         ),
     };
     let form = negotiate(request.headers())?;
-    blocking(move || one(&channel, &wanted, form)).await
+    let answered = blocking(move || one(&channel, &wanted, form)).await;
+    answered.map_err(reply::negotiated_problem)
 }
 
 /// `GET .../blocks?hash=`, `?transactionId=`, `?from=&limit=`.
-#[utoipa::path(get, path = "/v1/channels/{channel}/blocks", tag = "chain", operation_id = "findBlocks", summary = "Blocks by hash, by transaction, or in pages",
-    params(("hash" = Option<String>, Query, description = "The block with this hash."),("transactionId" = Option<String>, Query, description = "The block with this transaction."),("from" = Option<u64>, Query, description = "The first block of a page."),("limit" = Option<u64>, Query, description = "Blocks of a page, 1 to 100; 10 without."),("bookmark" = Option<u64>, Query, description = "Of the page before."),),
-
-    responses((status = 200, description = "One block, or a page of them.", content((serde_json::Value = "application/json"), (Vec<u8> = "application/x-protobuf"))))
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/blocks",
+    tag = "chain",
+    operation_id = "findBlocks",
+    summary = "Blocks by hash, by transaction, or in pages",
+    params(
+        ("hash" = Option<String>, Query, description = "The block with this hash."),
+        ("transactionId" = Option<String>, Query, description = "The block with this transaction."),
+        ("from" = Option<u64>, Query, description = "The first block of a page."),
+        ("limit" = Option<u64>, Query, description = "Blocks of a page, 1 to 100; 10 without."),
+        ("bookmark" = Option<u64>, Query, description = "Of the page before.")
+    ),
+    responses((
+        status = 200,
+        description = "One block, or a page of them.",
+        content(
+            (serde_json::Value = "application/json"),
+            (Vec<u8> = "application/x-protobuf")
+        )
+    ))
 )]
 pub(crate) async fn find(
     State(gateway): State<Arc<Gateway>>,
@@ -93,7 +121,8 @@ pub(crate) async fn find(
             ));
         }
     };
-    blocking(move || one(&channel, &wanted, form)).await
+    let answered = blocking(move || one(&channel, &wanted, form)).await;
+    answered.map_err(reply::negotiated_problem)
 }
 
 fn one(channel: &Channel, wanted: &Wanted, form: Form) -> Result<Response, Problem> {

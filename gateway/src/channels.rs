@@ -50,9 +50,12 @@ struct NewChannel {
 }
 
 /// `GET /v1/channels`.
-#[utoipa::path(get, path = "/v1/channels", tag = "channels", operation_id = "listChannels", summary = "The channels",
-
-
+#[utoipa::path(
+    get,
+    path = "/v1/channels",
+    tag = "channels",
+    operation_id = "listChannels",
+    summary = "The channels",
     responses((status = 200, description = "All channels.", body = Rows))
 )]
 pub(crate) async fn list(
@@ -77,10 +80,18 @@ pub(crate) async fn list(
 }
 
 /// `POST /v1/channels`.
-#[utoipa::path(post, path = "/v1/channels", tag = "channels", operation_id = "createChannel", summary = "Create a channel",
-
+#[utoipa::path(
+    post,
+    path = "/v1/channels",
+    tag = "channels",
+    operation_id = "createChannel",
+    summary = "Create a channel",
     request_body(content = NewChannel, example = json!({"name": "archive"})),
-    responses((status = 201, description = "It is durable and takes transactions.", body = Info))
+    responses((
+        status = 201,
+        description = "It is durable and takes transactions.",
+        body = Info
+    ))
 )]
 pub(crate) async fn create(
     State(gateway): State<Arc<Gateway>>,
@@ -107,9 +118,12 @@ pub(crate) async fn create(
 }
 
 /// `GET /v1/channels/{channel}`.
-#[utoipa::path(get, path = "/v1/channels/{channel}", tag = "channels", operation_id = "getChannel", summary = "A channel",
-
-
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}",
+    tag = "channels",
+    operation_id = "getChannel",
+    summary = "A channel",
     responses((status = 200, description = "Height and hashes of the chain.", body = Info))
 )]
 pub(crate) async fn get(

@@ -14,11 +14,20 @@ use crate::path;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
+use crate::schema::CallBody;
 
 /// Runs the call and answers with its result.
-#[utoipa::path(post, path = "/v1/channels/{channel}/evaluate", tag = "transactions", operation_id = "evaluate", summary = "Run a call without ordering it",
-
-    request_body(content = serde_json::Value, content_type = "application/json", example = json!({"chaincode": "orders", "function": "get", "args": ["1001"]})),
+#[utoipa::path(
+    post,
+    path = "/v1/channels/{channel}/evaluate",
+    tag = "transactions",
+    operation_id = "evaluate",
+    summary = "Run a call without ordering it",
+    request_body(
+        content = CallBody,
+        content_type = "application/json",
+        example = json!({"chaincode": "orders", "function": "get", "args": ["1001"]})
+    ),
     responses((status = 200, description = "What the chaincode answered.", body = CallResult))
 )]
 pub(crate) async fn evaluate(

@@ -24,6 +24,7 @@ use crate::problem::Problem;
 use crate::query::{Query, number};
 use crate::reply;
 use crate::request_id::RequestId;
+use crate::traffic::{Bound, Listening};
 
 const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -33,10 +34,27 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// `GET .../events?from=&to=&namespace=`.
-#[utoipa::path(get, path = "/v1/channels/{channel}/events", tag = "chain", operation_id = "listen", summary = "Blocks as they come",
-    params(("from" = Option<u64>, Query, description = "The first block; the next one without."),("to" = Option<u64>, Query, description = "The last block."),("namespace" = Option<String>, Query, description = "Only transactions that write there."),("Last-Event-ID" = Option<u64>, Header, description = "Resume behind this block."),),
-
-    responses((status = 200, description = "Server-sent events without end, or up to the block named by to.", content_type = "text/event-stream", body = String), (status = 204, description = "All is told up to the block named by to."))
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/events",
+    tag = "chain",
+    operation_id = "listen",
+    summary = "Blocks as they come",
+    params(
+        ("from" = Option<u64>, Query, description = "The first block; the next one without."),
+        ("to" = Option<u64>, Query, description = "The last block."),
+        ("namespace" = Option<String>, Query, description = "Only transactions that write there."),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Resume behind this block.")
+    ),
+    responses(
+        (
+            status = 200,
+            description = "Server-sent events without end, or up to the block named by to.",
+            content_type = "text/event-stream",
+            body = String
+        ),
+        (status = 204, description = "All is told up to the block named by to.")
+    )
 )]
 pub(crate) async fn events(
     State(gateway): State<Arc<Gateway>>,
@@ -67,12 +85,16 @@ pub(crate) async fn events(
         return Err(Problem::invalid_argument("to is before from."));
     }
     let permit = Arc::clone(&gateway.listeners).try_acquire_owned();
-    let permit = permit.map_err(|_| Problem::overloaded(RETRY_AFTER))?;
+    let permit = permit.map_err(|_| {
+        gateway.metrics.traffic.shed(Bound::Listeners);
+        Problem::overloaded(RETRY_AFTER)
+    })?;
     let listener = Listener {
         heights: channel.heights.clone(),
         stopping: gateway.backend.stopping(),
         namespace: query.get("namespace").map(path::namespace_of),
         request_id: RequestId::of(&request),
+        _listening: gateway.metrics.traffic.listen(),
         gateway,
         channel,
         next: from,
@@ -110,6 +132,7 @@ struct Listener {
     next: u64,
     to: Option<u64>,
     state: ListenerState,
+    _listening: Listening,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -156,6 +179,8 @@ impl Listener {
         let event = match event.await {
             Ok(event) => {
                 self.next += 1;
+                let traffic = &self.gateway.metrics.traffic;
+                traffic.block_sent(&self.channel.name, self.namespace.is_some());
                 event
             }
             Err(problem) => {

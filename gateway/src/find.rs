@@ -17,6 +17,7 @@ use crate::path;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
+use crate::schema::QueryBody;
 
 /// `POST .../_find`.
 #[utoipa::path(
@@ -26,7 +27,7 @@ use crate::reply;
     operation_id = "find",
     summary = "Query documents, as CouchDB does",
     request_body(
-        content = serde_json::Value,
+        content = QueryBody,
         content_type = "application/json",
         example = json!({"selector": {"total": {"$gte": 10}}, "limit": 10})
     ),
@@ -63,7 +64,7 @@ pub(crate) async fn find(
     operation_id = "explain",
     summary = "How a query would be answered",
     request_body(
-        content = serde_json::Value,
+        content = QueryBody,
         content_type = "application/json",
         example = json!({"selector": {"total": {"$gte": 10}}})
     ),

@@ -22,9 +22,18 @@ pub(crate) struct FlightKey {
     pub(crate) first_tx_id: String,
 }
 
+/// What makes two requests the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlightRequest {
+    /// The digest of all but the attempts.
+    pub(crate) digest: Hash,
+    /// The attempts that the caller asked for; none for a caller who takes what there is.
+    pub(crate) attempts: Option<u32>,
+}
+
 #[derive(Debug)]
 struct Flight {
-    digest: Hash,
+    request: FlightRequest,
     progress: watch::Receiver<Progress>,
 }
 
@@ -57,19 +66,42 @@ impl Flights {
         }
     }
 
-    /// Joins the work on `key`, or takes it on.
-    pub(crate) fn board(
+    /// Joins the work on `key`, or takes it on. Work that was begun with another number of attempts
+    /// than the caller's is waited for: which number counts stands in the blocks, if anywhere.
+    pub(crate) async fn board(
         self: &Arc<Self>,
         key: FlightKey,
-        digest: Hash,
+        request: FlightRequest,
     ) -> Result<Boarded, Problem> {
+        loop {
+            match self.try_board(key.clone(), request)? {
+                Ok(boarded) => return Ok(boarded),
+                // It closes when the work is over.
+                Err(mut progress) => while progress.changed().await.is_ok() {},
+            }
+        }
+    }
+
+    /// The same, with the progress of what has to be waited for.
+    fn try_board(
+        self: &Arc<Self>,
+        key: FlightKey,
+        request: FlightRequest,
+    ) -> Result<Result<Boarded, watch::Receiver<Progress>>, Problem> {
         let mut under_way = self.under_way.lock();
         let is_full = under_way.len() >= self.capacity;
         match under_way.entry(key) {
-            Entry::Occupied(flight) if flight.get().digest == digest => {
-                Ok(Boarded::Joined(flight.get().progress.clone()))
+            Entry::Occupied(flight) => {
+                let flight = flight.get();
+                let progress = flight.progress.clone();
+                if flight.request.digest != request.digest {
+                    Err(key_reused())
+                } else if request.attempts.is_none() || request == flight.request {
+                    Ok(Ok(Boarded::Joined(progress)))
+                } else {
+                    Ok(Err(progress))
+                }
             }
-            Entry::Occupied(_) => Err(key_reused()),
             Entry::Vacant(_) if is_full => {
                 Err(Problem::overloaded(std::time::Duration::from_secs(1)))
             }
@@ -77,18 +109,18 @@ impl Flights {
                 let key = vacant.key().clone();
                 let (sender, progress) = watch::channel(Progress::Starting);
                 vacant.insert(Flight {
-                    digest,
+                    request,
                     progress: progress.clone(),
                 });
                 let guard = FlightGuard {
                     flights: Arc::clone(self),
                     key,
                 };
-                Ok(Boarded::Started {
+                Ok(Ok(Boarded::Started {
                     guard,
                     sender,
                     progress,
-                })
+                }))
             }
         }
     }
@@ -136,19 +168,25 @@ mod tests {
             channel: "main".into(),
             first_tx_id: id.into(),
         };
-        let started = flights.board(key("a"), [1; 32]).unwrap();
+        let request = |digest: u8, attempts| FlightRequest {
+            digest: [digest; 32],
+            attempts,
+        };
+        let board = |id: &str, request| flights.try_board(key(id), request);
+        let started = board("a", request(1, Some(2))).unwrap().unwrap();
         assert!(matches!(started, Boarded::Started { .. }));
-        assert!(matches!(
-            flights.board(key("a"), [1; 32]).unwrap(),
-            Boarded::Joined(_)
-        ));
-        let reused = flights.board(key("a"), [2; 32]).unwrap_err();
+        for attempts in [None, Some(2)] {
+            let joined = board("a", request(1, attempts)).unwrap().unwrap();
+            assert!(matches!(joined, Boarded::Joined(_)));
+        }
+        assert!(board("a", request(1, Some(3))).unwrap().is_err());
+        let reused = board("a", request(2, Some(2))).unwrap_err();
         assert_eq!(reused.kind(), ProblemKind::IdempotencyKeyReused);
-        let full = flights.board(key("b"), [2; 32]).unwrap_err();
+        let full = board("b", request(2, None)).unwrap_err();
         assert_eq!(full.kind(), ProblemKind::Overloaded);
 
         drop(started);
         assert!(!flights.is_under_way(&key("a")));
-        assert!(flights.board(key("b"), [2; 32]).is_ok());
+        assert!(board("b", request(2, None)).is_ok());
     }
 }

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use crate::backend::Channel;
 use crate::bookmark;
 use crate::gateway::{Gateway, blocking};
+use crate::parameters;
 use crate::path::{self, KeyPath};
 use crate::problem::Problem;
 use crate::query::Query;
@@ -24,9 +25,16 @@ use crate::state::PAGE_ROWS;
 use crate::value::{Value, rfc3339};
 
 /// A page of the history of a key.
-#[utoipa::path(get, path = "/v1/channels/{channel}/history/{namespace}/{key}", tag = "state", operation_id = "getHistory", summary = "What happened to a key",
-    params(("order" = Option<String>, Query, description = "desc, newest first, or asc."),("limit" = Option<u64>, Query, description = "Entries of a page, 1 to 1,000; 25 without."),("bookmark" = Option<String>, Query, description = "Of the page before."),),
-
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/history/{namespace}/{key}",
+    tag = "state",
+    operation_id = "getHistory",
+    summary = "What happened to a key",
+    params(
+        ("order" = Option<String>, Query, description = "`desc`, newest first, or `asc`."),
+        parameters::Page
+    ),
     responses((status = 200, description = "Its writes and deletes.", body = Rows))
 )]
 pub(crate) async fn history(

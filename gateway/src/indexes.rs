@@ -15,6 +15,7 @@ use crate::path;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
 use crate::reply;
+use crate::schema::IndexBody;
 
 /// How long a request waits for its index to be built. Building goes on without it.
 const BUILD_WAIT: Duration = Duration::from_secs(30);
@@ -83,7 +84,7 @@ fn listing(index: IndexListing) -> Value {
     operation_id = "createIndex",
     summary = "Make an index",
     request_body(
-        content = serde_json::Value,
+        content = IndexBody,
         content_type = "application/json",
         example = json!({"index": {"fields": ["total"]}, "ddoc": "by-total", "name": "by-total"})
     ),

@@ -19,6 +19,7 @@ use quire_wire::Code;
 
 use crate::problem::{Problem, ProblemKind};
 use crate::submission::Settled;
+use crate::traffic::{Bound, Traffic};
 
 /// Seconds, from a read out of memory to a write that waited long.
 const REQUEST_BUCKETS: [f64; 15] = [
@@ -111,6 +112,7 @@ pub(crate) enum KeyMet {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) registry: Registry,
+    pub(crate) traffic: Traffic,
     requests: IntCounterVec,
     durations: HistogramVec,
     in_flight: IntGauge,
@@ -159,6 +161,7 @@ impl Metrics {
                  same keys; spread them, or send versions.",
                 &["code"],
             ),
+            traffic: Traffic::new(&family),
             registry: family.0,
         };
         for met in [
@@ -189,9 +192,17 @@ impl Metrics {
     }
 
     /// A refusal counts where it is the key's fault.
-    pub(crate) fn key_refused(&self, problem: &Problem) {
+    fn key_refused(&self, problem: &Problem) {
         if problem.kind() == ProblemKind::IdempotencyKeyReused {
             self.key_met(KeyMet::Reused);
+        }
+    }
+
+    /// A key that is not worked on: reused, or one too many.
+    pub(crate) fn key_turned_away(&self, problem: &Problem) {
+        self.key_refused(problem);
+        if problem.kind() == ProblemKind::Overloaded {
+            self.traffic.shed(Bound::Keys);
         }
     }
 

@@ -32,10 +32,16 @@ struct LogSpec {
 }
 
 /// Whether the node is well.
-#[utoipa::path(get, path = "/healthz", tag = "operations", operation_id = "getHealth", summary = "Is the node well?",
-
-
-    responses((status = 200, description = "Yes.", body = Health), (status = 503, description = "No, and why.", body = Health))
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "operations",
+    operation_id = "getHealth",
+    summary = "Is the node well?",
+    responses(
+        (status = 200, description = "Yes.", body = Health),
+        (status = 503, description = "No, and why.", body = Health)
+    )
 )]
 pub(crate) async fn healthz(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
     let failed = failed_checks(&gateway).await?;
@@ -43,10 +49,16 @@ pub(crate) async fn healthz(State(gateway): State<Arc<Gateway>>) -> Result<Respo
 }
 
 /// Whether the node takes requests, which a healthy one does not while it starts or stops.
-#[utoipa::path(get, path = "/readyz", tag = "operations", operation_id = "getReadiness", summary = "Does the node take requests?",
-
-
-    responses((status = 200, description = "Yes.", body = Health), (status = 503, description = "No, and why.", body = Health))
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operations",
+    operation_id = "getReadiness",
+    summary = "Does the node take requests?",
+    responses(
+        (status = 200, description = "Yes.", body = Health),
+        (status = 503, description = "No, and why.", body = Health)
+    )
 )]
 pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
     let mut failed = failed_checks(&gateway).await?;
@@ -116,6 +128,9 @@ fn now(gateway: &Gateway) -> String {
     responses((status = 200, description = "Prometheus' text format.", content_type = "text/plain", body = String))
 )]
 pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
+    if !gateway.backend.counts() {
+        return Ok(StatusCode::NOT_FOUND.into_response());
+    }
     gateway.metrics.keys_in_flight(gateway.flights.count());
     let registry = gateway.metrics.registry.clone();
     // Some of it is looked up now: sizes of files, the kernel's view of the process.
@@ -129,9 +144,12 @@ pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Result<Respo
 }
 
 /// What runs.
-#[utoipa::path(get, path = "/version", tag = "operations", operation_id = "getVersion", summary = "What runs",
-
-
+#[utoipa::path(
+    get,
+    path = "/version",
+    tag = "operations",
+    operation_id = "getVersion",
+    summary = "What runs",
     responses((status = 200, description = "Release and commit.", body = Version))
 )]
 pub(crate) async fn version(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
@@ -144,9 +162,12 @@ pub(crate) async fn version(State(gateway): State<Arc<Gateway>>) -> Result<Respo
 }
 
 /// Which levels are logged.
-#[utoipa::path(get, path = "/logspec", tag = "operations", operation_id = "getLogSpec", summary = "What is logged",
-
-
+#[utoipa::path(
+    get,
+    path = "/logspec",
+    tag = "operations",
+    operation_id = "getLogSpec",
+    summary = "What is logged",
     responses((status = 200, description = "In Fabric's notation.", body = LogSpec))
 )]
 pub(crate) async fn log_spec(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
@@ -155,8 +176,12 @@ pub(crate) async fn log_spec(State(gateway): State<Arc<Gateway>>) -> Result<Resp
 }
 
 /// Changes which levels are logged.
-#[utoipa::path(put, path = "/logspec", tag = "operations", operation_id = "setLogSpec", summary = "Change what is logged",
-
+#[utoipa::path(
+    put,
+    path = "/logspec",
+    tag = "operations",
+    operation_id = "setLogSpec",
+    summary = "Change what is logged",
     request_body(content = LogSpec, example = json!({"spec": "info"})),
     responses((status = 204, description = "It is changed."))
 )]

@@ -73,6 +73,11 @@ pub(crate) fn negotiated(mut response: Response) -> Response {
     response
 }
 
+/// A problem of a resource with two forms, which its caller asked for in a form that there is.
+pub(crate) fn negotiated_problem(problem: Problem) -> Problem {
+    problem.with_header(header::VARY, HeaderValue::from_static("Accept"))
+}
+
 fn vary(headers: &mut HeaderMap) {
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
 }

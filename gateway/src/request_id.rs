@@ -21,6 +21,7 @@ use crate::gateway::Gateway;
 use crate::local;
 use crate::problem::{Problem, ProblemKind};
 use crate::request_log::LogLine;
+use crate::traffic::Bound;
 
 /// Names a request in answers and in the log.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -100,9 +101,10 @@ fn admit<'a>(gateway: &'a Gateway, path: &str) -> Result<Option<SemaphorePermit<
         return Ok(None);
     }
     let place = gateway.requests.try_acquire();
-    place
-        .map(Some)
-        .map_err(|_| Problem::overloaded(RETRY_AFTER))
+    place.map(Some).map_err(|_| {
+        gateway.metrics.traffic.shed(Bound::Requests);
+        Problem::overloaded(RETRY_AFTER)
+    })
 }
 
 /// Visible ASCII of a sensible length: safe to echo and to log.

@@ -14,6 +14,7 @@ use crate::backend::Backend;
 use crate::cors::Cors;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::openapi::{Document, docs};
 use crate::{
     access, batch, blocks, channels, evaluate, events, find, history, indexes, metrics, operations,
@@ -27,14 +28,27 @@ pub(crate) struct Routers {
     pub(crate) api: Router,
     /// Health, metrics, version, log levels.
     pub(crate) operations: Router,
+    /// What both count.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The whole HTTP API over a node. A request with [`crate::Peer`] as an extension
 /// may have a client certificate for its credential.
 pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
+    whole(backend, limits, cors).0
+}
+
+/// The whole HTTP API, and what it counts.
+pub(crate) fn whole(
+    backend: Arc<dyn Backend>,
+    limits: Limits,
+    cors: Cors,
+) -> (Router, Arc<Metrics>) {
     let gateway = Arc::new(Gateway::new(backend, limits, cors));
+    let metrics = Arc::clone(&gateway.metrics);
     let (routes, document) = api().merge(operations()).split_for_parts();
-    finish(described(routes, document, &gateway), gateway)
+    let whole = finish(described(routes, document, &gateway), gateway);
+    (whole, metrics)
 }
 
 /// The HTTP API in two parts, for two addresses.
@@ -50,6 +64,7 @@ pub(crate) fn routers(
     let (operations, its_document) = operations().split_for_parts();
     document.merge(its_document);
     Routers {
+        metrics: Arc::clone(&gateway.metrics),
         api: finish(described(routes, document, &gateway), gateway),
         operations: finish(operations, door),
     }
@@ -115,11 +130,16 @@ fn described(
 /// What every answer needs, whichever route made it.
 fn finish(routes: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
     let metrics = Arc::clone(&gateway.metrics);
-    routes
+    let counts = gateway.backend.counts();
+    let routes = routes
         // An empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(from_fn_with_state(Arc::clone(&gateway), access::layer))
-        .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))
-        .layer(from_fn_with_state(metrics, metrics::layer))
-        .with_state(gateway)
+        .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer));
+    let routes = if counts {
+        routes.layer(from_fn_with_state(metrics, metrics::layer))
+    } else {
+        routes
+    };
+    routes.with_state(gateway)
 }

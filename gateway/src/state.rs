@@ -21,6 +21,7 @@ use crate::body;
 use crate::bookmark;
 use crate::conditions::{ReadVerdict, WriteConditions, etag, judge_read};
 use crate::gateway::{Gateway, blocking};
+use crate::parameters::{Page, ReadDemands, Retries, Waiting, WriteDemands};
 use crate::path::{self, KeyPath};
 use crate::prefer::{self, Prefer};
 use crate::problem::{Problem, ProblemKind};
@@ -49,9 +50,12 @@ pub(crate) struct Namespaces {
 }
 
 /// `GET .../state`.
-#[utoipa::path(get, path = "/v1/channels/{channel}/state", tag = "state", operation_id = "listNamespaces", summary = "The namespaces",
-
-
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/state",
+    tag = "state",
+    operation_id = "listNamespaces",
+    summary = "The namespaces",
     responses((status = 200, description = "With their numbers of keys.", body = Namespaces))
 )]
 pub(crate) async fn namespaces(
@@ -78,10 +82,24 @@ pub(crate) async fn namespaces(
 }
 
 /// `GET` and `HEAD .../state/{namespace}/{key}`.
-#[utoipa::path(get, path = "/v1/channels/{channel}/state/{namespace}/{key}", tag = "state", operation_id = "getKey", summary = "A value",
-    params(("If-Match" = Option<String>, Header, description = "A version in quotes, several, or *."),("If-None-Match" = Option<String>, Header, description = "* for a write; versions for a read."),),
-
-    responses((status = 200, description = "The exact bytes that were written.", content((serde_json::Value = "application/json"), (Vec<u8> = "application/octet-stream"))), (status = 304, description = "The caller has this version."))
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/state/{namespace}/{key}",
+    tag = "state",
+    operation_id = "getKey",
+    summary = "A value",
+    params(ReadDemands),
+    responses(
+        (
+            status = 200,
+            description = "The exact bytes that were written.",
+            content(
+                (serde_json::Value = "application/json"),
+                (Vec<u8> = "application/octet-stream")
+            )
+        ),
+        (status = 304, description = "The caller has this version.")
+    )
 )]
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
@@ -140,10 +158,23 @@ fn of_state(response: Response, snapshot: &Snapshot) -> Response {
 }
 
 /// `PUT .../state/{namespace}/{key}`.
-#[utoipa::path(put, path = "/v1/channels/{channel}/state/{namespace}/{key}", tag = "state", operation_id = "putKey", summary = "Write a value",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes retrying safe: the same key names the same transaction for ever."),("Quire-Max-Attempts" = Option<u32>, Header, description = "How often a transaction that lost a race is tried, 1 to 10; 5 without."),("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),("If-Match" = Option<String>, Header, description = "A version in quotes, several, or *."),("If-None-Match" = Option<String>, Header, description = "* for a write; versions for a read."),),
-    request_body(content = serde_json::Value, content_type = "application/json", example = json!({"total": 12.5})),
-    responses((status = 201, description = "Created.", body = ValidTransaction), (status = 200, description = "Replaced.", body = ValidTransaction), (status = 202, description = "Ordered, not durable yet.", body = Accepted))
+#[utoipa::path(
+    put,
+    path = "/v1/channels/{channel}/state/{namespace}/{key}",
+    tag = "state",
+    operation_id = "putKey",
+    summary = "Write a value",
+    params(Retries, Waiting, WriteDemands),
+    request_body(
+        content = serde_json::Value,
+        content_type = "application/json",
+        example = json!({"total": 12.5})
+    ),
+    responses(
+        (status = 201, description = "Created.", body = ValidTransaction),
+        (status = 200, description = "Replaced.", body = ValidTransaction),
+        (status = 202, description = "Ordered, not durable yet.", body = Accepted)
+    )
 )]
 pub(crate) async fn put(
     gateway: State<Arc<Gateway>>,
@@ -153,10 +184,22 @@ pub(crate) async fn put(
 }
 
 /// `PATCH .../state/{namespace}/{key}`.
-#[utoipa::path(patch, path = "/v1/channels/{channel}/state/{namespace}/{key}", tag = "state", operation_id = "patchKey", summary = "Merge into a value (RFC 7396)",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes retrying safe: the same key names the same transaction for ever."),("Quire-Max-Attempts" = Option<u32>, Header, description = "How often a transaction that lost a race is tried, 1 to 10; 5 without."),("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),("If-Match" = Option<String>, Header, description = "A version in quotes, several, or *."),("If-None-Match" = Option<String>, Header, description = "* for a write; versions for a read."),),
-    request_body(content = serde_json::Value, content_type = "application/merge-patch+json", example = json!({"shipped": true})),
-    responses((status = 200, description = "Merged.", body = ValidTransaction), (status = 202, description = "Ordered, not durable yet.", body = Accepted))
+#[utoipa::path(
+    patch,
+    path = "/v1/channels/{channel}/state/{namespace}/{key}",
+    tag = "state",
+    operation_id = "patchKey",
+    summary = "Merge into a value (RFC 7396)",
+    params(Retries, Waiting, WriteDemands),
+    request_body(
+        content = serde_json::Value,
+        content_type = "application/merge-patch+json",
+        example = json!({"shipped": true})
+    ),
+    responses(
+        (status = 200, description = "Merged.", body = ValidTransaction),
+        (status = 202, description = "Ordered, not durable yet.", body = Accepted)
+    )
 )]
 pub(crate) async fn patch(
     gateway: State<Arc<Gateway>>,
@@ -166,10 +209,17 @@ pub(crate) async fn patch(
 }
 
 /// `DELETE .../state/{namespace}/{key}`.
-#[utoipa::path(delete, path = "/v1/channels/{channel}/state/{namespace}/{key}", tag = "state", operation_id = "deleteKey", summary = "Delete a key",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes retrying safe: the same key names the same transaction for ever."),("Quire-Max-Attempts" = Option<u32>, Header, description = "How often a transaction that lost a race is tried, 1 to 10; 5 without."),("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),("If-Match" = Option<String>, Header, description = "A version in quotes, several, or *."),("If-None-Match" = Option<String>, Header, description = "* for a write; versions for a read."),),
-
-    responses((status = 200, description = "Deleted.", body = ValidTransaction), (status = 202, description = "Ordered, not durable yet.", body = Accepted))
+#[utoipa::path(
+    delete,
+    path = "/v1/channels/{channel}/state/{namespace}/{key}",
+    tag = "state",
+    operation_id = "deleteKey",
+    summary = "Delete a key",
+    params(Retries, Waiting, WriteDemands),
+    responses(
+        (status = 200, description = "Deleted.", body = ValidTransaction),
+        (status = 202, description = "Ordered, not durable yet.", body = Accepted)
+    )
 )]
 pub(crate) async fn delete(
     gateway: State<Arc<Gateway>>,
@@ -247,9 +297,17 @@ struct Rows<'a> {
 }
 
 /// `GET .../state/{namespace}`.
-#[utoipa::path(get, path = "/v1/channels/{channel}/state/{namespace}", tag = "state", operation_id = "getRange", summary = "A range of keys",
-    params(("start" = Option<String>, Query, description = "The first key."),("end" = Option<String>, Query, description = "Where to stop; not included."),("limit" = Option<u64>, Query, description = "Rows of a page, 1 to 1,000; 25 without."),("bookmark" = Option<String>, Query, description = "Of the page before."),),
-
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/state/{namespace}",
+    tag = "state",
+    operation_id = "getRange",
+    summary = "A range of keys",
+    params(
+        ("start" = Option<String>, Query, description = "The first key."),
+        ("end" = Option<String>, Query, description = "Where to stop; not included."),
+        Page
+    ),
     responses((status = 200, description = "In byte order of keys.", body = Rows))
 )]
 pub(crate) async fn range(

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted};
-use crate::flights::{Boarded, FlightKey, key_reused};
+use crate::flights::{Boarded, FlightKey, FlightRequest, key_reused};
 use crate::gateway::{Gateway, blocking};
 use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
 use crate::metrics::KeyMet;
@@ -101,19 +101,23 @@ pub(crate) async fn carry_out(
     let Some((key, request)) = &write.key else {
         let (sender, progress) = watch::channel(Progress::Starting);
         // Nobody can ask for it again: what is not ordered yet ends with the request.
-        let _task = AbortOnDrop(tokio::spawn(run(
-            Arc::clone(gateway),
-            Arc::clone(&write),
-            sender,
-        )));
+        let (shared, write) = (Arc::clone(gateway), Arc::clone(&write));
+        let _task = AbortOnDrop(tokio::spawn(
+            async move { run(shared, write, &sender).await },
+        ));
         return Ok(watch_progress(gateway, progress, prefer, None).await);
     };
-    let digest = request.digest(write.attempts.unwrap_or(DEFAULT_ATTEMPTS));
     let flight_key = flight_key(&write.channel, key, &write.identity);
     let first_tx_id = Some(flight_key.first_tx_id.clone());
-    let boarded = gateway.flights.board(flight_key, digest);
-    let boarded = boarded.inspect_err(|problem| gateway.metrics.key_refused(problem))?;
-    match boarded {
+    let request = FlightRequest {
+        digest: request.digest(0),
+        attempts: write.attempts,
+    };
+    let boarding = gateway.flights.board(flight_key, request);
+    let Ok(boarded) = timeout(prefer.wait, boarding).await else {
+        return Ok(Told::Pending { tx_id: first_tx_id });
+    };
+    match boarded.inspect_err(|problem| gateway.metrics.key_turned_away(problem))? {
         Boarded::Joined(progress) => {
             gateway.metrics.key_met(KeyMet::Joined);
             let told = watch_progress(gateway, progress, prefer, first_tx_id).await;
@@ -132,8 +136,10 @@ pub(crate) async fn carry_out(
         } => {
             let (shared, write) = (Arc::clone(gateway), Arc::clone(&write));
             tokio::spawn(async move {
-                run(shared, write, sender).await;
+                run(shared, write, &sender).await;
+                // The flight is over before those who wait for its end look again.
                 drop(guard);
+                drop(sender);
             });
             Ok(watch_progress(gateway, progress, prefer, first_tx_id).await)
         }
@@ -141,8 +147,8 @@ pub(crate) async fn carry_out(
 }
 
 /// Does the work and says so.
-async fn run(gateway: Arc<Gateway>, write: Arc<Write>, progress: watch::Sender<Progress>) {
-    let settled = settle(&gateway, &write, &progress).await;
+async fn run(gateway: Arc<Gateway>, write: Arc<Write>, progress: &watch::Sender<Progress>) {
+    let settled = settle(&gateway, &write, progress).await;
     if write.key.is_some() {
         gateway.metrics.key_settled(&settled);
     }

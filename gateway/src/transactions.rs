@@ -25,11 +25,13 @@ use crate::call;
 use crate::creator::Creator;
 use crate::gateway::{Gateway, blocking};
 use crate::idempotency::{self, IdempotencyKey, Record};
+use crate::parameters::{LongPoll, Retries, Waiting};
 use crate::path;
 use crate::prefer::{self, Prefer};
 use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
 use crate::reply;
+use crate::schema::TransactionBody;
 use crate::submission::{
     Committed, Seen, Write, flight_key, is_lost_race, look, next_commit, poll_outcome,
 };
@@ -39,10 +41,28 @@ use crate::value::rfc3339;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// `POST .../transactions`.
-#[utoipa::path(post, path = "/v1/channels/{channel}/transactions", tag = "transactions", operation_id = "submitTransaction", summary = "Submit a transaction",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes retrying safe: the same key names the same transaction for ever."),("Quire-Max-Attempts" = Option<u32>, Header, description = "How often a transaction that lost a race is tried, 1 to 10; 5 without."),("Prefer" = Option<String>, Header, description = "wait=N bounds the waiting, in seconds; respond-async answers 202 once ordered."),),
-    request_body(content = serde_json::Value, content_type = "application/json", example = json!({"operations": [{"op": "put", "namespace": "orders", "key": "1001", "value": {"total": 12.5}}]})),
-    responses((status = 201, description = "Final and valid: it is on disk, and reads see it.", body = ValidTransaction), (status = 202, description = "Ordered, not durable yet.", body = Accepted))
+#[utoipa::path(
+    post,
+    path = "/v1/channels/{channel}/transactions",
+    tag = "transactions",
+    operation_id = "submitTransaction",
+    summary = "Submit a transaction",
+    params(Retries, Waiting),
+    request_body(
+        content = TransactionBody,
+        content_type = "application/json",
+        example = json!({"operations": [
+            {"op": "put", "namespace": "orders", "key": "1001", "value": {"total": 12.5}}
+        ]})
+    ),
+    responses(
+        (
+            status = 201,
+            description = "Final and valid: it is on disk, and reads see it.",
+            body = ValidTransaction
+        ),
+        (status = 202, description = "Ordered, not durable yet.", body = Accepted)
+    )
 )]
 pub(crate) async fn submit(
     State(gateway): State<Arc<Gateway>>,
@@ -84,10 +104,18 @@ pub(crate) fn keyed(
 }
 
 /// `GET .../transactions/{id}`.
-#[utoipa::path(get, path = "/v1/channels/{channel}/transactions/{id}", tag = "transactions", operation_id = "getTransaction", summary = "A transaction",
-    params(("wait" = Option<u64>, Query, description = "Seconds to wait while the outcome is pending."),),
-
-    responses((status = 200, description = "The outcome, PENDING until it is final.", body = Described))
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/transactions/{id}",
+    tag = "transactions",
+    operation_id = "getTransaction",
+    summary = "A transaction",
+    params(LongPoll),
+    responses((
+        status = 200,
+        description = "The outcome, PENDING until it is final.",
+        body = Outcome
+    ))
 )]
 pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
@@ -114,10 +142,21 @@ async fn look_for(channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
 }
 
 /// `GET .../transactions?idempotencyKey=K`.
-#[utoipa::path(get, path = "/v1/channels/{channel}/transactions", tag = "transactions", operation_id = "getOutcomeOfKey", summary = "The outcome that a key names",
-    params(("idempotencyKey" = String, Query, description = "The key.", example = "order-1001"),("wait" = Option<u64>, Query, description = "Seconds to wait while the outcome is pending."),),
-
-    responses((status = 200, description = "The outcome, PENDING while attempts remain.", body = Described))
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/transactions",
+    tag = "transactions",
+    operation_id = "getOutcomeOfKey",
+    summary = "The outcome that a key names",
+    params(
+        ("idempotencyKey" = String, Query, description = "The key.", example = "order-1001"),
+        LongPoll
+    ),
+    responses((
+        status = 200,
+        description = "The outcome, PENDING while attempts remain.",
+        body = Outcome
+    ))
 )]
 pub(crate) async fn get_by_key(
     State(gateway): State<Arc<Gateway>>,
@@ -241,10 +280,22 @@ async fn answer_seen(channel: Channel, tx_id: String, seen: Seen) -> Result<Resp
     ))
 }
 
+/// What is known of a transaction.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "either is serialized by itself")]
+enum Outcome<'a> {
+    #[schema(title = "Pending")]
+    Pending(Pending<'a>),
+    #[schema(title = "Final")]
+    Final(Described<'a>),
+}
+
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Pending<'a> {
     transaction_id: &'a str,
+    #[schema(pattern = "^PENDING$")]
     status: &'static str,
 }
 
@@ -253,6 +304,7 @@ struct Pending<'a> {
 #[schema(as = Transaction)]
 struct Described<'a> {
     transaction_id: &'a str,
+    #[schema(pattern = "^(IN)?VALID$")]
     status: &'static str,
     code: String,
     block_number: u64,
@@ -301,10 +353,20 @@ fn describe(channel: &Channel, committed: &Committed) -> Result<Response, Proble
 }
 
 /// `GET .../transactions/{id}/envelope`.
-#[utoipa::path(get, path = "/v1/channels/{channel}/transactions/{id}/envelope", tag = "transactions", operation_id = "getEnvelope", summary = "A transaction as it is signed",
-
-
-    responses((status = 200, description = "Decoded, or Fabric's common.Envelope.", content((serde_json::Value = "application/json"), (Vec<u8> = "application/x-protobuf"))))
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/transactions/{id}/envelope",
+    tag = "transactions",
+    operation_id = "getEnvelope",
+    summary = "A transaction as it is signed",
+    responses((
+        status = 200,
+        description = "Decoded, or Fabric's common.Envelope.",
+        content(
+            (serde_json::Value = "application/json"),
+            (Vec<u8> = "application/x-protobuf")
+        )
+    ))
 )]
 pub(crate) async fn envelope(
     State(gateway): State<Arc<Gateway>>,
@@ -314,7 +376,7 @@ pub(crate) async fn envelope(
     let tx_id = path::item(request.uri())?;
     Query::none(request.uri())?;
     let form = negotiate(request.headers())?;
-    blocking(move || {
+    let answered = blocking(move || {
         let height = channel.reader.height();
         let not_found = || {
             let detail = format!("There is no transaction {tx_id} in a block.");
@@ -331,6 +393,6 @@ pub(crate) async fn envelope(
         };
         let response = reply::at_height(response, height);
         Ok(reply::negotiated(response))
-    })
-    .await
+    });
+    answered.await.map_err(reply::negotiated_problem)
 }

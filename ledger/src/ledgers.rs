@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fjall::Database;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
 use crate::block::Block;
 use crate::check::SCRATCH_PREFIX;
@@ -74,6 +74,15 @@ pub struct EngineStatus {
     pub compactions: usize,
     /// Time spent in them.
     pub compacting: Duration,
+    /// Tables of the keyspace that has most of them at level 0: at 20 fjall slows writes, at 30 it
+    /// holds them until compaction has caught up.
+    pub level_0_tables: usize,
+    /// Memtables of the keyspace of which most wait to be written: at 4 fjall holds writes.
+    pub sealed_memtables: usize,
+    /// Blocks of tables that were found in the cache.
+    pub cached_loads: usize,
+    /// Blocks of tables that were read from disk.
+    pub disk_loads: usize,
 }
 
 /// The ledgers of a data directory, which it holds locked.
@@ -154,7 +163,17 @@ impl Ledgers {
     #[must_use]
     pub fn engine(&self) -> EngineStatus {
         let database = &self.database.0;
+        let names = database.list_keyspace_names().into_iter();
+        // All of them exist.
+        let keyspaces = names.map(|name| database.keyspace(&name, KeyspaceCreateOptions::default));
+        let keyspaces: Vec<_> = keyspaces.flatten().collect();
+        let most = |count: fn(&Keyspace) -> usize| keyspaces.iter().map(count).max();
+        let sum = |count: fn(&Keyspace) -> usize| keyspaces.iter().map(count).sum();
         EngineStatus {
+            level_0_tables: most(Keyspace::l0_table_count).unwrap_or_default(),
+            sealed_memtables: most(Keyspace::sealed_memtable_count).unwrap_or_default(),
+            cached_loads: sum(|keyspace| keyspace.metrics().block_load_cached_count()),
+            disk_loads: sum(|keyspace| keyspace.metrics().block_load_io_count()),
             journals: database.journal_count(),
             journal_bytes: database.journal_disk_space().unwrap_or_default(),
             disk_bytes: database.disk_space().unwrap_or_default(),

@@ -54,7 +54,7 @@ pub use id_store::{ChannelRecord, Status};
 pub use import::ImportError;
 pub use ledger::{Committed, Ledger, Ordered};
 pub use ledgers::{CreateOptions, DEFAULT_SEGMENT_BYTES, EngineStatus, Ledgers, Purpose};
-pub use observer::{Event, Observer, Stage};
+pub use observer::{Event, Observer, Stage, StateCall};
 pub use progress::{Progress, ProgressFn};
 pub use query::{
     ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,

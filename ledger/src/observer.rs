@@ -49,6 +49,40 @@ pub enum Event<'a> {
     },
     /// A block that was read is damaged, and was not served.
     Damaged,
+    /// The state engine answered a read, well or badly.
+    Asked(StateCall, Duration),
+    /// A page of a query was made.
+    Queried {
+        /// Whether an index served, rather than every document of the namespace.
+        by_index: bool,
+        /// Documents that were looked at.
+        examined: u64,
+        /// Documents that matched and are on the page.
+        returned: u64,
+    },
+}
+
+/// A read of current state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateCall {
+    /// One key.
+    Get,
+    /// A range of keys.
+    Range,
+    /// A page of a query.
+    Find,
+}
+
+impl StateCall {
+    /// Its name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Range => "range",
+            Self::Find => "find",
+        }
+    }
 }
 
 /// A stage of [`crate::Ledger::commit`].
@@ -98,6 +132,14 @@ impl Observed {
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
         self.observer.observe(&self.channel, event);
+    }
+
+    /// Tells how long a read of state takes.
+    pub(crate) fn asked<T>(&self, call: StateCall, ask: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let answer = ask();
+        self.tell(&Event::Asked(call, started.elapsed()));
+        answer
     }
 
     /// Tells how long the stage took when the stopwatch goes.

@@ -12,8 +12,11 @@ use crate::block_store::index::TxLocation;
 use crate::error::{Corruption, ReadError};
 use crate::history::Order;
 use crate::ledger::{Shared, Tip};
+use crate::observer::{Observed, StateCall};
 use crate::query::find::Source;
-use crate::query::{self, FindError, Found, IndexError, IndexListing, IndexRequest, Query};
+use crate::query::{
+    self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,
+};
 use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot, VersionedValue};
 use crate::validation::examine::{Content, Examined};
 
@@ -94,6 +97,12 @@ impl Reader {
         std::iter::once(query::all_documents())
             .chain(indexes)
             .collect()
+    }
+
+    /// How far each query index of the channel is, in no order.
+    #[must_use]
+    pub fn index_states(&self) -> Vec<IndexState> {
+        self.shared.catalog.states()
     }
 
     /// Makes a query index and waits until it is built, at most `wait`. Whether there was none like
@@ -228,7 +237,8 @@ impl Snapshot {
     /// # Errors
     /// The state engine failed or holds damaged bytes.
     pub fn get(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
-        self.view.state.get(namespace, key)
+        let get = || self.view.state.get(namespace, key);
+        self.observed().asked(StateCall::Get, get)
     }
 
     /// At most `limit` rows from `start` (inclusive, `""` is the first) to `end`, in byte order of
@@ -243,11 +253,10 @@ impl Snapshot {
         end: RangeEnd<'_>,
         limit: usize,
     ) -> Result<Vec<(String, VersionedValue)>, ReadError> {
-        self.view
-            .state
-            .range(namespace, start, end)?
-            .take(limit)
-            .collect()
+        self.observed().asked(StateCall::Range, || {
+            let rows = self.view.state.range(namespace, start, end)?;
+            rows.take(limit).collect()
+        })
     }
 
     /// A page of the documents that match a query; it ends early when they exceed `page_bytes`.
@@ -261,7 +270,8 @@ impl Snapshot {
         query: &Query,
         page_bytes: usize,
     ) -> Result<Found, FindError> {
-        self.source(namespace).find(query, page_bytes)
+        let find = || self.source(namespace).find(query, page_bytes);
+        self.observed().asked(StateCall::Find, find)
     }
 
     /// How a query would be answered, as CouchDB's `_explain` says it.
@@ -278,7 +288,12 @@ impl Snapshot {
             namespace,
             state: self.view.state.as_ref(),
             catalog: &self.shared.catalog,
+            observed: self.observed(),
         }
+    }
+
+    fn observed(&self) -> &Observed {
+        &self.shared.files.observed
     }
 
     /// Namespaces with at least one key, in byte order.

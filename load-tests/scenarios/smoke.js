@@ -2,7 +2,7 @@
 import http from 'k6/http';
 import { check } from 'k6';
 import exec from 'k6/execution';
-import { BASE, RUN, get, put, submit, summaryTrendStats } from './lib.js';
+import { BASE, RUN, batch, get, index, listen, put, query, submit, summaryTrendStats } from './lib.js';
 
 export const options = {
   summaryTrendStats,
@@ -34,6 +34,10 @@ export default function () {
   submit([{ op: 'merge', namespace: 'load', key: 'smoke-hot', value: { [`vu${exec.vu.idInTest}`]: n } }], {
     name: 'merge',
   });
+  query({ selector: { key }, limit: 1 }, 'find: by index');
+  query({ selector: { total: 12.5 }, limit: 1 }, 'find: scan');
+  batch([1, 2].map((line) => `${key}-${line}`));
+  listen(first.json('blockNumber'), first.json('blockNumber'));
   const refused = http.put(`${BASE}/state/load/${key}`, '{}', {
     headers: { 'Content-Type': 'application/json', 'If-None-Match': '*' },
     responseCallback: http.expectedStatuses(412),
@@ -47,4 +51,5 @@ export default function () {
 
 export function setup() {
   put('smoke-hot');
+  index(['key']);
 }

@@ -82,6 +82,9 @@ pub(crate) struct RunArguments {
     /// can reach it.
     #[arg(long, value_name = "ADDR", env = "QUIRE_OPERATIONS_LISTEN")]
     pub(crate) operations_listen: Option<SocketAddr>,
+    /// Count nothing; `/metrics` is not found then.
+    #[arg(long, env = "QUIRE_NO_METRICS")]
+    pub(crate) no_metrics: bool,
     /// Let anybody who can reach the address do everything, without a token.
     #[arg(long, env = "QUIRE_INSECURE_NO_AUTH")]
     pub(crate) insecure_no_auth: bool,

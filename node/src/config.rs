@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Where the operations are, if not beside the API.
     pub(crate) operations_listen: Option<SocketAddr>,
+    /// Whether anything is counted.
+    pub(crate) counts: bool,
     pub(crate) documents: Documents,
     pub(crate) limits: Limits,
     pub(crate) cors: Cors,
@@ -76,6 +78,7 @@ impl Config {
             msp_id: arguments.data.msp_id.clone(),
             listen: arguments.listen,
             operations_listen: arguments.operations_listen,
+            counts: !arguments.no_metrics,
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
             },

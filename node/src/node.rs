@@ -133,6 +133,8 @@ pub(crate) struct Node {
     ready: AtomicBool,
     stopping: watch::Sender<bool>,
     logging: Logging,
+    /// Whether anything is counted.
+    counts: bool,
 }
 
 #[derive(Debug)]
@@ -152,18 +154,20 @@ enum Committing {
 }
 
 impl Node {
-    /// Opens a data directory with every active channel in it; the first start makes the
-    /// organisation and a channel.
+    /// Opens a data directory; its channels are for [`Node::open_channels`]. The first start makes
+    /// the organisation.
     pub(crate) fn open(
         data: &Path,
         msp_id: &str,
         documents: Documents,
         logging: Logging,
-        progress: &mut dyn FnMut(Progress<'_>),
+        counts: bool,
     ) -> Result<Self, NodeError> {
         let metrics = Arc::new(Metrics::new(&build_info()));
-        let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?
-            .observed_by(Arc::clone(&metrics) as Arc<_>);
+        let mut ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Use)?;
+        if counts {
+            ledgers = ledgers.observed_by(Arc::clone(&metrics) as Arc<_>);
+        }
         let records = ledgers.list()?;
         let organization = open_organization(&records, data, msp_id)?;
         let tokens = Tokens::open(data)?;
@@ -172,7 +176,7 @@ impl Node {
                 .identity(name)?
                 .ok_or_else(|| NodeError::NoIdentity(name.to_owned()))
         };
-        let node = Self {
+        Ok(Self {
             endorser: own("node")?,
             orderer: own("orderer")?,
             client: own("client")?,
@@ -187,24 +191,38 @@ impl Node {
             ready: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             logging,
-        };
+            counts,
+        })
+    }
+
+    /// Opens every active channel, replaying what they missed; the first start makes one. Requests
+    /// are taken from then on.
+    pub(crate) fn open_channels(
+        &self,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), NodeError> {
+        let records = self.ledgers.list()?;
         for record in records
             .iter()
             .filter(|record| record.status == Status::Active)
         {
-            let opening = node.metrics.opening();
-            let (ledger, report) = node.ledgers.ledger(&record.name, progress)?;
+            let opening = self.metrics.opening();
+            let mut progress = |step: Progress<'_>| {
+                self.metrics.recovering(&step);
+                progress(step);
+            };
+            let (ledger, report) = self.ledgers.ledger(&record.name, &mut progress)?;
             opening.done(&record.name, &report);
             tell(&record.name, &report);
-            node.start(record, ledger)?;
+            self.start(record, ledger)?;
         }
         // Channels that were imported before the first start leave nothing to write to.
         let takes_writes = records.iter().any(|record| !record.read_only);
         if !takes_writes && !records.iter().any(|record| record.name == FIRST_CHANNEL) {
-            node.create(FIRST_CHANNEL)?;
+            self.create(FIRST_CHANNEL)?;
         }
-        node.ready.store(true, Ordering::Release);
-        Ok(node)
+        self.ready.store(true, Ordering::Release);
+        Ok(())
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -344,10 +362,19 @@ impl Node {
             )
         };
         let channel_name: Arc<str> = name.as_str().into();
+        let submitter = if self.counts {
+            Measured::around(
+                submitter,
+                Arc::clone(&channel_name),
+                Arc::clone(&self.metrics),
+            )
+        } else {
+            submitter
+        };
         let channel = Channel {
-            name: Arc::clone(&channel_name),
+            name: channel_name,
             reader,
-            submitter: Measured::around(submitter, channel_name, Arc::clone(&self.metrics)),
+            submitter,
             read_only: record.read_only,
             heights,
         };
@@ -513,6 +540,10 @@ impl Backend for Node {
 
     fn registry(&self) -> prometheus::Registry {
         self.metrics.registry.clone()
+    }
+
+    fn counts(&self) -> bool {
+        self.counts
     }
 
     fn channels(&self) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! `quire run`: the server, from opening the data directory to the last answer.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,15 +11,16 @@ use quire_identity::token::OpenTokensError;
 use quire_ledger::Progress;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::admin::server::Socket;
 use crate::cli::RunArguments;
 use crate::commands::channel::open_error;
-use crate::commands::{FAILED, advice};
+use crate::commands::{FAILED, advice, advice_of_io};
 use crate::config::{Config, ConfigError};
 use crate::logging::Logging;
 use crate::metrics;
-use crate::node::{FIRST_CHANNEL, Node};
+use crate::node::{FIRST_CHANNEL, Node, NodeError};
 use crate::terminal::{ProgressDisplay, print_error};
 use crate::tls::Security;
 
@@ -34,39 +36,114 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&error),
     };
-    let mut display = ProgressDisplay::new();
-    let mut progress = |progress: Progress<'_>| display.show(progress);
+    match open_and_serve(&config, logging) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error, error.advice(&config));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Opens the operations' door, if they have their own, then the channels, then the API: whoever
+/// watches sees a long start.
+fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
     let documents = config.documents.clone();
-    let node = match Node::open(
+    let node = Node::open(
         &config.data,
         &config.msp_id,
         documents,
         logging,
-        &mut progress,
-    ) {
-        Ok(node) => Arc::new(node),
-        Err(error) => {
-            print_error(&error, open_error(&error).and_then(advice));
-            return ExitCode::from(FAILED);
-        }
-    };
+        config.counts,
+    )?;
+    let node = Arc::new(node);
     metrics::watch(&node);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build();
-    let served = runtime.and_then(|runtime| {
-        let served = runtime.block_on(serve(Arc::clone(&node), &config));
-        // A long check or import of a command ends with the node, and leaves nothing half done.
-        runtime.shutdown_background();
-        served
-    });
+        .build()
+        .map_err(RunError::Serve)?;
+    let doors = runtime.block_on(Doors::open(&node, config))?;
+    let mut display = ProgressDisplay::new();
+    node.open_channels(&mut |progress: Progress<'_>| display.show(progress))?;
+    let served = runtime.block_on(serve(Arc::clone(&node), doors, config));
+    // A long check or import of a command ends with the node, and leaves nothing half done.
+    runtime.shutdown_background();
     node.stop();
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&error, None);
-            ExitCode::from(FAILED)
+    served
+}
+
+/// Why the server does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error("{flag} {address} cannot be listened on")]
+    Listen {
+        flag: &'static str,
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    #[error("the server cannot go on")]
+    Serve(#[source] std::io::Error),
+}
+
+impl RunError {
+    /// What to do about it.
+    fn advice(&self, config: &Config) -> Option<&'static str> {
+        match self {
+            Self::Node(error) => open_error(error).and_then(advice),
+            Self::Listen { source, .. } => match source.kind() {
+                ErrorKind::AddrInUse => Some(
+                    "Another program has this port, perhaps another node: give a port of its own, or \
+                     0 for a free one.",
+                ),
+                ErrorKind::AddrNotAvailable => {
+                    Some("This machine has no such address: `ip address` lists those it has.")
+                }
+                ErrorKind::PermissionDenied if config.listen.port() < 1024 => {
+                    Some("Ports below 1024 are for root: take a higher one.")
+                }
+                _ => None,
+            },
+            Self::Serve(_) => None,
         }
+    }
+}
+
+async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| RunError::Listen {
+        flag,
+        address,
+        source,
+    })
+}
+
+/// The server of the API, which does not listen yet, and that of the operations, which does.
+struct Doors {
+    api: Server,
+    operations: Option<(SocketAddr, JoinHandle<std::io::Result<()>>)>,
+}
+
+impl Doors {
+    async fn open(node: &Arc<Node>, config: &Config) -> Result<Self, RunError> {
+        let backend = Arc::clone(node) as Arc<dyn Backend>;
+        let (limits, cors) = (config.limits, config.cors.clone());
+        let Some(address) = config.operations_listen else {
+            return Ok(Self {
+                api: Server::new(backend, limits, cors),
+                operations: None,
+            });
+        };
+        let listener = listen("--operations-listen", address).await?;
+        let at = listener.local_addr().map_err(RunError::Serve)?;
+        let is_remote = !at.ip().is_loopback();
+        let (api, door) = Server::pair(backend, limits, cors, is_remote);
+        let security = Security(config.tls.clone());
+        Ok(Self {
+            api,
+            operations: Some((at, tokio::spawn(door.run(listener, security)))),
+        })
     }
 }
 
@@ -89,34 +166,23 @@ enum PrepareError {
 fn refuse(error: &PrepareError) -> ExitCode {
     let advice = match error {
         PrepareError::Config(error) => error.advice(),
-        PrepareError::Tokens(_) => None,
+        PrepareError::Tokens(error) => {
+            let cause = std::error::Error::source(error);
+            let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
+            cause.and_then(advice_of_io)
+        }
     };
     print_error(error, advice);
     ExitCode::from(FAILED)
 }
 
 /// Answers requests until a signal comes, then lets those in flight end.
-async fn serve(node: Arc<Node>, config: &Config) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let listener = TcpListener::bind(config.listen).await?;
-    let address = listener.local_addr()?;
-    let backend = Arc::clone(&node) as Arc<dyn Backend>;
-    let security = Security(config.tls.clone());
-    let mut operations = None;
-    let server = match config.operations_listen {
-        None => Server::new(backend, config.limits, config.cors.clone()),
-        Some(listen) => {
-            let listener = TcpListener::bind(listen).await?;
-            let at = listener.local_addr()?;
-            let is_remote = !at.ip().is_loopback();
-            let cors = config.cors.clone();
-            let (server, door) = Server::pair(backend, config.limits, cors, is_remote);
-            let door = tokio::spawn(door.run(listener, security.clone()));
-            operations = Some((at, door));
-            server
-        }
-    };
+async fn serve(node: Arc<Node>, doors: Doors, config: &Config) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Serve)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Serve)?;
+    let listener = listen("--listen", config.listen).await?;
+    let address = listener.local_addr().map_err(RunError::Serve)?;
+    let Doors { api, operations } = doors;
     // Without it commands have to wait until the node stops; requests need not know.
     let admin = match Socket::bind(&config.data) {
         Ok(socket) => Some(tokio::spawn(socket.serve(Arc::clone(&node)))),
@@ -127,11 +193,12 @@ async fn serve(node: Arc<Node>, config: &Config) -> std::io::Result<()> {
     };
     let at = operations.as_ref().map_or(address, |(at, _)| *at);
     greet(&node, address, at, config);
-    let mut server = tokio::spawn(server.run(listener, security));
+    let security = Security(config.tls.clone());
+    let mut server = tokio::spawn(api.run(listener, security));
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
-        ended = &mut server => return ended.map_err(std::io::Error::other)?,
+        ended = &mut server => return flat(ended),
     }
     if let Some(admin) = admin {
         // The socket goes with it.
@@ -139,11 +206,16 @@ async fn serve(node: Arc<Node>, config: &Config) -> std::io::Result<()> {
         drop(admin.await);
     }
     node.ask_to_stop();
-    let ended = server.await.map_err(std::io::Error::other)?;
+    let ended = server.await;
     if let Some((_, door)) = operations {
         drop(door.await);
     }
-    ended
+    flat(ended)
+}
+
+fn flat(ended: Result<std::io::Result<()>, JoinError>) -> Result<(), RunError> {
+    let ended = ended.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    ended.map_err(RunError::Serve)
 }
 
 /// What somebody who just started the node wants to know.
@@ -159,7 +231,9 @@ fn greet(node: &Node, address: SocketAddr, operations: SocketAddr, config: &Conf
     println!("Quire {version} is listening on {scheme}://{address}");
     println!("  data directory  {}", data.display());
     println!("  organisation    {}", node.organization().msp_id());
-    println!("  metrics         {scheme}://{operations}/metrics");
+    if config.counts {
+        println!("  metrics         {scheme}://{operations}/metrics");
+    }
     println!("  channels        {}", node.channels().join(", "));
     let callers = match (config.limits.local_only, node.tokens().are_required()) {
         (false, _) => "anybody who reaches this address, without a token",

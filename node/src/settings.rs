@@ -39,6 +39,18 @@ enum FileError {
     Kind { path: PathBuf, name: String },
 }
 
+impl FileError {
+    /// What to do about it.
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Unknown { .. } => {
+                Some("Settings are the flags of `quire run` without dashes: `quire run --help`.")
+            }
+            Self::Read { .. } | Self::Parse { .. } | Self::Kind { .. } => None,
+        }
+    }
+}
+
 /// The command line, with the file behind it.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -51,7 +63,7 @@ impl Settings {
     /// Reads the command line and the file that it names. What is wrong with them is printed.
     pub(crate) fn read() -> Result<(Cli, Self), ExitCode> {
         let (command, file) = with_file(std::env::args_os()).map_err(|error| {
-            print_error(&error, None);
+            print_error(&error, error.advice());
             ExitCode::from(FAILED)
         })?;
         let matches = command.clone().get_matches();

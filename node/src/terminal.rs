@@ -49,6 +49,10 @@ impl ProgressDisplay {
             .as_ref()
             .map(|(stage, subject)| (stage.as_str(), subject.as_str()));
         if current != Some((stage, subject)) {
+            // A stage need not come to its end for the next one to begin.
+            if let Some(before) = self.bar.take() {
+                before.finish_and_clear();
+            }
             self.stage = Some((stage.to_owned(), subject.to_owned()));
             let bar = ProgressBar::new(total);
             let template = "{msg} {wide_bar} {percent}% {eta}";

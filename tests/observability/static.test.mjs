@@ -17,15 +17,15 @@ test('the dashboards have the types that Grafana publishes', () => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'quire-dashboards-'));
   try {
     symlinkSync(path.join(HERE, 'node_modules'), path.join(folder, 'node_modules'));
-    const files = dashboards().map(({ file, json }) => {
+    for (const { file, json } of dashboards()) {
       const literal = JSON.stringify(json, null, 1).replace(/("mode": )"([^"]+)"/g, (all, key, value) => (ENUMS[value] ? key + ENUMS[value] : all));
       const source = `import { type Dashboard, FieldColorModeId, ThresholdsMode } from './${TYPES}';\nvoid ThresholdsMode; void FieldColorModeId;\nexport const dashboard: Dashboard = ${literal};\n`;
-      const target = path.join(folder, file.replace('.json', '.ts'));
-      writeFileSync(target, source);
-      return target;
-    });
+      writeFileSync(path.join(folder, file.replace('.json', '.ts')), source);
+    }
+    const compilerOptions = { noEmit: true, skipLibCheck: true, strict: true, types: [], module: 'esnext', moduleResolution: 'bundler' };
+    writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions }));
     const tsc = path.join(HERE, 'node_modules/typescript/bin/tsc');
-    const checked = spawnSync('node', [tsc, '--noEmit', '--skipLibCheck', '--strict', '--types', '', '--module', 'esnext', '--moduleResolution', 'bundler', ...files], { cwd: folder });
+    const checked = spawnSync('node', [tsc, '--project', folder], { cwd: folder });
     assert.equal(checked.stdout.toString(), '');
     assert.equal(checked.status, 0);
   } finally {
@@ -82,6 +82,20 @@ test('variables are defined where they are used, and used where they are defined
     const used = new Set([...text.matchAll(/\$\{?(\w+)\}?/g)].map(([, name]) => name));
     used.add('datasource');
     assert.deepEqual([...used].filter((name) => !name.startsWith('__')).sort(), [...defined].sort(), file);
+  }
+});
+
+test('links lead to the other dashboards, with what was chosen', () => {
+  for (const { file, json } of dashboards()) {
+    const links = json.links.filter((link) => link.type === 'dashboards');
+    assert.equal(links.length, 1, file);
+    const [{ tags, includeVars, keepTime }] = links;
+    assert.ok(includeVars && keepTime, file);
+    for (const other of dashboards()) {
+      assert.ok(tags.length > 0 && tags.every((tag) => other.json.tags.includes(tag)), `${file} leads not to ${other.file}`);
+      const names = ({ json }) => json.templating.list.map((variable) => variable.name);
+      assert.deepEqual(names(other), names({ json }), `${other.file}: what is chosen in ${file} means nothing there`);
+    }
   }
 });
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::{Buf, Bytes};
+use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -35,6 +36,8 @@ pub(crate) struct Terms {
     pub(crate) idle: Duration,
     /// Without taking or sending a byte while an answer waits for it.
     pub(crate) stall: Duration,
+    /// Counts readers that are cut off.
+    pub(crate) cut_off: IntCounter,
     /// Makes the bytes of an answer.
     pub(crate) refusal: Arc<dyn Fn(&Problem) -> Bytes + Send + Sync>,
 }
@@ -228,6 +231,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
         let stall = self.terms.stall;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
         ready!(stalled.as_mut().poll(context));
+        self.terms.cut_off.inc();
         tracing::debug!("a reader that takes nothing is cut off");
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }

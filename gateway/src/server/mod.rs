@@ -28,9 +28,11 @@ use tower::ServiceExt as _;
 use crate::backend::Backend;
 use crate::cors::Cors;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::peer::{Handshake, Peer};
 use crate::problem::Problem;
-use crate::router::{router, routers};
+use crate::router::{routers, whole};
+use crate::traffic::{Arrival, Held};
 use edge::{Answering, Edge, Exchange, Terms};
 
 /// Connections that are told of an overload at one time; any further one is closed unheard.
@@ -52,6 +54,7 @@ pub struct Server {
     limits: Limits,
     connections: Arc<Semaphore>,
     terms: Terms,
+    metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Server {
@@ -66,8 +69,8 @@ impl Server {
     /// A server of the whole API.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
-        let router = router(Arc::clone(&backend), limits, cors);
-        Self::of(router, backend, limits)
+        let (router, metrics) = whole(Arc::clone(&backend), limits, cors);
+        Self::of(router, backend, limits, metrics)
     }
 
     /// A server of the API, and one of the operations at their own address: health, metrics,
@@ -82,18 +85,32 @@ impl Server {
     ) -> (Self, Self) {
         let routers = routers(Arc::clone(&backend), limits, cors, is_remote);
         (
-            Self::of(routers.api, Arc::clone(&backend), limits),
-            Self::of(routers.operations, backend, limits),
+            Self::of(
+                routers.api,
+                Arc::clone(&backend),
+                limits,
+                Arc::clone(&routers.metrics),
+            ),
+            Self::of(routers.operations, backend, limits, routers.metrics),
         )
     }
 
-    fn of(router: Router, backend: Arc<dyn Backend>, limits: Limits) -> Self {
-        let nonces = Arc::clone(&backend);
+    fn of(
+        router: Router,
+        backend: Arc<dyn Backend>,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (nonces, counters) = (Arc::clone(&backend), Arc::clone(&metrics));
         let terms = Terms {
             head: limits.head_timeout,
             idle: limits.idle_timeout,
             stall: limits.stall_timeout,
-            refusal: Arc::new(move |problem| refusal(nonces.as_ref(), problem)),
+            cut_off: metrics.traffic.cut_off.clone(),
+            refusal: Arc::new(move |problem| {
+                counters.traffic.refused_at_edge(problem.kind());
+                refusal(nonces.as_ref(), problem)
+            }),
         };
         Self {
             router,
@@ -101,6 +118,7 @@ impl Server {
             limits,
             connections: Arc::new(Semaphore::new(limits.connections)),
             terms,
+            metrics,
         }
     }
 
@@ -112,6 +130,7 @@ impl Server {
     pub async fn run(self, listener: TcpListener, handshake: impl Handshake) -> io::Result<()> {
         let mut stopping = self.backend.stopping();
         let refusals = Arc::new(Semaphore::new(REFUSALS));
+        let traffic = &self.metrics.traffic;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -133,20 +152,19 @@ impl Server {
             if let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() {
                 let (server, handshake) = (self.clone(), handshake.clone());
                 tokio::spawn(async move {
-                    match timeout(server.terms.head, handshake.shake(stream)).await {
-                        Ok(Ok((stream, peer))) => server.connection(stream, peer).await,
-                        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
-                        Err(_) => tracing::debug!("a handshake did not come to its end"),
-                    }
+                    server.shake_and_serve(stream, handshake).await;
                     drop(place);
                 });
             } else if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
+                traffic.arrived(Arrival::Refused);
                 let answer = (self.terms.refusal)(&Problem::overloaded(REFUSAL));
                 let handshake = handshake.clone();
                 tokio::spawn(async move {
                     drop(timeout(REFUSAL, refuse(handshake, stream, answer)).await);
                     drop(place);
                 });
+            } else {
+                traffic.arrived(Arrival::Unheard);
             }
         }
         drop(listener);
@@ -159,6 +177,26 @@ impl Server {
             tracing::warn!("connections that did not end in time are cut off");
         }
         Ok(())
+    }
+
+    /// Serves a connection to its end, if its handshake comes to one in time.
+    async fn shake_and_serve(&self, stream: TcpStream, handshake: impl Handshake) {
+        let traffic = &self.metrics.traffic;
+        match timeout(self.terms.head, handshake.shake(stream)).await {
+            Ok(Ok((stream, peer))) => {
+                traffic.arrived(Arrival::Served);
+                let _open = Held::new(&traffic.connections_open);
+                self.connection(stream, peer).await;
+            }
+            Ok(Err(error)) => {
+                traffic.arrived(Arrival::HandshakeFailed);
+                tracing::debug!(%error, "a handshake failed");
+            }
+            Err(_) => {
+                traffic.arrived(Arrival::HandshakeFailed);
+                tracing::debug!("a handshake did not come to its end");
+            }
+        }
     }
 
     /// Serves one connection to its end.

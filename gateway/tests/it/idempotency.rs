@@ -89,6 +89,32 @@ async fn duplicates_in_flight_wait_for_one_transaction() {
 }
 
 #[tokio::test]
+async fn a_retry_that_names_no_attempts_joins_and_one_that_names_others_is_judged_by_the_record() {
+    let node = Node::new();
+    let client = node.client();
+    client.put(KEY, &[], "{}").await.assert_status(201);
+    node.orderer.hold();
+    let first = spawn_patch(&client, &[K, "quire-max-attempts: 2"], "{}");
+    node.orderer.until_waiting(1).await;
+    let silent = spawn_patch(&client, &[K], "{}");
+    let same = spawn_patch(&client, &[K, "quire-max-attempts: 2"], "{}");
+    let other = spawn_patch(&client, &[K, "quire-max-attempts: 3"], "{}");
+    let hasty = client
+        .patch(KEY, &[K, "quire-max-attempts: 4", "prefer: wait=0"], "{}")
+        .await;
+    hasty.assert_problem(504, "COMMIT_TIMEOUT");
+    node.orderer.release();
+    let first = first.await.unwrap();
+    first.assert_status(200);
+    for joined in [silent, same] {
+        assert_eq!(joined.await.unwrap().body, first.body);
+    }
+    let other = other.await.unwrap();
+    other.assert_problem(422, "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(node.orderer.submitted(), 2);
+}
+
+#[tokio::test]
 async fn a_client_that_hangs_up_leaves_no_key_halfway() {
     let node = Node::new();
     let client = node.client();

@@ -242,6 +242,12 @@ impl Catalog {
         of_namespace.cloned().collect()
     }
 
+    /// How far each index is.
+    pub(crate) fn states(&self) -> Vec<IndexState> {
+        let indexes = self.indexes.read();
+        indexes.iter().map(|index| index.state()).collect()
+    }
+
     /// Lets the indexes follow blocks that have not taken effect in `view` yet.
     pub(crate) fn follow<'a>(
         &self,

@@ -17,6 +17,7 @@ use super::plan::Plan;
 use super::planner::{self, Range};
 use super::request::Query;
 use crate::error::ReadError;
+use crate::observer::{Event, Observed};
 use crate::state::{StateSnapshot, VersionedValue};
 
 /// The bookmark of a page before which nothing was found.
@@ -62,6 +63,7 @@ pub(crate) struct Source<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) state: &'a dyn StateSnapshot,
     pub(crate) catalog: &'a Catalog,
+    pub(crate) observed: &'a Observed,
 }
 
 type Candidate = Result<(String, VersionedValue), ReadError>;
@@ -129,6 +131,11 @@ impl Source<'_> {
         let bookmark = last.map(|(key, document)| self.bookmark(query, &plan, key, &document));
         let bookmark = bookmark.or_else(|| query.bookmark.clone());
         let returned = documents.len() as u64;
+        self.observed.tell(&Event::Queried {
+            by_index: plan.index.is_some(),
+            examined,
+            returned,
+        });
         Ok(Found {
             bookmark: Some(bookmark.unwrap_or_else(|| NO_BOOKMARK.to_owned())),
             warning: plan.warning(query, examined, returned),

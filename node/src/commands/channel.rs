@@ -45,9 +45,10 @@ fn create(name: &str, data: &DataArguments, progress: &mut dyn FnMut(Progress<'_
         &data.msp_id,
         Documents::default(),
         Logging::none(),
-        progress,
+        false,
     );
     let created = node.and_then(|node| {
+        node.open_channels(progress)?;
         let created = node.create(name);
         node.stop();
         created

@@ -8,6 +8,7 @@ pub(crate) mod repair;
 pub(crate) mod token;
 pub(crate) mod truncate;
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -84,6 +85,26 @@ pub(crate) fn advice(error: &OpenError) -> Option<&'static str> {
              rebuilt from the blocks.",
         ),
         E::Follow { .. } => Some("`quire rebuild` makes them again from the blocks."),
-        E::NoSuchChannel(_) | E::Exists(_) | E::Io { .. } | E::Create { .. } => None,
+        E::Io { source, .. } => advice_of_io(source),
+        E::NoSuchChannel(_) => Some("`quire channel list` tells which there are."),
+        E::Exists(_) | E::Create { .. } => None,
+    }
+}
+
+/// What to do about what the operating system says.
+pub(crate) fn advice_of_io(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            Some("Is the path right? --data DIR or QUIRE_DATA names the data directory.")
+        }
+        ErrorKind::NotADirectory => Some("A data directory is a folder: --data DIR names it."),
+        ErrorKind::PermissionDenied => {
+            Some("Run this as the user that the data directory belongs to.")
+        }
+        ErrorKind::StorageFull => Some("Make room on the disk, then start again: nothing is lost."),
+        ErrorKind::ReadOnlyFilesystem => {
+            Some("The file system takes no writes: `dmesg` tells whether its disk failed.")
+        }
+        _ => None,
     }
 }

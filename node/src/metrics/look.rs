@@ -6,10 +6,12 @@ use std::sync::{Arc, Weak};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Counter, IntCounter, IntGauge, IntGaugeVec, Registry};
+use prometheus::{IntGauge, IntGaugeVec, Registry};
 use quire_gateway::Backend as _;
 use quire_gateway::metrics::Family;
 
+use super::engine::Engine;
+use super::indexes::Indexes;
 use crate::node::Node;
 
 /// Shows from now on how the node is, for as long as there is one.
@@ -34,11 +36,8 @@ struct Look {
     disk_used: IntGaugeVec,
     disk_free: IntGauge,
     disk_size: IntGauge,
-    engine: IntGaugeVec,
-    engine_journals: IntGauge,
-    engine_pending: IntGauge,
-    engine_compactions: IntCounter,
-    engine_compacting: Counter,
+    engine: Engine,
+    indexes: Indexes,
 }
 
 impl Look {
@@ -85,29 +84,8 @@ impl Look {
                 "quire_disk_size_bytes",
                 "Bytes of the data directory's file system.",
             ),
-            engine: gauges(
-                "quire_engine_bytes",
-                "Bytes of the embedded engine: tables and journal on disk, memtable and cache in \
-                 memory.",
-                "part",
-            ),
-            engine_journals: gauge(
-                "quire_engine_journals",
-                "Journal files of the embedded engine. Growing: flushes fall behind.",
-            ),
-            engine_pending: gauge(
-                "quire_engine_pending_flushes",
-                "Memtables that wait to be flushed. Above a few for long: the disk does not keep up, \
-                 and writes will stall.",
-            ),
-            engine_compactions: family.counter(
-                "quire_engine_compactions_total",
-                "Compactions since the start.",
-            ),
-            engine_compacting: family.put(Counter::new(
-                "quire_engine_compacting_seconds_total",
-                "Seconds spent compacting since the start.",
-            )),
+            engine: Engine::new(&family),
+            indexes: Indexes::new(&family),
             own: family.0,
         }
     }
@@ -119,6 +97,7 @@ impl Look {
                 height.set(whole(channel.reader.height()));
                 let damaged = self.damaged.with_label_values(&[name.as_str()]);
                 damaged.set(whole(channel.reader.damage().len() as u64));
+                self.indexes.look(&name, &channel.reader.index_states());
             }
             let failed = i64::from(node.failure(&name).is_some());
             self.failed.with_label_values(&[name.as_str()]).set(failed);
@@ -158,26 +137,6 @@ impl Look {
             Err(error) => tracing::warn!(%error, "the file system does not say how full it is"),
         }
     }
-
-    fn at_engine(&self, node: &Node) {
-        let status = node.engine();
-        for (part, bytes) in [
-            ("disk", status.disk_bytes),
-            ("journal", status.journal_bytes),
-            ("memtable", status.memtable_bytes),
-            ("cache", status.cache_bytes),
-        ] {
-            self.engine.with_label_values(&[part]).set(whole(bytes));
-        }
-        self.engine_journals.set(whole(status.journals as u64));
-        self.engine_pending
-            .set(whole(status.pending_flushes as u64));
-        let compactions = status.compactions as u64;
-        let more = compactions.saturating_sub(self.engine_compactions.get());
-        self.engine_compactions.inc_by(more);
-        let more = status.compacting.as_secs_f64() - self.engine_compacting.get();
-        self.engine_compacting.inc_by(more.max(0.0));
-    }
 }
 
 impl Collector for Look {
@@ -190,7 +149,7 @@ impl Collector for Look {
         if let Some(node) = self.node.upgrade() {
             self.at_channels(&node);
             self.at_disk(node.data());
-            self.at_engine(&node);
+            self.engine.look(&node.engine());
         }
         self.own.gather()
     }
@@ -212,6 +171,6 @@ fn bytes_on_disk(path: &Path) -> u64 {
         .sum::<u64>()
 }
 
-fn whole(value: u64) -> i64 {
+pub(super) fn whole(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

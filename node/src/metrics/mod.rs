@@ -1,11 +1,15 @@
 //! What the node counts: Fabric's names and labels where Fabric has one, `quire_` where it has none.
 //!
 //! * this file: what ledgers tell as it happens, and channels that open
+//! * [`reads`]: what is read of state, and queries
 //! * [`submitter`]: proposals, and the queue before the committing thread
-//! * [`look`]: what is looked up when somebody asks: heights, disk, the embedded engine
+//! * [`look`]: what is looked up when somebody asks: heights, disk, [`engine`], [`indexes`]
 
 mod chaincodes;
+mod engine;
+mod indexes;
 mod look;
+mod reads;
 mod submitter;
 
 use std::time::{Duration, Instant};
@@ -14,10 +18,11 @@ use prometheus::process_collector::ProcessCollector;
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 use quire_gateway::backend::BuildInfo;
 use quire_gateway::metrics::Family;
-use quire_ledger::{Content, Event, Examined, Observer, OpenReport, Stage};
+use quire_ledger::{Content, Event, Examined, Observer, OpenReport, Progress, Stage};
 
 use chaincodes::Chaincodes;
 pub(crate) use look::watch;
+use reads::Reads;
 pub(crate) use submitter::{Measured, QueueMetrics, Queued};
 
 /// Seconds: Fabric's .005 .01 .015 .05 .1 1 10, and finer ones, since an fsync of ours is one of
@@ -43,7 +48,7 @@ pub(crate) struct Metrics {
     commit_transactions: HistogramVec,
     block_transactions: HistogramVec,
     block_bytes: IntCounterVec,
-    reads: IntCounterVec,
+    reads: Reads,
     damage: IntCounterVec,
     recovery: Recovery,
     submitting: submitter::Families,
@@ -112,12 +117,23 @@ struct Recovery {
     replayed: IntGaugeVec,
     seconds: GaugeVec,
     cut_bytes: IntGaugeVec,
+    done: IntGaugeVec,
+    total: IntGaugeVec,
 }
 
 impl Recovery {
     fn new(family: &Family) -> Self {
         let at_start = |name, help| family.gauges(name, help, &["channel"]);
         Self {
+            done: at_start(
+                "quire_recovery_done_blocks",
+                "Blocks replayed so far while the channel is opened. Seen where the operations have \
+                 an address of their own, which is served before channels are open.",
+            ),
+            total: at_start(
+                "quire_recovery_total_blocks",
+                "Blocks to replay before the channel is open.",
+            ),
             replayed: at_start(
                 "quire_recovery_replayed_blocks",
                 "Blocks that state, index or history took in again when the channel was opened. \
@@ -187,11 +203,7 @@ impl Metrics {
                 "quire_block_bytes_total",
                 "Bytes of blocks appended: how fast the disk fills for ever.",
             ),
-            reads: family.counters(
-                "quire_block_reads_total",
-                "Blocks read, from the cache in memory or from disk.",
-                &["channel", "from"],
-            ),
+            reads: Reads::new(&family),
             damage: by_channel(
                 "quire_damage_total",
                 "Reads that met a damaged block, which was not served; quire_damaged_blocks says how \
@@ -211,12 +223,22 @@ impl Metrics {
         }
     }
 
+    /// Shows how far the opening of a channel is.
+    pub(crate) fn recovering(&self, step: &Progress<'_>) {
+        let set = |gauges: &IntGaugeVec, blocks: u64| {
+            let blocks = i64::try_from(blocks).unwrap_or(i64::MAX);
+            gauges.with_label_values(&[step.subject]).set(blocks);
+        };
+        set(&self.recovery.done, step.done);
+        set(&self.recovery.total, step.total);
+    }
+
     /// Makes what is rarely counted visible as zero from the start.
     pub(crate) fn begin(&self, channel: &str) {
         self.damage.with_label_values(&[channel]);
-        for from in ["memory", "disk"] {
-            self.reads.with_label_values(&[channel, from]);
-        }
+        self.reads.begin(channel);
+        self.recovery.done.with_label_values(&[channel]);
+        self.recovery.total.with_label_values(&[channel]);
     }
 
     fn took(&self, channel: &str, stage: Stage, took: Duration) {
@@ -267,10 +289,13 @@ impl Observer for Metrics {
                 sizes.observe(lossy(transactions.len()));
                 self.block_bytes.with_label_values(&[channel]).inc_by(bytes);
             }
-            Event::Read { cached } => {
-                let from = if cached { "memory" } else { "disk" };
-                self.reads.with_label_values(&[channel, from]).inc();
-            }
+            Event::Read { cached } => self.reads.block(channel, cached),
+            Event::Asked(call, took) => self.reads.asked(channel, call, took),
+            Event::Queried {
+                by_index,
+                examined,
+                returned,
+            } => self.reads.queried(channel, by_index, examined, returned),
             Event::Damaged => self.damage.with_label_values(&[channel]).inc(),
         }
     }

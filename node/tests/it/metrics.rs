@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 
 use tempfile::TempDir;
 
-use super::kit::{Client, Node, Request};
+use super::kit::{Client, Node, RawAnswer, Request, exchange};
 
 fn put(client: &Client, key: &str, idempotency_key: &str) -> u16 {
     let request = Request {
@@ -124,4 +124,115 @@ fn the_operations_have_a_door_of_their_own_when_asked() {
     }
     let get = Request::get("/v1/channels".to_owned());
     assert_eq!(operations.send(&get).unwrap().status, 404);
+}
+
+fn post(client: &Client, path: &str, content_type: &str, body: &str) -> String {
+    let request = Request {
+        method: "POST",
+        path: format!("/v1/channels/main/{path}"),
+        headers: vec![("Content-Type", content_type.to_owned())],
+        body: body.to_owned(),
+    };
+    let answer = client.send(&request).unwrap();
+    assert!(answer.status < 300, "{path}: {}", answer.text());
+    answer.text()
+}
+
+/// Each thing that is no request with one answer, once; and what of it is counted.
+#[test]
+fn queries_streams_batches_and_the_edge_are_counted_apart() {
+    let data = TempDir::new().unwrap();
+    let node = Node::start(data.path());
+    let client = node.client();
+    let line = |key: u8| {
+        format!(
+            r#"{{"operations":[{{"op":"put","namespace":"n","key":"{key}","value":{{"a":{key}}}}}]}}"#
+        )
+    };
+    let batch = format!("{}\n{}\nnothing\n", line(1), line(2));
+    post(
+        &client,
+        "transactions:batch",
+        "application/x-ndjson",
+        &batch,
+    );
+    let find = |selector: &str| {
+        let query = format!(r#"{{"selector":{selector}}}"#);
+        post(&client, "state/n/_find", "application/json", &query);
+    };
+    find(r#"{"a":1}"#);
+    let index = r#"{"index":{"fields":["a"]}}"#;
+    post(&client, "state/n/_index", "application/json", index);
+    find(r#"{"a":1}"#);
+    let told = client.get("/v1/channels/main/events?from=0&to=1", "text/event-stream");
+    assert_eq!(told.text().matches("event: block").count(), 2);
+    let refused = exchange(node.address(), b"this is no request\r\n\r\n");
+    assert_eq!(RawAnswer::read(&refused).unwrap().status, 400);
+
+    for (series, expected) in [
+        ("quire_batch_lines_total{outcome=\"OK\"}", 2),
+        ("quire_batch_lines_total{outcome=\"INVALID_JSON\"}", 1),
+        ("quire_batches_in_flight", 0),
+        (
+            "quire_queries_total{channel=\"main\",served_by=\"scan\"}",
+            1,
+        ),
+        (
+            "quire_queries_total{channel=\"main\",served_by=\"index\"}",
+            1,
+        ),
+        ("quire_query_examined_documents_total{channel=\"main\"}", 3),
+        ("quire_query_returned_documents_total{channel=\"main\"}", 2),
+        (
+            "quire_state_call_seconds_count{call=\"find\",channel=\"main\"}",
+            2,
+        ),
+        ("quire_query_indexes{channel=\"main\",state=\"ready\"}", 1),
+        ("deliver_streams_opened", 1),
+        ("deliver_streams_closed", 1),
+        ("quire_event_listeners", 0),
+        (
+            "deliver_blocks_sent{channel=\"main\",data_type=\"block\",filtered=\"false\"}",
+            2,
+        ),
+        (
+            "quire_edge_refusals_total{outcome=\"INVALID_ARGUMENT\",status=\"400\"}",
+            1,
+        ),
+        ("quire_connections_total{arrival=\"refused\"}", 0),
+    ] {
+        assert_eq!(value(&client, series), expected, "{series}");
+    }
+}
+
+#[test]
+fn connections_beyond_the_bound_are_counted_as_refused() {
+    let data = TempDir::new().unwrap();
+    let node = Node::start_with(data.path(), &["--max-connections", "1"]);
+    // Kept open by the client.
+    let client = node.client();
+    assert_eq!(value(&client, "quire_connections_open"), 1);
+    let get = b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let refused = RawAnswer::read(&exchange(node.address(), get));
+    assert_eq!(refused.unwrap().status, 503);
+    for (series, expected) in [
+        ("quire_connections_total{arrival=\"refused\"}", 1),
+        (
+            "quire_edge_refusals_total{outcome=\"OVERLOADED\",status=\"503\"}",
+            1,
+        ),
+    ] {
+        assert_eq!(value(&client, series), expected, "{series}");
+    }
+}
+
+#[test]
+fn nothing_is_counted_where_that_is_asked() {
+    let data = TempDir::new().unwrap();
+    let node = Node::start_with(data.path(), &["--no-metrics"]);
+    let client = node.client();
+    assert_eq!(put(&client, "1", "a"), 201);
+    let metrics = client.send(&Request::get("/metrics".to_owned()));
+    assert_eq!(metrics.unwrap().status, 404);
+    assert!(!node.log().contains("  metrics "));
 }

@@ -1,0 +1,207 @@
+//! What is counted beside requests: connections, refusals that no handler made, event streams and
+//! batches.
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
+
+use crate::metrics::Family;
+use crate::problem::ProblemKind;
+
+/// How a connection began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Arrival {
+    /// It is served.
+    Served,
+    /// There was no room for it, and it was told so.
+    Refused,
+    /// There was not even room to tell it so.
+    Unheard,
+    /// TLS was not agreed on, or not in time.
+    HandshakeFailed,
+}
+
+/// A bound that turned work away with 503.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bound {
+    Requests,
+    Batches,
+    Listeners,
+    Keys,
+}
+
+/// The counters.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    pub(crate) connections_open: IntGauge,
+    /// A reader that takes nothing of its answer was cut off.
+    pub(crate) cut_off: IntCounter,
+    pub(crate) listeners: IntGauge,
+    pub(crate) batches: IntGauge,
+    connections: IntCounterVec,
+    refusals: IntCounterVec,
+    shed: IntCounterVec,
+    streams_opened: IntCounter,
+    streams_closed: IntCounter,
+    blocks_sent: IntCounterVec,
+    batch_lines: IntCounterVec,
+}
+
+impl Traffic {
+    pub(crate) fn new(family: &Family) -> Self {
+        let traffic = Self {
+            connections_open: family.gauge(
+                "quire_connections_open",
+                "Connections that are served now. Near --max-connections, further ones get 503.",
+            ),
+            connections: family.counters(
+                "quire_connections_total",
+                "Connections by how they began: served, refused (told of an overload), unheard \
+                 (closed without a word), handshake_failed. Refused or unheard: raise \
+                 --max-connections, or find who opens so many.",
+                &["arrival"],
+            ),
+            cut_off: family.counter(
+                "quire_connections_cut_off_total",
+                "Connections ended because the client took nothing of its answer for \
+                 --stall-timeout. Many: clients or a proxy between hang.",
+            ),
+            refusals: family.counters(
+                "quire_edge_refusals_total",
+                "Answers that no route made, by status and code: heads that did not arrive in time \
+                 (408), are too large (431) or no HTTP (400), and connections too many (503). They \
+                 are in no other count.",
+                &["status", "outcome"],
+            ),
+            shed: family.counters(
+                "quire_gateway_shed_total",
+                "Requests turned away with 503, by the bound that was met: requests \
+                 (--max-requests), batches, listeners (event streams), keys (idempotency keys under \
+                 way). A full queue is in quire_queue_refused_total.",
+                &["bound"],
+            ),
+            listeners: family.gauge(
+                "quire_event_listeners",
+                "Event streams that are open now; at 4096 further ones are turned away.",
+            ),
+            streams_opened: family.counter(
+                "deliver_streams_opened",
+                "Event streams that were opened.",
+            ),
+            streams_closed: family.counter(
+                "deliver_streams_closed",
+                "Event streams that ended. Rising as fast as those opened: clients or a proxy end \
+                 them; see its idle time-out.",
+            ),
+            blocks_sent: family.counters(
+                "deliver_blocks_sent",
+                "Blocks told to listeners; filtered where only those of a namespace were asked for.",
+                &["channel", "filtered", "data_type"],
+            ),
+            batches: family.gauge(
+                "quire_batches_in_flight",
+                "Batches that are read or carried out now; at 32 further ones are turned away.",
+            ),
+            batch_lines: family.counters(
+                "quire_batch_lines_total",
+                "Lines of batches answered, by outcome (OK or the problem's code). The request \
+                 itself is OK whatever its lines say.",
+                &["outcome"],
+            ),
+        };
+        traffic.show_zeros();
+        traffic
+    }
+
+    /// Makes what is rarely counted visible as zero from the start.
+    fn show_zeros(&self) {
+        for arrival in ["served", "refused", "unheard", "handshake_failed"] {
+            self.connections.with_label_values(&[arrival]);
+        }
+        for bound in ["requests", "batches", "listeners", "keys"] {
+            self.shed.with_label_values(&[bound]);
+        }
+        for kind in [ProblemKind::RequestTimeout, ProblemKind::HeadersTooLarge] {
+            self.refusal_series(kind);
+        }
+        self.batch_lines.with_label_values(&["OK"]);
+    }
+
+    pub(crate) fn arrived(&self, arrival: Arrival) {
+        let arrival = match arrival {
+            Arrival::Served => "served",
+            Arrival::Refused => "refused",
+            Arrival::Unheard => "unheard",
+            Arrival::HandshakeFailed => "handshake_failed",
+        };
+        self.connections.with_label_values(&[arrival]).inc();
+    }
+
+    pub(crate) fn refused_at_edge(&self, kind: ProblemKind) {
+        self.refusal_series(kind).inc();
+    }
+
+    fn refusal_series(&self, kind: ProblemKind) -> IntCounter {
+        let (status, code, _) = kind.row();
+        self.refusals.with_label_values(&[status.as_str(), code])
+    }
+
+    pub(crate) fn shed(&self, bound: Bound) {
+        let bound = match bound {
+            Bound::Requests => "requests",
+            Bound::Batches => "batches",
+            Bound::Listeners => "listeners",
+            Bound::Keys => "keys",
+        };
+        self.shed.with_label_values(&[bound]).inc();
+    }
+
+    /// A stream of events begins; it ends when the guard goes.
+    pub(crate) fn listen(&self) -> Listening {
+        self.streams_opened.inc();
+        Listening {
+            closed: self.streams_closed.clone(),
+            _open: Held::new(&self.listeners),
+        }
+    }
+
+    pub(crate) fn block_sent(&self, channel: &str, is_filtered: bool) {
+        let filtered = if is_filtered { "true" } else { "false" };
+        let labels = [channel, filtered, "block"];
+        self.blocks_sent.with_label_values(&labels).inc();
+    }
+
+    /// A line of a batch was answered; `None` is well.
+    pub(crate) fn line_told(&self, problem: Option<ProblemKind>) {
+        let outcome = problem.map_or("OK", |kind| kind.row().1);
+        self.batch_lines.with_label_values(&[outcome]).inc();
+    }
+}
+
+/// Counts one more in a gauge until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held(IntGauge);
+
+impl Held {
+    pub(crate) fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// An open stream of events.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    closed: IntCounter,
+    _open: Held,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.closed.inc();
+    }
+}

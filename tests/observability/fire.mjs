@@ -1,0 +1,182 @@
+// Each alert, fired once by causing its condition in real nodes under a real Prometheus. Only waiting times are
+// shortened; expressions and limits are those of dashboards/alerts.yml. Wants strace, and Linux name spaces.
+import { mkdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { FOLDER, alerts } from './dashboards.mjs';
+import { end, freePort, main, problem, start, startPrometheus, until, work } from './lib.mjs';
+
+const { values: options } = parseArgs({ options: { quire: { type: 'string' }, only: { type: 'string' } } });
+if (!options.quire) throw new Error('--quire PATH is needed');
+
+const MIB = 2 ** 20;
+/** Of the small file system. */
+const SIZE = 192 * MIB;
+let query;
+const fired = new Set();
+
+/** A node by name: its data and its operations' address stay when it is started again. */
+class Node {
+  static async named(name) {
+    const node = new Node();
+    node.data = path.join(work, name);
+    node.operations = `127.0.0.1:${await freePort()}`;
+    return node;
+  }
+
+  /** Starts it, `under` some other program if that is given. */
+  spawn(under = []) {
+    const [command, ...args] = [...under, options.quire, 'run', '--data', this.data, '--listen', '127.0.0.1:0', '--operations-listen', this.operations];
+    this.child = start(command, args);
+    return this;
+  }
+
+  async start(under) {
+    this.spawn(under);
+    await until('the node', 60, () => this.child.log.includes('curl http://') || this.child.exitCode !== null);
+    [, this.api] = this.child.log.match(/listening on (http:\/\/\S+)/);
+    return this;
+  }
+
+  async stop(signal = 'SIGTERM') {
+    // A process that is killed while strace delays it is not gone before strace is.
+    if (this.tracer) end(this.tracer, 'SIGKILL');
+    end(this.child, signal);
+    await this.child.ended;
+  }
+
+  /** The status of a write; undefined where there was no answer. */
+  put(key, value = 1, headers = {}) {
+    const url = `${this.api}/v1/channels/main/state/fire/${key}`;
+    const request = { method: 'PUT', headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify({ value }) };
+    return fetch(url, request).then(async (answer) => (await answer.arrayBuffer(), answer.status), () => undefined);
+  }
+
+  /** Writes one after another until told to stop. */
+  writing() {
+    let going = true;
+    const done = (async () => {
+      for (let n = 0; going; n++) await this.put(`loop-${n}`);
+    })();
+    return () => ((going = false), done);
+  }
+
+  /** Lets strace see to its system calls from now on. */
+  async inject(fault) {
+    this.tracer = start('strace', ['-f', '-p', `${this.child.pid}`, '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', `inject=fdatasync:${fault}`]);
+    await until('strace', 10, () => this.tracer.log.includes('attached'));
+  }
+
+  async firing(alert) {
+    const found = await query(`ALERTS{alertname="${alert}", alertstate="firing", instance="${this.operations}"}`);
+    return found.length > 0;
+  }
+
+  /** Nothing before the cause, the alert after it. */
+  async fires(alert, cause, seconds = 60) {
+    if (await this.firing(alert)) problem(`${alert} fires before its cause`);
+    const undo = await cause();
+    await until(`${alert} to fire`, seconds, () => this.firing(alert));
+    await undo?.();
+    fired.add(alert);
+    console.log(`${alert} fired`);
+  }
+
+  async isScraped() {
+    await until('a scrape', 30, async () => (await query(`up{instance="${this.operations}"} == 1`)).length > 0);
+  }
+}
+
+async function down(node) {
+  await node.start();
+  await node.isScraped();
+  await node.fires('QuireDown', () => node.stop('SIGKILL'));
+}
+
+/** A start that takes long: before the channel is opened, its last batch is synced again. */
+async function notReady(node) {
+  await node.start();
+  for (let n = 0; n < 20; n++) await node.put(`${n}`);
+  await node.isScraped();
+  await node.fires('QuireNotReady', async () => {
+    await node.stop('SIGKILL');
+    node.spawn(['strace', '-f', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', 'inject=fdatasync:delay_enter=30000000']);
+  });
+  await node.stop('SIGKILL');
+}
+
+/** A file system of its own that fills: first the warning, then the failure, then answers that say so. */
+async function full(node) {
+  mkdirSync(node.data);
+  const mount = `mount -t tmpfs -o size=${SIZE} tmpfs "$0" && exec "$@"`;
+  const isRoot = process.getuid() === 0;
+  await node.start(['unshare', isRoot ? '-m' : '-rm', 'sh', '-c', mount, node.data]);
+  await node.isScraped();
+  await node.fires('QuireDiskNearlyFull', () => {
+    // Something else fills it: what the engine writes when it likes would make the time of the end a guess.
+    const seen = path.join(`/proc/${node.child.pid}/root`, node.data);
+    const { bavail, bsize } = statfsSync(seen);
+    writeFileSync(path.join(seen, 'ballast'), Buffer.alloc(bavail * bsize - SIZE * 0.08));
+  });
+  let n = 0;
+  const big = 'x'.repeat(MIB / 2);
+  await node.fires('QuireChannelFailed', async () => {
+    while ((await node.put(`big-${n++}`, big)) < 500 && n < 1000);
+  });
+  await node.fires('QuireErrorRatio', () => node.writing());
+}
+
+async function slow(node) {
+  await node.start();
+  await node.isScraped();
+  await node.fires('QuireFsyncSlow', async () => {
+    await node.inject('delay_enter=200000');
+    return node.writing();
+  });
+}
+
+/** The disk hangs, and callers do not wait. */
+async function queue(node) {
+  await node.start();
+  await node.isScraped();
+  await node.fires('QuireQueueFilling', async () => {
+    await node.inject('delay_enter=300000000');
+    const one = async (_, first) => {
+      for (let n = 0; n < 180; n++) {
+        const status = await node.put(`${first}-${n}`, 1, { Prefer: 'respond-async', 'Idempotency-Key': `${first}-${n}` });
+        if (status !== 202) throw new Error(`a write that nobody waits for: ${status}`);
+      }
+    };
+    await Promise.all(Array.from({ length: 32 }, one));
+  });
+  await node.stop('SIGKILL');
+}
+
+async function damage(node) {
+  await node.start();
+  for (const key of ['1', '2', '3']) await node.put(key);
+  await node.isScraped();
+  await node.stop();
+  const file = path.join(node.data, 'channels/main/blockfile_000000');
+  const bytes = readFileSync(file);
+  bytes[bytes.indexOf('fire')] ^= 1;
+  writeFileSync(file, bytes);
+  await node.start();
+  await node.isScraped();
+  await node.fires('QuireDamageFound', async () => {
+    await fetch(`${node.api}/v1/channels/main/blocks/1`).then((answer) => answer.arrayBuffer());
+  });
+}
+
+await main(async () => {
+  const rules = path.join(work, 'alerts.yml');
+  const text = readFileSync(path.join(FOLDER, 'alerts.yml'), 'utf8');
+  writeFileSync(rules, text.replaceAll(/for: [1-9]\d*m/g, 'for: 2s').replaceAll('[5m]', '[10s]'));
+  const scenarios = [down, notReady, full, slow, queue, damage].filter(({ name }) => [undefined, name].includes(options.only));
+  const nodes = await Promise.all(scenarios.map((scenario) => Node.named(scenario.name)));
+  query = await startPrometheus(nodes.map((node) => node.operations), rules);
+  // One after another: each alone with the processors, so that only its own condition is caused.
+  for (const [n, scenario] of scenarios.entries()) await scenario(nodes[n]);
+  if (options.only) return;
+  for (const { alert } of alerts().filter(({ alert }) => !fired.has(alert))) problem(`nothing here fires ${alert}`);
+});
