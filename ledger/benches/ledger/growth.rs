@@ -65,7 +65,7 @@ fn grow_keys(
         let wait = Duration::from_secs(30);
         assert!(reader.create_index(NAMESPACE, &request, wait).unwrap());
     }
-    let mut keys = 1;
+    let mut keys = 1_usize;
     for goal in [10_000, 100_000, 1_000_000] {
         while keys < goal {
             let fills = (goal - keys).div_ceil(KEYS_A_FILL).min(20);
