@@ -150,15 +150,11 @@ impl<'a> Load<'a> {
         let count = took.len() as f64;
         let since =
             |before: Option<f64>, now: Option<f64>| Some(((now? - before?) * 1e6 / count).round());
-        let mut line = figures(name, took, count / seconds);
-        line["nodeMicros"] = json!(since(node_before, pid.and_then(probes::process_seconds)));
-        line["clientMicros"] = json!(since(
-            own_before,
-            probes::process_seconds(std::process::id())
-        ));
-        line["durability"] = json!("fdatasync before the answer");
-        line["commit"] = json!(probes::commit());
-        line["machine"] = json!(probes::machine());
+        let processor = Processor {
+            node: since(node_before, pid.and_then(probes::process_seconds)),
+            client: since(own_before, probes::process_seconds(std::process::id())),
+        };
+        let line = figures(name, took, count / seconds, &processor);
         Ok((line, count / seconds))
     }
 
@@ -187,7 +183,13 @@ impl<'a> Load<'a> {
     }
 }
 
-fn figures(name: &str, mut took: Vec<Duration>, rate: f64) -> Value {
+/// Microseconds of processor time that a request took of each process.
+struct Processor {
+    node: Option<f64>,
+    client: Option<f64>,
+}
+
+fn figures(name: &str, mut took: Vec<Duration>, rate: f64, processor: &Processor) -> Value {
     took.sort_unstable();
     let at = |share: f64| {
         let last = took.len().saturating_sub(1);
@@ -209,5 +211,10 @@ fn figures(name: &str, mut took: Vec<Duration>, rate: f64) -> Value {
         "p95Ms": at(0.95),
         "p99Ms": at(0.99),
         "maxMs": at(1.0),
+        "nodeMicros": processor.node,
+        "clientMicros": processor.client,
+        "durability": "fdatasync before the answer",
+        "commit": probes::commit(),
+        "machine": probes::machine(),
     })
 }
