@@ -16,6 +16,7 @@ mod docs;
 mod faults;
 mod flips;
 mod kit;
+mod link;
 mod mango;
 mod model;
 mod operator;
