@@ -30,10 +30,12 @@ use crate::validation::updates::{Pending, Updates};
 pub struct Ordered {
     block: Block,
     transactions: Vec<Examined>,
+    has_sound_data_hash: bool,
 }
 
 impl Ordered {
-    /// Examines every envelope of a block of `channel`.
+    /// Examines every envelope of a block of `channel`. Half the work of a commit, and needs no
+    /// ledger: another thread can do it while the blocks before are committed.
     #[must_use]
     pub fn new(block: Block, channel: &str) -> Self {
         let transactions = block
@@ -41,9 +43,26 @@ impl Ordered {
             .iter()
             .map(|envelope| Examined::new(envelope, channel))
             .collect();
+        Self::of_examined(block, transactions)
+    }
+
+    /// A block whose envelopes were examined before it was made. `transactions` are what
+    /// [`Examined::new`] said of its envelopes, one for each and in their order.
+    ///
+    /// # Panics
+    /// Where there are more of them or fewer.
+    #[must_use]
+    pub fn of_examined(block: Block, transactions: Vec<Examined>) -> Self {
+        assert_eq!(
+            block.envelopes.len(),
+            transactions.len(),
+            "each envelope was examined once"
+        );
+        let has_sound_data_hash = block.data_hash[..] == block.computed_data_hash();
         Self {
             block,
             transactions,
+            has_sound_data_hash,
         }
     }
 
@@ -202,7 +221,8 @@ impl Ledger {
     /// Children of the tip, in order, with the data hash of their envelopes.
     fn link(&self, batch: Vec<Ordered>) -> Result<Linked, CommitError> {
         let mut hash = (self.tip.height > 0).then_some(self.tip.hash);
-        for (height, Ordered { block, .. }) in (self.tip.height..).zip(&batch) {
+        for (height, ordered) in (self.tip.height..).zip(&batch) {
+            let block = &ordered.block;
             let broken = |rule| CommitError::NotLinked {
                 number: block.number,
                 rule,
@@ -215,7 +235,7 @@ impl Ledger {
                     "its previous hash is not the hash of the block before",
                 ));
             }
-            if block.data_hash[..] != block.computed_data_hash() {
+            if !ordered.has_sound_data_hash {
                 return Err(broken("its data hash is not the hash of its envelopes"));
             }
             hash = Some(block.hash());
@@ -240,6 +260,7 @@ impl Ledger {
             let Ordered {
                 block,
                 transactions,
+                ..
             } = &mut ordered;
             let is_known = |tx_id: &str| {
                 Ok(in_batch.contains(tx_id)

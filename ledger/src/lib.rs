@@ -70,3 +70,4 @@ pub use state::couchdb::client::{CouchDbServer, CouchDbServerError, DEFAULT_CALL
 pub use state::{NamespaceSummary, RangeEnd, VersionedValue};
 pub use truncate::{Loss, TruncateError};
 pub use validation::examine::{Content, Endorsed, Examined, NamespaceSet, ReadWriteSet};
+pub use validation::signatures::{Signatures, Verifier};

@@ -24,7 +24,6 @@ mod state;
 mod terminal;
 mod tls;
 mod tokens;
-mod verify;
 
 use std::process::ExitCode;
 

@@ -26,7 +26,7 @@ use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_c
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{
     ChannelRecord, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers, OpenError,
-    OpenReport, Progress, Purpose, ReadError, Reader, StateEngine, Status,
+    OpenReport, Progress, Purpose, ReadError, Reader, StateEngine, Status, Verifier,
 };
 use quire_ordering::last_config;
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -40,7 +40,6 @@ use crate::genesis::genesis_block;
 use crate::logging::Logging;
 use crate::metrics::{Measured, Metrics};
 use crate::pipeline::{self, OrdererSigner, Pipeline, ReadOnly};
-use crate::verify::Verifier;
 
 /// The channel that the first start makes.
 pub(crate) const FIRST_CHANNEL: &str = "main";

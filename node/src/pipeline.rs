@@ -4,9 +4,10 @@
 //! caller's thread      propose    nonce and creator make the transaction id
 //!                      simulate   the chaincode runs on a snapshot: a read-write set, a result
 //!                      endorse    the node's identity signs the outcome, the caller's the whole
+//!                      examine    what needs neither keys nor state: not left to the one thread
 //!                      order      into the channel's queue; a full queue turns the caller away
 //! committing thread    cut        what waits becomes blocks; an idle committer never waits
-//!                      verify     signatures that this process did not make
+//!                      verify     identities and policies; the signatures were made here
 //!                      commit     link, judge, append (one fsync), follow
 //!                      answer     whoever waits for a transaction learns its outcome
 //! ```
@@ -27,7 +28,10 @@ use quire_gateway::backend::{
     EvaluateError, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter,
 };
 use quire_identity::SigningIdentity;
-use quire_ledger::{Block, CommitError, Committed, Ledger, Ordered, Reader, Simulator};
+use quire_ledger::{
+    Block, CommitError, Committed, Examined, Ledger, Ordered, Reader, Signatures, Simulator,
+    Verifier,
+};
 use quire_ordering::{Batch, BlockSigner, BlockWriter, Solo};
 use quire_wire::Message as _;
 use quire_wire::common::{BlockHeader, ChannelHeader, SignatureHeader, Timestamp, header_type};
@@ -43,7 +47,6 @@ use tokio::sync::{oneshot, watch};
 use crate::clock;
 use crate::metrics::{QueueMetrics, Queued};
 use crate::room::{Room, Taken};
-use crate::verify::{Verifier, digest};
 
 /// Transactions that may wait for the committing thread.
 pub(crate) const QUEUE_LENGTH: usize = 10_000;
@@ -71,7 +74,6 @@ pub(crate) struct Pipeline {
     reader: Reader,
     documents: Documents,
     endorser: Arc<SigningIdentity>,
-    verifier: Arc<Verifier>,
     waiting: Arc<Waiting>,
     /// The way to the committing thread; `None` once the channel is closed.
     queue: Mutex<Option<SyncSender<Admitted>>>,
@@ -87,10 +89,11 @@ pub(crate) struct ReadOnly {
     pub(crate) documents: Documents,
 }
 
-/// A transaction on its way to the committing thread.
+/// A transaction on its way to the committing thread. This process signed it.
 #[derive(Debug)]
 struct Admitted {
     envelope: Bytes,
+    examined: Examined,
     size_bytes: usize,
     queued: Queued,
     /// Its place in the queue.
@@ -304,9 +307,11 @@ impl Pipeline {
         let taken = taken.ok_or(SubmitError::Overloaded {
             retry_after: RETRY_AFTER,
         })?;
+        let envelope = seal(payload, signature);
         Ok(Admitted {
             taken,
-            envelope: seal(payload, signature),
+            examined: Examined::new(&envelope, &self.channel),
+            envelope,
             size_bytes,
             queued: self.queue_metrics.join(),
         })
@@ -329,7 +334,6 @@ impl Pipeline {
             }
             transactions.insert(tx_id.to_owned(), Some(sender));
         }
-        let digest = self.verifier.remember(&admitted.envelope);
         let refused = match queue.try_send(admitted) {
             Ok(()) => return Ok(outcome),
             Err(TrySendError::Full(_)) => SubmitError::Overloaded {
@@ -338,7 +342,6 @@ impl Pipeline {
             Err(TrySendError::Disconnected(_)) => SubmitError::StorageFailed,
         };
         self.waiting.transactions.lock().remove(tx_id);
-        self.verifier.forget(&digest);
         Err(refused)
     }
 }
@@ -361,14 +364,12 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
     let reader = ledger.reader();
     let channel: Arc<str> = reader.channel().into();
     let (sender, queue) = sync_channel(QUEUE_LENGTH);
-    let verifier = Arc::new(verifier);
     let waiting = Arc::new(Waiting::default());
     let pipeline = Pipeline {
         channel: Arc::clone(&channel),
         reader,
         documents,
         endorser,
-        verifier: Arc::clone(&verifier),
         waiting: Arc::clone(&waiting),
         queue: Mutex::new(Some(sender)),
         queue_metrics,
@@ -410,7 +411,7 @@ struct Committer {
     last_config: u64,
     ledger: Ledger,
     signer: OrdererSigner,
-    verifier: Arc<Verifier>,
+    verifier: Verifier,
     waiting: Arc<Waiting>,
     heights: watch::Sender<u64>,
 }
@@ -423,8 +424,8 @@ impl Committer {
             reason: "the committing thread panicked".to_owned(),
         };
         while let Some(first) = unless_finished.next() {
-            let batches = self.cut(first, &unless_finished);
-            if let Err(reason) = self.commit(batches) {
+            let (batches, examined) = self.cut(first, &unless_finished);
+            if let Err(reason) = self.commit(batches, examined) {
                 tracing::error!(channel = %self.channel, reason, "the channel takes no more transactions");
                 unless_finished.reason = reason;
                 return;
@@ -432,12 +433,14 @@ impl Committer {
         }
     }
 
-    /// Cuts what waits into blocks: all of it, since a committer that is here is idle.
-    fn cut(&mut self, first: Admitted, queue: &UnlessFinished) -> Vec<Batch> {
-        let mut batches = Vec::new();
+    /// Cuts what waits into blocks: all of it, since a committer that is here is idle. And what was
+    /// found in the envelopes, in the order in which the batches have them.
+    fn cut(&mut self, first: Admitted, queue: &UnlessFinished) -> (Vec<Batch>, Vec<Examined>) {
+        let (mut batches, mut all_examined) = (Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(Admitted {
             envelope,
+            examined,
             size_bytes,
             queued,
             taken,
@@ -446,7 +449,10 @@ impl Committer {
             queued.taken();
             drop(taken);
             match self.solo.order(envelope, size_bytes, Instant::now()) {
-                Ok(cut) => batches.extend(cut),
+                Ok(cut) => {
+                    batches.extend(cut);
+                    all_examined.push(examined);
+                }
                 // Turned away in `order`, before it was queued.
                 Err(error) => tracing::error!(%error, "an envelope was admitted that is too large"),
             }
@@ -457,26 +463,26 @@ impl Committer {
             };
         }
         batches.extend(self.solo.committer_idle());
-        batches
+        (batches, all_examined)
     }
 
     /// Makes blocks of the batches, and commits them together.
-    fn commit(&mut self, batches: Vec<Batch>) -> Result<(), String> {
+    fn commit(&mut self, batches: Vec<Batch>, examined: Vec<Examined>) -> Result<(), String> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => self
                 .writer
                 .insert(writer_after_tip(&self.ledger, self.last_config)?),
         };
-        let blocks: Vec<Block> = batches
-            .into_iter()
-            .map(|batch| writer.next_block(batch, &self.signer).into())
-            .collect();
-        for block in self.commit_blocks(&blocks)? {
+        let mut examined = examined.into_iter();
+        let ordered = batches.into_iter().map(|batch| {
+            let block: Block = writer.next_block(batch, &self.signer).into();
+            let examined = examined.by_ref().take(block.envelopes.len()).collect();
+            Ordered::of_examined(block, examined)
+        });
+        let ordered = ordered.collect();
+        for block in self.commit_blocks(ordered)? {
             self.answer(&block);
-            for envelope in &block.block.envelopes {
-                self.verifier.forget(&digest(envelope));
-            }
         }
         let (height, _) = self.ledger.tip();
         self.heights.send_replace(height);
@@ -484,15 +490,15 @@ impl Committer {
     }
 
     /// Commits blocks; where state is away, again and again until it is there.
-    fn commit_blocks(&mut self, blocks: &[Block]) -> Result<Vec<Committed>, String> {
+    fn commit_blocks(&mut self, mut batch: Vec<Ordered>) -> Result<Vec<Committed>, String> {
+        // Shares the envelopes.
+        let blocks: Vec<Block> = batch
+            .iter()
+            .map(|ordered| ordered.block().clone())
+            .collect();
         loop {
-            let ordered = blocks.iter().map(|block| {
-                let mut ordered = Ordered::new(block.clone(), &self.channel);
-                self.verifier.verify(&mut ordered);
-                ordered
-            });
-            let ordered: Vec<Ordered> = ordered.collect();
-            let mut committed = self.ledger.commit(ordered);
+            self.verifier.verify(&mut batch, Signatures::MadeHere);
+            let mut committed = self.ledger.commit(batch);
             // Durable already: only state is missing, and nobody sees them before it has them.
             while let Err(error @ CommitError::Waiting(_)) = committed {
                 self.wait(&error)?;
@@ -508,6 +514,10 @@ impl Committer {
                 Err(error @ CommitError::Judge(_)) => self.wait(&error)?,
                 Err(error) => return Err(chain_of(&error)),
             }
+            let again = blocks.iter();
+            batch = again
+                .map(|block| Ordered::new(block.clone(), &self.channel))
+                .collect();
         }
     }
 

@@ -1,12 +1,19 @@
 //! Blocks to commit: endorser transactions of the size that Fabric's are.
 //!
-//! Certificates and signatures make up most of one. Here they are bytes of the right length: nothing
-//! that is measured looks at a signature.
+//! Certificates and signatures make up most of one. Here they are bytes of the right length, unless a
+//! chain is asked for whose signatures are to be verified.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use quire_ledger::{Block, Height};
+use quire_identity::channel_config::genesis_group;
+use quire_identity::{ChannelConfig, Organization, Policy, Role, SigningIdentity};
+use quire_ledger::{Block, Height, Verifier};
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
+use quire_wire::config::BatchSize;
 use quire_wire::hash::{Hash, data_hash, sha256};
 use quire_wire::peer::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec,
@@ -22,6 +29,8 @@ pub(crate) const CHANNEL: &str = "main";
 pub(crate) const NAMESPACE: &str = "orders";
 /// Bytes of a serialized identity with an ECDSA certificate.
 const IDENTITY_BYTES: usize = 880;
+/// The first key of blocks that only fill.
+const FILLED_FROM: usize = 1 << 40;
 /// Bytes of an ECDSA P-256 signature.
 const SIGNATURE_BYTES: usize = 71;
 
@@ -40,10 +49,15 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub(crate) struct Chain {
     identity: Bytes,
-    signature: Bytes,
+    /// Signs as creator and as endorser; without it a signature is bytes of the right length.
+    signer: Option<Arc<SigningIdentity>>,
     number: u64,
     previous_hash: Option<Hash>,
     transactions: usize,
+    /// Keys written so far by blocks that only fill.
+    filled: usize,
+    /// Whether values are JSON documents, for query indexes to look into.
+    documents: bool,
 }
 
 /// Key `n`; consecutive ones lie far apart.
@@ -61,10 +75,51 @@ impl Chain {
     pub(crate) fn new() -> Self {
         Self {
             identity: vec![b'i'; IDENTITY_BYTES].into(),
-            signature: vec![b's'; SIGNATURE_BYTES].into(),
+            signer: None,
             number: 0,
             previous_hash: None,
             transactions: 0,
+            filled: 0,
+            documents: false,
+        }
+    }
+
+    /// A chain whose values are JSON documents.
+    pub(crate) fn of_documents() -> Self {
+        Self {
+            documents: true,
+            ..Self::new()
+        }
+    }
+
+    /// A chain with true signatures, two a transaction, and who can verify them. The organisation is
+    /// made in `dir`.
+    pub(crate) fn signed(dir: &Path) -> (Self, Verifier) {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let organization = Organization::open_or_create(dir, "BenchMSP", now).unwrap();
+        let signer = organization
+            .create_identity("peer0", Role::Peer, now)
+            .unwrap();
+        let limits = BatchSize {
+            max_message_count: 500,
+            absolute_max_bytes: 10 << 20,
+            preferred_max_bytes: 2 << 20,
+        };
+        let root = genesis_group(&[organization.msp_config()], limits, "2s");
+        let config = ChannelConfig::from_group(&root).unwrap();
+        let policy = Policy::at(&root, "/Channel/Application/Endorsement").unwrap();
+        let chain = Self {
+            identity: signer.serialized().clone(),
+            signer: Some(signer),
+            ..Self::new()
+        };
+        (chain, Verifier::new(config.msps().unwrap(), policy))
+    }
+
+    fn sign(&self, message: &[&[u8]]) -> Bytes {
+        match &self.signer {
+            Some(signer) => signer.sign(&message.concat()),
+            None => vec![b's'; SIGNATURE_BYTES].into(),
         }
     }
 
@@ -75,7 +130,7 @@ impl Chain {
 
     /// Block 0: one transaction that writes keys `0..keys`.
     pub(crate) fn first_block(&mut self, keys: usize, value_bytes: usize) -> Block {
-        let writes = (0..keys).map(|n| write(n, value_bytes)).collect();
+        let writes = (0..keys).map(|n| self.write(n, value_bytes)).collect();
         let envelope = self.envelope(Vec::new(), writes);
         self.block(vec![envelope])
     }
@@ -90,11 +145,45 @@ impl Chain {
             });
             self.envelope(
                 read.into_iter().collect(),
-                vec![write(n, shape.value_bytes)],
+                vec![self.write(n, shape.value_bytes)],
             )
         });
         let envelopes = envelopes.collect();
         self.block(envelopes)
+    }
+
+    /// A block of transactions with many new keys each, which no other block of the chain writes.
+    pub(crate) fn fill(&mut self, txs: usize, keys: usize, value_bytes: usize) -> Block {
+        let envelopes = (0..txs).map(|_| {
+            let from = FILLED_FROM + self.filled;
+            self.filled += keys;
+            let writes = (from..from + keys).map(|n| self.write(n, value_bytes));
+            let writes = writes.collect();
+            self.envelope(Vec::new(), writes)
+        });
+        let envelopes = envelopes.collect();
+        self.block(envelopes)
+    }
+
+    fn write(&self, n: usize, value_bytes: usize) -> KvWrite {
+        let mut value = vec![b'v'; value_bytes];
+        if self.documents {
+            let text = format!(
+                r#"{{"owner":"owner{}","size":{},"color":"color{}","kind":{},"payload":""#,
+                n % 1000,
+                n % 100_000,
+                n % 10,
+                n % 50
+            );
+            value = text.into_bytes();
+            value.resize(value_bytes.max(value.len() + 2) - 2, b'v');
+            value.extend_from_slice(b"\"}");
+        }
+        KvWrite {
+            key: key(n),
+            is_delete: false,
+            value: value.into(),
+        }
     }
 
     /// That many blocks.
@@ -166,18 +255,11 @@ impl Chain {
         let response = proposal.response_payload(&action);
         let endorsement = Endorsement {
             endorser: self.identity.clone(),
-            signature: self.signature.clone(),
+            signature: self.sign(&[&response, &self.identity]),
         };
         let payload = proposal.transaction_payload(response, vec![endorsement]);
-        seal(payload, self.signature.clone())
-    }
-}
-
-fn write(n: usize, value_bytes: usize) -> KvWrite {
-    KvWrite {
-        key: key(n),
-        is_delete: false,
-        value: vec![b'v'; value_bytes].into(),
+        let signature = self.sign(&[&payload]);
+        seal(payload, signature)
     }
 }
 

@@ -1,8 +1,11 @@
 //! What the ledger can do, beside what the machine can: `cargo bench -p quire-ledger`.
 //!
 //! Prints a JSON line for each figure as it comes, and a table at the end; `docs/performance.md` says
-//! how to read it. Words after `--` choose among `appends`, `commits` and `reads`; `probes` alone chooses none of them.
-//! Without `--bench`, which cargo adds, it runs for a moment and says nothing true.
+//! how to read it. Words after `--` choose among `appends`, `commits`, `signatures` and `reads`;
+//! `growth`, up to some minutes, runs only when it is named; `probes` alone chooses nothing else.
+//!
+//! `--dir=DIRECTORY` measures there: a file system in memory takes the disk out of the figures, and
+//! what is left is the processor's work. `--longest=SECONDS` ends each series of `growth`. Without `--bench`, which cargo adds, it runs for a moment and says nothing true.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -13,9 +16,11 @@
 
 mod chain;
 mod commits;
+mod growth;
 mod probes;
 mod reads;
 mod report;
+mod signatures;
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +39,11 @@ fn main() {
     } else {
         (Duration::from_millis(1), 500, 200)
     };
-    let dir = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+    let dir = arguments
+        .iter()
+        .find_map(|argument| argument.strip_prefix("--dir="))
+        .unwrap_or(env!("CARGO_TARGET_TMPDIR"));
+    let dir = tempfile::tempdir_in(Path::new(dir)).unwrap();
     let mut report = Report::new();
     // Always: the other figures are scaled by them.
     let scale = probes::run(&mut report, dir.path(), time);
@@ -44,8 +53,18 @@ fn main() {
     if chosen("commits") {
         commits::run(&mut report, dir.path(), scale, commit_txs);
     }
+    if chosen("signatures") {
+        signatures::run(&mut report, dir.path(), commit_txs);
+    }
     if chosen("reads") {
         reads::run(&mut report, dir.path(), scale, chain_txs, time);
+    }
+    if arguments.iter().any(|argument| argument == "growth") {
+        let longest = arguments
+            .iter()
+            .find_map(|argument| argument.strip_prefix("--longest="))
+            .map_or(120, |seconds| seconds.parse().unwrap());
+        growth::run(&mut report, dir.path(), Duration::from_secs(longest));
     }
     scale.again(&mut report, dir.path(), time);
     report.print_table();

@@ -1,0 +1,94 @@
+//! Blocks that others signed: verified on every core, and committed.
+
+use std::path::Path;
+use std::time::Instant;
+
+use quire_ledger::{Ordered, Signatures};
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey,
+};
+
+use crate::chain::{CHANNEL, Chain, Shape};
+use crate::commits::{commit_examined, ledger};
+use crate::report::Report;
+
+/// Signatures of each transaction: its creator's and one endorser's.
+const SIGNATURES: usize = 2;
+/// Each figure is the best of so many.
+const ROUNDS: usize = 4;
+
+/// Verification alone and with a commit after it, each beside bare verification on as many threads
+/// as there are cores, in turn.
+pub(crate) fn run(report: &mut Report, dir: &Path, txs: usize) {
+    let shape = Shape {
+        block_txs: 500,
+        value_bytes: 200,
+        reads: false,
+    };
+    let count = (txs / 5 / shape.block_txs).max(1);
+    let txs = (count * shape.block_txs) as f64;
+    let (mut bare, mut verified, mut committed) = (0.0_f64, 0.0_f64, 0.0_f64);
+    for _ in 0..ROUNDS {
+        let dir = tempfile::tempdir_in(dir).unwrap();
+        let (mut chain, judge) = Chain::signed(&dir.path().join("organization"));
+        let genesis = chain.first_block(1, shape.value_bytes);
+        let (_ledgers, mut ledger) = ledger(&dir.path().join("data"), genesis);
+        let blocks = chain.blocks(shape, count);
+
+        let start = Instant::now();
+        verify_bare(count * shape.block_txs * SIGNATURES);
+        bare = bare.max(txs / start.elapsed().as_secs_f64());
+
+        let blocks_again = blocks.clone();
+        let mut ordered: Vec<Ordered> = blocks_again
+            .into_iter()
+            .map(|block| Ordered::new(block, CHANNEL))
+            .collect();
+        let start = Instant::now();
+        judge.verify(&mut ordered, Signatures::OfOthers);
+        verified = verified.max(txs / start.elapsed().as_secs_f64());
+
+        let start = Instant::now();
+        for blocks in blocks.chunks(4) {
+            let blocks = blocks.iter().cloned();
+            let mut batch: Vec<Ordered> =
+                blocks.map(|block| Ordered::new(block, CHANNEL)).collect();
+            judge.verify(&mut batch, Signatures::OfOthers);
+            commit_examined(&mut ledger, batch);
+        }
+        committed = committed.max(txs / start.elapsed().as_secs_f64());
+    }
+    let limit = "as many signatures by ring, on all cores";
+    report.add("signature limit, 2 a transaction, all cores", "tx/s", bare);
+    report.compare(
+        "verify, 2 signatures a transaction",
+        "tx/s",
+        verified,
+        (limit, bare),
+    );
+    let name = "verify and commit, 500 a block, insert 200 B, 4 together";
+    report.compare(name, "tx/s", committed, (limit, bare));
+}
+
+/// Nothing but so many signatures, shared among the cores.
+fn verify_bare(signatures: usize) {
+    let random = SystemRandom::new();
+    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.as_ref(), &random);
+    let key = key.unwrap();
+    let message = [7; 1_000];
+    let signature = key.sign(&random, &message).unwrap();
+    let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public_key().as_ref());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                for _ in 0..signatures / cores {
+                    public.verify(&message, signature.as_ref()).unwrap();
+                }
+            });
+        }
+    });
+}
