@@ -157,7 +157,7 @@ impl Entry {
             timestamp: self.timestamp.as_deref(),
             is_delete: self.value.is_none(),
             value: Value {
-                bytes: self.value.as_ref(),
+                bytes: self.value.as_deref(),
             },
         }
     }
