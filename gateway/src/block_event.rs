@@ -30,8 +30,10 @@ pub(crate) struct BlockEvents(Cache<Wanted, Bytes, ByBytes>);
 struct ByBytes;
 
 impl Weighter<Wanted, Bytes> for ByBytes {
-    fn weight(&self, _: &Wanted, event: &Bytes) -> u64 {
-        event.len() as u64 + 128
+    fn weight(&self, (_, _, namespace): &Wanted, event: &Bytes) -> u64 {
+        // Callers choose the namespace, and it may be longer than any that there is.
+        let namespace = namespace.as_ref().map_or(0, |namespace| namespace.len());
+        (event.len() + namespace) as u64 + 128
     }
 }
 
@@ -142,4 +144,18 @@ fn writes_of(set: &ReadWriteSet) -> Vec<Write> {
         })
     });
     writes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_namespace_weighs_what_it_takes() {
+        let weight = |namespace: Option<&str>| {
+            let wanted = ("main".into(), 7, namespace.map(Arc::from));
+            ByBytes.weight(&wanted, &Bytes::from_static(b"event"))
+        };
+        assert_eq!(weight(Some(&"n".repeat(60_000))), weight(None) + 60_000);
+    }
 }

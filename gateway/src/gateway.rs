@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use quire_chaincode::name::check_channel;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::{Backend, Channel};
 use crate::block_event::BlockEvents;
@@ -48,7 +48,7 @@ pub(crate) struct Gateway {
     pub(crate) flights: Arc<Flights>,
     pub(crate) contention: Arc<Contention>,
     /// Requests that may still be taken on.
-    pub(crate) requests: Semaphore,
+    pub(crate) requests: Arc<Semaphore>,
     /// Batches that may still be taken on.
     pub(crate) batches: Arc<Semaphore>,
     /// Event streams that may still be opened.
@@ -76,7 +76,7 @@ impl Gateway {
             contention: Arc::default(),
             cors,
             flights: Arc::new(Flights::new(limits.keys_in_flight)),
-            requests: Semaphore::new(limits.requests),
+            requests: Arc::new(Semaphore::new(limits.requests)),
             batches: Arc::new(Semaphore::new(limits.batches)),
             listeners: Arc::new(Semaphore::new(limits.listeners)),
             block_events: BlockEvents::new(),
@@ -94,7 +94,7 @@ impl Gateway {
             cors: self.cors.clone(),
             flights: Arc::clone(&self.flights),
             contention: Arc::clone(&self.contention),
-            requests: Semaphore::new(limits.requests),
+            requests: Arc::new(Semaphore::new(limits.requests)),
             batches: Arc::clone(&self.batches),
             listeners: Arc::clone(&self.listeners),
             block_events: BlockEvents::new(),
@@ -128,7 +128,13 @@ impl Gateway {
     }
 }
 
-/// Runs work that blocks: reads of the ledger, simulation, signing.
+tokio::task_local! {
+    /// The place among the requests that are worked on which the current request has.
+    pub(crate) static PLACE: Option<Arc<OwnedSemaphorePermit>>;
+}
+
+/// Runs work that blocks: reads of the ledger, simulation, signing. It goes on when its request is
+/// gone, and so does the request's place.
 ///
 /// `spawn_blocking`, not `block_in_place`: the latter would stop whatever else the task waits for
 /// (time-outs, the client's disconnect), gives the worker's queue to another thread each time, and
@@ -136,8 +142,53 @@ impl Gateway {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
+    let place = place();
+    let work = move || {
+        let _place = place;
+        work()
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(Problem::internal(error)),
+    }
+}
+
+/// The work of a request in a task of its own, which has the request's place too.
+pub(crate) fn in_place<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    PLACE.scope(place(), work)
+}
+
+fn place() -> Option<Arc<OwnedSemaphorePermit>> {
+    PLACE.try_with(Clone::clone).ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_taken_until_the_work_is_done_though_its_request_is_gone() {
+        let places = Arc::new(Semaphore::new(1));
+        let place = Arc::clone(&places).try_acquire_owned().unwrap();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (go_on, waits) = mpsc::channel::<()>();
+        let work = async {
+            blocking(move || {
+                begun.send(()).unwrap();
+                drop(waits.recv());
+                Ok(())
+            })
+            .await
+        };
+        let request = PLACE.scope(Some(Arc::new(place)), in_place(work));
+        tokio::select! {
+            _ = request => panic!("the work was not told to end"),
+            begun = has_begun => begun.unwrap(),
+        }
+        assert_eq!(places.available_permits(), 0);
+        drop(go_on);
+        drop(places.acquire().await.unwrap());
     }
 }

@@ -74,7 +74,7 @@ struct Row<'a> {
     transaction_id: &'a str,
     block_number: u64,
     tx_number: u64,
-    timestamp: Option<String>,
+    timestamp: Option<&'a str>,
     is_delete: bool,
     #[serde(flatten)]
     value: Value<'a>,
@@ -102,7 +102,7 @@ fn read(path: &KeyPath, page: &Page) -> Result<Response, Problem> {
             break;
         }
         let entry = Entry::read(&path.channel, height, namespace, key)?;
-        bytes += entry.write.value.len();
+        bytes += entry.value.as_ref().map_or(0, Bytes::len);
         entries.push(entry);
     }
     let last = entries.last().filter(|_| more);
@@ -115,12 +115,14 @@ fn read(path: &KeyPath, page: &Page) -> Result<Response, Problem> {
     Ok(reply::no_cache(response))
 }
 
-/// What one transaction did to the key.
+/// What one transaction did to the key, and nothing that shares memory with the transaction: it may
+/// be a thousand times as large.
 struct Entry {
     height: Height,
-    opened: Opened,
     tx_id: String,
-    write: KvWrite,
+    timestamp: Option<String>,
+    /// None where it deleted the key.
+    value: Option<Bytes>,
 }
 
 impl Entry {
@@ -142,26 +144,20 @@ impl Entry {
         Ok(Self {
             height,
             tx_id: opened.indexed_tx_id(),
-            opened,
-            write,
+            timestamp: opened.channel_header.timestamp.as_ref().and_then(rfc3339),
+            value: (!write.is_delete).then(|| Bytes::copy_from_slice(&write.value)),
         })
     }
 
     fn row(&self) -> Row<'_> {
-        let is_delete = self.write.is_delete;
         Row {
             transaction_id: &self.tx_id,
             block_number: self.height.block,
             tx_number: self.height.tx,
-            timestamp: self
-                .opened
-                .channel_header
-                .timestamp
-                .as_ref()
-                .and_then(rfc3339),
-            is_delete,
+            timestamp: self.timestamp.as_deref(),
+            is_delete: self.value.is_none(),
             value: Value {
-                bytes: (!is_delete).then_some(&self.write.value),
+                bytes: self.value.as_deref(),
             },
         }
     }

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use crate::access;
 use crate::backend::Backend;
 use crate::cors::Cors;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, PLACE};
 use crate::local;
 use crate::problem::{Problem, ProblemKind};
 use crate::request_log::LogLine;
@@ -28,6 +28,8 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// When to come back where too many requests are worked on.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Where a request may stay for ever.
+const EVENTS: &str = "/v1/channels/{channel}/events";
 /// Longest request id of a caller that is taken over.
 const MAX_ID_BYTES: usize = 128;
 
@@ -73,9 +75,9 @@ pub(crate) async fn layer(
     } else if origin.is_some() && Cors::is_preflight(request.method(), request.headers()) {
         Cors::preflight()
     } else {
-        match admit(&gateway, request.uri().path()) {
-            Ok(_place) => tokio::select! {
-                response = catch_panic(next.run(request)) => response,
+        match admit(&gateway, &request) {
+            Ok(place) => tokio::select! {
+                response = PLACE.scope(place, catch_panic(next.run(request))) => response,
                 () = cut_off(&gateway) => Problem::not_ready().into_response(),
             },
             Err(problem) => problem.into_response(),
@@ -96,12 +98,17 @@ async fn cut_off(gateway: &Gateway) {
 
 /// A place among the requests that are worked on; refused before queues grow. Operators get in
 /// always, and event streams have places of their own.
-fn admit<'a>(gateway: &'a Gateway, path: &str) -> Result<Option<SemaphorePermit<'a>>, Problem> {
-    if !path.starts_with("/v1/") || path.ends_with("/events") {
+fn admit(
+    gateway: &Gateway,
+    request: &Request,
+) -> Result<Option<Arc<OwnedSemaphorePermit>>, Problem> {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map(MatchedPath::as_str);
+    if !request.uri().path().starts_with("/v1/") || route == Some(EVENTS) {
         return Ok(None);
     }
-    let place = gateway.requests.try_acquire();
-    place.map(Some).map_err(|_| {
+    let place = Arc::clone(&gateway.requests).try_acquire_owned();
+    place.map(|place| Some(Arc::new(place))).map_err(|_| {
         gateway.metrics.traffic.shed(Bound::Requests);
         Problem::overloaded(RETRY_AFTER)
     })

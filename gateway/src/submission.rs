@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use crate::answer::is_final_loss;
 use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted};
 use crate::flights::{Boarded, FlightKey, FlightRequest, key_reused};
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::{Gateway, blocking, in_place};
 use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
 use crate::metrics::KeyMet;
 use crate::prefer::Prefer;
@@ -103,9 +103,8 @@ pub(crate) async fn carry_out(
         let (sender, progress) = watch::channel(Progress::Starting);
         // Nobody can ask for it again: what is not ordered yet ends with the request.
         let (shared, write) = (Arc::clone(gateway), Arc::clone(&write));
-        let _task = AbortOnDrop(tokio::spawn(
-            async move { run(shared, write, &sender).await },
-        ));
+        let work = in_place(async move { run(shared, write, &sender).await });
+        let _task = AbortOnDrop(tokio::spawn(work));
         return Ok(watch_progress(gateway, progress, prefer, None).await);
     };
     let flight_key = flight_key(&write.channel, key, &write.identity);
@@ -115,8 +114,15 @@ pub(crate) async fn carry_out(
         attempts: write.attempts,
     };
     let boarding = gateway.flights.board(flight_key, request);
-    let Ok(boarded) = timeout(prefer.wait, boarding).await else {
-        return Ok(Told::Pending { tx_id: first_tx_id });
+    // Who asks for an answer before the outcome still has to be taken on first.
+    let patience = prefer.wait.max(if prefer.respond_async {
+        gateway.limits.default_wait
+    } else {
+        Duration::ZERO
+    });
+    let Ok(boarded) = timeout(patience, boarding).await else {
+        let tx_id = first_tx_id;
+        return Ok(Told::Settled(Settled::Unknown { tx_id }));
     };
     match boarded.inspect_err(|problem| gateway.metrics.key_turned_away(problem))? {
         Boarded::Joined(progress) => {

@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 
+use quire_gateway::{Cors, Limits};
+
 use crate::kit::Node;
 
 #[tokio::test]
@@ -136,4 +138,19 @@ async fn strangers_are_refused_while_nobody_has_a_token() {
             .await
             .assert_problem(403, "FORBIDDEN");
     }
+}
+
+#[tokio::test]
+async fn a_key_called_events_is_not_an_event_stream_to_the_bound_on_requests() {
+    let limits = Limits {
+        requests: 0,
+        ..Limits::default()
+    };
+    let client = Node::new().client_with(limits, Cors::default());
+    for key in ["k", "events"] {
+        let answer = client.put(&format!("./state/ns/{key}"), &[], "1").await;
+        answer.assert_problem(503, "OVERLOADED");
+    }
+    let stream = client.get("./events?from=0&to=0").await;
+    assert_eq!(stream.status, 200, "{stream:?}");
 }
