@@ -177,7 +177,7 @@ mod tests {
         let work = async {
             blocking(move || {
                 begun.send(()).unwrap();
-                drop(waits.recv());
+                assert!(waits.recv().is_err());
                 Ok(())
             })
             .await

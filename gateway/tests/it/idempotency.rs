@@ -99,8 +99,11 @@ async fn a_retry_that_names_no_attempts_joins_and_one_that_names_others_is_judge
     let silent = spawn_patch(&client, &[K], "{}");
     let same = spawn_patch(&client, &[K, "quire-max-attempts: 2"], "{}");
     let other = spawn_patch(&client, &[K, "quire-max-attempts: 3"], "{}");
-    let async_too = [K, "quire-max-attempts: 3", "prefer: respond-async"];
-    let patient = spawn_patch(&client, &async_too, "{}");
+    let patient = spawn_patch(
+        &client,
+        &[K, "quire-max-attempts: 3", "prefer: respond-async"],
+        "{}",
+    );
     let hasty = client
         .patch(KEY, &[K, "quire-max-attempts: 4", "prefer: wait=0"], "{}")
         .await;
