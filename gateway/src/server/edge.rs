@@ -10,12 +10,13 @@
 //!                                        the last answer is not lost to a reset
 //! ```
 //!
-//! HTTP/2 has its own ways for the first three, and only the last two apply to it.
+//! HTTP/2 has its own ways for the first three, and only the last two apply to it. A connection is of
+//! HTTP/2 once the whole of its preface has come, and of HTTP/1 until then.
 
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -45,13 +46,44 @@ pub(crate) struct Terms {
 /// How long, and how much, is read after the last answer.
 const LINGER: (Duration, usize) = (Duration::from_secs(1), 16 << 20);
 
-/// What the handlers of a connection tell its edge.
+/// What every connection of HTTP/2 begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a connection is known to speak. Decided once, as hyper does: by the first bytes.
+#[derive(Clone, Copy)]
+enum Protocol {
+    /// So many bytes have come, all of them those of the preface.
+    Undecided(usize),
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    /// What it is after these bytes too.
+    fn after(self, bytes: &[u8]) -> Self {
+        let Self::Undecided(come) = self else {
+            return self;
+        };
+        let rest = PREFACE.get(come..).unwrap_or_default();
+        if bytes.starts_with(rest) {
+            Self::Http2
+        } else if rest.starts_with(bytes) {
+            Self::Undecided(come + bytes.len())
+        } else {
+            Self::Http1
+        }
+    }
+}
+
+/// What the handlers of a connection tell its edge, and its edge the one who serves it.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     /// Requests whose head has come.
     begun: AtomicU64,
     /// Requests whose answer hyper has wholly taken over.
     answered: AtomicU64,
+    /// Whether the preface of HTTP/2 has come.
+    is_http2: AtomicBool,
 }
 
 impl Exchange {
@@ -67,6 +99,18 @@ impl Exchange {
 
     fn is_idle(&self) -> bool {
         self.answered.load(Ordering::Acquire) == self.begun()
+    }
+
+    /// Comes back when HTTP/2 has been spoken without a stream for `idle`, at most twice that.
+    pub(crate) async fn http2_idles(&self, idle: Duration) {
+        loop {
+            let begun = self.begun();
+            let was_idle = self.is_http2.load(Ordering::Acquire) && self.is_idle();
+            sleep(idle).await;
+            if was_idle && self.begun() == begun {
+                return;
+            }
+        }
     }
 }
 
@@ -85,7 +129,7 @@ pub(crate) struct Edge<T> {
     inner: T,
     terms: Terms,
     exchange: Arc<Exchange>,
-    is_http2: bool,
+    protocol: Protocol,
     /// The request whose head is waited for, and until when.
     head: Option<Head>,
     /// Set while a write waits.
@@ -119,13 +163,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
             inner,
             terms,
             exchange,
-            is_http2: false,
+            protocol: Protocol::Undecided(0),
             head: None,
             stalled: None,
             is_flushed: true,
             own: Bytes::new(),
             end: End::Open,
         }
+    }
+
+    fn is_http2(&self) -> bool {
+        matches!(self.protocol, Protocol::Http2)
     }
 
     fn refuse(&mut self, kind: ProblemKind, detail: &str) {
@@ -135,7 +183,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
 
     /// Whether the head that is waited for has had its time.
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        if self.is_http2 || !self.is_flushed || !self.exchange.is_idle() {
+        if self.is_http2() || !self.is_flushed || !self.exchange.is_idle() {
             self.head = None;
             return Poll::Pending;
         }
@@ -159,8 +207,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
             let deadline = Instant::now() + self.terms.stall;
             stalled.as_mut().reset(deadline);
         }
-        if self.exchange.begun() == 0 && self.head.as_ref().is_none_or(|head| !head.has_begun) {
-            self.is_http2 = bytes.starts_with(b"PRI * HTTP/2");
+        self.protocol = self.protocol.after(bytes);
+        if self.is_http2() {
+            self.exchange.is_http2.store(true, Ordering::Release);
         }
         if let Some(head) = &mut self.head
             && !head.has_begun
@@ -239,7 +288,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
     /// Whether hyper writes an answer of its own. Those of handlers come while a request is under
     /// way or carry more headers, and never begin in the middle of what is not flushed.
     fn refusal_of_hyper(&self, bytes: &[u8]) -> Option<StatusCode> {
-        if self.is_http2 || !self.is_flushed || !self.exchange.is_idle() {
+        if self.is_http2() || !self.is_flushed || !self.exchange.is_idle() {
             return None;
         }
         let head = std::str::from_utf8(bytes.strip_suffix(b"\r\n\r\n")?).ok()?;
@@ -340,5 +389,31 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Edge<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_end(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_is_decided_once_however_the_bytes_are_cut() {
+        let settings = b"\0\0\0\x04\0\0\0\0\0";
+        let whole = [PREFACE, settings].concat();
+        for cut in 0..whole.len() {
+            let (first, second) = whole.split_at(cut);
+            let begun = Protocol::Undecided(0).after(first);
+            assert_eq!(matches!(begun, Protocol::Http2), cut >= PREFACE.len());
+            let decided = begun.after(second).after(b"GET / HTTP/1.1\r\n");
+            assert!(matches!(decided, Protocol::Http2), "{cut}");
+        }
+        for cut in 0..PREFACE.len() {
+            let (first, rest) = PREFACE.split_at(cut);
+            let decided = Protocol::Undecided(0)
+                .after(first)
+                .after(b"GET")
+                .after(rest);
+            assert!(matches!(decided, Protocol::Http1), "{cut}");
+        }
     }
 }

@@ -230,7 +230,12 @@ impl Server {
         let mut stopping = self.backend.stopping();
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = async { drop(stopping.wait_for(|stopping| *stopping).await) } => {
+            () = async {
+                tokio::select! {
+                    _ = stopping.wait_for(|stopping| *stopping) => {}
+                    () = exchange.http2_idles(self.limits.idle_timeout) => {}
+                }
+            } => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

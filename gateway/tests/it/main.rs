@@ -11,6 +11,7 @@ mod batch;
 mod chain;
 mod errors;
 mod events;
+mod http2;
 mod idempotency;
 mod kit;
 mod reads;
