@@ -182,7 +182,7 @@ mod tests {
             })
             .await
         };
-        let request = PLACE.scope(Some(Arc::new(place)), in_place(work));
+        let request = PLACE.scope(Some(Arc::new(place)), async { in_place(work).await });
         tokio::select! {
             _ = request => panic!("the work was not told to end"),
             begun = has_begun => begun.unwrap(),
