@@ -56,6 +56,17 @@ impl Caller {
         )))
     }
 
+    /// Makes sure that the caller would still be let in: what stays open outlives its credential.
+    pub(crate) fn check_still(&self, gateway: &Gateway) -> Result<(), Problem> {
+        match &self.token {
+            Some(token) if !gateway.backend.still_holds(token) => {
+                Err(Problem::unauthenticated("The token is no longer good.").bad_token())
+            }
+            None if needs_credential(gateway) => Err(needs_token()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn role(&self) -> AccessRole {
         self.token
             .as_ref()
@@ -135,7 +146,7 @@ fn authenticate(gateway: &Gateway, request: &Request) -> Result<Caller, Problem>
         (Some(token), _) => Credential::Token(token),
         (None, Some(name)) => Credential::Certificate(name),
         (None, None) if needs_credential(gateway) => {
-            return Err(Problem::unauthenticated("This needs a token."));
+            return Err(needs_token());
         }
         (None, None) => {
             return Ok(Caller {
@@ -160,6 +171,10 @@ fn authenticate(gateway: &Gateway, request: &Request) -> Result<Caller, Problem>
 fn needs_credential(gateway: &Gateway) -> bool {
     let is_required = gateway.backend.authentication_required() || gateway.door.is_remote();
     gateway.limits.local_only && is_required
+}
+
+fn needs_token() -> Problem {
+    Problem::unauthenticated("This needs a token.")
 }
 
 fn forbidden(detail: impl Into<String>) -> Problem {

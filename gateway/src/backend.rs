@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use quire_chaincode::{Call, ChaincodeError};
-use quire_identity::SigningIdentity;
 use quire_identity::token::NotAuthenticated;
+use quire_identity::{SigningIdentity, Token};
 use quire_ledger::Reader;
 use quire_wire::Code;
 use quire_wire::tx_id::NONCE_BYTES;
@@ -62,6 +62,10 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// See [`AuthenticateError`].
     fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthenticateError>;
+
+    /// Whether a token that [`Self::authenticate`] gave is still good: neither revoked, nor rotated,
+    /// nor expired since. Never blocks: what stays open asks before each piece.
+    fn still_holds(&self, token: &Arc<Token>) -> bool;
 
     /// Where the gateway puts its metrics, and what `/metrics` shows.
     fn registry(&self) -> prometheus::Registry {

@@ -25,12 +25,11 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::unfold;
 use quire_chaincode::touched;
-use quire_identity::SigningIdentity;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::accept::admit;
 use crate::access::Caller;
@@ -108,7 +107,7 @@ pub(crate) async fn submit(
     let (answers, told) = mpsc::unbounded_channel();
     let batch = Batch {
         prefer: Prefer::parse(&parts.headers, &gateway.limits)?,
-        identity: Caller::identity(&parts)?,
+        caller: Caller::of(&parts.extensions)?.clone(),
         gateway,
         channel,
         path,
@@ -139,7 +138,7 @@ type Promise = (usize, oneshot::Receiver<Result<(Teller, Told), Problem>>);
 struct Batch {
     gateway: Arc<Gateway>,
     channel: Channel,
-    identity: Arc<SigningIdentity>,
+    caller: Caller,
     prefer: Prefer,
     path: String,
     lines: usize,
@@ -185,6 +184,10 @@ impl Batch {
             if line.trim_ascii().is_empty() {
                 continue;
             }
+            // Whose token ended is not heard any further.
+            if let Err(problem) = self.caller.check_still(&self.gateway) {
+                return self.refuse(problem);
+            }
             match self.write_of(line) {
                 Ok(write) => self.start(write).await,
                 Err(problem) => self.refuse(problem),
@@ -213,7 +216,7 @@ impl Batch {
         let key = key.map(|key| IdempotencyKey::parse(&key)).transpose()?;
         let write = Write {
             channel: self.channel.clone(),
-            identity: Arc::clone(&self.identity),
+            identity: Arc::clone(&self.caller.identity),
             call: call::of_transaction(&body)?,
             attempts,
             key: key.map(|key| (key, self.request_of(body))),
@@ -250,8 +253,9 @@ impl Batch {
         drop(self.answers.send((self.lines, promise)));
         let turn = self.order.turn(&write);
         let (gateway, prefer) = (Arc::clone(&self.gateway), self.prefer);
+        let caller = self.caller.clone();
         self.carried.spawn(async move {
-            let outcome = carry(&gateway, write, prefer, turn, (place, bytes)).await;
+            let outcome = carry(&gateway, &caller, write, prefer, turn, (place, bytes)).await;
             drop(sender.send(outcome));
         });
     }
@@ -260,6 +264,7 @@ impl Batch {
 /// One line, from its turn to its outcome.
 async fn carry(
     gateway: &Arc<Gateway>,
+    caller: &Caller,
     write: Write,
     prefer: Prefer,
     turn: Turn,
@@ -273,6 +278,8 @@ async fn carry(
         // It never says anything: it closes when the line is done.
         drop(line.changed().await);
     }
+    // It may have waited for long.
+    caller.check_still(gateway)?;
     let teller = Teller::of(&write, Asked::Transaction, prefer)?;
     Ok((teller, carry_out(gateway, write, prefer).await?))
 }
@@ -355,6 +362,8 @@ struct Lines {
     buffer: BytesMut,
     /// Bytes at the start of the buffer that hold no line end.
     searched: usize,
+    /// When the next line that says anything has to be there; none before it is waited for.
+    deadline: Option<Instant>,
     ended: bool,
 }
 
@@ -364,18 +373,26 @@ impl Lines {
             body,
             buffer: BytesMut::new(),
             searched: 0,
+            deadline: None,
             ended: false,
         }
     }
 
-    /// The next line without its end; none at the end of the body.
+    /// The next line without its end; none at the end of the body. Only a whole line that is not
+    /// blank buys time for another one.
     async fn next(&mut self, gateway: &Gateway) -> Result<Option<Bytes>, Problem> {
         let limits = &gateway.limits;
+        let deadline = self.deadline;
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + limits.body_timeout);
+        self.deadline = Some(deadline);
         loop {
             let fresh = self.buffer.iter().skip(self.searched);
             if let Some(end) = fresh.copied().position(|byte| byte == b'\n') {
                 let line = self.buffer.split_to(self.searched + end + 1).freeze();
                 self.searched = 0;
+                if !line.trim_ascii().is_empty() {
+                    self.deadline = None;
+                }
                 return Ok(Some(line.slice(..line.len() - 1)));
             }
             self.searched = self.buffer.len();
@@ -389,7 +406,7 @@ impl Lines {
                 return Ok((!rest.is_empty()).then_some(rest));
             }
             let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context));
-            match timeout(limits.body_timeout, frame).await {
+            match timeout_at(deadline, frame).await {
                 Ok(Some(Ok(frame))) => {
                     // Trailers say nothing here.
                     if let Ok(chunk) = frame.into_data() {

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep;
 
 use crate::accept::admit;
+use crate::access::Caller;
 use crate::backend::Channel;
 use crate::gateway::Gateway;
 use crate::path;
@@ -93,6 +94,7 @@ pub(crate) async fn events(
         heights: channel.heights.clone(),
         stopping: gateway.backend.stopping(),
         namespace: query.get("namespace").map(path::namespace_of),
+        caller: Caller::of(request.extensions())?.clone(),
         request_id: RequestId::of(&request),
         _listening: gateway.metrics.traffic.listen(),
         gateway,
@@ -127,6 +129,7 @@ struct Listener {
     heights: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
     namespace: Option<Arc<str>>,
+    caller: Caller,
     request_id: RequestId,
     /// The block to be told next.
     next: u64,
@@ -157,7 +160,7 @@ impl Listener {
             let heartbeat = heartbeat(self.next);
             return Some((Ok(heartbeat), self));
         }
-        if *self.stopping.borrow() {
+        if *self.stopping.borrow() || self.caller.check_still(&self.gateway).is_err() {
             return None;
         }
         let next = self.next;
@@ -167,6 +170,10 @@ impl Listener {
                 () = sleep(self.gateway.limits.heartbeat) => None,
                 _ = self.stopping.wait_for(|stopping| *stopping) => Some(false),
             };
+            // What came may be the end of the caller's token as well.
+            if self.caller.check_still(&self.gateway).is_err() {
+                return None;
+            }
             match grown {
                 Some(true) => {}
                 // Nothing will follow: the node stops, or the channel failed.

@@ -20,7 +20,7 @@ use quire_identity::channel_config::{ChannelConfig, ChannelConfigError};
 use quire_identity::token::{NotAuthenticated, OpenTokensError};
 use quire_identity::{
     LoadIdentityError, MspError, Organization, OrganizationError, Policy, PolicyError,
-    SigningIdentity, Tokens,
+    SigningIdentity, Token, Tokens,
 };
 use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
 use quire_ledger::disk::OsDisk;
@@ -636,6 +636,10 @@ impl Backend for Node {
             identity: identity.ok_or_else(missing)?,
             token: Some(token),
         })
+    }
+
+    fn still_holds(&self, token: &Arc<Token>) -> bool {
+        self.tokens.still_hold(token, clock::now())
     }
 
     fn now(&self) -> SystemTime {

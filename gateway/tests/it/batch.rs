@@ -1,10 +1,14 @@
 //! Batches: order, isolation of bad lines, keys, limits.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
+use quire_gateway::Limits;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::kit::{Answer, Client, Node};
 
@@ -179,4 +183,51 @@ async fn a_line_that_does_not_come_ends_the_batch_with_408() {
     assert_eq!(answers[0]["status"], 201);
     assert_eq!(answers[1]["status"], 408);
     assert_eq!(answers[1]["body"]["code"], "REQUEST_TIMEOUT");
+}
+
+#[tokio::test(start_paused = true)]
+async fn blank_lines_and_pieces_of_a_line_buy_no_time() {
+    let node = Node::new();
+    let client = node.client();
+    let time = Limits::default().body_timeout;
+    for (piece, number) in [("\n", 4), (" \r\n", 4), (" ", 2)] {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&sent);
+        let pieces = stream::unfold((), move |()| {
+            let counted = Arc::clone(&counted);
+            async move {
+                let first = counted.fetch_add(1, Ordering::Relaxed) == 0;
+                if first {
+                    let line = format!("{}\n", put("1", 1));
+                    return Some((Ok::<_, Infallible>(line), ()));
+                }
+                sleep(time * 2 / 5).await;
+                Some((Ok(piece.to_owned()), ()))
+            }
+        });
+        let answers = batch(&client, Body::from_stream(pieces)).await;
+        assert_eq!(answers.len(), 2, "{piece:?}");
+        assert_eq!(answers[1]["line"], number, "{piece:?}");
+        assert_eq!(answers[1]["status"], 408, "{piece:?}");
+        // The line, two pieces in time, and the one that would have been too late.
+        assert_eq!(sent.load(Ordering::Relaxed), 4, "{piece:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_line_has_its_own_time() {
+    let node = Node::new();
+    let client = node.client();
+    let time = Limits::default().body_timeout;
+    let slow = stream::iter(0..5).then(move |number| async move {
+        sleep(time * 4 / 5).await;
+        Ok::<_, Infallible>(format!("{}\n", put("1", number)))
+    });
+    let answers = batch(&client, Body::from_stream(slow)).await;
+    assert_eq!(answers.len(), 5);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer["body"]["code"] == "VALID")
+    );
 }

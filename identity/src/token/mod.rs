@@ -185,6 +185,16 @@ impl Tokens {
         not_expired(token, now)
     }
 
+    /// Whether a token that was found earlier is still good: neither revoked, nor rotated, nor
+    /// expired since.
+    #[must_use]
+    pub fn still_hold(&self, token: &Arc<Token>, now: SystemTime) -> bool {
+        let table = self.table.read();
+        let found = table.as_ref().and_then(|table| table.get(&token.id));
+        // Whatever changes a token puts another one in its place.
+        found.is_some_and(|found| Arc::ptr_eq(found, token)) && !token.is_expired(now)
+    }
+
     /// The token of whoever has shown a client certificate with this common name.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use quire_gateway::backend::{
     Evaluated, FailedCheck, InvalidLogSpec, Outcome, Proposal, SubmitError, Submitted, Submitter,
 };
 use quire_gateway::{Caller, Cors, Limits, router};
-use quire_identity::{Organization, SigningIdentity, Tokens};
+use quire_identity::{Organization, SigningIdentity, Token, Tokens};
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator};
 use quire_wire::Message;
@@ -318,6 +318,10 @@ impl Backend for Node {
             identity: Arc::clone(&self.identity),
             token: Some(token),
         })
+    }
+
+    fn still_holds(&self, token: &Arc<Token>) -> bool {
+        self.tokens.still_hold(token, self.now())
     }
 
     fn now(&self) -> SystemTime {

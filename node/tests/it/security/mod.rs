@@ -4,6 +4,7 @@
 mod browser;
 mod everywhere;
 mod hostile;
+mod streams;
 mod tls;
 mod tokens;
 
