@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quire_identity::AccessRole;
 
@@ -80,6 +80,7 @@ pub(crate) struct CouchDbArguments {
         long,
         value_name = "SECONDS",
         env = "QUIRE_COUCHDB_TIMEOUT",
+        value_parser = seconds(1),
         default_value_t = 35
     )]
     pub(crate) couchdb_timeout: u64,
@@ -142,7 +143,7 @@ pub(crate) struct RunArguments {
     /// Let anybody who can reach the address do everything, without a token.
     #[arg(long, env = "QUIRE_INSECURE_NO_AUTH")]
     pub(crate) insecure_no_auth: bool,
-    /// Take tokens over plain HTTP at an address that is not loopback, as behind a proxy.
+    /// Take tokens over plain HTTP at addresses that are not loopback, as behind a proxy.
     #[arg(long, env = "QUIRE_INSECURE_PLAIN_HTTP")]
     pub(crate) insecure_plain_http: bool,
     /// The server's certificate and those between it and its root, PEM.
@@ -183,6 +184,7 @@ pub(crate) struct RunArguments {
         long,
         value_name = "SECONDS",
         env = "QUIRE_HEAD_TIMEOUT",
+        value_parser = seconds(1),
         default_value_t = 10
     )]
     pub(crate) head_timeout: u64,
@@ -191,6 +193,7 @@ pub(crate) struct RunArguments {
         long,
         value_name = "SECONDS",
         env = "QUIRE_BODY_TIMEOUT",
+        value_parser = seconds(1),
         default_value_t = 30
     )]
     pub(crate) body_timeout: u64,
@@ -199,6 +202,7 @@ pub(crate) struct RunArguments {
         long,
         value_name = "SECONDS",
         env = "QUIRE_STALL_TIMEOUT",
+        value_parser = seconds(1),
         default_value_t = 30
     )]
     pub(crate) stall_timeout: u64,
@@ -207,6 +211,7 @@ pub(crate) struct RunArguments {
         long,
         value_name = "SECONDS",
         env = "QUIRE_GRACE",
+        value_parser = seconds(0),
         default_value_t = 10
     )]
     pub(crate) grace: u64,
@@ -215,6 +220,7 @@ pub(crate) struct RunArguments {
         long,
         value_name = "N",
         env = "QUIRE_MAX_CONNECTIONS",
+        value_parser = at_once(1),
         default_value_t = 8192
     )]
     pub(crate) max_connections: usize,
@@ -223,6 +229,7 @@ pub(crate) struct RunArguments {
         long,
         value_name = "N",
         env = "QUIRE_MAX_REQUESTS",
+        value_parser = at_once(0),
         default_value_t = 2048
     )]
     pub(crate) max_requests: usize,
@@ -402,6 +409,16 @@ pub(crate) enum TokenCommand {
         #[command(flatten)]
         data: DataArguments,
     },
+}
+
+/// Seconds, up to a day.
+fn seconds(least: u64) -> RangedU64ValueParser<u64> {
+    RangedU64ValueParser::new().range(least..=86_400)
+}
+
+/// How many at one time, up to a million.
+fn at_once(least: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(least..=1_000_000)
 }
 
 /// The roles by their names.

@@ -43,7 +43,7 @@ impl ConfigError {
             ),
             Self::Plain(_) => Some(
                 "Give --tls-cert and --tls-key, or accept that with --insecure-plain-http, as behind \
-                 a proxy that speaks TLS.",
+                 a proxy that speaks TLS or for an address that only metrics are read from.",
             ),
             Self::Cors(_)
             | Self::HalfTls
@@ -110,18 +110,25 @@ impl Config {
     }
 
     /// Makes sure that nobody on another machine gets in, or overhears who gets in, unless the
-    /// operator has accepted that by name.
+    /// operator has accepted that by name. The operations' own address asks for tokens wherever other
+    /// machines reach it, also while none was made: one made later would cross the network.
     pub(crate) fn check_exposure(&self, has_tokens: bool) -> Result<(), ConfigError> {
-        if self.listen.ip().is_loopback() || !self.limits.local_only {
+        if !self.limits.local_only {
             return Ok(());
         }
-        if !has_tokens {
+        let is_remote = |address: &SocketAddr| !address.ip().is_loopback();
+        if is_remote(&self.listen) && !has_tokens {
             return Err(ConfigError::Unauthenticated(self.listen));
         }
-        if self.tls.is_none() && !self.insecure_plain_http {
-            return Err(ConfigError::Plain(self.listen));
+        let mut addresses = [Some(self.listen), self.operations_listen]
+            .into_iter()
+            .flatten();
+        match addresses.find(is_remote) {
+            Some(address) if self.tls.is_none() && !self.insecure_plain_http => {
+                Err(ConfigError::Plain(address))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -159,9 +166,46 @@ mod tests {
             ),
             (&["--listen", everywhere, "--insecure-no-auth"], false, true),
             (&["--listen", everywhere, "--insecure-no-auth"], true, true),
+            (&["--operations-listen", "127.0.0.1:1"], true, true),
+            (&["--operations-listen", everywhere], false, false),
+            (&["--operations-listen", everywhere], true, false),
+            (
+                &["--operations-listen", everywhere, "--insecure-plain-http"],
+                true,
+                true,
+            ),
+            (
+                &["--operations-listen", everywhere, "--insecure-no-auth"],
+                true,
+                true,
+            ),
         ] {
             let verdict = config(arguments).unwrap().check_exposure(has_tokens);
             assert_eq!(verdict.is_ok(), expected, "{arguments:?} {has_tokens}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_node_can_keep_are_refused_where_they_are_read() {
+        let most = u64::MAX.to_string();
+        for (flag, first, last) in [
+            ("--head-timeout", 1, 86_400),
+            ("--body-timeout", 1, 86_400),
+            ("--stall-timeout", 1, 86_400),
+            ("--couchdb-timeout", 1, 86_400),
+            ("--grace", 0, 86_400),
+            ("--max-connections", 1, 1_000_000),
+            ("--max-requests", 0, 1_000_000),
+        ] {
+            let takes = |number: &str| Cli::try_parse_from(["quire", "run", flag, number]).is_ok();
+            assert!(
+                takes(&first.to_string()) && takes(&last.to_string()),
+                "{flag}"
+            );
+            assert!(first == 0 || !takes("0"), "{flag}");
+            for number in [&(last + 1).to_string(), "9223372036854775807", &most] {
+                assert!(!takes(number), "{flag} {number}");
+            }
         }
     }
 

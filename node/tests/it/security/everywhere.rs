@@ -144,7 +144,7 @@ fn every_route_asks_for_a_token_of_its_role_and_channel() {
 fn the_operations_door_tells_everybody_how_the_node_is_and_nothing_more() {
     let data = TempDir::new().unwrap();
     // Every address of the machine: others may reach it.
-    let flags = ["--operations-listen", "0.0.0.0:0"];
+    let flags = ["--operations-listen", "0.0.0.0:0", "--insecure-plain-http"];
     let node = Node::start_with(data.path(), &flags);
     let port = loop {
         let log = node.log();

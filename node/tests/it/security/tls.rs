@@ -217,4 +217,10 @@ fn nothing_but_loopback_is_served_without_tokens_and_tls_unless_asked_for_by_nam
     create(data.path(), "--identity shop --role writer");
     let errors = refused(&[]);
     assert!(errors.contains("--insecure-plain-http"), "{errors}");
+    // The operations take an admin's token, and are no less exposed.
+    let operations = ["run", "--operations-listen", "0.0.0.0:0"];
+    let run = run(&operations, data.path());
+    assert_eq!(run.status.code(), Some(2), "{run:?}");
+    let errors = String::from_utf8(run.stderr).unwrap();
+    assert!(errors.contains("--insecure-plain-http"), "{errors}");
 }
