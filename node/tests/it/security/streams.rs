@@ -32,7 +32,7 @@ impl Open {
             head += "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n";
         }
         if !token.is_empty() {
-            head += &format!("Authorization: Bearer {token}\r\n");
+            head.extend(["Authorization: Bearer ", token, "\r\n"]);
         }
         let mut open = Self {
             stream,
