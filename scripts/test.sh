@@ -70,7 +70,7 @@ section 'tests of the workspace'
 cargo test --workspace
 
 section 'packages of the node scripts'
-for folder in examples/world-countries tests/fabric-decode tests/observability tests/mango-client; do
+for folder in examples/world-countries tests/fabric-decode tests/observability tests/mango-client ledger/tests/pouchdb; do
   npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund
 done
 

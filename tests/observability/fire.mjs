@@ -2,6 +2,7 @@
 // shortened; expressions and limits are those of dashboards/alerts.yml. Wants strace, and Linux name spaces.
 import { mkdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FOLDER, alerts } from './dashboards.mjs';
 import { end, freePort, main, problem, start, startPrometheus, until, work } from './lib.mjs';
@@ -9,6 +10,8 @@ import { end, freePort, main, problem, start, startPrometheus, until, work } fro
 const { values: options } = parseArgs({ options: { quire: { type: 'string' }, only: { type: 'string' } } });
 if (!options.quire) throw new Error('--quire PATH is needed');
 
+/** CouchDB's protocol, of the packages that the engine's tests have. */
+const POUCHDB = fileURLToPath(new URL('../../ledger/tests/pouchdb/node_modules/pouchdb-server/bin/pouchdb-server', import.meta.url));
 const MIB = 2 ** 20;
 /** Of the small file system. */
 const SIZE = 192 * MIB;
@@ -25,14 +28,14 @@ class Node {
   }
 
   /** Starts it, `under` some other program if that is given. */
-  spawn(under = []) {
-    const [command, ...args] = [...under, options.quire, 'run', '--data', this.data, '--listen', '127.0.0.1:0', '--operations-listen', this.operations];
+  spawn(under = [], flags = []) {
+    const [command, ...args] = [...under, options.quire, 'run', '--data', this.data, '--listen', '127.0.0.1:0', '--operations-listen', this.operations, ...flags];
     this.child = start(command, args);
     return this;
   }
 
-  async start(under) {
-    this.spawn(under);
+  async start(under, flags) {
+    this.spawn(under, flags);
     await until('the node', 60, () => this.child.log.includes('curl http://') || this.child.exitCode !== null);
     [, this.api] = this.child.log.match(/listening on (http:\/\/\S+)/);
     return this;
@@ -168,11 +171,30 @@ async function damage(node) {
   });
 }
 
+/** State on a database of another process, which ends. */
+async function stateAway(node) {
+  const port = await freePort();
+  const folder = path.join(work, 'pouchdb');
+  mkdirSync(folder);
+  const server = start('node', [POUCHDB, '--host', '127.0.0.1', '--port', `${port}`, '--no-stdout-logs', '--dir', folder], { cwd: folder });
+  const answers = () => fetch(`http://127.0.0.1:${port}`).then(({ ok }) => ok, () => false);
+  await until('pouchdb-server', 60, answers);
+  await node.start([], ['--state', 'couchdb', '--couchdb-url', `http://127.0.0.1:${port}`]);
+  const before = await node.put('before');
+  if (before !== 201) throw new Error(`a write while the database is there: ${before}`);
+  await node.isScraped();
+  await node.fires('QuireStateUnavailable', async () => {
+    end(server, 'SIGKILL');
+    await server.ended;
+    return node.writing();
+  });
+}
+
 await main(async () => {
   const rules = path.join(work, 'alerts.yml');
   const text = readFileSync(path.join(FOLDER, 'alerts.yml'), 'utf8');
   writeFileSync(rules, text.replaceAll(/for: [1-9]\d*m/g, 'for: 2s').replaceAll('[5m]', '[10s]'));
-  const scenarios = [down, notReady, full, slow, queue, damage].filter(({ name }) => [undefined, name].includes(options.only));
+  const scenarios = [down, notReady, full, slow, queue, damage, stateAway].filter(({ name }) => [undefined, name].includes(options.only));
   const nodes = await Promise.all(scenarios.map((scenario) => Node.named(scenario.name)));
   query = await startPrometheus(nodes.map((node) => node.operations), rules);
   // One after another: each alone with the processors, so that only its own condition is caused.

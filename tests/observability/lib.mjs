@@ -13,8 +13,8 @@ const problems = [];
 /** Something that is wrong; the test goes on, and fails. */
 export const problem = (text) => problems.push(text);
 
-export function start(command, args) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+export function start(command, args, settings = {}) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...settings });
   child.log = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (child.log += text));
   child.ended = new Promise((resolve) => child.on('exit', resolve).on('error', resolve));
