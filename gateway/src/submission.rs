@@ -115,11 +115,11 @@ pub(crate) async fn carry_out(
     };
     let boarding = gateway.flights.board(flight_key, request);
     // Who asks for an answer before the outcome still has to be taken on first.
-    let patience = prefer.wait.max(if prefer.respond_async {
-        gateway.limits.default_wait
+    let patience = if prefer.respond_async {
+        prefer.wait.max(gateway.limits.default_wait)
     } else {
-        Duration::ZERO
-    });
+        prefer.wait
+    };
     let Ok(boarded) = timeout(patience, boarding).await else {
         let tx_id = first_tx_id;
         return Ok(Told::Settled(Settled::Unknown { tx_id }));

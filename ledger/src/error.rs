@@ -204,3 +204,15 @@ pub enum OpenError {
         source: CommitError,
     },
 }
+
+/// An error with everything that caused it, in one line.
+#[must_use]
+pub fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -48,7 +48,7 @@ mod validation;
 pub use block::{Block, Height, NotAHeight};
 pub use block_store::index::TxLocation;
 pub use derived::Follower;
-pub use error::{CommitError, Corruption, OpenError, ReadError};
+pub use error::{CommitError, Corruption, OpenError, ReadError, chain_of};
 pub use history::Order;
 pub use id_store::{ChannelRecord, Status};
 pub use import::ImportError;

@@ -17,7 +17,6 @@ mod logging;
 mod metrics;
 mod node;
 mod pipeline;
-mod room;
 mod run;
 mod settings;
 mod state;

@@ -30,7 +30,7 @@ use quire_gateway::backend::{
 use quire_identity::SigningIdentity;
 use quire_ledger::{
     Block, CommitError, Committed, Examined, Ledger, Ordered, Reader, Signatures, Simulator,
-    Verifier,
+    Verifier, chain_of,
 };
 use quire_ordering::{Batch, BlockSigner, BlockWriter, Solo};
 use quire_wire::Message as _;
@@ -42,11 +42,10 @@ use quire_wire::peer::{
 };
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::clock;
 use crate::metrics::{QueueMetrics, Queued};
-use crate::room::{Room, Taken};
 
 /// Transactions that may wait for the committing thread.
 pub(crate) const QUEUE_LENGTH: usize = 10_000;
@@ -78,7 +77,8 @@ pub(crate) struct Pipeline {
     /// The way to the committing thread; `None` once the channel is closed.
     queue: Mutex<Option<SyncSender<Admitted>>>,
     queue_metrics: QueueMetrics,
-    room: Arc<Room>,
+    /// Bytes that may still be queued.
+    room: Arc<Semaphore>,
     limits: BatchSize,
 }
 
@@ -96,8 +96,8 @@ struct Admitted {
     examined: Examined,
     size_bytes: usize,
     queued: Queued,
-    /// Its place in the queue.
-    taken: Taken,
+    /// Its bytes of the queue.
+    taken: OwnedSemaphorePermit,
 }
 
 /// What a simulation gave.
@@ -303,8 +303,10 @@ impl Pipeline {
         if size_bytes > self.limits.absolute_max_bytes as usize {
             return Err(SubmitError::TooLarge);
         }
-        let taken = self.room.take(size_bytes);
-        let taken = taken.ok_or(SubmitError::Overloaded {
+        let room = Arc::clone(&self.room);
+        let bytes = u32::try_from(size_bytes).map_err(|_| SubmitError::TooLarge)?;
+        let taken = room.try_acquire_many_owned(bytes);
+        let taken = taken.map_err(|_| SubmitError::Overloaded {
             retry_after: RETRY_AFTER,
         })?;
         let envelope = seal(payload, signature);
@@ -373,7 +375,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         waiting: Arc::clone(&waiting),
         queue: Mutex::new(Some(sender)),
         queue_metrics,
-        room: Arc::new(Room::new(QUEUE_BYTES)),
+        room: Arc::new(Semaphore::new(QUEUE_BYTES)),
         limits: batch_size,
     };
     let committer = Committer {
@@ -618,17 +620,6 @@ fn writer_after_tip(ledger: &Ledger, last_config: u64) -> Result<BlockWriter, St
         data_hash: tip.data_hash.clone(),
     };
     Ok(BlockWriter::after(&header, last_config))
-}
-
-/// An error with everything that caused it, in one line.
-pub(crate) fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The node's orderer identity, as the block writer uses it.

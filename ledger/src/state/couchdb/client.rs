@@ -18,7 +18,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::error::ReadError;
+use crate::error::{ReadError, chain_of};
 
 /// Times that a call is made: Fabric's first and three more.
 const ATTEMPTS: u32 = 4;
@@ -305,9 +305,9 @@ impl Calls {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let response = request.send().await.map_err(|error| reason(&error))?;
+        let response = request.send().await.map_err(|error| chain_of(&error))?;
         let status = response.status().as_u16();
-        let body = response.bytes().await.map_err(|error| reason(&error))?;
+        let body = response.bytes().await.map_err(|error| chain_of(&error))?;
         Ok(Answer { status, body })
     }
 
@@ -315,17 +315,6 @@ impl Calls {
     pub(super) fn client(&self) -> &couch_rs::Client {
         &self.client
     }
-}
-
-/// An error with everything that caused it, in one line.
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
