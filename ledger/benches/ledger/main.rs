@@ -27,6 +27,10 @@ use std::time::Duration;
 
 use report::Report;
 
+/// As in the node.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let measures = arguments.iter().any(|argument| argument == "--bench");
