@@ -57,7 +57,7 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
         logging,
         config.counts,
     )?;
-    let node = Arc::new(node);
+    let node = Arc::new(node.migrated_by(config.migrations.clone()));
     metrics::watch(&node);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
