@@ -363,7 +363,7 @@ fn check_compares_what_couchdb_has_with_the_blocks_or_says_that_it_did_not() {
     );
 
     tamper(&server, "k007", |document| {
-        document["_deleted"] = true.into()
+        document["_deleted"] = true.into();
     });
     let (code, told) = check(data.path(), &couchdb);
     assert_eq!(code, Some(1), "{told}");
@@ -374,7 +374,7 @@ fn check_compares_what_couchdb_has_with_the_blocks_or_says_that_it_did_not() {
     );
     assert!(told.contains("found none"), "{told}");
     tamper(&server, "k009", |document| {
-        document["~value"] = "e30=".into()
+        document["~value"] = "e30=".into();
     });
     let (code, told) = check(data.path(), &couchdb);
     assert_eq!(code, Some(1), "{told}");
