@@ -164,8 +164,8 @@ impl Bench<'_> {
         let name = format!("_find, index [color, size], page of {large}");
         self.find(&name, Some(couchdb::PAGE_OF_500), large, page(large));
         let name = "_find, index [owner, size], page of 10";
-        let owned = self.size.div_ceil(1000).min(10);
-        self.find(name, Some(couchdb::OWNER), owned, |n| {
+        let rows = self.size.div_ceil(1000).min(10);
+        self.find(name, Some(couchdb::OWNER), rows, |n| {
             let owner = format!("owner{}", number_of(n) % 1000);
             json!({"selector": {"owner": owner, "size": {"$gt": 0}}, "limit": 10})
         });
