@@ -192,6 +192,8 @@ pub enum OpenError {
     Follow {
         /// The channel.
         channel: String,
+        /// Whether state is on CouchDB.
+        on_couchdb: bool,
         /// Why.
         source: ReadError,
     },

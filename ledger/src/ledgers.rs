@@ -380,6 +380,7 @@ impl Ledgers {
         let removed = couchdb::remove(couch, name, genesis.as_ref());
         let removed = removed.map_err(|source| OpenError::Follow {
             channel: name.to_owned(),
+            on_couchdb: true,
             source,
         })?;
         if !removed {
@@ -435,6 +436,11 @@ impl Ledgers {
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where state is, if it is on CouchDB.
+    pub(crate) fn couch(&self) -> Option<&Arc<Couch>> {
+        self.couch.as_ref()
     }
 
     pub(crate) fn database(&self) -> &Database {

@@ -59,8 +59,8 @@ pub use ledgers::{
 pub use observer::{Event, Observer, Stage, StateCall};
 pub use progress::{Progress, ProgressFn};
 pub use query::{
-    ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,
-    QueryError,
+    ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState,
+    MAX_MIGRATION_BYTES, MigrateError, Migrated, Migration, MigrationError, Query, QueryError,
 };
 pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};

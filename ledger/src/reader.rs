@@ -15,7 +15,8 @@ use crate::ledger::{Shared, Tip};
 use crate::observer::{Observed, StateCall};
 use crate::query::find::Source;
 use crate::query::{
-    self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,
+    self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, MigrateError,
+    Migrated, Migration, Query,
 };
 use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot, VersionedValue};
 use crate::validation::examine::{Content, Examined};
@@ -142,6 +143,20 @@ impl Reader {
     /// See [`IndexError`].
     pub fn delete_index(&self, namespace: &str, ddoc: &str, name: &str) -> Result<(), IndexError> {
         self.shared.catalog.delete(namespace, ddoc, name)
+    }
+
+    /// Applies the migrations that the channel has not had, and begins to build their indexes; they
+    /// must be all there are, in the order of their numbers, from 1 on without gaps. One that was
+    /// applied is never applied again, whatever became of its indexes. Each is durable, and
+    /// remembered, at once; so the call may be repeated after an error or a crash.
+    ///
+    /// # Errors
+    /// See [`MigrateError`]. Those before the one it names are applied.
+    pub fn migrate(&self, migrations: &[Migration]) -> Result<Migrated, MigrateError> {
+        let Shared {
+            channel, catalog, ..
+        } = self.shared.as_ref();
+        catalog.migrate(channel, migrations)
     }
 
     /// Height and hashes of the chain's end.

@@ -83,6 +83,7 @@ pub(crate) struct Parts {
     history: History,
     state: Arc<dyn StateDb>,
     catalog: Arc<Catalog>,
+    on_couchdb: bool,
 }
 
 /// What is believed of the blocks without reading them.
@@ -180,6 +181,7 @@ impl Parts {
             catalog,
             database,
             record,
+            on_couchdb: couch.is_some(),
         })
     }
 
@@ -210,10 +212,12 @@ impl Parts {
         self.cut_and_sync(&mut chain)?;
         let (tail, height) = (chain.tail, chain.height);
         let cut = chain.cut.take().map(|(cut, _)| cut);
+        let on_couchdb = self.on_couchdb;
         let (mut ledger, lowest) = self.into_ledger(&chain, &savepoints)?;
         let replayed = replay(&mut ledger, tail, lowest, height, progress).map_err(|source| {
             OpenError::Follow {
                 channel: ledger.shared.channel.clone(),
+                on_couchdb,
                 source,
             }
         })?;
@@ -221,6 +225,7 @@ impl Parts {
         let started = shared.catalog.start(shared, &ledger.state);
         started.map_err(|source| OpenError::Follow {
             channel: shared.channel.clone(),
+            on_couchdb,
             source,
         })?;
         Ok((
@@ -268,6 +273,7 @@ impl Parts {
     fn follow_error(&self, source: ReadError) -> OpenError {
         OpenError::Follow {
             channel: self.record.name.clone(),
+            on_couchdb: self.on_couchdb,
             source,
         }
     }
@@ -571,6 +577,7 @@ fn open_patiently(
             Err(source) => {
                 return Err(OpenError::Follow {
                     channel: channel.to_owned(),
+                    on_couchdb: true,
                     source,
                 });
             }

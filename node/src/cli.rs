@@ -170,6 +170,10 @@ pub(crate) struct RunArguments {
     /// The most bytes that a value may have.
     #[arg(long, value_name = "BYTES", env = "QUIRE_MAX_VALUE_BYTES", default_value_t = 1 << 20)]
     pub(crate) max_value_bytes: usize,
+    /// The folder with files of query indexes, `0001-orders.json` and on, that every channel gets
+    /// once; without this, `migrations` in the data directory, if it is there.
+    #[arg(long, value_name = "DIR", env = "QUIRE_MIGRATIONS")]
+    pub(crate) migrations: Option<PathBuf>,
     /// What is logged, as `LEVEL` or `LOGGER[,LOGGER]=LEVEL[:...]:LEVEL`; loggers are `request`,
     /// `gateway`, `ledger`, or the name of a Rust module with dots. `PUT /logspec` changes it.
     #[arg(

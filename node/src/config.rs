@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use quire_chaincode::Documents;
 use quire_gateway::{Cors, Limits, NotAnOrigin};
-use quire_ledger::StateEngine;
+use quire_ledger::{Migration, StateEngine};
 
 use crate::cli::RunArguments;
+use crate::migrations::{self, MigrationsError};
 use crate::state::StateError;
 use crate::tls::{Tls, TlsError};
 
@@ -21,6 +22,8 @@ pub(crate) enum ConfigError {
     HalfTls,
     #[error("--tls-client-ca needs --tls-cert and --tls-key")]
     ClientCaWithoutTls,
+    #[error(transparent)]
+    Migrations(#[from] MigrationsError),
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
@@ -45,6 +48,7 @@ impl ConfigError {
                 "Give --tls-cert and --tls-key, or accept that with --insecure-plain-http, as behind \
                  a proxy that speaks TLS or for an address that only metrics are read from.",
             ),
+            Self::Migrations(error) => error.advice(),
             Self::Cors(_)
             | Self::HalfTls
             | Self::ClientCaWithoutTls
@@ -66,6 +70,8 @@ pub(crate) struct Config {
     /// Whether anything is counted.
     pub(crate) counts: bool,
     pub(crate) documents: Documents,
+    /// Files of query indexes, in order.
+    pub(crate) migrations: Vec<Migration>,
     pub(crate) limits: Limits,
     pub(crate) cors: Cors,
     pub(crate) tls: Option<Tls>,
@@ -92,6 +98,7 @@ impl Config {
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
             },
+            migrations: migrations::of(arguments)?,
             limits: Limits {
                 local_only: !arguments.insecure_no_auth,
                 requests_per_second: arguments.rate_limit,

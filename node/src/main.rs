@@ -15,6 +15,7 @@ mod config;
 mod genesis;
 mod logging;
 mod metrics;
+mod migrations;
 mod node;
 mod pipeline;
 mod run;

@@ -25,8 +25,9 @@ use quire_identity::{
 use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{
-    ChannelRecord, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers, OpenError,
-    OpenReport, Progress, Purpose, ReadError, Reader, StateEngine, Status, Verifier,
+    ChannelRecord, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers, MigrateError,
+    Migrated, Migration, OpenError, OpenReport, Progress, Purpose, ReadError, Reader, StateEngine,
+    Status, Verifier,
 };
 use quire_ordering::last_config;
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -91,6 +92,11 @@ pub(crate) enum NodeError {
         channel: String,
         source: ConfigError,
     },
+    #[error("channel {channel} does not get its query indexes")]
+    Migrate {
+        channel: String,
+        source: MigrateError,
+    },
     #[error("no thread can be started for channel {channel}")]
     Thread {
         channel: String,
@@ -125,6 +131,7 @@ pub(crate) struct Node {
     orderer: Arc<SigningIdentity>,
     client: Arc<SigningIdentity>,
     documents: Documents,
+    migrations: Vec<Migration>,
     metrics: Arc<Metrics>,
     data: PathBuf,
     channels: RwLock<BTreeMap<String, OpenChannel>>,
@@ -185,6 +192,7 @@ impl Node {
             tokens,
             ledgers,
             documents,
+            migrations: Vec::new(),
             metrics,
             data: data.to_owned(),
             channels: RwLock::default(),
@@ -194,6 +202,13 @@ impl Node {
             logging,
             counts,
         })
+    }
+
+    /// Gives every channel that is opened or made from now on these query indexes, once.
+    #[must_use]
+    pub(crate) fn migrated_by(mut self, migrations: Vec<Migration>) -> Self {
+        self.migrations = migrations;
+        self
     }
 
     /// Opens every active channel, replaying what they missed; the first start makes one. Requests
@@ -334,8 +349,14 @@ impl Node {
     /// Lets requests at an open channel, and starts its committing thread if it takes transactions.
     fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
         let name = record.name.clone();
-        self.metrics.begin(&name);
         let reader = ledger.reader();
+        let migrated = reader.migrate(&self.migrations);
+        let migrated = migrated.map_err(|source| NodeError::Migrate {
+            channel: name.clone(),
+            source,
+        })?;
+        tell_migrated(&name, &migrated);
+        self.metrics.begin(&name);
         let (sender, heights) = watch::channel(reader.height());
         let (submitter, committing): (Arc<dyn Submitter>, _) = if record.read_only {
             let documents = self.documents.clone();
@@ -532,6 +553,21 @@ fn tell(channel: &str, report: &OpenReport) {
         replayed = report.replayed,
         "channel open"
     );
+}
+
+fn tell_migrated(channel: &str, migrated: &Migrated) {
+    for (file, indexes) in &migrated.applied {
+        tracing::info!(channel, file, indexes, "query indexes of a file applied");
+    }
+    if let Some(newest) = migrated.gone.last() {
+        let files = migrated.gone.len();
+        tracing::warn!(
+            channel,
+            files,
+            newest,
+            "files of query indexes that were applied are there no more"
+        );
+    }
 }
 
 impl Backend for Node {

@@ -61,7 +61,7 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
         logging,
         config.counts,
     )?;
-    let node = Arc::new(node);
+    let node = Arc::new(node.migrated_by(config.migrations.clone()));
     metrics::watch(&node);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()

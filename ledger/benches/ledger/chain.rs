@@ -30,7 +30,7 @@ pub(crate) const NAMESPACE: &str = "orders";
 /// Bytes of a serialized identity with an ECDSA certificate.
 const IDENTITY_BYTES: usize = 880;
 /// The first key of blocks that only fill.
-const FILLED_FROM: usize = 1 << 40;
+pub(crate) const FILLED_FROM: usize = 1 << 40;
 /// Bytes of an ECDSA P-256 signature.
 const SIGNATURE_BYTES: usize = 71;
 
@@ -64,6 +64,11 @@ pub(crate) struct Chain {
 pub(crate) fn key(n: usize) -> String {
     let scattered = (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!("order-{scattered:016x}")
+}
+
+/// The key that the `n`th write of the blocks that only fill has.
+pub(crate) fn filled_key(n: usize) -> String {
+    key(FILLED_FROM + n)
 }
 
 /// The nonce of transaction `n`, unlike that of any other chain.

@@ -1,8 +1,10 @@
 //! What the ledger can do, beside what the machine can: `cargo bench -p quire-ledger`.
 //!
 //! Prints a JSON line for each figure as it comes, and a table at the end; `docs/performance.md` says
-//! how to read it. Words after `--` choose among `appends`, `commits`, `signatures` and `reads`;
+//! how to read it. Words after `--` choose among `appends`, `commits`, `signatures`, `reads` and `queries`;
 //! `growth`, up to some minutes, runs only when it is named; `probes` alone chooses nothing else.
+//!
+//! `--large` asks `queries` of a million documents too.
 //!
 //! `--dir=DIRECTORY` measures there: a file system in memory takes the disk out of the figures, and
 //! what is left is the processor's work. `--longest=SECONDS` ends each series of `growth`. Without `--bench`, which cargo adds, it runs for a moment and says nothing true.
@@ -18,6 +20,7 @@ mod chain;
 mod commits;
 mod growth;
 mod probes;
+mod queries;
 mod reads;
 mod report;
 mod signatures;
@@ -62,6 +65,15 @@ fn main() {
     }
     if chosen("reads") {
         reads::run(&mut report, dir.path(), scale, chain_txs, time);
+    }
+    if chosen("queries") {
+        let is_large = arguments.iter().any(|argument| argument == "--large");
+        let sizes = match (measures, is_large) {
+            (false, _) => &[300][..],
+            (true, false) => &[1_000, 100_000],
+            (true, true) => &[1_000, 100_000, 1_000_000],
+        };
+        queries::run(&mut report, dir.path(), scale, sizes, time);
     }
     if arguments.iter().any(|argument| argument == "growth") {
         let longest = arguments

@@ -5,7 +5,7 @@ use std::path::Path;
 use quire_wire::common::{Envelope, metadata_slot};
 use quire_wire::{Message as _, hash::Hash};
 
-use super::followers::{Live, Replayed};
+use super::followers::{Live, Place, Replayed};
 use super::verdicts::{Court, Objection};
 use super::{CheckError, Depth, Finding, Kind, Report};
 use crate::block::Block;
@@ -15,9 +15,10 @@ use crate::block_store::scan::{
 use crate::block_store::segment::{Location, Position, Segments};
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::commit_hash;
-use crate::error::{Corruption, OpenError};
+use crate::error::{Corruption, OpenError, ReadError};
 use crate::progress::{Progress, ProgressFn};
 use crate::replay::{Parsed, replay_batch};
+use crate::state::StateDb as _;
 
 /// Bytes of blocks that are replayed as one batch.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -80,8 +81,8 @@ impl<'a> Check<'a> {
         let mut scan = scan.without_hash_checks();
         let mut stops: Vec<u64> = live
             .iter()
-            .flat_map(|live| &live.all)
-            .map(|follower| follower.savepoint)
+            .flat_map(|live| live.savepoints())
+            .map(|(_, savepoint)| savepoint)
             .collect();
         stops.sort_unstable();
         self.compare_at(0, live)?;
@@ -115,6 +116,15 @@ impl<'a> Check<'a> {
             None => self.find_ahead(scan.number(), witness),
         }
         self.note_lag(scan.number(), live);
+        match live.map(|live| &live.place) {
+            Some(Place::Away(url, reason)) => self.not_seen(url, reason),
+            Some(Place::Unknown(_)) => self.report.notes.push(
+                "state is on CouchDB and was not looked at: --state couchdb and --couchdb-url say \
+                 where it is"
+                    .to_owned(),
+            ),
+            Some(Place::Embedded | Place::Remote(_)) | None => (),
+        }
         self.tell(done, done, progress);
         Ok(self.finish())
     }
@@ -245,7 +255,24 @@ impl<'a> Check<'a> {
         let (findings, notes) = self.replayed.compare(live, height)?;
         self.report.findings.extend(findings);
         self.report.notes.extend(notes);
+        if let Place::Remote(remote) = &live.place
+            && remote.view.height() == height
+        {
+            match remote.compare(self.replayed.state.snapshot()?.as_ref()) {
+                Ok((findings, notes)) => {
+                    self.report.findings.extend(findings);
+                    self.report.notes.extend(notes);
+                }
+                Err(reason) if reason.is_unavailable() => self.not_seen(&remote.url, &reason),
+                Err(other) => return Err(other.into()),
+            }
+        }
         Ok(())
+    }
+
+    fn not_seen(&mut self, url: &str, reason: &ReadError) {
+        let unseen = format!("state on CouchDB at {url}: {reason}");
+        self.report.unseen.push(unseen);
     }
 
     /// Damage at the end that was never acknowledged is a note; any other a finding.
@@ -296,8 +323,7 @@ impl<'a> Check<'a> {
     }
 
     fn note_lag(&mut self, height: u64, live: Option<&Live>) {
-        for follower in live.iter().flat_map(|live| &live.all) {
-            let (name, savepoint) = (follower.name, follower.savepoint);
+        for (name, savepoint) in live.iter().flat_map(|live| live.savepoints()) {
             if savepoint < height {
                 self.report.notes.push(format!(
                     "{name} is at height {savepoint} of {height}: it will catch up at the next start"

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
 
+use super::remote::Remote;
 use super::{Finding, Kind, SCRATCH_PREFIX};
 use crate::block_store::index::Index;
 use crate::block_store::tail::Witness;
@@ -18,28 +19,46 @@ use crate::state::fjall::FjallState;
 const MAX_ENTRIES_TOLD: u64 = 10;
 
 /// A follower as it is in one view.
-pub(super) struct Follower {
-    pub(super) name: &'static str,
-    pub(super) savepoint: u64,
+struct Follower {
+    kind: derived::Follower,
+    savepoint: u64,
     keyspace: Keyspace,
+}
+
+/// Where the channel's state is.
+pub(super) enum Place {
+    /// In the data directory.
+    Embedded,
+    /// On CouchDB, at this height at least, as what is beside it tells; nobody said where that is.
+    Unknown(u64),
+    /// On CouchDB, which can be asked.
+    Remote(Remote),
+    /// On CouchDB at this address, which cannot be asked for this reason.
+    Away(String, ReadError),
 }
 
 /// The followers of a channel, in one view of their engine.
 pub(super) struct Live {
     view: Snapshot,
-    pub(super) all: [Follower; 3],
+    /// Those in the data directory.
+    embedded: Vec<Follower>,
+    pub(super) place: Place,
 }
 
 impl Live {
-    pub(super) fn new(keyspaces: Keyspaces, view: Snapshot) -> Result<Self, ReadError> {
+    pub(super) fn new(
+        keyspaces: Keyspaces,
+        view: Snapshot,
+        place: Place,
+    ) -> Result<Self, ReadError> {
         let Keyspaces {
             index,
             state,
             history,
             query: _,
         } = keyspaces;
-        let follower = |name, savepoint, keyspace| Follower {
-            name,
+        let follower = |kind, savepoint, keyspace| Follower {
+            kind,
             savepoint,
             keyspace,
         };
@@ -48,23 +67,42 @@ impl Live {
             FjallState::savepoint_in(&view, &state)?,
             History::new(history.clone()).savepoint(&view)?,
         );
+        let mut embedded = vec![
+            follower(derived::Follower::Index, at.0, index),
+            follower(derived::Follower::History, at.2, history),
+        ];
+        // What it holds of state is of a time before CouchDB, and catches up when it is used again.
+        if matches!(place, Place::Embedded) {
+            embedded.push(follower(derived::Follower::State, at.1, state));
+        }
         Ok(Self {
-            all: [
-                follower("index", at.0, index),
-                follower("state", at.1, state),
-                follower("history", at.2, history),
-            ],
             view,
+            embedded,
+            place,
         })
+    }
+
+    /// How far each follower is that is looked at.
+    pub(super) fn savepoints(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let embedded = self.embedded.iter();
+        let remote = match &self.place {
+            Place::Remote(remote) => Some(("state", remote.view.height())),
+            Place::Embedded | Place::Unknown(_) | Place::Away(..) => None,
+        };
+        embedded
+            .map(|follower| (follower.kind.name(), follower.savepoint))
+            .chain(remote)
     }
 
     /// The one that has come furthest.
     pub(super) fn witness(&self) -> Option<Witness> {
-        let furthest = self.all.iter().max_by_key(|follower| follower.savepoint)?;
-        (furthest.savepoint > 0).then_some(Witness {
-            follower: furthest.name,
-            height: furthest.savepoint,
-        })
+        let unseen = match self.place {
+            Place::Unknown(height) => Some(("state", height)),
+            Place::Embedded | Place::Remote(_) | Place::Away(..) => None,
+        };
+        let all = self.savepoints().chain(unseen);
+        let (follower, height) = all.max_by_key(|(_, savepoint)| *savepoint)?;
+        (height > 0).then_some(Witness { follower, height })
     }
 }
 
@@ -130,7 +168,12 @@ impl Replayed {
             query: _,
         } = &self.keyspaces;
         let mut differences = (Vec::new(), Vec::new());
-        for (follower, replayed) in live.all.iter().zip([index, state, history]) {
+        for follower in &live.embedded {
+            let replayed = match follower.kind {
+                derived::Follower::Index => index,
+                derived::Follower::State => state,
+                derived::Follower::History => history,
+            };
             if follower.savepoint == height {
                 compare(follower, &live.view, replayed, &mut differences)?;
             }
@@ -171,11 +214,11 @@ fn compare(
         }
         differences += 1;
         if differences <= MAX_ENTRIES_TOLD {
-            findings.push(difference(follower.name, left, right));
+            findings.push(difference(follower.kind.name(), left, right));
         }
     }
     if differences > MAX_ENTRIES_TOLD {
-        let name = follower.name;
+        let name = follower.kind.name();
         notes.push(format!("{name}: {differences} entries differ in all"));
     }
     Ok(())

@@ -5,7 +5,7 @@
 //! 2. Every block replayed into a scratch engine, by the code that commits: the commit hash of each
 //!    must be the stored one.
 //! 3. [`followers`]: index, state and history compared with the scratch engine's, entry by entry,
-//!    each at the height of its own savepoint.
+//!    each at the height of its own savepoint; [`remote`]: state that is on CouchDB, row by row.
 //! 4. On demand [`signatures`], by the configurations in the chain itself, and [`verdicts`], every
 //!    one judged again and compared with the stored one.
 //!
@@ -14,6 +14,7 @@
 
 mod chain;
 mod followers;
+mod remote;
 mod signatures;
 mod verdicts;
 
@@ -23,14 +24,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::block_store::segment::Segments;
-use crate::derived;
+use crate::derived::{self, Follower};
 use crate::disk::Disk;
 use crate::error::{OpenError, ReadError};
 use crate::ledgers::Ledgers;
 use crate::progress::ProgressFn;
 use crate::reader::Reader;
+use crate::recovery::first_hash;
+use crate::state::couchdb;
 use chain::Check;
-use followers::Live;
+use followers::{Live, Place};
+use remote::Remote;
 
 /// Prefix of the folders with scratch engines.
 pub(crate) const SCRATCH_PREFIX: &str = "check-";
@@ -109,12 +113,14 @@ pub struct Report {
     pub verdicts: Option<u64>,
     /// Damage.
     pub findings: Vec<Finding>,
+    /// What should have been looked at, and could not be.
+    pub unseen: Vec<String>,
     /// What is no damage but worth knowing.
     pub notes: Vec<String>,
 }
 
 impl Report {
-    /// Whether nothing is wrong.
+    /// Whether nothing of what was looked at is wrong.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty()
@@ -153,7 +159,7 @@ pub fn check_blockfiles(
     Check::new(&segments, u64::MAX, subject, scratch, depth)?.run(None, None, progress)
 }
 
-/// Checks a channel that is not open.
+/// Checks a channel that is not open. State on CouchDB is looked at where `ledgers` know the server.
 ///
 /// # Errors
 /// Nothing could be read. Damage is no error but a finding.
@@ -164,7 +170,8 @@ pub fn check_channel(
     progress: &mut ProgressFn<'_>,
 ) -> Result<Report, CheckError> {
     let view = ledgers.database().snapshot();
-    check_in(ledgers, channel, view, None, depth, progress)
+    let place = place_of(ledgers, channel, &view)?;
+    check_in(ledgers, channel, (view, place), None, depth, progress)
 }
 
 /// Checks a channel that is open, and may commit meanwhile, up to the height it has now.
@@ -181,20 +188,53 @@ pub fn check_open_channel(
     let view = reader.view();
     let height = view.tip.height;
     let followed = view.derived.clone();
+    let place = match ledgers.couch() {
+        None => Place::Embedded,
+        Some(couch) => Place::Remote(Remote {
+            url: couch.url().to_owned(),
+            view: Arc::clone(&view.state),
+        }),
+    };
     check_in(
         ledgers,
         reader.channel(),
-        followed,
+        (followed, place),
         Some(height),
         depth,
         progress,
     )
 }
 
+/// Where the state of a channel is that is not open.
+fn place_of(ledgers: &Ledgers, channel: &str, view: &fjall::Snapshot) -> Result<Place, CheckError> {
+    let beside = derived::beside_couchdb(ledgers.database(), channel)?;
+    let Some(couch) = ledgers.couch() else {
+        // Whichever has come further was used last.
+        let remote = couchdb::followed(view, &beside.undo)?;
+        let embedded = derived::savepoint(ledgers.database(), view, channel, Follower::State)?;
+        return Ok(if remote > embedded {
+            Place::Unknown(remote)
+        } else {
+            Place::Embedded
+        });
+    };
+    let url = couch.url().to_owned();
+    let own_from = ledgers.existing(channel)?.own_from();
+    let dir = ledgers.channel_dir(channel);
+    let segments = Segments::new(Arc::clone(ledgers.disk()), dir.clone());
+    // Where block 0 is damaged, it is not known whose state this should be; damage is told below.
+    let genesis = first_hash(&segments, own_from).unwrap_or_default();
+    let view = couchdb::inspect(couch, channel, beside, genesis.as_ref());
+    Ok(match view {
+        Ok(view) => Place::Remote(Remote { url, view }),
+        Err(reason) => Place::Away(url, reason),
+    })
+}
+
 fn check_in(
     ledgers: &Ledgers,
     channel: &str,
-    view: fjall::Snapshot,
+    (view, place): (fjall::Snapshot, Place),
     height: Option<u64>,
     depth: Depth,
     progress: &mut ProgressFn<'_>,
@@ -203,7 +243,7 @@ fn check_in(
     let record = record.ok_or_else(|| OpenError::NoSuchChannel(channel.to_owned()))?;
     let segments = Segments::new(Arc::clone(ledgers.disk()), ledgers.channel_dir(channel));
     let keyspaces = derived::keyspaces(ledgers.database(), channel)?;
-    let live = Live::new(keyspaces, view)?;
+    let live = Live::new(keyspaces, view, place)?;
     let (own_from, subject) = (record.own_from(), channel.to_owned());
     let check = Check::new(&segments, own_from, subject, ledgers.dir(), depth)?;
     check.run(Some(&live), height, progress)

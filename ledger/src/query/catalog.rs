@@ -1,40 +1,35 @@
 //! The indexes of a channel: which there are, how far they are built, and their upkeep.
 //!
-//! Definitions cannot be rebuilt from blocks, so they are one file beside the block files, replaced
-//! atomically. Entries are derived. From its definition on an index follows every block, in the batch
-//! that changes state; what was there before is added by a thread of its own, a few documents at a
-//! time, each time with [`Catalog::writing`] held, so that no block comes in between reading a
-//! document and writing its entry. An index is used once a snapshot holds its mark of being built.
+//! [`Definitions`] cannot be rebuilt from blocks; entries are derived. From its definition on an
+//! index follows every block, in the batch that changes state; what was there before is added by a
+//! thread of its own, a few documents at a time, each time with [`Catalog::writing`] held, so that no
+//! block comes in between reading a document and writing its entry. An index is used once a snapshot
+//! holds its mark of being built.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use std::{fmt, io};
 
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
-use serde::{Deserialize, Serialize};
 
+use super::definitions::{Applied, Definitions, Stored, damaged};
 use super::document::Document;
 use super::entries;
-use super::index::{Definition, IndexRequest, Record};
-use crate::disk::{Disk, read_file, replace_file};
+use super::index::{Definition, IndexRequest};
+use super::migration::{MigrateError, Migrated, Migration};
+use crate::disk::Disk;
 use crate::error::{OpenError, ReadError};
 use crate::follow::Durable;
-use crate::id_store::io_at;
 use crate::ledger::Shared;
 use crate::reader::View;
 use crate::state::{StateDb, VersionedValue};
 
-/// Version of the file's form.
-const VERSION: u32 = 1;
-/// The file's name, and that of the file that becomes it.
-const FILE: &str = "indexes.json";
-const TEMPORARY: &str = "indexes.temporary";
 /// Documents, or entries, that are worked on with [`Catalog::writing`] held.
 const STEP: usize = 200;
 /// Bytes of documents after which a step ends early.
@@ -42,25 +37,7 @@ const STEP_BYTES: usize = 4 << 20;
 /// How long building waits for a state database that is away.
 const AGAIN: Duration = Duration::from_millis(500);
 /// Most indexes of a channel.
-const MAX_INDEXES: usize = 256;
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Stored {
-    version: u32,
-    /// The number of the next index.
-    next: u64,
-    indexes: Vec<StoredIndex>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct StoredIndex {
-    number: u64,
-    namespace: String,
-    #[serde(flatten)]
-    record: Record,
-}
+pub(super) const MAX_INDEXES: usize = 256;
 
 /// How far an index is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +84,15 @@ pub enum IndexError {
     Store(#[from] OpenError),
 }
 
+/// What is stored with the definitions.
+#[derive(Clone, Debug)]
+struct Numbering {
+    /// Number of the next index.
+    next: u64,
+    /// Migrations that the channel has had.
+    migrations: Vec<Applied>,
+}
+
 /// The indexes of one channel.
 pub(crate) struct Catalog {
     disk: Arc<dyn Disk>,
@@ -118,8 +104,8 @@ pub(crate) struct Catalog {
     /// Held while state or entries are written.
     writing: Mutex<()>,
     indexes: RwLock<Vec<Arc<Index>>>,
-    /// Number of the next index; held while definitions change.
-    next: Mutex<u64>,
+    /// Held while definitions change.
+    numbering: Mutex<Numbering>,
     closed: AtomicBool,
     workers: Mutex<Vec<JoinHandle<()>>>,
     /// Woken when an index is built or given up.
@@ -144,30 +130,11 @@ impl Catalog {
         database: Database,
         entries: Keyspace,
     ) -> Result<Self, OpenError> {
-        let file = dir.join(FILE);
-        let damaged = |reason: String| OpenError::IdStore {
-            file: file.clone(),
-            reason,
-        };
-        let stored = match read_file(disk.as_ref(), &file) {
-            Ok(bytes) => {
-                let stored: Stored =
-                    serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-                if stored.version != VERSION {
-                    return Err(damaged(format!("version {} is not known", stored.version)));
-                }
-                stored
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Stored {
-                version: VERSION,
-                next: 0,
-                indexes: Vec::new(),
-            },
-            Err(error) => return Err(io_at(&file)(error)),
-        };
+        let stored = Definitions::read(disk.as_ref(), &dir)?;
+        let damaged = |reason: String| damaged(&dir, reason);
         let view = database.snapshot();
         let mut indexes = Vec::with_capacity(stored.indexes.len());
-        for StoredIndex {
+        for Stored {
             number,
             namespace,
             record,
@@ -189,7 +156,10 @@ impl Catalog {
             state: OnceLock::new(),
             writing: Mutex::new(()),
             indexes: RwLock::new(indexes),
-            next: Mutex::new(stored.next),
+            numbering: Mutex::new(Numbering {
+                next: stored.next,
+                migrations: stored.migrations,
+            }),
             closed: AtomicBool::new(false),
             workers: Mutex::default(),
             settled: (Mutex::default(), Condvar::default()),
@@ -308,37 +278,96 @@ impl Catalog {
         namespace: &str,
         request: &IndexRequest,
     ) -> Result<bool, IndexError> {
-        let mut next = self.next.lock();
+        let mut numbering = self.numbering.lock();
+        let migrations = numbering.migrations.clone();
+        let added = self.add(&mut numbering, migrations, &[(namespace, request)])?;
+        Ok(added > 0)
+    }
+
+    /// Adds the indexes of every migration that the channel has not had. Each is durable, and
+    /// remembered, with the indexes that it adds.
+    pub(crate) fn migrate(
+        self: &Arc<Self>,
+        channel: &str,
+        migrations: &[Migration],
+    ) -> Result<Migrated, MigrateError> {
+        let mut numbering = self.numbering.lock();
+        let mut migrated = Migrated::default();
+        for applied in &numbering.migrations {
+            match migrations.iter().find(|one| one.number() == applied.number) {
+                Some(migration) => migration.check_unchanged(applied)?,
+                None => migrated.gone.push(applied.file.clone()),
+            }
+        }
+        for migration in migrations {
+            let mut applied = numbering.migrations.clone();
+            if applied.iter().any(|one| one.number == migration.number()) {
+                continue;
+            }
+            applied.push(migration.applied());
+            let added = self.add(&mut numbering, applied, &migration.of_channel(channel));
+            let added = added.map_err(|source| MigrateError::Index {
+                file: migration.file().to_owned(),
+                source,
+            })?;
+            migrated.applied.push((migration.file().to_owned(), added));
+        }
+        Ok(migrated)
+    }
+
+    /// Adds indexes, and begins to build them. How many there were none like; one of the same name
+    /// and another definition is replaced. All of them are durable on return, or none.
+    fn add(
+        self: &Arc<Self>,
+        numbering: &mut Numbering,
+        migrations: Vec<Applied>,
+        wanted: &[(&str, &IndexRequest)],
+    ) -> Result<usize, IndexError> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(IndexError::Closed);
         }
-        let record = &request.0.record;
-        let same_name = self.find(namespace, &record.ddoc, &record.name);
-        if same_name
-            .as_ref()
-            .is_some_and(|index| index.definition.record == *record)
-        {
-            return Ok(false);
-        }
         let mut indexes = self.indexes.read().clone();
-        indexes.retain(|index| same_name.as_ref().is_none_or(|old| old.id != index.id));
-        if indexes.len() >= MAX_INDEXES {
-            return Err(IndexError::TooMany);
+        let mut next = numbering.next;
+        let (mut new, mut replaced) = (Vec::new(), Vec::new());
+        for (namespace, IndexRequest(definition)) in wanted {
+            let record = &definition.record;
+            let is_named =
+                |index: &Arc<Index>| index.is_named(namespace, &record.ddoc, &record.name);
+            if let Some(named) = indexes.iter().position(is_named) {
+                let old = indexes.get(named);
+                if old.is_some_and(|old| old.definition.record == *record) {
+                    continue;
+                }
+                replaced.push(indexes.remove(named));
+            }
+            if indexes.len() >= MAX_INDEXES {
+                return Err(IndexError::TooMany);
+            }
+            let index = Index::new(next, (*namespace).to_owned(), definition.clone());
+            next += 1;
+            let index = Arc::new(index);
+            indexes.push(Arc::clone(&index));
+            new.push(index);
         }
-        let index = Arc::new(Index::new(*next, namespace.to_owned(), request.0.clone()));
-        indexes.push(Arc::clone(&index));
-        self.store(*next + 1, &indexes)?;
-        *next += 1;
+        if new.is_empty() && migrations == numbering.migrations {
+            return Ok(0);
+        }
+        let numbered = Numbering { next, migrations };
+        self.store(&numbered, &indexes)?;
+        *numbering = numbered;
         {
             // From here on every block is followed.
             let _writing = self.writing.lock();
             *self.indexes.write() = indexes;
         }
-        if let Some(old) = same_name {
+        for old in replaced {
             self.give_up(old);
         }
-        self.build(index);
-        Ok(true)
+        let added = new.len();
+        for index in new {
+            self.build(index);
+        }
+        Ok(added)
     }
 
     /// Removes an index; durable on return.
@@ -348,13 +377,13 @@ impl Catalog {
         ddoc: &str,
         name: &str,
     ) -> Result<(), IndexError> {
-        let next = self.next.lock();
+        let numbering = self.numbering.lock();
         let old = self
             .find(namespace, ddoc, name)
             .ok_or(IndexError::NotFound)?;
         let mut indexes = self.indexes.read().clone();
         indexes.retain(|index| index.id != old.id);
-        self.store(*next, &indexes)?;
+        self.store(&numbering, &indexes)?;
         {
             let _writing = self.writing.lock();
             *self.indexes.write() = indexes;
@@ -389,30 +418,21 @@ impl Catalog {
 
     fn find(&self, namespace: &str, ddoc: &str, name: &str) -> Option<Arc<Index>> {
         let indexes = self.indexes.read();
-        let mut named = indexes.iter().filter(|index| {
-            let record = &index.definition.record;
-            index.namespace == namespace && record.ddoc == ddoc && record.name == name
-        });
+        let mut named = indexes
+            .iter()
+            .filter(|index| index.is_named(namespace, ddoc, name));
         named.next().cloned()
     }
 
-    fn store(&self, next: u64, indexes: &[Arc<Index>]) -> Result<(), OpenError> {
-        let file = self.dir.join(FILE);
-        let indexes = indexes.iter().map(|index| StoredIndex {
+    fn store(&self, numbering: &Numbering, indexes: &[Arc<Index>]) -> Result<(), OpenError> {
+        let indexes = indexes.iter().map(|index| Stored {
             number: index.id,
             namespace: index.namespace.clone(),
             record: index.definition.record.clone(),
         });
-        let stored = Stored {
-            version: VERSION,
-            next,
-            indexes: indexes.collect(),
-        };
-        let bytes = serde_json::to_vec_pretty(&stored).map_err(|error| OpenError::IdStore {
-            file: file.clone(),
-            reason: error.to_string(),
-        })?;
-        replace_file(self.disk.as_ref(), &file, TEMPORARY, &bytes).map_err(io_at(&file))
+        let Numbering { next, migrations } = numbering.clone();
+        let definitions = Definitions::new(next, indexes.collect(), migrations);
+        definitions.write(self.disk.as_ref(), &self.dir)
     }
 
     /// Runs a job on a thread of its own, unless the catalog is closed.
@@ -596,6 +616,11 @@ impl Index {
             total: AtomicU64::new(0),
             outcome: OnceLock::new(),
         }
+    }
+
+    fn is_named(&self, namespace: &str, ddoc: &str, name: &str) -> bool {
+        let record = &self.definition.record;
+        self.namespace == namespace && record.ddoc == ddoc && record.name == name
     }
 
     fn settle(&self, outcome: Result<(), String>) {

@@ -123,8 +123,12 @@ impl IndexRequest {
     /// # Errors
     /// As CouchDB refuses it.
     pub fn parse(body: &[u8]) -> Result<Self, QueryError> {
+        Self::of(Members::parse(body)?)
+    }
+
+    /// The same of its members.
+    pub(super) fn of(mut members: Members) -> Result<Self, QueryError> {
         let invalid = |reason: String| QueryError::option("invalid_index", reason);
-        let mut members = Members::parse(body)?;
         let index = members
             .take("index")
             .ok_or(QueryError::MissingKey("index"))?;

@@ -11,6 +11,7 @@
 mod bookmark;
 pub(crate) mod catalog;
 mod collation;
+mod definitions;
 mod document;
 pub(crate) mod entries;
 mod erlang;
@@ -18,6 +19,7 @@ mod error;
 mod fields;
 pub(crate) mod find;
 pub(crate) mod index;
+mod migration;
 mod normalize;
 mod number;
 mod path;
@@ -31,6 +33,7 @@ pub use catalog::{IndexError, IndexState};
 pub use error::QueryError;
 pub use find::{ExecutionStats, FindError, Found};
 pub use index::IndexRequest;
+pub use migration::{MAX_MIGRATION_BYTES, MigrateError, Migrated, Migration, MigrationError};
 pub use request::Query;
 
 use serde_json::Value;

@@ -20,6 +20,7 @@ mod flips;
 mod kit;
 mod link;
 mod mango;
+mod migrations;
 mod model;
 mod operator;
 mod query_model;

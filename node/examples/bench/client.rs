@@ -35,13 +35,23 @@ impl Client {
 
     /// Puts a document, and reads the answer, which must be a good one.
     pub(crate) fn put(&mut self, path: &str, key: &str, document: &str) -> Result<(), Failure> {
+        let header = format!("idempotency-key: {key}\r\n");
+        self.send("PUT", path, &header, document)
+    }
+
+    /// Posts JSON, and reads the answer, which must be a good one.
+    pub(crate) fn post(&mut self, path: &str, body: &str) -> Result<(), Failure> {
+        self.send("POST", path, "", body)
+    }
+
+    fn send(&mut self, method: &str, path: &str, header: &str, body: &str) -> Result<(), Failure> {
         self.request.clear();
         write!(
             self.request,
-            "PUT {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
-             idempotency-key: {key}\r\ncontent-length: {}\r\n\r\n{document}",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+             {header}content-length: {}\r\n\r\n{body}",
             self.address,
-            document.len()
+            body.len()
         )?;
         self.stream.get_mut().write_all(&self.request)?;
         let status = self.read_line()?.to_owned();

@@ -1,4 +1,4 @@
-//! How fast is a submit over HTTP? Sends documents to a running node, and beside it does on the bare
+//! How fast is a submit over HTTP, or a page of a query? Sends documents to a running node, and beside it does on the bare
 //! machine what a submit cannot do without, so that figures can be compared between machines.
 //!
 //! ```sh
@@ -10,8 +10,12 @@
 //! sends its next request when it has its answer), then an open loop at half the best rate: requests
 //! are due on a schedule, and their time counts from when they were due, sent late or not. An answer
 //! other than 2xx ends the run. The node answers a submit when its block is synced to disk.
+//!
+//! With `--find 100000` no loop submits: so many documents are written, an index is made, and 16 clients
+//! ask for pages of 10 and of 500 of them, beside what CouchDB did with as many.
 
 mod client;
+mod find;
 mod probes;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +25,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use client::Client;
+use find::Find;
 
 /// Longest run of one closed or open loop.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -40,12 +45,15 @@ struct Arguments {
     /// Requests a second of open loops, in place of half the best rate of the closed ones.
     #[arg(long, value_delimiter = ',')]
     rate: Vec<f64>,
-    /// Seconds of each open loop.
+    /// Seconds of each open loop, and of pages of one size.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
     /// Bytes of each document's payload member.
     #[arg(long, default_value_t = 200)]
     bytes: usize,
+    /// Asks for pages of so many documents instead of submitting.
+    #[arg(long)]
+    find: Option<u64>,
     /// The node's process, to tell how much processor time it takes.
     #[arg(long)]
     pid: Option<u32>,
@@ -61,6 +69,15 @@ fn main() -> Result<(), Failure> {
     let address = arguments.url.trim_start_matches("http://");
     for line in probes::run(&arguments.dir)? {
         println!("{line}");
+    }
+    if let Some(documents) = arguments.find {
+        let find = Find {
+            address,
+            documents,
+            seconds: arguments.seconds,
+            pid: arguments.pid,
+        };
+        return find.run();
     }
     let mut best = 0.0_f64;
     for &clients in &arguments.clients {

@@ -1,6 +1,5 @@
 //! `quire check`: is everything what it was when it was written?
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use quire_ledger::{Ledgers, OpenError, Progress, Purpose};
 
 use crate::admin::client::{self, AskError};
 use crate::admin::{self, Message};
-use crate::cli::CheckArguments;
+use crate::cli::{CheckArguments, DataArguments};
 use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_to_make};
 use crate::terminal::{ProgressDisplay, print_error};
 
@@ -29,7 +28,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
         }
         None => check_data(
             disk,
-            &arguments.data.data,
+            &arguments.data,
             arguments.channel.as_deref(),
             depth,
             &mut progress,
@@ -62,25 +61,28 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
     }
 }
 
-/// Prints the reports; 0 where all are sound.
+/// Prints the reports; 0 where all are sound and everything was looked at.
 fn tell(reports: &[Report], json: bool) -> ExitCode {
     print(reports, json);
-    if reports.iter().all(Report::is_sound) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(DAMAGED)
+    if !reports.iter().all(Report::is_sound) {
+        return ExitCode::from(DAMAGED);
     }
+    if reports.iter().any(|report| !report.unseen.is_empty()) {
+        return ExitCode::from(FAILED);
+    }
+    ExitCode::SUCCESS
 }
 
 fn check_data(
     disk: Arc<dyn Disk>,
-    dir: &Path,
+    data: &DataArguments,
     channel: Option<&str>,
     depth: Depth,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<Report>, CheckError> {
-    refuse_to_make(dir)?;
-    let ledgers = Ledgers::open(disk, dir, Purpose::Inspect)?;
+    refuse_to_make(&data.data)?;
+    let engine = data.state.engine().map_err(OpenError::from)?;
+    let ledgers = Ledgers::open_with(disk, &data.data, Purpose::Inspect, &engine)?;
     let names: Vec<String> = match channel {
         Some(name) => vec![name.to_owned()],
         None => ledgers
@@ -111,6 +113,7 @@ pub(crate) fn print(reports: &[Report], json: bool) {
             signatures,
             verdicts,
             findings,
+            unseen,
             notes,
         } = report;
         let verdict = match findings.len() {
@@ -152,6 +155,9 @@ pub(crate) fn print(reports: &[Report], json: bool) {
                 offset.unwrap_or_default(),
                 transaction.unwrap_or_default()
             );
+        }
+        for unseen in unseen {
+            println!("  not looked at: {unseen}");
         }
         for note in notes {
             println!("  note: {note}");

@@ -91,6 +91,11 @@ pub(crate) fn advice(error: &OpenError) -> Option<&'static str> {
             source: ReadError::StateForeign(_),
             ..
         } => Some("Give the node another CouchDB, or remove those databases if nobody needs them."),
+        E::Follow {
+            on_couchdb: true, ..
+        } => Some(
+            "`quire rebuild --engine couchdb --couchdb-url URL` makes them again from the blocks.",
+        ),
         E::Follow { .. } => Some("`quire rebuild` makes them again from the blocks."),
         E::Io { source, .. } => advice_of_io(source),
         E::NoSuchChannel(_) => Some("`quire channel list` tells which there are."),
@@ -113,5 +118,24 @@ pub(crate) fn advice_of_io(error: &io::Error) -> Option<&'static str> {
             Some("The file system takes no writes: `dmesg` tells whether its disk failed.")
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_to_rebuild_names_the_engine_that_state_is_on() {
+        for (on_couchdb, expected) in [(false, false), (true, true)] {
+            let error = OpenError::Follow {
+                channel: "main".to_owned(),
+                on_couchdb,
+                source: ReadError::Missing("a document".to_owned()),
+            };
+            let advice = advice(&error).unwrap();
+            assert!(advice.contains("quire rebuild"), "{advice}");
+            assert_eq!(advice.contains("--engine couchdb"), expected, "{advice}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::kit::proxy::{Fault, Head, Proxy};
-use crate::kit::{Answer, Client, Node, PouchDb, Request, quire};
+use crate::kit::{Answer, Client, Node, PouchDb, Request, quire, run};
 
 /// How long something may take that comes by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -306,4 +306,108 @@ fn the_password_of_couchdb_is_never_shown() {
     let log = node.log_after_stop();
     assert!(!log.contains("sesame-open"));
     assert!(!log.contains("c2VzYW1lLW9wZW4"), "nor as base64");
+}
+
+/// `quire check` with further flags: its exit code, and what it said.
+fn check(data: &Path, flags: &[&str]) -> (Option<i32>, String) {
+    let ended = run(&[&["check"], flags].concat(), data);
+    let text = [ended.stdout, ended.stderr].concat();
+    (ended.status.code(), String::from_utf8(text).unwrap())
+}
+
+/// Changes a document behind the node's back.
+fn tamper(server: &PouchDb, key: &str, change: impl FnOnce(&mut Value)) {
+    let server = Client::new(&format!("127.0.0.1:{}", server.port()));
+    let path = format!("/main_orders/{key}");
+    let mut document = server.json(&path);
+    change(&mut document);
+    let written = server.send(&Request {
+        method: "PUT",
+        path,
+        headers: vec![("Content-Type", "application/json".to_owned())],
+        body: document.to_string(),
+    });
+    let written = written.unwrap();
+    assert_eq!(written.status, 201, "{}", written.text());
+}
+
+#[test]
+fn check_compares_what_couchdb_has_with_the_blocks_or_says_that_it_did_not() {
+    let data = TempDir::new().unwrap();
+    let mut server = PouchDb::start();
+    let node = on_couchdb(data.path(), server.port());
+    for key in 0..40 {
+        let value = json!({"v": key, "amount": 1.50});
+        assert_eq!(put(&node.client(), key, &value).status, 201);
+    }
+    // A running node knows where its state is.
+    let (code, told) = check(data.path(), &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("note"), "{told}");
+    assert!(node.stop().success());
+
+    let (code, told) = check(data.path(), &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        told.contains("state is on CouchDB and was not looked at"),
+        "{told}"
+    );
+    assert!(!told.contains("at height"), "{told}");
+    let url = format!("http://127.0.0.1:{}", server.port());
+    let couchdb = ["--state", "couchdb", "--couchdb-url", &url];
+    let (code, told) = check(data.path(), &couchdb);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(
+        !told.contains("note") && !told.contains("not looked"),
+        "{told}"
+    );
+
+    tamper(&server, "k007", |document| {
+        document["_deleted"] = true.into();
+    });
+    let (code, told) = check(data.path(), &couchdb);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("DAMAGED, 1 finding"), "{told}");
+    assert!(
+        told.contains("orders/k007 = {\"v\":7,\"amount\":1.5"),
+        "{told}"
+    );
+    assert!(told.contains("found none"), "{told}");
+    tamper(&server, "k009", |document| {
+        document["~value"] = "e30=".into();
+    });
+    let (code, told) = check(data.path(), &couchdb);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("damaged document"), "{told}");
+    let node = on_couchdb(data.path(), server.port());
+    let (code, told) = check(data.path(), &[]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(node.stop().success());
+
+    server.stop();
+    let (code, told) = check(data.path(), &couchdb);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("41 transactions: sound"), "{told}");
+    let unseen = format!("not looked at: state on CouchDB at {url}");
+    assert!(told.contains(&unseen), "{told}");
+    server.start_again();
+
+    // As it says.
+    let rebuilt = [
+        "rebuild",
+        "--state",
+        "--engine",
+        "couchdb",
+        "--couchdb-url",
+        &url,
+    ];
+    assert!(run(&rebuilt, data.path()).status.success());
+    let (code, told) = check(data.path(), &couchdb);
+    assert_eq!(code, Some(0), "{told}");
+
+    // Back on the embedded engine there is nothing else to look at.
+    assert!(Node::start(data.path()).stop().success());
+    let (code, told) = check(data.path(), &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("note"), "{told}");
 }

@@ -20,6 +20,7 @@ mod logspec;
 mod lost;
 mod mango;
 mod metrics;
+mod migrations;
 mod openapi;
 mod operator;
 mod security;

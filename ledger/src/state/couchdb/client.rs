@@ -134,6 +134,7 @@ impl Answer {
 
 /// A server that is called.
 pub(crate) struct Couch {
+    url: String,
     runtime: Option<Runtime>,
     calls: Arc<Calls>,
 }
@@ -196,9 +197,15 @@ impl Couch {
         });
         runtime.spawn(Arc::clone(&calls).probe());
         Ok(Self {
+            url: server.url.clone(),
             runtime: Some(runtime),
             calls,
         })
+    }
+
+    /// Where the server is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Why the last call had no answer, if it had none.

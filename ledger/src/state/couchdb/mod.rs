@@ -184,6 +184,19 @@ impl CouchState {
     /// Begins with what the server has of a channel. Query indexes that did not keep up with it are
     /// marked to be built again, so the catalog must be opened after this.
     pub(crate) fn open(couch: Arc<Couch>, channel: &str, local: Local) -> Result<Self, ReadError> {
+        let (state, has_followed) = Self::connect(couch, channel, local)?;
+        if !has_followed {
+            tracing::info!(
+                channel,
+                "query indexes are built again: state is not where they are"
+            );
+            crate::query::entries::mark_all_unbuilt(&state.embedded, &state.entries)?;
+        }
+        Ok(state)
+    }
+
+    /// What the server has of a channel, and whether query indexes kept up with it. Changes nothing.
+    fn connect(couch: Arc<Couch>, channel: &str, local: Local) -> Result<(Self, bool), ReadError> {
         let database = names::metadata_database(channel);
         let (is_compatible, metadata, savepoint) = couch.run(|calls| async move {
             let welcome = calls.call(Method::GET, "/", &[], None).await?;
@@ -205,14 +218,8 @@ impl CouchState {
         } = local;
         let undo = Undo::new(database.clone(), undo);
         let savepoint = savepoint.map_or(0, |savepoint| savepoint.block + 1);
-        if !undo.load(savepoint)? {
-            tracing::info!(
-                channel,
-                "query indexes are built again: state is not where they are"
-            );
-            crate::query::entries::mark_all_unbuilt(&database, &entries)?;
-        }
-        Ok(Self {
+        let has_followed = undo.load(savepoint)?;
+        let state = Self {
             server: Arc::new(Server {
                 couch,
                 channel: channel.to_owned(),
@@ -225,7 +232,8 @@ impl CouchState {
             catalog: Mutex::new(None),
             genesis: Mutex::new(None),
             frozen: Mutex::new(None),
-        })
+        };
+        Ok((state, has_followed))
     }
 
     /// Lets query indexes follow.
@@ -499,6 +507,25 @@ impl StateDb for CouchState {
         let reason = format!("its databases hold a channel {channel} with another block 0");
         Err(ReadError::StateForeign(reason))
     }
+}
+
+/// A view of what the server has of the chain with this block 0. Changes nothing.
+pub(crate) fn inspect(
+    couch: &Arc<Couch>,
+    channel: &str,
+    local: Local,
+    genesis: Option<&Hash>,
+) -> Result<Arc<dyn StateSnapshot>, ReadError> {
+    let (state, _) = CouchState::connect(Arc::clone(couch), channel, local)?;
+    if let Some(genesis) = genesis {
+        state.identify(genesis)?;
+    }
+    state.snapshot()
+}
+
+/// The height that state on a server has reached at least, as what is kept beside it tells.
+pub(crate) fn followed(view: &Snapshot, undo: &Keyspace) -> Result<u64, ReadError> {
+    Undo::indexed(view, undo)
 }
 
 /// Removes the databases of a channel, if they are those of the chain with this block 0. Whether

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _};
+use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _, Snapshot};
 use parking_lot::Mutex;
 
 use crate::codec::{Cursor, put_opv};
@@ -82,6 +82,15 @@ impl Undo {
         }
     }
 
+    /// The height that the entries of query indexes have followed to.
+    pub(super) fn indexed(view: &Snapshot, keyspace: &Keyspace) -> Result<u64, ReadError> {
+        let Some(value) = view.get(keyspace, INDEXED)? else {
+            return Ok(0);
+        };
+        let mut cursor = Cursor::new(Bytes::copy_from_slice(&value));
+        cursor.opv().map_err(|rule| damaged(rule.0))
+    }
+
     /// Begins at the savepoint that the server has. Whether query indexes can be believed: they have
     /// followed as far, or what they must follow again is known.
     pub(super) fn load(&self, savepoint: u64) -> Result<bool, ReadError> {
@@ -96,7 +105,7 @@ impl Undo {
             height: savepoint,
             ..Inner::default()
         };
-        let indexed = cursor(INDEXED)?.map_or(Ok(0), |mut cursor| opv(&mut cursor))?;
+        let indexed = Self::indexed(&view, &self.keyspace)?;
         let Some(mut batch) = cursor(BATCH)? else {
             return Ok(indexed == savepoint);
         };

@@ -37,7 +37,8 @@ impl Node {
         Self::spawn_with(command, data, &[])
     }
 
-    fn spawn_with(command: &[&str], data: &Path, flags: &[&str]) -> Self {
+    /// The same with further flags of `quire run`.
+    pub(crate) fn spawn_with(command: &[&str], data: &Path, flags: &[&str]) -> Self {
         let mut child = quire(command)
             .args(["run", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)

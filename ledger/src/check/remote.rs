@@ -1,0 +1,126 @@
+//! State that is not in the data directory but on CouchDB: row by row beside what replay gives.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::{Finding, Kind};
+use crate::error::ReadError;
+use crate::state::{Rows, StateSnapshot, VersionedValue};
+
+/// Different rows that are told one by one.
+const MAX_ROWS_TOLD: u64 = 10;
+
+/// One view of state on CouchDB.
+pub(super) struct Remote {
+    /// Where the server is.
+    pub(super) url: String,
+    pub(super) view: Arc<dyn StateSnapshot>,
+}
+
+/// What is different.
+#[derive(Default)]
+struct Differences {
+    findings: Vec<Finding>,
+    rows: u64,
+}
+
+impl Remote {
+    /// What is different from `replayed`, at the same height; findings and notes.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub(super) fn compare(
+        &self,
+        replayed: &dyn StateSnapshot,
+    ) -> Result<(Vec<Finding>, Vec<String>), ReadError> {
+        let mut differences = Differences::default();
+        let mut namespaces = BTreeSet::new();
+        for state in [replayed, self.view.as_ref()] {
+            namespaces.extend(state.namespaces()?.into_iter().map(|one| one.name));
+        }
+        for namespace in &namespaces {
+            differences.find(namespace, replayed, self.view.as_ref())?;
+        }
+        let rows = differences.rows;
+        let notes = (rows > MAX_ROWS_TOLD).then(|| format!("state: {rows} rows differ in all"));
+        Ok((differences.findings, notes.into_iter().collect()))
+    }
+}
+
+impl Differences {
+    /// Walks both in key order, as one merges.
+    fn find(
+        &mut self,
+        namespace: &str,
+        replayed: &dyn StateSnapshot,
+        view: &dyn StateSnapshot,
+    ) -> Result<(), ReadError> {
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let mut expected: Rows<'_> = replayed.rows(namespace, all.0, all.1, false)?;
+        let mut found: Rows<'_> = view.rows(namespace, all.0, all.1, false)?;
+        let mut next_found = || match found.next().transpose() {
+            Err(error @ ReadError::DerivedDamaged { .. }) => Ok(Err(error)),
+            other => other.map(Ok),
+        };
+        let (mut left, mut right) = (next_found()?, expected.next().transpose()?);
+        loop {
+            let row = match &left {
+                Ok(row) => row,
+                // Rows come by the page, and none after an error.
+                Err(damage) => {
+                    let found = format!("{damage}; there, or after it");
+                    self.tell(namespace, right.as_ref(), found);
+                    return Ok(());
+                }
+            };
+            let order = match (row, &right) {
+                (None, None) => return Ok(()),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((left, _)), Some((right, _))) => left.cmp(right),
+            };
+            let (mut one, mut other) = (None, None);
+            if order.is_le() {
+                one = std::mem::replace(&mut left, next_found()?).ok().flatten();
+            }
+            if order.is_ge() {
+                other = std::mem::replace(&mut right, expected.next().transpose()?);
+            }
+            if one != other {
+                let found = one.map_or("none".to_owned(), |row| told(namespace, &row));
+                self.tell(namespace, other.as_ref(), found);
+            }
+        }
+    }
+
+    fn tell(
+        &mut self,
+        namespace: &str,
+        expected: Option<&(String, VersionedValue)>,
+        found: String,
+    ) {
+        self.rows += 1;
+        if self.rows > MAX_ROWS_TOLD {
+            return;
+        }
+        let expected = expected.map_or("none".to_owned(), |row| told(namespace, row));
+        self.findings.push(Finding {
+            kind: Kind::Follower,
+            block: None,
+            file: None,
+            offset: None,
+            transaction: None,
+            transaction_id: None,
+            expected: format!("state on CouchDB as replayed: {expected}"),
+            found,
+        });
+    }
+}
+
+fn told(namespace: &str, (key, value): &(String, VersionedValue)) -> String {
+    let text = String::from_utf8_lossy(&value.value);
+    let text: String = text.chars().take(200).collect();
+    format!("{namespace}/{key} = {text} of version {}", value.version)
+}

@@ -1,0 +1,141 @@
+//! `indexes.json`: what the indexes of a channel are made of, and which migrations it has had.
+//!
+//! Neither can be rebuilt from blocks. Both are in one file, replaced atomically, so that a migration
+//! is remembered with what it did, or not at all.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::index::Record;
+use crate::disk::{Disk, read_file, replace_file};
+use crate::error::OpenError;
+use crate::id_store::io_at;
+
+/// The file's name, and that of the file that becomes it.
+const FILE: &str = "indexes.json";
+const TEMPORARY: &str = "indexes.temporary";
+/// Version of the file's form.
+const VERSION: u32 = 2;
+/// The form before migrations, which is read still.
+const WITHOUT_MIGRATIONS: u32 = 1;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Definitions {
+    version: u32,
+    /// The number of the next index.
+    pub(super) next: u64,
+    pub(super) indexes: Vec<Stored>,
+    /// In the order of their numbers, without gaps.
+    #[serde(default)]
+    pub(super) migrations: Vec<Applied>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Stored {
+    pub(super) number: u64,
+    pub(super) namespace: String,
+    #[serde(flatten)]
+    pub(super) record: Record,
+}
+
+/// A migration that the channel has had.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Applied {
+    pub(super) number: u32,
+    pub(super) file: String,
+    /// Of the file's bytes, in hex.
+    pub(super) sha256: String,
+}
+
+impl Definitions {
+    pub(super) fn new(next: u64, indexes: Vec<Stored>, migrations: Vec<Applied>) -> Self {
+        Self {
+            version: VERSION,
+            next,
+            indexes,
+            migrations,
+        }
+    }
+
+    /// Those of a channel's folder; none where there is no file.
+    pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, OpenError> {
+        let file = dir.join(FILE);
+        let bytes = match read_file(disk, &file) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self::new(0, Vec::new(), Vec::new()));
+            }
+            Err(error) => return Err(io_at(&file)(error)),
+        };
+        let read: Self =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(dir, error.to_string()))?;
+        match read.version {
+            VERSION | WITHOUT_MIGRATIONS => Ok(read),
+            other => Err(damaged(dir, format!("version {other} is not known"))),
+        }
+    }
+
+    /// Replaces a channel's file; durable on return.
+    pub(super) fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+        let file = dir.join(FILE);
+        let bytes =
+            serde_json::to_vec_pretty(self).map_err(|error| damaged(dir, error.to_string()))?;
+        replace_file(disk, &file, TEMPORARY, &bytes).map_err(io_at(&file))
+    }
+}
+
+/// The channel's file does not say what it must.
+pub(super) fn damaged(dir: &Path, reason: String) -> OpenError {
+    OpenError::IdStore {
+        file: dir.join(FILE),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::OsDisk;
+
+    fn read(text: &str) -> Result<Definitions, OpenError> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), text).unwrap();
+        Definitions::read(&OsDisk, dir.path())
+    }
+
+    #[test]
+    fn the_form_without_migrations_is_read_and_written_in_the_present_one() {
+        let before =
+            include_str!("../../../migrations/formats/0001-indexes-with-migrations/before.json");
+        let after =
+            include_str!("../../../migrations/formats/0001-indexes-with-migrations/after.json");
+        let old = read(before).unwrap();
+        assert_eq!(old.indexes.len(), 2);
+        let now = Definitions::new(old.next, old.indexes, old.migrations);
+        let dir = tempfile::tempdir().unwrap();
+        now.write(&OsDisk, dir.path()).unwrap();
+        let written = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
+        assert_eq!(written, after.trim_end());
+        assert_eq!(read(after).unwrap(), now);
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_refused() {
+        for text in [
+            r#"{"version": 3, "next": 0, "indexes": []}"#,
+            r#"{"version": 2, "next": 0}"#,
+            r#"{"version": 2, "next": 0, "indexes": [], "more": 1}"#,
+            "{",
+        ] {
+            assert!(
+                matches!(read(text), Err(OpenError::IdStore { .. })),
+                "{text}"
+            );
+        }
+    }
+}
