@@ -13,7 +13,7 @@ use crate::error::{Corruption, ReadError};
 use crate::history::Order;
 use crate::ledger::{Shared, Tip};
 use crate::observer::{Observed, StateCall};
-use crate::query::find::Source;
+use crate::query::find::{Seen, Source};
 use crate::query::{
     self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,
 };
@@ -280,6 +280,17 @@ impl Snapshot {
         self.observed().asked(StateCall::Find, find)
     }
 
+    /// The same, and what its reader saw by it.
+    pub(crate) fn see(
+        &self,
+        namespace: &str,
+        query: &Query,
+        page_bytes: usize,
+    ) -> Result<(Found, Option<Seen>), FindError> {
+        let see = || self.source(namespace).see(query, page_bytes);
+        self.observed().asked(StateCall::Find, see)
+    }
+
     /// How a query would be answered, as CouchDB's `_explain` says it.
     ///
     /// # Errors
@@ -293,7 +304,7 @@ impl Snapshot {
             channel: &self.shared.channel,
             namespace,
             state: self.view.state.as_ref(),
-            catalog: &self.shared.catalog,
+            catalog: Some(&self.shared.catalog),
             observed: self.observed(),
         }
     }
