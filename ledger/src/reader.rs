@@ -12,13 +12,13 @@ use crate::block_store::index::TxLocation;
 use crate::error::{Corruption, ReadError};
 use crate::history::Order;
 use crate::ledger::{Shared, Tip};
+use crate::modification::KeyModification;
 use crate::observer::{Observed, StateCall};
 use crate::query::find::{Seen, Source};
 use crate::query::{
     self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Query,
 };
 use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot, VersionedValue};
-use crate::validation::examine::{Content, Examined};
 
 /// One consistent view of a channel: every follower at the same height.
 pub(crate) struct View {
@@ -345,6 +345,22 @@ impl Snapshot {
             .collect()
     }
 
+    /// What the transaction at one of the heights of [`Snapshot::history`] did to the key.
+    ///
+    /// # Errors
+    /// As [`Reader::block`].
+    pub fn modification(
+        &self,
+        namespace: &str,
+        key: &str,
+        height: Height,
+    ) -> Result<KeyModification, ReadError> {
+        let reader = Reader {
+            shared: Arc::clone(&self.shared),
+        };
+        KeyModification::read(&reader, namespace, key, height)
+    }
+
     /// The version that a key had just before a transaction; `None` where it did not exist then.
     ///
     /// # Errors
@@ -375,19 +391,7 @@ impl Snapshot {
         {
             return Ok(Some(last));
         }
-        let reader = Reader {
-            shared: Arc::clone(&self.shared),
-        };
-        let envelope = reader.envelope(last)?;
-        let envelope = envelope.ok_or_else(|| ReadError::Missing(format!("transaction {last}")))?;
-        let Content::Endorsed(endorsed) = Examined::read(&envelope).content else {
-            return Ok(None);
-        };
-        let writes = endorsed.read_write_set.namespaces.iter();
-        let writes = writes.filter(|set| set.namespace == namespace);
-        let write = writes
-            .flat_map(|set| &set.public.writes)
-            .find(|write| write.key == key);
-        Ok(write.filter(|write| !write.is_delete).map(|_| last))
+        let write = self.modification(namespace, key, last)?;
+        Ok(write.value.map(|_| last))
     }
 }

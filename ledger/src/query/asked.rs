@@ -14,7 +14,6 @@
 
 use std::ops::Bound;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::bookmark::Bookmark;
@@ -43,33 +42,14 @@ pub(crate) struct Asked {
 }
 
 /// A place in the order of documents: values of the fields, then the key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 struct Place {
     values: Vec<Value>,
     key: String,
     /// Whether a document at this very place is asked for.
     included: bool,
     /// What documents are compared by; made from the others.
-    #[serde(skip)]
     position: Vec<u8>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Start {
-    version: u32,
-    selector: Map<String, Value>,
-    fields: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    from: Option<Place>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct End {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    to: Option<Place>,
 }
 
 /// Texts that say nothing of what was asked.
@@ -78,14 +58,34 @@ pub(crate) struct NotAsked;
 
 impl Place {
     fn new(values: Vec<Value>, key: String, included: bool) -> Self {
-        let mut place = Self {
+        let position = position(&values.iter().collect::<Vec<_>>(), &key);
+        Self {
             values,
             key,
             included,
-            position: Vec::new(),
-        };
-        place.settle();
-        place
+            position,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({"values": self.values, "key": self.key, "included": self.included})
+    }
+
+    fn read(value: Value) -> Result<Self, NotAsked> {
+        let mut members = members(value)?;
+        let (values, key, included) = (
+            members.shift_remove("values"),
+            members.shift_remove("key"),
+            members.shift_remove("included"),
+        );
+        match (values, key, included) {
+            (Some(Value::Array(values)), Some(Value::String(key)), Some(Value::Bool(included)))
+                if members.is_empty() =>
+            {
+                Ok(Self::new(values, key, included))
+            }
+            _ => Err(NotAsked),
+        }
     }
 
     fn bound(place: Option<&Self>) -> Bound<&str> {
@@ -94,10 +94,6 @@ impl Place {
             Some(place) => Bound::Excluded(&place.key),
             None => Bound::Unbounded,
         }
-    }
-
-    fn settle(&mut self) {
-        self.position = position(&self.values.iter().collect::<Vec<_>>(), &self.key);
     }
 }
 
@@ -163,22 +159,19 @@ impl Asked {
 
     /// The texts that say it.
     pub(crate) fn texts(&self) -> (String, String) {
-        let selector = self.selector.normal().as_object();
-        let start = Start {
-            version: VERSION,
-            selector: selector.cloned().unwrap_or_default(),
-            fields: self.fields.clone(),
-            from: self.from.clone(),
-        };
-        let end = End {
-            to: self.to.clone(),
-        };
-        // Strings and JSON always serialize.
-        let text = |value: Result<String, _>| value.unwrap_or_default();
-        (
-            text(serde_json::to_string(&start)),
-            text(serde_json::to_string(&end)),
-        )
+        let mut start = json!({
+            "version": VERSION,
+            "selector": self.selector.normal(),
+            "fields": self.fields,
+        });
+        let mut end = json!({});
+        if let Some(from) = &self.from {
+            start["from"] = from.to_json();
+        }
+        if let Some(to) = &self.to {
+            end["to"] = to.to_json();
+        }
+        (start.to_string(), end.to_string())
     }
 
     /// Reads the texts again, or what somebody else wrote in their place.
@@ -186,26 +179,26 @@ impl Asked {
     /// # Errors
     /// They are not of this form, or say what no query can.
     pub(crate) fn read(start: &str, end: &str) -> Result<Self, NotAsked> {
-        let mut start: Start = serde_json::from_str(start).map_err(|_| NotAsked)?;
-        let mut end: End = serde_json::from_str(end).map_err(|_| NotAsked)?;
-        let selector = Value::Object(start.selector);
-        if start.version != VERSION
-            || start.fields.len() > MAX_FIELDS
+        let parse = |text| serde_json::from_str(text).map_err(|_| NotAsked);
+        let (mut start, mut end) = (members(parse(start)?)?, members(parse(end)?)?);
+        let version = start.shift_remove("version");
+        let selector = start.shift_remove("selector").ok_or(NotAsked)?;
+        let fields = fields(start.shift_remove("fields"))?;
+        let from = start.shift_remove("from").map(Place::read).transpose()?;
+        let to = end.shift_remove("to").map(Place::read).transpose()?;
+        if version != Some(VERSION.into())
             || selector.to_string().len() > MAX_SELECTOR_BYTES
+            || !start.is_empty()
+            || !end.is_empty()
         {
             return Err(NotAsked);
         }
-        let selector = super::request::selector(&selector).map_err(|_| NotAsked)?;
-        let paths = paths(&start.fields).map_err(|_| NotAsked)?;
-        for place in [&mut start.from, &mut end.to].into_iter().flatten() {
-            place.settle();
-        }
         Ok(Self {
-            selector,
-            paths,
-            fields: start.fields,
-            from: start.from,
-            to: end.to,
+            selector: super::request::selector(&selector).map_err(|_| NotAsked)?,
+            paths: paths(&fields).map_err(|_| NotAsked)?,
+            fields,
+            from,
+            to,
         })
     }
 
@@ -272,6 +265,27 @@ impl Asked {
     }
 }
 
+fn members(value: Value) -> Result<Map<String, Value>, NotAsked> {
+    match value {
+        Value::Object(members) => Ok(members),
+        _ => Err(NotAsked),
+    }
+}
+
+fn fields(value: Option<Value>) -> Result<Vec<String>, NotAsked> {
+    let Some(Value::Array(fields)) = value else {
+        return Err(NotAsked);
+    };
+    if fields.len() > MAX_FIELDS {
+        return Err(NotAsked);
+    }
+    let fields = fields.into_iter().map(|field| match field {
+        Value::String(field) => Ok(field),
+        _ => Err(NotAsked),
+    });
+    fields.collect()
+}
+
 fn paths(fields: &[String]) -> Result<Vec<Path>, QueryError> {
     fields.iter().map(|field| Path::parse(field)).collect()
 }
@@ -283,4 +297,77 @@ fn values<'a>(paths: &[Path], document: &'a Value) -> Option<Vec<&'a Value>> {
         Found::Missing | Found::Blocked => None,
     });
     values.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Height;
+
+    fn read(text: &str) -> Asked {
+        Asked::read(text, "{}").unwrap()
+    }
+
+    #[test]
+    fn what_was_asked_has_the_bytes_of_docs_format() {
+        let selector = json!({"status": "open", "total": {"$gte": 1}});
+        let asked = Asked {
+            selector: super::super::request::selector(&selector).unwrap(),
+            fields: vec!["total".to_owned()],
+            paths: vec![Path::parse("total").unwrap()],
+            from: Some(Place::new(vec![json!(10)], "k1".to_owned(), false)),
+            to: Some(Place::new(
+                vec![serde_json::from_str("12.50").unwrap()],
+                "k7".to_owned(),
+                true,
+            )),
+        };
+        let (start, end) = asked.texts();
+        assert_eq!(
+            start,
+            concat!(
+                r#"{"version":1,"selector":{"$and":[{"status":{"$eq":"open"}},{"total":{"$gte":1}}]},"#,
+                r#""fields":["total"],"from":{"values":[10],"key":"k1","included":false}}"#
+            )
+        );
+        assert_eq!(
+            end,
+            r#"{"to":{"values":[12.50],"key":"k7","included":true}}"#
+        );
+        let again = Asked::read(&start, &end).unwrap();
+        assert_eq!(again.texts(), (start, end));
+        // The order of values in records of version 1. Collation data that sort otherwise need a
+        // version of their own, and this one's must stay to judge by.
+        assert_eq!(
+            super::super::collation::fingerprint(),
+            "d99beebfe5cacf1f10b66aacf85f8abb2dc611f4daa5cc0edbbd533346235518"
+        );
+    }
+
+    #[test]
+    fn a_place_is_where_an_index_has_it() {
+        let asked = Asked::read(
+            r#"{"version":1,"selector":{},"fields":["n","_id"],"from":{"values":[1,"b"],"key":"b","included":false}}"#,
+            r#"{"to":{"values":["A"],"key":"","included":true}}"#,
+        )
+        .unwrap();
+        let includes = |key: &str, value: &str| {
+            let document = Document::parse(key, Height::new(1, 0), value.as_bytes()).unwrap();
+            asked.includes(key, &document)
+        };
+        for (key, value, expected) in [
+            ("b", r#"{"n":1}"#, false),
+            ("bb", r#"{"n":1.0}"#, true),
+            ("a", r#"{"n":1}"#, false),
+            ("a", r#"{"n":"a"}"#, true),
+            ("a", r#"{"n":"A"}"#, false),
+            ("a", r#"{"n":null}"#, false),
+            ("c", "{}", false),
+        ] {
+            assert_eq!(includes(key, value), expected, "{key} {value}");
+        }
+        let all = read(r#"{"version":1,"selector":{},"fields":[]}"#);
+        let document = Document::parse("k", Height::new(1, 0), b"{}").unwrap();
+        assert!(all.includes("k", &document));
+    }
 }

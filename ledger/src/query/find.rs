@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -51,6 +52,30 @@ pub struct Found {
     pub stats: Option<ExecutionStats>,
 }
 
+impl Found {
+    /// The answer of `_find`, with every document's own text in it. `elapsed` is shown among the
+    /// statistics.
+    #[must_use]
+    pub fn to_json(&self, elapsed: Option<Duration>) -> String {
+        let mut text = String::from("{\"docs\":[");
+        text.push_str(&self.documents.join(","));
+        text.push(']');
+        let stats = self.stats.map(|stats| stats.to_json(elapsed));
+        let members = [
+            ("bookmark", self.bookmark.as_deref().map(Value::from)),
+            ("execution_stats", stats),
+            ("warning", self.warning.as_deref().map(Value::from)),
+        ];
+        for (name, value) in members {
+            if let Some(value) = value {
+                text.extend([",\"", name, "\":", &value.to_string()]);
+            }
+        }
+        text.push('}');
+        text
+    }
+}
+
 /// What a query cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExecutionStats {
@@ -58,6 +83,22 @@ pub struct ExecutionStats {
     pub documents_examined: u64,
     /// Documents that were returned.
     pub results_returned: u64,
+}
+
+impl ExecutionStats {
+    fn to_json(self, elapsed: Option<Duration>) -> Value {
+        let mut stats = json!({
+            "total_keys_examined": self.documents_examined,
+            "total_docs_examined": self.documents_examined,
+            "total_quorum_docs_examined": 0,
+            "results_returned": self.results_returned,
+        });
+        if let (Some(elapsed), Some(members)) = (elapsed, stats.as_object_mut()) {
+            let time = elapsed.as_secs_f64() * 1000.0;
+            members.insert("execution_time_ms".to_owned(), time.into());
+        }
+        stats
+    }
 }
 
 /// What a page let its reader see of the ledger.

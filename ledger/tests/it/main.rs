@@ -23,5 +23,6 @@ mod mango;
 mod model;
 mod operator;
 mod query_model;
+mod rich;
 mod signatures;
 mod tail;
