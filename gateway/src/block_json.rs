@@ -329,3 +329,39 @@ fn creator(serialized: &[u8]) -> Value {
         None => json!({ "identityBase64": base64(serialized) }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quire_wire::rwset::QueryReads;
+
+    use super::*;
+
+    #[test]
+    fn what_a_query_asked_is_shown_as_json() {
+        let set = |namespace: &str| NsReadWriteSet {
+            namespace: namespace.to_owned(),
+            rwset: KvRwSet {
+                range_queries_info: vec![RangeQueryInfo {
+                    start_key: r#"{"version":1,"selector":{"n":{"$gt":1.10}},"fields":[]}"#.into(),
+                    end_key: "{}".into(),
+                    itr_exhausted: true,
+                    reads_info: Some(ReadsInfo::RawReads(QueryReads::default())),
+                }],
+                ..KvRwSet::default()
+            }
+            .encode_to_vec()
+            .into(),
+            collection_hashed_rwset: Vec::new(),
+        };
+        let shown = |set| serde_json::to_string(&namespace(&set)).unwrap();
+        assert_eq!(
+            shown(set("orders$$q")),
+            concat!(
+                r#"{"namespace":"orders$$q","reads":[],"queries":[{"start":"#,
+                r#"{"version":1,"selector":{"n":{"$gt":1.10}},"fields":[]},"end":{},"#,
+                r#""exhausted":true,"reads":[]}],"writes":[],"metadataWrites":[]}"#
+            )
+        );
+        assert!(shown(set("orders")).contains(r#""rangeQueries":[{"start":"{\"version\""#));
+    }
+}

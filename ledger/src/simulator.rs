@@ -175,6 +175,16 @@ impl Simulator {
         for (namespace, queries) in asked {
             self.recorded(&namespace).ranges.extend(queries);
         }
+        // Nothing but queries, and those are told elsewhere.
+        self.namespaces.retain(|_, recorded| {
+            let Recorded {
+                reads,
+                ranges,
+                writes,
+                queries: _,
+            } = recorded;
+            !(reads.is_empty() && ranges.is_empty() && writes.is_empty())
+        });
     }
 
     /// Everything recorded, in Fabric's form and order.

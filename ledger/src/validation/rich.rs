@@ -166,3 +166,91 @@ fn pending_rows(namespace: &str, asked: &Asked, pending: &Pending<'_>) -> BTreeM
     }
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use quire_wire::Message as _;
+    use quire_wire::common::metadata_slot;
+    use quire_wire::rwset::{KvWrite, NsReadWriteSet, TxReadWriteSet};
+
+    use super::*;
+    use crate::block::Block;
+    use crate::block_store::segment::Location;
+    use crate::disk::OsDisk;
+    use crate::follow::Durable;
+    use crate::validation::examine::Examined;
+    use crate::validation::replay_block;
+    use crate::{Ledgers, Order, Purpose, commit_hash, golden};
+
+    /// A block that somebody else judged valid, with writes beside queries.
+    #[test]
+    fn what_others_wrote_beside_queries_counts_for_the_hash_and_enters_no_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
+        let ledger = golden::write(&ledgers);
+        let write = KvRwSet {
+            writes: vec![KvWrite {
+                key: "k".into(),
+                is_delete: false,
+                value: "{}".into(),
+            }],
+            ..KvRwSet::default()
+        };
+        let sets = ["orders", "orders$$q"].map(|namespace| NsReadWriteSet {
+            namespace: namespace.into(),
+            rwset: write.encode_to_vec().into(),
+            collection_hashed_rwset: Vec::new(),
+        });
+        let results = TxReadWriteSet {
+            data_model: 0,
+            ns_rwset: sets.to_vec(),
+        };
+        let envelope = golden::endorsed(b"foreign", &results);
+        let judged_here = Examined::new(&envelope, golden::CHANNEL);
+        assert_eq!(judged_here.code, Code::ILLEGAL_WRITESET);
+
+        let transactions = vec![Examined::read(&envelope)];
+        let snapshot = ledger.state.snapshot().unwrap();
+        let mut pending = Pending::new(snapshot.as_ref());
+        let updates = replay_block(5, &transactions, &mut pending).unwrap();
+        let hash = |updates| commit_hash::next(5, &[0], updates, Some(&[7; 32]));
+        let mut without = updates.clone();
+        without.namespaces.remove("orders$$q").unwrap();
+        assert_ne!(hash(&updates), hash(&without));
+
+        let mut block = Block {
+            number: 5,
+            previous_hash: Bytes::new(),
+            data_hash: Bytes::new(),
+            envelopes: vec![envelope],
+            metadata: Vec::new(),
+        };
+        block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, vec![0].into());
+        let durable = Durable {
+            hash: block.hash(),
+            block: Arc::new(block),
+            location: Location {
+                segment: 0,
+                offset: 0,
+                len: 0,
+                checksum: None,
+            },
+            transactions,
+            updates,
+        };
+        ledger.apply(&[durable]).unwrap();
+        let state = ledger.state.snapshot().unwrap();
+        assert!(state.get("orders", "k").unwrap().is_some());
+        assert_eq!(state.get("orders$$q", "k").unwrap(), None);
+        let view = ledger.database.0.snapshot();
+        let history = |namespace: &str| {
+            let history = &ledger.shared.history;
+            let writes = history.writes(&view, namespace, "k", None, None, Order::OldestFirst);
+            writes.unwrap().count()
+        };
+        assert_eq!((history("orders"), history("orders$$q")), (1, 0));
+    }
+}

@@ -634,3 +634,36 @@ fn a_query_that_cannot_be_recorded_is_refused() {
     let refused = simulator.find(NAMESPACE, &query, PAGE_BYTES);
     assert!(refused.unwrap_err().to_string().contains("100 queries"));
 }
+
+/// The bytes that `docs/format.md` describes, and that Fabric's decoders read in
+/// `tests/fabric-decode`.
+#[test]
+fn a_query_has_the_same_bytes_for_ever() {
+    let mut documents = Documents::new();
+    let rows = ["k1", "k3", "k7", "k8"]
+        .iter()
+        .zip(["10", "12.0", "12.50", "99"]);
+    let rows = rows.map(|(key, total)| {
+        let value = format!("{{\"status\":\"open\",\"total\":{total}}}");
+        (*key, Some(value))
+    });
+    documents.write("orders", rows);
+    let reader = documents.reader();
+    let index = IndexRequest::parse(br#"{"index":{"fields":["total"]}}"#).unwrap();
+    reader
+        .create_index("orders", &index, Duration::from_secs(30))
+        .unwrap();
+    let mut request = json!({"selector": {"status": "open"}, "sort": ["total"], "limit": 1});
+    let snapshot = reader.snapshot();
+    let first = snapshot.find("orders", &parse(&request), PAGE_BYTES);
+    request["bookmark"] = first.unwrap().bookmark.into();
+    request["limit"] = 2.into();
+    let mut simulator = Simulator::new(snapshot);
+    simulator
+        .find("orders", &parse(&request), PAGE_BYTES)
+        .unwrap();
+    simulator.put("log", "asked", "1".into());
+    let written = hex::encode(simulator.into_read_write_set().encode_to_vec());
+    let golden = include_str!("../golden/rich-query.hex");
+    assert_eq!(written, golden.trim_end());
+}
