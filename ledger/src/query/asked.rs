@@ -159,19 +159,22 @@ impl Asked {
 
     /// The texts that say it.
     pub(crate) fn texts(&self) -> (String, String) {
-        let mut start = json!({
-            "version": VERSION,
-            "selector": self.selector.normal(),
-            "fields": self.fields,
-        });
-        let mut end = json!({});
-        if let Some(from) = &self.from {
-            start["from"] = from.to_json();
-        }
-        if let Some(to) = &self.to {
-            end["to"] = to.to_json();
-        }
-        (start.to_string(), end.to_string())
+        let from = self.from.as_ref().map(|from| ("from", from.to_json()));
+        let to = self.to.as_ref().map(|to| ("to", to.to_json()));
+        let start = [
+            ("version", VERSION.into()),
+            ("selector", self.selector.normal().clone()),
+            ("fields", self.fields.clone().into()),
+        ];
+        let text = |members: Vec<(&str, Value)>| {
+            let members = members.into_iter();
+            let members = members.map(|(name, value)| (name.to_owned(), value));
+            Value::Object(members.collect()).to_string()
+        };
+        (
+            text(start.into_iter().chain(from).collect()),
+            text(to.into_iter().collect()),
+        )
     }
 
     /// Reads the texts again, or what somebody else wrote in their place.

@@ -12,7 +12,8 @@ use quire_ledger::{
 };
 use quire_wire::Code;
 use quire_wire::rwset::{
-    KvRead, KvRwSet, KvWrite, NsReadWriteSet, QueryReads, RangeQueryInfo, ReadsInfo, TxReadWriteSet,
+    KvRead, KvRwSet, KvWrite, NsReadWriteSet, QueryReads, QueryReadsMerkleSummary, RangeQueryInfo,
+    ReadsInfo, TxReadWriteSet,
 };
 use serde_json::{Value, json};
 
@@ -31,8 +32,13 @@ struct Case {
     conflict: bool,
 }
 
-fn case(options: &Value, key: &'static str, value: Option<Value>, conflict: bool) -> Case {
-    let options = options.clone();
+fn case(
+    options: &Value,
+    key: &'static str,
+    value: impl Into<Option<Value>>,
+    conflict: bool,
+) -> Case {
+    let (options, value) = (options.clone(), value.into());
     Case {
         options,
         key,
@@ -41,22 +47,24 @@ fn case(options: &Value, key: &'static str, value: Option<Value>, conflict: bool
     }
 }
 
-fn open_at(n: impl Into<Value>) -> Option<Value> {
-    Some(json!({"status": "open", "n": n.into()}))
+fn open_at(n: impl Into<Value>) -> Value {
+    json!({"status": "open", "n": n.into()})
 }
 
-fn closed_at(n: i64) -> Option<Value> {
-    Some(json!({"status": "closed", "n": n}))
+fn closed_at(n: i64) -> Value {
+    json!({"status": "closed", "n": n})
 }
+
+const DELETED: Option<Value> = None;
 
 /// The documents of each group.
 fn documents_of_a_group() -> Vec<(&'static str, Value)> {
     vec![
-        ("a", open_at(1).unwrap()),
-        ("b", open_at(2).unwrap()),
-        ("c", open_at(3).unwrap()),
-        ("d", closed_at(2).unwrap()),
-        ("e", open_at(5).unwrap()),
+        ("a", open_at(1)),
+        ("b", open_at(2)),
+        ("c", open_at(3)),
+        ("d", closed_at(2)),
+        ("e", open_at(5)),
     ]
 }
 
@@ -70,7 +78,7 @@ fn unsorted_cases() -> Vec<Case> {
         case(&all, "d", open_at(2), true),
         // Leaves.
         case(&all, "b", closed_at(2), true),
-        case(&all, "b", None, true),
+        case(&all, "b", DELETED, true),
         case(&all, "b", Some(json!({"n": 2})), true),
         case(&all, "b", Some(json!(7)), true),
         // Changes.
@@ -78,9 +86,9 @@ fn unsorted_cases() -> Vec<Case> {
         // Outside of the question.
         case(&all, "f", closed_at(9), false),
         case(&all, "d", closed_at(3), false),
-        case(&all, "d", None, false),
+        case(&all, "d", DELETED, false),
         case(&all, "f", Some(json!("open")), false),
-        case(&nothing, "b", None, false),
+        case(&nothing, "b", DELETED, false),
     ]
 }
 
@@ -119,7 +127,7 @@ fn sorted_cases() -> Vec<Case> {
         case(&down, "cc", open_at(3), true),
         case(&skipping, "a", open_at(1), true),
         case(&skipping, "c", open_at(3), false),
-        case(&next, "a", None, false),
+        case(&next, "a", DELETED, false),
         case(&next, "b", open_at(4), true),
         case(&next, "f", open_at(4), true),
         case(&next, "f", open_at("far"), false),
@@ -313,7 +321,7 @@ pub(crate) fn many_rows_are_protected_by_their_hashes(mut documents: Documents, 
     let given: Vec<_> = groups
         .iter()
         .flat_map(|group| {
-            let keys = (0..60).map(|n| (format!("k{n:02}"), open_at(n).unwrap()));
+            let keys = (0..60).map(|n| (format!("k{n:02}"), open_at(n)));
             keys.map(|(key, value)| in_group(group, &key, Some(&value)))
         })
         .collect();
@@ -333,10 +341,10 @@ pub(crate) fn many_rows_are_protected_by_their_hashes(mut documents: Documents, 
         envelope
     });
     let changes = [
-        in_group("join", "k60", open_at(60).as_ref()),
+        in_group("join", "k60", Some(&open_at(60))),
         in_group("leave", "k30", None),
-        in_group("change", "k59", open_at(59).as_ref()),
-        in_group("outside", "k60", closed_at(60).as_ref()),
+        in_group("change", "k59", Some(&open_at(59))),
+        in_group("outside", "k60", Some(&closed_at(60))),
     ];
     let change = writing(before, channel, "changes", &changes);
     let codes = documents.commit(&[vec![change], asked.to_vec()]);
@@ -365,7 +373,7 @@ fn sets_of(envelope: &Bytes) -> Vec<(String, KvRwSet)> {
 fn an_index_that_is_being_built_changes_no_verdict() {
     let mut documents = Documents::new();
     let given: Vec<_> = (0..3_000)
-        .map(|n| in_group("g", &format!("k{n:04}"), open_at(n).as_ref()))
+        .map(|n| in_group("g", &format!("k{n:04}"), Some(&open_at(n))))
         .collect();
     let rows = given.iter();
     documents.write(
@@ -381,7 +389,7 @@ fn an_index_that_is_being_built_changes_no_verdict() {
                 snapshot.clone(),
                 "main",
                 &format!("w{round}"),
-                &[in_group("g", "k0000", open_at(round).as_ref())],
+                &[in_group("g", "k0000", Some(&open_at(round)))],
             ),
         ];
         // Asked of the same snapshot under another id, and judged after the write.
@@ -517,91 +525,103 @@ fn range(start: impl Into<String>, end: impl Into<String>) -> RangeQueryInfo {
     }
 }
 
-#[test]
-fn what_cannot_be_a_query_is_told_by_its_code() {
-    let sound = r#"{"version":1,"selector":{"a":1},"fields":[]}"#;
+const SOUND: &str = r#"{"version":1,"selector":{"a":1},"fields":[]}"#;
+
+/// Starts and ends that say nothing of what was asked.
+fn malformed() -> Vec<(String, String)> {
     let selector = |selector: &str| format!(r#"{{"version":1,"selector":{selector},"fields":[]}}"#);
-    let long = selector(&format!(r#"{{"a":"{}"}}"#, "x".repeat(64 << 10)));
-    let deep = selector(&format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200)));
-    let fields = vec!["f"; 33];
-    let wide = json!({"version": 1, "selector": {}, "fields": fields}).to_string();
-    let mut bad: Vec<(String, String)> = vec![
-        (long, "{}".into()),
-        (deep, "{}".into()),
-        (wide, "{}".into()),
-        (selector(r#"{"a":{"$foo":1}}"#), "{}".into()),
-        (selector(r#"{"a":{"$regex":"("}}"#), "{}".into()),
-        (selector("[]"), "{}".into()),
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
+    let starts = [
+        selector(&format!(r#"{{"a":"{}"}}"#, "x".repeat(64 << 10))),
+        selector(&deep),
+        selector(r#"{"a":{"$foo":1}}"#),
+        selector(r#"{"a":{"$regex":"("}}"#),
+        selector("[]"),
+        json!({"version": 1, "selector": {}, "fields": vec!["f"; 33]}).to_string(),
+        SOUND.replace(":1,\"sel", ":2,\"sel"),
+        SOUND.replace("\"fields\"", "\"more\":0,\"fields\""),
+        SOUND.replace("[]", "[\"\"]"),
+        SOUND.replace("[]", "[1]"),
+        String::new(),
+        "{}".to_owned(),
+        "k1".to_owned(),
+        "[1,{},[]]".to_owned(),
+        r#"{"version":1}"#.to_owned(),
     ];
-    for start in ["", "{}", "k1", "[1]", "{\"version\":1}"] {
-        bad.push((start.into(), "{}".into()));
-    }
-    bad.push((sound.replace(":1,\"sel", ":2,\"sel"), "{}".into()));
-    bad.push((
-        sound.replace("\"fields\"", "\"more\":0,\"fields\""),
-        "{}".into(),
-    ));
-    bad.push((sound.replace("[]", "[\"\"]"), "{}".into()));
-    for end in [
+    let ends = [
         "",
         "k9",
         "[]",
+        r#"{"from":{}}"#,
         r#"{"to":1}"#,
+        r#"{"to":null}"#,
+        r#"{"to":[[],"k",true]}"#,
         r#"{"to":{"values":[],"key":"k"}}"#,
-    ] {
-        bad.push((sound.into(), end.into()));
-    }
-    let query = |ranges: Vec<RangeQueryInfo>| KvRwSet {
+        r#"{"to":{"values":[],"key":"k","included":true,"more":1}}"#,
+    ];
+    let starts = starts.into_iter().map(|start| (start, "{}".to_owned()));
+    let ends = ends.map(|end| (SOUND.to_owned(), end.to_owned()));
+    starts.chain(ends).collect()
+}
+
+fn queries(ranges: Vec<RangeQueryInfo>) -> KvRwSet {
+    KvRwSet {
         range_queries_info: ranges,
         ..KvRwSet::default()
+    }
+}
+
+/// Sets of queries as nobody here writes them, with the code of each.
+fn hostile_sets() -> Vec<(KvRwSet, Code)> {
+    let many = |count| queries(vec![range(SOUND, "{}"); count]);
+    let seeing = |reads_info| {
+        queries(vec![RangeQueryInfo {
+            reads_info,
+            ..range(SOUND, "{}")
+        }])
     };
-    let mut sets: Vec<(KvRwSet, Code)> = bad
-        .into_iter()
-        .map(|(start, end)| (query(vec![range(start, end)]), Code::BAD_RWSET))
-        .collect();
-    let many = |count| query(vec![range(sound, "{}"); count]);
-    sets.push((many(101), Code::BAD_RWSET));
-    sets.push((many(100), Code::VALID));
     let read = KvRead {
         key: "k".into(),
         version: None,
     };
-    sets.push((
-        KvRwSet {
-            reads: vec![read],
-            ..many(1)
-        },
-        Code::BAD_RWSET,
-    ));
     let write = KvWrite {
         key: "k".into(),
         is_delete: false,
         value: "{\"a\":1}".into(),
     };
-    sets.push((
-        KvRwSet {
-            writes: vec![write],
-            ..many(1)
-        },
-        Code::ILLEGAL_WRITESET,
-    ));
-    // Rows that never were, hashes of no tree, and no word of rows at all.
-    let mut lie = range(sound, "{}");
-    lie.reads_info = Some(ReadsInfo::RawReads(QueryReads {
-        kv_reads: vec![KvRead {
-            key: "k".into(),
-            version: None,
-        }],
+    let with_read = KvRwSet {
+        reads: vec![read.clone()],
+        ..many(1)
+    };
+    let with_write = KvRwSet {
+        writes: vec![write],
+        ..many(1)
+    };
+    // Rows that never were, and hashes of no tree.
+    let lie = ReadsInfo::RawReads(QueryReads {
+        kv_reads: vec![read],
+    });
+    let hashes = ReadsInfo::ReadsMerkleHashes(QueryReadsMerkleSummary::default());
+    let mut sets = vec![
+        (many(100), Code::VALID),
+        (many(101), Code::BAD_RWSET),
+        (with_read, Code::BAD_RWSET),
+        (with_write, Code::ILLEGAL_WRITESET),
+        (seeing(None), Code::VALID),
+        (seeing(Some(lie)), Code::PHANTOM_READ_CONFLICT),
+        (seeing(Some(hashes)), Code::PHANTOM_READ_CONFLICT),
+    ];
+    sets.extend(malformed().into_iter().map(|(start, end)| {
+        let set = queries(vec![range(start, end)]);
+        (set, Code::BAD_RWSET)
     }));
-    sets.push((query(vec![lie]), Code::PHANTOM_READ_CONFLICT));
-    let mut hashes = range(sound, "{}");
-    hashes.reads_info = Some(ReadsInfo::ReadsMerkleHashes(Default::default()));
-    sets.push((query(vec![hashes]), Code::PHANTOM_READ_CONFLICT));
-    let mut silent = range(sound, "{}");
-    silent.reads_info = None;
-    sets.push((query(vec![silent]), Code::VALID));
+    sets
+}
 
+#[test]
+fn what_cannot_be_a_query_is_told_by_its_code() {
     let mut documents = Documents::new();
+    let sets = hostile_sets();
     let envelopes = sets.iter().enumerate();
     let envelopes = envelopes
         .map(|(n, (set, _))| chain::endorsed("main", &n.to_string(), &hostile(set)))
