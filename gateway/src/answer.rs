@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::backend::Channel;
 use crate::call;
 use crate::conditions::etag;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::{Gateway, in_brief};
 use crate::idempotency::IdempotencyKey;
 use crate::prefer::Prefer;
 use crate::problem::{Problem, ProblemKind};
@@ -102,7 +102,11 @@ impl Teller {
 
     async fn tell_final(self, committed: Committed, replayed: bool) -> Result<Response, Problem> {
         let tx_id = committed.tx_id.clone();
-        let answered = blocking(move || final_answer(&self.channel, &self.asked, &committed));
+        let reader = self.channel.reader.clone();
+        // What was committed just now is in memory.
+        let answered = in_brief(&reader, !replayed, move || {
+            final_answer(&self.channel, &self.asked, &committed)
+        });
         let answered = answered.await;
         let mut response = answered.map_err(|problem| problem.with_transaction(tx_id))?;
         if replayed {

@@ -13,6 +13,22 @@ use crate::problem::Problem;
 /// The chaincode that takes lists of operations.
 const DOCUMENTS: &str = "documents";
 
+/// Longest arguments of a call that is brief, in bytes: to scan them takes as long as a signature.
+const BRIEF_BYTES: usize = 32 << 10;
+/// Longest list of operations of one.
+const BRIEF_OPERATIONS_BYTES: usize = 2 << 10;
+
+/// Whether a call of the built-in chaincode reads a few keys only and has little to scan, so that to
+/// run it takes some microseconds on the embedded engine.
+pub(crate) fn is_brief(call: &Call) -> bool {
+    let bytes: usize = call.args.iter().map(Bytes::len).sum();
+    match call.function.as_str() {
+        "get" | "put" | "create" | "merge" | "delete" => bytes <= BRIEF_BYTES,
+        "apply" => bytes <= BRIEF_OPERATIONS_BYTES,
+        _ => false,
+    }
+}
+
 /// The body of a transaction: a call, or operations.
 pub(crate) fn of_transaction(body: &Bytes) -> Result<Call, Problem> {
     let mut members = Members::parse(body)?;

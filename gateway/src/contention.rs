@@ -25,10 +25,15 @@ pub(crate) struct Contention {
 }
 
 /// While it lives, nobody else has a turn at the same contended keys.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Turn(Vec<OwnedMutexGuard<()>>);
 
 impl Contention {
+    /// Whether no key is contended, so that nobody waits for a turn.
+    pub(crate) fn is_none(&self) -> bool {
+        self.keys.lock().is_empty()
+    }
+
     /// Waits until all before this one are done with those of the keys that are contended.
     pub(crate) async fn turn(&self, channel: &Arc<str>, keys: &[(String, String)]) -> Turn {
         let mut turn = Turn(Vec::new());

@@ -9,7 +9,7 @@ use axum::response::Response;
 use crate::answer::CallResult;
 use crate::body;
 use crate::call;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::{Gateway, in_brief};
 use crate::path;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -39,7 +39,8 @@ pub(crate) async fn evaluate(
     let channel = path::channel(&gateway, &parts.uri)?;
     let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
     let call = call::of_evaluation(&body)?;
-    blocking(move || {
+    let reader = channel.reader.clone();
+    in_brief(&reader, call::is_brief(&call), move || {
         let evaluated = channel.submitter.evaluate(&call)?;
         let response = reply::json(StatusCode::OK, &CallResult::of(&evaluated.result))?;
         Ok(reply::at_height(response, evaluated.height))

@@ -1,9 +1,11 @@
 //! What all handlers share.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use quire_chaincode::name::check_channel;
+use quire_ledger::Reader;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::{Backend, Channel};
@@ -153,6 +155,29 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Runs work that is over in microseconds, as a look at a key or a signature is: on the spot, where the
+/// two changes of thread that [`blocking`] costs would take longer. Where state is another server's, or
+/// the work is not so `brief`, it is no different from any other.
+///
+/// A read that memory does not answer holds up the other requests of this one thread of the runtime
+/// for as long as the disk takes; there are more of them than processors for that reason.
+pub(crate) async fn in_brief<T: Send + 'static>(
+    reader: &Reader,
+    brief: bool,
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    if !brief || reader.is_remote() {
+        return blocking(work).await;
+    }
+    on_the_spot(work)
+}
+
+/// Like a thread of its own, a panic of the work ends the work only.
+fn on_the_spot<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Problem::internal("the work on a request panicked")))
+}
+
 /// The work of a request in a task of its own, which has the request's place too.
 pub(crate) fn in_place<F: Future>(work: F) -> impl Future<Output = F::Output> {
     PLACE.scope(place(), work)
@@ -167,6 +192,12 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+
+    #[test]
+    fn a_panic_in_work_on_the_spot_is_an_internal_error() {
+        let problem = on_the_spot::<()>(|| panic!("as a bug would")).unwrap_err();
+        assert_eq!(problem.kind(), ProblemKind::Internal);
+    }
 
     #[tokio::test]
     async fn a_place_is_taken_until_the_work_is_done_though_its_request_is_gone() {

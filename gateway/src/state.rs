@@ -20,7 +20,7 @@ use crate::backend::Channel;
 use crate::body;
 use crate::bookmark;
 use crate::conditions::{ReadVerdict, WriteConditions, etag, judge_read};
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::{Gateway, blocking, in_brief};
 use crate::parameters::{Page, ReadDemands, Retries, Waiting, WriteDemands};
 use crate::path::{self, KeyPath};
 use crate::prefer::{self, Prefer};
@@ -108,7 +108,8 @@ pub(crate) async fn get(
     let path = path::key_to_read(&gateway, request.uri())?;
     Query::none(request.uri())?;
     let headers = request.into_parts().0.headers;
-    blocking(move || read(&path, &headers)).await
+    let reader = path.channel.reader.clone();
+    in_brief(&reader, true, move || read(&path, &headers)).await
 }
 
 fn read(path: &KeyPath, headers: &HeaderMap) -> Result<Response, Problem> {

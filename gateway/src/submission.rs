@@ -24,8 +24,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::answer::is_final_loss;
 use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted};
+use crate::call::is_brief;
+use crate::contention::Turn;
 use crate::flights::{Boarded, FlightKey, FlightRequest, key_reused};
-use crate::gateway::{Gateway, blocking, in_place};
+use crate::gateway::{Gateway, blocking, in_brief, in_place};
 use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
 use crate::metrics::KeyMet;
 use crate::prefer::Prefer;
@@ -221,13 +223,12 @@ async fn settle(
     write: &Arc<Write>,
     progress: &watch::Sender<Progress>,
 ) -> Settled {
-    let keys = keys_to_wait_for(&write.call);
     let mut allowed = write.attempts.unwrap_or(DEFAULT_ATTEMPTS);
     let mut last: Option<Committed> = None;
     let mut attempt = 0;
     loop {
-        let turn = gateway.contention.turn(&write.channel.name, &keys).await;
-        let step = blocking({
+        let turn = turn(gateway, write).await;
+        let step = in_brief(&write.channel.reader, is_brief(&write.call), {
             let (backend, write) = (Arc::clone(&gateway.backend), Arc::clone(write));
             move || write.step(backend.as_ref(), attempt, allowed)
         });
@@ -278,6 +279,7 @@ async fn settle(
             Err(problem) => return Settled::Refused(problem.with_transaction(committed.tx_id)),
         }
         drop(turn);
+        let keys = keys_to_wait_for(&write.call);
         gateway.contention.mark(&write.channel.name, &keys);
         if !found {
             gateway.metrics.retried(committed.code);
@@ -285,6 +287,16 @@ async fn settle(
         }
         last = Some(committed);
     }
+}
+
+/// Waits until nobody else is at the contended keys among those that the write wants.
+async fn turn(gateway: &Gateway, write: &Write) -> Turn {
+    // As a rule: then it need not be found out what the write wants.
+    if gateway.contention.is_none() {
+        return Turn::default();
+    }
+    let keys = keys_to_wait_for(&write.call);
+    gateway.contention.turn(&write.channel.name, &keys).await
 }
 
 /// The keys at which a write waits for its turn; a write that is never tried again has nothing to gain

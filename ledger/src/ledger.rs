@@ -43,26 +43,32 @@ impl Ordered {
             .iter()
             .map(|envelope| Examined::new(envelope, channel))
             .collect();
-        Self::of_examined(block, transactions)
-    }
-
-    /// A block whose envelopes were examined before it was made. `transactions` are what
-    /// [`Examined::new`] said of its envelopes, one for each and in their order.
-    ///
-    /// # Panics
-    /// Where there are more of them or fewer.
-    #[must_use]
-    pub fn of_examined(block: Block, transactions: Vec<Examined>) -> Self {
-        assert_eq!(
-            block.envelopes.len(),
-            transactions.len(),
-            "each envelope was examined once"
-        );
         let has_sound_data_hash = block.data_hash[..] == block.computed_data_hash();
         Self {
             block,
             transactions,
             has_sound_data_hash,
+        }
+    }
+
+    /// A block that this process made out of envelopes that it had examined. `transactions` are what
+    /// [`Examined::new`] said of them, one for each and in their order; the data hash is taken for
+    /// what its maker computed a moment ago, and not computed again.
+    ///
+    /// # Panics
+    /// Where there are more transactions than envelopes, or fewer.
+    #[must_use]
+    pub fn made_here(block: Block, transactions: Vec<Examined>) -> Self {
+        assert_eq!(
+            block.envelopes.len(),
+            transactions.len(),
+            "each envelope was examined once"
+        );
+        debug_assert_eq!(block.data_hash[..], block.computed_data_hash());
+        Self {
+            block,
+            transactions,
+            has_sound_data_hash: true,
         }
     }
 

@@ -73,6 +73,12 @@ impl Reader {
         self.view().tip.height
     }
 
+    /// Whether each read of state is a question to another server, and takes as long.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.view().state.batch() > 1
+    }
+
     /// Why state cannot be read now, if that is known. It can be again without anybody's doing.
     #[must_use]
     pub fn state_trouble(&self) -> Option<String> {

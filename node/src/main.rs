@@ -29,6 +29,9 @@ use std::process::ExitCode;
 use crate::cli::Command;
 use crate::settings::Settings;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let (cli, settings) = match Settings::read() {
         Ok(read) => read,

@@ -480,7 +480,7 @@ impl Committer {
         let ordered = batches.into_iter().map(|batch| {
             let block: Block = writer.next_block(batch, &self.signer).into();
             let examined = examined.by_ref().take(block.envelopes.len()).collect();
-            Ordered::of_examined(block, examined)
+            Ordered::made_here(block, examined)
         });
         let ordered = ordered.collect();
         for block in self.commit_blocks(ordered)? {

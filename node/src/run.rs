@@ -24,6 +24,10 @@ use crate::node::{FIRST_CHANNEL, Node, NodeError};
 use crate::terminal::{ProgressDisplay, print_error};
 use crate::tls::Security;
 
+/// Threads that serve requests, a processor. More than one: short reads are done on them, and one that
+/// waits for the disk must leave a processor something to do.
+const WORKERS_A_PROCESSOR: usize = 2;
+
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     let logging = match Logging::start(&arguments.log_spec) {
         Ok(logging) => logging,
@@ -59,7 +63,9 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
     )?;
     let node = Arc::new(node);
     metrics::watch(&node);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors * WORKERS_A_PROCESSOR)
         .enable_all()
         .build()
         .map_err(RunError::Serve)?;
