@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use quire_ledger::{Height, ReadError, Simulator};
+use quire_ledger::{FindError, Height, QueryError, ReadError, Simulator};
 
 use crate::condition::Expect;
 use crate::json::JsonError;
@@ -87,6 +87,9 @@ pub enum ChaincodeError {
     /// A deployed chaincode said no; this is what it said.
     #[error("{0}")]
     Refused(String),
+    /// A rich query that is not well-formed, or cannot be asked inside of a transaction.
+    #[error(transparent)]
+    InvalidQuery(#[from] QueryError),
     /// The ledger could not be read.
     #[error("the ledger could not be read")]
     Read(#[from] ReadError),
@@ -105,6 +108,15 @@ impl From<JsonError> for ChaincodeError {
         match error {
             JsonError::ReservedMember { name } => Self::ReservedMember(name),
             other => Self::InvalidJson(format!("not a JSON text that can be kept: {other}")),
+        }
+    }
+}
+
+impl From<FindError> for ChaincodeError {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Query(error) => Self::InvalidQuery(error),
+            FindError::Read(error) => Self::Read(error),
         }
     }
 }

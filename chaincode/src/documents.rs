@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `get` | key | the value |
 //! | `range` | see [`page`](crate::page) | a page of rows |
+//! | `find` | a request of CouchDB's `_find` | its answer, without the time it took |
+//! | `history` | key, see [`past`](crate::past) | a page of what happened to the key |
 //! | `put` | key, value, conditions? | `{"previousVersion": "12.0" or null}` |
 //! | `create` | key, value | the same |
 //! | `merge` | key, patch, conditions? | the same |
@@ -15,11 +17,12 @@
 //! values are kept byte for byte. `previousVersion` is what the simulation saw.
 
 use bytes::Bytes;
-use quire_ledger::{Height, Simulator};
+use quire_ledger::{Height, Query, Simulator};
 
 use crate::draft::Draft;
 use crate::operation::{self, Operation, invalid, string};
 use crate::page::{Page, value_member};
+use crate::past::Past;
 use crate::view::View;
 use crate::{Call, Chaincode, ChaincodeError, json};
 
@@ -42,6 +45,13 @@ impl Documents {
                 Page::from_argument(args.first())?.show(view, &call.chaincode)
             }
             ("range", _) => Err(invalid("range takes one object")),
+            ("find", [request]) => find(&call.chaincode, request, view),
+            ("find", _) => Err(invalid("find takes one object")),
+            ("history", [key, args @ ..]) if args.len() < 2 => {
+                let past = Past::from_argument(args.first())?;
+                past.show(view, &call.chaincode, &read_key(key)?)
+            }
+            ("history", _) => Err(invalid("history takes a key and one object")),
             _ => match operation::from_call(call)? {
                 Some(operations) => {
                     let versions = self.write(&operations, view)?;
@@ -85,9 +95,23 @@ impl Chaincode for Documents {
     }
 }
 
+/// A page ends early rather than growing past this. It has at least one document.
+const MAX_FOUND_BYTES: usize = 8 << 20;
+
+fn find(namespace: &str, request: &[u8], view: &mut impl View) -> Result<Bytes, ChaincodeError> {
+    let query = Query::parse(request)?;
+    let found = view.find(namespace, &query, MAX_FOUND_BYTES)?;
+    // A chaincode has no clock.
+    Ok(found.to_json(None).into())
+}
+
+fn read_key(text: &[u8]) -> Result<String, ChaincodeError> {
+    Ok(string(&json::read(text, json::MAX_DEPTH)?, "a key")?.into_owned())
+}
+
 /// The value itself where it is JSON, otherwise `{"valueBase64": ...}`.
 fn get(namespace: &str, key: &[u8], view: &mut impl View) -> Result<Bytes, ChaincodeError> {
-    let key = string(&json::read(key, json::MAX_DEPTH)?, "a key")?.into_owned();
+    let key = read_key(key)?;
     match view.read(namespace, &key)? {
         Some(found) if json::is_json(&found.value) => Ok(found.value),
         Some(found) => Ok(format!("{{{}}}", value_member(&found.value)).into()),

@@ -18,6 +18,7 @@ pub mod json;
 pub mod name;
 mod operation;
 mod page;
+mod past;
 mod view;
 
 pub use chaincode::{Call, Chaincode, ChaincodeError};

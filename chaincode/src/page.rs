@@ -18,10 +18,10 @@ use crate::operation::{invalid, string};
 use crate::view::View;
 use crate::{ChaincodeError, json::quoted};
 
-const DEFAULT_LIMIT: usize = 25;
+pub(crate) const DEFAULT_LIMIT: usize = 25;
 const MAX_LIMIT: usize = 1_000;
 /// A page ends early rather than growing past this with large values. It has at least one row.
-const MAX_PAGE_BYTES: usize = 16 << 20;
+pub(crate) const MAX_PAGE_BYTES: usize = 16 << 20;
 
 /// A range, and how much of it a page shows.
 #[derive(Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ fn push_row(text: &mut String, key: &str, row: &VersionedValue) {
     text.push('}');
 }
 
-fn read_limit(value: &Node<'_>) -> Result<usize, ChaincodeError> {
+pub(crate) fn read_limit(value: &Node<'_>) -> Result<usize, ChaincodeError> {
     let limit = value.text.parse().ok();
     limit
         .filter(|limit| (1..=MAX_LIMIT).contains(limit))

@@ -1,7 +1,9 @@
 //! What the built-in chaincode asks of a simulator.
 
 use bytes::Bytes;
-use quire_ledger::{ReadError, Simulator, VersionedValue};
+use quire_ledger::{
+    FindError, Found, Height, KeyModification, Order, Query, ReadError, Simulator, VersionedValue,
+};
 
 /// Committed state and the read-write set of one transaction.
 pub(crate) trait View {
@@ -20,6 +22,33 @@ pub(crate) trait View {
         end: &str,
         limit: usize,
     ) -> Result<Vec<(String, VersionedValue)>, ReadError>;
+
+    /// A page of a rich query, with what it asked for recorded.
+    fn find(
+        &mut self,
+        namespace: &str,
+        query: &Query,
+        page_bytes: usize,
+    ) -> Result<Found, FindError>;
+
+    /// Where a key was written, at most `limit` heights behind `after`, without a trace in the read
+    /// set.
+    fn history(
+        &self,
+        namespace: &str,
+        key: &str,
+        order: Order,
+        after: Option<Height>,
+        limit: usize,
+    ) -> Result<Vec<Height>, ReadError>;
+
+    /// What was written there.
+    fn modification(
+        &self,
+        namespace: &str,
+        key: &str,
+        height: Height,
+    ) -> Result<KeyModification, ReadError>;
 
     /// Writes a key; no value deletes it.
     fn write(&mut self, namespace: &str, key: &str, value: Option<Bytes>);
@@ -42,6 +71,35 @@ impl View for Simulator {
         limit: usize,
     ) -> Result<Vec<(String, VersionedValue)>, ReadError> {
         self.range(namespace, start, end, limit)
+    }
+
+    fn find(
+        &mut self,
+        namespace: &str,
+        query: &Query,
+        page_bytes: usize,
+    ) -> Result<Found, FindError> {
+        self.find(namespace, query, page_bytes)
+    }
+
+    fn history(
+        &self,
+        namespace: &str,
+        key: &str,
+        order: Order,
+        after: Option<Height>,
+        limit: usize,
+    ) -> Result<Vec<Height>, ReadError> {
+        self.snapshot().history(namespace, key, order, after, limit)
+    }
+
+    fn modification(
+        &self,
+        namespace: &str,
+        key: &str,
+        height: Height,
+    ) -> Result<KeyModification, ReadError> {
+        self.snapshot().modification(namespace, key, height)
     }
 
     fn write(&mut self, namespace: &str, key: &str, value: Option<Bytes>) {

@@ -11,9 +11,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::{Call, Chaincode, Documents};
+use quire_chaincode::{Call, Chaincode, ChaincodeError, Documents};
 use quire_ledger::disk::OsDisk;
-use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Simulator};
+use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Query, Simulator};
 use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
 use quire_wire::hash::data_hash;
 use quire_wire::peer::{
@@ -50,10 +50,17 @@ impl Bench {
 
     /// Simulates every step on the same snapshot and commits them in one block.
     fn commit(&mut self, steps: &[Step<'_>]) -> Vec<Code> {
+        let documents = Documents::default();
+        let calls = steps.iter().map(|step| (&documents as _, call(step)));
+        self.commit_calls(&calls.collect::<Vec<_>>())
+    }
+
+    /// The same, with whatever chaincode.
+    fn commit_calls(&mut self, calls: &[(&dyn Chaincode, Call)]) -> Vec<Code> {
         let (number, hash) = self.ledger.tip();
-        let envelopes = steps.iter().enumerate().map(|(tx, step)| {
+        let envelopes = calls.iter().enumerate().map(|(tx, (chaincode, call))| {
             let mut simulator = Simulator::new(self.ledger.reader().snapshot());
-            let result = Documents::default().invoke(&call(step), &mut simulator);
+            let result = chaincode.invoke(call, &mut simulator);
             let results = simulator.into_read_write_set().encode_to_vec();
             envelope(&format!("{number}.{tx}"), results.into(), result.unwrap())
         });
@@ -70,8 +77,12 @@ impl Bench {
     }
 
     fn get(&self, key: &'static str) -> Result<Bytes, String> {
+        self.evaluate(&("get", &[key]))
+    }
+
+    fn evaluate(&self, step: &Step<'_>) -> Result<Bytes, String> {
         let mut simulator = Simulator::new(self.ledger.reader().snapshot());
-        let result = Documents::default().invoke(&call(&("get", &[key])), &mut simulator);
+        let result = Documents::default().invoke(&call(step), &mut simulator);
         result.map_err(|error| error.to_string())
     }
 }
@@ -194,6 +205,84 @@ fn what_was_created_and_deleted_in_one_list_never_existed() {
     assert_eq!(
         bench.get(r#""b""#).unwrap_err(),
         r#"there is no key "b" in namespace "ns""#
+    );
+}
+
+/// A chaincode of somebody's own: books a seat of a room where fewer than two are taken.
+#[derive(Debug)]
+struct Seats;
+
+impl Chaincode for Seats {
+    fn invoke(&self, call: &Call, simulator: &mut Simulator) -> Result<Bytes, ChaincodeError> {
+        let (room, seat) = (&call.function, &call.args[0]);
+        let taken = format!(r#"{{"selector":{{"room":"{room}"}},"fields":["_id"]}}"#);
+        let taken = simulator.find("seats", &Query::parse(taken.as_bytes())?, 1 << 20)?;
+        if taken.documents.len() >= 2 {
+            return Err(ChaincodeError::Refused("the room is full".to_owned()));
+        }
+        let key = std::str::from_utf8(seat).unwrap();
+        let value = format!(r#"{{"room":"{room}"}}"#);
+        simulator.put("seats", key, value.into());
+        Ok(Bytes::from_static(b"true"))
+    }
+}
+
+#[test]
+fn what_a_query_found_free_is_not_taken_twice() {
+    let mut bench = Bench::new();
+    let book = |room: &str, seat: &str| {
+        let call = Call {
+            chaincode: "seats".to_owned(),
+            function: room.to_owned(),
+            args: vec![Bytes::copy_from_slice(seat.as_bytes())],
+        };
+        (&Seats as &dyn Chaincode, call)
+    };
+    let phantom = Code::PHANTOM_READ_CONFLICT;
+    // Two that saw the same empty room; one in another room is in nobody's way.
+    let codes = bench.commit_calls(&[book("r1", "a"), book("r1", "b"), book("r2", "c")]);
+    assert_eq!(codes, [Code::VALID, phantom, Code::VALID]);
+    let codes = bench.commit_calls(&[book("r1", "b")]);
+    assert_eq!(codes, [Code::VALID]);
+    let mut simulator = Simulator::new(bench.ledger.reader().snapshot());
+    let refused = Seats.invoke(&book("r1", "d").1, &mut simulator);
+    assert_eq!(refused.unwrap_err().to_string(), "the room is full");
+}
+
+#[test]
+fn find_and_history_answer_from_the_ledger() {
+    let mut bench = Bench::new();
+    let codes = bench.commit(&[("put", &[r#""b""#, r#"{"n":2}"#])]);
+    assert_eq!(codes, [Code::VALID]);
+    bench.commit(&[("delete", &[r#""a""#])]);
+    let answer = |step: &Step<'_>| {
+        let answer = bench.evaluate(step).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&answer).unwrap()
+    };
+    let found = answer(&("find", &[r#"{"selector":{"n":{"$gt":0}}}"#]));
+    assert_eq!(
+        found["docs"].to_string(),
+        r#"[{"_id":"b","_rev":"2.0","n":2}]"#
+    );
+    let past = answer(&("history", &[r#""a""#]));
+    let past = past["entries"].as_array().unwrap().iter();
+    let past: Vec<_> = past
+        .map(|entry| format!("{} {}", entry["blockNumber"], entry["value"]))
+        .collect();
+    assert_eq!(past, ["3 null", r#"1 {"n":1.10}"#]);
+    // Neither writes, so neither loses to who does.
+    let codes = bench.commit(&[
+        ("put", &[r#""c""#, r#"{"n":3}"#]),
+        ("find", &[r#"{"selector":{"n":{"$gt":0}}}"#]),
+        ("history", &[r#""c""#]),
+        ("put", &[r#""b""#, r#"{"n":0}"#]),
+        ("find", &[r#"{"selector":{"n":{"$gt":0}}}"#]),
+    ]);
+    // What the last was shown is another version by now, as in Fabric.
+    let conflict = Code::MVCC_READ_CONFLICT;
+    assert_eq!(
+        codes,
+        [Code::VALID, Code::VALID, Code::VALID, Code::VALID, conflict]
     );
 }
 

@@ -8,13 +8,16 @@
 //!                                  collections }] }
 //! ```
 //!
+//! A namespace `NAME$$q` holds the rich queries of NAME: `queries` in place of `rangeQueries`, with
+//! what was asked as JSON.
+//!
 //! Hashes are hexadecimal; other bytes are JSON where they are JSON, text where they are text, and
 //! base64 under a name that ends in `Base64` where they are neither. What cannot be decoded is
 //! left out, and the transaction's `code` says why.
 
 use bytes::Bytes;
 use quire_ledger::Block;
-use quire_wire::common::{Metadata, OrdererBlockMetadata, header_type, metadata_slot};
+use quire_wire::common::{Metadata, OrdererBlockMetadata, Timestamp, header_type, metadata_slot};
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
 use quire_wire::peer::ChaincodeSpec;
 use quire_wire::rwset::{
@@ -27,7 +30,7 @@ use serde_json::{Map, Value, json};
 
 use crate::creator::Creator;
 use crate::json::{Json, Object};
-use crate::value::{base64, rfc3339};
+use crate::value::base64;
 
 /// A block.
 pub(crate) fn block(block: &Block) -> Json {
@@ -85,7 +88,10 @@ pub(crate) fn transaction(envelope: &Bytes, number: u64, code: Code) -> Json {
     out.insert("code", code.to_string());
     out.insert("type", header_type::name(header.r#type));
     out.insert("channel", header.channel_id.as_str());
-    out.insert("timestamp", header.timestamp.as_ref().and_then(rfc3339));
+    out.insert(
+        "timestamp",
+        header.timestamp.as_ref().and_then(Timestamp::rfc3339),
+    );
     out.insert("creator", creator(&opened.signature_header.creator));
     out.insert("nonce", hex::encode(&opened.signature_header.nonce));
     out.insert("signature", base64(&opened.signature));
@@ -171,8 +177,12 @@ fn namespace(set: &NsReadWriteSet) -> Json {
     out.insert("namespace", set.namespace.as_str());
     if let Ok(keys) = KvRwSet::decode(set.rwset.clone()) {
         out.insert("reads", keys.reads.iter().map(read).collect::<Json>());
-        let ranges = keys.range_queries_info.iter().map(range_query);
-        out.insert("rangeQueries", ranges.collect::<Json>());
+        let ranges = keys.range_queries_info.iter();
+        if set.namespace.ends_with("$$q") {
+            out.insert("queries", ranges.map(rich_query).collect::<Json>());
+        } else {
+            out.insert("rangeQueries", ranges.map(range_query).collect::<Json>());
+        }
         out.insert("writes", keys.writes.iter().map(write).collect::<Json>());
         let metadata = keys.metadata_writes.iter().map(|write| {
             let entries = write.entries.iter();
@@ -207,6 +217,20 @@ fn range_query(query: &RangeQueryInfo) -> Json {
     let mut out = Object::default();
     out.insert("start", query.start_key.as_str());
     out.insert("end", query.end_key.as_str());
+    reads(&mut out, query);
+    out.into()
+}
+
+/// What was asked is JSON itself.
+fn rich_query(query: &RangeQueryInfo) -> Json {
+    let mut out = Object::default();
+    out.insert("start", Json::of_bytes(query.start_key.as_bytes()));
+    out.insert("end", Json::of_bytes(query.end_key.as_bytes()));
+    reads(&mut out, query);
+    out.into()
+}
+
+fn reads(out: &mut Object, query: &RangeQueryInfo) {
     out.insert("exhausted", query.itr_exhausted);
     match &query.reads_info {
         Some(ReadsInfo::RawReads(reads)) => {
@@ -225,7 +249,6 @@ fn range_query(query: &RangeQueryInfo) -> Json {
         }
         None => {}
     }
-    out.into()
 }
 
 fn collection(set: &CollectionHashedReadWriteSet) -> Value {
@@ -304,5 +327,41 @@ fn creator(serialized: &[u8]) -> Value {
             "certificate": creator.certificate,
         }),
         None => json!({ "identityBase64": base64(serialized) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quire_wire::rwset::QueryReads;
+
+    use super::*;
+
+    #[test]
+    fn what_a_query_asked_is_shown_as_json() {
+        let set = |namespace: &str| NsReadWriteSet {
+            namespace: namespace.to_owned(),
+            rwset: KvRwSet {
+                range_queries_info: vec![RangeQueryInfo {
+                    start_key: r#"{"version":1,"selector":{"n":{"$gt":1.10}},"fields":[]}"#.into(),
+                    end_key: "{}".into(),
+                    itr_exhausted: true,
+                    reads_info: Some(ReadsInfo::RawReads(QueryReads::default())),
+                }],
+                ..KvRwSet::default()
+            }
+            .encode_to_vec()
+            .into(),
+            collection_hashed_rwset: Vec::new(),
+        };
+        let shown = |set| serde_json::to_string(&namespace(&set)).unwrap();
+        assert_eq!(
+            shown(set("orders$$q")),
+            concat!(
+                r#"{"namespace":"orders$$q","reads":[],"queries":[{"start":"#,
+                r#"{"version":1,"selector":{"n":{"$gt":1.10}},"fields":[]},"end":{},"#,
+                r#""exhausted":true,"reads":[]}],"writes":[],"metadataWrites":[]}"#
+            )
+        );
+        assert!(shown(set("orders")).contains(r#""rangeQueries":[{"start":"{\"version\""#));
     }
 }

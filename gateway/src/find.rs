@@ -1,14 +1,13 @@
 //! `POST .../state/{namespace}/_find` and `_explain`: CouchDB's queries.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use quire_ledger::{ExecutionStats, Found, Query as Mango};
-use serde_json::{Value, json};
+use quire_ledger::Query as Mango;
 
 use crate::backend::Channel;
 use crate::body;
@@ -48,7 +47,7 @@ pub(crate) async fn find(
             let snapshot = channel.reader.snapshot();
             let started = Instant::now();
             let found = snapshot.find(namespace, query, page_bytes)?;
-            let page = page(&found, started.elapsed());
+            let page = found.to_json(Some(started.elapsed()));
             let response = reply::of_type(body::JSON, Body::from(page), StatusCode::OK);
             Ok(reply::at_height(response, snapshot.height()))
         },
@@ -102,34 +101,4 @@ async fn answer(
         .await
     };
     answered.await.map_err(Problem::for_couch)
-}
-
-/// The answer of `_find`, with every document's own text in it.
-fn page(found: &Found, elapsed: Duration) -> String {
-    let mut text = String::from("{\"docs\":[");
-    text.push_str(&found.documents.join(","));
-    text.push(']');
-    let stats = found.stats.map(|counts| stats(counts, elapsed));
-    let members = [
-        ("bookmark", found.bookmark.as_deref().map(Value::from)),
-        ("execution_stats", stats),
-        ("warning", found.warning.as_deref().map(Value::from)),
-    ];
-    for (name, value) in members {
-        if let Some(value) = value {
-            text.extend([",\"", name, "\":", &value.to_string()]);
-        }
-    }
-    text.push('}');
-    text
-}
-
-fn stats(stats: ExecutionStats, elapsed: Duration) -> Value {
-    json!({
-        "total_keys_examined": stats.documents_examined,
-        "total_docs_examined": stats.documents_examined,
-        "total_quorum_docs_examined": 0,
-        "results_returned": stats.results_returned,
-        "execution_time_ms": elapsed.as_secs_f64() * 1000.0,
-    })
 }

@@ -6,14 +6,11 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use quire_ledger::{Height, Order};
-use quire_wire::Message;
-use quire_wire::rwset::{KvRwSet, KvWrite, TxReadWriteSet};
-use quire_wire::transaction::Opened;
+use quire_ledger::{Height, KeyModification, Order};
+use quire_wire::common::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::backend::Channel;
 use crate::bookmark;
 use crate::gateway::{Gateway, blocking};
 use crate::parameters;
@@ -22,7 +19,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
 use crate::state::PAGE_ROWS;
-use crate::value::{Value, rfc3339};
+use crate::value::Value;
 
 /// A page of the history of a key.
 #[utoipa::path(
@@ -101,74 +98,33 @@ fn read(path: &KeyPath, page: &Page) -> Result<Response, Problem> {
             more = true;
             break;
         }
-        let entry = Entry::read(&path.channel, height, namespace, key)?;
+        let entry = snapshot.modification(namespace, key, height)?;
         bytes += entry.value.as_ref().map_or(0, Bytes::len);
-        entries.push(entry);
+        let timestamp = entry.timestamp.as_ref().and_then(Timestamp::rfc3339);
+        entries.push((entry, timestamp));
     }
     let last = entries.last().filter(|_| more);
     let document = Rows {
-        bookmark: last.map(|entry| bookmark::after_version(entry.height)),
-        entries: entries.iter().map(Entry::row).collect(),
+        bookmark: last.map(|(entry, _)| bookmark::after_version(entry.height)),
+        entries: entries
+            .iter()
+            .map(|(entry, timestamp)| row(entry, timestamp.as_deref()))
+            .collect(),
     };
     let response = reply::json(StatusCode::OK, &document)?;
     let response = reply::at_height(response, snapshot.height());
     Ok(reply::no_cache(response))
 }
 
-/// What one transaction did to the key, and nothing that shares memory with the transaction: it may
-/// be a thousand times as large.
-struct Entry {
-    height: Height,
-    tx_id: String,
-    timestamp: Option<String>,
-    /// None where it deleted the key.
-    value: Option<Bytes>,
-}
-
-impl Entry {
-    fn read(
-        channel: &Channel,
-        height: Height,
-        namespace: &str,
-        key: &str,
-    ) -> Result<Self, Problem> {
-        let envelope = channel.reader.envelope(height)?;
-        let damaged = || {
-            Problem::internal(format!(
-                "history of {namespace:?}/{key:?} has no write at {height}"
-            ))
-        };
-        let opened = Opened::read(&envelope.ok_or_else(damaged)?).map_err(|_| damaged())?;
-        let call = opened.endorsed_call().map_err(|_| damaged())?;
-        let write = write_of(call.action.results, namespace, key).ok_or_else(damaged)?;
-        Ok(Self {
-            height,
-            tx_id: opened.indexed_tx_id(),
-            timestamp: opened.channel_header.timestamp.as_ref().and_then(rfc3339),
-            value: (!write.is_delete).then(|| Bytes::copy_from_slice(&write.value)),
-        })
+fn row<'a>(modification: &'a KeyModification, timestamp: Option<&'a str>) -> Row<'a> {
+    Row {
+        transaction_id: &modification.tx_id,
+        block_number: modification.height.block,
+        tx_number: modification.height.tx,
+        timestamp,
+        is_delete: modification.value.is_none(),
+        value: Value {
+            bytes: modification.value.as_deref(),
+        },
     }
-
-    fn row(&self) -> Row<'_> {
-        Row {
-            transaction_id: &self.tx_id,
-            block_number: self.height.block,
-            tx_number: self.height.tx,
-            timestamp: self.timestamp.as_deref(),
-            is_delete: self.value.is_none(),
-            value: Value {
-                bytes: self.value.as_deref(),
-            },
-        }
-    }
-}
-
-/// What a read-write set writes to a key.
-fn write_of(read_write_set: Bytes, namespace: &str, key: &str) -> Option<KvWrite> {
-    let sets = TxReadWriteSet::decode(read_write_set).ok()?.ns_rwset;
-    let sets = sets.into_iter().filter(|set| set.namespace == namespace);
-    let mut writes = sets
-        .filter_map(|set| KvRwSet::decode(set.rwset).ok())
-        .flat_map(|set| set.writes);
-    writes.find(|write| write.key == key)
 }

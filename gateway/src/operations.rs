@@ -16,7 +16,6 @@ use crate::gateway::{Gateway, blocking};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
-use crate::value::rfc3339;
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -115,7 +114,7 @@ fn now(gateway: &Gateway) -> String {
         seconds: i64::try_from(since.as_secs()).unwrap_or_default(),
         nanos: i32::try_from(since.subsec_nanos()).unwrap_or_default(),
     };
-    rfc3339(&timestamp).unwrap_or_default()
+    timestamp.rfc3339().unwrap_or_default()
 }
 
 /// Everything that is counted, in Prometheus' text format.

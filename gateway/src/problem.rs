@@ -510,6 +510,7 @@ impl From<ChaincodeError> for Problem {
         let detail = error.to_string();
         let kind = match error {
             ChaincodeError::Read(error) => return error.into(),
+            ChaincodeError::InvalidQuery(error) => return error.into(),
             ChaincodeError::InvalidArgument(_) | ChaincodeError::UnknownFunction { .. } => {
                 ProblemKind::InvalidArgument
             }
@@ -683,6 +684,10 @@ mod tests {
                 ProblemKind::InvalidArgument,
             ),
             (E::Refused(text()), ProblemKind::ChaincodeError),
+            (
+                E::InvalidQuery(QueryError::InvalidOperator(text())),
+                ProblemKind::InvalidSelector,
+            ),
             (
                 E::Read(ReadError::Missing("x".into())),
                 ProblemKind::Internal,

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header, request::Parts};
 use axum::response::Response;
 use bytes::Bytes;
 use quire_identity::SigningIdentity;
+use quire_wire::common::Timestamp;
 use quire_wire::transaction::Opened;
 use quire_wire::tx_id::tx_id;
 use serde::Serialize;
@@ -34,7 +35,6 @@ use crate::schema::TransactionBody;
 use crate::submission::{
     Committed, Seen, Write, flight_key, is_lost_race, look, next_commit, poll_outcome,
 };
-use crate::value::rfc3339;
 
 /// Longest pause between two looks at what a key names.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -340,7 +340,7 @@ fn describe(channel: &Channel, committed: &Committed) -> Result<Response, Proble
         code: committed.code.to_string(),
         block_number: height.block,
         tx_number: height.tx,
-        timestamp: timestamp.as_ref().and_then(rfc3339),
+        timestamp: timestamp.as_ref().and_then(Timestamp::rfc3339),
         chaincode: chaincode.as_ref().map(|chaincode| chaincode.name.as_str()),
         creator: creator.as_ref().and_then(|creator| creator.name.as_deref()),
         creator_msp_id: creator.as_ref().map(|creator| creator.msp_id.as_str()),

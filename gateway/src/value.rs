@@ -4,11 +4,8 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use quire_wire::common::Timestamp;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -63,13 +60,6 @@ impl ToSchema for Value<'_> {
     }
 }
 
-/// RFC 3339 in UTC; none outside of the years it can express.
-pub(crate) fn rfc3339(timestamp: &Timestamp) -> Option<String> {
-    let nanos = i128::from(timestamp.seconds) * 1_000_000_000 + i128::from(timestamp.nanos);
-    let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
-    time.format(&Rfc3339).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,17 +84,5 @@ mod tests {
         }
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
         assert!(json_text(deep.as_bytes()).is_some());
-    }
-
-    #[test]
-    fn times_are_rfc_3339() {
-        for (seconds, nanos, expected) in [
-            (0, 0, Some("1970-01-01T00:00:00Z")),
-            (1_700_000_000, 120_000_000, Some("2023-11-14T22:13:20.12Z")),
-            (i64::MAX, 0, None),
-        ] {
-            let time = rfc3339(&Timestamp { seconds, nanos });
-            assert_eq!(time.as_deref(), expected);
-        }
     }
 }

@@ -31,7 +31,7 @@ use quire_wire::Code;
 
 use crate::{Block, Height, Ledger, Ledgers, Order, Ordered, Purpose, derived};
 
-const CHANNEL: &str = "golden";
+pub(crate) const CHANNEL: &str = "golden";
 const NAMESPACE: &str = "orders";
 
 fn golden(file: &str) -> PathBuf {
@@ -118,7 +118,7 @@ fn means_what_was_meant(ledger: &Ledger) {
 }
 
 /// Commits the golden blocks.
-fn write(ledgers: &Ledgers) -> Ledger {
+pub(crate) fn write(ledgers: &Ledgers) -> Ledger {
     let mut chain = Vec::new();
     let mut ledger = ledgers
         .create(
@@ -266,10 +266,17 @@ fn envelope(nonce: &[u8], set: &KvRwSet) -> Bytes {
             ..CollectionHashedReadWriteSet::default()
         }],
     };
-    let results = TxReadWriteSet {
-        data_model: 0,
-        ns_rwset: vec![namespace],
-    };
+    endorsed(
+        nonce,
+        &TxReadWriteSet {
+            data_model: 0,
+            ns_rwset: vec![namespace],
+        },
+    )
+}
+
+/// A transaction with this read-write set.
+pub(crate) fn endorsed(nonce: &[u8], results: &TxReadWriteSet) -> Bytes {
     let action = ChaincodeAction {
         results: results.encode_to_vec().into(),
         chaincode_id: Some(chaincode()),

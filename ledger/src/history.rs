@@ -17,6 +17,7 @@ use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
 use crate::follow::Durable;
 use crate::validation::examine::Content;
+use crate::validation::rich;
 
 const SAVEPOINT: &[u8] = b"s";
 const ENTRY: u8 = b'h';
@@ -72,7 +73,8 @@ impl History {
                     continue;
                 }
                 let height = Height::new(durable.block.number, tx as u64);
-                for set in &endorsed.read_write_set.namespaces {
+                let sets = endorsed.read_write_set.namespaces.iter();
+                for set in sets.filter(|set| rich::queried(&set.namespace).is_none()) {
                     for write in &set.public.writes {
                         keys.push(entry_key(&set.namespace, &write.key, height)?);
                     }

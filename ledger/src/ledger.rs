@@ -258,7 +258,7 @@ impl Ledger {
             let keys = read_keys(&batch);
             view.state.expect(&keys).map_err(CommitError::Judge)?;
         }
-        let mut pending = Pending::new(view.state.as_ref());
+        let mut pending = Pending::new(view.state.as_ref()).with_indexes(&self.shared.catalog);
         let mut in_batch: HashSet<String> = HashSet::new();
         let mut commit_hash = self.tip.commit_hash.clone();
         let mut judged = Vec::with_capacity(batch.len());

@@ -32,6 +32,7 @@ mod ledger;
 mod ledgers;
 #[doc(hidden)]
 pub mod measure;
+mod modification;
 mod observer;
 mod progress;
 mod query;
@@ -56,6 +57,7 @@ pub use ledger::{Committed, Ledger, Ordered};
 pub use ledgers::{
     CreateOptions, DEFAULT_SEGMENT_BYTES, EngineStatus, Ledgers, Purpose, StateEngine,
 };
+pub use modification::KeyModification;
 pub use observer::{Event, Observer, Stage, StateCall};
 pub use progress::{Progress, ProgressFn};
 pub use query::{

@@ -12,14 +12,14 @@ use crate::block_store::index::TxLocation;
 use crate::error::{Corruption, ReadError};
 use crate::history::Order;
 use crate::ledger::{Shared, Tip};
+use crate::modification::KeyModification;
 use crate::observer::{Observed, StateCall};
-use crate::query::find::Source;
+use crate::query::find::{Seen, Source};
 use crate::query::{
     self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, MigrateError,
     Migrated, Migration, Query,
 };
 use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot, VersionedValue};
-use crate::validation::examine::{Content, Examined};
 
 /// One consistent view of a channel: every follower at the same height.
 pub(crate) struct View {
@@ -301,6 +301,17 @@ impl Snapshot {
         self.observed().asked(StateCall::Find, find)
     }
 
+    /// The same, and what its reader saw by it.
+    pub(crate) fn see(
+        &self,
+        namespace: &str,
+        query: &Query,
+        page_bytes: usize,
+    ) -> Result<(Found, Option<Seen>), FindError> {
+        let see = || self.source(namespace).see(query, page_bytes);
+        self.observed().asked(StateCall::Find, see)
+    }
+
     /// How a query would be answered, as CouchDB's `_explain` says it.
     ///
     /// # Errors
@@ -314,7 +325,7 @@ impl Snapshot {
             channel: &self.shared.channel,
             namespace,
             state: self.view.state.as_ref(),
-            catalog: &self.shared.catalog,
+            catalog: Some(&self.shared.catalog),
             observed: self.observed(),
         }
     }
@@ -355,6 +366,22 @@ impl Snapshot {
             .collect()
     }
 
+    /// What the transaction at one of the heights of [`Snapshot::history`] did to the key.
+    ///
+    /// # Errors
+    /// As [`Reader::block`].
+    pub fn modification(
+        &self,
+        namespace: &str,
+        key: &str,
+        height: Height,
+    ) -> Result<KeyModification, ReadError> {
+        let reader = Reader {
+            shared: Arc::clone(&self.shared),
+        };
+        KeyModification::read(&reader, namespace, key, height)
+    }
+
     /// The version that a key had just before a transaction; `None` where it did not exist then.
     ///
     /// # Errors
@@ -385,19 +412,7 @@ impl Snapshot {
         {
             return Ok(Some(last));
         }
-        let reader = Reader {
-            shared: Arc::clone(&self.shared),
-        };
-        let envelope = reader.envelope(last)?;
-        let envelope = envelope.ok_or_else(|| ReadError::Missing(format!("transaction {last}")))?;
-        let Content::Endorsed(endorsed) = Examined::read(&envelope).content else {
-            return Ok(None);
-        };
-        let writes = endorsed.read_write_set.namespaces.iter();
-        let writes = writes.filter(|set| set.namespace == namespace);
-        let write = writes
-            .flat_map(|set| &set.public.writes)
-            .find(|write| write.key == key);
-        Ok(write.filter(|write| !write.is_delete).map(|_| last))
+        let write = self.modification(namespace, key, last)?;
+        Ok(write.value.map(|_| last))
     }
 }

@@ -1,6 +1,7 @@
 //! A transaction before it is one: reads come from a snapshot and are recorded, writes are kept.
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use bytes::Bytes;
 use quire_wire::Message as _;
@@ -8,9 +9,12 @@ use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, RangeQueryInfo
 
 use crate::block::Height;
 use crate::error::ReadError;
+use crate::query::find::Seen;
+use crate::query::{FindError, Found, Query, QueryError};
 use crate::reader::Snapshot;
 use crate::state::{RangeEnd, VersionedValue};
 use crate::validation::phantom::{MAX_DEGREE, RangeSummary, row};
+use crate::validation::rich::{self, MAX_QUERIES};
 
 /// Records what a chaincode reads and writes.
 ///
@@ -27,6 +31,7 @@ struct Recorded {
     reads: BTreeMap<String, Option<Height>>,
     ranges: Vec<RangeQueryInfo>,
     writes: BTreeMap<String, Option<Bytes>>,
+    queries: Vec<Seen>,
 }
 
 impl Simulator {
@@ -100,6 +105,37 @@ impl Simulator {
         Ok(rows)
     }
 
+    /// A page of the committed documents that match a rich query; it ends early when they exceed
+    /// `page_bytes`.
+    ///
+    /// If the transaction writes anything, before or after, it becomes invalid when any document that
+    /// the page came by changes, goes, or is joined by another: from behind the bookmark through the
+    /// last document counted, skipped ones included, or to the end of what matches where the page is
+    /// not full. Warning and statistics tell of the node's indexes and are not protected. If it
+    /// writes nothing, the documents shown are keys that it read, which is all that Fabric records.
+    ///
+    /// # Errors
+    /// See [`FindError`]. Also a query whose selector is too large to be recorded (64 KiB), and one
+    /// more than 100 in one transaction.
+    pub fn find(
+        &mut self,
+        namespace: &str,
+        query: &Query,
+        page_bytes: usize,
+    ) -> Result<Found, FindError> {
+        let queries = self
+            .namespaces
+            .values()
+            .map(|recorded| recorded.queries.len());
+        if queries.sum::<usize>() >= MAX_QUERIES {
+            let reason = format!("a transaction asks at most {MAX_QUERIES} queries");
+            return Err(QueryError::option("too_many_queries", reason).into());
+        }
+        let (found, seen) = self.snapshot.see(namespace, query, page_bytes)?;
+        self.recorded(namespace).queries.extend(seen);
+        Ok(found)
+    }
+
     /// Writes a key.
     pub fn put(&mut self, namespace: &str, key: &str, value: Bytes) {
         self.recorded(namespace)
@@ -116,9 +152,45 @@ impl Simulator {
         self.namespaces.entry(namespace.to_owned()).or_default()
     }
 
+    /// Turns what queries saw into what goes into the block.
+    fn settle_queries(&mut self) {
+        let is_writing = self
+            .namespaces
+            .values()
+            .any(|recorded| !recorded.writes.is_empty());
+        let mut asked: BTreeMap<String, Vec<RangeQueryInfo>> = BTreeMap::new();
+        for (namespace, recorded) in &mut self.namespaces {
+            for seen in mem::take(&mut recorded.queries) {
+                if is_writing {
+                    let queries = asked.entry(rich::queries_of(namespace)).or_default();
+                    queries.push(rich::record(seen));
+                } else {
+                    // Fabric's rule for all rich queries.
+                    let rows = seen.shown.into_iter();
+                    let rows = rows.map(|(key, version)| (key, Some(version)));
+                    recorded.reads.extend(rows);
+                }
+            }
+        }
+        for (namespace, queries) in asked {
+            self.recorded(&namespace).ranges.extend(queries);
+        }
+        // Nothing but queries, and those are told elsewhere.
+        self.namespaces.retain(|_, recorded| {
+            let Recorded {
+                reads,
+                ranges,
+                writes,
+                queries: _,
+            } = recorded;
+            !(reads.is_empty() && ranges.is_empty() && writes.is_empty())
+        });
+    }
+
     /// Everything recorded, in Fabric's form and order.
     #[must_use]
-    pub fn into_read_write_set(self) -> TxReadWriteSet {
+    pub fn into_read_write_set(mut self) -> TxReadWriteSet {
+        self.settle_queries();
         let namespaces = self.namespaces.into_iter().map(|(namespace, recorded)| {
             let reads = recorded.reads.into_iter();
             let writes = recorded.writes.into_iter();

@@ -1,6 +1,8 @@
 //! Package `common` of Fabric (`common/common.proto`): blocks, envelopes and their headers.
 
 use bytes::Bytes;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A block as Fabric's tools and peers exchange it.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -218,4 +220,31 @@ pub struct Timestamp {
     /// 0 to 999,999,999, counting forward.
     #[prost(int32, tag = "2")]
     pub nanos: i32,
+}
+
+impl Timestamp {
+    /// RFC 3339 in UTC; none outside of the years it can express.
+    #[must_use]
+    pub fn rfc3339(&self) -> Option<String> {
+        let nanos = i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanos);
+        let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
+        time.format(&Rfc3339).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339() {
+        for (seconds, nanos, expected) in [
+            (0, 0, Some("1970-01-01T00:00:00Z")),
+            (1_700_000_000, 120_000_000, Some("2023-11-14T22:13:20.12Z")),
+            (i64::MAX, 0, None),
+        ] {
+            let time = Timestamp { seconds, nanos }.rfc3339();
+            assert_eq!(time.as_deref(), expected);
+        }
+    }
 }

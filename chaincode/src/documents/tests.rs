@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quire_ledger::{ReadError, VersionedValue};
+use quire_ledger::{
+    ExecutionStats, FindError, Found, KeyModification, Order, ReadError, VersionedValue,
+};
+use quire_wire::common::Timestamp;
 
 use super::*;
 use crate::Expect;
@@ -73,6 +76,62 @@ impl View for Fake {
         let rows = rows.filter(|((ns, key), _)| ns == namespace && inside(key));
         let rows = rows.map(|((_, key), value)| (key.clone(), value.clone()));
         Ok(rows.take(limit).collect())
+    }
+
+    fn find(&mut self, namespace: &str, _: &Query, page_bytes: usize) -> Result<Found, FindError> {
+        self.ranges.push(format!("{namespace} {page_bytes}"));
+        Ok(Found {
+            documents: vec![r#"{"_id":"a","n":1.10}"#.to_owned()],
+            bookmark: Some("nil".to_owned()),
+            warning: Some("slow".to_owned()),
+            stats: Some(ExecutionStats {
+                documents_examined: 3,
+                results_returned: 1,
+            }),
+        })
+    }
+
+    /// Every key has three versions.
+    fn history(
+        &self,
+        _: &str,
+        _: &str,
+        order: Order,
+        after: Option<Height>,
+        limit: usize,
+    ) -> Result<Vec<Height>, ReadError> {
+        let mut heights: Vec<Height> = (1..=3).map(|block| Height::new(block, 0)).collect();
+        let is_behind = |height: &Height| match (after, order) {
+            (None, _) => true,
+            (Some(after), Order::NewestFirst) => *height < after,
+            (Some(after), Order::OldestFirst) => *height > after,
+        };
+        if order == Order::NewestFirst {
+            heights.reverse();
+        }
+        Ok(heights.into_iter().filter(is_behind).take(limit).collect())
+    }
+
+    /// The second deletes it, the third is no JSON.
+    fn modification(
+        &self,
+        _: &str,
+        key: &str,
+        height: Height,
+    ) -> Result<KeyModification, ReadError> {
+        Ok(KeyModification {
+            height,
+            tx_id: format!("{key}{height}"),
+            timestamp: (height.block < 3).then_some(Timestamp {
+                seconds: 0,
+                nanos: 0,
+            }),
+            value: match height.block {
+                1 => Some(r#"{"n": 1.10}"#.into()),
+                2 => None,
+                _ => Some(Bytes::from_static(b"\xff")),
+            },
+        })
     }
 
     fn write(&mut self, namespace: &str, key: &str, value: Option<Bytes>) {
@@ -244,7 +303,7 @@ fn what_does_not_hold_is_refused_and_writes_nothing() {
         &[r#""raw""#, "{}"],
         "the present value cannot be merged into: not UTF-8 from byte 0 on",
     );
-    refuse("find", &["{}"], "chaincode \"ns\" has no function \"find\"");
+    refuse("seek", &["{}"], "chaincode \"ns\" has no function \"seek\"");
 }
 
 #[test]
@@ -648,4 +707,103 @@ fn a_list_does_what_its_operations_do_one_by_one() {
         done > 2_000 && refused > 2_000,
         "{done} done, {refused} refused"
     );
+}
+
+#[test]
+fn find_answers_as_couchdb_does_but_for_the_time_it_took() {
+    let mut fake = state();
+    let asked = call("ns", "find", &[r#"{"selector":{"n":{"$gt":1}}}"#]);
+    let answer = run(&mut fake, &asked).unwrap();
+    assert_eq!(
+        answer,
+        concat!(
+            r#"{"docs":[{"_id":"a","n":1.10}],"bookmark":"nil","execution_stats":"#,
+            r#"{"total_keys_examined":3,"total_docs_examined":3,"total_quorum_docs_examined":0,"#,
+            r#""results_returned":1},"warning":"slow"}"#
+        )
+    );
+    assert_eq!(fake.ranges, ["ns 8388608"]);
+    for (args, error) in [
+        (vec![], "find takes one object"),
+        (vec!["{}", "{}"], "find takes one object"),
+        (vec!["[]"], "Request body must be a JSON object"),
+        (vec!["{}"], "Missing required key: selector"),
+        (
+            vec![r#"{"selector":{"a":{"$no":1}}}"#],
+            "Invalid operator: $no",
+        ),
+    ] {
+        let refused = run(&mut state(), &call("ns", "find", &args)).unwrap_err();
+        assert_eq!(refused.to_string(), error);
+    }
+}
+
+#[test]
+fn history_is_read_a_page_at_a_time_from_either_end() {
+    let third = concat!(
+        r#"{"transactionId":"k3.0","blockNumber":3,"txNumber":0,"timestamp":null,"#,
+        r#""isDelete":false,"valueBase64":"/w=="}"#
+    );
+    let second = concat!(
+        r#"{"transactionId":"k2.0","blockNumber":2,"txNumber":0,"#,
+        r#""timestamp":"1970-01-01T00:00:00Z","isDelete":true,"value":null}"#
+    );
+    let first = concat!(
+        r#"{"transactionId":"k1.0","blockNumber":1,"txNumber":0,"#,
+        r#""timestamp":"1970-01-01T00:00:00Z","isDelete":false,"value":{"n": 1.10}}"#
+    );
+    let page = |entries: &[&str], bookmark: &str| {
+        format!(
+            r#"{{"entries":[{}],"bookmark":{bookmark}}}"#,
+            entries.join(",")
+        )
+    };
+    for (args, expected) in [
+        (vec![r#""k""#], page(&[third, second, first], "null")),
+        (
+            vec![r#""k""#, r#"{"order":"asc"}"#],
+            page(&[first, second, third], "null"),
+        ),
+        (
+            vec![r#""k""#, r#"{"limit":2}"#],
+            page(&[third, second], r#""2.0""#),
+        ),
+        (
+            vec![r#""k""#, r#"{"limit":2,"bookmark":"2.0"}"#],
+            page(&[first], "null"),
+        ),
+        (
+            vec![r#""k""#, r#"{"order":"asc","limit":1,"bookmark":"1.0"}"#],
+            page(&[second], r#""2.0""#),
+        ),
+    ] {
+        let mut fake = state();
+        assert_eq!(
+            run(&mut fake, &call("ns", "history", &args)).unwrap(),
+            expected
+        );
+        assert!(fake.reads().is_empty());
+    }
+    for (args, error) in [
+        (vec![], "history takes a key and one object"),
+        (vec!["1"], "a key has to be a string"),
+        (vec![r#""k""#, "[]"], "history takes a key and an object"),
+        (vec![r#""k""#, r#"{"order":1}"#], "order has to be a string"),
+        (
+            vec![r#""k""#, r#"{"order":"up"}"#],
+            "order is neither asc nor desc",
+        ),
+        (vec![r#""k""#, r#"{"from":1}"#], r#"unknown member "from""#),
+        (
+            vec![r#""k""#, r#"{"bookmark":"x"}"#],
+            "the bookmark is not one that a page ended with",
+        ),
+        (
+            vec![r#""k""#, r#"{"limit":0}"#],
+            "limit has to be an integer from 1 to 1000",
+        ),
+    ] {
+        let refused = run(&mut state(), &call("ns", "history", &args)).unwrap_err();
+        assert_eq!(refused.to_string(), error);
+    }
 }

@@ -77,7 +77,7 @@ impl QueryError {
         Self::BadArgument { operator, argument }
     }
 
-    pub(super) fn option(error: &'static str, reason: String) -> Self {
+    pub(crate) fn option(error: &'static str, reason: String) -> Self {
         Self::InvalidOption { error, reason }
     }
 

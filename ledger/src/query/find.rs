@@ -1,11 +1,13 @@
 //! Answers a query from one snapshot.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use super::bookmark::{self, Bookmark};
 use super::catalog::{Catalog, Index};
 use super::collation::ABOVE_ALL;
@@ -17,6 +19,7 @@ use super::normalize::single;
 use super::plan::Plan;
 use super::planner::{self, Range};
 use super::request::Query;
+use crate::block::Height;
 use crate::error::ReadError;
 use crate::observer::{Event, Observed};
 use crate::state::{Keys, StateSnapshot, VersionedValue};
@@ -49,6 +52,30 @@ pub struct Found {
     pub stats: Option<ExecutionStats>,
 }
 
+impl Found {
+    /// The answer of `_find`, with every document's own text in it. `elapsed` is shown among the
+    /// statistics.
+    #[must_use]
+    pub fn to_json(&self, elapsed: Option<Duration>) -> String {
+        let mut text = String::from("{\"docs\":[");
+        text.push_str(&self.documents.join(","));
+        text.push(']');
+        let stats = self.stats.map(|stats| stats.to_json(elapsed));
+        let members = [
+            ("bookmark", self.bookmark.as_deref().map(Value::from)),
+            ("execution_stats", stats),
+            ("warning", self.warning.as_deref().map(Value::from)),
+        ];
+        for (name, value) in members {
+            if let Some(value) = value {
+                text.extend([",\"", name, "\":", &value.to_string()]);
+            }
+        }
+        text.push('}');
+        text
+    }
+}
+
 /// What a query cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExecutionStats {
@@ -58,12 +85,41 @@ pub struct ExecutionStats {
     pub results_returned: u64,
 }
 
+impl ExecutionStats {
+    fn to_json(self, elapsed: Option<Duration>) -> Value {
+        let mut stats = json!({
+            "total_keys_examined": self.documents_examined,
+            "total_docs_examined": self.documents_examined,
+            "total_quorum_docs_examined": 0,
+            "results_returned": self.results_returned,
+        });
+        if let (Some(elapsed), Some(members)) = (elapsed, stats.as_object_mut()) {
+            let time = elapsed.as_secs_f64() * 1000.0;
+            members.insert("execution_time_ms".to_owned(), time.into());
+        }
+        stats
+    }
+}
+
+/// What a page let its reader see of the ledger.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) asked: Asked,
+    /// The documents that were shown, by key. With those skipped, all of which that is true.
+    pub(crate) shown: BTreeMap<String, Height>,
+    /// Those that were only counted.
+    pub(crate) skipped: BTreeMap<String, Height>,
+    /// Whether the reader came to the end of what matches.
+    pub(crate) is_exhausted: bool,
+}
+
 /// A namespace of a snapshot, with its indexes.
 pub(crate) struct Source<'a> {
     pub(crate) channel: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) state: &'a dyn StateSnapshot,
-    pub(crate) catalog: &'a Catalog,
+    /// None where no index is to be used.
+    pub(crate) catalog: Option<&'a Catalog>,
     pub(crate) observed: &'a Observed,
 }
 
@@ -118,7 +174,10 @@ impl Source<'_> {
     /// The indexes that the snapshot holds whole.
     fn indexes(&self) -> Result<Vec<Arc<Index>>, ReadError> {
         let mut built = Vec::new();
-        for index in self.catalog.of_namespace(self.namespace) {
+        let indexes = self
+            .catalog
+            .map(|catalog| catalog.of_namespace(self.namespace));
+        for index in indexes.unwrap_or_default() {
             if self.state.is_built(index.id)? {
                 built.push(index);
             }
@@ -139,10 +198,29 @@ impl Source<'_> {
 
     /// A page; it ends early when its documents exceed `page_bytes`.
     pub(crate) fn find(&self, query: &Query, page_bytes: usize) -> Result<Found, FindError> {
+        Ok(self.page(query, page_bytes, false)?.0)
+    }
+
+    /// The same, and what its reader saw by it; none where the answer says nothing of the ledger.
+    pub(crate) fn see(
+        &self,
+        query: &Query,
+        page_bytes: usize,
+    ) -> Result<(Found, Option<Seen>), FindError> {
+        self.page(query, page_bytes, true)
+    }
+
+    fn page(
+        &self,
+        query: &Query,
+        page_bytes: usize,
+        is_watched: bool,
+    ) -> Result<(Found, Option<Seen>), FindError> {
         let (plan, after) = self.plan(query)?;
         if plan.is_empty {
-            return Ok(Found::default());
+            return Ok((Found::default(), None));
         }
+        let (mut shown, mut skipped) = (BTreeMap::new(), BTreeMap::new());
         let mut documents = Vec::new();
         let (mut examined, mut bytes, mut skip) = (0, 0, query.skip);
         let mut last = None;
@@ -172,8 +250,25 @@ impl Source<'_> {
                 bytes += text.len();
                 documents.push(text);
             }
+            if is_watched {
+                let rows = if is_shown { &mut shown } else { &mut skipped };
+                rows.insert(key.clone(), value.version);
+            }
             last = Some((key, document));
         }
+        let is_exhausted = documents.len() < limit && bytes < page_bytes;
+        let seen = if is_watched && (is_exhausted || last.is_some()) {
+            let last = last.as_ref().filter(|_| !is_exhausted);
+            let last = last.map(|(key, document)| (key.as_str(), document));
+            Some(Seen {
+                asked: Asked::of(&plan, query, after.as_ref(), last)?,
+                shown,
+                skipped,
+                is_exhausted,
+            })
+        } else {
+            None
+        };
         let bookmark = last.map(|(key, document)| self.bookmark(query, &plan, key, &document));
         let bookmark = bookmark.or_else(|| query.bookmark.clone());
         let returned = documents.len() as u64;
@@ -182,7 +277,7 @@ impl Source<'_> {
             examined,
             returned,
         });
-        Ok(Found {
+        let found = Found {
             bookmark: Some(bookmark.unwrap_or_else(|| NO_BOOKMARK.to_owned())),
             warning: plan.warning(query, examined, returned),
             stats: query.execution_stats.then_some(ExecutionStats {
@@ -190,7 +285,8 @@ impl Source<'_> {
                 results_returned: returned,
             }),
             documents,
-        })
+        };
+        Ok((found, seen))
     }
 
     fn bookmark(&self, query: &Query, plan: &Plan, key: String, document: &Document) -> String {
@@ -240,20 +336,9 @@ impl Source<'_> {
         after: Option<&Bookmark>,
         is_reversed: bool,
     ) -> Result<Box<dyn Iterator<Item = Candidate> + 'a>, ReadError> {
-        let nothing = || Ok::<Box<dyn Iterator<Item = Candidate>>, _>(Box::new(std::iter::empty()));
-        let range = planner::range(query.selector.normal(), "_id", planner::BYTES);
-        let Range::Within { low, high } = &range else {
-            return nothing();
+        let Some((mut from, mut to)) = key_range(query) else {
+            return Ok(Box::new(std::iter::empty()));
         };
-        let bound = |bound: &Option<(Value, bool)>| match bound {
-            Some((Value::String(key), true)) => Bound::Included(key.clone()),
-            Some((Value::String(key), false)) => Bound::Excluded(key.clone()),
-            _ => Bound::Unbounded,
-        };
-        if matches!(high, Some((high, _)) if !high.is_string()) {
-            return nothing();
-        }
-        let (mut from, mut to) = (bound(low), bound(high));
         match after {
             Some(Bookmark { key, .. }) if is_reversed => to = Bound::Excluded(key.clone()),
             Some(Bookmark { key, .. }) => from = Bound::Excluded(key.clone()),
@@ -262,6 +347,36 @@ impl Source<'_> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (from, to) = (from.map(String::as_str), to.map(String::as_str));
         self.state.rows(self.namespace, from, to, is_reversed)
+    }
+
+    /// Every document that may be among those asked for, in any order: by an index, where one serves.
+    pub(crate) fn may_include<'a>(
+        &'a self,
+        asked: &Asked,
+    ) -> Result<Box<dyn Iterator<Item = Candidate> + 'a>, ReadError> {
+        let query = asked.to_query();
+        let plan = Plan::new(&self.indexes()?, &query, None).ok().flatten();
+        let Some((plan, index)) = plan
+            .as_ref()
+            .and_then(|plan| Some((plan, plan.index.as_ref()?)))
+        else {
+            return match asked.keys() {
+                (Bound::Unbounded, Bound::Unbounded) => self.by_key(&query, None, false),
+                (from, to) => self.state.rows(self.namespace, from, to, false),
+            };
+        };
+        let (mut from, mut to) = entry_range(plan, &query);
+        if let Some((first, last)) = asked.entries(&index.definition.record.fields) {
+            from = from.max(first);
+            to = last.map_or(to.clone(), |last| to.min(last));
+        }
+        let keys = self.state.entries(index.id, &from, &to, false)?;
+        Ok(Box::new(Documents {
+            source: self,
+            keys,
+            batch: self.state.batch(),
+            read: VecDeque::new(),
+        }))
     }
 
     /// CouchDB's `_explain`.
@@ -354,6 +469,23 @@ fn unbounded_fields(selector: &Value) -> Vec<&str> {
     fields.sort_unstable();
     fields.dedup();
     fields
+}
+
+/// The keys between which all that may match are; none where nothing can.
+fn key_range(query: &Query) -> Option<(Bound<String>, Bound<String>)> {
+    let range = planner::range(query.selector.normal(), "_id", planner::BYTES);
+    let Range::Within { low, high } = &range else {
+        return None;
+    };
+    if matches!(high, Some((high, _)) if !high.is_string()) {
+        return None;
+    }
+    let bound = |bound: &Option<(Value, bool)>| match bound {
+        Some((Value::String(key), true)) => Bound::Included(key.clone()),
+        Some((Value::String(key), false)) => Bound::Excluded(key.clone()),
+        _ => Bound::Unbounded,
+    };
+    Some((bound(low), bound(high)))
 }
 
 /// Sort keys from the first, inclusive, to the last, exclusive, between which all that may match is.

@@ -14,7 +14,7 @@ use super::selector::Selector;
 /// ordered by their keys.
 pub(super) const MAX_SORT_KEY_BYTES: usize = 8 << 10;
 /// Most fields of an index.
-const MAX_FIELDS: usize = 32;
+pub(super) const MAX_FIELDS: usize = 32;
 
 /// An index that somebody asks for, checked.
 #[derive(Clone, Debug)]

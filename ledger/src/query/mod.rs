@@ -8,11 +8,12 @@
 //!
 //! An index only makes a query fast: every candidate is matched against the whole selector.
 
+pub(crate) mod asked;
 mod bookmark;
 pub(crate) mod catalog;
 mod collation;
 mod definitions;
-mod document;
+pub(crate) mod document;
 pub(crate) mod entries;
 mod erlang;
 mod error;

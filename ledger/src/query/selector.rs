@@ -80,6 +80,18 @@ impl Selector {
         Ok(Self { normal, condition })
     }
 
+    /// Both this and another condition.
+    ///
+    /// # Errors
+    /// The other is refused.
+    pub(crate) fn and(&self, other: Value) -> Result<Self, QueryError> {
+        let both = match self.normal.as_object() {
+            Some(normal) if !normal.is_empty() => vec![self.normal.clone(), other],
+            _ => vec![other],
+        };
+        Self::parse(&Map::from_iter([("$and".to_owned(), both.into())]))
+    }
+
     /// The normal form.
     pub(crate) fn normal(&self) -> &Value {
         &self.normal

@@ -10,6 +10,8 @@ use quire_wire::rwset::{HashedRwSet, KvRwSet, TxReadWriteSet};
 use quire_wire::transaction::{EndorsedCall, Opened};
 use quire_wire::{Code, Message as _};
 
+use super::rich;
+
 /// An envelope as the ledger sees it, with the verdict so far.
 #[derive(Clone, Debug)]
 pub struct Examined {
@@ -163,7 +165,7 @@ impl Endorsed {
         })
     }
 
-    /// The first of Fabric's rules that the transaction breaks on its own.
+    /// The first of Fabric's rules that the transaction breaks on its own; then ours, of queries.
     fn objection(&self, channel: &str) -> Option<Code> {
         let Self { opened, call, .. } = self;
         let header = &opened.channel_header;
@@ -195,6 +197,9 @@ impl Endorsed {
             return Some(Code::BAD_HEADER_EXTENSION);
         };
         let ran = call.action.chaincode_id.as_ref();
-        (ran.is_none_or(|ran| ran.name != called.name)).then_some(Code::INVALID_CHAINCODE)
+        if ran.is_none_or(|ran| ran.name != called.name) {
+            return Some(Code::INVALID_CHAINCODE);
+        }
+        rich::objection(&self.read_write_set)
     }
 }

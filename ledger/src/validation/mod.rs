@@ -5,6 +5,7 @@
 pub(crate) mod examine;
 pub(crate) mod mvcc;
 pub(crate) mod phantom;
+pub(crate) mod rich;
 pub(crate) mod signatures;
 pub(crate) mod updates;
 

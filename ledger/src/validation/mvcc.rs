@@ -1,12 +1,13 @@
 //! Does a transaction still see what it saw? Fabric's rules, in Fabric's order: for each namespace
-//! its key reads, then its ranges, then its reads of private keys; the first that fails decides.
+//! its key reads, then its ranges, then its reads of private keys; the first that fails decides. The
+//! queries of a namespace, which Fabric does not have, come after the namespace, where they stand.
 
 use quire_wire::Code;
 use quire_wire::rwset::Version;
 
 use super::examine::ReadWriteSet;
-use super::phantom;
 use super::updates::{Pending, Update, hashed_key, hashed_namespace};
+use super::{phantom, rich};
 use crate::block::Height;
 use crate::error::ReadError;
 
@@ -14,6 +15,12 @@ use crate::error::ReadError;
 pub(crate) fn judge(set: &ReadWriteSet, pending: &Pending<'_>) -> Result<Code, ReadError> {
     for namespace in &set.namespaces {
         let name = &namespace.namespace;
+        if let Some(queried) = rich::queried(name) {
+            match rich::judge(queried, &namespace.public.range_queries_info, pending)? {
+                Code::VALID => continue,
+                conflict => return Ok(conflict),
+            }
+        }
         for read in &namespace.public.reads {
             let in_block = pending.block.public(name, &read.key);
             let earlier = pending.earlier_blocks.public(name, &read.key);

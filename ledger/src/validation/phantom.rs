@@ -36,17 +36,22 @@ pub(crate) fn still_holds(
         (false, key) => RangeEnd::Through(key),
     };
     let rows = current_rows(namespace, &range.start_key, end, pending)?;
-    match &range.reads_info {
-        None => Ok(rows.is_empty()),
-        Some(ReadsInfo::RawReads(seen)) => Ok(rows == seen.kv_reads),
+    Ok(are_those_seen(rows, range.reads_info.as_ref()))
+}
+
+/// Whether these are the rows of a record.
+pub(crate) fn are_those_seen(rows: Vec<KvRead>, seen: Option<&ReadsInfo>) -> bool {
+    match seen {
+        None => rows.is_empty(),
+        Some(ReadsInfo::RawReads(seen)) => rows == seen.kv_reads,
         // No tree has nodes with fewer than two children.
-        Some(ReadsInfo::ReadsMerkleHashes(seen)) if seen.max_degree < 2 => Ok(false),
+        Some(ReadsInfo::ReadsMerkleHashes(seen)) if seen.max_degree < 2 => false,
         Some(ReadsInfo::ReadsMerkleHashes(seen)) => {
             let mut summary = RangeSummary::new(seen.max_degree);
             for row in rows {
                 summary.add(row);
             }
-            Ok(summary.finish() == ReadsInfo::ReadsMerkleHashes(seen.clone()))
+            summary.finish() == ReadsInfo::ReadsMerkleHashes(seen.clone())
         }
     }
 }

@@ -13,8 +13,10 @@ use quire_wire::Message as _;
 use quire_wire::rwset::{HashedRwSet, KvMetadataEntry, KvMetadataWrite, KvRwSet};
 
 use super::examine::{Content, Examined};
+use super::rich;
 use crate::block::Height;
 use crate::error::ReadError;
+use crate::query::catalog::Catalog;
 use crate::state::{StateSnapshot, VersionedValue};
 
 /// The namespace of a channel's configuration in state.
@@ -77,6 +79,12 @@ impl Updates {
         self.namespaces.get(namespace)?.public.get(key)
     }
 
+    /// The public keys of a namespace.
+    fn of(&self, namespace: &str) -> Option<&BTreeMap<String, Update>> {
+        let changes = self.namespaces.get(namespace)?;
+        Some(&changes.public)
+    }
+
     pub(crate) fn hashed(
         &self,
         namespace: &str,
@@ -104,9 +112,12 @@ impl Updates {
         }
     }
 
-    /// Every change with its namespace and key in state.
+    /// Every change with its namespace and key in state. What a block of others writes beside queries
+    /// counts for its commit hash, which is Fabric's, and is in no state.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>, &Update)> {
-        self.namespaces.iter().flat_map(|(name, changes)| {
+        let namespaces = self.namespaces.iter();
+        let namespaces = namespaces.filter(|(name, _)| rich::queried(name).is_none());
+        namespaces.flat_map(|(name, changes)| {
             let public = changes
                 .public
                 .iter()
@@ -131,6 +142,8 @@ impl Updates {
 #[derive(Debug)]
 pub(crate) struct Pending<'a> {
     pub(crate) state: &'a dyn StateSnapshot,
+    /// Query indexes, which make judging faster and change no verdict.
+    pub(crate) catalog: Option<&'a Catalog>,
     pub(crate) earlier_blocks: Updates,
     pub(crate) block: Updates,
     /// Which namespaces of state hold metadata, as far as that was asked.
@@ -141,10 +154,36 @@ impl<'a> Pending<'a> {
     pub(crate) fn new(state: &'a dyn StateSnapshot) -> Self {
         Self {
             state,
+            catalog: None,
             earlier_blocks: Updates::default(),
             block: Updates::default(),
             metadata_in_state: BTreeMap::new(),
         }
+    }
+
+    pub(crate) fn with_indexes(self, catalog: &'a Catalog) -> Self {
+        Self {
+            catalog: Some(catalog),
+            ..self
+        }
+    }
+
+    /// What became of a public key since the snapshot; none where nothing did.
+    pub(crate) fn latest(&self, namespace: &str, key: &str) -> Option<&Update> {
+        let pending = self.block.public(namespace, key);
+        pending.or_else(|| self.earlier_blocks.public(namespace, key))
+    }
+
+    /// The public keys of a namespace that changed since the snapshot, each as it is now.
+    pub(crate) fn changes(&self, namespace: &str) -> impl Iterator<Item = (&str, &Update)> {
+        let in_block = self.block.of(namespace);
+        let earlier = self.earlier_blocks.of(namespace).into_iter().flatten();
+        let earlier =
+            earlier.filter(move |(key, _)| in_block.is_none_or(|keys| !keys.contains_key(*key)));
+        let in_block = in_block.into_iter().flatten();
+        in_block
+            .chain(earlier)
+            .map(|(key, update)| (key.as_str(), update))
     }
 
     /// Ends a block; its changes.
@@ -160,8 +199,7 @@ impl<'a> Pending<'a> {
         namespace: &str,
         key: &str,
     ) -> Result<Option<VersionedValue>, ReadError> {
-        let pending = self.block.public(namespace, key);
-        match pending.or_else(|| self.earlier_blocks.public(namespace, key)) {
+        match self.latest(namespace, key) {
             Some(update) => Ok(update.value()),
             None => self.state.get(namespace, key),
         }

@@ -14,7 +14,7 @@ use crate::kit::chain::Act;
 use crate::kit::couchdb::{CouchDb, at_port, channel_name};
 use crate::kit::pouchdb::PouchDb;
 use crate::kit::{Documents, chain};
-use crate::mango;
+use crate::{mango, rich};
 
 /// An engine, and whatever keeps it running.
 struct Engine {
@@ -86,6 +86,8 @@ contract! {
     namespaces_are_listed_with_their_keys
     every_query_that_couchdb_answered_is_answered_alike
     indexes_follow_every_block
+    phantoms_of_rich_queries_are_found
+    phantoms_among_many_rows_are_found
 }
 
 /// Values that some JSON reader or other does not give back as they were.
@@ -469,6 +471,16 @@ fn namespaces_are_listed_with_their_keys(engine: &Engine) {
 
 fn every_query_that_couchdb_answered_is_answered_alike(engine: &Engine) {
     mango::answers_are_couchdbs(engine.documents());
+}
+
+fn phantoms_of_rich_queries_are_found(engine: &Engine) {
+    let channel = &engine.channel;
+    let documents = engine.documents();
+    rich::conflicts_are_those_of_the_documents_asked_for(documents, channel);
+}
+
+fn phantoms_among_many_rows_are_found(engine: &Engine) {
+    rich::many_rows_are_protected_by_their_hashes(engine.documents(), &engine.channel);
 }
 
 fn indexes_follow_every_block(engine: &Engine) {

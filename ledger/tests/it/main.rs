@@ -24,5 +24,6 @@ mod migrations;
 mod model;
 mod operator;
 mod query_model;
+mod rich;
 mod signatures;
 mod tail;

@@ -1,5 +1,5 @@
 //! Random documents, changes and selectors: with indexes and without, the answer is that of an
-//! evaluator which knows nothing of normal forms, collation, ranges or bookmarks.
+//! evaluator which knows nothing of normal forms, collation, ranges or bookmarks; on every engine.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,10 +7,13 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use quire_ledger::{IndexRequest, Query, Reader};
+use proptest::test_runner::TestRunner;
+use quire_ledger::{IndexRequest, Query, Reader, StateEngine};
 use serde_json::{Map, Value, json};
 
 use crate::kit::Documents;
+use crate::kit::couchdb::{CouchDb, at_port, channel_name};
+use crate::kit::pouchdb::PouchDb;
 
 const KEYS: [&str; 8] = ["k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"];
 const FIELDS: [&str; 3] = ["a", "b", "c.d"];
@@ -173,7 +176,7 @@ fn text(document: &Document) -> String {
     Value::Object(members).to_string()
 }
 
-fn changes() -> impl Strategy<Value = Vec<(&'static str, Option<Document>)>> {
+fn changes() -> impl Strategy<Value = Changes> {
     vec(
         (
             select(KEYS.to_vec()),
@@ -200,72 +203,133 @@ fn ask(reader: &Reader, mut request: Value) -> Option<Vec<String>> {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 48,
+type Changes = Vec<(&'static str, Option<Document>)>;
+/// A selector, how many documents a page has, and whether the last come first.
+type Question = (Selector, u64, bool);
+
+fn questions() -> impl Strategy<Value = Vec<Question>> {
+    vec((selector(), 1..6_u64, any::<bool>()), 12)
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
         failure_persistence: None,
         ..ProptestConfig::default()
-    })]
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(48))]
 
     #[test]
     fn every_answer_is_the_naive_one_with_indexes_and_without(
         first in changes(),
         second in changes(),
-        selectors in vec((selector(), 1..6_u64, any::<bool>()), 12),
+        questions in questions(),
     ) {
-        let mut chain = Documents::new();
-        let mut model: BTreeMap<&str, Document> = BTreeMap::new();
-        let reader = chain.reader();
-        let indexes = [json!(["a"]), json!(["b", "a"]), json!([{"c.d": "desc"}]), json!(["a", "c.d"])];
-        for (round, changes) in [first, second].into_iter().enumerate() {
-            let rows = changes.iter().map(|(key, document)| (*key, document.as_ref().map(text)));
-            chain.write("ns", rows);
-            for (key, document) in changes {
-                match document {
-                    Some(document) => model.insert(key, document),
-                    None => model.remove(key),
-                };
-            }
-            if round == 0 {
-                for fields in &indexes {
-                    let body = json!({"index": {"fields": fields}}).to_string();
-                    let request = IndexRequest::parse(body.as_bytes()).unwrap();
-                    reader.create_index("ns", &request, Duration::from_secs(30)).unwrap();
-                }
-            }
-            for (selector, limit, is_descending) in &selectors {
-                let matching = model.iter().filter(|(_, document)| selector.holds(document, true));
-                let expected: Vec<_> = matching.clone().map(|(key, _)| (*key).to_owned()).collect();
-                let request = json!({"selector": selector.to_json(), "limit": limit});
-                let mut found = ask(&reader, request.clone()).unwrap();
-                found.sort_unstable();
-                prop_assert_eq!(&found, &expected, "{}", &request);
+        answers_are_the_naive_ones(Documents::new(), [first, second], &questions)?;
+    }
+}
 
-                // In order of an index: those without the field are not in it.
-                let direction = if *is_descending { "desc" } else { "asc" };
-                let mut sorted = request;
-                sorted["sort"] = json!([{"a": direction}]);
-                let mut in_order: Vec<_> = matching
-                    .filter_map(|(key, document)| Some((place(document.get("a")?), (*key).to_owned())))
-                    .collect();
-                in_order.sort_unstable();
-                if *is_descending {
-                    in_order.reverse();
-                }
-                let expected: Vec<_> = in_order.into_iter().map(|(_, key)| key).collect();
-                let mut found = ask(&reader, sorted.clone()).unwrap();
-                if used_wider_index(&reader, &sorted) {
-                    // Ties are in order of the index's other fields.
-                    found.sort_unstable();
-                    let mut expected = expected;
-                    expected.sort_unstable();
-                    prop_assert_eq!(&found, &expected, "{}", &sorted);
-                } else {
-                    prop_assert_eq!(&found, &expected, "{}", &sorted);
-                }
+/// Some cases on state that a server keeps: every answer takes calls of it.
+fn answers_on_a_server_are_the_naive_ones(engine: &StateEngine) {
+    let mut runner = TestRunner::new(cases(6));
+    let inputs = (changes(), changes(), questions());
+    let run = runner.run(&inputs, |(first, second, questions)| {
+        let documents = Documents::on(engine.clone(), &channel_name());
+        answers_are_the_naive_ones(documents, [first, second], &questions)
+    });
+    if let Err(error) = run {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn every_answer_is_the_naive_one_on_pouchdb() {
+    let server = PouchDb::start();
+    answers_on_a_server_are_the_naive_ones(&at_port(server.port()));
+}
+
+#[test]
+fn every_answer_is_the_naive_one_on_couchdb_where_one_is_named() {
+    if let Some(server) = CouchDb::named() {
+        answers_on_a_server_are_the_naive_ones(&server.engine(&server.authority));
+    }
+}
+
+/// Asks before and after indexes are made, and changes the documents between.
+fn answers_are_the_naive_ones(
+    mut chain: Documents,
+    rounds: [Changes; 2],
+    questions: &[Question],
+) -> Result<(), TestCaseError> {
+    let mut model: BTreeMap<&str, Document> = BTreeMap::new();
+    let reader = chain.reader();
+    let indexes = [
+        json!(["a"]),
+        json!(["b", "a"]),
+        json!([{"c.d": "desc"}]),
+        json!(["a", "c.d"]),
+    ];
+    for (round, changes) in rounds.into_iter().enumerate() {
+        let rows = changes.iter();
+        let rows = rows.map(|(key, document)| (*key, document.as_ref().map(text)));
+        chain.write("ns", rows);
+        for (key, document) in changes {
+            match document {
+                Some(document) => model.insert(key, document),
+                None => model.remove(key),
+            };
+        }
+        if round == 0 {
+            for fields in &indexes {
+                let body = json!({"index": {"fields": fields}}).to_string();
+                let request = IndexRequest::parse(body.as_bytes()).unwrap();
+                let wait = Duration::from_secs(30);
+                reader.create_index("ns", &request, wait).unwrap();
             }
         }
+        for question in questions {
+            answer_is_the_naive_one(&reader, &model, question)?;
+        }
     }
+    Ok(())
+}
+
+fn answer_is_the_naive_one(
+    reader: &Reader,
+    model: &BTreeMap<&str, Document>,
+    (selector, limit, is_descending): &Question,
+) -> Result<(), TestCaseError> {
+    let matching = model.iter();
+    let matching = matching.filter(|(_, document)| selector.holds(document, true));
+    let expected: Vec<_> = matching.clone().map(|(key, _)| (*key).to_owned()).collect();
+    let request = json!({"selector": selector.to_json(), "limit": limit});
+    let mut found = ask(reader, request.clone()).unwrap();
+    found.sort_unstable();
+    prop_assert_eq!(&found, &expected, "{}", &request);
+
+    // In order of an index: those without the field are not in it.
+    let direction = if *is_descending { "desc" } else { "asc" };
+    let mut sorted = request;
+    sorted["sort"] = json!([{"a": direction}]);
+    let mut in_order: Vec<_> = matching
+        .filter_map(|(key, document)| Some((place(document.get("a")?), (*key).to_owned())))
+        .collect();
+    in_order.sort_unstable();
+    if *is_descending {
+        in_order.reverse();
+    }
+    let mut expected: Vec<_> = in_order.into_iter().map(|(_, key)| key).collect();
+    let mut found = ask(reader, sorted.clone()).unwrap();
+    if used_wider_index(reader, &sorted) {
+        // Ties are in order of the index's other fields.
+        found.sort_unstable();
+        expected.sort_unstable();
+    }
+    prop_assert_eq!(&found, &expected, "{}", &sorted);
+    Ok(())
 }
 
 fn used_wider_index(reader: &Reader, request: &Value) -> bool {

@@ -11,6 +11,7 @@ mod chaos;
 mod couchdb;
 mod errors;
 mod faults;
+mod functions;
 mod hot_key;
 mod imported;
 mod joined;

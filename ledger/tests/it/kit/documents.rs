@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use quire_ledger::{
     CommitError, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator, StateEngine,
 };
@@ -79,6 +80,23 @@ impl Documents {
         let changes = changes.into_iter();
         let changes = changes.map(|(key, value)| (namespace, key, value.map(String::into_bytes)));
         self.try_write(changes).unwrap();
+    }
+
+    /// Commits blocks of these envelopes as one batch; the verdicts.
+    pub(crate) fn commit(&mut self, blocks: &[Vec<Bytes>]) -> Vec<Vec<Code>> {
+        let channel = self.channel.clone();
+        let ledger = self.ledger();
+        let (height, hash) = ledger.tip();
+        let mut previous = Bytes::copy_from_slice(&hash);
+        let ordered = (height..).zip(blocks).map(|(number, envelopes)| {
+            let block = chain::block(number, previous.clone(), envelopes.clone());
+            previous = Bytes::copy_from_slice(&block.hash());
+            Ordered::new(block, &channel)
+        });
+        let ordered = ordered.collect();
+        let committed = ledger.commit(ordered).unwrap().into_iter();
+        let codes = committed.map(|block| block.transactions.into_iter().map(|(_, code)| code));
+        codes.map(Iterator::collect).collect()
     }
 
     /// The same, in any namespaces.

@@ -1,0 +1,111 @@
+//! One page of what happened to a key: the `history` function of the built-in chaincode.
+//!
+//! ```text
+//! argument   {"order": "desc" | "asc", "limit": 25, "bookmark": null}      all optional
+//! result     {"entries": [{"transactionId", "blockNumber", "txNumber", "timestamp", "isDelete",
+//!                          "value" | "valueBase64"}], "bookmark": "..." | null}
+//! ```
+//!
+//! `desc`, the default, is newest first. A bookmark is the version of the last entry. As in Fabric,
+//! nothing of it is protected: the key may be written again before the transaction commits. Who
+//! depends on that it is not reads the key too.
+
+use bytes::Bytes;
+use quire_ledger::{Height, KeyModification, Order};
+use quire_wire::common::Timestamp;
+
+use crate::ChaincodeError;
+use crate::json::{self, MAX_DEPTH, Shape, quoted};
+use crate::operation::{invalid, string};
+use crate::page::{DEFAULT_LIMIT, MAX_PAGE_BYTES, read_limit, value_member};
+use crate::view::View;
+
+/// A part of a key's history.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Past {
+    order: Order,
+    after: Option<Height>,
+    limit: usize,
+}
+
+impl Past {
+    /// Reads the argument; without one, the page starts at the newest write.
+    pub(crate) fn from_argument(text: Option<&Bytes>) -> Result<Self, ChaincodeError> {
+        let mut past = Self {
+            order: Order::NewestFirst,
+            after: None,
+            limit: DEFAULT_LIMIT,
+        };
+        let text = text.map_or(b"{}".as_slice(), Bytes::as_ref);
+        let Shape::Object(members) = json::read(text, MAX_DEPTH)?.shape else {
+            return Err(invalid("history takes a key and an object"));
+        };
+        for member in &members {
+            let value = &member.value;
+            match &*member.name {
+                "order" => {
+                    past.order = match &*string(value, "order")? {
+                        "desc" => Order::NewestFirst,
+                        "asc" => Order::OldestFirst,
+                        _ => return Err(invalid("order is neither asc nor desc")),
+                    }
+                }
+                "limit" => past.limit = read_limit(value)?,
+                "bookmark" if matches!(value.shape, Shape::Null) => {}
+                "bookmark" => {
+                    let version = string(value, "bookmark")?.parse();
+                    let not_one = |_| invalid("the bookmark is not one that a page ended with");
+                    past.after = Some(version.map_err(not_one)?);
+                }
+                unknown => return Err(invalid(format!("unknown member {unknown:?}"))),
+            }
+        }
+        Ok(past)
+    }
+
+    /// Reads the page and puts it into words.
+    pub(crate) fn show(
+        &self,
+        view: &impl View,
+        namespace: &str,
+        key: &str,
+    ) -> Result<Bytes, ChaincodeError> {
+        // One more tells whether there is a next page.
+        let heights = view.history(namespace, key, self.order, self.after, self.limit + 1)?;
+        let mut text = String::from("{\"entries\":[");
+        let mut bookmark = "null".to_owned();
+        let mut last = None;
+        for (index, height) in heights.into_iter().enumerate() {
+            let is_full = index == self.limit || text.len() > MAX_PAGE_BYTES;
+            if let Some(last) = last.filter(|_| is_full) {
+                bookmark = format!("\"{last}\"");
+                break;
+            }
+            if index > 0 {
+                text.push(',');
+            }
+            push_entry(&mut text, &view.modification(namespace, key, height)?);
+            last = Some(height);
+        }
+        text.push_str("],\"bookmark\":");
+        text.push_str(&bookmark);
+        text.push('}');
+        Ok(text.into())
+    }
+}
+
+fn push_entry(text: &mut String, entry: &KeyModification) {
+    let timestamp = entry.timestamp.as_ref().and_then(Timestamp::rfc3339);
+    let timestamp = timestamp.map_or_else(|| "null".to_owned(), |time| quoted(&time));
+    let value = entry.value.as_ref();
+    let value = value.map_or_else(|| "\"value\":null".to_owned(), |value| value_member(value));
+    let entry = format!(
+        "{{\"transactionId\":{},\"blockNumber\":{},\"txNumber\":{},\"timestamp\":{timestamp},\
+         \"isDelete\":{},{value}}}",
+        quoted(&entry.tx_id),
+        entry.height.block,
+        entry.height.tx,
+        entry.value.is_none(),
+    );
+    text.push_str(&entry);
+}
