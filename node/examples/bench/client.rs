@@ -1,5 +1,5 @@
 //! One connection that is kept, and as little work a request as can be: the client shares the
-//! processors with the node that it measures.
+//! processors with the server that it measures.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,10 +10,11 @@ use crate::Failure;
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A client of the node's HTTP API.
+/// A client of one server.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
-    address: String,
+    /// What every request has: host and, where there is one, credential.
+    headers: String,
     request: Vec<u8>,
     line: String,
     body: Vec<u8>,
@@ -26,11 +27,19 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self {
             stream: BufReader::new(stream),
-            address: address.to_owned(),
+            headers: format!("host: {address}\r\n"),
             request: Vec::new(),
             line: String::new(),
             body: Vec::new(),
         })
+    }
+
+    /// The same, with an `Authorization` in every request.
+    pub(crate) fn authorized(mut self, authorization: &str) -> Self {
+        self.headers.push_str("authorization: ");
+        self.headers.push_str(authorization);
+        self.headers.push_str("\r\n");
+        self
     }
 
     /// Puts a document, and reads the answer, which must be a good one.
@@ -44,32 +53,45 @@ impl Client {
         self.send("POST", path, "", body)
     }
 
-    fn send(&mut self, method: &str, path: &str, header: &str, body: &str) -> Result<(), Failure> {
+    /// Sends a request, and reads the answer, which must be a good one. `header` is none or whole lines.
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        header: &str,
+        body: &str,
+    ) -> Result<(), Failure> {
         self.request.clear();
         write!(
             self.request,
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\n{}content-type: application/json\r\n\
              {header}content-length: {}\r\n\r\n{body}",
-            self.address,
+            self.headers,
             body.len()
         )?;
         self.stream.get_mut().write_all(&self.request)?;
         let status = self.read_line()?.to_owned();
         let mut length = None;
+        let mut is_chunked = false;
         loop {
             let line = self.read_line()?;
             if line.is_empty() {
                 break;
             }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
+            let Some((name, value)) = line.split_once(':') else {
+                continue;
+            };
+            if name.eq_ignore_ascii_case("content-length") {
                 length = Some(value.trim().parse::<usize>()?);
             }
+            is_chunked |= name.eq_ignore_ascii_case("transfer-encoding");
         }
-        self.body
-            .resize(length.ok_or("an answer without a length")?, 0);
-        self.stream.read_exact(&mut self.body)?;
+        self.body.clear();
+        if is_chunked {
+            while self.read_chunk()? {}
+        } else {
+            self.read_bytes(length.ok_or("an answer without a length")?)?;
+        }
         if status
             .split(' ')
             .nth(1)
@@ -81,10 +103,25 @@ impl Client {
         }
     }
 
+    /// Reads a chunk; false after the last one.
+    fn read_chunk(&mut self) -> Result<bool, Failure> {
+        let length = usize::from_str_radix(self.read_line()?, 16)?;
+        self.read_bytes(length)?;
+        self.read_line()?;
+        Ok(length > 0)
+    }
+
+    fn read_bytes(&mut self, length: usize) -> Result<(), Failure> {
+        let start = self.body.len();
+        self.body.resize(start + length, 0);
+        let rest = self.body.get_mut(start..).unwrap_or_default();
+        Ok(self.stream.read_exact(rest)?)
+    }
+
     fn read_line(&mut self) -> Result<&str, Failure> {
         self.line.clear();
         if self.stream.read_line(&mut self.line)? == 0 {
-            return Err("the node closed the connection".into());
+            return Err("the server closed the connection".into());
         }
         Ok(self.line.trim_end())
     }

@@ -1,5 +1,5 @@
-//! How fast is a submit over HTTP, or a page of a query? Sends documents to a running node, and beside it does on the bare
-//! machine what a submit cannot do without, so that figures can be compared between machines.
+//! How fast is a submit over HTTP, or a page of a query? Sends documents to a running node, and beside it
+//! does on the bare machine what a submit cannot do without, so that figures can be compared between machines.
 //!
 //! ```sh
 //! cargo run --release -p quire -- --data /tmp/bench --listen 127.0.0.1:7081 &
@@ -12,7 +12,8 @@
 //! other than 2xx ends the run. The node answers a submit when its block is synced to disk.
 //!
 //! With `--find 100000` no loop submits: so many documents are written, an index is made, and 16 clients
-//! ask for pages of 10 and of 500 of them, beside what CouchDB did with as many.
+//! ask for pages of 10 and of 500 of them, beside what CouchDB did with as many elsewhere, or does here
+//! where `QUIRE_TEST_COUCHDB_URL` names one.
 
 mod client;
 mod find;
@@ -54,6 +55,10 @@ struct Arguments {
     /// Asks for pages of so many documents instead of submitting.
     #[arg(long)]
     find: Option<u64>,
+    /// A CouchDB that is asked the same pages beside the node: `http://user:password@host:port`.
+    /// Without it the figures of another machine stand beside ours.
+    #[arg(long, env = "QUIRE_TEST_COUCHDB_URL", hide_env_values = true)]
+    couchdb: Option<String>,
     /// The node's process, to tell how much processor time it takes.
     #[arg(long)]
     pid: Option<u32>,
@@ -73,6 +78,7 @@ fn main() -> Result<(), Failure> {
     if let Some(documents) = arguments.find {
         let find = Find {
             address,
+            couchdb: arguments.couchdb.as_deref(),
             documents,
             seconds: arguments.seconds,
             pid: arguments.pid,
