@@ -228,11 +228,7 @@ async fn settle(
     let mut attempt = 0;
     loop {
         let turn = turn(gateway, write).await;
-        let step = in_brief(&write.channel.reader, is_brief(&write.call), {
-            let (backend, write) = (Arc::clone(&gateway.backend), Arc::clone(write));
-            move || write.step(backend.as_ref(), attempt, allowed)
-        });
-        let (committed, found) = match step.await {
+        let (committed, found) = match step(gateway, write, attempt, allowed).await {
             Err(problem) => {
                 return Settled::Refused(match last {
                     Some(last) => problem.with_transaction(last.tx_id),
@@ -287,6 +283,30 @@ async fn settle(
         }
         last = Some(committed);
     }
+}
+
+/// Looks an attempt up, and submits it where there is none.
+async fn step(
+    gateway: &Gateway,
+    write: &Arc<Write>,
+    attempt: u32,
+    allowed: u32,
+) -> Result<Step, Problem> {
+    let step = in_brief(&write.channel.reader, is_brief(&write.call), {
+        let (backend, write) = (Arc::clone(&gateway.backend), Arc::clone(write));
+        move || write.step(backend.as_ref(), attempt, allowed)
+    });
+    let committed = match step.await? {
+        Step::Found(committed, _) => committed,
+        step => return Ok(step),
+    };
+    // Its block may have to be read from the disk.
+    let write = Arc::clone(write);
+    blocking(move || {
+        let recorded = write.check(attempt, &committed)?;
+        Ok(Step::Found(committed, recorded))
+    })
+    .await
 }
 
 /// Waits until nobody else is at the contended keys among those that the write wants.
@@ -433,10 +453,8 @@ impl Write {
         let nonce = key.nonce(attempt);
         let tx_id = tx_id(&nonce, self.identity.serialized());
         match look(&self.channel, &tx_id)? {
-            Seen::Committed(committed) => {
-                let recorded = self.check(request, attempt, &committed)?;
-                Ok(Step::Found(committed, recorded))
-            }
+            // Whether it is this request's, and the attempts it allows, is still to be checked.
+            Seen::Committed(committed) => Ok(Step::Found(committed, allowed)),
             Seen::Pending => Ok(Step::Pending { tx_id }),
             Seen::Never => {
                 let record = Record::new(request.digest(allowed), attempt, allowed);
@@ -446,16 +464,13 @@ impl Write {
     }
 
     /// Makes sure that an attempt in a block is one of this request; gives the attempts allowed.
-    fn check(
-        &self,
-        request: &Request,
-        attempt: u32,
-        committed: &Committed,
-    ) -> Result<u32, Problem> {
+    /// Blocks.
+    fn check(&self, attempt: u32, committed: &Committed) -> Result<u32, Problem> {
         let envelope = self.channel.reader.envelope(committed.height)?;
         let record = envelope.and_then(|envelope| Record::of_envelope(&envelope));
         let reused = || key_reused().with_transaction(committed.tx_id.as_str());
         let record = record.ok_or_else(reused)?;
+        let (_, request) = self.key.as_ref().ok_or_else(reused)?;
         let digest: Hash = request.digest(self.attempts.unwrap_or(record.allowed));
         if record.digest != digest.as_slice() || record.attempt != attempt {
             return Err(reused());
