@@ -30,6 +30,8 @@ section 'tools'
 missing=()
 command -v curl >/dev/null || missing+=(curl)
 command -v openssl >/dev/null || missing+=(openssl)
+# Rust links with it; ring and mimalloc are built by it.
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)
