@@ -11,13 +11,14 @@ use quire_wire::common::metadata_slot;
 use quire_wire::hash::Hash;
 
 use crate::block::Block;
-use crate::block_store::{AppendError, BlockFiles, BlockStore, index::Index};
+use crate::block_store::appender::Appender;
+use crate::block_store::{AppendError, BlockFiles, index::Index};
 use crate::commit_hash;
 use crate::damage::DamageMet;
 use crate::error::{CommitError, ReadError};
 use crate::follow::Durable;
 use crate::history::History;
-use crate::observer::{Observed, Stage};
+use crate::observer::{Observed, Stage, Stopwatch};
 use crate::query::catalog::Catalog;
 use crate::reader::{Reader, View};
 use crate::state::StateDb;
@@ -88,8 +89,26 @@ impl Ordered {
 /// Blocks that are children of the tip, in order.
 struct Linked(Vec<Ordered>);
 
-/// Blocks with verdicts and commit hashes, and what they change.
-struct Judged(Vec<(Ordered, Updates)>);
+/// Blocks with verdicts and commit hashes.
+struct Judged {
+    blocks: Vec<Block>,
+    rest: InFlight,
+}
+
+/// What the blocks that are on their way to the disk will need when they are there, and what those
+/// after them are judged by meanwhile.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    /// The end of the chain with these blocks.
+    end: Tip,
+    /// The transactions of each block, and what they change in it.
+    transactions: Vec<(Vec<Examined>, Updates)>,
+    /// What all the blocks change together.
+    changes: Updates,
+    tx_ids: HashSet<String>,
+    /// From linking until reads see the blocks.
+    commit: Stopwatch,
+}
 
 /// A block that is on disk and that every read now sees.
 #[derive(Clone, Debug)]
@@ -134,9 +153,11 @@ pub(crate) struct Shared {
 pub struct Ledger {
     pub(crate) shared: Arc<Shared>,
     pub(crate) database: DebugDatabase,
-    pub(crate) store: BlockStore,
+    pub(crate) appender: Appender,
     pub(crate) state: Arc<dyn StateDb>,
     pub(crate) tip: Tip,
+    /// Blocks that are being made durable.
+    pub(crate) in_flight: Option<InFlight>,
     /// Durable blocks that state could not take in, because it is away.
     pub(crate) waiting: Vec<Durable>,
     /// Set when followers fell behind what is durable, or writing failed.
@@ -169,13 +190,52 @@ impl Ledger {
     /// Commits blocks: when this returns, they are on disk and every read sees them.
     ///
     /// Several blocks share one fsync. Their transactions are judged against state as the blocks
-    /// before them leave it.
+    /// before them leave it. Blocks that [`Ledger::begin`] left on their way come first.
     ///
     /// # Errors
     /// See [`CommitError`]: before the commit point nothing was written; after it the ledger takes no
     /// more blocks until it is reopened.
     pub fn commit(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
-        let _all = self.observed().stopwatch(Stage::Commit);
+        let mut committed = self.begin(batch)?;
+        committed.extend(self.finish()?);
+        Ok(committed)
+    }
+
+    /// The first half of a commit: judges blocks, and sends them on their way to the disk. Returns
+    /// what was on its way before, as committed as by [`Ledger::commit`]; the blocks given here are
+    /// returned by the next call, or by [`Ledger::finish`].
+    ///
+    /// ```text
+    /// committing thread   judge 1 |         | judge 2 | follow 1 |         | judge 3 | follow 2
+    /// appending thread            | append 1: write, fsync | append 2: write, fsync  | append 3
+    /// ```
+    ///
+    /// # Errors
+    /// See [`CommitError`]. After [`CommitError::NotLinked`] and [`CommitError::Judge`] nothing of the
+    /// blocks given was written, and what was on its way still is. [`CommitError::Waiting`] speaks of
+    /// the blocks before: those given are on their way.
+    pub fn begin(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
+        let commit = self.observed().stopwatch(Stage::Commit);
+        if self.is_poisoned() {
+            return Err(CommitError::Poisoned);
+        }
+        if !self.waiting.is_empty() {
+            let reason = "blocks before these wait for it".to_owned();
+            return Err(CommitError::Judge(ReadError::StateUnavailable(reason)));
+        }
+        let linked = self.link(batch)?;
+        let judged = self.judge(linked, commit)?;
+        let before = self.durable()?;
+        self.append(judged)?;
+        before.map_or(Ok(Vec::new()), |(durable, _commit)| self.follow(durable))
+    }
+
+    /// The other half: waits until the blocks that are on their way are durable, and returns them when
+    /// every read sees them. Nothing is returned where none are.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`] after its commit point.
+    pub fn finish(&mut self) -> Result<Vec<Committed>, CommitError> {
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
@@ -183,10 +243,8 @@ impl Ledger {
             let reason = "blocks before these wait for it".to_owned();
             return Err(CommitError::Waiting(ReadError::StateUnavailable(reason)));
         }
-        let linked = self.link(batch)?;
-        let judged = self.judge(linked)?;
-        let durable = self.append(judged)?;
-        self.follow(durable)
+        let durable = self.durable()?;
+        durable.map_or(Ok(Vec::new()), |(durable, _commit)| self.follow(durable))
     }
 
     /// Goes on with the blocks of a commit that ended with [`CommitError::Waiting`]: they are durable,
@@ -205,7 +263,7 @@ impl Ledger {
     /// Whether a commit failed after its commit point, so that the ledger must be reopened.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned || self.store.is_poisoned()
+        self.poisoned || self.appender.is_poisoned()
     }
 
     /// A handle for reading, for any thread.
@@ -224,10 +282,18 @@ impl Ledger {
         &self.shared.files.observed
     }
 
-    /// Children of the tip, in order, with the data hash of their envelopes.
+    /// The end of the chain, with the blocks that are on their way to the disk.
+    fn end(&self) -> &Tip {
+        self.in_flight
+            .as_ref()
+            .map_or(&self.tip, |blocks| &blocks.end)
+    }
+
+    /// Children of the end of the chain, in order, with the data hash of their envelopes.
     fn link(&self, batch: Vec<Ordered>) -> Result<Linked, CommitError> {
-        let mut hash = (self.tip.height > 0).then_some(self.tip.hash);
-        for (height, ordered) in (self.tip.height..).zip(&batch) {
+        let Tip { height, hash, .. } = *self.end();
+        let mut hash = (height > 0).then_some(hash);
+        for (height, ordered) in (height..).zip(&batch) {
             let block = &ordered.block;
             let broken = |rule| CommitError::NotLinked {
                 number: block.number,
@@ -250,7 +316,7 @@ impl Ledger {
     }
 
     /// Every transaction gets its code, every block its codes and commit hash.
-    fn judge(&self, Linked(batch): Linked) -> Result<Judged, CommitError> {
+    fn judge(&self, Linked(batch): Linked, commit: Stopwatch) -> Result<Judged, CommitError> {
         let _judging = self.observed().stopwatch(Stage::Judge);
         let view = Arc::clone(&self.shared.view.read());
         // One question for all keys, where each would cost a round trip.
@@ -258,60 +324,85 @@ impl Ledger {
             let keys = read_keys(&batch);
             view.state.expect(&keys).map_err(CommitError::Judge)?;
         }
-        let mut pending = Pending::new(view.state.as_ref()).with_indexes(&self.shared.catalog);
-        let mut in_batch: HashSet<String> = HashSet::new();
-        let mut commit_hash = self.tip.commit_hash.clone();
+        let before = self.in_flight.as_ref();
+        let mut pending = Pending::new(view.state.as_ref())
+            .with_indexes(&self.shared.catalog)
+            .after(before.map(|blocks| &blocks.changes));
+        let mut tx_ids: HashSet<String> = HashSet::new();
+        let mut end = self.end().clone();
+        let mut blocks = Vec::with_capacity(batch.len());
         let mut judged = Vec::with_capacity(batch.len());
-        for mut ordered in batch {
+        for ordered in batch {
             let Ordered {
-                block,
-                transactions,
+                mut block,
+                mut transactions,
                 ..
-            } = &mut ordered;
+            } = ordered;
             let is_known = |tx_id: &str| {
-                Ok(in_batch.contains(tx_id)
+                Ok(tx_ids.contains(tx_id)
+                    || before.is_some_and(|blocks| blocks.tx_ids.contains(tx_id))
                     || self.shared.index.has_transaction(&view.derived, tx_id)?)
             };
-            let updates = judge_block(block.number, transactions, &mut pending, is_known)
+            let updates = judge_block(block.number, &mut transactions, &mut pending, is_known)
                 .map_err(CommitError::Judge)?;
-            in_batch.extend(transactions.iter().filter_map(|tx| tx.tx_id.clone()));
+            tx_ids.extend(transactions.iter().filter_map(|tx| tx.tx_id.clone()));
 
             let codes: Vec<u8> = transactions
                 .iter()
                 .map(|transaction| transaction.code.0)
                 .collect();
-            let hash = commit_hash::next(block.number, &codes, &updates, commit_hash.as_deref());
-            commit_hash = hash.map(|hash| Bytes::copy_from_slice(&hash));
+            let before = end.commit_hash.as_deref();
+            let hash = commit_hash::next(block.number, &codes, &updates, before);
             block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, codes.into());
             let slot = hash.map(commit_hash::slot).unwrap_or_default();
             block.set_metadata(metadata_slot::COMMIT_HASH, slot);
-            judged.push((ordered, updates));
+            end = Tip {
+                height: block.number + 1,
+                hash: block.hash(),
+                commit_hash: hash.map(|hash| Bytes::copy_from_slice(&hash)),
+            };
+            blocks.push(block);
+            judged.push((transactions, updates));
         }
-        Ok(Judged(judged))
+        let rest = InFlight {
+            end,
+            transactions: judged,
+            changes: pending.into_changes(),
+            tx_ids,
+            commit,
+        };
+        Ok(Judged { blocks, rest })
     }
 
-    /// The commit point: blocks are durable when the one fsync in here has returned.
-    fn append(&mut self, Judged(judged): Judged) -> Result<Vec<Durable>, CommitError> {
-        let _appending = self.observed().stopwatch(Stage::Append);
-        let (blocks, rest): (Vec<_>, Vec<_>) = judged
-            .into_iter()
-            .map(|(ordered, updates)| (ordered.block, (ordered.transactions, updates)))
-            .unzip();
-        let written = self.store.append(blocks)?;
-        let durable = written
-            .into_iter()
-            .zip(rest)
-            .map(|((block, location), rest)| {
-                let (transactions, updates) = rest;
-                Durable {
-                    hash: block.hash(),
-                    block,
-                    location,
-                    transactions,
-                    updates,
-                }
-            });
-        Ok(durable.collect())
+    /// Sends blocks on their way to the disk; those before are there.
+    fn append(&mut self, Judged { blocks, rest }: Judged) -> Result<(), CommitError> {
+        self.appender.begin(blocks)?;
+        self.in_flight = Some(rest);
+        Ok(())
+    }
+
+    /// The commit point: the blocks that were on their way are durable when the one fsync of their
+    /// append has returned. None where none were.
+    fn durable(&mut self) -> Result<Option<(Vec<Durable>, Stopwatch)>, CommitError> {
+        let Some(InFlight {
+            transactions,
+            commit,
+            ..
+        }) = self.in_flight.take()
+        else {
+            return Ok(None);
+        };
+        let written = self.appender.wait()?;
+        let durable = written.into_iter().zip(transactions).map(
+            |((block, location), (transactions, updates))| Durable {
+                hash: block.hash(),
+                block,
+                location,
+                transactions,
+                updates,
+            },
+        );
+        Ok(Some((durable.collect(), commit)))
     }
 
     /// State, index and history take the blocks in, and readers see them.

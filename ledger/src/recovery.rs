@@ -17,6 +17,7 @@ use fjall::Database;
 use parking_lot::RwLock;
 use quire_wire::hash::Hash;
 
+use crate::block_store::appender::Appender;
 use crate::block_store::index::Index;
 use crate::block_store::record::Seal;
 use crate::block_store::scan::{Damage, Scan, Step};
@@ -526,6 +527,10 @@ impl Parts {
             chain.tail,
             tail_exists,
         );
+        let appender = match Appender::start(store) {
+            Ok(appender) => appender,
+            Err(source) => return Err(self.io_error(source)),
+        };
         let shared = Arc::new(Shared {
             channel: self.record.name,
             files: self.files,
@@ -540,9 +545,10 @@ impl Parts {
         let ledger = Ledger {
             shared,
             database,
-            store,
+            appender,
             state: self.state,
             tip,
+            in_flight: None,
             waiting: Vec::new(),
             poisoned: false,
         };

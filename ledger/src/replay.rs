@@ -59,7 +59,7 @@ pub(crate) fn replay(
     if from == height {
         return Ok(0);
     }
-    let files = Arc::clone(ledger.store.files());
+    let files = Arc::clone(ledger.appender.files());
     let start = start_of(ledger, from)?;
     let (segments, own_from) = (&files.segments, ledger.shared.own_from);
     let scan = Scan::new(segments, end.segment + 1, own_from, start, from, None);

@@ -8,13 +8,13 @@
 //!                      order      into the channel's queue; a full queue turns the caller away
 //! committing thread    cut        what waits becomes blocks; an idle committer never waits
 //!                      verify     identities and policies; the signatures were made here
-//!                      commit     link, judge, append (one fsync), follow
+//!                      commit     link, judge, append (one fsync, on a thread of its own), follow
 //!                      answer     whoever waits for a transaction learns its outcome
 //! ```
 //!
 //! There is one committing thread a channel, and it owns the channel's [`Ledger`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -386,6 +386,7 @@ pub(crate) fn start(parts: Parts) -> std::io::Result<(Arc<Pipeline>, JoinHandle<
         ledger,
         signer,
         verifier,
+        examined: VecDeque::new(),
         waiting,
         heights,
     };
@@ -414,6 +415,8 @@ struct Committer {
     ledger: Ledger,
     signer: OrdererSigner,
     verifier: Verifier,
+    /// What was found in the envelopes that are ordered and in no block yet, in their order.
+    examined: VecDeque<Examined>,
     waiting: Arc<Waiting>,
     heights: watch::Sender<u64>,
 }
@@ -425,21 +428,40 @@ impl Committer {
             waiting: Arc::clone(&self.waiting),
             reason: "the committing thread panicked".to_owned(),
         };
-        while let Some(first) = unless_finished.next() {
-            let (batches, examined) = self.cut(first, &unless_finished);
-            if let Err(reason) = self.commit(batches, examined) {
-                tracing::error!(channel = %self.channel, reason, "the channel takes no more transactions");
-                unless_finished.reason = reason;
-                return;
-            }
+        if let Err(reason) = self.work(&mut unless_finished) {
+            tracing::error!(channel = %self.channel, reason, "the channel takes no more transactions");
+            unless_finished.reason = reason;
         }
     }
 
-    /// Cuts what waits into blocks: all of it, since a committer that is here is idle. And what was
-    /// found in the envelopes, in the order in which the batches have them.
-    fn cut(&mut self, first: Admitted, queue: &UnlessFinished) -> (Vec<Batch>, Vec<Examined>) {
-        let (mut batches, mut all_examined) = (Vec::new(), Vec::new());
-        let mut next = Some(first);
+    /// Commits what comes until the queue is closed and empty.
+    fn work(&mut self, queue: &mut UnlessFinished) -> Result<(), String> {
+        loop {
+            let first = if self.solo.pending_count() > 0 {
+                queue.waiting_now()
+            } else {
+                let Some(first) = queue.next() else {
+                    return Ok(());
+                };
+                Some(first)
+            };
+            // All of what waits, since a committer that is here is idle.
+            let mut batches = self.cut(first, queue);
+            batches.extend(self.solo.committer_idle());
+            // Full blocks do not wait for those before them to be on disk. Others grow meanwhile.
+            while !batches.is_empty() {
+                self.begin(batches)?;
+                let first = queue.waiting_now();
+                batches = self.cut(first, queue);
+            }
+            self.finish()?;
+        }
+    }
+
+    /// Orders what waits, and takes the blocks that are full: no more than share a commit.
+    fn cut(&mut self, first: Option<Admitted>, queue: &UnlessFinished) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        let mut next = first;
         while let Some(Admitted {
             envelope,
             examined,
@@ -453,7 +475,7 @@ impl Committer {
             match self.solo.order(envelope, size_bytes, Instant::now()) {
                 Ok(cut) => {
                     batches.extend(cut);
-                    all_examined.push(examined);
+                    self.examined.push_back(examined);
                 }
                 // Turned away in `order`, before it was queued.
                 Err(error) => tracing::error!(%error, "an envelope was admitted that is too large"),
@@ -464,63 +486,76 @@ impl Committer {
                 None
             };
         }
-        batches.extend(self.solo.committer_idle());
-        (batches, all_examined)
+        batches
     }
 
-    /// Makes blocks of the batches, and commits them together.
-    fn commit(&mut self, batches: Vec<Batch>, examined: Vec<Examined>) -> Result<(), String> {
+    /// Makes blocks of the batches, and sends them on their way to the disk together. Those that were
+    /// on their way before are answered.
+    fn begin(&mut self, batches: Vec<Batch>) -> Result<(), String> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => self
                 .writer
                 .insert(writer_after_tip(&self.ledger, self.last_config)?),
         };
-        let mut examined = examined.into_iter();
         let ordered = batches.into_iter().map(|batch| {
             let block: Block = writer.next_block(batch, &self.signer).into();
-            let examined = examined.by_ref().take(block.envelopes.len()).collect();
+            let examined = self.examined.drain(..block.envelopes.len()).collect();
             Ordered::made_here(block, examined)
         });
-        let ordered = ordered.collect();
-        for block in self.commit_blocks(ordered)? {
-            self.answer(&block);
-        }
-        let (height, _) = self.ledger.tip();
-        self.heights.send_replace(height);
-        Ok(())
-    }
-
-    /// Commits blocks; where state is away, again and again until it is there.
-    fn commit_blocks(&mut self, mut batch: Vec<Ordered>) -> Result<Vec<Committed>, String> {
+        let mut ordered: Vec<Ordered> = ordered.collect();
         // Shares the envelopes.
-        let blocks: Vec<Block> = batch
+        let blocks: Vec<Block> = ordered
             .iter()
             .map(|ordered| ordered.block().clone())
             .collect();
         loop {
-            self.verifier.verify(&mut batch, Signatures::MadeHere);
-            let mut committed = self.ledger.commit(batch);
-            // Durable already: only state is missing, and nobody sees them before it has them.
-            while let Err(error @ CommitError::Waiting(_)) = committed {
-                self.wait(&error)?;
-                committed = self.ledger.resume();
-            }
-            match committed {
-                Ok(committed) => {
-                    if self.waiting.trouble.lock().take().is_some() {
-                        tracing::info!(channel = %self.channel, "state is there again");
-                    }
-                    return Ok(committed);
+            self.verifier.verify(&mut ordered, Signatures::MadeHere);
+            match self.ledger.begin(ordered) {
+                // None of these was written: again and again, until state is there.
+                Err(error @ CommitError::Judge(_)) => {
+                    self.finish()?;
+                    self.wait(&error)?;
                 }
-                Err(error @ CommitError::Judge(_)) => self.wait(&error)?,
-                Err(error) => return Err(chain_of(&error)),
+                // These are on their way, those before must be seen first.
+                begun => return self.followed(begun),
             }
             let again = blocks.iter();
-            batch = again
+            ordered = again
                 .map(|block| Ordered::new(block.clone(), &self.channel))
                 .collect();
         }
+    }
+
+    /// Waits for the blocks that are on their way, and answers them.
+    fn finish(&mut self) -> Result<(), String> {
+        let finished = self.ledger.finish();
+        self.followed(finished)
+    }
+
+    /// Answers blocks; where state is away, as soon as it has taken them in.
+    fn followed(
+        &mut self,
+        mut committed: Result<Vec<Committed>, CommitError>,
+    ) -> Result<(), String> {
+        // Durable already: only state is missing, and nobody sees them before it has them.
+        while let Err(error @ CommitError::Waiting(_)) = committed {
+            self.wait(&error)?;
+            committed = self.ledger.resume();
+        }
+        let committed = committed.map_err(|error| chain_of(&error))?;
+        if committed.is_empty() {
+            return Ok(());
+        }
+        if self.waiting.trouble.lock().take().is_some() {
+            tracing::info!(channel = %self.channel, "state is there again");
+        }
+        for block in &committed {
+            self.answer(block);
+        }
+        let (height, _) = self.ledger.tip();
+        self.heights.send_replace(height);
+        Ok(())
     }
 
     /// Turns further transactions away, and waits a little before the next attempt; an error once

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use quire_ledger::disk::OsDisk;
 use quire_ledger::measure::BlockAppender;
-use quire_ledger::{Block, Ledger, Ledgers, Ordered, Purpose};
+use quire_ledger::{Block, Committed, Ledger, Ledgers, Ordered, Purpose};
 
 use crate::chain::{CHANNEL, Chain, Shape};
 use crate::probes::{BareFile, Scale, process_seconds, processor_seconds};
@@ -102,7 +102,8 @@ pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, txs: usize) {
 struct Mode {
     /// Blocks that share a commit, and its fsync.
     together: usize,
-    /// Whether another thread examines blocks while those before are committed.
+    /// Whether another thread examines blocks while those before are committed, and each commit begins
+    /// while the one before is on its way to the disk.
     ahead: bool,
 }
 
@@ -199,7 +200,8 @@ pub(crate) fn commit_next(ledger: &mut Ledger, blocks: impl Iterator<Item = Bloc
     commit_examined(ledger, ordered);
 }
 
-/// The same, with a thread that examines one batch ahead.
+/// The same, with a thread that examines one batch ahead, and each commit begun before the last is
+/// over.
 fn commit_ahead(ledger: &mut Ledger, blocks: Vec<Block>, together: usize) {
     let (sender, receiver) = sync_channel(1);
     std::thread::scope(|scope| {
@@ -212,13 +214,17 @@ fn commit_ahead(ledger: &mut Ledger, blocks: Vec<Block>, together: usize) {
             }
         });
         for batch in receiver {
-            commit_examined(ledger, batch);
+            all_valid(&ledger.begin(batch).unwrap());
         }
+        all_valid(&ledger.finish().unwrap());
     });
 }
 
 pub(crate) fn commit_examined(ledger: &mut Ledger, batch: Vec<Ordered>) {
-    let committed = ledger.commit(batch).unwrap();
+    all_valid(&ledger.commit(batch).unwrap());
+}
+
+fn all_valid(committed: &[Committed]) {
     let mut codes = committed.iter().flat_map(|block| &block.transactions);
     assert!(codes.all(|(_, code)| code.is_valid()));
 }

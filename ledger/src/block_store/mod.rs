@@ -1,8 +1,9 @@
 //! Append-only block files: the only truth.
 //!
-//! [`BlockStore`] is the writer's end, owned by the ledger; [`BlockFiles`] the readers', shared.
+//! [`BlockStore`] is the writer's end, on the ledger's [`appender`]; [`BlockFiles`] the readers', shared.
 //! Which block lies where is the [`index`]'s to know.
 
+pub(crate) mod appender;
 pub(crate) mod index;
 pub(crate) mod record;
 pub(crate) mod scan;
@@ -202,11 +203,6 @@ impl BlockStore {
 
     pub(crate) fn files(&self) -> &Arc<BlockFiles> {
         &self.files
-    }
-
-    /// Whether a write failed, so that nothing more will be written.
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.poisoned
     }
 
     /// Writes blocks with one sync, or more where they do not fit into one file. On return they are

@@ -23,7 +23,7 @@ pub(crate) fn judge(set: &ReadWriteSet, pending: &Pending<'_>) -> Result<Code, R
         }
         for read in &namespace.public.reads {
             let in_block = pending.block.public(name, &read.key);
-            let earlier = pending.earlier_blocks.public(name, &read.key);
+            let earlier = pending.public_before_block(name, &read.key);
             let committed = || pending.state.version(name, &read.key);
             if !still_holds(read.version, in_block, earlier, committed)? {
                 return Ok(Code::MVCC_READ_CONFLICT);
@@ -37,9 +37,7 @@ pub(crate) fn judge(set: &ReadWriteSet, pending: &Pending<'_>) -> Result<Code, R
         for (collection, hashed) in &namespace.collections {
             for read in &hashed.hashed_reads {
                 let in_block = pending.block.hashed(name, collection, &read.key_hash);
-                let earlier = pending
-                    .earlier_blocks
-                    .hashed(name, collection, &read.key_hash);
+                let earlier = pending.hashed_before_block(name, collection, &read.key_hash);
                 let committed = || {
                     let namespace = hashed_namespace(name, collection);
                     pending

@@ -68,7 +68,7 @@ fn current_rows(
         let (key, value) = row?;
         rows.insert(key, value.version);
     }
-    for updates in [&pending.earlier_blocks, &pending.block] {
+    for updates in pending.layers() {
         let Some(changes) = updates.namespaces.get(namespace) else {
             continue;
         };

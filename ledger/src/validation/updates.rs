@@ -137,14 +137,17 @@ impl Updates {
     }
 }
 
-/// State as a transaction of a block being judged finds it: what is committed, under what earlier
-/// blocks of the batch changed, under what earlier transactions of the block changed.
+/// State as a transaction of a block being judged finds it: what is committed, under what a batch
+/// changes that is on its way to the disk, under what earlier blocks of the batch changed, under what
+/// earlier transactions of the block changed.
 #[derive(Debug)]
 pub(crate) struct Pending<'a> {
     pub(crate) state: &'a dyn StateSnapshot,
+    /// Changes of a batch that state does not have yet.
+    in_flight: Option<&'a Updates>,
     /// Query indexes, which make judging faster and change no verdict.
     pub(crate) catalog: Option<&'a Catalog>,
-    pub(crate) earlier_blocks: Updates,
+    earlier_blocks: Updates,
     pub(crate) block: Updates,
     /// Which namespaces of state hold metadata, as far as that was asked.
     metadata_in_state: BTreeMap<String, bool>,
@@ -154,6 +157,7 @@ impl<'a> Pending<'a> {
     pub(crate) fn new(state: &'a dyn StateSnapshot) -> Self {
         Self {
             state,
+            in_flight: None,
             catalog: None,
             earlier_blocks: Updates::default(),
             block: Updates::default(),
@@ -168,22 +172,57 @@ impl<'a> Pending<'a> {
         }
     }
 
+    /// On top of a batch whose changes state does not have yet.
+    pub(crate) fn after(self, in_flight: Option<&'a Updates>) -> Self {
+        Self { in_flight, ..self }
+    }
+
+    /// What earlier blocks changed and state does not have yet, later blocks first.
+    fn before_block(&self) -> impl Iterator<Item = &Updates> {
+        std::iter::once(&self.earlier_blocks).chain(self.in_flight)
+    }
+
+    /// Everything that changed since the snapshot, earlier changes first.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &Updates> {
+        let in_flight = self.in_flight.into_iter();
+        in_flight.chain([&self.earlier_blocks, &self.block])
+    }
+
+    /// What became of a public key since the snapshot, before the block; none where nothing did.
+    pub(crate) fn public_before_block(&self, namespace: &str, key: &str) -> Option<&Update> {
+        self.before_block()
+            .find_map(|updates| updates.public(namespace, key))
+    }
+
+    /// The same of a private key.
+    pub(crate) fn hashed_before_block(
+        &self,
+        namespace: &str,
+        collection: &str,
+        key_hash: &[u8],
+    ) -> Option<&Update> {
+        self.before_block()
+            .find_map(|updates| updates.hashed(namespace, collection, key_hash))
+    }
+
     /// What became of a public key since the snapshot; none where nothing did.
     pub(crate) fn latest(&self, namespace: &str, key: &str) -> Option<&Update> {
         let pending = self.block.public(namespace, key);
-        pending.or_else(|| self.earlier_blocks.public(namespace, key))
+        pending.or_else(|| self.public_before_block(namespace, key))
     }
 
     /// The public keys of a namespace that changed since the snapshot, each as it is now.
-    pub(crate) fn changes(&self, namespace: &str) -> impl Iterator<Item = (&str, &Update)> {
-        let in_block = self.block.of(namespace);
-        let earlier = self.earlier_blocks.of(namespace).into_iter().flatten();
-        let earlier =
-            earlier.filter(move |(key, _)| in_block.is_none_or(|keys| !keys.contains_key(*key)));
-        let in_block = in_block.into_iter().flatten();
-        in_block
-            .chain(earlier)
+    pub(crate) fn changes(&self, namespace: &str) -> BTreeMap<&str, &Update> {
+        let changes = self.layers().filter_map(|updates| updates.of(namespace));
+        let changes = changes.flatten();
+        changes
             .map(|(key, update)| (key.as_str(), update))
+            .collect()
+    }
+
+    /// What all blocks that were judged change together.
+    pub(crate) fn into_changes(self) -> Updates {
+        self.earlier_blocks
     }
 
     /// Ends a block; its changes.
@@ -212,8 +251,7 @@ impl<'a> Pending<'a> {
         key_hash: &[u8],
     ) -> Result<Option<VersionedValue>, ReadError> {
         let pending = self.block.hashed(namespace, collection, key_hash);
-        let pending =
-            pending.or_else(|| self.earlier_blocks.hashed(namespace, collection, key_hash));
+        let pending = pending.or_else(|| self.hashed_before_block(namespace, collection, key_hash));
         if let Some(update) = pending {
             return Ok(update.value());
         }
@@ -234,7 +272,7 @@ impl<'a> Pending<'a> {
             let changes = updates.namespaces.get(namespace);
             changes.is_some_and(|changes| changes.has_metadata)
         };
-        if has_metadata(&self.block) || has_metadata(&self.earlier_blocks) {
+        if self.layers().any(has_metadata) {
             return Ok(true);
         }
         if let Some(known) = self.metadata_in_state.get(in_state) {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quire_ledger::{CreateOptions, Height, Ledger, Ledgers, OpenError, Purpose};
+use quire_ledger::{Committed, CreateOptions, Height, Ledger, Ledgers, OpenError, Purpose};
 use quire_wire::Code;
 use quire_wire::hash::Hash;
 use tempfile::TempDir;
@@ -104,6 +104,24 @@ impl Run {
             .extend(batch.iter().map(|ordered| ordered.block().hash()));
         self.epoch();
         let committed = ledger.commit(batch).unwrap();
+        self.acknowledge(name, committed);
+    }
+
+    /// The same with each block a batch, begun while the one before is on its way to the disk.
+    fn commit_one_by_one(&mut self, ledger: &mut Ledger, name: &'static str, blocks: &[Vec<Act>]) {
+        for block in chain::children(name, ledger.tip(), blocks) {
+            let promise = self.promises.get_mut(name).unwrap();
+            promise.blocks.push(block.block().hash());
+            // What the thread that appends has done by now, it did for those before.
+            self.epoch();
+            let committed = ledger.begin(vec![block]).unwrap();
+            self.acknowledge(name, committed);
+        }
+        let committed = ledger.finish().unwrap();
+        self.acknowledge(name, committed);
+    }
+
+    fn acknowledge(&mut self, name: &'static str, committed: Vec<Committed>) {
         let promise = self.promises.get_mut(name).unwrap();
         for committed in committed {
             let number = committed.block.number;
@@ -161,6 +179,8 @@ fn workload() -> Run {
         run.commit(&mut alpha, "alpha", &batch);
         run.commit(&mut gamma, "gamma", &[vec![act(n)]]);
     }
+    let ahead: Vec<_> = (60..66).map(|n| vec![act(n), act(n - 1)]).collect();
+    run.commit_one_by_one(&mut gamma, "gamma", &ahead);
     run.commit(
         &mut beta,
         "beta",

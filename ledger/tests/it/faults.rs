@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use quire_ledger::{CommitError, CreateOptions, Ledgers, Purpose};
+use quire_ledger::{CommitError, CreateOptions, Ledger, Ledgers, Purpose};
 
 use crate::kit::chain::{self, Act};
 use crate::kit::image::Loss;
@@ -22,14 +22,18 @@ fn open(disk: &SimDisk, data: &std::path::Path) -> Result<Ledgers, quire_ledger:
     Ledgers::open(disk.shared(), data, Purpose::Use)
 }
 
-/// Runs until something fails; how many blocks were acknowledged.
-fn run(disk: &SimDisk, data: &std::path::Path) -> u64 {
+/// Runs until something fails; how many blocks were acknowledged. `ahead` begins with each batch while
+/// the one before is on its way to the disk.
+fn run(disk: &SimDisk, data: &std::path::Path, ahead: bool) -> u64 {
     let Ok(ledgers) = open(disk, data) else {
         return 0;
     };
     let Ok(mut ledger) = ledgers.create(CHANNEL, chain::genesis(CHANNEL), OPTIONS) else {
         return 0;
     };
+    if ahead {
+        return run_ahead(&mut ledger);
+    }
     for round in 0..4_u64 {
         let act = |n: u64| Act::new(format!("{round} {n}")).put("k", vec![1; 200]);
         let batch = vec![vec![act(0)], vec![act(1), act(2)]];
@@ -52,10 +56,41 @@ fn run(disk: &SimDisk, data: &std::path::Path) -> u64 {
     ledger.tip().0
 }
 
+/// Four batches of two blocks; how many blocks were acknowledged.
+fn run_ahead(ledger: &mut Ledger) -> u64 {
+    let act = |n: u64| Act::new(format!("{n}")).put("k", vec![1; 200]);
+    let blocks: Vec<_> = (0..8).map(|n| vec![act(n)]).collect();
+    let mut blocks = chain::children(CHANNEL, ledger.tip(), &blocks).into_iter();
+    let mut acknowledged = ledger.tip().0;
+    while blocks.len() > 0 {
+        match ledger.begin(blocks.by_ref().take(2).collect()) {
+            Ok(committed) => acknowledged += committed.len() as u64,
+            Err(error) => {
+                assert!(matches!(error, CommitError::NotDurable { .. }), "{error}");
+                assert!(matches!(ledger.finish(), Err(CommitError::Poisoned)));
+                assert_eq!(ledger.reader().height(), acknowledged);
+                return acknowledged;
+            }
+        }
+    }
+    match ledger.finish() {
+        Ok(committed) => acknowledged + committed.len() as u64,
+        Err(error) => {
+            assert!(matches!(error, CommitError::NotDurable { .. }), "{error}");
+            acknowledged
+        }
+    }
+}
+
 #[test]
 fn an_operation_that_fails_loses_nothing_acknowledged_and_the_next_start_recovers() {
     let mut tried = 0;
-    for fault in [Fault::Io, Fault::Full] {
+    for (fault, ahead) in [
+        (Fault::Io, false),
+        (Fault::Full, false),
+        (Fault::Io, true),
+        (Fault::Full, true),
+    ] {
         for step in 0.. {
             let root = scratch();
             let data = root.path().join("data");
@@ -63,7 +98,7 @@ fn an_operation_that_fails_loses_nothing_acknowledged_and_the_next_start_recover
             let disk = SimDisk::new(root.path());
             let change = Some((step, fault));
             disk.plan(Plan { change, read: None });
-            let acknowledged = run(&disk, &data);
+            let acknowledged = run(&disk, &data, ahead);
             if disk.changes() <= step {
                 assert_eq!(acknowledged, 9);
                 break;
@@ -105,7 +140,7 @@ fn a_read_that_fails_is_an_error_and_changes_nothing() {
     let data = root.path().join("data");
     fs::create_dir_all(&data).unwrap();
     let disk = SimDisk::new(root.path());
-    assert_eq!(run(&disk, &data), 9);
+    assert_eq!(run(&disk, &data, false), 9);
     let before = disk.image().files(&data);
     let mut refused = 0;
     for with_followers in [true, false] {

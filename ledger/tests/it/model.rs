@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use prost::Message as _;
 use quire_ledger::{
-    CreateOptions, Height, Ledger, Ledgers, Order, RangeEnd, ReadError, Simulator, Snapshot,
+    CommitError, Committed, CreateOptions, Height, Ledger, Ledgers, Order, RangeEnd, ReadError,
+    Simulator, Snapshot,
 };
 use quire_wire::Code;
 use quire_wire::rwset::TxReadWriteSet;
@@ -49,6 +50,8 @@ struct Tx {
 #[derive(Clone, Debug)]
 enum Op {
     Commit(Vec<Vec<Tx>>),
+    /// Each block is a batch, begun while the one before is on its way to the disk.
+    OneByOne(Vec<Vec<Tx>>),
     /// The process dies while it writes a batch: of what that added to the last block file so much
     /// is there, in 256ths, and the engine's files are as they were so many operations ago.
     Crash(Vec<Vec<Tx>>, u8, usize),
@@ -84,7 +87,8 @@ fn tx() -> impl Strategy<Value = Tx> {
 fn op() -> impl Strategy<Value = Op> {
     let batch = || prop::collection::vec(prop::collection::vec(tx(), 1..4), 1..4);
     prop_oneof![
-        6 => batch().prop_map(Op::Commit),
+        4 => batch().prop_map(Op::Commit),
+        4 => batch().prop_map(Op::OneByOne),
         2 => (batch(), any::<u8>(), 0..4_usize).prop_map(|(batch, kept, by)| Op::Crash(batch, kept, by)),
         1 => Just(Op::Reopen),
         2 => prop_oneof![0..4_usize, Just(usize::MAX)].prop_map(Op::Lag),
@@ -182,6 +186,9 @@ impl Model {
     }
 }
 
+/// A way of committing blocks.
+type Commit = fn(&mut Ledger, &str, &[Vec<Act>]) -> Result<Vec<Committed>, CommitError>;
+
 struct Bench {
     root: TempDir,
     ledgers: Option<Ledgers>,
@@ -240,7 +247,8 @@ impl Bench {
 
     fn run(&mut self, op: &Op) {
         match op {
-            Op::Commit(blocks) => self.commit(blocks),
+            Op::Commit(blocks) => self.commit(blocks, chain::commit),
+            Op::OneByOne(blocks) => self.commit(blocks, chain::commit_one_by_one),
             Op::Reopen => {
                 self.stop();
                 self.start();
@@ -283,7 +291,7 @@ impl Bench {
         let dir = self.data().join("channels").join(CHANNEL);
         let before = block_files(&dir);
         let height = self.expected.hashes.len();
-        self.commit(blocks);
+        self.commit(blocks, chain::commit);
         let hashes = std::mem::take(&mut self.expected.hashes);
         self.stop();
         // A file that another follows had been synced.
@@ -314,7 +322,7 @@ impl Bench {
     }
 
     /// Transactions see what is committed when the batch begins.
-    fn commit(&mut self, blocks: &[Vec<Tx>]) {
+    fn commit(&mut self, blocks: &[Vec<Tx>], commit: Commit) {
         let ledger = self.ledger.as_mut().unwrap();
         let snapshot = ledger.reader().snapshot();
         let height = ledger.tip().0;
@@ -341,7 +349,7 @@ impl Bench {
             }
             acts.push(in_block);
         }
-        let committed = chain::commit(ledger, CHANNEL, &acts).unwrap();
+        let committed = commit(ledger, CHANNEL, &acts).unwrap();
         let codes = committed.iter().flat_map(|block| &block.transactions);
         assert_eq!(codes.map(|(_, code)| *code).collect::<Vec<_>>(), expected);
         self.expected

@@ -168,3 +168,21 @@ pub(crate) fn commit(
 ) -> Result<Vec<quire_ledger::Committed>, quire_ledger::CommitError> {
     ledger.commit(children(channel, ledger.tip(), blocks))
 }
+
+/// Commits blocks as batches of one each, each begun while the one before is on its way to the disk.
+pub(crate) fn commit_one_by_one(
+    ledger: &mut Ledger,
+    channel: &str,
+    blocks: &[Vec<Act>],
+) -> Result<Vec<quire_ledger::Committed>, quire_ledger::CommitError> {
+    let mut committed = Vec::new();
+    for (begun, block) in children(channel, ledger.tip(), blocks)
+        .into_iter()
+        .enumerate()
+    {
+        committed.extend(ledger.begin(vec![block])?);
+        assert_eq!(committed.len(), begun, "one is on its way");
+    }
+    committed.extend(ledger.finish()?);
+    Ok(committed)
+}
