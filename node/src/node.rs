@@ -686,3 +686,108 @@ impl Backend for Node {
         pipeline::random_nonce()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use quire_chaincode::Call;
+    use quire_gateway::backend::Proposal;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A channel with two transactions a block.
+    fn in_pairs(node: &Node) -> (Arc<Pipeline>, JoinHandle<()>, Reader) {
+        let signer = OrdererSigner(Arc::clone(&node.orderer));
+        let genesis = genesis_block(
+            "main",
+            &node.organization,
+            &node.orderer,
+            &signer,
+            clock::now(),
+        );
+        let ledger = node
+            .ledgers
+            .create("main", genesis, CreateOptions::default())
+            .unwrap();
+        let reader = ledger.reader();
+        let (heights, _) = watch::channel(1);
+        let mut parts = node.parts(ledger, heights).unwrap();
+        parts.batch_size.max_message_count = 2;
+        let (pipeline, thread) = pipeline::start(parts).unwrap();
+        (pipeline, thread, reader)
+    }
+
+    /// Blocks of two: while any are on their way to the disk there are full ones that wait, begun with
+    /// before those are durable, and an odd one that must not be forgotten.
+    #[test]
+    fn every_transaction_is_answered_once_though_full_blocks_do_not_wait_for_the_disk() {
+        const CALLERS: u64 = 4;
+        const EACH: u64 = 151;
+        const LONGEST: Duration = Duration::from_secs(60);
+        let data = tempfile::tempdir().unwrap();
+        let documents = Documents::default();
+        let engine = StateEngine::Fjall;
+        let node = Node::open(
+            data.path(),
+            "Org1MSP",
+            &engine,
+            documents,
+            Logging::none(),
+            false,
+        );
+        let node = node.unwrap();
+        let (pipeline, thread, reader) = in_pairs(&node);
+
+        let submit = |n: u64| {
+            let call = Call {
+                chaincode: "orders".to_owned(),
+                function: "put".to_owned(),
+                args: vec![format!("\"{}\"", n % 7).into(), format!("{n}").into()],
+            };
+            let submitted = pipeline.submit(Proposal {
+                identity: Arc::clone(&node.client),
+                nonce: pipeline::random_nonce(),
+                call,
+                decoration: None,
+            });
+            submitted.unwrap()
+        };
+        let submitted = std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..CALLERS)
+                .map(|_| scope.spawn(|| (0..EACH).map(submit).collect::<Vec<_>>()))
+                .collect();
+            let submitted = callers
+                .into_iter()
+                .flat_map(|caller| caller.join().unwrap());
+            submitted.collect::<Vec<_>>()
+        });
+        let mut clock = tokio::runtime::Builder::new_current_thread();
+        let clock = clock.enable_time().build().unwrap();
+        let mut places = BTreeSet::new();
+        for submitted in submitted {
+            let outcome = clock.block_on(async { timeout(LONGEST, submitted.outcome).await });
+            let outcome = outcome.expect("an answer in time").unwrap();
+            let found = reader.transaction(&submitted.tx_id).unwrap().unwrap();
+            assert_eq!(
+                (found.height.block, found.height.tx, found.code),
+                (outcome.block, outcome.tx, outcome.code)
+            );
+            assert!(outcome.code.is_valid());
+            places.insert((outcome.block, outcome.tx));
+        }
+        assert_eq!(places.len() as u64, CALLERS * EACH);
+        let full = places.iter().filter(|(_, tx)| *tx == 1).count();
+        assert!(full > 0, "no block had two");
+        pipeline.close();
+        thread.join().unwrap();
+        drop((pipeline, reader));
+        let depth = Depth {
+            signatures: true,
+            verdicts: true,
+        };
+        let report = check_channel(&node.ledgers, "main", depth, &mut |_| {}).unwrap();
+        assert!(report.is_sound(), "{report:?}");
+    }
+}
