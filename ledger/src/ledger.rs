@@ -12,6 +12,7 @@ use quire_wire::hash::Hash;
 
 use crate::block::Block;
 use crate::block_store::appender::Appender;
+use crate::block_store::segment::Location;
 use crate::block_store::{AppendError, BlockFiles, index::Index};
 use crate::commit_hash;
 use crate::damage::DamageMet;
@@ -110,6 +111,23 @@ pub(crate) struct InFlight {
     commit: Stopwatch,
 }
 
+/// Durable blocks, and the time since they were linked.
+type OnDisk = (Vec<Durable>, Stopwatch);
+
+impl InFlight {
+    fn on_disk(self, written: Vec<(Arc<Block>, Location)>) -> OnDisk {
+        let blocks = written.into_iter().zip(self.transactions);
+        let durable = blocks.map(|((block, location), (transactions, updates))| Durable {
+            hash: block.hash(),
+            block,
+            location,
+            transactions,
+            updates,
+        });
+        (durable.collect(), self.commit)
+    }
+}
+
 /// A block that is on disk and that every read now sees.
 #[derive(Clone, Debug)]
 pub struct Committed {
@@ -196,8 +214,10 @@ impl Ledger {
     /// See [`CommitError`]: before the commit point nothing was written; after it the ledger takes no
     /// more blocks until it is reopened.
     pub fn commit(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
-        let mut committed = self.begin(batch)?;
-        committed.extend(self.finish()?);
+        let mut committed = self.finish()?;
+        let judged = self.link_and_judge(batch)?;
+        let (durable, _commit) = self.append(judged)?;
+        committed.extend(self.follow(durable)?);
         Ok(committed)
     }
 
@@ -215,18 +235,14 @@ impl Ledger {
     /// blocks given was written, and what was on its way still is. [`CommitError::Waiting`] speaks of
     /// the blocks before: those given are on their way.
     pub fn begin(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
-        let commit = self.observed().stopwatch(Stage::Commit);
-        if self.is_poisoned() {
-            return Err(CommitError::Poisoned);
-        }
         if !self.waiting.is_empty() {
             let reason = "blocks before these wait for it".to_owned();
             return Err(CommitError::Judge(ReadError::StateUnavailable(reason)));
         }
-        let linked = self.link(batch)?;
-        let judged = self.judge(linked, commit)?;
+        let Judged { blocks, rest } = self.link_and_judge(batch)?;
         let before = self.durable()?;
-        self.append(judged)?;
+        self.appender.begin(blocks)?;
+        self.in_flight = Some(rest);
         before.map_or(Ok(Vec::new()), |(durable, _commit)| self.follow(durable))
     }
 
@@ -280,6 +296,15 @@ impl Ledger {
 
     fn observed(&self) -> &Observed {
         &self.shared.files.observed
+    }
+
+    fn link_and_judge(&self, batch: Vec<Ordered>) -> Result<Judged, CommitError> {
+        let commit = self.observed().stopwatch(Stage::Commit);
+        if self.is_poisoned() {
+            return Err(CommitError::Poisoned);
+        }
+        let linked = self.link(batch)?;
+        self.judge(linked, commit)
     }
 
     /// The end of the chain, with the blocks that are on their way to the disk.
@@ -374,35 +399,17 @@ impl Ledger {
         Ok(Judged { blocks, rest })
     }
 
-    /// Sends blocks on their way to the disk; those before are there.
-    fn append(&mut self, Judged { blocks, rest }: Judged) -> Result<(), CommitError> {
-        self.appender.begin(blocks)?;
-        self.in_flight = Some(rest);
-        Ok(())
+    /// The commit point: the blocks are durable when the one fsync in here has returned.
+    fn append(&mut self, Judged { blocks, rest }: Judged) -> Result<OnDisk, CommitError> {
+        Ok(rest.on_disk(self.appender.append(blocks)?))
     }
 
-    /// The commit point: the blocks that were on their way are durable when the one fsync of their
-    /// append has returned. None where none were.
-    fn durable(&mut self) -> Result<Option<(Vec<Durable>, Stopwatch)>, CommitError> {
-        let Some(InFlight {
-            transactions,
-            commit,
-            ..
-        }) = self.in_flight.take()
-        else {
+    /// The same for blocks that are on their way: returns when their fsync has. None where none are.
+    fn durable(&mut self) -> Result<Option<OnDisk>, CommitError> {
+        let Some(in_flight) = self.in_flight.take() else {
             return Ok(None);
         };
-        let written = self.appender.wait()?;
-        let durable = written.into_iter().zip(transactions).map(
-            |((block, location), (transactions, updates))| Durable {
-                hash: block.hash(),
-                block,
-                location,
-                transactions,
-                updates,
-            },
-        );
-        Ok(Some((durable.collect(), commit)))
+        Ok(Some(in_flight.on_disk(self.appender.wait()?)))
     }
 
     /// State, index and history take the blocks in, and readers see them.

@@ -421,6 +421,9 @@ struct Committer {
     heights: watch::Sender<u64>,
 }
 
+/// [`Ledger::commit`], or its first half.
+type Commit = fn(&mut Ledger, Vec<Ordered>) -> Result<Vec<Committed>, CommitError>;
+
 impl Committer {
     fn run(mut self, queue: Receiver<Admitted>) {
         let mut unless_finished = UnlessFinished {
@@ -445,14 +448,17 @@ impl Committer {
                 };
                 Some(first)
             };
-            // All of what waits, since a committer that is here is idle.
-            let mut batches = self.cut(first, queue);
-            batches.extend(self.solo.committer_idle());
+            let mut full = self.cut(first, queue);
+            if full.is_empty() {
+                // What waits is less than a block, and a committer that is here is idle.
+                let rest = self.solo.committer_idle().into_iter().collect();
+                self.commit(rest, Ledger::commit)?;
+            }
             // Full blocks do not wait for those before them to be on disk. Others grow meanwhile.
-            while !batches.is_empty() {
-                self.begin(batches)?;
+            while !full.is_empty() {
+                self.commit(full, Ledger::begin)?;
                 let first = queue.waiting_now();
-                batches = self.cut(first, queue);
+                full = self.cut(first, queue);
             }
             self.finish()?;
         }
@@ -489,9 +495,9 @@ impl Committer {
         batches
     }
 
-    /// Makes blocks of the batches, and sends them on their way to the disk together. Those that were
-    /// on their way before are answered.
-    fn begin(&mut self, batches: Vec<Batch>) -> Result<(), String> {
+    /// Makes blocks of the batches, and commits them together or begins to. Those that are durable by
+    /// then are answered.
+    fn commit(&mut self, batches: Vec<Batch>, commit: Commit) -> Result<(), String> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => self
@@ -511,14 +517,13 @@ impl Committer {
             .collect();
         loop {
             self.verifier.verify(&mut ordered, Signatures::MadeHere);
-            match self.ledger.begin(ordered) {
+            match commit(&mut self.ledger, ordered) {
                 // None of these was written: again and again, until state is there.
                 Err(error @ CommitError::Judge(_)) => {
                     self.finish()?;
                     self.wait(&error)?;
                 }
-                // These are on their way, those before must be seen first.
-                begun => return self.followed(begun),
+                committed => return self.followed(committed),
             }
             let again = blocks.iter();
             ordered = again

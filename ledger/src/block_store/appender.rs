@@ -1,9 +1,13 @@
-//! The block store on a thread of its own: what comes next is judged, and what came before taken in
-//! by the followers, while blocks are written and synced.
+//! The block store, for the committing thread or on a thread of its own: there blocks are written and
+//! synced while those after them are judged, and the followers take in those before.
+//!
+//! A batch by itself gains nothing by the other thread, and would pay for two changes of threads.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
 
 use super::segment::Location;
 use super::{AppendError, BlockFiles, BlockStore};
@@ -11,13 +15,15 @@ use crate::block::Block;
 use crate::observer::Stage;
 
 /// What became of blocks that were handed over.
-type Appended = Result<Vec<(Arc<Block>, Location)>, AppendError>;
+pub(crate) type Appended = Result<Vec<(Arc<Block>, Location)>, AppendError>;
 
 /// The committing thread's end. At most one batch is on its way at a time, so that a batch is written
 /// only after all before it are durable: **what a crash can tear is one batch.**
 #[derive(Debug)]
 pub(crate) struct Appender {
     files: Arc<BlockFiles>,
+    // Held while a batch is written, by whoever does it.
+    store: Arc<Mutex<BlockStore>>,
     /// None once the thread has been told to end.
     batches: Option<SyncSender<Vec<Block>>>,
     appended: Receiver<Appended>,
@@ -27,24 +33,24 @@ pub(crate) struct Appender {
 
 impl Appender {
     /// Starts the thread. It ends, and what it has begun with is over, when this is dropped.
-    pub(crate) fn start(mut store: BlockStore) -> std::io::Result<Self> {
+    pub(crate) fn start(store: BlockStore) -> std::io::Result<Self> {
         let files = Arc::clone(store.files());
+        let store = Arc::new(Mutex::new(store));
+        let shared = Arc::clone(&store);
         let (batches, to_append) = sync_channel::<Vec<Block>>(1);
         let (done, appended) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("append".to_owned())
             .spawn(move || {
                 for blocks in to_append {
-                    let appending = store.files().observed.stopwatch(Stage::Append);
-                    let appended = store.append(blocks);
-                    drop(appending);
-                    if done.send(appended).is_err() {
+                    if done.send(append(&shared, blocks)).is_err() {
                         return;
                     }
                 }
             })?;
         Ok(Self {
             files,
+            store,
             batches: Some(batches),
             appended,
             thread: Some(thread),
@@ -59,6 +65,14 @@ impl Appender {
     /// Whether writing failed, so that nothing more will be written.
     pub(crate) fn is_poisoned(&self) -> bool {
         self.is_poisoned
+    }
+
+    /// Makes blocks durable here and now, after [`Self::wait`] returned those before. After an error
+    /// nothing is known of them, and nothing more will be written.
+    pub(crate) fn append(&mut self, blocks: Vec<Block>) -> Appended {
+        let appended = append(&self.store, blocks);
+        self.is_poisoned |= appended.is_err();
+        appended
     }
 
     /// Hands blocks over, after [`Self::wait`] returned those before.
@@ -86,6 +100,12 @@ impl Appender {
         self.is_poisoned |= appended.is_err();
         appended
     }
+}
+
+fn append(store: &Mutex<BlockStore>, blocks: Vec<Block>) -> Appended {
+    let mut store = store.lock();
+    let _appending = store.files().observed.stopwatch(Stage::Append);
+    store.append(blocks)
 }
 
 impl Drop for Appender {
