@@ -212,7 +212,12 @@ fn in_group(group: &str, key: &str, value: Option<&Value>) -> (String, Option<St
 }
 
 /// Where a change stands to the transaction that is judged.
-const PLACES: [&str; 3] = ["an earlier batch", "an earlier block", "the same block"];
+const PLACES: [&str; 4] = [
+    "an earlier batch",
+    "a batch on its way",
+    "an earlier block",
+    "the same block",
+];
 
 /// Asks every case with these indexes, lets each change happen in each place, and judges with those.
 fn judge(
@@ -259,9 +264,10 @@ fn judge(
     };
     let codes = documents.commit(&[vec![change(PLACES[0])]]);
     assert_eq!(codes, [[Code::VALID]]);
-    let last = [vec![change(PLACES[2])], asked].concat();
-    let codes = documents.commit(&[vec![change(PLACES[1])], last]);
-    for ((n, place), code) in all().zip(&codes[1][1..]) {
+    let last = [vec![change(PLACES[3])], asked].concat();
+    let blocks = [vec![change(PLACES[1])], vec![change(PLACES[2])], last];
+    let codes = documents.commit_behind_first(&blocks);
+    for ((n, place), code) in all().zip(&codes[2][1..]) {
         let Case {
             options,
             key,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quire_ledger::{
-    CommitError, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator, StateEngine,
+    CommitError, Committed, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator,
+    StateEngine,
 };
 use quire_wire::Code;
 use tempfile::TempDir;
@@ -84,19 +85,33 @@ impl Documents {
 
     /// Commits blocks of these envelopes as one batch; the verdicts.
     pub(crate) fn commit(&mut self, blocks: &[Vec<Bytes>]) -> Vec<Vec<Code>> {
-        let channel = self.channel.clone();
+        let ordered = self.ordered(blocks);
+        codes(self.ledger().commit(ordered).unwrap())
+    }
+
+    /// The same with the first block a batch of its own, which is on its way to the disk while the
+    /// others are judged.
+    pub(crate) fn commit_behind_first(&mut self, blocks: &[Vec<Bytes>]) -> Vec<Vec<Code>> {
+        let mut first = self.ordered(blocks);
+        let others = first.split_off(1);
         let ledger = self.ledger();
-        let (height, hash) = ledger.tip();
+        assert!(ledger.begin(first).unwrap().is_empty());
+        let mut committed = ledger.begin(others).unwrap();
+        committed.extend(ledger.finish().unwrap());
+        codes(committed)
+    }
+
+    /// Blocks of these envelopes behind the newest block.
+    fn ordered(&mut self, blocks: &[Vec<Bytes>]) -> Vec<Ordered> {
+        let channel = self.channel.clone();
+        let (height, hash) = self.ledger().tip();
         let mut previous = Bytes::copy_from_slice(&hash);
         let ordered = (height..).zip(blocks).map(|(number, envelopes)| {
             let block = chain::block(number, previous.clone(), envelopes.clone());
             previous = Bytes::copy_from_slice(&block.hash());
             Ordered::new(block, &channel)
         });
-        let ordered = ordered.collect();
-        let committed = ledger.commit(ordered).unwrap().into_iter();
-        let codes = committed.map(|block| block.transactions.into_iter().map(|(_, code)| code));
-        codes.map(Iterator::collect).collect()
+        ordered.collect()
     }
 
     /// The same, in any namespaces.
@@ -121,4 +136,11 @@ impl Documents {
         assert_eq!(committed[0].transactions[0].1, Code::VALID);
         Ok(())
     }
+}
+
+/// The verdicts on each block.
+fn codes(committed: Vec<Committed>) -> Vec<Vec<Code>> {
+    let committed = committed.into_iter();
+    let codes = committed.map(|block| block.transactions.into_iter().map(|(_, code)| code));
+    codes.map(Iterator::collect).collect()
 }
