@@ -233,12 +233,11 @@ impl Ledger {
     /// # Errors
     /// See [`CommitError`]. After [`CommitError::NotLinked`] and [`CommitError::Judge`] nothing of the
     /// blocks given was written, and what was on its way still is. [`CommitError::Waiting`] speaks of
-    /// the blocks before: those given are on their way.
+    /// the blocks before: those given are on their way. After [`CommitError::NotDurable`] nothing is
+    /// known of the blocks before, and those given were not written; after [`CommitError::NotFollowed`]
+    /// those before are durable, and those given may be. Opening the ledger again finds out.
     pub fn begin(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
-        if !self.waiting.is_empty() {
-            let reason = "blocks before these wait for it".to_owned();
-            return Err(CommitError::Judge(ReadError::StateUnavailable(reason)));
-        }
+        self.nothing_waits().map_err(CommitError::Judge)?;
         let Judged { blocks, rest } = self.link_and_judge(batch)?;
         let before = self.durable()?;
         self.appender.begin(blocks)?;
@@ -255,10 +254,7 @@ impl Ledger {
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
-        if !self.waiting.is_empty() {
-            let reason = "blocks before these wait for it".to_owned();
-            return Err(CommitError::Waiting(ReadError::StateUnavailable(reason)));
-        }
+        self.nothing_waits().map_err(CommitError::Waiting)?;
         let durable = self.durable()?;
         durable.map_or(Ok(Vec::new()), |(durable, _commit)| self.follow(durable))
     }
@@ -296,6 +292,15 @@ impl Ledger {
 
     fn observed(&self) -> &Observed {
         &self.shared.files.observed
+    }
+
+    /// Refuses while durable blocks wait for the state database.
+    fn nothing_waits(&self) -> Result<(), ReadError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let reason = "blocks before these wait for it".to_owned();
+        Err(ReadError::StateUnavailable(reason))
     }
 
     fn link_and_judge(&self, batch: Vec<Ordered>) -> Result<Judged, CommitError> {

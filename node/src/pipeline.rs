@@ -8,7 +8,7 @@
 //!                      order      into the channel's queue; a full queue turns the caller away
 //! committing thread    cut        what waits becomes blocks; an idle committer never waits
 //!                      verify     identities and policies; the signatures were made here
-//!                      commit     link, judge, append (one fsync, on a thread of its own), follow
+//!                      commit     link, judge, append (one fsync), follow
 //!                      answer     whoever waits for a transaction learns its outcome
 //! ```
 //!
