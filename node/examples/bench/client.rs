@@ -1,9 +1,12 @@
 //! One connection that is kept, and as little work a request as can be: the client shares the
-//! processors with the server that it measures.
+//! processors with the server that it measures. All clients are tasks of one thread.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::fmt::Write as _;
 use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::Failure;
 
@@ -15,20 +18,19 @@ pub(crate) struct Client {
     stream: BufReader<TcpStream>,
     /// What every request has: host and, where there is one, credential.
     headers: String,
-    request: Vec<u8>,
+    request: String,
     line: String,
     body: Vec<u8>,
 }
 
 impl Client {
-    pub(crate) fn connect(address: &str) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(address)?;
+    pub(crate) async fn connect(address: &str) -> Result<Self, Failure> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self {
             stream: BufReader::new(stream),
             headers: format!("host: {address}\r\n"),
-            request: Vec::new(),
+            request: String::new(),
             line: String::new(),
             body: Vec::new(),
         })
@@ -43,18 +45,39 @@ impl Client {
     }
 
     /// Puts a document, and reads the answer, which must be a good one.
-    pub(crate) fn put(&mut self, path: &str, key: &str, document: &str) -> Result<(), Failure> {
+    pub(crate) async fn put(
+        &mut self,
+        path: &str,
+        key: &str,
+        document: &str,
+    ) -> Result<(), Failure> {
         let header = format!("idempotency-key: {key}\r\n");
-        self.send("PUT", path, &header, document)
+        self.send("PUT", path, &header, document).await
+    }
+
+    /// Gets something, and reads the answer, which must be a good one.
+    pub(crate) async fn get(&mut self, path: &str) -> Result<(), Failure> {
+        self.send("GET", path, "", "").await
     }
 
     /// Posts JSON, and reads the answer, which must be a good one.
-    pub(crate) fn post(&mut self, path: &str, body: &str) -> Result<(), Failure> {
-        self.send("POST", path, "", body)
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> Result<(), Failure> {
+        self.send("POST", path, "", body).await
     }
 
     /// Sends a request, and reads the answer, which must be a good one. `header` is none or whole lines.
-    pub(crate) fn send(
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        header: &str,
+        body: &str,
+    ) -> Result<(), Failure> {
+        let exchange = self.exchange(method, path, header, body);
+        timeout(PATIENCE, exchange).await?
+    }
+
+    async fn exchange(
         &mut self,
         method: &str,
         path: &str,
@@ -69,12 +92,12 @@ impl Client {
             self.headers,
             body.len()
         )?;
-        self.stream.get_mut().write_all(&self.request)?;
-        let status = self.read_line()?.to_owned();
+        self.stream.write_all(self.request.as_bytes()).await?;
+        let status = self.read_line().await?.to_owned();
         let mut length = None;
         let mut is_chunked = false;
         loop {
-            let line = self.read_line()?;
+            let line = self.read_line().await?;
             if line.is_empty() {
                 break;
             }
@@ -88,9 +111,10 @@ impl Client {
         }
         self.body.clear();
         if is_chunked {
-            while self.read_chunk()? {}
+            while self.read_chunk().await? {}
         } else {
-            self.read_bytes(length.ok_or("an answer without a length")?)?;
+            self.read_bytes(length.ok_or("an answer without a length")?)
+                .await?;
         }
         if status
             .split(' ')
@@ -104,23 +128,24 @@ impl Client {
     }
 
     /// Reads a chunk; false after the last one.
-    fn read_chunk(&mut self) -> Result<bool, Failure> {
-        let length = usize::from_str_radix(self.read_line()?, 16)?;
-        self.read_bytes(length)?;
-        self.read_line()?;
+    async fn read_chunk(&mut self) -> Result<bool, Failure> {
+        let length = usize::from_str_radix(self.read_line().await?, 16)?;
+        self.read_bytes(length).await?;
+        self.read_line().await?;
         Ok(length > 0)
     }
 
-    fn read_bytes(&mut self, length: usize) -> Result<(), Failure> {
+    async fn read_bytes(&mut self, length: usize) -> Result<(), Failure> {
         let start = self.body.len();
         self.body.resize(start + length, 0);
         let rest = self.body.get_mut(start..).unwrap_or_default();
-        Ok(self.stream.read_exact(rest)?)
+        self.stream.read_exact(rest).await?;
+        Ok(())
     }
 
-    fn read_line(&mut self) -> Result<&str, Failure> {
+    async fn read_line(&mut self) -> Result<&str, Failure> {
         self.line.clear();
-        if self.stream.read_line(&mut self.line)? == 0 {
+        if self.stream.read_line(&mut self.line).await? == 0 {
             return Err("the server closed the connection".into());
         }
         Ok(self.line.trim_end())

@@ -1,14 +1,16 @@
 //! Pages of `_find` over documents like those that CouchDB was measured with.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::{Failure, Processor, figures, probes};
+use crate::load::{Processor, figures};
+use crate::{Failure, probes};
 
 /// Where the documents are.
 const STATE: &str = "/v1/channels/main/state/found";
@@ -50,7 +52,7 @@ struct Server {
 
 impl Find<'_> {
     /// Writes the documents, makes the index, and asks; prints a line for each.
-    pub(crate) fn run(&self) -> Result<(), Failure> {
+    pub(crate) async fn run(&self) -> Result<(), Failure> {
         let quire = Server {
             name: "Quire",
             address: self.address.to_owned(),
@@ -64,10 +66,12 @@ impl Find<'_> {
                 json!({"op": "put", "namespace": "found", "key": key, "value": value})
             });
             json!({ "operations": operations.collect::<Vec<_>>() })
-        })?;
+        })
+        .await?;
         let couchdb = self.couchdb.map(Server::couchdb).transpose()?;
         if let Some(couchdb) = &couchdb {
-            couchdb.connect()?.send("PUT", &couchdb.path, "", "")?;
+            let mut client = couchdb.connect().await?;
+            client.send("PUT", &couchdb.path, "", "").await?;
             self.prepare(
                 couchdb,
                 &format!("{}/_bulk_docs", couchdb.path),
@@ -81,12 +85,13 @@ impl Find<'_> {
                     });
                     json!({ "docs": documents.collect::<Vec<_>>() })
                 },
-            )?;
+            )
+            .await?;
         }
         for (limit, rate, p50, p99, times) in COUCHDB {
             let beside = match &couchdb {
                 Some(couchdb) => {
-                    let mut line = self.ask(couchdb, limit)?;
+                    let mut line = self.ask(couchdb, limit).await?;
                     println!("{line}");
                     if let Some(line) = line.as_object_mut() {
                         line.retain(|name, _| {
@@ -98,7 +103,7 @@ impl Find<'_> {
                 // What another machine measured.
                 None => json!({"perSecond": rate, "p50Ms": p50, "p99Ms": p99}),
             };
-            let mut line = self.ask(&quire, limit)?;
+            let mut line = self.ask(&quire, limit).await?;
             let rate = |line: &Value| line.get("perSecond").and_then(Value::as_f64);
             let ratio = rate(&line)
                 .zip(rate(&beside))
@@ -111,45 +116,49 @@ impl Find<'_> {
             println!("{line}");
         }
         match &couchdb {
-            Some(couchdb) => couchdb.connect()?.send("DELETE", &couchdb.path, "", ""),
+            Some(couchdb) => {
+                let mut client = couchdb.connect().await?;
+                client.send("DELETE", &couchdb.path, "", "").await
+            }
             None => Ok(()),
         }
     }
 
     /// Writes the documents and makes the index.
-    fn prepare(
+    async fn prepare(
         &self,
         server: &Server,
         path: &str,
-        body: impl Fn(u64, u64) -> Value + Sync,
+        body: impl Fn(u64, u64) -> Value,
     ) -> Result<(), Failure> {
         let begun = Instant::now();
-        let next = AtomicU64::new(0);
-        let write = || -> Result<(), Failure> {
-            let mut client = server.connect()?;
+        let next = Cell::new(0);
+        let write = async || -> Result<(), Failure> {
+            let mut client = server.connect().await?;
             loop {
-                let from = next.fetch_add(TOGETHER, Ordering::Relaxed);
+                let from = next.replace(next.get() + TOGETHER);
                 if from >= self.documents {
                     return Ok(());
                 }
                 let to = (from + TOGETHER).min(self.documents);
-                client.post(path, &body(from, to).to_string())?;
+                client.post(path, &body(from, to).to_string()).await?;
             }
         };
-        together(4, &write)?;
+        try_join_all((0..4).map(|_| write())).await?;
         let seconds = begun.elapsed().as_secs_f64();
         let name = format!("{}: documents written", server.name);
         println!(
             "{}",
             json!({"name": name, "count": self.documents, "seconds": seconds})
         );
-        let mut client = server.connect()?;
+        let mut client = server.connect().await?;
         let index =
             json!({"index": {"fields": ["color", "size"]}, "ddoc": "bench", "name": "bench"});
         let begun = Instant::now();
-        client.post(&format!("{}/_index", server.path), &index.to_string())?;
+        let path = |name: &str| format!("{}/{name}", server.path);
+        client.post(&path("_index"), &index.to_string()).await?;
         // CouchDB builds an index when it is first asked.
-        client.post(&format!("{}/_find", server.path), &query(0, 1))?;
+        client.post(&path("_find"), &query(0, 1)).await?;
         let name = format!("{}: index [color, size]", server.name);
         println!(
             "{}",
@@ -159,43 +168,32 @@ impl Find<'_> {
     }
 
     /// Pages of one size, asked for in a closed loop; where each begins differs.
-    fn ask(&self, server: &Server, limit: u64) -> Result<Value, Failure> {
-        let before = server.pid.and_then(probes::process_seconds);
-        let own_before = probes::process_seconds(std::process::id());
-        let next = AtomicU64::new(0);
+    async fn ask(&self, server: &Server, limit: u64) -> Result<Value, Failure> {
+        let processor = Processor::begin(server.pid);
+        let next = Cell::new(0);
         let begun = Instant::now();
-        let ask = || -> Result<Vec<Duration>, Failure> {
-            let mut client = server.connect()?;
+        let ask = async || -> Result<Vec<Duration>, Failure> {
+            let mut client = server.connect().await?;
             let path = format!("{}/_find", server.path);
             let mut took = Vec::new();
             while begun.elapsed().as_secs_f64() < self.seconds {
-                let from = next.fetch_add(7919, Ordering::Relaxed) % (self.documents / 2).max(1);
+                let from = next.replace(next.get() + 7919) % (self.documents / 2).max(1);
                 let query = query(from, limit);
                 let sent = Instant::now();
-                client.post(&path, &query)?;
+                client.post(&path, &query).await?;
                 took.push(sent.elapsed());
             }
             Ok(took)
         };
-        let took: Vec<Duration> = together(CLIENTS, &ask)?.concat();
-        let seconds = begun.elapsed().as_secs_f64();
+        let asked = (0..CLIENTS).map(|_| ask());
+        let took = try_join_all(asked).await?.concat();
         #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-        let count = took.len() as f64;
-        let each =
-            |before: Option<f64>, now: Option<f64>| Some(((now? - before?) * 1e6 / count).round());
-        let processor = Processor {
-            node: each(before, server.pid.and_then(probes::process_seconds)),
-            client: each(own_before, probes::process_seconds(std::process::id())),
-        };
+        let rate = took.len() as f64 / begun.elapsed().as_secs_f64();
         let name = format!(
             "{}: _find, index [color, size], page of {limit}, {CLIENTS} clients",
             server.name
         );
-        let mut line = figures(&name, took, count / seconds, &processor);
-        if let Some(line) = line.as_object_mut() {
-            line.remove("durability");
-        }
-        Ok(line)
+        Ok(figures(&name, took, rate, &processor))
     }
 }
 
@@ -219,8 +217,8 @@ impl Server {
         })
     }
 
-    fn connect(&self) -> Result<Client, Failure> {
-        let client = Client::connect(&self.address)?;
+    async fn connect(&self) -> Result<Client, Failure> {
+        let client = Client::connect(&self.address).await?;
         Ok(match &self.authorization {
             Some(authorization) => client.authorized(authorization),
             None => client,
@@ -231,20 +229,6 @@ impl Server {
 fn query(from: u64, limit: u64) -> String {
     let selector = json!({"color": "color3", "size": {"$gt": from}});
     json!({"selector": selector, "limit": limit}).to_string()
-}
-
-/// Runs the same on so many threads.
-fn together<T: Send>(
-    threads: u64,
-    work: &(impl Fn() -> Result<T, Failure> + Sync),
-) -> Result<Vec<T>, Failure> {
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-        ended
-            .map(|ended| ended.map_err(|_| "a client panicked")?)
-            .collect()
-    })
 }
 
 /// Key and value of document `n`; consecutive ones have keys that lie far apart.
