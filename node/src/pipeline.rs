@@ -6,7 +6,7 @@
 //!                      endorse    the node's identity signs the outcome, the caller's the whole
 //!                      examine    what needs neither keys nor state: not left to the one thread
 //!                      order      into the channel's queue; a full queue turns the caller away
-//! committing thread    cut        what waits becomes blocks; an idle committer never waits
+//! committing thread    cut        what waits becomes blocks; an idle committer never sleeps for more
 //!                      verify     identities and policies; the signatures were made here
 //!                      commit     link, judge, append (one fsync), follow
 //!                      answer     whoever waits for a transaction learns its outcome
@@ -450,6 +450,9 @@ impl Committer {
             };
             let mut full = self.cut(first, queue);
             if full.is_empty() {
+                full = self.grow(queue);
+            }
+            if full.is_empty() {
                 // What waits is less than a block, and a committer that is here is idle.
                 let rest = self.solo.committer_idle().into_iter().collect();
                 self.commit(rest, Ledger::commit)?;
@@ -461,6 +464,19 @@ impl Committer {
                 full = self.cut(first, queue);
             }
             self.finish()?;
+        }
+    }
+
+    /// Steps back while callers have more to order. Where a processor is free none runs for that, and
+    /// nothing is lost; where none is free, more share a commit, whose cost they were waiting behind.
+    fn grow(&mut self, queue: &UnlessFinished) -> Vec<Batch> {
+        loop {
+            let before = self.solo.pending_count();
+            std::thread::yield_now();
+            let full = self.cut(queue.waiting_now(), queue);
+            if !full.is_empty() || self.solo.pending_count() == before {
+                return full;
+            }
         }
     }
 
