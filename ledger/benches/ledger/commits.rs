@@ -28,6 +28,8 @@ const FABRIC: [(usize, usize, bool, f64); 9] = [
     (100, 1024, false, 13_135.0),
     (500, 1024, false, 17_100.0),
 ];
+/// Bytes of the value in the blocks that its block store alone was measured with.
+const VALUE_BYTES: usize = 200;
 /// Every figure of a commit is the best of so many.
 const ROUNDS: usize = 4;
 /// Every figure of an append is the best of so many.
@@ -68,7 +70,8 @@ pub(crate) fn run_appends(report: &mut Report, dir: &Path, txs: usize) {
 }
 
 /// The whole ledger.
-pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, txs: usize) {
+pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, txs: usize, time: Duration) {
+    let mut measured = Vec::new();
     for (block_txs, value_bytes, reads, fabric) in FABRIC {
         let shape = Shape {
             block_txs,
@@ -91,10 +94,47 @@ pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, txs: usize) {
             ahead: true,
         };
         for mode in [one, many, ahead] {
-            let fabric = fabric * scale.of_blocks(block_txs);
-            commit(report, dir, shape, txs, mode, fabric);
+            measured.push((shape, mode, fabric, commit(dir, shape, txs, mode)));
         }
     }
+    let scale = scale.or_now(dir, time);
+    scale.tell(report);
+    for (shape, mode, fabric, cost) in measured {
+        tell(report, scale, shape, mode, fabric, &cost);
+    }
+}
+
+/// What commits took.
+#[derive(Debug)]
+struct Cost {
+    /// Transactions a second by the clock.
+    rate: f64,
+    /// Processor time of a transaction on the committing thread, in microseconds.
+    committing: f64,
+    /// The same on all threads.
+    all: f64,
+}
+
+fn tell(report: &mut Report, scale: Scale, shape: Shape, mode: Mode, fabric: f64, cost: &Cost) {
+    let Mode { together, ahead } = mode;
+    let examined = if ahead { ", examined ahead" } else { "" };
+    let name = format!("commit {}, {together} together{examined}", described(shape));
+    let scaled = fabric * scale.of_blocks(shape.block_txs);
+    report.compare(
+        name.as_str(),
+        "tx/s",
+        cost.rate,
+        ("Fabric's ledger, scaled", scaled),
+    );
+    let blocks = fabric / shape.block_txs as f64;
+    let by_parts = scale.of_parts(shape.block_txs, blocks);
+    if let Some(factor) = by_parts.filter(|_| shape.value_bytes == VALUE_BYTES) {
+        let against = ("Fabric's ledger, scaled by parts", fabric * factor);
+        report.compare(format!("{name}, by parts"), "tx/s", cost.rate, against);
+    }
+    let of = |threads: &str| format!("{name}, processor time of {threads}");
+    report.add(of("the committing thread"), "µs/tx", cost.committing);
+    report.add(of("all threads"), "µs/tx", cost.all);
 }
 
 /// How blocks come to be committed.
@@ -156,7 +196,7 @@ fn newest_record(dir: &Path, segment: &mut u64, length: u64) -> Vec<u8> {
 }
 
 /// The whole ledger.
-fn commit(report: &mut Report, dir: &Path, shape: Shape, txs: usize, mode: Mode, fabric: f64) {
+fn commit(dir: &Path, shape: Shape, txs: usize, mode: Mode) -> Cost {
     let Mode { together, ahead } = mode;
     let count = (txs / shape.block_txs).max(together);
     let (mut rate, mut committing, mut all) = (0.0_f64, f64::MAX, f64::MAX);
@@ -185,13 +225,11 @@ fn commit(report: &mut Report, dir: &Path, shape: Shape, txs: usize, mode: Mode,
         committing = committing.min((processor_seconds() - begun) * 1e6 / txs);
         all = all.min((process_seconds() - all_begun) * 1e6 / txs);
     }
-    let examined = if ahead { ", examined ahead" } else { "" };
-    let name = format!("commit {}, {together} together{examined}", described(shape));
-    let thread = format!("{name}, processor time of the committing thread");
-    let process = format!("{name}, processor time of all threads");
-    report.compare(name, "tx/s", rate, ("Fabric's ledger, scaled", fabric));
-    report.add(thread, "µs/tx", committing);
-    report.add(process, "µs/tx", all);
+    Cost {
+        rate,
+        committing,
+        all,
+    }
 }
 
 /// Examines and commits blocks, all of whose transactions must turn out valid.

@@ -25,10 +25,10 @@ const WIDTH: f64 = 40.0;
 
 /// One series for each number of indexes, over growing numbers of keys; then one over blocks. A
 /// series ends when its time is over, wherever it is.
-pub(crate) fn run(report: &mut Report, dir: &Path, longest: Duration) {
+pub(crate) fn run(report: &mut Report, dir: &Path, goals: &[usize], longest: Duration) {
     let mut bars = Vec::new();
     for indexes in [0, 1, 5] {
-        grow_keys(report, dir, indexes, longest, &mut bars);
+        grow_keys(report, dir, indexes, goals, longest, &mut bars);
     }
     grow_blocks(report, dir, longest, &mut bars);
     let most = bars.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
@@ -48,6 +48,7 @@ fn grow_keys(
     report: &mut Report,
     dir: &Path,
     indexes: usize,
+    goals: &[usize],
     longest: Duration,
     bars: &mut Vec<(String, f64)>,
 ) {
@@ -66,7 +67,7 @@ fn grow_keys(
         assert!(reader.create_index(NAMESPACE, &request, wait).unwrap());
     }
     let mut keys = 1_usize;
-    for goal in [10_000, 100_000, 1_000_000] {
+    for &goal in goals {
         while keys < goal {
             let fills = (goal - keys).div_ceil(KEYS_A_FILL).min(20);
             let block = chain.fill(fills, KEYS_A_FILL, SHAPE.value_bytes);
@@ -80,6 +81,10 @@ fn grow_keys(
         let name = format!("{goal} keys, {indexes} indexes");
         measure(report, &mut ledger, &mut chain, &name, bars);
         keys += 3 * BLOCKS * SHAPE.block_txs;
+        let mib = mib_in(dir.path());
+        report.add(format!("{name}: on disk, blocks and all"), "MiB", mib);
+        let seconds = started.elapsed().as_secs_f64();
+        report.add(format!("{name}: reached after"), "s", seconds);
     }
 }
 
@@ -141,6 +146,20 @@ fn measure(
     );
     report.add(format!("{name}: memory"), "MiB", resident_mib());
     bars.push((name.to_owned(), 1e6 / busy.max(1.0)));
+}
+
+/// What the files of a directory take, with those of directories in it.
+fn mib_in(dir: &Path) -> f64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let sizes = entries.map(|entry| {
+        let metadata = entry.metadata();
+        if metadata.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
+            return mib_in(&entry.path());
+        }
+        // The engine may have taken it away since.
+        metadata.map_or(0.0, |metadata| metadata.len() as f64 / f64::from(1 << 20))
+    });
+    sizes.sum()
 }
 
 /// What this process has in memory, from `/proc/self/statm`, in pages of 4 KiB.
