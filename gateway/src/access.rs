@@ -1,8 +1,8 @@
-//! Who asks, and whether they may: the layer between a request's id and its handler.
+//! Who asks, and whether they may: asked between a request's id and its handler.
 
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::Extensions;
 use axum::http::request::Parts;
 use axum::middleware::Next;
@@ -28,7 +28,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller of a request, as [`layer`] found out.
+    /// The caller of a request, as [`enter`] found out.
     pub(crate) fn of(extensions: &Extensions) -> Result<&Self, Problem> {
         let caller = extensions.get::<Self>();
         caller.ok_or_else(|| Problem::internal("a request came by without its caller"))
@@ -81,12 +81,8 @@ impl Caller {
 }
 
 /// Lets a request through to its handler, with its [`Caller`], or says why not.
-pub(crate) async fn layer(
-    State(gateway): State<Arc<Gateway>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match admit(&gateway, &request) {
+pub(crate) async fn enter(gateway: &Gateway, mut request: Request, next: Next) -> Response {
+    match admit(gateway, &request) {
         Ok(Some(caller)) => {
             request.extensions_mut().insert(caller);
         }

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
-use axum::middleware::Next;
 use axum::response::Response;
 use prometheus::core::Collector;
 use prometheus::{
@@ -227,20 +226,8 @@ impl KeyMet {
     }
 }
 
-/// Counts a request and its answer. Outside everything else, so that nothing escapes it.
-pub(crate) async fn layer(
-    State(metrics): State<Arc<Metrics>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut counted = Counted::new(metrics, &request);
-    let response = next.run(request).await;
-    counted.answered(&response);
-    response
-}
-
 /// A request on its way; counted when it goes, also where its caller went first.
-struct Counted {
+pub(crate) struct Counted {
     metrics: Arc<Metrics>,
     method: &'static str,
     route: String,
@@ -249,7 +236,7 @@ struct Counted {
 }
 
 impl Counted {
-    fn new(metrics: Arc<Metrics>, request: &Request) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, request: &Request) -> Self {
         metrics.in_flight.inc();
         let route = request.extensions().get::<MatchedPath>();
         Self {
@@ -261,7 +248,8 @@ impl Counted {
         }
     }
 
-    fn answered(&mut self, response: &Response) {
+    /// Counts it with its answer.
+    pub(crate) fn answered(mut self, response: &Response) {
         let status = response.status();
         let problem = response.extensions().get::<ProblemKind>();
         let outcome = match problem {

@@ -1,4 +1,6 @@
-//! The outermost layer: every answer gets a request id, every error a problem document.
+//! What every request goes through on its way to its handler, in this order: it is counted, gets a request
+//! id, a line in the log and a place, and its caller is let in; every error becomes a problem document.
+//! One layer: each would box the request's future once more.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +21,7 @@ use crate::backend::Backend;
 use crate::cors::Cors;
 use crate::gateway::{Gateway, PLACE};
 use crate::local;
+use crate::metrics::Counted;
 use crate::problem::{Problem, ProblemKind};
 use crate::request_log::LogLine;
 use crate::traffic::Bound;
@@ -55,6 +58,11 @@ pub(crate) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
+    // Outside everything else, so that nothing escapes it.
+    let counted = gateway
+        .backend
+        .counts()
+        .then(|| Counted::new(Arc::clone(&gateway.metrics), &request));
     let id = request
         .headers()
         .get(X_REQUEST_ID)
@@ -76,16 +84,22 @@ pub(crate) async fn layer(
         Cors::preflight()
     } else {
         match admit(&gateway, &request) {
-            Ok(place) => tokio::select! {
-                response = PLACE.scope(place, catch_panic(next.run(request))) => response,
-                () = cut_off(&gateway) => Problem::not_ready().into_response(),
-            },
+            Ok(place) => {
+                let entered = access::enter(&gateway, request, next);
+                tokio::select! {
+                    response = PLACE.scope(place, catch_panic(entered)) => response,
+                    () = cut_off(&gateway) => Problem::not_ready().into_response(),
+                }
+            }
             Err(problem) => problem.into_response(),
         }
     };
     line.end(&response, id.to_str().unwrap_or_default());
     let mut response = finish(response, id);
     gateway.cors.finish(response.headers_mut(), origin);
+    if let Some(counted) = counted {
+        counted.answered(&response);
+    }
     response
 }
 

@@ -17,8 +17,8 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::openapi::{Document, docs};
 use crate::{
-    access, batch, blocks, channels, evaluate, events, find, history, indexes, metrics, operations,
-    request_id, state, transactions,
+    batch, blocks, channels, evaluate, events, find, history, indexes, operations, request_id,
+    state, transactions,
 };
 
 /// The HTTP API over a node, with the operations behind their own door.
@@ -129,17 +129,9 @@ fn described(
 
 /// What every answer needs, whichever route made it.
 fn finish(routes: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
-    let metrics = Arc::clone(&gateway.metrics);
-    let counts = gateway.backend.counts();
-    let routes = routes
+    routes
         // An empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(from_fn_with_state(Arc::clone(&gateway), access::layer))
-        .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer));
-    let routes = if counts {
-        routes.layer(from_fn_with_state(metrics, metrics::layer))
-    } else {
-        routes
-    };
-    routes.with_state(gateway)
+        .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))
+        .with_state(gateway)
 }
