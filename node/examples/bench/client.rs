@@ -73,17 +73,6 @@ impl Client {
         header: &str,
         body: &str,
     ) -> Result<(), Failure> {
-        let exchange = self.exchange(method, path, header, body);
-        timeout(PATIENCE, exchange).await?
-    }
-
-    async fn exchange(
-        &mut self,
-        method: &str,
-        path: &str,
-        header: &str,
-        body: &str,
-    ) -> Result<(), Failure> {
         self.request.clear();
         write!(
             self.request,
@@ -92,6 +81,10 @@ impl Client {
             self.headers,
             body.len()
         )?;
+        timeout(PATIENCE, self.exchange()).await?
+    }
+
+    async fn exchange(&mut self) -> Result<(), Failure> {
         self.stream.write_all(self.request.as_bytes()).await?;
         let status = self.read_line().await?.to_owned();
         let mut length = None;

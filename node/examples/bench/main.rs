@@ -74,6 +74,11 @@ impl Arguments {
         self.url.trim_start_matches("http://")
     }
 
+    /// How many documents so many clients send in a closed loop.
+    fn requests_of(&self, clients: u64) -> u64 {
+        self.requests.saturating_mul(clients.clamp(1, 20))
+    }
+
     fn load<'a>(
         &'a self,
         ask: Ask<'a>,
@@ -114,7 +119,7 @@ async fn main() -> Result<(), Failure> {
     let mut best = 0.0_f64;
     let mut written = None;
     for &clients in &arguments.clients {
-        let count = arguments.requests.saturating_mul(clients.clamp(1, 20));
+        let count = arguments.requests_of(clients);
         let documents = Documents::new(count);
         let ask = Ask::Put(&documents, &text);
         best = best.max(arguments.load(ask, clients, count, None).run().await?);
@@ -142,8 +147,8 @@ async fn main() -> Result<(), Failure> {
     };
     for ask in [Ask::Get(&documents), Ask::Evaluate(&documents)] {
         for &clients in &arguments.readers {
-            let count = arguments.requests.saturating_mul(clients.clamp(1, 20));
-            let load = arguments.load(ask, clients, count.saturating_mul(READS), None);
+            let count = arguments.requests_of(clients).saturating_mul(READS);
+            let load = arguments.load(ask, clients, count, None);
             load.run().await?;
         }
     }
