@@ -35,6 +35,23 @@ pub(crate) fn put_opv(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(digits);
 }
 
+/// Appends field `number`, below 16, of a protobuf message: bytes or text. Nothing where they are empty,
+/// which is proto3's default.
+pub(crate) fn put_field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        put_message(out, number, bytes);
+    }
+}
+
+/// Appends field `number`, below 16, of a protobuf message: a message, there even where it is empty.
+pub(crate) fn put_message(out: &mut Vec<u8>, number: u8, message: &[u8]) {
+    /// Protobuf's wire type of what has its length before it.
+    const LENGTH_DELIMITED: u8 = 2;
+    out.push(number << 3 | LENGTH_DELIMITED);
+    put_uvarint(out, message.len() as u64);
+    out.extend_from_slice(message);
+}
+
 /// Reads a uvarint at the start of `bytes`.
 ///
 /// `Ok(None)` where the bytes end inside the number; `Err` where it is no 64-bit number.

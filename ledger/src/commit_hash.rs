@@ -10,31 +10,8 @@ use prost::Message as _;
 use quire_wire::common::Metadata;
 use quire_wire::hash::{Hash, sha256};
 
-use crate::codec::put_uvarint;
+use crate::codec::{put_field, put_message, put_uvarint};
 use crate::validation::updates::{Update, Updates};
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Changes {
-    #[prost(message, repeated, tag = "1")]
-    changes: Vec<Change>,
-}
-
-/// Namespace and collection stand only in the first change of their run.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Change {
-    #[prost(string, tag = "1")]
-    namespace: String,
-    #[prost(string, tag = "2")]
-    collection: String,
-    #[prost(bytes = "bytes", tag = "3")]
-    key: Bytes,
-    #[prost(bool, tag = "4")]
-    is_delete: bool,
-    #[prost(bytes = "bytes", tag = "5")]
-    value: Bytes,
-    #[prost(bytes = "bytes", tag = "6")]
-    version: Bytes,
-}
 
 /// The commit hash of block `number`, or `None` where its chain has none: block 0 never has, and a
 /// later block only when the one before it had (`previous`), or when it is block 1.
@@ -49,7 +26,7 @@ pub(crate) fn next(
     }
     let mut length = Vec::new();
     put_uvarint(&mut length, codes.len() as u64);
-    let changes = changes(updates).encode_to_vec();
+    let changes = changes(updates);
     Some(sha256([
         &length,
         codes,
@@ -68,48 +45,52 @@ pub(crate) fn slot(hash: Hash) -> Bytes {
     .into()
 }
 
-fn changes(updates: &Updates) -> Changes {
+/// The protobuf message `{ repeated Change changes = 1; }`.
+fn changes(updates: &Updates) -> Vec<u8> {
     let mut all = Vec::new();
+    let mut one = Vec::new();
     // The empty namespace holds the configuration, which the hash leaves out.
-    for (name, namespace) in updates
-        .namespaces
-        .iter()
-        .filter(|(name, _)| !name.is_empty())
-    {
-        let first_of_namespace = all.len();
-        all.extend(
-            namespace
-                .public
-                .iter()
-                .map(|(key, update)| change(Bytes::copy_from_slice(key.as_bytes()), update)),
-        );
+    let namespaces = updates.namespaces.iter();
+    for (name, namespace) in namespaces.filter(|(name, _)| !name.is_empty()) {
+        // Namespace and collection stand only in the first change of their run.
+        let mut name = name.as_str();
+        for (key, update) in &namespace.public {
+            change(
+                &mut one,
+                std::mem::take(&mut name),
+                "",
+                key.as_bytes(),
+                update,
+            );
+            put_message(&mut all, 1, &one);
+        }
         for (collection, keys) in &namespace.collections {
-            let first_of_collection = all.len();
-            all.extend(keys.iter().map(|(key, update)| change(key.clone(), update)));
-            if let Some(first) = all.get_mut(first_of_collection) {
-                first.collection.clone_from(collection);
+            let mut collection = collection.as_str();
+            for (key, update) in keys {
+                let (name, collection) =
+                    (std::mem::take(&mut name), std::mem::take(&mut collection));
+                change(&mut one, name, collection, key, update);
+                put_message(&mut all, 1, &one);
             }
         }
-        if let Some(first) = all.get_mut(first_of_namespace) {
-            first.namespace.clone_from(name);
-        }
     }
-    Changes { changes: all }
+    all
 }
 
-fn change(key: Bytes, update: &Update) -> Change {
+/// The protobuf message `Change { string namespace = 1; string collection = 2; bytes key = 3;
+/// bool is_delete = 4; bytes value = 5; bytes version = 6; }`, in place of what `out` held.
+fn change(out: &mut Vec<u8>, namespace: &str, collection: &str, key: &[u8], update: &Update) {
+    /// The key of field 4, a varint, and `true`.
+    const IS_DELETE: [u8; 2] = [4 << 3, 1];
     let mut version = Vec::with_capacity(18);
     update.version.put(&mut version);
-    Change {
-        namespace: String::new(),
-        collection: String::new(),
-        key,
-        is_delete: update.content.is_none(),
-        value: update
-            .content
-            .as_ref()
-            .map(|(value, _)| value.clone())
-            .unwrap_or_default(),
-        version: version.into(),
+    out.clear();
+    put_field(out, 1, namespace.as_bytes());
+    put_field(out, 2, collection.as_bytes());
+    put_field(out, 3, key);
+    match &update.content {
+        None => out.extend_from_slice(&IS_DELETE),
+        Some((value, _)) => put_field(out, 5, value),
     }
+    put_field(out, 6, &version);
 }

@@ -354,6 +354,8 @@ impl Ledger {
             let keys = read_keys(&batch);
             view.state.expect(&keys).map_err(CommitError::Judge)?;
         }
+        let indexed = self.shared.index.known(&view.derived, sound_tx_ids(&batch));
+        let indexed = indexed.map_err(CommitError::Judge)?;
         let before = self.in_flight.as_ref();
         let mut pending = Pending::new(view.state.as_ref())
             .with_indexes(&self.shared.catalog)
@@ -369,9 +371,9 @@ impl Ledger {
                 ..
             } = ordered;
             let is_known = |tx_id: &str| {
-                Ok(tx_ids.contains(tx_id)
+                tx_ids.contains(tx_id)
+                    || indexed.contains(tx_id)
                     || before.is_some_and(|blocks| blocks.tx_ids.contains(tx_id))
-                    || self.shared.index.has_transaction(&view.derived, tx_id)?)
             };
             let updates = judge_block(block.number, &mut transactions, &mut pending, is_known)
                 .map_err(CommitError::Judge)?;
@@ -481,6 +483,13 @@ impl Ledger {
         *current = Arc::new(view);
         Ok(())
     }
+}
+
+/// The ids of the transactions that nothing was found against so far.
+fn sound_tx_ids(batch: &[Ordered]) -> impl Iterator<Item = &str> {
+    let transactions = batch.iter().flat_map(|ordered| &ordered.transactions);
+    let sound = transactions.filter(|transaction| transaction.code.is_valid());
+    sound.filter_map(|transaction| transaction.tx_id.as_deref())
 }
 
 /// What the transactions of blocks say they read, and what judging them will read.

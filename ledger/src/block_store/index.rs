@@ -11,7 +11,7 @@
 //! Where a transaction lies in its block follows from the block. Of several transactions with one id
 //! the first is kept: its outcome is the id's.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
 use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Slice, Snapshot};
 use quire_wire::Code;
@@ -58,7 +58,7 @@ impl Index {
         blocks: &[Durable],
     ) -> Result<(), ReadError> {
         let savepoint = self.savepoint(view)?;
-        let mut new: BTreeMap<Slice, Vec<u8>> = BTreeMap::new();
+        let mut new = Vec::new();
         for durable in blocks
             .iter()
             .filter(|durable| durable.block.number >= savepoint)
@@ -71,25 +71,25 @@ impl Index {
             );
             batch.insert(&self.keyspace, hash_key(&durable.hash), opv(number));
             for (tx, transaction) in durable.transactions.iter().enumerate() {
-                let Some(tx_id) = &transaction.tx_id else {
-                    continue;
-                };
-                let key = Slice::from(tx_key(tx_id));
-                let code = durable.block.code(tx);
-                // A valid transaction is the first of its id, or it would be a duplicate.
-                let first = code.is_valid()
-                    || !(new.contains_key(&key) || view.contains_key(&self.keyspace, &key)?);
-                if first {
-                    let mut value = Vec::with_capacity(8);
-                    Height::new(number, tx as u64).put(&mut value);
-                    value.push(code.0);
-                    new.insert(key, value);
+                if let Some(tx_id) = &transaction.tx_id {
+                    let height = Height::new(number, tx as u64);
+                    let code = durable.block.code(tx);
+                    new.push((tx_key(tx_id), TxLocation { height, code }));
                 }
             }
         }
-        // Sorted: ids are random, and the engine finds the places of neighbours sooner.
-        for (key, value) in new {
-            batch.insert(&self.keyspace, key, value);
+        // Sorted: ids are random, and the engine finds the places of neighbours sooner. Transactions of
+        // one id stay in their order.
+        new.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for same in new.chunk_by(|(one, _), (other, _)| one == other) {
+            // A valid transaction is the first of its id, or it would be a duplicate.
+            let valid = same.iter().find(|(_, location)| location.code.is_valid());
+            let Some((key, location)) = valid.or(same.first()) else {
+                continue;
+            };
+            if valid.is_some() || !view.contains_key(&self.keyspace, key)? {
+                batch.insert(&self.keyspace, key.clone(), put_transaction(*location));
+            }
         }
         if let Some(last) = blocks.last() {
             let height = (last.block.number + 1).max(savepoint);
@@ -151,6 +151,24 @@ impl Index {
     pub(crate) fn has_transaction(&self, view: &Snapshot, tx_id: &str) -> Result<bool, ReadError> {
         Ok(view.contains_key(&self.keyspace, tx_key(tx_id))?)
     }
+
+    /// Which of these transaction ids are in the index.
+    pub(crate) fn known<'a>(
+        &self,
+        view: &Snapshot,
+        tx_ids: impl Iterator<Item = &'a str>,
+    ) -> Result<HashSet<String>, ReadError> {
+        let mut keys: Vec<_> = tx_ids.map(|tx_id| (tx_key(tx_id), tx_id)).collect();
+        // As above: neighbours one after the other.
+        keys.sort_unstable();
+        let mut known = HashSet::new();
+        for (key, tx_id) in keys {
+            if view.contains_key(&self.keyspace, key)? {
+                known.insert(tx_id.to_owned());
+            }
+        }
+        Ok(known)
+    }
 }
 
 fn read<T>(
@@ -205,6 +223,13 @@ fn put_location(location: Location) -> Vec<u8> {
     value
 }
 
+fn put_transaction(location: TxLocation) -> Vec<u8> {
+    let mut value = Vec::with_capacity(19);
+    location.height.put(&mut value);
+    value.push(location.code.0);
+    value
+}
+
 fn number_key(number: u64) -> Vec<u8> {
     let mut key = vec![b'n'];
     put_opv(&mut key, number);
@@ -216,20 +241,17 @@ fn hash_key(hash: &[u8]) -> Vec<u8> {
 }
 
 /// Ids of Fabric's form take half their text's bytes; the others (old ledgers) are kept as text.
-fn tx_key(tx_id: &str) -> Vec<u8> {
+fn tx_key(tx_id: &str) -> Slice {
+    let mut key = [b't'; 33];
+    let (_, raw) = key.split_at_mut(1);
     let canonical = tx_id.len() == 64 && !tx_id.bytes().any(|byte| byte.is_ascii_uppercase());
-    let mut raw = [0; 32];
-    if canonical && hex::decode_to_slice(tx_id, &mut raw).is_ok() {
-        [&b"t"[..], &raw].concat()
-    } else {
-        // Longer than any key may be: no such transaction can be indexed, see `examine`.
-        let text = tx_id.as_bytes();
-        [
-            b"u",
-            text.get(..text.len().min(1 << 15)).unwrap_or_default(),
-        ]
-        .concat()
+    if canonical && hex::decode_to_slice(tx_id, raw).is_ok() {
+        return key.into();
     }
+    // Longer than any key may be: no such transaction can be indexed, see `examine`.
+    let text = tx_id.as_bytes();
+    let text = text.get(..text.len().min(1 << 15)).unwrap_or_default();
+    [b"u", text].concat().into()
 }
 
 /// Any bytes as a location.
@@ -244,7 +266,15 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use quire_wire::common::metadata_slot;
+
     use super::*;
+    use crate::block::Block;
+    use crate::validation::examine::{Content, Examined};
+    use crate::validation::updates::Updates;
 
     #[test]
     fn transaction_ids_of_any_form_have_keys_of_their_own() {
@@ -254,5 +284,71 @@ mod tests {
         assert_ne!(tx_key(&id.to_uppercase()), tx_key(id));
         assert_eq!(tx_key("txid1"), b"utxid1");
         assert_eq!(tx_key(""), b"u");
+    }
+
+    /// Block `number` with these transactions and what was said of them.
+    fn durable(number: u64, transactions: &[(&str, Code)]) -> Durable {
+        let codes: Vec<u8> = transactions.iter().map(|(_, code)| code.0).collect();
+        let mut block = Block {
+            number,
+            previous_hash: Bytes::new(),
+            data_hash: Bytes::new(),
+            envelopes: Vec::new(),
+            metadata: Vec::new(),
+        };
+        block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, codes.into());
+        let examined = transactions.iter().map(|(tx_id, code)| Examined {
+            tx_id: Some((*tx_id).to_owned()),
+            code: *code,
+            content: Content::Other,
+        });
+        Durable {
+            hash: block.hash(),
+            block: Arc::new(block),
+            location: Location {
+                segment: 0,
+                offset: 0,
+                len: 0,
+                checksum: None,
+            },
+            transactions: examined.collect(),
+            updates: Updates::default(),
+        }
+    }
+
+    #[test]
+    fn the_outcome_of_an_id_is_its_valid_transactions_or_its_firsts() {
+        const BAD: Code = Code::BAD_CREATOR_SIGNATURE;
+        let dir = tempfile::tempdir().unwrap();
+        let database = fjall::Database::builder(dir.path()).open().unwrap();
+        let keyspace = database
+            .keyspace("index", fjall::KeyspaceCreateOptions::default)
+            .unwrap();
+        let index = Index::new(keyspace);
+        let follow = |blocks: &[Durable]| {
+            let mut batch = database.batch();
+            let view = database.snapshot();
+            index.follow(&view, &mut batch, blocks).unwrap();
+            batch.commit().unwrap();
+        };
+        let together = [
+            ("a", BAD),
+            ("a", Code::VALID),
+            ("b", BAD),
+            ("b", BAD),
+            ("c", BAD),
+        ];
+        follow(&[
+            durable(0, &together),
+            durable(1, &[("c", Code::VALID), ("d", BAD)]),
+        ]);
+        follow(&[durable(2, &[("a", BAD), ("b", BAD), ("d", Code::VALID)])]);
+        let view = database.snapshot();
+        let found = ["a", "b", "c", "d"].map(|tx_id| {
+            let found = index.transaction(&view, tx_id).unwrap().unwrap();
+            (found.height.block, found.height.tx, found.code)
+        });
+        let valid = |block, tx| (block, tx, Code::VALID);
+        assert_eq!(found, [valid(0, 1), (0, 2, BAD), valid(1, 0), valid(2, 2)]);
     }
 }

@@ -17,7 +17,7 @@ use prost::Message as _;
 
 use super::{Keys, NamespaceSummary, Rows, StateDb, StateSnapshot, VersionedValue};
 use crate::block::Height;
-use crate::codec::{Cursor, put_opv};
+use crate::codec::{Cursor, put_field, put_opv};
 use crate::error::ReadError;
 use crate::follow::Durable;
 use crate::query::catalog::Catalog;
@@ -111,21 +111,30 @@ impl StateDb for FjallState {
         let savepoint = view.height;
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
         let mut with_metadata = BTreeSet::new();
+        let mut changes = Vec::new();
         for durable in blocks
             .iter()
             .filter(|durable| durable.block.number >= savepoint)
         {
             for (namespace, key, update) in durable.updates.iter() {
-                let key = data_key(&namespace, &key)?;
-                match &update.content {
-                    None => batch.remove(&self.keyspace, key),
-                    Some((value, metadata)) => {
-                        if !metadata.is_empty() {
-                            with_metadata.insert(namespace);
-                        }
-                        let value = encode(update.version, value, metadata);
-                        batch.insert(&self.keyspace, key, value);
-                    }
+                changes.push((data_key(&namespace, &key)?, update));
+                if update.has_metadata() {
+                    with_metadata.insert(namespace);
+                }
+            }
+        }
+        // The engine finds the places of neighbours sooner. Of several changes of a key, which stay in
+        // their order, the last is its state.
+        changes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for changes in changes.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((key, update)) = changes.last() else {
+                continue;
+            };
+            match &update.content {
+                None => batch.remove(&self.keyspace, key),
+                Some((value, metadata)) => {
+                    let value = encode(update.version, value, metadata);
+                    batch.insert(&self.keyspace, key, value);
                 }
             }
         }
@@ -344,15 +353,16 @@ fn hint_key(namespace: &str) -> Vec<u8> {
     [&[METADATA_HINT], namespace.as_bytes()].concat()
 }
 
-pub(crate) fn encode(version: Height, value: &Bytes, metadata: &Bytes) -> Vec<u8> {
+/// The bytes of a [`StoredValue`].
+pub(crate) fn encode(version: Height, value: &[u8], metadata: &[u8]) -> Vec<u8> {
     let mut height = Vec::with_capacity(18);
     version.put(&mut height);
-    StoredValue {
-        version: height.into(),
-        value: value.clone(),
-        metadata: metadata.clone(),
-    }
-    .encode_to_vec()
+    // Three fields, of which two may have a length of five bytes.
+    let mut out = Vec::with_capacity(height.len() + value.len() + metadata.len() + 14);
+    put_field(&mut out, 1, &height);
+    put_field(&mut out, 2, value);
+    put_field(&mut out, 3, metadata);
+    out
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<VersionedValue, ReadError> {
@@ -390,9 +400,9 @@ mod tests {
     #[test]
     fn keys_and_values_have_the_bytes_of_fabric() {
         assert_eq!(hex::encode(data_key("cc", "k1").unwrap()), "646363006b31");
-        let with_metadata = encode(Height::new(300, 2), &"v1".into(), &"m".into());
+        let with_metadata = encode(Height::new(300, 2), b"v1", b"m");
         assert_eq!(hex::encode(&with_metadata), "0a0502012c0102120276311a016d");
-        let plain = encode(Height::new(0, 0), &"v1".into(), &Bytes::new());
+        let plain = encode(Height::new(0, 0), b"v1", b"");
         assert_eq!(hex::encode(&plain), "0a02000012027631");
         let value = decode(&with_metadata).unwrap();
         assert_eq!(

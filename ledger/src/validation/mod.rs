@@ -26,9 +26,9 @@ pub(crate) fn judge_block(
     number: u64,
     transactions: &mut [Examined],
     pending: &mut Pending<'_>,
-    is_known: impl Fn(&str) -> Result<bool, ReadError>,
+    is_known: impl Fn(&str) -> bool,
 ) -> Result<Updates, ReadError> {
-    mark_duplicates(transactions, is_known)?;
+    mark_duplicates(transactions, is_known);
     for (tx, transaction) in transactions.iter_mut().enumerate() {
         if !transaction.code.is_valid() {
             continue;
@@ -59,20 +59,16 @@ pub(crate) fn replay_block(
 
 /// A transaction whose id an earlier block has, or an earlier transaction of this block that was
 /// sound so far, is a duplicate.
-fn mark_duplicates(
-    transactions: &mut [Examined],
-    is_known: impl Fn(&str) -> Result<bool, ReadError>,
-) -> Result<(), ReadError> {
-    let mut in_block: HashSet<String> = HashSet::with_capacity(transactions.len());
-    for transaction in transactions.iter_mut().filter(|tx| tx.code.is_valid()) {
-        let Some(tx_id) = &transaction.tx_id else {
+fn mark_duplicates(transactions: &mut [Examined], is_known: impl Fn(&str) -> bool) {
+    let mut in_block = HashSet::with_capacity(transactions.len());
+    for Examined { tx_id, code, .. } in transactions {
+        let Some(tx_id) = tx_id.as_deref().filter(|_| code.is_valid()) else {
             continue;
         };
-        if in_block.contains(tx_id) || is_known(tx_id)? {
-            transaction.code = Code::DUPLICATE_TXID;
+        if in_block.contains(tx_id) || is_known(tx_id) {
+            *code = Code::DUPLICATE_TXID;
         } else {
-            in_block.insert(tx_id.clone());
+            in_block.insert(tx_id);
         }
     }
-    Ok(())
 }

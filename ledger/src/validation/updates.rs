@@ -34,6 +34,12 @@ pub(crate) struct Update {
 }
 
 impl Update {
+    /// Whether the key has metadata now.
+    pub(crate) fn has_metadata(&self) -> bool {
+        let content = self.content.as_ref();
+        content.is_some_and(|(_, metadata)| !metadata.is_empty())
+    }
+
     /// The value as later transactions see it.
     pub(crate) fn value(&self) -> Option<VersionedValue> {
         let (value, metadata) = self.content.clone()?;
@@ -351,10 +357,9 @@ impl<'a> Pending<'a> {
                     .namespaces
                     .entry(namespace.to_owned())
                     .or_default();
-                changes.has_metadata |= has_metadata(content.as_ref());
-                changes
-                    .public
-                    .insert(key.to_owned(), Update { version, content });
+                let update = Update { version, content };
+                changes.has_metadata |= update.has_metadata();
+                changes.public.insert(key.to_owned(), update);
             }
         }
         Ok(())
@@ -400,21 +405,17 @@ impl<'a> Pending<'a> {
                     .namespaces
                     .entry(namespace.to_owned())
                     .or_default();
-                changes.has_metadata |= has_metadata(content.as_ref());
+                let update = Update { version, content };
+                changes.has_metadata |= update.has_metadata();
                 let keys = changes
                     .collections
                     .entry(collection.to_owned())
                     .or_default();
-                keys.insert(key, Update { version, content });
+                keys.insert(key, update);
             }
         }
         Ok(())
     }
-}
-
-/// Whether a key's new content has metadata with it.
-fn has_metadata(content: Option<&(Bytes, Bytes)>) -> bool {
-    content.is_some_and(|(_, metadata)| !metadata.is_empty())
 }
 
 /// What a transaction wants of a key's value.
