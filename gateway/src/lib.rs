@@ -34,6 +34,7 @@ mod creator;
 mod credential;
 mod evaluate;
 mod events;
+mod every_request;
 mod find;
 mod flights;
 mod gateway;

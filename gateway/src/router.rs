@@ -17,7 +17,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::openapi::{Document, docs};
 use crate::{
-    batch, blocks, channels, evaluate, events, find, history, indexes, operations, request_id,
+    batch, blocks, channels, evaluate, events, every_request, find, history, indexes, operations,
     state, transactions,
 };
 
@@ -132,6 +132,9 @@ fn finish(routes: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
     routes
         // An empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(from_fn_with_state(Arc::clone(&gateway), request_id::layer))
+        .layer(from_fn_with_state(
+            Arc::clone(&gateway),
+            every_request::layer,
+        ))
         .with_state(gateway)
 }

@@ -1,0 +1,156 @@
+//! What every request goes through on its way to its handler, in this order: it is counted, gets a request
+//! id, a line in the log and a place, and its caller is let in; every error becomes a problem document.
+//! One layer: each would box the request's future once more.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
+
+use crate::access;
+use crate::cors::Cors;
+use crate::gateway::{Gateway, PLACE};
+use crate::local;
+use crate::metrics::Counted;
+use crate::problem::{Problem, ProblemKind};
+use crate::request_id::{RequestId, X_REQUEST_ID};
+use crate::request_log::LogLine;
+use crate::traffic::Bound;
+
+/// When to come back where too many requests are worked on.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Where a request may stay for ever.
+const EVENTS: &str = "/v1/channels/{channel}/events";
+
+/// Runs the request inside everything that an answer needs whatever happens.
+pub(crate) async fn layer(
+    State(gateway): State<Arc<Gateway>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    // Outside everything else, so that nothing escapes it.
+    let counted = gateway
+        .backend
+        .counts()
+        .then(|| Counted::new(Arc::clone(&gateway.metrics), &request));
+    let id = RequestId::give(&mut request, gateway.backend.as_ref());
+    let origin = gateway.cors.origin(request.headers());
+    let line = LogLine::begin(&request);
+    let response = if head_bytes(&request) > gateway.limits.header_bytes {
+        let detail = format!(
+            "Target and headers exceed {} bytes.",
+            gateway.limits.header_bytes
+        );
+        Problem::new(ProblemKind::HeadersTooLarge, detail).into_response()
+    } else if let Err(problem) = local::check(&request, &gateway) {
+        access::refuse(problem, request).await
+    } else if origin.is_some() && Cors::is_preflight(request.method(), request.headers()) {
+        Cors::preflight()
+    } else {
+        match admit(&gateway, &request) {
+            Ok(place) => {
+                let entered = access::enter(&gateway, request, next);
+                tokio::select! {
+                    response = PLACE.scope(place, catch_panic(entered)) => response,
+                    () = cut_off(&gateway) => Problem::not_ready().into_response(),
+                }
+            }
+            Err(problem) => problem.into_response(),
+        }
+    };
+    line.end(&response, id.to_str().unwrap_or_default());
+    let mut response = finish(response, id);
+    gateway.cors.finish(response.headers_mut(), origin);
+    if let Some(counted) = counted {
+        counted.answered(&response);
+    }
+    response
+}
+
+/// Returns when the node stops and even those who wait for an outcome have been answered: what is
+/// left is a request that does not come in.
+async fn cut_off(gateway: &Gateway) {
+    gateway.out_of_grace().await;
+    sleep(Duration::from_secs(1)).await;
+}
+
+/// A place among the requests that are worked on; refused before queues grow. Operators get in
+/// always, and event streams have places of their own.
+fn admit(
+    gateway: &Gateway,
+    request: &Request,
+) -> Result<Option<Arc<OwnedSemaphorePermit>>, Problem> {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map(MatchedPath::as_str);
+    if !request.uri().path().starts_with("/v1/") || route == Some(EVENTS) {
+        return Ok(None);
+    }
+    let place = Arc::clone(&gateway.requests).try_acquire_owned();
+    place.map(|place| Some(Arc::new(place))).map_err(|_| {
+        gateway.metrics.traffic.shed(Bound::Requests);
+        Problem::overloaded(RETRY_AFTER)
+    })
+}
+
+fn head_bytes(request: &Request) -> usize {
+    let target = request.uri().path().len() + request.uri().query().map_or(0, str::len);
+    let headers = request.headers().iter();
+    // A header line is `name: value\r\n`.
+    headers.fold(target, |sum, (name, value)| {
+        sum + name.as_str().len() + value.len() + 4
+    })
+}
+
+/// A panic is a bug of ours; the caller still gets an answer and the other requests go on.
+async fn catch_panic(future: impl Future<Output = Response>) -> Response {
+    let mut future = pin!(future);
+    let caught =
+        poll_fn(
+            |context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+                Ok(poll) => poll.map(Ok),
+                Err(panic) => std::task::Poll::Ready(Err(panic)),
+            },
+        );
+    match caught.await {
+        Ok(response) => response,
+        Err(_) => Problem::internal("a request handler panicked").into_response(),
+    }
+}
+
+/// Turns a problem, or an error that the framework made, into a problem document.
+fn finish(mut response: Response, id: HeaderValue) -> Response {
+    let status = response.status();
+    let problem = response.extensions_mut().remove::<Problem>();
+    let problem = problem.or_else(|| {
+        let made_here = response.headers().get(CONTENT_TYPE);
+        let made_here = made_here.is_some_and(|kind| kind == "application/json");
+        let is_error = status.is_client_error() || status.is_server_error();
+        (is_error && !made_here).then(|| {
+            let kind = ProblemKind::of_status(status);
+            let (_, _, title) = kind.row();
+            Problem::new(kind, format!("{title}."))
+        })
+    });
+    if let Some(problem) = problem {
+        let document = problem.document(id.to_str().unwrap_or_default());
+        let (status, _, _) = problem.kind().row();
+        response.extensions_mut().insert(problem.kind());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_LENGTH);
+        let kind = HeaderValue::from_static("application/problem+json");
+        headers.insert(CONTENT_TYPE, kind);
+        *response.body_mut() = Body::from(document);
+    }
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    response
+}
