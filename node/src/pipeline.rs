@@ -51,8 +51,10 @@ use crate::metrics::{QueueMetrics, Queued};
 pub(crate) const QUEUE_LENGTH: usize = 10_000;
 /// Bytes of the transactions that wait for it.
 const QUEUE_BYTES: usize = 256 << 20;
-/// Blocks that share one fsync.
-const MAX_BLOCKS_A_COMMIT: usize = 32;
+/// Blocks that share one fsync, at most.
+const MAX_BLOCKS_A_COMMIT: usize = 128;
+/// Bytes of transactions behind which no more of them share it: a block file's worth.
+const MAX_BYTES_A_COMMIT: usize = 64 << 20;
 /// How long the committing thread waits before it tries again what state did not let it do.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// When to come back to a full queue.
@@ -483,6 +485,7 @@ impl Committer {
     /// Orders what waits, and takes the blocks that are full: no more than share a commit.
     fn cut(&mut self, first: Option<Admitted>, queue: &UnlessFinished) -> Vec<Batch> {
         let mut batches = Vec::new();
+        let mut bytes = 0;
         let mut next = first;
         while let Some(Admitted {
             envelope,
@@ -494,6 +497,7 @@ impl Committer {
         {
             queued.taken();
             drop(taken);
+            bytes += size_bytes;
             match self.solo.order(envelope, size_bytes, Instant::now()) {
                 Ok(cut) => {
                     batches.extend(cut);
@@ -502,11 +506,8 @@ impl Committer {
                 // Turned away in `order`, before it was queued.
                 Err(error) => tracing::error!(%error, "an envelope was admitted that is too large"),
             }
-            next = if batches.len() < MAX_BLOCKS_A_COMMIT {
-                queue.waiting_now()
-            } else {
-                None
-            };
+            let is_enough = batches.len() >= MAX_BLOCKS_A_COMMIT || bytes >= MAX_BYTES_A_COMMIT;
+            next = if is_enough { None } else { queue.waiting_now() };
         }
         batches
     }

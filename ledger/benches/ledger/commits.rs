@@ -37,7 +37,7 @@ const LONGER: usize = 5;
 /// Every figure of an append is the best of so many.
 const APPEND_ROUNDS: usize = 5;
 /// Most blocks that the node commits together.
-const MAX_BLOCKS_A_COMMIT: usize = 32;
+const MAX_BLOCKS_A_COMMIT: usize = 128;
 /// Most transactions that are committed together here: what half the node's queue holds.
 const MAX_TXS_A_COMMIT: usize = 5_000;
 
