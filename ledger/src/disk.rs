@@ -11,7 +11,7 @@
 
 use std::fmt::Debug;
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -85,6 +85,13 @@ pub trait DiskFile: Send + Sync + Debug {
     /// # Errors
     /// As the file system says; any part of the bytes may have been written then.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `pieces`, one after the other, from `offset` on. Nothing is durable before
+    /// [`DiskFile::sync_data`]. What `pieces` hold afterwards is of no use to anybody.
+    ///
+    /// # Errors
+    /// As the file system says; any part of the bytes may have been written then.
+    fn write_all_vectored_at(&self, pieces: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
 
     /// Makes all bytes written so far durable, and the length that reading them needs.
     ///
@@ -243,11 +250,57 @@ impl DiskFile for OsFile {
         self.0.write_all_at(bytes, offset)
     }
 
+    fn write_all_vectored_at(
+        &self,
+        mut pieces: &mut [IoSlice<'_>],
+        mut offset: u64,
+    ) -> io::Result<()> {
+        // Without what is empty at the front, so that writing nothing means that nothing can be written.
+        IoSlice::advance_slices(&mut pieces, 0);
+        while !pieces.is_empty() {
+            // Of more pieces than the system takes at once, as many as it takes.
+            match rustix::io::pwritev(&self.0, pieces, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut pieces, written);
+                    offset += written as u64;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_pieces_than_the_system_takes_at_once_are_all_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let file = OsDisk.open(&path, true).unwrap();
+        // Empty ones among them, at the front and where the system stops taking more.
+        let bytes = |n: usize| vec![n.to_le_bytes()[0]; n % 3];
+        let pieces: Vec<Vec<u8>> = (0..5000).map(bytes).collect();
+        let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        file.write_all_vectored_at(&mut slices, 10).unwrap();
+        file.write_all_vectored_at(&mut [], 0).unwrap();
+        file.write_all_vectored_at(&mut [IoSlice::new(b"")], 0)
+            .unwrap();
+        assert_eq!(
+            read_file(&OsDisk, &path).unwrap(),
+            [vec![0; 10], pieces.concat()].concat()
+        );
     }
 }

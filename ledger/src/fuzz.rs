@@ -70,9 +70,9 @@ fn records() {
         record::find_sealed(&any);
         // What is written comes back; with any byte changed it does not.
         let given = block(bytes);
-        let (mut written, mut block) = (Vec::new(), given.clone());
+        let mut block = given.clone();
         let batch_start = block.number / 2;
-        record::encode(&mut written, &mut block, batch_start);
+        let mut written = record::encoded(&mut block, batch_start);
         let (read, seal) = record::decode(&Bytes::copy_from_slice(&written)).unwrap();
         assert_eq!(seal.unwrap().batch_start, batch_start);
         assert_eq!(read, block);
@@ -102,7 +102,7 @@ fn tails() {
             previous_hash: previous.clone(),
             ..block(b"")
         };
-        record::encode(&mut sound, &mut block, number);
+        sound.extend(record::encoded(&mut block, number));
         previous = Bytes::copy_from_slice(&block.hash());
     }
     std::fs::write(dir.path().join("blockfile_000000"), &sound).unwrap();

@@ -4,6 +4,7 @@
 //! Which block lies where is the [`index`]'s to know.
 
 pub(crate) mod appender;
+mod gather;
 pub(crate) mod index;
 pub(crate) mod record;
 pub(crate) mod scan;
@@ -20,6 +21,7 @@ use crate::block::Block;
 use crate::disk::Disk;
 use crate::error::{Corruption, ReadError};
 use crate::observer::{Event, Observed, Stage};
+use gather::Gather;
 use record::Seal;
 use segment::{Location, Position, Segments};
 
@@ -179,8 +181,8 @@ pub(crate) struct BlockStore {
     /// Whether the file at the tail exists.
     tail_exists: bool,
     poisoned: bool,
-    /// Kept between batches: memory that was used before is faster to fill.
-    buffer: Vec<u8>,
+    /// Kept between batches.
+    buffer: Gather,
 }
 
 impl BlockStore {
@@ -197,7 +199,7 @@ impl BlockStore {
             tail,
             tail_exists,
             poisoned: false,
-            buffer: Vec::new(),
+            buffer: Gather::default(),
         }
     }
 
@@ -225,17 +227,18 @@ impl BlockStore {
             let mut batch = vec![(first, records.len())];
             // A batch never crosses into another file, so that damage can be told from tearing.
             while let Some(next) = blocks.peek_mut() {
-                let before = records.len();
+                let (before, len) = (records.mark(), records.len());
                 record::encode(&mut records, next, batch_start);
                 if self.tail.offset + records.len() as u64 > self.segment_bytes {
-                    records.truncate(before);
+                    records.cut(before);
                     break;
                 }
-                batch.extend(blocks.next().map(|next| (next, records.len() - before)));
+                batch.extend(blocks.next().map(|next| (next, records.len() - len)));
             }
             self.write_and_sync(&records)?;
             self.collect(batch, &mut durable);
         }
+        records.clear();
         self.buffer = records;
         Ok(durable)
     }
@@ -259,13 +262,13 @@ impl BlockStore {
         Ok(())
     }
 
-    fn write_and_sync(&mut self, records: &[u8]) -> Result<(), AppendError> {
+    fn write_and_sync(&mut self, records: &Gather) -> Result<(), AppendError> {
         let written = self
             .files
             .segments
             .file(self.tail.segment)
             .and_then(|file| {
-                file.write_all_at(records, self.tail.offset)?;
+                file.write_all_vectored_at(&mut records.slices(), self.tail.offset)?;
                 let _syncing = self.files.observed.stopwatch(Stage::Sync);
                 // The commit point: what is in `records` is durable when this returns.
                 file.sync_data()

@@ -14,6 +14,7 @@
 
 use bytes::Bytes;
 
+use super::gather::Gather;
 use crate::block::Block;
 use crate::codec::{Cursor, Malformed, peek_uvarint, put_uvarint, uvarint_len};
 
@@ -59,66 +60,57 @@ impl From<Malformed> for RecordError {
 /// the block that seal: it is then what [`decode`] would make of the record.
 ///
 /// A sixth slot that the block may already have is replaced.
-pub(crate) fn encode(out: &mut Vec<u8>, block: &mut Block, batch_start: u64) {
+pub(crate) fn encode(out: &mut Gather, block: &mut Block, batch_start: u64) {
     assert!(
         batch_start <= block.number,
         "a batch starts at or before each of its blocks"
     );
-    let slots = block
-        .metadata
-        .iter()
-        .map(Bytes::as_ref)
-        .chain(std::iter::repeat(&[][..]));
-    let slots = slots.take(SEAL_SLOT);
-    let sized = |bytes: &[u8]| uvarint_len(bytes.len() as u64) + bytes.len();
-
+    block.set_metadata(SEAL_SLOT, Bytes::new());
+    block.metadata.truncate(SEAL_SLOT);
+    let sized = |bytes: &Bytes| uvarint_len(bytes.len() as u64) + bytes.len();
     let length = uvarint_len(block.number)
         + sized(&block.data_hash)
         + sized(&block.previous_hash)
         + uvarint_len(block.envelopes.len() as u64)
-        + block
-            .envelopes
-            .iter()
-            .map(|envelope| sized(envelope))
-            .sum::<usize>()
+        + block.envelopes.iter().map(sized).sum::<usize>()
         + 1
-        + slots.clone().map(sized).sum::<usize>()
+        + block.metadata.iter().map(sized).sum::<usize>()
         + 1
         + usize::from(SEAL_LEN);
 
-    let start = out.len();
-    out.reserve(uvarint_len(length as u64) + length);
-    put_uvarint(out, length as u64);
-    let payload_start = out.len();
-    put_uvarint(out, block.number);
-    put_bytes(out, &block.data_hash);
-    put_bytes(out, &block.previous_hash);
-    put_uvarint(out, block.envelopes.len() as u64);
+    let start = out.mark();
+    out.make(|out| put_uvarint(out, length as u64));
+    let end = out.len() + length;
+    out.make(|out| put_uvarint(out, block.number));
+    out.put(&block.data_hash);
+    out.put(&block.previous_hash);
+    out.make(|out| put_uvarint(out, block.envelopes.len() as u64));
     for envelope in &block.envelopes {
-        put_bytes(out, envelope);
+        out.put(envelope);
     }
-    put_uvarint(out, SEAL_SLOT as u64 + 1);
-    for slot in slots {
-        put_bytes(out, slot);
+    out.make(|out| put_uvarint(out, SEAL_SLOT as u64 + 1));
+    for slot in &block.metadata {
+        out.put(slot);
     }
-    out.push(SEAL_LEN);
-    out.push(SEAL_VERSION);
-    out.extend_from_slice(&batch_start.to_be_bytes());
-    let checksum = crc32c::crc32c(out.get(start..).unwrap_or_default());
-    out.extend_from_slice(&checksum.to_be_bytes());
-    assert_eq!(
-        out.len() - payload_start,
-        length,
-        "the length was known before the payload"
-    );
-    block.metadata.truncate(SEAL_SLOT);
-    let seal = out.get(out.len() - usize::from(SEAL_LEN)..);
-    block.set_metadata(SEAL_SLOT, Bytes::copy_from_slice(seal.unwrap_or_default()));
+    let mut seal = vec![SEAL_VERSION];
+    seal.extend_from_slice(&batch_start.to_be_bytes());
+    out.make(|out| {
+        out.push(SEAL_LEN);
+        out.extend_from_slice(&seal);
+    });
+    let checksum = out.checksum_from(start).to_be_bytes();
+    seal.extend_from_slice(&checksum);
+    out.make(|out| out.extend_from_slice(&checksum));
+    assert_eq!(out.len(), end, "the length was known before the payload");
+    block.set_metadata(SEAL_SLOT, seal.into());
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_uvarint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
+/// The same by itself, in one piece.
+#[cfg(test)]
+pub(crate) fn encoded(block: &mut Block, batch_start: u64) -> Vec<u8> {
+    let mut record = Gather::default();
+    encode(&mut record, block, batch_start);
+    record.to_vec()
 }
 
 /// Takes one whole record (length prefix included) apart.
@@ -268,8 +260,8 @@ mod tests {
 
     #[test]
     fn a_sealed_record_differs_from_fabrics_only_in_length_count_and_last_slot() {
-        let (mut record, mut sealed_block) = (Vec::new(), golden_block());
-        encode(&mut record, &mut sealed_block, 299);
+        let mut sealed_block = golden_block();
+        let record = encoded(&mut sealed_block, 299);
         let fabric = hex::decode(GOLDEN_PAYLOAD).unwrap();
         let (slots_at, sealed) = (146 - 10, record[2..].to_vec());
         assert_eq!(sealed[..slots_at], fabric[..slots_at]);
@@ -289,8 +281,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_of_a_sealed_record_is_noticed() {
-        let mut record = Vec::new();
-        encode(&mut record, &mut golden_block(), 300);
+        let record = encoded(&mut golden_block(), 300);
         for bit in 0..record.len() * 8 {
             let mut damaged = record.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -302,8 +293,7 @@ mod tests {
 
     #[test]
     fn no_cut_of_a_record_is_a_record() {
-        let mut record = Vec::new();
-        encode(&mut record, &mut golden_block(), 300);
+        let record = encoded(&mut golden_block(), 300);
         for length in 0..record.len() {
             assert!(
                 decode(&Bytes::copy_from_slice(&record[..length])).is_err(),
@@ -315,7 +305,7 @@ mod tests {
     #[test]
     fn a_sealed_record_is_found_where_it_starts_and_nowhere_else() {
         let mut file = vec![7; 50];
-        encode(&mut file, &mut golden_block(), 298);
+        file.extend(encoded(&mut golden_block(), 298));
         file.extend([0; 30]);
         let file = Bytes::from(file);
         let found: Vec<_> = (0..file.len())

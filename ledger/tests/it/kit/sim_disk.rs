@@ -22,7 +22,7 @@
 //! the real file system; that its files lose *some* of their unsynced pages is not modelled here. It
 //! is tolerable only because all that fjall holds is rebuilt from the block files.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -400,6 +400,14 @@ impl DiskFile for SimFile {
             state.moments.as_mut().unwrap().push(last);
         }
         Ok(())
+    }
+
+    fn write_all_vectored_at(&self, pieces: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let bytes: Vec<u8> = pieces
+            .iter()
+            .flat_map(|piece| piece.iter().copied())
+            .collect();
+        self.write_all_at(&bytes, offset)
     }
 
     fn sync_data(&self) -> io::Result<()> {
