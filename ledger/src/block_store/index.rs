@@ -9,7 +9,7 @@
 //! | `s` | OPV(savepoint): blocks below it are in the index |
 //!
 //! Where a transaction lies in its block follows from the block. Of several transactions with one id
-//! the first is kept: its outcome is the id's.
+//! the valid one is kept, or the first where none is: its outcome is the id's.
 
 use std::collections::HashSet;
 
