@@ -29,8 +29,8 @@ use quire_gateway::backend::{
 };
 use quire_identity::SigningIdentity;
 use quire_ledger::{
-    Block, CommitError, Committed, Examined, Ledger, Ordered, Reader, Signatures, Simulator,
-    Verifier, chain_of,
+    Block, CommitError, Committed, DEFAULT_SEGMENT_BYTES, Examined, Ledger, Ordered, Reader,
+    Signatures, Simulator, Verifier, chain_of,
 };
 use quire_ordering::{Batch, BlockSigner, BlockWriter, Solo};
 use quire_wire::Message as _;
@@ -51,10 +51,9 @@ use crate::metrics::{QueueMetrics, Queued};
 pub(crate) const QUEUE_LENGTH: usize = 10_000;
 /// Bytes of the transactions that wait for it.
 const QUEUE_BYTES: usize = 256 << 20;
-/// Blocks that share one fsync, at most.
-const MAX_BLOCKS_A_COMMIT: usize = 128;
-/// Bytes of transactions behind which no more of them share it: a block file's worth.
-const MAX_BYTES_A_COMMIT: usize = 64 << 20;
+/// Bytes of transactions behind which no more of them share a commit and its fsync: a block file's
+/// worth.
+const ENOUGH_BYTES: u64 = DEFAULT_SEGMENT_BYTES;
 /// How long the committing thread waits before it tries again what state did not let it do.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// When to come back to a full queue.
@@ -497,7 +496,7 @@ impl Committer {
         {
             queued.taken();
             drop(taken);
-            bytes += size_bytes;
+            bytes += size_bytes as u64;
             match self.solo.order(envelope, size_bytes, Instant::now()) {
                 Ok(cut) => {
                     batches.extend(cut);
@@ -506,8 +505,11 @@ impl Committer {
                 // Turned away in `order`, before it was queued.
                 Err(error) => tracing::error!(%error, "an envelope was admitted that is too large"),
             }
-            let is_enough = batches.len() >= MAX_BLOCKS_A_COMMIT || bytes >= MAX_BYTES_A_COMMIT;
-            next = if is_enough { None } else { queue.waiting_now() };
+            next = if bytes < ENOUGH_BYTES {
+                queue.waiting_now()
+            } else {
+                None
+            };
         }
         batches
     }

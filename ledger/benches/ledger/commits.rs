@@ -36,8 +36,6 @@ const ROUNDS: usize = 4;
 const LONGER: usize = 5;
 /// Every figure of an append is the best of so many.
 const APPEND_ROUNDS: usize = 5;
-/// Most blocks that the node commits together.
-const MAX_BLOCKS_A_COMMIT: usize = 128;
 /// Most transactions that are committed together here: what half the node's queue holds.
 const MAX_TXS_A_COMMIT: usize = 5_000;
 
@@ -52,7 +50,7 @@ pub(crate) fn ledger(dir: &Path, genesis: Block) -> (Ledgers, Ledger) {
 
 /// How many blocks the node would commit together if more than enough waited.
 pub(crate) fn blocks_a_commit(shape: Shape) -> usize {
-    MAX_BLOCKS_A_COMMIT.min(MAX_TXS_A_COMMIT / shape.block_txs)
+    MAX_TXS_A_COMMIT / shape.block_txs
 }
 
 /// The block store alone.
@@ -80,8 +78,6 @@ pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, txs: usize, tim
             value_bytes,
             reads,
         };
-        // Blocks of ten are small: as many transactions of them would take long.
-        let txs = if block_txs == 10 { txs / 2 } else { txs };
         let together = blocks_a_commit(shape);
         let one = Mode {
             together: 1,
@@ -132,9 +128,9 @@ fn tell(report: &mut Report, scale: Scale, shape: Shape, mode: Mode, fabric: f64
         ("Fabric's ledger, scaled", scaled),
     );
     let blocks = fabric / shape.block_txs as f64;
-    let by_parts = scale.of_parts(shape.block_txs, blocks);
-    if let Some(factor) = by_parts.filter(|_| shape.value_bytes == VALUE_BYTES) {
-        let against = ("Fabric's ledger, scaled by parts", fabric * factor);
+    if shape.value_bytes == VALUE_BYTES {
+        let by_parts = fabric * scale.of_parts(shape.block_txs, blocks);
+        let against = ("Fabric's ledger, scaled by parts", by_parts);
         report.compare(format!("{name}, by parts"), "tx/s", cost.rate, against);
     }
     let of = |threads: &str| format!("{name}, processor time of {threads}");
