@@ -17,7 +17,7 @@ use crate::block_store::{AppendError, BlockFiles, index::Index};
 use crate::commit_hash;
 use crate::damage::DamageMet;
 use crate::error::{CommitError, ReadError};
-use crate::follow::Durable;
+use crate::follow::{Batch, Durable};
 use crate::history::History;
 use crate::observer::{Observed, Stage, Stopwatch};
 use crate::query::catalog::Catalog;
@@ -102,8 +102,8 @@ struct Judged {
 pub(crate) struct InFlight {
     /// The end of the chain with these blocks.
     end: Tip,
-    /// The transactions of each block, and what they change in it.
-    transactions: Vec<(Vec<Examined>, Updates)>,
+    /// The transactions of each block.
+    transactions: Vec<Vec<Examined>>,
     /// What all the blocks change together.
     changes: Updates,
     tx_ids: HashSet<String>,
@@ -112,19 +112,22 @@ pub(crate) struct InFlight {
 }
 
 /// Durable blocks, and the time since they were linked.
-type OnDisk = (Vec<Durable>, Stopwatch);
+type OnDisk = (Batch, Stopwatch);
 
 impl InFlight {
     fn on_disk(self, written: Vec<(Arc<Block>, Location)>) -> OnDisk {
         let blocks = written.into_iter().zip(self.transactions);
-        let durable = blocks.map(|((block, location), (transactions, updates))| Durable {
+        let blocks = blocks.map(|((block, location), transactions)| Durable {
             hash: block.hash(),
             block,
             location,
             transactions,
-            updates,
         });
-        (durable.collect(), self.commit)
+        let batch = Batch {
+            blocks: blocks.collect(),
+            changes: self.changes,
+        };
+        (batch, self.commit)
     }
 }
 
@@ -177,7 +180,7 @@ pub struct Ledger {
     /// Blocks that are being made durable.
     pub(crate) in_flight: Option<InFlight>,
     /// Durable blocks that state could not take in, because it is away.
-    pub(crate) waiting: Vec<Durable>,
+    pub(crate) waiting: Option<Batch>,
     /// Set when followers fell behind what is durable, or writing failed.
     pub(crate) poisoned: bool,
 }
@@ -268,8 +271,8 @@ impl Ledger {
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        self.follow(waiting)
+        let waiting = self.waiting.take();
+        waiting.map_or(Ok(Vec::new()), |durable| self.follow(durable))
     }
 
     /// Whether a commit failed after its commit point, so that the ledger must be reopened.
@@ -296,7 +299,7 @@ impl Ledger {
 
     /// Refuses while durable blocks wait for the state database.
     fn nothing_waits(&self) -> Result<(), ReadError> {
-        if self.waiting.is_empty() {
+        if self.waiting.is_none() {
             return Ok(());
         }
         let reason = "blocks before these wait for it".to_owned();
@@ -377,14 +380,13 @@ impl Ledger {
             };
             let updates = judge_block(block.number, &mut transactions, &mut pending, is_known)
                 .map_err(CommitError::Judge)?;
-            tx_ids.extend(transactions.iter().filter_map(|tx| tx.tx_id.clone()));
 
             let codes: Vec<u8> = transactions
                 .iter()
                 .map(|transaction| transaction.code.0)
                 .collect();
             let before = end.commit_hash.as_deref();
-            let hash = commit_hash::next(block.number, &codes, &updates, before);
+            let hash = commit_hash::next(block.number, &codes, updates, before);
             block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, codes.into());
             let slot = hash.map(commit_hash::slot).unwrap_or_default();
             block.set_metadata(metadata_slot::COMMIT_HASH, slot);
@@ -393,8 +395,9 @@ impl Ledger {
                 hash: block.hash(),
                 commit_hash: hash.map(|hash| Bytes::copy_from_slice(&hash)),
             };
+            tx_ids.extend(transactions.iter().filter_map(|tx| tx.tx_id.clone()));
             blocks.push(block);
-            judged.push((transactions, updates));
+            judged.push(transactions);
         }
         let rest = InFlight {
             end,
@@ -420,11 +423,11 @@ impl Ledger {
     }
 
     /// State, index and history take the blocks in, and readers see them.
-    fn follow(&mut self, durable: Vec<Durable>) -> Result<Vec<Committed>, CommitError> {
+    fn follow(&mut self, durable: Batch) -> Result<Vec<Committed>, CommitError> {
         match self.apply(&durable).and_then(|()| self.publish(&durable)) {
             Ok(()) => (),
             Err(error) if error.is_unavailable() => {
-                self.waiting = durable;
+                self.waiting = Some(durable);
                 return Err(CommitError::Waiting(error));
             }
             Err(error) => {
@@ -432,8 +435,8 @@ impl Ledger {
                 return Err(CommitError::NotFollowed(error));
             }
         }
-        self.observed().committed(&durable);
-        let committed = durable.into_iter().map(|durable| Committed {
+        self.observed().committed(&durable.blocks);
+        let committed = durable.blocks.into_iter().map(|durable| Committed {
             block: durable.block,
             hash: durable.hash,
             transactions: durable
@@ -447,7 +450,7 @@ impl Ledger {
 
     /// Brings the followers up to these blocks. Idempotent by height, and all of recovery: each
     /// follower passes over the blocks that it has.
-    pub(crate) fn apply(&self, durable: &[Durable]) -> Result<(), ReadError> {
+    pub(crate) fn apply(&self, durable: &Batch) -> Result<(), ReadError> {
         {
             let _state = self.observed().stopwatch(Stage::State);
             self.state.apply(durable)?;
@@ -459,14 +462,15 @@ impl Ledger {
             .0
             .batch()
             .durability(Some(PersistMode::Buffer));
-        self.shared.index.follow(&view, &mut batch, durable)?;
-        self.shared.history.follow(&view, &mut batch, durable)?;
+        let blocks = &durable.blocks;
+        self.shared.index.follow(&view, &mut batch, blocks)?;
+        self.shared.history.follow(&view, &mut batch, blocks)?;
         Ok(batch.commit()?)
     }
 
     /// Moves the tip, and lets readers see everything up to it.
-    pub(crate) fn publish(&mut self, durable: &[Durable]) -> Result<(), ReadError> {
-        if let Some(last) = durable.last() {
+    pub(crate) fn publish(&mut self, durable: &Batch) -> Result<(), ReadError> {
+        if let Some(last) = durable.blocks.last() {
             self.tip = Tip {
                 height: last.block.number + 1,
                 hash: last.hash,

@@ -549,7 +549,7 @@ impl Parts {
             state: self.state,
             tip,
             in_flight: None,
-            waiting: Vec::new(),
+            waiting: None,
             poisoned: false,
         };
         Ok((ledger, lowest))

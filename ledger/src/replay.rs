@@ -8,10 +8,11 @@
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use crate::block::Block;
 use crate::block_store::scan::{Scan, Step, Stored};
 use crate::block_store::segment::Position;
 use crate::error::ReadError;
-use crate::follow::Durable;
+use crate::follow::{Batch, Durable};
 use crate::ledger::Ledger;
 use crate::progress::{Progress, ProgressFn};
 use crate::state::StateDb;
@@ -68,7 +69,7 @@ pub(crate) fn replay(
         scope.spawn(move || read_ahead(scan, height, &sender));
         // Ends when the reading does; an error here makes the reader's next send fail.
         for batch in receiver {
-            let durable = replay_batch(ledger.state.as_ref(), batch?)?;
+            let durable = replay_batch(ledger.state.as_ref(), batch?, |_, _| ())?;
             ledger.apply(&durable)?;
             ledger.publish(&durable)?;
             progress(Progress {
@@ -135,15 +136,17 @@ fn read_batch(scan: &mut Scan<'_>, height: u64) -> Result<Vec<Parsed>, ReadError
     Ok(batch)
 }
 
-/// What stored blocks change, according to the codes stored with them.
+/// What stored blocks change that state does not have, according to the codes stored with them; `each`
+/// learns what every single one of them does.
 pub(crate) fn replay_batch(
     state: &dyn StateDb,
     batch: Vec<Parsed>,
-) -> Result<Vec<Durable>, ReadError> {
+    mut each: impl FnMut(&Block, &Updates),
+) -> Result<Batch, ReadError> {
     let savepoint = state.savepoint()?;
     let snapshot = state.snapshot()?;
     let mut pending = Pending::new(snapshot.as_ref());
-    let durable = batch.into_iter().map(|parsed| {
+    let blocks = batch.into_iter().map(|parsed| {
         let Parsed {
             stored,
             transactions,
@@ -152,19 +155,22 @@ pub(crate) fn replay_batch(
             block, location, ..
         } = stored;
         // State that has a block already cannot say what it changed, and is not to be told again.
-        let updates = if block.number < savepoint {
-            Updates::default()
-        } else {
-            replay_block(block.number, &transactions, &mut pending)?
-        };
+        if block.number >= savepoint {
+            each(
+                &block,
+                replay_block(block.number, &transactions, &mut pending)?,
+            );
+        }
         let hash = block.hash();
         Ok(Durable {
             block: Arc::new(block),
             hash,
             location,
             transactions,
-            updates,
         })
     });
-    durable.collect()
+    Ok(Batch {
+        blocks: blocks.collect::<Result<_, ReadError>>()?,
+        changes: pending.into_changes(),
+    })
 }

@@ -274,7 +274,6 @@ mod tests {
     use super::*;
     use crate::block::Block;
     use crate::validation::examine::{Content, Examined};
-    use crate::validation::updates::Updates;
 
     #[test]
     fn transaction_ids_of_any_form_have_keys_of_their_own() {
@@ -312,7 +311,6 @@ mod tests {
                 checksum: None,
             },
             transactions: examined.collect(),
-            updates: Updates::default(),
         }
     }
 

@@ -213,12 +213,17 @@ impl<'a> Check<'a> {
         }
         let sealed: Vec<bool> = batch.iter().map(|stored| stored.seal.is_some()).collect();
         let batch = batch.into_iter().map(Parsed::new).collect();
-        let durable = replay_batch(&self.replayed.state, batch)?;
-        for (durable, sealed) in durable.iter().zip(sealed) {
-            let block = &durable.block;
+        let mut previous = self.commit_hash.clone();
+        let mut expected = Vec::with_capacity(sealed.len());
+        let durable = replay_batch(&self.replayed.state, batch, |block, updates| {
             let codes = codes(block);
-            let previous = self.commit_hash.as_deref();
-            let expected = commit_hash::next(block.number, codes, &durable.updates, previous);
+            let next = commit_hash::next(block.number, codes, updates, previous.as_deref());
+            expected.push(next);
+            previous = block.commit_hash();
+        })?;
+        let blocks = durable.blocks.iter().zip(expected).zip(sealed);
+        for ((durable, expected), sealed) in blocks {
+            let block = &durable.block;
             let found = block.commit_hash();
             // A chain may begin without commit hashes, never go on without.
             let begins_without = block.number == 1 && found.is_none() && !sealed;

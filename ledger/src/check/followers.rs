@@ -10,7 +10,7 @@ use crate::block_store::index::Index;
 use crate::block_store::tail::Witness;
 use crate::derived::{self, Keyspaces};
 use crate::error::{OpenError, ReadError};
-use crate::follow::Durable;
+use crate::follow::Batch;
 use crate::history::History;
 use crate::state::StateDb as _;
 use crate::state::fjall::FjallState;
@@ -141,12 +141,12 @@ impl Replayed {
         })
     }
 
-    pub(super) fn apply(&self, blocks: &[Durable]) -> Result<(), ReadError> {
-        self.state.apply(blocks)?;
+    pub(super) fn apply(&self, durable: &Batch) -> Result<(), ReadError> {
+        self.state.apply(durable)?;
         let view = self.database.snapshot();
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        self.index.follow(&view, &mut batch, blocks)?;
-        self.history.follow(&view, &mut batch, blocks)?;
+        self.index.follow(&view, &mut batch, &durable.blocks)?;
+        self.history.follow(&view, &mut batch, &durable.blocks)?;
         Ok(batch.commit()?)
     }
 

@@ -17,7 +17,7 @@ use super::verdicts::Objection;
 use crate::block::Block;
 use crate::error::ReadError;
 use crate::validation::examine::{Content, Endorsed, Examined};
-use crate::validation::updates::Pending;
+use crate::validation::updates::{Pending, hashed_namespace};
 
 /// Who must sign a block.
 const BLOCK_POLICY: &str = "/Channel/Orderer/BlockValidation";
@@ -298,7 +298,7 @@ impl Trust {
         let reason = reason.unwrap_or_default();
         let mut by_policy = true;
         for chaincode in written(endorsed) {
-            match self.policy_of(chaincode, pending)? {
+            match self.policy_of(chaincode, endorsed, pending)? {
                 None => by_policy = false,
                 Some(policy) if policy.is_satisfied_by(&endorsers) => {}
                 Some(_) => {
@@ -324,10 +324,10 @@ impl Trust {
     fn policy_of(
         &mut self,
         chaincode: &str,
+        endorsed: &Endorsed,
         pending: &mut Pending<'_>,
     ) -> Result<Option<&Policy>, ReadError> {
-        // Keys may have policies of their own where metadata was ever written.
-        if SYSTEM.contains(&chaincode) || pending.may_have_metadata(chaincode, chaincode)? {
+        if SYSTEM.contains(&chaincode) || may_have_key_policies(chaincode, endorsed, pending)? {
             return Ok(None);
         }
         let definition = definition(chaincode, pending)?;
@@ -342,6 +342,25 @@ impl Trust {
             });
         Ok(policy.as_ref())
     }
+}
+
+/// Whether keys of a chaincode that a transaction may write can have policies of their own: where metadata
+/// was ever written.
+fn may_have_key_policies(
+    chaincode: &str,
+    endorsed: &Endorsed,
+    pending: &mut Pending<'_>,
+) -> Result<bool, ReadError> {
+    let sets = endorsed.read_write_set.namespaces.iter();
+    let collections = sets
+        .filter(|set| set.namespace == chaincode)
+        .flat_map(|set| &set.collections);
+    for (collection, _) in collections {
+        if pending.may_have_metadata(&hashed_namespace(chaincode, collection))? {
+            return Ok(true);
+        }
+    }
+    pending.may_have_metadata(chaincode)
 }
 
 /// The chaincodes whose policies a transaction must satisfy: the one called, and those it writes to.

@@ -6,7 +6,6 @@
 //! block comes in between reading a document and writing its entry. An index is used once a snapshot
 //! holds its mark of being built.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::path::PathBuf;
@@ -25,10 +24,10 @@ use super::index::{Definition, IndexRequest};
 use super::migration::{MigrateError, Migrated, Migration};
 use crate::disk::Disk;
 use crate::error::{OpenError, ReadError};
-use crate::follow::Durable;
 use crate::ledger::Shared;
 use crate::reader::View;
 use crate::state::{StateDb, VersionedValue};
+use crate::validation::updates::Updates;
 
 /// Documents, or entries, that are worked on with [`Catalog::writing`] held.
 const STEP: usize = 200;
@@ -228,25 +227,20 @@ impl Catalog {
 
     /// Lets the indexes follow blocks that have not taken effect yet; `before` reads state without
     /// them.
-    pub(crate) fn follow<'a>(
+    pub(crate) fn follow(
         &self,
         batch: &mut OwnedWriteBatch,
-        blocks: impl Iterator<Item = &'a Durable>,
+        changes: &Updates,
         before: impl Fn(&str, &str) -> Result<Option<VersionedValue>, ReadError>,
     ) -> Result<(), ReadError> {
         let indexes = self.indexes.read().clone();
         if indexes.is_empty() {
             return Ok(());
         }
-        let mut changed = BTreeMap::new();
-        for durable in blocks {
-            for (namespace, key, update) in durable.updates.iter() {
-                if indexes.iter().any(|index| index.namespace == namespace) {
-                    changed.insert((namespace, key), update);
-                }
+        for (namespace, key, update) in changes.iter() {
+            if indexes.iter().all(|index| index.namespace != namespace) {
+                continue;
             }
-        }
-        for ((namespace, key), update) in changed {
             let before = before(&namespace, &key)?
                 .and_then(|stored| Document::parse(&key, stored.version, &stored.value));
             let content = update.content.as_ref();

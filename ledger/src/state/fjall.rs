@@ -6,7 +6,6 @@
 //! | `m` namespace | empty: metadata was once written in this namespace |
 //! | `s` | OPV(savepoint) |
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use super::{Keys, NamespaceSummary, Rows, StateDb, StateSnapshot, VersionedValue
 use crate::block::Height;
 use crate::codec::{Cursor, put_field, put_opv};
 use crate::error::ReadError;
-use crate::follow::Durable;
+use crate::follow::Batch;
 use crate::query::catalog::Catalog;
 use crate::query::entries;
 
@@ -105,31 +104,16 @@ impl StateDb for FjallState {
         Ok(self.view()?.height)
     }
 
-    fn apply(&self, blocks: &[Durable]) -> Result<(), ReadError> {
+    fn apply(&self, durable: &Batch) -> Result<(), ReadError> {
         let _writing = self.catalog.as_ref().map(|catalog| catalog.writing());
         let view = self.view()?;
-        let savepoint = view.height;
+        let last = durable.blocks.last().map(|last| last.block.number);
+        let Some(last) = last.filter(|last| *last >= view.height) else {
+            return Ok(());
+        };
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        let mut with_metadata = BTreeSet::new();
-        let mut changes = Vec::new();
-        for durable in blocks
-            .iter()
-            .filter(|durable| durable.block.number >= savepoint)
-        {
-            for (namespace, key, update) in durable.updates.iter() {
-                changes.push((data_key(&namespace, &key)?, update));
-                if update.has_metadata() {
-                    with_metadata.insert(namespace);
-                }
-            }
-        }
-        // The engine finds the places of neighbours sooner. Of several changes of a key, which stay in
-        // their order, the last is its state.
-        changes.sort_by(|(one, _), (other, _)| one.cmp(other));
-        for changes in changes.chunk_by(|(one, _), (other, _)| one == other) {
-            let Some((key, update)) = changes.last() else {
-                continue;
-            };
+        for (namespace, key, update) in durable.changes.iter() {
+            let key = data_key(&namespace, &key)?;
             match &update.content {
                 None => batch.remove(&self.keyspace, key),
                 Some((value, metadata)) => {
@@ -138,20 +122,15 @@ impl StateDb for FjallState {
                 }
             }
         }
-        for namespace in with_metadata {
-            batch.insert(&self.keyspace, hint_key(&namespace), []);
+        for namespace in &durable.changes.with_metadata {
+            batch.insert(&self.keyspace, hint_key(namespace), []);
         }
         if let Some(catalog) = &self.catalog {
-            let new = blocks
-                .iter()
-                .filter(|durable| durable.block.number >= savepoint);
-            catalog.follow(&mut batch, new, |namespace, key| view.get(namespace, key))?;
+            let before = |namespace: &str, key: &str| view.get(namespace, key);
+            catalog.follow(&mut batch, &durable.changes, before)?;
         }
-        let Some(last) = blocks.last() else {
-            return Ok(());
-        };
         let mut height = Vec::with_capacity(9);
-        put_opv(&mut height, (last.block.number + 1).max(savepoint));
+        put_opv(&mut height, last + 1);
         batch.insert(&self.keyspace, SAVEPOINT, height);
         Ok(batch.commit()?)
     }

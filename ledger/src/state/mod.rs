@@ -27,7 +27,7 @@ use quire_wire::hash::Hash;
 
 use crate::block::Height;
 use crate::error::ReadError;
-use crate::follow::Durable;
+use crate::follow::Batch;
 use crate::query::index::Record;
 
 /// The value of a key.
@@ -205,13 +205,14 @@ pub(crate) trait StateDb: Send + Sync + Debug {
     /// The engine failed or holds damaged bytes.
     fn savepoint(&self) -> Result<u64, ReadError>;
 
-    /// Lets blocks take effect, in order, those below the savepoint excepted. Called by one thread.
+    /// Lets the changes of blocks take effect. Nothing happens where all of them are below the savepoint.
+    /// Called by one thread.
     ///
     /// # Errors
     /// The engine failed; no snapshot shows anything of the blocks. After
     /// [`ReadError::StateUnavailable`] the same blocks may be applied again, after anything else the
     /// ledger is opened again first.
-    fn apply(&self, blocks: &[Durable]) -> Result<(), ReadError>;
+    fn apply(&self, durable: &Batch) -> Result<(), ReadError>;
 
     /// A view of what has taken effect so far.
     ///

@@ -18,16 +18,17 @@ use crate::error::ReadError;
 use examine::{Content, Examined};
 use updates::{Pending, Updates};
 
-/// Gives each transaction of a block its final code, and returns what the block changes.
+/// Gives each transaction of the next block its final code, and returns what the block changes.
 ///
 /// `transactions` come with the verdict of the checks that need no state (form, signatures,
 /// policies); `is_known` tells whether an earlier block has a transaction id.
-pub(crate) fn judge_block(
+pub(crate) fn judge_block<'a>(
     number: u64,
     transactions: &mut [Examined],
-    pending: &mut Pending<'_>,
+    pending: &'a mut Pending<'_>,
     is_known: impl Fn(&str) -> bool,
-) -> Result<Updates, ReadError> {
+) -> Result<&'a Updates, ReadError> {
+    pending.begin_block();
     mark_duplicates(transactions, is_known);
     for (tx, transaction) in transactions.iter_mut().enumerate() {
         if !transaction.code.is_valid() {
@@ -40,21 +41,22 @@ pub(crate) fn judge_block(
             pending.apply(transaction, Height::new(number, tx as u64))?;
         }
     }
-    Ok(pending.finish_block())
+    Ok(&pending.block)
 }
 
-/// What a block changes according to the codes that are stored with it: replay never re-judges.
-pub(crate) fn replay_block(
+/// What the next block changes according to the codes that are stored with it: replay never re-judges.
+pub(crate) fn replay_block<'a>(
     number: u64,
     transactions: &[Examined],
-    pending: &mut Pending<'_>,
-) -> Result<Updates, ReadError> {
+    pending: &'a mut Pending<'_>,
+) -> Result<&'a Updates, ReadError> {
+    pending.begin_block();
     for (tx, transaction) in transactions.iter().enumerate() {
         if transaction.code.is_valid() {
             pending.apply(transaction, Height::new(number, tx as u64))?;
         }
     }
-    Ok(pending.finish_block())
+    Ok(&pending.block)
 }
 
 /// A transaction whose id an earlier block has, or an earlier transaction of this block that was

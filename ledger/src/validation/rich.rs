@@ -180,7 +180,7 @@ mod tests {
     use crate::block::Block;
     use crate::block_store::segment::Location;
     use crate::disk::OsDisk;
-    use crate::follow::Durable;
+    use crate::follow::{Batch, Durable};
     use crate::validation::examine::Examined;
     use crate::validation::replay_block;
     use crate::{Ledgers, Order, Purpose, commit_hash, golden};
@@ -219,7 +219,7 @@ mod tests {
         let hash = |updates| commit_hash::next(5, &[0], updates, Some(&[7; 32]));
         let mut without = updates.clone();
         without.namespaces.remove("orders$$q").unwrap();
-        assert_ne!(hash(&updates), hash(&without));
+        assert_ne!(hash(updates), hash(&without));
 
         let mut block = Block {
             number: 5,
@@ -239,9 +239,12 @@ mod tests {
                 checksum: None,
             },
             transactions,
-            updates,
         };
-        ledger.apply(&[durable]).unwrap();
+        let batch = Batch {
+            blocks: vec![durable],
+            changes: pending.into_changes(),
+        };
+        ledger.apply(&batch).unwrap();
         let state = ledger.state.snapshot().unwrap();
         assert!(state.get("orders", "k").unwrap().is_some());
         assert_eq!(state.get("orders$$q", "k").unwrap(), None);

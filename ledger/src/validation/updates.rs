@@ -4,7 +4,7 @@
 //! transaction that writes one of them takes the other from what was there before.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -35,7 +35,7 @@ pub(crate) struct Update {
 
 impl Update {
     /// Whether the key has metadata now.
-    pub(crate) fn has_metadata(&self) -> bool {
+    fn has_metadata(&self) -> bool {
         let content = self.content.as_ref();
         content.is_some_and(|(_, metadata)| !metadata.is_empty())
     }
@@ -58,8 +58,6 @@ pub(crate) struct NamespaceUpdates {
     pub public: BTreeMap<String, Update>,
     /// Keys of private collections, by collection and SHA-256 of the key.
     pub collections: BTreeMap<String, BTreeMap<Bytes, Update>>,
-    /// Whether any of these changes was ever one with metadata.
-    pub has_metadata: bool,
 }
 
 /// Changes of a block, or of several, in the order in which the commit hash takes them.
@@ -67,6 +65,8 @@ pub(crate) struct NamespaceUpdates {
 pub(crate) struct Updates {
     /// By namespace, sorted by byte order.
     pub namespaces: BTreeMap<String, NamespaceUpdates>,
+    /// Namespaces of state in which a change, one that a later change replaced included, had metadata.
+    pub with_metadata: BTreeSet<String>,
 }
 
 /// The state namespace that holds the hashes of a private collection, Fabric's name for it.
@@ -105,21 +105,19 @@ impl Updates {
     }
 
     /// Lays later changes over these.
-    pub(crate) fn overlay(&mut self, later: &Self) {
-        for (name, changes) in &later.namespaces {
-            let mine = self.namespaces.entry(name.clone()).or_default();
-            mine.has_metadata |= changes.has_metadata;
-            mine.public
-                .extend(changes.public.iter().map(|(k, v)| (k.clone(), v.clone())));
-            for (collection, keys) in &changes.collections {
-                let collection = mine.collections.entry(collection.clone()).or_default();
-                collection.extend(keys.iter().map(|(k, v)| (k.clone(), v.clone())));
+    fn overlay(&mut self, later: Self) {
+        for (name, changes) in later.namespaces {
+            let mine = self.namespaces.entry(name).or_default();
+            mine.public.extend(changes.public);
+            for (collection, keys) in changes.collections {
+                mine.collections.entry(collection).or_default().extend(keys);
             }
         }
+        self.with_metadata.extend(later.with_metadata);
     }
 
-    /// Every change with its namespace and key in state. What a block of others writes beside queries
-    /// counts for its commit hash, which is Fabric's, and is in no state.
+    /// Every change with its namespace and key in state, about in the order of state's keys. What a block
+    /// of others writes beside queries counts for its commit hash, which is Fabric's, and is in no state.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>, &Update)> {
         let namespaces = self.namespaces.iter();
         let namespaces = namespaces.filter(|(name, _)| rich::queried(name).is_none());
@@ -226,16 +224,16 @@ impl<'a> Pending<'a> {
             .collect()
     }
 
-    /// What all blocks that were judged change together.
-    pub(crate) fn into_changes(self) -> Updates {
-        self.earlier_blocks
+    /// Begins a block: what the one before changed is an earlier block's now.
+    pub(crate) fn begin_block(&mut self) {
+        let before = std::mem::take(&mut self.block);
+        self.earlier_blocks.overlay(before);
     }
 
-    /// Ends a block; its changes.
-    pub(crate) fn finish_block(&mut self) -> Updates {
-        let block = std::mem::take(&mut self.block);
-        self.earlier_blocks.overlay(&block);
-        block
+    /// What all the blocks change together.
+    pub(crate) fn into_changes(mut self) -> Updates {
+        self.begin_block();
+        self.earlier_blocks
     }
 
     /// The value of a public key, as the next transaction finds it.
@@ -269,16 +267,11 @@ impl<'a> Pending<'a> {
 
     /// Whether metadata was ever written in a namespace: if not, a write has none to keep, and need
     /// not look. Asked for every transaction, so state is asked once.
-    pub(crate) fn may_have_metadata(
-        &mut self,
-        namespace: &str,
-        in_state: &str,
-    ) -> Result<bool, ReadError> {
-        let has_metadata = |updates: &Updates| {
-            let changes = updates.namespaces.get(namespace);
-            changes.is_some_and(|changes| changes.has_metadata)
-        };
-        if self.layers().any(has_metadata) {
+    pub(crate) fn may_have_metadata(&mut self, in_state: &str) -> Result<bool, ReadError> {
+        if self
+            .layers()
+            .any(|updates| updates.with_metadata.contains(in_state))
+        {
             return Ok(true);
         }
         if let Some(known) = self.metadata_in_state.get(in_state) {
@@ -348,7 +341,8 @@ impl<'a> Pending<'a> {
         if wishes.is_empty() {
             return Ok(());
         }
-        let keep_metadata = self.may_have_metadata(namespace, namespace)?;
+        let keep_metadata = self.may_have_metadata(namespace)?;
+        let mut has_metadata = false;
         for (key, wish) in wishes {
             let granted = wish.grant(keep_metadata, || self.public(namespace, key))?;
             if let Some(content) = granted {
@@ -358,9 +352,12 @@ impl<'a> Pending<'a> {
                     .entry(namespace.to_owned())
                     .or_default();
                 let update = Update { version, content };
-                changes.has_metadata |= update.has_metadata();
+                has_metadata |= update.has_metadata();
                 changes.public.insert(key.to_owned(), update);
             }
+        }
+        if has_metadata {
+            self.block.with_metadata.insert(namespace.to_owned());
         }
         Ok(())
     }
@@ -396,7 +393,8 @@ impl<'a> Pending<'a> {
             return Ok(());
         }
         let in_state = hashed_namespace(namespace, collection);
-        let keep_metadata = self.may_have_metadata(namespace, &in_state)?;
+        let keep_metadata = self.may_have_metadata(&in_state)?;
+        let mut has_metadata = false;
         for (key, wish) in wishes {
             let granted = wish.grant(keep_metadata, || self.hashed(namespace, collection, &key))?;
             if let Some(content) = granted {
@@ -406,13 +404,16 @@ impl<'a> Pending<'a> {
                     .entry(namespace.to_owned())
                     .or_default();
                 let update = Update { version, content };
-                changes.has_metadata |= update.has_metadata();
+                has_metadata |= update.has_metadata();
                 let keys = changes
                     .collections
                     .entry(collection.to_owned())
                     .or_default();
                 keys.insert(key, update);
             }
+        }
+        if has_metadata {
+            self.block.with_metadata.insert(in_state);
         }
         Ok(())
     }

@@ -39,10 +39,10 @@ use tokio::task::JoinSet;
 use super::{StateDb, StateSnapshot, VersionedValue};
 use crate::block::Height;
 use crate::error::ReadError;
-use crate::follow::Durable;
+use crate::follow::Batch;
 use crate::query::catalog::Catalog;
 use crate::query::index::Record;
-use crate::validation::updates::Update;
+use crate::validation::updates::{Update, Updates};
 use client::{Calls, Couch};
 use database::Wish;
 use document::Stored;
@@ -380,15 +380,10 @@ impl CouchState {
     }
 
     /// Lets query indexes follow blocks, durable with the next batch.
-    fn index<'a>(
-        &self,
-        catalog: &Catalog,
-        blocks: impl Iterator<Item = &'a Durable>,
-        end: u64,
-    ) -> Result<(), ReadError> {
+    fn index(&self, catalog: &Catalog, changes: &Updates, end: u64) -> Result<(), ReadError> {
         let height = self.server.undo.height();
         let mut batch = self.embedded.batch().durability(Some(PersistMode::Buffer));
-        catalog.follow(&mut batch, blocks, |namespace, key| {
+        catalog.follow(&mut batch, changes, |namespace, key| {
             let before = self.server.undo.get(height, namespace, key);
             before.ok_or_else(|| ReadError::Missing(format!("what {key:?} held")))
         })?;
@@ -415,26 +410,25 @@ impl StateDb for CouchState {
         Ok(self.server.undo.height())
     }
 
-    fn apply(&self, blocks: &[Durable]) -> Result<(), ReadError> {
+    fn apply(&self, durable: &Batch) -> Result<(), ReadError> {
         let catalog = self.catalog.lock().clone();
         let _writing = catalog.as_ref().map(|catalog| catalog.writing());
         let height = self.server.undo.height();
-        let new: Vec<&Durable> = blocks
-            .iter()
-            .filter(|durable| durable.block.number >= height)
-            .collect();
-        let Some(last) = new.last() else {
+        let last = durable.blocks.last();
+        let Some(last) = last.filter(|last| last.block.number >= height) else {
             return Ok(());
         };
-        if let Some(first) = new.first().filter(|first| first.block.number == 0) {
+        let first = durable.blocks.first();
+        if let Some(first) = first.filter(|first| first.block.number == 0) {
             *self.genesis.lock() = Some(first.hash);
         }
         let mut changes: BTreeMap<Name, &Update> = BTreeMap::new();
         let mut namespaces: BTreeMap<String, bool> = BTreeMap::new();
-        for (namespace, key, update) in new.iter().flat_map(|durable| durable.updates.iter()) {
-            let content = update.content.as_ref();
-            let has_metadata = content.is_some_and(|(_, metadata)| !metadata.is_empty());
-            *namespaces.entry(namespace.to_string()).or_default() |= has_metadata;
+        for (namespace, key, update) in durable.changes.iter() {
+            if !namespaces.contains_key(namespace.as_ref()) {
+                let has_metadata = durable.changes.with_metadata.contains(namespace.as_ref());
+                namespaces.insert(namespace.to_string(), has_metadata);
+            }
             changes.insert((namespace.into_owned(), key.into_owned()), update);
         }
         self.prepare(&namespaces)?;
@@ -457,7 +451,7 @@ impl StateDb for CouchState {
             let mut frozen = self.frozen.lock();
             frozen.get_or_insert_with(|| self.embedded.snapshot());
             drop(frozen);
-            self.index(catalog, new.iter().copied(), end)?;
+            self.index(catalog, &durable.changes, end)?;
         }
         let last_tx = last.block.envelopes.len().saturating_sub(1) as u64;
         self.write_savepoint(Height::new(last.block.number, last_tx))?;
