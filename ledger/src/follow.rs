@@ -25,3 +25,42 @@ pub(crate) struct Durable {
     pub(crate) location: Location,
     pub(crate) transactions: Vec<Examined>,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use bytes::Bytes;
+    use quire_wire::Code;
+    use quire_wire::common::metadata_slot;
+
+    use super::*;
+    use crate::validation::examine::Content;
+
+    /// Block `number` with these transactions and what was said of them.
+    pub(crate) fn durable(number: u64, transactions: &[(&str, Code)]) -> Durable {
+        let codes: Vec<u8> = transactions.iter().map(|(_, code)| code.0).collect();
+        let mut block = Block {
+            number,
+            previous_hash: Bytes::new(),
+            data_hash: Bytes::new(),
+            envelopes: Vec::new(),
+            metadata: Vec::new(),
+        };
+        block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, codes.into());
+        let examined = transactions.iter().map(|(tx_id, code)| Examined {
+            tx_id: Some((*tx_id).to_owned()),
+            code: *code,
+            content: Content::Other,
+        });
+        Durable {
+            hash: block.hash(),
+            block: Arc::new(block),
+            location: Location {
+                segment: 0,
+                offset: 0,
+                len: 0,
+                checksum: None,
+            },
+            transactions: examined.collect(),
+        }
+    }
+}

@@ -266,14 +266,8 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use bytes::Bytes;
-    use quire_wire::common::metadata_slot;
-
     use super::*;
-    use crate::block::Block;
-    use crate::validation::examine::{Content, Examined};
+    use crate::follow::tests::durable;
 
     #[test]
     fn transaction_ids_of_any_form_have_keys_of_their_own() {
@@ -283,35 +277,6 @@ mod tests {
         assert_ne!(tx_key(&id.to_uppercase()), tx_key(id));
         assert_eq!(tx_key("txid1"), b"utxid1");
         assert_eq!(tx_key(""), b"u");
-    }
-
-    /// Block `number` with these transactions and what was said of them.
-    fn durable(number: u64, transactions: &[(&str, Code)]) -> Durable {
-        let codes: Vec<u8> = transactions.iter().map(|(_, code)| code.0).collect();
-        let mut block = Block {
-            number,
-            previous_hash: Bytes::new(),
-            data_hash: Bytes::new(),
-            envelopes: Vec::new(),
-            metadata: Vec::new(),
-        };
-        block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, codes.into());
-        let examined = transactions.iter().map(|(tx_id, code)| Examined {
-            tx_id: Some((*tx_id).to_owned()),
-            code: *code,
-            content: Content::Other,
-        });
-        Durable {
-            hash: block.hash(),
-            block: Arc::new(block),
-            location: Location {
-                segment: 0,
-                offset: 0,
-                len: 0,
-                checksum: None,
-            },
-            transactions: examined.collect(),
-        }
     }
 
     #[test]

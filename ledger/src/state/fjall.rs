@@ -375,6 +375,30 @@ pub(crate) fn fuzz(bytes: &[u8], namespace: &str, key: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::follow::tests::durable;
+    use crate::validation::updates::Updates;
+
+    #[test]
+    fn blocks_that_state_has_do_not_take_it_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::builder(dir.path()).open().unwrap();
+        let keyspace = database
+            .keyspace("state", fjall::KeyspaceCreateOptions::default)
+            .unwrap();
+        let state = FjallState::new(database, keyspace);
+        let apply = |numbers: &[u64]| {
+            let blocks = numbers.iter().map(|number| durable(*number, &[]));
+            let batch = Batch {
+                blocks: blocks.collect(),
+                changes: Updates::default(),
+            };
+            state.apply(&batch).unwrap();
+            state.savepoint().unwrap()
+        };
+        assert_eq!(apply(&[0, 1, 2]), 3);
+        assert_eq!(apply(&[0, 1]), 3);
+        assert_eq!(apply(&[2, 3]), 4);
+    }
 
     #[test]
     fn keys_and_values_have_the_bytes_of_fabric() {
