@@ -86,7 +86,9 @@ pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, txs: usize, tim
             };
             measured.push((shape, mode, fabric, commit(dir, shape, txs, mode)));
         }
-        for ahead in [Ahead::Examined, Ahead::Read] {
+        let is_plain = value_bytes == VALUE_BYTES && !reads;
+        let read = is_plain.then_some(Ahead::Read);
+        for ahead in [Ahead::Examined].into_iter().chain(read) {
             // Twenty commits: what the pipeline needs to fill and to drain is two of them.
             let txs = LONGER * txs;
             let mode = Mode {
