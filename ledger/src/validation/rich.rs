@@ -174,7 +174,9 @@ mod tests {
     use bytes::Bytes;
     use quire_wire::Message as _;
     use quire_wire::common::metadata_slot;
-    use quire_wire::rwset::{KvWrite, NsReadWriteSet, TxReadWriteSet};
+    use quire_wire::rwset::{
+        KvMetadataEntry, KvMetadataWrite, KvWrite, NsReadWriteSet, TxReadWriteSet,
+    };
 
     use super::*;
     use crate::block::Block;
@@ -196,6 +198,10 @@ mod tests {
                 key: "k".into(),
                 is_delete: false,
                 value: "{}".into(),
+            }],
+            metadata_writes: vec![KvMetadataWrite {
+                key: "k".into(),
+                entries: vec![KvMetadataEntry::default()],
             }],
             ..KvRwSet::default()
         };
@@ -248,6 +254,8 @@ mod tests {
         let state = ledger.state.snapshot().unwrap();
         assert!(state.get("orders", "k").unwrap().is_some());
         assert_eq!(state.get("orders$$q", "k").unwrap(), None);
+        assert!(state.has_metadata("orders").unwrap());
+        assert!(!state.has_metadata("orders$$q").unwrap());
         let view = ledger.database.0.snapshot();
         let history = |namespace: &str| {
             let history = &ledger.shared.history;

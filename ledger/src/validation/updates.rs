@@ -356,7 +356,7 @@ impl<'a> Pending<'a> {
                 changes.public.insert(key.to_owned(), update);
             }
         }
-        if has_metadata {
+        if has_metadata && rich::queried(namespace).is_none() {
             self.block.with_metadata.insert(namespace.to_owned());
         }
         Ok(())
@@ -412,7 +412,7 @@ impl<'a> Pending<'a> {
                 keys.insert(key, update);
             }
         }
-        if has_metadata {
+        if has_metadata && rich::queried(namespace).is_none() {
             self.block.with_metadata.insert(in_state);
         }
         Ok(())
