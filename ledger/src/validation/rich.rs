@@ -171,17 +171,14 @@ fn pending_rows(namespace: &str, asked: &Asked, pending: &Pending<'_>) -> BTreeM
 mod tests {
     use std::sync::Arc;
 
-    use bytes::Bytes;
     use quire_wire::Message as _;
-    use quire_wire::common::metadata_slot;
     use quire_wire::rwset::{
         KvMetadataEntry, KvMetadataWrite, KvWrite, NsReadWriteSet, TxReadWriteSet,
     };
 
     use super::*;
-    use crate::block::Block;
-    use crate::block_store::segment::Location;
     use crate::disk::OsDisk;
+    use crate::follow::tests::durable;
     use crate::follow::{Batch, Durable};
     use crate::validation::examine::Examined;
     use crate::validation::replay_block;
@@ -227,27 +224,12 @@ mod tests {
         without.namespaces.remove("orders$$q").unwrap();
         assert_ne!(hash(updates), hash(&without));
 
-        let mut block = Block {
-            number: 5,
-            previous_hash: Bytes::new(),
-            data_hash: Bytes::new(),
-            envelopes: vec![envelope],
-            metadata: Vec::new(),
-        };
-        block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, vec![0].into());
-        let durable = Durable {
-            hash: block.hash(),
-            block: Arc::new(block),
-            location: Location {
-                segment: 0,
-                offset: 0,
-                len: 0,
-                checksum: None,
-            },
+        let block = Durable {
             transactions,
+            ..durable(5, &[("", Code::VALID)])
         };
         let batch = Batch {
-            blocks: vec![durable],
+            blocks: vec![block],
             changes: pending.into_changes(),
         };
         ledger.apply(&batch).unwrap();
