@@ -156,10 +156,8 @@ pub(crate) fn replay_batch(
         } = stored;
         // State that has a block already cannot say what it changed, and is not to be told again.
         if block.number >= savepoint {
-            each(
-                &block,
-                replay_block(block.number, &transactions, &mut pending)?,
-            );
+            let updates = replay_block(block.number, &transactions, &mut pending)?;
+            each(&block, updates);
         }
         let hash = block.hash();
         Ok(Durable {
