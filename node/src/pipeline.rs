@@ -313,7 +313,7 @@ impl Pipeline {
         let envelope = seal(payload, signature);
         Ok(Admitted {
             taken,
-            examined: Examined::new(&envelope, &self.channel),
+            examined: Examined::made_here(&envelope, &self.channel),
             envelope,
             size_bytes,
             queued: self.queue_metrics.join(),

@@ -82,21 +82,17 @@ pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, txs: usize, tim
         for together in [1, together] {
             let mode = Mode {
                 together,
-                ahead: None,
+                ahead: false,
             };
             measured.push((shape, mode, fabric, commit(dir, shape, txs, mode)));
         }
-        let is_plain = value_bytes == VALUE_BYTES && !reads;
-        let read = is_plain.then_some(Ahead::Read);
-        for ahead in [Ahead::Examined].into_iter().chain(read) {
-            // Twenty commits: what the pipeline needs to fill and to drain is two of them.
-            let txs = LONGER * txs;
-            let mode = Mode {
-                together,
-                ahead: Some(ahead),
-            };
-            measured.push((shape, mode, fabric, commit(dir, shape, txs, mode)));
-        }
+        // Twenty commits: what the pipeline needs to fill and to drain is three of them.
+        let txs = LONGER * txs;
+        let mode = Mode {
+            together,
+            ahead: true,
+        };
+        measured.push((shape, mode, fabric, commit(dir, shape, txs, mode)));
     }
     let scale = scale.or_now(dir, time);
     scale.tell(report);
@@ -118,11 +114,7 @@ struct Cost {
 
 fn tell(report: &mut Report, scale: Scale, shape: Shape, mode: Mode, fabric: f64, cost: &Cost) {
     let Mode { together, ahead } = mode;
-    let ahead = match ahead {
-        None => "",
-        Some(Ahead::Examined) => ", examined ahead",
-        Some(Ahead::Read) => ", read ahead",
-    };
+    let ahead = if ahead { ", ahead" } else { "" };
     let name = format!("commit {}, {together} together{ahead}", described(shape));
     let scaled = fabric * scale.of_blocks(shape.block_txs);
     report.compare(
@@ -147,19 +139,9 @@ fn tell(report: &mut Report, scale: Scale, shape: Shape, mode: Mode, fabric: f64
 struct Mode {
     /// Blocks that share a commit, and its fsync.
     together: usize,
-    /// What another thread does with envelopes while the blocks before are committed, and each commit
-    /// begins while the one before is on its way to the disk; none where one thread does all.
-    ahead: Option<Ahead>,
-}
-
-/// What is done with an envelope ahead of its commit.
-#[derive(Clone, Copy, Debug)]
-enum Ahead {
-    /// As in the node: it is taken apart, and the rules that need nothing else are applied.
-    Examined,
-    /// As in Fabric's ledger alone: it is taken apart. Transaction ids and proposal hashes are computed
-    /// again by what stands before that ledger, with the signatures.
-    Read,
+    /// Whether another thread takes the envelopes apart while the blocks before are committed, and each
+    /// commit begins while those before are on their way.
+    ahead: bool,
 }
 
 /// The block store alone, and a bare loop of the same bytes, block by block in turn: what else the
@@ -230,8 +212,8 @@ fn commit(dir: &Path, shape: Shape, txs: usize, mode: Mode) -> Cost {
         let (_ledgers, mut ledger) = ledger(dir.path(), genesis);
         let blocks = chain.blocks(shape, count);
         let (start, begun, all_begun) = (Instant::now(), processor_seconds(), process_seconds());
-        if let Some(ahead) = ahead {
-            commit_ahead(&mut ledger, blocks, together, ahead);
+        if ahead {
+            commit_ahead(&mut ledger, blocks, together);
         } else {
             let mut blocks = blocks.into_iter();
             while blocks.len() > 0 {
@@ -258,14 +240,14 @@ pub(crate) fn commit_next(ledger: &mut Ledger, blocks: impl Iterator<Item = Bloc
 
 /// The same with blocks of this process, a thread that is one batch ahead, and each commit begun before
 /// the last is over.
-fn commit_ahead(ledger: &mut Ledger, blocks: Vec<Block>, together: usize, ahead: Ahead) {
+fn commit_ahead(ledger: &mut Ledger, blocks: Vec<Block>, together: usize) {
     let (sender, receiver) = sync_channel::<Vec<Ordered>>(1);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let mut blocks = blocks.into_iter();
             while blocks.len() > 0 {
                 let batch = blocks.by_ref().take(together);
-                let batch = batch.map(|block| made_here(block, ahead)).collect();
+                let batch = batch.map(made_here).collect();
                 sender.send(batch).unwrap();
             }
         });
@@ -276,13 +258,10 @@ fn commit_ahead(ledger: &mut Ledger, blocks: Vec<Block>, together: usize, ahead:
     });
 }
 
-/// A block as the node commits its own: the data hash is not computed a second time.
-fn made_here(block: Block, ahead: Ahead) -> Ordered {
+/// A block as the node commits its own: what it computed to make it is not computed a second time.
+fn made_here(block: Block) -> Ordered {
     let envelopes = block.envelopes.iter();
-    let examined = envelopes.map(|envelope| match ahead {
-        Ahead::Examined => Examined::new(envelope, CHANNEL),
-        Ahead::Read => Examined::read(envelope),
-    });
+    let examined = envelopes.map(|envelope| Examined::made_here(envelope, CHANNEL));
     let examined = examined.collect();
     Ordered::made_here(block, examined)
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use quire_wire::common::{Timestamp, header_type};
 use quire_wire::config::ConfigEnvelope;
-use quire_wire::hash::proposal_hash;
+use quire_wire::hash::{Hash, proposal_hash};
 use quire_wire::peer::ChaincodeHeaderExtension;
 use quire_wire::rwset::{HashedRwSet, KvRwSet, TxReadWriteSet};
 use quire_wire::transaction::{EndorsedCall, Opened};
@@ -99,20 +99,42 @@ impl ReadWriteSet {
     }
 }
 
+/// Whose word the transaction id and the proposal hash are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hashes {
+    /// The envelope's.
+    Claimed,
+    /// This process's, which computed them.
+    MadeHere,
+}
+
 impl Examined {
     /// Reads an envelope of `channel` and applies the rules that need nothing but the envelope:
     /// Fabric's first phase of validation without signatures and policies.
     #[must_use]
     pub fn new(envelope: &Bytes, channel: &str) -> Self {
-        let mut examined = Self::read(envelope);
-        if examined.code.is_valid() {
-            examined.code = match &examined.content {
-                Content::Endorsed(endorsed) => endorsed.objection(channel).unwrap_or(Code::VALID),
-                Content::Config(_) => Code::VALID,
-                Content::Other => Code::UNKNOWN_TX_TYPE,
-            };
-        }
+        Self::read(envelope).judged(channel, Hashes::Claimed)
+    }
+
+    /// The same of an envelope that this process made: its transaction id and its proposal hash are taken
+    /// for what they were computed to be a moment ago, and not computed again.
+    #[must_use]
+    pub fn made_here(envelope: &Bytes, channel: &str) -> Self {
+        let examined = Self::read(envelope).judged(channel, Hashes::MadeHere);
+        debug_assert_eq!(examined.code, Self::new(envelope, channel).code);
         examined
+    }
+
+    fn judged(mut self, channel: &str, hashes: Hashes) -> Self {
+        if self.code.is_valid() {
+            let objection = match &self.content {
+                Content::Endorsed(endorsed) => endorsed.objection(channel, hashes),
+                Content::Config(_) => None,
+                Content::Other => Some(Code::UNKNOWN_TX_TYPE),
+            };
+            self.code = objection.unwrap_or(Code::VALID);
+        }
+        self
     }
 
     /// Reads an envelope without judging it, for blocks whose verdicts are stored.
@@ -166,7 +188,7 @@ impl Endorsed {
     }
 
     /// The first of Fabric's rules that the transaction breaks on its own; then ours, of queries.
-    fn objection(&self, channel: &str) -> Option<Code> {
+    fn objection(&self, channel: &str, hashes: Hashes) -> Option<Code> {
         let Self { opened, call, .. } = self;
         let header = &opened.channel_header;
         let creator = &opened.signature_header;
@@ -176,19 +198,14 @@ impl Endorsed {
         if header.channel_id != channel {
             return Some(Code::TARGET_CHAIN_NOT_FOUND);
         }
-        if header.tx_id != opened.derived_tx_id() {
+        if hashes == Hashes::Claimed && header.tx_id != opened.derived_tx_id() {
             return Some(Code::BAD_PROPOSAL_TXID);
         }
         // The action repeats the proposal's signature header; another one would be another caller.
         if call.action_header != opened.signature_header_bytes {
             return Some(Code::INVALID_ENDORSER_TRANSACTION);
         }
-        let hash = proposal_hash(
-            &opened.channel_header_bytes,
-            &opened.signature_header_bytes,
-            &call.proposal_payload,
-        );
-        if call.proposal_hash[..] != hash {
+        if hashes == Hashes::Claimed && call.proposal_hash[..] != self.computed_proposal_hash() {
             return Some(Code::INVALID_ENDORSER_TRANSACTION);
         }
         let extension = ChaincodeHeaderExtension::decode(header.extension.clone());
@@ -201,5 +218,13 @@ impl Endorsed {
             return Some(Code::INVALID_CHAINCODE);
         }
         rich::objection(&self.read_write_set)
+    }
+
+    fn computed_proposal_hash(&self) -> Hash {
+        proposal_hash(
+            &self.opened.channel_header_bytes,
+            &self.opened.signature_header_bytes,
+            &self.call.proposal_payload,
+        )
     }
 }
