@@ -1,11 +1,19 @@
-//! What index, state and history take in.
+//! What index, state and history take in, and how: on the committing thread, or on a thread of its own
+//! while the blocks behind are judged and written.
 
 use std::sync::Arc;
 
+use fjall::PersistMode;
 use quire_wire::hash::Hash;
 
 use crate::block::Block;
 use crate::block_store::segment::Location;
+use crate::error::ReadError;
+use crate::ledger::{Committed, Shared, Tip};
+use crate::ledgers::DebugDatabase;
+use crate::observer::{Stage, Stopwatch};
+use crate::reader::View;
+use crate::state::StateDb;
 use crate::validation::examine::Examined;
 use crate::validation::updates::Updates;
 
@@ -13,8 +21,9 @@ use crate::validation::updates::Updates;
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) blocks: Vec<Durable>,
-    /// What those of the blocks change together that state does not have.
-    pub(crate) changes: Updates,
+    /// What those of the blocks change together that state does not have. Blocks behind them may be
+    /// judged by it meanwhile.
+    pub(crate) changes: Arc<Updates>,
 }
 
 /// A block that is on disk.
@@ -24,6 +33,89 @@ pub(crate) struct Durable {
     pub(crate) hash: Hash,
     pub(crate) location: Location,
     pub(crate) transactions: Vec<Examined>,
+}
+
+/// What became of blocks that were to be followed.
+pub(crate) type Followed = Result<Vec<Committed>, NotFollowed>;
+
+/// Durable blocks, and the time since they were linked until reads see them.
+pub(crate) type OnDisk = (Batch, Stopwatch);
+
+/// Why nobody sees durable blocks yet.
+#[derive(Debug)]
+pub(crate) enum NotFollowed {
+    /// State is away. Here they are, to be given again.
+    Waiting(OnDisk, ReadError),
+    /// A follower failed, and the ledger must be opened again.
+    Failed(ReadError),
+}
+
+/// State, and the engine that holds index and history, for the one thread at a time that fills them.
+#[derive(Debug)]
+pub(crate) struct Followers {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) database: DebugDatabase,
+    pub(crate) state: Arc<dyn StateDb>,
+}
+
+impl Followers {
+    /// Takes blocks in, and lets readers see them.
+    pub(crate) fn follow(&self, (batch, commit): OnDisk) -> Followed {
+        match self.apply(&batch).and_then(|()| self.publish(&batch)) {
+            Ok(()) => drop(commit),
+            Err(error) if error.is_unavailable() => {
+                return Err(NotFollowed::Waiting((batch, commit), error));
+            }
+            Err(error) => return Err(NotFollowed::Failed(error)),
+        }
+        self.shared.files.observed.committed(&batch.blocks);
+        let committed = batch.blocks.into_iter().map(|durable| Committed {
+            block: durable.block,
+            hash: durable.hash,
+            transactions: durable
+                .transactions
+                .into_iter()
+                .map(|tx| (tx.tx_id, tx.code))
+                .collect(),
+        });
+        Ok(committed.collect())
+    }
+
+    /// Brings the followers up to these blocks. Idempotent by height, and all of recovery: each
+    /// follower passes over the blocks that it has.
+    pub(crate) fn apply(&self, batch: &Batch) -> Result<(), ReadError> {
+        let observed = &self.shared.files.observed;
+        {
+            let _state = observed.stopwatch(Stage::State);
+            self.state.apply(batch)?;
+        }
+        let _index = observed.stopwatch(Stage::Index);
+        let database = &self.database.0;
+        let view = database.snapshot();
+        let mut writes = database.batch().durability(Some(PersistMode::Buffer));
+        let blocks = &batch.blocks;
+        self.shared.index.follow(&view, &mut writes, blocks)?;
+        self.shared.history.follow(&view, &mut writes, blocks)?;
+        Ok(writes.commit()?)
+    }
+
+    /// Lets readers see everything up to the last of these blocks.
+    pub(crate) fn publish(&self, batch: &Batch) -> Result<(), ReadError> {
+        // Locked first: a query index that is finished meanwhile publishes itself here too.
+        let mut current = self.shared.view.write();
+        let last = batch.blocks.last().map(|last| Tip {
+            height: last.block.number + 1,
+            hash: last.hash,
+            commit_hash: last.block.commit_hash(),
+        });
+        let view = View {
+            tip: last.unwrap_or_else(|| current.tip.clone()),
+            state: self.state.snapshot()?,
+            derived: self.database.0.snapshot(),
+        };
+        *current = Arc::new(view);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

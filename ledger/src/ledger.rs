@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fjall::{Database, PersistMode};
 use parking_lot::RwLock;
 use quire_wire::Code;
 use quire_wire::common::metadata_slot;
@@ -17,15 +16,15 @@ use crate::block_store::{AppendError, BlockFiles, index::Index};
 use crate::commit_hash;
 use crate::damage::DamageMet;
 use crate::error::{CommitError, ReadError};
-use crate::follow::{Batch, Durable};
+use crate::follow::{Batch, Durable, Followed, Followers, NotFollowed, OnDisk};
 use crate::history::History;
 use crate::observer::{Observed, Stage, Stopwatch};
 use crate::query::catalog::Catalog;
 use crate::reader::{Reader, View};
-use crate::state::StateDb;
 use crate::validation::examine::{Content, Examined};
 use crate::validation::judge_block;
 use crate::validation::updates::{Pending, Updates};
+use crate::worker::Worker;
 
 /// A block as the orderer made it, with its transactions examined.
 #[derive(Clone, Debug)]
@@ -54,7 +53,7 @@ impl Ordered {
     }
 
     /// A block that this process made out of envelopes that it had examined. `transactions` are what
-    /// [`Examined::new`] said of them, one for each and in their order; the data hash is taken for
+    /// [`Examined::new`] or [`Examined::made_here`] said of them, one for each and in their order; the data hash is taken for
     /// what its maker computed a moment ago, and not computed again.
     ///
     /// # Panics
@@ -93,29 +92,31 @@ struct Linked(Vec<Ordered>);
 /// Blocks with verdicts and commit hashes.
 struct Judged {
     blocks: Vec<Block>,
+    /// The end of the chain with these blocks.
+    end: Tip,
     rest: InFlight,
 }
 
-/// What the blocks that are on their way to the disk will need when they are there, and what those
-/// after them are judged by meanwhile.
+/// What blocks that are on their way to the disk will need when they are there.
 #[derive(Debug)]
-pub(crate) struct InFlight {
-    /// The end of the chain with these blocks.
-    end: Tip,
+struct InFlight {
     /// The transactions of each block.
     transactions: Vec<Vec<Examined>>,
-    /// What all the blocks change together.
-    changes: Updates,
-    tx_ids: HashSet<String>,
+    unseen: Unseen,
     /// From linking until reads see the blocks.
     commit: Stopwatch,
 }
 
-/// Durable blocks, and the time since they were linked.
-type OnDisk = (Batch, Stopwatch);
+/// What blocks say that no read may see yet. Those behind them are judged by it.
+#[derive(Debug)]
+struct Unseen {
+    /// What all the blocks change together.
+    changes: Arc<Updates>,
+    tx_ids: HashSet<String>,
+}
 
 impl InFlight {
-    fn on_disk(self, written: Vec<(Arc<Block>, Location)>) -> OnDisk {
+    fn on_disk(self, written: Vec<(Arc<Block>, Location)>) -> (OnDisk, Unseen) {
         let blocks = written.into_iter().zip(self.transactions);
         let blocks = blocks.map(|((block, location), transactions)| Durable {
             hash: block.hash(),
@@ -125,9 +126,9 @@ impl InFlight {
         });
         let batch = Batch {
             blocks: blocks.collect(),
-            changes: self.changes,
+            changes: Arc::clone(&self.unseen.changes),
         };
-        (batch, self.commit)
+        ((batch, self.commit), self.unseen)
     }
 }
 
@@ -173,16 +174,22 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub struct Ledger {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) database: DebugDatabase,
     pub(crate) appender: Appender,
-    pub(crate) state: Arc<dyn StateDb>,
-    pub(crate) tip: Tip,
+    pub(crate) followers: Arc<Followers>,
+    /// Where followers take blocks in while those behind are judged.
+    follower: Worker<OnDisk, Followed>,
+    /// The end of the chain, with all blocks that are on their way.
+    end: Tip,
     /// Blocks that are being made durable.
-    pub(crate) in_flight: Option<InFlight>,
+    in_flight: Option<InFlight>,
+    /// What the blocks say that `follower` has.
+    following: Option<Unseen>,
     /// Durable blocks that state could not take in, because it is away.
-    pub(crate) waiting: Option<Batch>,
+    waiting: Option<OnDisk>,
+    /// Blocks that every read sees, and that were not returned yet.
+    committed: Vec<Committed>,
     /// Set when followers fell behind what is durable, or writing failed.
-    pub(crate) poisoned: bool,
+    poisoned: bool,
 }
 
 impl From<AppendError> for CommitError {
@@ -197,17 +204,28 @@ impl From<AppendError> for CommitError {
     }
 }
 
-/// fjall's handle, which has no `Debug` of its own.
-#[derive(Clone)]
-pub(crate) struct DebugDatabase(pub(crate) Database);
-
-impl std::fmt::Debug for DebugDatabase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database").finish_non_exhaustive()
-    }
-}
-
 impl Ledger {
+    /// A ledger whose chain ends at `end`, with nothing on its way.
+    pub(crate) fn new(
+        appender: Appender,
+        followers: Arc<Followers>,
+        end: Tip,
+    ) -> std::io::Result<Self> {
+        let filled = Arc::clone(&followers);
+        Ok(Self {
+            shared: Arc::clone(&followers.shared),
+            appender,
+            follower: Worker::start("follow", move |blocks| filled.follow(blocks))?,
+            followers,
+            end,
+            in_flight: None,
+            following: None,
+            waiting: None,
+            committed: Vec::new(),
+            poisoned: false,
+        })
+    }
+
     /// Commits blocks: when this returns, they are on disk and every read sees them.
     ///
     /// Several blocks share one fsync. Their transactions are judged against state as the blocks
@@ -215,51 +233,60 @@ impl Ledger {
     ///
     /// # Errors
     /// See [`CommitError`]: before the commit point nothing was written; after it the ledger takes no
-    /// more blocks until it is reopened.
+    /// more blocks until it is reopened. Where blocks before have to wait for state, these cannot be
+    /// judged.
     pub fn commit(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
-        let mut committed = self.finish()?;
+        self.wait_for_all().map_err(not_yet)?;
         let judged = self.link_and_judge(batch)?;
-        let (durable, _commit) = self.append(judged)?;
-        committed.extend(self.follow(durable)?);
-        Ok(committed)
+        let durable = self.append(judged)?;
+        self.follow(durable)?;
+        Ok(std::mem::take(&mut self.committed))
     }
 
-    /// The first half of a commit: judges blocks, and sends them on their way to the disk. Returns
-    /// what was on its way before, as committed as by [`Ledger::commit`]; the blocks given here are
-    /// returned by the next call, or by [`Ledger::finish`].
+    /// The first half of a commit: judges blocks, and sends them on their way. Returns what was on its
+    /// way before and is committed by now, as by [`Ledger::commit`]; the rest is returned by the next
+    /// calls, or by [`Ledger::finish`].
     ///
     /// ```text
-    /// committing thread   judge 1 |         | judge 2 | follow 1 |         | judge 3 | follow 2
-    /// appending thread            | append 1: write, fsync | append 2: write, fsync  | append 3
+    /// committing thread  judge 1 | judge 2                | judge 3                | judge 4
+    /// appending thread           | append 1: write, fsync | append 2: write, fsync | append 3
+    /// following thread                                    | follow 1               | follow 2
     /// ```
     ///
     /// # Errors
     /// See [`CommitError`]. After [`CommitError::NotLinked`] and [`CommitError::Judge`] nothing of the
-    /// blocks given was written, and what was on its way still is. [`CommitError::Waiting`] speaks of
-    /// the blocks before: those given are on their way. After [`CommitError::NotDurable`] nothing is
-    /// known of the blocks before, and those given were not written; after [`CommitError::NotFollowed`]
-    /// those before are durable, and those given may be. Opening the ledger again finds out.
+    /// blocks given was written, and what was on its way still is. After any other the blocks given are
+    /// not committed: [`Ledger::finish`] returns those before that are, and opening the ledger again
+    /// finds out about the rest.
     pub fn begin(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
         self.nothing_waits().map_err(CommitError::Judge)?;
-        let Judged { blocks, rest } = self.link_and_judge(batch)?;
+        let Judged { blocks, end, rest } = self.link_and_judge(batch)?;
+        self.followed().map_err(not_yet)?;
         let before = self.durable()?;
         self.appender.begin(blocks)?;
+        self.end = end;
         self.in_flight = Some(rest);
-        before.map_or(Ok(Vec::new()), |(durable, _commit)| self.follow(durable))
+        if let Some((durable, unseen)) = before {
+            if !self.follower.begin(durable) {
+                return Err(self.poison());
+            }
+            self.following = Some(unseen);
+        }
+        Ok(std::mem::take(&mut self.committed))
     }
 
-    /// The other half: waits until the blocks that are on their way are durable, and returns them when
-    /// every read sees them. Nothing is returned where none are.
+    /// The other half: waits until every read sees the blocks that are on their way, and returns them.
+    /// Nothing is returned where none are. After an error it returns, once, the blocks that were committed
+    /// before it and that no call returned.
     ///
     /// # Errors
     /// As [`Ledger::commit`] after its commit point.
     pub fn finish(&mut self) -> Result<Vec<Committed>, CommitError> {
-        if self.is_poisoned() {
-            return Err(CommitError::Poisoned);
+        match self.wait_for_all() {
+            Err(CommitError::Poisoned) if !self.committed.is_empty() => (),
+            waited => waited?,
         }
-        self.nothing_waits().map_err(CommitError::Waiting)?;
-        let durable = self.durable()?;
-        durable.map_or(Ok(Vec::new()), |(durable, _commit)| self.follow(durable))
+        Ok(std::mem::take(&mut self.committed))
     }
 
     /// Goes on with the blocks of a commit that ended with [`CommitError::Waiting`]: they are durable,
@@ -271,8 +298,10 @@ impl Ledger {
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
-        let waiting = self.waiting.take();
-        waiting.map_or(Ok(Vec::new()), |durable| self.follow(durable))
+        if let Some(durable) = self.waiting.take() {
+            self.follow(durable)?;
+        }
+        Ok(std::mem::take(&mut self.committed))
     }
 
     /// Whether a commit failed after its commit point, so that the ledger must be reopened.
@@ -287,10 +316,12 @@ impl Ledger {
         Reader::new(Arc::clone(&self.shared))
     }
 
-    /// How many blocks there are, and the hash of the last one (zeros where there is none).
+    /// How many blocks reads see, and the hash of the last one (zeros where there is none). Blocks that
+    /// are on their way are seen before a call returns them.
     #[must_use]
     pub fn tip(&self) -> (u64, Hash) {
-        (self.tip.height, self.tip.hash)
+        let view = self.shared.view.read();
+        (view.tip.height, view.tip.hash)
     }
 
     fn observed(&self) -> &Observed {
@@ -315,16 +346,9 @@ impl Ledger {
         self.judge(linked, commit)
     }
 
-    /// The end of the chain, with the blocks that are on their way to the disk.
-    fn end(&self) -> &Tip {
-        self.in_flight
-            .as_ref()
-            .map_or(&self.tip, |blocks| &blocks.end)
-    }
-
     /// Children of the end of the chain, in order, with the data hash of their envelopes.
     fn link(&self, batch: Vec<Ordered>) -> Result<Linked, CommitError> {
-        let Tip { height, hash, .. } = *self.end();
+        let Tip { height, hash, .. } = self.end;
         let mut hash = (height > 0).then_some(hash);
         for (height, ordered) in (height..).zip(&batch) {
             let block = &ordered.block;
@@ -359,12 +383,15 @@ impl Ledger {
         }
         let indexed = self.shared.index.known(&view.derived, sound_tx_ids(&batch));
         let indexed = indexed.map_err(CommitError::Judge)?;
-        let before = self.in_flight.as_ref();
+        // The first of them may be in the view by now.
+        let in_flight = self.in_flight.as_ref().map(|blocks| &blocks.unseen);
+        let unseen: Vec<&Unseen> = self.following.iter().chain(in_flight).collect();
+        let changes = unseen.iter().map(|blocks| blocks.changes.as_ref());
         let mut pending = Pending::new(view.state.as_ref())
             .with_indexes(&self.shared.catalog)
-            .after(before.map(|blocks| &blocks.changes));
+            .after(changes.collect());
         let mut tx_ids: HashSet<String> = HashSet::new();
-        let mut end = self.end().clone();
+        let mut end = self.end.clone();
         let mut blocks = Vec::with_capacity(batch.len());
         let mut judged = Vec::with_capacity(batch.len());
         for ordered in batch {
@@ -376,7 +403,7 @@ impl Ledger {
             let is_known = |tx_id: &str| {
                 tx_ids.contains(tx_id)
                     || indexed.contains(tx_id)
-                    || before.is_some_and(|blocks| blocks.tx_ids.contains(tx_id))
+                    || unseen.iter().any(|blocks| blocks.tx_ids.contains(tx_id))
             };
             let updates = judge_block(block.number, &mut transactions, &mut pending, is_known)
                 .map_err(CommitError::Judge)?;
@@ -399,23 +426,24 @@ impl Ledger {
             blocks.push(block);
             judged.push(transactions);
         }
+        let changes = Arc::new(pending.into_changes());
         let rest = InFlight {
-            end,
             transactions: judged,
-            changes: pending.into_changes(),
-            tx_ids,
+            unseen: Unseen { changes, tx_ids },
             commit,
         };
-        Ok(Judged { blocks, rest })
+        Ok(Judged { blocks, end, rest })
     }
 
     /// The commit point: the blocks are durable when the one fsync in here has returned.
-    fn append(&mut self, Judged { blocks, rest }: Judged) -> Result<OnDisk, CommitError> {
-        Ok(rest.on_disk(self.appender.append(blocks)?))
+    fn append(&mut self, Judged { blocks, end, rest }: Judged) -> Result<OnDisk, CommitError> {
+        let (durable, _) = rest.on_disk(self.appender.append(blocks)?);
+        self.end = end;
+        Ok(durable)
     }
 
     /// The same for blocks that are on their way: returns when their fsync has. None where none are.
-    fn durable(&mut self) -> Result<Option<OnDisk>, CommitError> {
+    fn durable(&mut self) -> Result<Option<(OnDisk, Unseen)>, CommitError> {
         let Some(in_flight) = self.in_flight.take() else {
             return Ok(None);
         };
@@ -423,69 +451,63 @@ impl Ledger {
     }
 
     /// State, index and history take the blocks in, and readers see them.
-    fn follow(&mut self, durable: Batch) -> Result<Vec<Committed>, CommitError> {
-        match self.apply(&durable).and_then(|()| self.publish(&durable)) {
-            Ok(()) => (),
-            Err(error) if error.is_unavailable() => {
-                self.waiting = Some(durable);
-                return Err(CommitError::Waiting(error));
-            }
-            Err(error) => {
-                self.poisoned = true;
-                return Err(CommitError::NotFollowed(error));
-            }
-        }
-        self.observed().committed(&durable.blocks);
-        let committed = durable.blocks.into_iter().map(|durable| Committed {
-            block: durable.block,
-            hash: durable.hash,
-            transactions: durable
-                .transactions
-                .into_iter()
-                .map(|tx| (tx.tx_id, tx.code))
-                .collect(),
-        });
-        Ok(committed.collect())
+    fn follow(&mut self, durable: OnDisk) -> Result<(), CommitError> {
+        let followed = self.followers.follow(durable);
+        self.settle(followed)
     }
 
-    /// Brings the followers up to these blocks. Idempotent by height, and all of recovery: each
-    /// follower passes over the blocks that it has.
-    pub(crate) fn apply(&self, durable: &Batch) -> Result<(), ReadError> {
-        {
-            let _state = self.observed().stopwatch(Stage::State);
-            self.state.apply(durable)?;
+    /// The same for blocks that `follower` has: returns when reads see them.
+    fn followed(&mut self) -> Result<(), CommitError> {
+        if self.following.is_none() {
+            return Ok(());
         }
-        let _index = self.observed().stopwatch(Stage::Index);
-        let view = self.database.0.snapshot();
-        let mut batch = self
-            .database
-            .0
-            .batch()
-            .durability(Some(PersistMode::Buffer));
-        let blocks = &durable.blocks;
-        self.shared.index.follow(&view, &mut batch, blocks)?;
-        self.shared.history.follow(&view, &mut batch, blocks)?;
-        Ok(batch.commit()?)
-    }
-
-    /// Moves the tip, and lets readers see everything up to it.
-    pub(crate) fn publish(&mut self, durable: &Batch) -> Result<(), ReadError> {
-        if let Some(last) = durable.blocks.last() {
-            self.tip = Tip {
-                height: last.block.number + 1,
-                hash: last.hash,
-                commit_hash: last.block.commit_hash(),
-            };
-        }
-        // Locked first: a query index that is finished meanwhile publishes itself here too.
-        let mut current = self.shared.view.write();
-        let view = View {
-            tip: self.tip.clone(),
-            state: self.state.snapshot()?,
-            derived: self.database.0.snapshot(),
+        let Some(followed) = self.follower.wait() else {
+            return Err(self.poison());
         };
-        *current = Arc::new(view);
-        Ok(())
+        self.following = None;
+        self.settle(followed)
+    }
+
+    /// Follows everything that is on its way.
+    fn wait_for_all(&mut self) -> Result<(), CommitError> {
+        if self.is_poisoned() {
+            return Err(CommitError::Poisoned);
+        }
+        self.nothing_waits().map_err(CommitError::Waiting)?;
+        self.followed()?;
+        let durable = self.durable()?;
+        durable.map_or(Ok(()), |(durable, _)| self.follow(durable))
+    }
+
+    fn settle(&mut self, followed: Followed) -> Result<(), CommitError> {
+        match followed {
+            Ok(committed) => {
+                self.committed.extend(committed);
+                Ok(())
+            }
+            Err(NotFollowed::Waiting(durable, error)) => {
+                self.waiting = Some(durable);
+                Err(CommitError::Waiting(error))
+            }
+            Err(NotFollowed::Failed(error)) => {
+                self.poisoned = true;
+                Err(CommitError::NotFollowed(error))
+            }
+        }
+    }
+
+    /// Nothing more is committed: a thread panicked.
+    fn poison(&mut self) -> CommitError {
+        self.poisoned = true;
+        CommitError::Poisoned
+    }
+}
+
+/// What blocks before have to wait for, those behind cannot be judged without.
+fn not_yet(error: CommitError) -> CommitError {
+    match error {
+        CommitError::Waiting(error) => CommitError::Judge(error),
+        error => error,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::derived::{self, Engine};
 use crate::disk::{Disk, make_dir};
 use crate::error::{OpenError, ReadError};
 use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
-use crate::ledger::{DebugDatabase, Ledger, Ordered};
+use crate::ledger::{Ledger, Ordered};
 use crate::observer::{Observer, Silent};
 use crate::progress::ProgressFn;
 use crate::recovery::{OpenReport, Parts, first_hash};
@@ -96,6 +96,16 @@ pub struct EngineStatus {
     pub cached_loads: usize,
     /// Blocks of tables that were read from disk.
     pub disk_loads: usize,
+}
+
+/// fjall's handle, which has no `Debug` of its own.
+#[derive(Clone)]
+pub(crate) struct DebugDatabase(pub(crate) Database);
+
+impl std::fmt::Debug for DebugDatabase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
 }
 
 /// The ledgers of a data directory, which it holds locked.

@@ -45,6 +45,7 @@ mod simulator;
 mod state;
 mod truncate;
 mod validation;
+mod worker;
 
 pub use block::{Block, Height, NotAHeight};
 pub use block_store::index::TxLocation;

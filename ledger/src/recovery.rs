@@ -28,9 +28,11 @@ use crate::damage::DamageMet;
 use crate::derived::{self, Keyspaces};
 use crate::disk::{Disk, replace_file};
 use crate::error::{Corruption, OpenError, ReadError};
+use crate::follow::Followers;
 use crate::history::History;
 use crate::id_store::{ChannelRecord, Status, io_at};
-use crate::ledger::{DebugDatabase, Ledger, Shared, Tip};
+use crate::ledger::{Ledger, Shared, Tip};
+use crate::ledgers::DebugDatabase;
 use crate::observer::{Observed, Observer};
 use crate::progress::ProgressFn;
 use crate::query::catalog::Catalog;
@@ -214,8 +216,8 @@ impl Parts {
         let (tail, height) = (chain.tail, chain.height);
         let cut = chain.cut.take().map(|(cut, _)| cut);
         let on_couchdb = self.on_couchdb;
-        let (mut ledger, lowest) = self.into_ledger(&chain, &savepoints)?;
-        let replayed = replay(&mut ledger, tail, lowest, height, progress).map_err(|source| {
+        let (ledger, lowest) = self.into_ledger(&chain, &savepoints)?;
+        let replayed = replay(&ledger, tail, lowest, height, progress).map_err(|source| {
             OpenError::Follow {
                 channel: ledger.shared.channel.clone(),
                 on_couchdb,
@@ -223,7 +225,7 @@ impl Parts {
             }
         })?;
         let shared = &ledger.shared;
-        let started = shared.catalog.start(shared, &ledger.state);
+        let started = shared.catalog.start(shared, &ledger.followers.state);
         started.map_err(|source| OpenError::Follow {
             channel: shared.channel.clone(),
             on_couchdb,
@@ -527,10 +529,7 @@ impl Parts {
             chain.tail,
             tail_exists,
         );
-        let appender = match Appender::start(store) {
-            Ok(appender) => appender,
-            Err(source) => return Err(self.io_error(source)),
-        };
+        let files = Arc::clone(&self.files);
         let shared = Arc::new(Shared {
             channel: self.record.name,
             files: self.files,
@@ -541,17 +540,14 @@ impl Parts {
             damage: DamageMet::default(),
             view: RwLock::new(Arc::new(view)),
         });
-        let database = DebugDatabase(self.database);
-        let ledger = Ledger {
+        let followers = Arc::new(Followers {
             shared,
-            database,
-            appender,
+            database: DebugDatabase(self.database),
             state: self.state,
-            tip,
-            in_flight: None,
-            waiting: None,
-            poisoned: false,
-        };
+        });
+        let ledger = Appender::start(store)
+            .and_then(|appender| Ledger::new(appender, followers, tip))
+            .map_err(io_at(files.segments.dir()))?;
         Ok((ledger, lowest))
     }
 }

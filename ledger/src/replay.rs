@@ -51,7 +51,7 @@ impl Parsed {
 /// Lets the followers take in blocks `from..height`; how many there were. `end` is where the last
 /// block ends.
 pub(crate) fn replay(
-    ledger: &mut Ledger,
+    ledger: &Ledger,
     end: Position,
     from: u64,
     height: u64,
@@ -69,9 +69,9 @@ pub(crate) fn replay(
         scope.spawn(move || read_ahead(scan, height, &sender));
         // Ends when the reading does; an error here makes the reader's next send fail.
         for batch in receiver {
-            let durable = replay_batch(ledger.state.as_ref(), batch?, |_, _| ())?;
-            ledger.apply(&durable)?;
-            ledger.publish(&durable)?;
+            let durable = replay_batch(ledger.followers.state.as_ref(), batch?, |_, _| ())?;
+            ledger.followers.apply(&durable)?;
+            ledger.followers.publish(&durable)?;
             progress(Progress {
                 stage: "replaying blocks",
                 subject: &ledger.shared.channel,
@@ -85,7 +85,7 @@ pub(crate) fn replay(
 
 /// Where block `from` begins.
 fn start_of(ledger: &Ledger, from: u64) -> Result<Position, ReadError> {
-    let view = ledger.database.0.snapshot();
+    let view = ledger.followers.database.0.snapshot();
     let index = &ledger.shared.index;
     if let Some(location) = index.location(&view, from)? {
         return Ok(Position {
@@ -169,6 +169,6 @@ pub(crate) fn replay_batch(
     });
     Ok(Batch {
         blocks: blocks.collect::<Result<_, ReadError>>()?,
-        changes: pending.into_changes(),
+        changes: Arc::new(pending.into_changes()),
     })
 }

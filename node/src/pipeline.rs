@@ -567,19 +567,31 @@ impl Committer {
             self.wait(&error)?;
             committed = self.ledger.resume();
         }
-        let committed = committed.map_err(|error| chain_of(&error))?;
-        if committed.is_empty() {
-            return Ok(());
+        match committed {
+            Ok(committed) => {
+                if !committed.is_empty() && self.waiting.trouble.lock().take().is_some() {
+                    tracing::info!(channel = %self.channel, "state is there again");
+                }
+                self.answer_all(&committed);
+                Ok(())
+            }
+            Err(error) => {
+                // What was committed before is, and who waits for it is told so.
+                if let Ok(committed) = self.ledger.finish() {
+                    self.answer_all(&committed);
+                }
+                Err(chain_of(&error))
+            }
         }
-        if self.waiting.trouble.lock().take().is_some() {
-            tracing::info!(channel = %self.channel, "state is there again");
-        }
-        for block in &committed {
+    }
+
+    fn answer_all(&self, committed: &[Committed]) {
+        for block in committed {
             self.answer(block);
         }
-        let (height, _) = self.ledger.tip();
-        self.heights.send_replace(height);
-        Ok(())
+        if let Some(last) = committed.last() {
+            self.heights.send_replace(last.block.number + 1);
+        }
     }
 
     /// Turns further transactions away, and waits a little before the next attempt; an error once

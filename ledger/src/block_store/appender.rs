@@ -4,8 +4,6 @@
 //! A batch by itself gains nothing by the other thread, and would pay for two changes of threads.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
@@ -13,6 +11,7 @@ use super::segment::Location;
 use super::{AppendError, BlockFiles, BlockStore};
 use crate::block::Block;
 use crate::observer::Stage;
+use crate::worker::Worker;
 
 /// What became of blocks that were handed over.
 pub(crate) type Appended = Result<Vec<(Arc<Block>, Location)>, AppendError>;
@@ -24,10 +23,7 @@ pub(crate) struct Appender {
     files: Arc<BlockFiles>,
     // Held while a batch is written, by whoever does it.
     store: Arc<Mutex<BlockStore>>,
-    /// None once the thread has been told to end.
-    batches: Option<SyncSender<Vec<Block>>>,
-    appended: Receiver<Appended>,
-    thread: Option<JoinHandle<()>>,
+    worker: Worker<Vec<Block>, Appended>,
     is_poisoned: bool,
 }
 
@@ -37,23 +33,10 @@ impl Appender {
         let files = Arc::clone(store.files());
         let store = Arc::new(Mutex::new(store));
         let shared = Arc::clone(&store);
-        let (batches, to_append) = sync_channel::<Vec<Block>>(1);
-        let (done, appended) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("append".to_owned())
-            .spawn(move || {
-                for blocks in to_append {
-                    if done.send(append(&shared, blocks)).is_err() {
-                        return;
-                    }
-                }
-            })?;
         Ok(Self {
             files,
             store,
-            batches: Some(batches),
-            appended,
-            thread: Some(thread),
+            worker: Worker::start("append", move |blocks| append(&shared, blocks))?,
             is_poisoned: false,
         })
     }
@@ -80,15 +63,11 @@ impl Appender {
         if self.is_poisoned {
             return Err(AppendError::Poisoned);
         }
-        let handed_over = self
-            .batches
-            .as_ref()
-            .is_some_and(|batches| batches.send(blocks).is_ok());
-        self.is_poisoned = !handed_over;
-        if handed_over {
-            Ok(())
-        } else {
+        self.is_poisoned = !self.worker.begin(blocks);
+        if self.is_poisoned {
             Err(AppendError::Poisoned)
+        } else {
+            Ok(())
         }
     }
 
@@ -96,7 +75,7 @@ impl Appender {
     /// them, and nothing more will be written.
     pub(crate) fn wait(&mut self) -> Appended {
         // No word: the thread panicked, and what it wrote is not known.
-        let appended = self.appended.recv().unwrap_or(Err(AppendError::Poisoned));
+        let appended = self.worker.wait().unwrap_or(Err(AppendError::Poisoned));
         self.is_poisoned |= appended.is_err();
         appended
     }
@@ -106,15 +85,4 @@ fn append(store: &Mutex<BlockStore>, blocks: Vec<Block>) -> Appended {
     let mut store = store.lock();
     let _appending = store.files().observed.stopwatch(Stage::Append);
     store.append(blocks)
-}
-
-impl Drop for Appender {
-    fn drop(&mut self) {
-        self.batches.take();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that writes blocks panicked");
-        }
-    }
 }

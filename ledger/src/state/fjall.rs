@@ -390,7 +390,7 @@ mod tests {
             let blocks = numbers.iter().map(|number| durable(*number, &[]));
             let batch = Batch {
                 blocks: blocks.collect(),
-                changes: Updates::default(),
+                changes: Updates::default().into(),
             };
             state.apply(&batch).unwrap();
             state.savepoint().unwrap()

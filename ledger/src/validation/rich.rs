@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(judged_here.code, Code::ILLEGAL_WRITESET);
 
         let transactions = vec![Examined::read(&envelope)];
-        let snapshot = ledger.state.snapshot().unwrap();
+        let snapshot = ledger.followers.state.snapshot().unwrap();
         let mut pending = Pending::new(snapshot.as_ref());
         let updates = replay_block(5, &transactions, &mut pending).unwrap();
         let hash = |updates| commit_hash::next(5, &[0], updates, Some(&[7; 32]));
@@ -230,15 +230,15 @@ mod tests {
         };
         let batch = Batch {
             blocks: vec![block],
-            changes: pending.into_changes(),
+            changes: pending.into_changes().into(),
         };
-        ledger.apply(&batch).unwrap();
-        let state = ledger.state.snapshot().unwrap();
+        ledger.followers.apply(&batch).unwrap();
+        let state = ledger.followers.state.snapshot().unwrap();
         assert!(state.get("orders", "k").unwrap().is_some());
         assert_eq!(state.get("orders$$q", "k").unwrap(), None);
         assert!(state.has_metadata("orders").unwrap());
         assert!(!state.has_metadata("orders$$q").unwrap());
-        let view = ledger.database.0.snapshot();
+        let view = ledger.followers.database.0.snapshot();
         let history = |namespace: &str| {
             let history = &ledger.shared.history;
             let writes = history.writes(&view, namespace, "k", None, None, Order::OldestFirst);

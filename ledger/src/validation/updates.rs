@@ -141,14 +141,15 @@ impl Updates {
     }
 }
 
-/// State as a transaction of a block being judged finds it: what is committed, under what a batch
-/// changes that is on its way to the disk, under what earlier blocks of the batch changed, under what
-/// earlier transactions of the block changed.
+/// State as a transaction of a block being judged finds it: what is committed, under what batches
+/// change that are on their way, under what earlier blocks of the batch changed, under what earlier
+/// transactions of the block changed.
 #[derive(Debug)]
 pub(crate) struct Pending<'a> {
     pub(crate) state: &'a dyn StateSnapshot,
-    /// Changes of a batch that state does not have yet.
-    in_flight: Option<&'a Updates>,
+    /// Changes of batches that state may not have yet, earlier ones first. It may have the first of them:
+    /// to find a change that took effect again is to find what is there.
+    on_their_way: Vec<&'a Updates>,
     /// Query indexes, which make judging faster and change no verdict.
     pub(crate) catalog: Option<&'a Catalog>,
     earlier_blocks: Updates,
@@ -161,7 +162,7 @@ impl<'a> Pending<'a> {
     pub(crate) fn new(state: &'a dyn StateSnapshot) -> Self {
         Self {
             state,
-            in_flight: None,
+            on_their_way: Vec::new(),
             catalog: None,
             earlier_blocks: Updates::default(),
             block: Updates::default(),
@@ -176,20 +177,24 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// On top of a batch whose changes state does not have yet.
-    pub(crate) fn after(self, in_flight: Option<&'a Updates>) -> Self {
-        Self { in_flight, ..self }
+    /// On top of batches whose changes state may not have yet, in order.
+    pub(crate) fn after(self, on_their_way: Vec<&'a Updates>) -> Self {
+        Self {
+            on_their_way,
+            ..self
+        }
     }
 
-    /// What earlier blocks changed and state does not have yet, later blocks first.
+    /// What earlier blocks changed and state may not have yet, later blocks first.
     fn before_block(&self) -> impl Iterator<Item = &Updates> {
-        std::iter::once(&self.earlier_blocks).chain(self.in_flight)
+        let on_their_way = self.on_their_way.iter().copied().rev();
+        std::iter::once(&self.earlier_blocks).chain(on_their_way)
     }
 
     /// Everything that changed since the snapshot, earlier changes first.
     pub(crate) fn layers(&self) -> impl Iterator<Item = &Updates> {
-        let in_flight = self.in_flight.into_iter();
-        in_flight.chain([&self.earlier_blocks, &self.block])
+        let on_their_way = self.on_their_way.iter().copied();
+        on_their_way.chain([&self.earlier_blocks, &self.block])
     }
 
     /// What became of a public key since the snapshot, before the block; none where nothing did.

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quire_ledger::{
-    CommitError, IndexRequest, Ledgers, OpenError, Purpose, Query, RangeEnd, Reader, StateEngine,
-    VersionedValue,
+    CommitError, Committed, IndexRequest, Ledgers, OpenError, Purpose, Query, RangeEnd, Reader,
+    StateEngine, VersionedValue,
 };
 use serde_json::{Value, json};
 
@@ -335,6 +335,56 @@ fn a_half_written_batch_that_is_replayed_in_parts_comes_to_the_same() {
         documents.reopen();
         // Padding is not worth printing.
         assert!(answers(&documents.reader()) == answers(&model.reader()));
+    }
+}
+
+#[test]
+fn blocks_on_their_way_when_the_server_goes_away_come_one_after_the_other_when_it_is_back() {
+    let act = |n: u64| Act::new(format!("{n}")).put("k", n.to_string());
+    let blocks: Vec<Vec<Act>> = (0..4).map(|n| vec![act(n)]).collect();
+    for server in Server::all() {
+        let mut model = Documents::new();
+        chain::commit(model.ledger(), "main", &blocks).unwrap();
+        make_index(&model.reader());
+        let mut documents = server.documents();
+        let ledger = documents.ledger();
+        // The namespace is there before anything is refused.
+        chain::commit(ledger, &server.channel, &blocks[..1]).unwrap();
+        make_index(&ledger.reader());
+        let ordered = chain::children(&server.channel, ledger.tip(), &blocks[1..]);
+        server.proxy.set(|head| {
+            let is_write = head.method == "POST" && head.path.ends_with("/_bulk_docs");
+            if is_write {
+                Fault::Refused
+            } else {
+                Fault::None
+            }
+        });
+        let mut ordered = ordered.into_iter().map(|block| vec![block]);
+        let mut next = || ordered.next().unwrap();
+        assert!(ledger.begin(next()).unwrap().is_empty());
+        // The first is being followed from here on, in vain, while the second is written.
+        assert!(ledger.begin(next()).unwrap().is_empty());
+        let third = next();
+        let refused = ledger.begin(third.clone());
+        assert!(matches!(refused, Err(CommitError::Judge(_))), "{refused:?}");
+        for _ in 0..2 {
+            let waits = ledger.finish();
+            assert!(matches!(waits, Err(CommitError::Waiting(_))), "{waits:?}");
+            let waits = ledger.resume();
+            assert!(matches!(waits, Err(CommitError::Waiting(_))), "{waits:?}");
+            let refused = ledger.commit(third.clone());
+            assert!(matches!(refused, Err(CommitError::Judge(_))), "{refused:?}");
+        }
+        assert_eq!(ledger.tip().0, 2);
+        server.proxy.set(|_| Fault::None);
+        let numbers = |committed: Vec<Committed>| -> Vec<u64> {
+            committed.iter().map(|block| block.block.number).collect()
+        };
+        assert_eq!(numbers(ledger.resume().unwrap()), [2]);
+        assert_eq!(numbers(ledger.finish().unwrap()), [3]);
+        assert_eq!(numbers(ledger.commit(third).unwrap()), [4]);
+        assert_eq!(answers(&documents.reader()), answers(&model.reader()));
     }
 }
 

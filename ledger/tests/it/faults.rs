@@ -56,8 +56,14 @@ fn run(disk: &SimDisk, data: &std::path::Path, ahead: bool) -> u64 {
     ledger.tip().0
 }
 
-/// Four batches of two blocks; how many blocks were acknowledged.
+/// Four batches of two blocks; how many blocks were acknowledged, which reads see.
 fn run_ahead(ledger: &mut Ledger) -> u64 {
+    let acknowledged = begin_all(ledger);
+    assert_eq!(ledger.reader().height(), acknowledged);
+    acknowledged
+}
+
+fn begin_all(ledger: &mut Ledger) -> u64 {
     let act = |n: u64| Act::new(format!("{n}")).put("k", vec![1; 200]);
     let blocks: Vec<_> = (0..8).map(|n| vec![act(n)]).collect();
     let mut blocks = chain::children(CHANNEL, ledger.tip(), &blocks).into_iter();
@@ -66,20 +72,22 @@ fn run_ahead(ledger: &mut Ledger) -> u64 {
         match ledger.begin(blocks.by_ref().take(2).collect()) {
             Ok(committed) => acknowledged += committed.len() as u64,
             Err(error) => {
-                assert!(matches!(error, CommitError::NotDurable { .. }), "{error}");
-                assert!(matches!(ledger.finish(), Err(CommitError::Poisoned)));
-                assert_eq!(ledger.reader().height(), acknowledged);
-                return acknowledged;
+                return acknowledged + failed(ledger, &error);
             }
         }
     }
     match ledger.finish() {
         Ok(committed) => acknowledged + committed.len() as u64,
-        Err(error) => {
-            assert!(matches!(error, CommitError::NotDurable { .. }), "{error}");
-            acknowledged
-        }
+        Err(error) => acknowledged + failed(ledger, &error),
     }
+}
+
+/// How many blocks were committed before the failure and not returned.
+fn failed(ledger: &mut Ledger, error: &CommitError) -> u64 {
+    assert!(matches!(error, CommitError::NotDurable { .. }), "{error}");
+    let before = ledger.finish().map_or(0, |committed| committed.len());
+    assert!(matches!(ledger.finish(), Err(CommitError::Poisoned)));
+    before as u64
 }
 
 #[test]

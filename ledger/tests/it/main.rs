@@ -10,6 +10,7 @@
     )
 )]
 
+mod ahead;
 mod conformance;
 mod contract;
 mod couchdb;
