@@ -53,8 +53,8 @@ impl Ordered {
     }
 
     /// A block that this process made out of envelopes that it had examined. `transactions` are what
-    /// [`Examined::new`] or [`Examined::made_here`] said of them, one for each and in their order; the data hash is taken for
-    /// what its maker computed a moment ago, and not computed again.
+    /// [`Examined::new`] or [`Examined::made_here`] said of them, one for each and in their order; the
+    /// data hash is taken for what its maker computed a moment ago, and not computed again.
     ///
     /// # Panics
     /// Where there are more transactions than envelopes, or fewer.

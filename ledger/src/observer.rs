@@ -12,8 +12,8 @@ use crate::block::Block;
 use crate::follow::Durable;
 use crate::validation::examine::Examined;
 
-/// Listens. Called by committing and reading threads in the middle of their work: it must return at
-/// once, and cannot fail.
+/// Listens. Called by threads that commit, follow and read in the middle of their work: it must return
+/// at once, and cannot fail.
 pub trait Observer: Send + Sync + Debug {
     /// Something happened in `channel`.
     fn observe(&self, channel: &str, event: &Event<'_>);
