@@ -290,7 +290,8 @@ impl Ledger {
     }
 
     /// Goes on with the blocks of a commit that ended with [`CommitError::Waiting`]: they are durable,
-    /// and only the state database is missing. Safe to call as often as it takes.
+    /// and only the state database is missing. Then goes on as [`Ledger::finish`] with those that were on
+    /// their way behind them. Safe to call as often as it takes.
     ///
     /// # Errors
     /// As [`Ledger::commit`] after its commit point.
@@ -301,7 +302,7 @@ impl Ledger {
         if let Some(durable) = self.waiting.take() {
             self.follow(durable)?;
         }
-        Ok(std::mem::take(&mut self.committed))
+        self.finish()
     }
 
     /// Whether a commit failed after its commit point, so that the ledger must be reopened.
@@ -317,7 +318,7 @@ impl Ledger {
     }
 
     /// How many blocks reads see, and the hash of the last one (zeros where there is none). Blocks that
-    /// are on their way are seen before a call returns them.
+    /// are on their way may be seen before a call returns them.
     #[must_use]
     pub fn tip(&self) -> (u64, Hash) {
         let view = self.shared.view.read();
