@@ -14,6 +14,7 @@
 mod block;
 mod block_store;
 pub mod check;
+mod checksum;
 mod codec;
 mod commit_hash;
 mod damage;

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::checksum::crc32c_of;
 use crate::codec::put_uvarint;
 
 /// Shared bytes shorter than this are copied: a piece of its own costs about as much.
@@ -103,9 +104,8 @@ impl Gather {
             Some(Piece::Made(last)) => self.made.get(mark.made..last.end).unwrap_or_default(),
             Some(Piece::Shared(_)) | None => &[],
         };
-        since.iter().fold(crc32c::crc32c(grown), |checksum, piece| {
-            crc32c::crc32c_append(checksum, self.bytes(piece))
-        })
+        let since = since.iter().map(|piece| self.bytes(piece));
+        crc32c_of(std::iter::once(grown).chain(since))
     }
 
     /// Everything, for one write.
@@ -137,6 +137,7 @@ impl Gather {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checksum::crc32c;
 
     #[test]
     fn pieces_are_the_bytes_that_were_put_and_a_cut_forgets_no_other() {
@@ -159,7 +160,7 @@ mod tests {
             }
             let since = gather.to_vec().split_off(expected.len());
             assert_eq!(since.len(), 6 + 2 + WORTH_SHARING + 6);
-            assert_eq!(gather.checksum_from(mark), crc32c::crc32c(&since));
+            assert_eq!(gather.checksum_from(mark), crc32c(&since));
             gather.cut(mark);
             assert_eq!(
                 (gather.to_vec(), gather.len()),

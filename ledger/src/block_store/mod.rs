@@ -18,6 +18,7 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 
 use crate::block::Block;
+use crate::checksum::crc32c;
 use crate::disk::Disk;
 use crate::error::{Corruption, ReadError};
 use crate::observer::{Event, Observed, Stage};
@@ -107,7 +108,7 @@ impl BlockFiles {
             })?,
         };
         if let Some(expected) = location.checksum {
-            let found = crc32c::crc32c(&bytes);
+            let found = crc32c(&bytes);
             if found != expected {
                 let expected = format!("bytes with checksum {expected:08x}, as when indexed");
                 return Err(self.corrupt(location, number, &expected, format!("{found:08x}")));

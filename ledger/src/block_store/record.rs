@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::gather::Gather;
 use crate::block::Block;
+use crate::checksum::crc32c;
 use crate::codec::{Cursor, Malformed, peek_uvarint, put_uvarint, uvarint_len};
 
 /// Which slot the seal is in.
@@ -184,7 +185,7 @@ fn open_seal(record: &[u8], slot: &[u8], number: u64) -> Result<Seal, RecordErro
     let covered = record
         .split_last_chunk::<CHECKSUM_LEN>()
         .map_or(&[][..], |(covered, _)| covered);
-    let expected = crc32c::crc32c(covered);
+    let expected = crc32c(covered);
     if found != expected {
         return Err(RecordError::Checksum { expected, found });
     }
@@ -270,7 +271,7 @@ mod tests {
         assert_eq!(hex::encode(&sealed[146..156]), "0d01000000000000012b");
         assert_eq!(
             sealed[156..],
-            crc32c::crc32c(&record[..record.len() - 4]).to_be_bytes()
+            crc32c(&record[..record.len() - 4]).to_be_bytes()
         );
 
         let (block, seal) = decode(&record.into()).unwrap();

@@ -10,6 +10,7 @@ use quire_wire::hash::Hash;
 use super::record::{self, Seal};
 use super::segment::{Location, Position, Segments};
 use crate::block::Block;
+use crate::checksum::crc32c;
 use crate::codec::peek_uvarint;
 use crate::disk::DiskFile;
 use crate::error::Corruption;
@@ -157,7 +158,7 @@ impl<'a> Scan<'a> {
             segment: self.position.segment,
             offset: self.position.offset,
             len,
-            checksum: seal.is_none().then(|| crc32c::crc32c(&bytes)),
+            checksum: seal.is_none().then(|| crc32c(&bytes)),
         };
         self.position = location.end();
         self.number += 1;

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::block::Height;
+use crate::checksum::crc32c;
 use crate::codec::Cursor;
 use crate::error::ReadError;
 use crate::state::VersionedValue;
@@ -138,7 +139,7 @@ impl Stored {
                 Value::Object(own).to_string().into_bytes()
             }
         };
-        if crc32c::crc32c(&value) != stored.checksum {
+        if crc32c(&value) != stored.checksum {
             return Err(damaged(
                 "document",
                 "its value is not the one that was written",
@@ -245,7 +246,7 @@ fn head(
     let stored = StoredVersion {
         version: height.into(),
         metadata: metadata.clone(),
-        checksum: crc32c::crc32c(value),
+        checksum: crc32c(value),
     };
     let mut document = Map::new();
     document.insert("_id".to_owned(), id.into());
