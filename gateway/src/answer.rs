@@ -1,5 +1,5 @@
-//! The answer to a write, made from what stands in the blocks alone: a retry years later gets the
-//! same one.
+//! The answer to a write. All of it stands in the blocks, so that a retry years later gets the same
+//! one.
 
 use std::sync::Arc;
 
@@ -81,8 +81,9 @@ impl Teller {
         match told {
             Told::Settled(Settled::Final {
                 committed,
+                result,
                 replayed,
-            }) => self.tell_final(committed, replayed).await,
+            }) => self.tell_final(committed, result, replayed).await,
             Told::Settled(Settled::Refused(problem)) => Err(problem),
             Told::Pending { tx_id: Some(tx_id) } if self.respond_async => {
                 accepted(&tx_id, self.location(Some(&tx_id)))
@@ -100,12 +101,17 @@ impl Teller {
         }
     }
 
-    async fn tell_final(self, committed: Committed, replayed: bool) -> Result<Response, Problem> {
+    async fn tell_final(
+        self,
+        committed: Committed,
+        result: Option<Bytes>,
+        replayed: bool,
+    ) -> Result<Response, Problem> {
         let tx_id = committed.tx_id.clone();
         let reader = self.channel.reader.clone();
         // What was committed just now is in memory.
         let answered = in_brief(&reader, !replayed, move || {
-            final_answer(&self.channel, &self.asked, &committed)
+            final_answer(&self.channel, &self.asked, &committed, result)
         });
         let answered = answered.await;
         let mut response = answered.map_err(|problem| problem.with_transaction(tx_id))?;
@@ -159,11 +165,15 @@ fn final_answer(
     channel: &Channel,
     asked: &Asked,
     committed: &Committed,
+    result: Option<Bytes>,
 ) -> Result<Response, Problem> {
     if !committed.code.is_valid() {
         return Ok(invalid(channel, committed)?.into_response());
     }
-    let result = result(channel, committed.height)?;
+    let result = match result {
+        Some(result) => result,
+        None => recorded_result(channel, committed.height)?,
+    };
     let document = ValidTransaction {
         transaction_id: &committed.tx_id,
         status: "VALID",
@@ -250,7 +260,7 @@ fn first_broken<'a>(
 }
 
 /// What the chaincode answered, as it is recorded.
-pub(crate) fn result(channel: &Channel, at: Height) -> Result<Bytes, Problem> {
+fn recorded_result(channel: &Channel, at: Height) -> Result<Bytes, Problem> {
     let envelope = channel.reader.envelope(at)?;
     let envelope = envelope.ok_or_else(|| Problem::internal(format!("no envelope at {at}")))?;
     let call = Opened::read(&envelope).and_then(|opened| opened.endorsed_call());

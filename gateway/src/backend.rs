@@ -209,6 +209,8 @@ pub struct Proposal {
     pub identity: Arc<SigningIdentity>,
     /// Makes the transaction id, together with the creator.
     pub nonce: [u8; NONCE_BYTES],
+    /// The transaction id: [`tx_id`](quire_wire::tx_id::tx_id) of both.
+    pub tx_id: String,
     /// What to run.
     pub call: Call,
     /// Goes into `ChaincodeInput.decorations["quire"]`, see [`crate::idempotency`].
@@ -220,6 +222,8 @@ pub struct Proposal {
 pub struct Submitted {
     /// Its id.
     pub tx_id: String,
+    /// What the chaincode answered, as it will stand in the block.
+    pub result: Bytes,
     /// Its outcome, once the block is durable and state has followed. A dropped sender means that
     /// the outcome is not known here.
     pub outcome: oneshot::Receiver<Outcome>,

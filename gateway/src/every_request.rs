@@ -60,6 +60,7 @@ pub(crate) async fn layer(
             Ok(place) => {
                 let entered = access::enter(&gateway, request, next);
                 tokio::select! {
+                    biased;
                     response = PLACE.scope(place, catch_panic(entered)) => response,
                     () = cut_off(&gateway) => Problem::not_ready().into_response(),
                 }

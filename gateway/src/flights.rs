@@ -1,7 +1,7 @@
-//! Single flight: at any time at most one task of this process works on an idempotency key.
+//! Single flight: at any time at most one request to this process works on an idempotency key.
 //!
-//! The task belongs to nobody: it goes on when the client that started it is gone, and whoever
-//! asks for the same key meanwhile watches it.
+//! The work belongs to nobody: it [goes on](crate::unattended) when the client that started it is gone,
+//! and whoever asks for the same key meanwhile watches it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -178,11 +178,6 @@ fn on_the_spot<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Proble
         .unwrap_or_else(|_| Err(Problem::internal("the work on a request panicked")))
 }
 
-/// The work of a request in a task of its own, which has the request's place too.
-pub(crate) fn in_place<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    PLACE.scope(place(), work)
-}
-
 fn place() -> Option<Arc<OwnedSemaphorePermit>> {
     PLACE.try_with(Clone::clone).ok().flatten()
 }
@@ -213,7 +208,7 @@ mod tests {
             })
             .await
         };
-        let request = PLACE.scope(Some(Arc::new(place)), async { in_place(work).await });
+        let request = PLACE.scope(Some(Arc::new(place)), work);
         tokio::select! {
             _ = request => panic!("the work was not told to end"),
             begun = has_begun => begun.unwrap(),

@@ -65,6 +65,7 @@ mod state;
 mod submission;
 mod traffic;
 mod transactions;
+mod unattended;
 mod value;
 
 pub use access::Caller;

@@ -9,9 +9,13 @@
 //!           --> lost to MVCC or a phantom? ---------------> attempt n + 1
 //! ```
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use quire_chaincode::{Call, is_conditional, touched};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Height, ReadError};
@@ -19,7 +23,6 @@ use quire_wire::Code;
 use quire_wire::hash::Hash;
 use quire_wire::tx_id::{NONCE_BYTES, tx_id};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::answer::is_final_loss;
@@ -27,11 +30,12 @@ use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted
 use crate::call::is_brief;
 use crate::contention::Turn;
 use crate::flights::{Boarded, FlightKey, FlightRequest, key_reused};
-use crate::gateway::{Gateway, blocking, in_brief, in_place};
+use crate::gateway::{Gateway, blocking, in_brief};
 use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
 use crate::metrics::KeyMet;
 use crate::prefer::Prefer;
 use crate::problem::Problem;
+use crate::unattended::Unattended;
 
 /// Shortest and longest pause before a transaction that lost is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
@@ -76,6 +80,8 @@ pub(crate) enum Settled {
     /// In a block, for good.
     Final {
         committed: Committed,
+        /// What the chaincode answered, where that was here and now; the block holds the same.
+        result: Option<Bytes>,
         /// Whether an earlier request led there.
         replayed: bool,
     },
@@ -104,10 +110,8 @@ pub(crate) async fn carry_out(
     let Some((key, request)) = &write.key else {
         let (sender, progress) = watch::channel(Progress::Starting);
         // Nobody can ask for it again: what is not ordered yet ends with the request.
-        let (shared, write) = (Arc::clone(gateway), Arc::clone(&write));
-        let work = in_place(async move { run(shared, write, &sender).await });
-        let _task = AbortOnDrop(tokio::spawn(work));
-        return Ok(watch_progress(gateway, progress, prefer, None).await);
+        let work = pin!(run(gateway, &write, &sender));
+        return Ok(work_on(gateway, work, &progress, prefer, None).await);
     };
     let flight_key = flight_key(&write.channel, key, &write.identity);
     let first_tx_id = Some(flight_key.first_tx_id.clone());
@@ -131,8 +135,11 @@ pub(crate) async fn carry_out(
             gateway.metrics.key_met(KeyMet::Joined);
             let told = watch_progress(gateway, progress, prefer, first_tx_id).await;
             Ok(match told {
-                Told::Settled(Settled::Final { committed, .. }) => Told::Settled(Settled::Final {
+                Told::Settled(Settled::Final {
+                    committed, result, ..
+                }) => Told::Settled(Settled::Final {
                     committed,
+                    result,
                     replayed: true,
                 }),
                 told => told,
@@ -144,33 +151,24 @@ pub(crate) async fn carry_out(
             progress,
         } => {
             let (shared, write) = (Arc::clone(gateway), Arc::clone(&write));
-            tokio::spawn(async move {
-                run(shared, write, &sender).await;
+            let flight = Unattended::new(async move {
+                run(&shared, &write, &sender).await;
                 // The flight is over before those who wait for its end look again.
                 drop(guard);
                 drop(sender);
             });
-            Ok(watch_progress(gateway, progress, prefer, first_tx_id).await)
+            Ok(work_on(gateway, flight, &progress, prefer, first_tx_id).await)
         }
     }
 }
 
 /// Does the work and says so.
-async fn run(gateway: Arc<Gateway>, write: Arc<Write>, progress: &watch::Sender<Progress>) {
-    let settled = settle(&gateway, &write, progress).await;
+async fn run(gateway: &Gateway, write: &Arc<Write>, progress: &watch::Sender<Progress>) {
+    let settled = settle(gateway, write, progress).await;
     if write.key.is_some() {
         gateway.metrics.key_settled(&settled);
     }
     progress.send_replace(Progress::Settled(settled));
-}
-
-/// A task that ends with whoever waits for it.
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// The single flight of a key.
@@ -185,8 +183,35 @@ pub(crate) fn flight_key(
     }
 }
 
-/// Waits for the end of the work, or for the end of the caller's time. That begins when something is
-/// ordered, which takes no longer than simulation, so that even a caller in a hurry learns what was.
+/// Works until the end, or the end of the caller's time. That begins when something is ordered, which
+/// takes no longer than simulation, so that even a caller in a hurry learns what was.
+async fn work_on(
+    gateway: &Gateway,
+    mut work: impl Future<Output = ()> + Unpin,
+    progress: &watch::Receiver<Progress>,
+    prefer: Prefer,
+    first_tx_id: Option<String>,
+) -> Told {
+    let begun = || !matches!(*progress.borrow(), Progress::Starting);
+    let ordered = poll_fn(|context| match Pin::new(&mut work).poll(context) {
+        Poll::Pending if begun() => Poll::Ready(Poll::Pending),
+        Poll::Pending => Poll::Pending,
+        over @ Poll::Ready(()) => Poll::Ready(over),
+    });
+    let is_over = match timeout(gateway.limits.default_wait, ordered).await {
+        Err(_) => return Told::Settled(Settled::Unknown { tx_id: first_tx_id }),
+        Ok(Poll::Ready(())) => true,
+        Ok(Poll::Pending) => tokio::select! {
+            biased;
+            over = timeout(prefer.wait, work) => over.is_ok(),
+            () = gateway.out_of_grace() => false,
+        },
+    };
+    told(&progress.borrow(), is_over, first_tx_id)
+}
+
+/// Waits for the end of work that another request does, or for the end of the caller's time, as
+/// [`work_on`] does.
 async fn watch_progress(
     gateway: &Gateway,
     mut progress: watch::Receiver<Progress>,
@@ -194,7 +219,7 @@ async fn watch_progress(
     first_tx_id: Option<String>,
 ) -> Told {
     let ordered = progress.wait_for(|progress| !matches!(progress, Progress::Starting));
-    // Too late, or the task is gone without a word: it panicked, or the runtime stops.
+    // Too late, or the work is gone without a word: it panicked, or the runtime stops.
     if !matches!(
         timeout(gateway.limits.default_wait, ordered).await,
         Ok(Ok(_))
@@ -202,19 +227,26 @@ async fn watch_progress(
         return Told::Settled(Settled::Unknown { tx_id: first_tx_id });
     }
     let settled = progress.wait_for(|progress| matches!(progress, Progress::Settled(_)));
-    let is_lost = tokio::select! {
-        settled = timeout(prefer.wait, settled) => matches!(settled, Ok(Err(_))),
+    let is_over = tokio::select! {
+        settled = timeout(prefer.wait, settled) => settled.is_ok(),
         () = gateway.out_of_grace() => false,
     };
-    let tx_id = match &*progress.borrow() {
+    told(&progress.borrow(), is_over, first_tx_id)
+}
+
+/// What the caller is told of work that is over, or that no more time is left for.
+fn told(progress: &Progress, is_over: bool, first_tx_id: Option<String>) -> Told {
+    let tx_id = match progress {
         Progress::Starting => first_tx_id,
         Progress::Ordered { tx_id } => Some(tx_id.clone()),
         Progress::Settled(settled) => return Told::Settled(settled.clone()),
     };
-    if is_lost {
-        return Told::Settled(Settled::Unknown { tx_id });
+    if is_over {
+        // Over without a word: it panicked, or the runtime stops.
+        Told::Settled(Settled::Unknown { tx_id })
+    } else {
+        Told::Pending { tx_id }
     }
-    Told::Pending { tx_id }
 }
 
 /// Repeats attempts until the outcome is final.
@@ -228,7 +260,7 @@ async fn settle(
     let mut attempt = 0;
     loop {
         let turn = turn(gateway, write).await;
-        let (committed, found) = match step(gateway, write, attempt, allowed).await {
+        let (committed, result) = match step(gateway, write, attempt, allowed).await {
             Err(problem) => {
                 return Settled::Refused(match last {
                     Some(last) => problem.with_transaction(last.tx_id),
@@ -237,7 +269,7 @@ async fn settle(
             }
             Ok(Step::Found(committed, recorded)) => {
                 allowed = recorded;
-                (Some(committed), true)
+                (Some(committed), None)
             }
             Ok(Step::Pending { tx_id }) => {
                 progress.send_replace(Progress::Ordered {
@@ -247,15 +279,20 @@ async fn settle(
                     // Now it is found, and its record can be compared.
                     continue;
                 }
-                (None, true)
+                (None, None)
             }
             Ok(Step::Ordered(submitted)) => {
-                let Submitted { tx_id, outcome } = submitted;
+                let Submitted {
+                    tx_id,
+                    result,
+                    outcome,
+                } = submitted;
                 progress.send_replace(Progress::Ordered {
                     tx_id: tx_id.clone(),
                 });
                 let outcome = outcome.await.ok();
-                (outcome.map(|outcome| Committed::new(tx_id, outcome)), false)
+                let committed = outcome.map(|outcome| Committed::new(tx_id, outcome));
+                (committed, Some(result))
             }
         };
         let Some(committed) = committed else {
@@ -263,11 +300,13 @@ async fn settle(
                 tx_id: last_ordered(progress),
             };
         };
+        let found = result.is_none();
         attempt += 1;
         match is_final(write, &committed, attempt >= allowed).await {
             Ok(true) => {
                 return Settled::Final {
                     committed,
+                    result,
                     replayed: found,
                 };
             }
@@ -401,14 +440,13 @@ pub(crate) enum Seen {
 
 /// Looks a transaction up. Blocks.
 pub(crate) fn look(channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
-    if let Some(committed) = committed(channel, tx_id)? {
-        return Ok(Seen::Committed(committed));
-    }
-    if channel.submitter.is_pending(tx_id) {
-        return Ok(Seen::Pending);
-    }
-    // It may have become final between the two looks.
-    Ok(committed(channel, tx_id)?.map_or(Seen::Never, Seen::Committed))
+    // In this order: what is no longer pending by now is in a block.
+    let otherwise = if channel.submitter.is_pending(tx_id) {
+        Seen::Pending
+    } else {
+        Seen::Never
+    };
+    Ok(committed(channel, tx_id)?.map_or(otherwise, Seen::Committed))
 }
 
 fn committed(channel: &Channel, tx_id: &str) -> Result<Option<Committed>, ReadError> {
@@ -448,7 +486,9 @@ impl Write {
     /// Looks an attempt up, and submits it where there is none. Blocks.
     fn step(&self, backend: &dyn Backend, attempt: u32, allowed: u32) -> Result<Step, Problem> {
         let Some((key, request)) = &self.key else {
-            return self.submit(backend.random_nonce(), None);
+            let nonce = backend.random_nonce();
+            let tx_id = tx_id(&nonce, self.identity.serialized());
+            return self.submit(nonce, tx_id, None);
         };
         let nonce = key.nonce(attempt);
         let tx_id = tx_id(&nonce, self.identity.serialized());
@@ -458,7 +498,7 @@ impl Write {
             Seen::Pending => Ok(Step::Pending { tx_id }),
             Seen::Never => {
                 let record = Record::new(request.digest(allowed), attempt, allowed);
-                self.submit(nonce, Some(record))
+                self.submit(nonce, tx_id, Some(record))
             }
         }
     }
@@ -478,21 +518,25 @@ impl Write {
         Ok(record.allowed)
     }
 
-    fn submit(&self, nonce: [u8; NONCE_BYTES], record: Option<Record>) -> Result<Step, Problem> {
+    fn submit(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        tx_id: String,
+        record: Option<Record>,
+    ) -> Result<Step, Problem> {
         if self.channel.read_only {
             return Err(SubmitError::ReadOnly.into());
         }
         let proposal = Proposal {
             identity: Arc::clone(&self.identity),
             nonce,
+            tx_id: tx_id.clone(),
             call: self.call.clone(),
             decoration: record.map(|record| record.to_bytes()),
         };
         match self.channel.submitter.submit(proposal) {
             Ok(submitted) => Ok(Step::Ordered(submitted)),
-            Err(SubmitError::Duplicate) => Ok(Step::Pending {
-                tx_id: tx_id(&nonce, self.identity.serialized()),
-            }),
+            Err(SubmitError::Duplicate) => Ok(Step::Pending { tx_id }),
             Err(error) => Err(error.into()),
         }
     }

@@ -693,6 +693,7 @@ mod tests {
 
     use quire_chaincode::Call;
     use quire_gateway::backend::Proposal;
+    use quire_wire::tx_id::tx_id;
     use tokio::time::timeout;
 
     use super::*;
@@ -746,9 +747,11 @@ mod tests {
                 function: "put".to_owned(),
                 args: vec![format!("\"{}\"", n % 7).into(), format!("{n}").into()],
             };
+            let nonce = pipeline::random_nonce();
             let submitted = pipeline.submit(Proposal {
                 identity: Arc::clone(&node.client),
-                nonce: pipeline::random_nonce(),
+                nonce,
+                tx_id: tx_id(&nonce, node.client.serialized()),
                 call,
                 decoration: None,
             });

@@ -1,8 +1,7 @@
 //! The journey of a transaction, from a proposal to its outcome.
 //!
 //! ```text
-//! caller's thread      propose    nonce and creator make the transaction id
-//!                      simulate   the chaincode runs on a snapshot: a read-write set, a result
+//! caller's thread      simulate   the chaincode runs on a snapshot: a read-write set, a result
 //!                      endorse    the node's identity signs the outcome, the caller's the whole
 //!                      examine    what needs neither keys nor state: not left to the one thread
 //!                      order      into the channel's queue; a full queue turns the caller away
@@ -41,7 +40,6 @@ use quire_wire::peer::{
     Endorsement, Response,
 };
 use quire_wire::transaction::{ProposalBytes, seal};
-use quire_wire::tx_id::tx_id;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::clock;
@@ -105,6 +103,8 @@ struct Admitted {
 struct Simulated {
     proposal: ProposalBytes,
     action: ChaincodeAction,
+    /// The action's payload.
+    result: Bytes,
 }
 
 /// Who waits for which transaction, and whether anybody will ever know.
@@ -147,12 +147,16 @@ pub(crate) struct Parts {
 impl Submitter for Pipeline {
     fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError> {
         self.refuse_if_closed()?;
-        let tx_id = tx_id(&proposal.nonce, proposal.identity.serialized());
-        self.refuse_if_known(&tx_id)?;
-        let simulated = self.simulate(&proposal, &tx_id)?;
+        self.refuse_if_known(&proposal.tx_id)?;
+        let simulated = self.simulate(&proposal)?;
+        let result = simulated.result.clone();
         let admitted = self.endorse(simulated, &proposal.identity)?;
-        let outcome = self.order(&tx_id, admitted)?;
-        Ok(Submitted { tx_id, outcome })
+        let outcome = self.order(&proposal.tx_id, admitted)?;
+        Ok(Submitted {
+            tx_id: proposal.tx_id,
+            result,
+            outcome,
+        })
     }
 
     fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
@@ -224,7 +228,7 @@ impl Pipeline {
     }
 
     /// Runs the chaincode on a snapshot, and writes down what was asked and what came of it.
-    fn simulate(&self, proposal: &Proposal, tx_id: &str) -> Result<Simulated, SubmitError> {
+    fn simulate(&self, proposal: &Proposal) -> Result<Simulated, SubmitError> {
         let call = &proposal.call;
         let mut simulator = Simulator::new(self.reader.snapshot());
         let result = self
@@ -240,7 +244,7 @@ impl Pipeline {
             r#type: header_type::ENDORSER_TRANSACTION,
             timestamp: Some(timestamp(clock::now())),
             channel_id: self.channel.as_ref().to_owned(),
-            tx_id: tx_id.to_owned(),
+            tx_id: proposal.tx_id.clone(),
             extension: ChaincodeHeaderExtension {
                 chaincode_id: Some(chaincode_id("")),
             }
@@ -274,13 +278,14 @@ impl Pipeline {
             response: Some(Response {
                 status: OK,
                 message: String::new(),
-                payload: result,
+                payload: result.clone(),
             }),
             chaincode_id: Some(chaincode_id(CHAINCODE_VERSION)),
         };
         Ok(Simulated {
             proposal: ProposalBytes::new(&header, &creator, spec),
             action,
+            result,
         })
     }
 
@@ -290,7 +295,9 @@ impl Pipeline {
         simulated: Simulated,
         creator: &SigningIdentity,
     ) -> Result<Admitted, SubmitError> {
-        let Simulated { proposal, action } = simulated;
+        let Simulated {
+            proposal, action, ..
+        } = simulated;
         let response = proposal.response_payload(&action);
         let endorser = self.endorser.serialized();
         let signed = [response.as_ref(), endorser.as_ref()].concat();

@@ -23,7 +23,6 @@ use quire_wire::peer::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec, Response,
 };
 use quire_wire::transaction::{ProposalBytes, seal};
-use quire_wire::tx_id::tx_id;
 use tokio::sync::{oneshot, watch};
 
 use super::Client;
@@ -211,7 +210,8 @@ impl Submitter for Orderer {
             return Err(refusal);
         }
         let (result, simulator) = self.simulate(&proposal.call)?;
-        let (tx_id, envelope) = envelope(&proposal, result, simulator);
+        let envelope = envelope(&proposal, result.clone(), simulator);
+        let tx_id = proposal.tx_id;
         let mut inner = self.inner.lock();
         let known = self.reader.transaction(&tx_id).unwrap().is_some();
         if known || inner.waiting.iter().any(|waiting| waiting.tx_id == tx_id) {
@@ -225,7 +225,11 @@ impl Submitter for Orderer {
             outcome: Some(sender),
         });
         inner.commit();
-        Ok(Submitted { tx_id, outcome })
+        Ok(Submitted {
+            tx_id,
+            result,
+            outcome,
+        })
     }
 
     fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
@@ -346,9 +350,8 @@ fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
 }
 
 /// The transaction of a proposal, unsigned and not endorsed: the ledger does not ask.
-fn envelope(proposal: &Proposal, result: Bytes, simulator: Simulator) -> (String, Bytes) {
+fn envelope(proposal: &Proposal, result: Bytes, simulator: Simulator) -> Bytes {
     let creator = proposal.identity.serialized().clone();
-    let tx_id = tx_id(&proposal.nonce, &creator);
     let chaincode_id = Some(ChaincodeId {
         name: proposal.call.chaincode.clone(),
         ..Default::default()
@@ -363,7 +366,7 @@ fn envelope(proposal: &Proposal, result: Bytes, simulator: Simulator) -> (String
         &ChannelHeader {
             r#type: header_type::ENDORSER_TRANSACTION,
             channel_id: CHANNEL.into(),
-            tx_id: tx_id.clone(),
+            tx_id: proposal.tx_id.clone(),
             extension: extension.encode_to_vec().into(),
             timestamp: Some(Timestamp {
                 seconds: 1_800_000_000,
@@ -399,5 +402,5 @@ fn envelope(proposal: &Proposal, result: Bytes, simulator: Simulator) -> (String
         ..Default::default()
     });
     let payload = bytes.transaction_payload(response, Vec::new());
-    (tx_id, seal(payload, Bytes::new()))
+    seal(payload, Bytes::new())
 }
