@@ -9,8 +9,6 @@
 //!           ProposalResponsePayload { proposal_hash, extension: ChaincodeAction }
 //! ```
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use prost::Message;
 
@@ -19,7 +17,6 @@ use crate::hash::proposal_hash;
 use crate::peer::{
     ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeInvocationSpec,
     ChaincodeProposalPayload, ChaincodeSpec, Endorsement, ProposalResponsePayload, Transaction,
-    TransactionAction,
 };
 use crate::{Code, tx_id::tx_id};
 
@@ -169,13 +166,10 @@ impl ProposalBytes {
         signature_header: &SignatureHeader,
         spec: ChaincodeSpec,
     ) -> Self {
-        let input = ChaincodeInvocationSpec {
-            chaincode_spec: Some(spec),
-        }
-        .encode_to_vec();
-        let payload = ChaincodeProposalPayload {
-            input: input.into(),
-            transient_map: BTreeMap::default(),
+        let payload = nested::ProposalPayload {
+            input: Some(ChaincodeInvocationSpec {
+                chaincode_spec: Some(spec),
+            }),
         };
         Self {
             channel_header: channel_header.encode_to_vec().into(),
@@ -203,27 +197,67 @@ impl ProposalBytes {
         proposal_response_payload: Bytes,
         endorsements: Vec<Endorsement>,
     ) -> Bytes {
-        let action_payload = ChaincodeActionPayload {
-            chaincode_proposal_payload: self.payload,
-            action: Some(ChaincodeEndorsedAction {
-                proposal_response_payload,
-                endorsements,
+        let action = nested::Action {
+            header: self.signature_header.clone(),
+            payload: Some(ChaincodeActionPayload {
+                chaincode_proposal_payload: self.payload,
+                action: Some(ChaincodeEndorsedAction {
+                    proposal_response_payload,
+                    endorsements,
+                }),
             }),
         };
-        let transaction = Transaction {
-            actions: vec![TransactionAction {
-                header: self.signature_header.clone(),
-                payload: action_payload.encode_to_vec().into(),
-            }],
-        };
-        let payload = Payload {
+        let payload = nested::Payload {
             header: Some(Header {
                 channel_header: self.channel_header,
                 signature_header: self.signature_header,
             }),
-            data: transaction.encode_to_vec().into(),
+            data: Some(nested::Transaction {
+                action: Some(action),
+            }),
         };
         payload.encode_to_vec().into()
+    }
+}
+
+/// Messages of Fabric whose fields hold messages, where its own hold their bytes: serialized, both are the
+/// same, but these in one piece and not once for each message around.
+mod nested {
+    use bytes::Bytes;
+
+    use crate::common::Header;
+    use crate::peer::{ChaincodeActionPayload, ChaincodeInvocationSpec};
+
+    /// [`crate::peer::ChaincodeProposalPayload`].
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct ProposalPayload {
+        #[prost(message, optional, tag = "1")]
+        pub(super) input: Option<ChaincodeInvocationSpec>,
+    }
+
+    /// [`crate::common::Payload`].
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Payload {
+        #[prost(message, optional, tag = "1")]
+        pub(super) header: Option<Header>,
+        #[prost(message, optional, tag = "2")]
+        pub(super) data: Option<Transaction>,
+    }
+
+    /// [`crate::peer::Transaction`], which has one action.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Transaction {
+        #[prost(message, optional, tag = "1")]
+        pub(super) action: Option<Action>,
+    }
+
+    /// [`crate::peer::TransactionAction`].
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Action {
+        #[prost(bytes = "bytes", tag = "1")]
+        pub(super) header: Bytes,
+        #[prost(message, optional, tag = "2")]
+        pub(super) payload: Option<ChaincodeActionPayload>,
     }
 }
 
