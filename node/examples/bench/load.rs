@@ -19,6 +19,8 @@ const EVALUATE: &str = "/v1/channels/main/evaluate";
 /// Requests a second of Fabric (main, v3.1 line; gateway, peer with a Go chaincode and orderer, TLS) on
 /// another machine of two cores, its client on the same: clients, and documents submitted.
 const FABRIC_SUBMITS: [(u64, f64); 4] = [(1, 5.0), (50, 200.0), (200, 630.0), (500, 956.0)];
+/// From so many clients on, Fabric's figures are bound by its processor and not by its batch timeout.
+const FABRIC_BUSY: u64 = 200;
 /// The same, evaluations of a chaincode that reads a key.
 const FABRIC_EVALUATES: [(u64, f64); 2] = [(1, 635.0), (200, 2_906.0)];
 
@@ -108,8 +110,9 @@ pub(crate) struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// Sends everything, and prints the figures; how many a second were answered.
-    pub(crate) async fn run(&self) -> Result<f64, Failure> {
+    /// Sends everything, and prints the figures; how many a second were answered. `scale` is the share
+    /// of the speed of Fabric's processor that this one has.
+    pub(crate) async fn run(&self, scale: f64) -> Result<f64, Failure> {
         let processor = Processor::begin(self.pid);
         // Connected before the clock starts.
         let connected = (0..self.clients).map(|_| Client::connect(self.address));
@@ -131,8 +134,11 @@ impl Load<'_> {
         if let (Some(line), None) = (line.as_object_mut(), self.rate) {
             let fabric = self.ask.fabric(self.clients);
             line.insert("fabricPerSecond".to_owned(), fabric.into());
-            let times = fabric.map(|fabric| (rate / fabric * 10.0).round() / 10.0);
-            line.insert("timesFabric".to_owned(), times.into());
+            let times = |fabric: f64| (rate / fabric * 10.0).round() / 10.0;
+            line.insert("timesFabric".to_owned(), fabric.map(times).into());
+            let scaled = fabric.filter(|_| self.clients >= FABRIC_BUSY);
+            let scaled = scaled.map(|fabric| times(fabric * scale));
+            line.insert("timesFabricScaled".to_owned(), scaled.into());
         }
         println!("{line}");
         Ok(rate)

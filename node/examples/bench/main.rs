@@ -12,6 +12,9 @@
 //! documents are read, by `GET` and by `evaluate`, in closed loops of 1 and 200 clients. An answer other
 //! than 2xx ends the run. The node answers a submit when its block is synced to disk.
 //!
+//! Beside a loop stands what Fabric did on another machine, and where its processor was what bounded it,
+//! also the ratio to that scaled by what the probes of this machine's processor are of that one's.
+//!
 //! With `--find 100000` there are none of these loops: so many documents are written, an index is made, and 16 clients
 //! ask for pages of 10 and of 500 of them, beside what CouchDB did with as many elsewhere, or does here
 //! where `QUIRE_TEST_COUCHDB_URL` names one.
@@ -102,7 +105,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
-    for line in probes::run(&arguments.dir)? {
+    let (lines, processor) = probes::run(&arguments.dir)?;
+    for line in lines {
         println!("{line}");
     }
     if let Some(documents) = arguments.find {
@@ -122,7 +126,12 @@ async fn main() -> Result<(), Failure> {
         let count = arguments.requests_of(clients);
         let documents = Documents::new(count);
         let ask = Ask::Put(&documents, &text);
-        best = best.max(arguments.load(ask, clients, count, None).run().await?);
+        best = best.max(
+            arguments
+                .load(ask, clients, count, None)
+                .run(processor)
+                .await?,
+        );
         written = Some(documents);
     }
     let rates = if arguments.rate.is_empty() {
@@ -140,7 +149,7 @@ async fn main() -> Result<(), Failure> {
         let documents = Documents::new(count);
         let ask = Ask::Put(&documents, &text);
         let load = arguments.load(ask, 500, count, Some(rate));
-        load.run().await?;
+        load.run(processor).await?;
     }
     let Some(documents) = written else {
         return Ok(());
@@ -149,7 +158,7 @@ async fn main() -> Result<(), Failure> {
         for &clients in &arguments.readers {
             let count = arguments.requests_of(clients).saturating_mul(READS);
             let load = arguments.load(ask, clients, count, None);
-            load.run().await?;
+            load.run(processor).await?;
         }
     }
     Ok(())
