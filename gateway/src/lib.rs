@@ -8,7 +8,7 @@
 //! access        finds out who asks, and whether they may
 //! transactions, state    take path, headers and body apart into a chaincode call
 //! submission    looks for the idempotency key's attempts, submits, awaits, tries again
-//! answer        makes the answer from what stands in the blocks
+//! answer        makes the answer, all of which stands in the blocks
 //! ```
 //!
 //! Everything else reads: [`Backend`] hands out a channel's reader, a handler asks it and renders.
