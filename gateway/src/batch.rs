@@ -281,7 +281,8 @@ async fn carry(
     // It may have waited for long.
     caller.check_still(gateway)?;
     let teller = Teller::of(&write, Asked::Transaction, prefer)?;
-    Ok((teller, carry_out(gateway, write, prefer).await?))
+    let told = carry_out(gateway, write, prefer).await?;
+    Ok((teller, told.without_result()))
 }
 
 /// Which lines wait for which.

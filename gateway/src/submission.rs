@@ -100,6 +100,17 @@ pub(crate) enum Told {
     Pending { tx_id: Option<String> },
 }
 
+impl Told {
+    /// The same without what the chaincode answered, which can be large: the answer takes it from the
+    /// block.
+    pub(crate) fn without_result(mut self) -> Self {
+        if let Self::Settled(Settled::Final { result, .. }) = &mut self {
+            *result = None;
+        }
+        self
+    }
+}
+
 /// Carries a write out, and waits for it as long as the caller wants to.
 pub(crate) async fn carry_out(
     gateway: &Arc<Gateway>,

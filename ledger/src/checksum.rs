@@ -42,4 +42,32 @@ mod tests {
             }
         }
     }
+
+    /// A bit at a time, with the polynomial as the standard writes it, mirrored.
+    fn by_definition(bytes: &[u8]) -> u32 {
+        let folded = bytes.iter().fold(u32::MAX, |checksum, byte| {
+            (0..8).fold(checksum ^ u32::from(*byte), |checksum, _| {
+                (checksum >> 1) ^ (0x82f6_3b78 * (checksum & 1))
+            })
+        });
+        !folded
+    }
+
+    /// The wide instructions have their turn from some hundred bytes on.
+    #[test]
+    fn long_checksums_are_those_of_the_definition_whole_and_in_pieces() {
+        let bytes: Vec<u8> = (0..70_003_u64).map(|n| (n * n).to_le_bytes()[1]).collect();
+        for length in (0..600).chain([1_023, 4_103, 16_384, 70_003]) {
+            let bytes = &bytes[..length];
+            let expected = by_definition(bytes);
+            assert_eq!(crc32c(bytes), expected, "{length} bytes");
+            for piece in [1, 255, 256, 257, 3_500] {
+                assert_eq!(
+                    crc32c_of(bytes.chunks(piece)),
+                    expected,
+                    "{length} bytes, {piece} a piece"
+                );
+            }
+        }
+    }
 }

@@ -3,12 +3,15 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use futures_util::{StreamExt as _, stream};
 use quire_gateway::Limits;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tower::ServiceExt as _;
 
 use crate::kit::{Answer, Client, Node};
 
@@ -112,6 +115,29 @@ async fn lines_of_one_key_take_effect_in_input_order() {
     assert_eq!(order.len(), 202);
     let first = &order[1]["value"];
     assert_eq!(first, &json!({"n": 0, "m0": 0}));
+}
+
+/// They can be large, and a client may send ten thousand lines before it reads an answer.
+#[tokio::test]
+async fn no_results_are_kept_for_a_client_that_does_not_read() {
+    let node = Node::new();
+    let client = node.client();
+    let body = text(&(0..50).map(|n| put(&n.to_string(), n)).collect::<Vec<_>>());
+    let request = Request::post("/v1/channels/main/transactions:batch")
+        .header("content-type", "application/x-ndjson")
+        .body(Body::from(body))
+        .unwrap();
+    let unread = client.router.clone().oneshot(request).await.unwrap();
+    let told = async {
+        while node.orderer.submitted() < 50 || node.orderer.results_kept() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), told)
+        .await
+        .expect("all forgotten");
+    let answers = to_bytes(unread.into_body(), usize::MAX).await.unwrap();
+    assert_eq!(answers.split(|byte| *byte == b'\n').count(), 51);
 }
 
 #[tokio::test]

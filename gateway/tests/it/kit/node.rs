@@ -46,6 +46,20 @@ pub(crate) struct Orderer {
     inner: Mutex<Inner>,
     reader: Reader,
     heights: watch::Receiver<u64>,
+    /// Shared with every result that was handed out and is still kept.
+    results: Arc<()>,
+}
+
+/// Bytes that are counted as long as anybody has them.
+struct Kept(
+    Bytes,
+    #[expect(dead_code, reason = "counted by being there")] Arc<()>,
+);
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 struct Inner {
@@ -82,6 +96,7 @@ impl Node {
             orderer: Arc::new(Orderer {
                 reader: ledger.reader(),
                 heights,
+                results: Arc::new(()),
                 inner: Mutex::new(Inner {
                     ledger,
                     heights: sender,
@@ -151,6 +166,11 @@ impl Orderer {
     /// How many transactions wait.
     pub(crate) fn waiting(&self) -> usize {
         self.inner.lock().waiting.len()
+    }
+
+    /// How many results of transactions somebody still keeps.
+    pub(crate) fn results_kept(&self) -> usize {
+        Arc::strong_count(&self.results) - 1
     }
 
     /// How many transactions were ordered since the start.
@@ -227,7 +247,7 @@ impl Submitter for Orderer {
         inner.commit();
         Ok(Submitted {
             tx_id,
-            result,
+            result: Bytes::from_owner(Kept(result, Arc::clone(&self.results))),
             outcome,
         })
     }
