@@ -101,9 +101,9 @@ struct Admitted {
 
 /// What a simulation gave.
 struct Simulated {
-    proposal: ProposalBytes,
+    bytes: ProposalBytes,
     action: ChaincodeAction,
-    /// The action's payload.
+    /// What the chaincode answered; the action has it too.
     result: Bytes,
 }
 
@@ -148,9 +148,12 @@ impl Submitter for Pipeline {
     fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError> {
         self.refuse_if_closed()?;
         self.refuse_if_known(&proposal.tx_id)?;
-        let simulated = self.simulate(&proposal)?;
-        let result = simulated.result.clone();
-        let admitted = self.endorse(simulated, &proposal.identity)?;
+        let Simulated {
+            bytes,
+            action,
+            result,
+        } = self.simulate(&proposal)?;
+        let admitted = self.endorse(bytes, &action, &proposal.identity)?;
         let outcome = self.order(&proposal.tx_id, admitted)?;
         Ok(Submitted {
             tx_id: proposal.tx_id,
@@ -283,7 +286,7 @@ impl Pipeline {
             chaincode_id: Some(chaincode_id(CHAINCODE_VERSION)),
         };
         Ok(Simulated {
-            proposal: ProposalBytes::new(&header, &creator, spec),
+            bytes: ProposalBytes::new(&header, &creator, spec),
             action,
             result,
         })
@@ -292,13 +295,11 @@ impl Pipeline {
     /// The node stands for the outcome, the caller for the whole.
     fn endorse(
         &self,
-        simulated: Simulated,
+        proposal: ProposalBytes,
+        action: &ChaincodeAction,
         creator: &SigningIdentity,
     ) -> Result<Admitted, SubmitError> {
-        let Simulated {
-            proposal, action, ..
-        } = simulated;
-        let response = proposal.response_payload(&action);
+        let response = proposal.response_payload(action);
         let endorser = self.endorser.serialized();
         let signed = [response.as_ref(), endorser.as_ref()].concat();
         let endorsement = Endorsement {

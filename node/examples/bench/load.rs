@@ -19,10 +19,10 @@ const EVALUATE: &str = "/v1/channels/main/evaluate";
 /// Requests a second of Fabric (main, v3.1 line; gateway, peer with a Go chaincode and orderer, TLS) on
 /// another machine of two cores, its client on the same: clients, and documents submitted.
 const FABRIC_SUBMITS: [(u64, f64); 4] = [(1, 5.0), (50, 200.0), (200, 630.0), (500, 956.0)];
-/// From so many clients on, Fabric's figures are bound by its processor and not by its batch timeout.
-const FABRIC_BUSY: u64 = 200;
 /// The same, evaluations of a chaincode that reads a key.
 const FABRIC_EVALUATES: [(u64, f64); 2] = [(1, 635.0), (200, 2_906.0)];
+/// From so many clients on, Fabric's figures are bound by its processor and not by its batch timeout.
+const FABRIC_BUSY: u64 = 200;
 
 /// Documents of a run, which have names that no other run's have.
 pub(crate) struct Documents {
