@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The node as it is deployed: compiled once to count what runs, put under load, and compiled again by what was
-# counted. Prints where the binary is. It takes a quarter of an hour on two processors; docs/performance.md
-# says what it gains.
+# counted. Prints where the binary is, and leaves the counts beside it: target/quire.profdata. It takes a quarter
+# of an hour on two processors; docs/performance.md says what it gains.
 #
 # Needs an llvm-profdata that can read what this compiler counts: `rustup component add llvm-tools`, or
 # Debian's llvm-19. LLVM_PROFDATA names another.
@@ -71,7 +71,7 @@ stop
 "$quire" check --data "$work/data" >"$work/check.log"
 start
 stop
-"$profdata" merge --output "$work/quire.profdata" "$work/counts"
+"$profdata" merge --output "$target/quire.profdata" "$work/counts"
 
-RUSTFLAGS="-Cprofile-use=$work/quire.profdata" build
+RUSTFLAGS="-Cprofile-use=$target/quire.profdata" build
 echo "$quire"
