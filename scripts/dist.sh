@@ -71,7 +71,9 @@ stop
 "$quire" check --data "$work/data" >"$work/check.log"
 start
 stop
-"$profdata" merge --output "$target/quire.profdata" "$work/counts"
+"$profdata" merge --output "$work/quire.profdata" "$work/counts"
 
-RUSTFLAGS="-Cprofile-use=$target/quire.profdata" build
+# The folder is a new one each time, so that cargo takes nothing for done that was compiled by older counts.
+RUSTFLAGS="-Cprofile-use=$work/quire.profdata" build
+cp "$work/quire.profdata" "$target/quire.profdata"
 echo "$quire"
