@@ -68,6 +68,9 @@ cargo fmt --all --check
 section 'clippy'
 cargo clippy --workspace --all-targets -- -D warnings
 
+section 'links of the documentation'
+RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
 section 'tests of the workspace'
 cargo test --workspace
 

@@ -173,7 +173,7 @@ pub(crate) fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
 /// What an attempt remembers for those who retry.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Record {
-    /// [`RECORD_VERSION`]; others are not understood here.
+    /// 1; others are not understood here.
     #[prost(uint32, tag = "1")]
     pub version: u32,
     /// [`Request::digest`].

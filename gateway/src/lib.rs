@@ -3,7 +3,7 @@
 //! A write goes this way:
 //!
 //! ```text
-//! request_id    names the request, and turns whatever goes wrong into a problem document
+//! every_request names the request, and turns whatever goes wrong into a problem document
 //! router        finds the handler
 //! access        finds out who asks, and whether they may
 //! transactions, state    take path, headers and body apart into a chaincode call

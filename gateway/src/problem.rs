@@ -1,6 +1,6 @@
 //! Errors as the client sees them: RFC 9457 problem documents.
 //!
-//! A handler returns a [`Problem`]; [`crate::request_id`] renders it, because only there the
+//! A handler returns a [`Problem`]; `every_request` renders it, because only there the
 //! request's id is known. What the client must not see travels beside the detail into the log.
 
 use std::fmt;
@@ -416,7 +416,7 @@ struct Document<'a> {
 }
 
 impl IntoResponse for Problem {
-    /// Status, headers and the problem as an extension; [`crate::request_id`] adds the body.
+    /// Status, headers and the problem as an extension; `every_request` adds the body.
     fn into_response(self) -> Response {
         let (status, _, _) = self.kind.row();
         let mut response = status.into_response();

@@ -125,7 +125,7 @@ pub struct Payload {
     /// Who, when, which channel.
     #[prost(message, optional, tag = "1")]
     pub header: Option<Header>,
-    /// Depends on [`ChannelHeader::r#type`].
+    /// Depends on the `type` of a [`ChannelHeader`].
     #[prost(bytes = "bytes", tag = "2")]
     pub data: Bytes,
 }
@@ -170,7 +170,7 @@ pub struct ChannelHeader {
     pub tls_cert_hash: Bytes,
 }
 
-/// Values of [`ChannelHeader::r#type`] (Fabric's `HeaderType`).
+/// Values of the `type` of a [`ChannelHeader`] (Fabric's `HeaderType`).
 pub mod header_type {
     /// Any bytes.
     pub const MESSAGE: i32 = 0;

@@ -86,7 +86,7 @@ pub struct Policy {
     pub value: Bytes,
 }
 
-/// Values of [`Policy::r#type`].
+/// Values of the `type` of a [`Policy`].
 pub mod policy_type {
     /// A [`super::SignaturePolicyEnvelope`].
     pub const SIGNATURE: i32 = 1;

@@ -1,12 +1,12 @@
 //! The oracle: what is wrong with a channel's files, if anything.
 //!
-//! 1. [`chain`]: the block files, block by block: framing, seal, number, previous hash, data hash,
+//! 1. `chain`: the block files, block by block: framing, seal, number, previous hash, data hash,
 //!    canonical envelopes, one verdict a transaction.
 //! 2. Every block replayed into a scratch engine, by the code that commits: the commit hash of each
 //!    must be the stored one.
-//! 3. [`followers`]: index, state and history compared with the scratch engine's, entry by entry,
-//!    each at the height of its own savepoint; [`remote`]: state that is on CouchDB, row by row.
-//! 4. On demand [`signatures`], by the configurations in the chain itself, and [`verdicts`], every
+//! 3. `followers`: index, state and history compared with the scratch engine's, entry by entry,
+//!    each at the height of its own savepoint; `remote`: state that is on CouchDB, row by row.
+//! 4. On demand `signatures`, by the configurations in the chain itself, and `verdicts`, every
 //!    one judged again and compared with the stored one.
 //!
 //! Nothing is changed. A channel that is open is judged up to the height it had at the beginning;
