@@ -25,7 +25,9 @@ finish() {
     kill "$node_pid" 2>/dev/null || true
     wait "$node_pid" 2>/dev/null || true
   fi
-  [ "$status" -eq 0 ] || tail -n 20 "$work"/*.log >&2
+  if [ "$status" -ne 0 ] && [ -s "$work/node.log" ]; then
+    tail -n 20 "$work"/*.log >&2
+  fi
   rm -rf "$work"
 }
 trap finish EXIT
