@@ -5,7 +5,7 @@
 //! `growth`, up to some minutes, runs only when it is named; `probes` alone chooses nothing else.
 //!
 //! `--large` asks `queries` of a million documents too, and lets `growth` go to ten million keys: a quarter
-//! of an hour, and 6 GB of disk.
+//! of an hour, and 7 GB of disk.
 //!
 //! `--dir=DIRECTORY` measures there: a file system in memory takes the disk out of the figures, and
 //! what is left is the processor's work. `--longest=SECONDS` ends each series of `growth`. Without `--bench`, which cargo adds, it runs for a moment and says nothing true.
