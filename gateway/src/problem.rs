@@ -500,7 +500,7 @@ impl From<IndexError> for Problem {
             }
             IndexError::TooMany => Self::new(ProblemKind::InvalidArgument, cause),
             IndexError::Closed => Self::not_ready(),
-            IndexError::Store(_) => Self::storage_failed().because(cause),
+            IndexError::Failed | IndexError::Store(_) => Self::storage_failed().because(cause),
         }
     }
 }
@@ -692,6 +692,18 @@ mod tests {
                 E::Read(ReadError::Missing("x".into())),
                 ProblemKind::Internal,
             ),
+        ] {
+            assert_eq!(Problem::from(error).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn only_what_will_be_ready_is_called_not_ready() {
+        for (error, kind) in [
+            (IndexError::NotFound, ProblemKind::IndexNotFound),
+            (IndexError::TooMany, ProblemKind::InvalidArgument),
+            (IndexError::Closed, ProblemKind::NotReady),
+            (IndexError::Failed, ProblemKind::StorageFailed),
         ] {
             assert_eq!(Problem::from(error).kind(), kind);
         }

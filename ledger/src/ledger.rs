@@ -19,7 +19,7 @@ use crate::error::{CommitError, ReadError};
 use crate::follow::{Batch, Durable, Followed, Followers, NotFollowed, OnDisk};
 use crate::history::History;
 use crate::observer::{Observed, Stage, Stopwatch};
-use crate::query::catalog::Catalog;
+use crate::query::catalog::{Catalog, Closed};
 use crate::reader::{Reader, View};
 use crate::validation::examine::{Content, Examined};
 use crate::validation::judge_block;
@@ -311,6 +311,11 @@ impl Ledger {
         self.poisoned || self.appender.is_poisoned()
     }
 
+    /// Takes no more blocks until it is opened again, for a reason that its owner met.
+    pub fn give_up(&mut self) {
+        self.poisoned = true;
+    }
+
     /// A handle for reading, for any thread.
     #[must_use]
     pub fn reader(&self) -> Reader {
@@ -539,8 +544,15 @@ fn read_keys(batch: &[Ordered]) -> Vec<(String, String)> {
 }
 
 impl Drop for Ledger {
-    /// Waits until no query index is being built: the embedded engine can be closed then.
+    /// Waits until no query index is being built: the embedded engine can be closed then. Reads go on,
+    /// and say of indexes whether the end was in order.
     fn drop(&mut self) {
-        self.shared.catalog.close();
+        let has_failed = self.is_poisoned() || std::thread::panicking();
+        let why = if has_failed {
+            Closed::Failed
+        } else {
+            Closed::InOrder
+        };
+        self.shared.catalog.close(why);
     }
 }

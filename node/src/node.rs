@@ -154,8 +154,11 @@ struct OpenChannel {
 #[derive(Debug)]
 enum Committing {
     /// Nobody: it is read-only. Its height stays as it is, and those who wait for the next block
-    /// wait on.
-    Nobody { _heights: watch::Sender<u64> },
+    /// wait on. Its query indexes are built as long as there is its ledger.
+    Nobody {
+        _ledger: Mutex<Ledger>,
+        _heights: watch::Sender<u64>,
+    },
     /// A pipeline with its committing thread.
     Pipeline(Arc<Pipeline>, JoinHandle<()>),
 }
@@ -300,7 +303,9 @@ impl Node {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Imported, ImportError> {
         let _reserved = self.reserve(name)?;
+        let opening = self.metrics.opening();
         let (ledger, report) = self.ledgers.import(name, blockfiles, writable, progress)?;
+        opening.done(name, &OpenReport::default());
         let (height, hash) = ledger.tip();
         let record = self.ledgers.existing(name)?;
         self.start(&record, ledger)?;
@@ -365,7 +370,10 @@ impl Node {
                     reader: reader.clone(),
                     documents,
                 }),
-                Committing::Nobody { _heights: sender },
+                Committing::Nobody {
+                    _ledger: Mutex::new(ledger),
+                    _heights: sender,
+                },
             )
         } else {
             let config_error = |source| NodeError::Config {
@@ -447,17 +455,17 @@ impl Node {
     pub(crate) fn stop(&self) {
         self.ask_to_stop();
         let channels = std::mem::take(&mut *self.channels.write());
-        let committing = channels.into_iter().filter_map(|(name, channel)| {
-            let Committing::Pipeline(pipeline, thread) = channel.committing else {
-                return None;
-            };
-            pipeline.close();
-            Some((name, thread))
-        });
         // All are closed before the first is waited for.
-        let threads: Vec<_> = committing.collect();
-        for (name, thread) in threads {
-            if thread.join().is_err() {
+        for channel in channels.values() {
+            if let Committing::Pipeline(pipeline, _) = &channel.committing {
+                pipeline.close();
+            }
+        }
+        for (name, channel) in channels {
+            // The ledger of a read-only channel ends here too, with what builds its indexes.
+            if let Committing::Pipeline(_, thread) = channel.committing
+                && thread.join().is_err()
+            {
                 tracing::error!(channel = name, "the committing thread panicked");
             }
         }

@@ -442,6 +442,7 @@ impl Committer {
         };
         if let Err(reason) = self.work(&mut unless_finished) {
             tracing::error!(channel = %self.channel, reason, "the channel takes no more transactions");
+            self.ledger.give_up();
             unless_finished.reason = reason;
         }
     }

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::ops::Bound;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -75,12 +75,24 @@ pub enum IndexError {
     /// Delete some first.
     #[error("a channel has at most {MAX_INDEXES} indexes")]
     TooMany,
-    /// The ledger is closed.
+    /// The ledger is closed: ask again once it is open.
     #[error("the channel is being closed")]
     Closed,
+    /// The ledger takes no more blocks, and no indexes either: it must be opened again.
+    #[error("the channel failed, and must be opened again")]
+    Failed,
     /// The definitions could not be stored.
     #[error("the definitions of indexes could not be stored")]
     Store(#[from] OpenError),
+}
+
+/// Why nothing is built any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The ledger came to its end.
+    InOrder,
+    /// Something broke that only opening it again mends.
+    Failed,
 }
 
 /// What is stored with the definitions.
@@ -105,7 +117,7 @@ pub(crate) struct Catalog {
     indexes: RwLock<Vec<Arc<Index>>>,
     /// Held while definitions change.
     numbering: Mutex<Numbering>,
-    closed: AtomicBool,
+    closed: OnceLock<Closed>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     /// Woken when an index is built or given up.
     settled: (Mutex<()>, Condvar),
@@ -159,7 +171,7 @@ impl Catalog {
                 next: stored.next,
                 migrations: stored.migrations,
             }),
-            closed: AtomicBool::new(false),
+            closed: OnceLock::new(),
             workers: Mutex::default(),
             settled: (Mutex::default(), Condvar::default()),
             shared: OnceLock::new(),
@@ -195,12 +207,32 @@ impl Catalog {
     }
 
     /// Stops building and waits for it: afterwards nothing here writes.
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+    pub(crate) fn close(&self, why: Closed) {
+        // The first reason stays.
+        let why = self.closed.get_or_init(|| why);
         let workers = std::mem::take(&mut *self.workers.lock());
         for worker in workers {
             // A worker that panicked has nothing more to write.
             drop(worker.join());
+        }
+        if *why == Closed::Failed {
+            // Nobody is to wait for what will not come.
+            for index in self.indexes.read().iter() {
+                index.settle(Err(
+                    "the channel failed: it is built at the next start".to_owned()
+                ));
+            }
+        }
+        drop(self.settled.0.lock());
+        self.settled.1.notify_all();
+    }
+
+    /// Refuses what changes indexes, once nothing is built any more.
+    fn refuse_if_closed(&self) -> Result<(), IndexError> {
+        match self.closed.get() {
+            None => Ok(()),
+            Some(Closed::InOrder) => Err(IndexError::Closed),
+            Some(Closed::Failed) => Err(IndexError::Failed),
         }
     }
 
@@ -317,9 +349,7 @@ impl Catalog {
         migrations: Vec<Applied>,
         wanted: &[(&str, &IndexRequest)],
     ) -> Result<usize, IndexError> {
-        if self.closed.load(Ordering::SeqCst) {
-            return Err(IndexError::Closed);
-        }
+        self.refuse_if_closed()?;
         let mut indexes = self.indexes.read().clone();
         let mut next = numbering.next;
         let (mut new, mut replaced) = (Vec::new(), Vec::new());
@@ -372,6 +402,7 @@ impl Catalog {
         name: &str,
     ) -> Result<(), IndexError> {
         let numbering = self.numbering.lock();
+        self.refuse_if_closed()?;
         let old = self
             .find(namespace, ddoc, name)
             .ok_or(IndexError::NotFound)?;
@@ -400,12 +431,14 @@ impl Catalog {
         });
     }
 
-    /// Waits until an index is built or given up, or gone; at most so long.
+    /// Waits until an index is built or given up, or gone, or nothing is built any more; at most so long.
     pub(crate) fn wait(&self, namespace: &str, ddoc: &str, name: &str, at_most: Duration) {
         let (lock, condition) = &self.settled;
         let is_building = |(): &mut ()| {
-            self.find(namespace, ddoc, name)
-                .is_some_and(|index| index.outcome.get().is_none())
+            self.closed.get().is_none()
+                && self
+                    .find(namespace, ddoc, name)
+                    .is_some_and(|index| index.outcome.get().is_none())
         };
         condition.wait_while_for(&mut lock.lock(), is_building, at_most);
     }
@@ -433,7 +466,7 @@ impl Catalog {
     fn work(self: &Arc<Self>, job: impl FnOnce(&Self) -> Result<(), ReadError> + Send + 'static) {
         let catalog = Arc::clone(self);
         let mut workers = self.workers.lock();
-        if self.closed.load(Ordering::SeqCst) {
+        if self.closed.get().is_some() {
             return;
         }
         workers.retain(|worker| !worker.is_finished());
@@ -473,8 +506,7 @@ impl Catalog {
     }
 
     fn is_current(&self, index: u64) -> bool {
-        !self.closed.load(Ordering::SeqCst)
-            && self.indexes.read().iter().any(|known| known.id == index)
+        self.closed.get().is_none() && self.indexes.read().iter().any(|known| known.id == index)
     }
 
     fn state(&self) -> Result<Arc<dyn StateDb>, ReadError> {
@@ -568,7 +600,7 @@ impl Catalog {
         // Blocks are followed meanwhile: what they add must stay.
         let old = self.database.snapshot();
         let mut keys = old.range(&self.entries, start..end).peekable();
-        while keys.peek().is_some() && !self.closed.load(Ordering::SeqCst) {
+        while keys.peek().is_some() && self.closed.get().is_none() {
             let _writing = self.writing.lock();
             let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
             for guard in keys.by_ref().take(STEP) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quire_chaincode::Call;
 use quire_gateway::backend::{Outcome, Proposal, SubmitError, Submitted};
+use quire_ledger::{IndexError, IndexRequest, IndexState};
 use quire_wire::tx_id::tx_id;
 use tokio::time::timeout;
 
@@ -174,5 +175,48 @@ fn every_commit_before_a_write_that_fails_is_answered_and_none_that_is_not_durab
         }
         println!("{segment_bytes}: {answered} of {} answered", all.len());
         assert!(answered > 0 && answered < all.len());
+    }
+}
+
+/// What is read goes on, and nothing is promised that only a restart can bring.
+#[test]
+fn a_channel_that_failed_refuses_indexes_for_its_storage_and_one_that_stops_because_it_does() {
+    let request = |name: &str| {
+        let body =
+            format!(r#"{{"index": {{"fields": ["total"]}}, "ddoc": "d", "name": "{name}"}}"#);
+        IndexRequest::parse(body.as_bytes()).unwrap()
+    };
+    for fails in [true, false] {
+        let data = tempfile::tempdir().unwrap();
+        let node = node(data.path());
+        let segment_bytes = 1 << 20;
+        let (pipeline, thread, reader) = in_pairs(&node, CreateOptions { segment_bytes });
+        let create = |name: &str| reader.create_index("orders", &request(name), Duration::ZERO);
+        create("before").unwrap();
+        if fails {
+            let second = node.ledgers.channel_dir("main").join("blockfile_000001");
+            fs::create_dir(&second).unwrap();
+            while pipeline.failure().is_none() {
+                match submit(&node, &pipeline, 0) {
+                    Ok(_) | Err(SubmitError::StorageFailed) => (),
+                    Err(SubmitError::Overloaded { .. }) => std::thread::yield_now(),
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        }
+        pipeline.close();
+        thread.join().unwrap();
+        let refused = create("after").unwrap_err();
+        let kept = reader.delete_index("orders", "d", "before").unwrap_err();
+        for refused in [refused, kept] {
+            match refused {
+                IndexError::Failed => assert!(fails),
+                IndexError::Closed => assert!(!fails),
+                other => panic!("{other}"),
+            }
+        }
+        let is_building = |state: &IndexState| matches!(state, IndexState::Building { .. });
+        assert!(!fails || !reader.index_states().iter().any(is_building));
+        assert!(!reader.indexes("orders").is_empty());
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -13,6 +14,9 @@ use quire_wire::transaction::Opened;
 use serde_json::{Value, json};
 
 use crate::kit::{Client, Node, Request, quire};
+
+/// How long an index of few documents may take to be built.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const SOUND: [&str; 3] = ["v2.0-testchannel", "sample-prod", "v3.1-conflicts"];
 
@@ -208,6 +212,101 @@ fn an_imported_channel_takes_no_writes_and_stands_beside_main() {
     // The first start makes `main`, whatever was imported before it.
     assert_eq!(client.send(&put("main")).unwrap().status, 201);
     assert_eq!(client.json("/v1/channels/prod")["height"], 8);
+    assert!(node.stop().success());
+}
+
+/// Names of the indexes of a namespace of `live`, all of them built.
+fn indexes(client: &Client, namespace: &str) -> Vec<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let listed = client.json(&format!("/v1/channels/live/state/{namespace}/_index"));
+        let listed = listed["indexes"].as_array().unwrap().clone();
+        if listed.iter().all(|index| index["state"] == "ready") {
+            let named = listed.iter().skip(1);
+            let name = |index: &Value| index["name"].as_str().unwrap().to_owned();
+            return named.map(name).collect();
+        }
+        assert!(Instant::now() < deadline, "{listed:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn post(client: &Client, path: &str, body: &Value) -> crate::kit::Answer {
+    let request = Request {
+        method: "POST",
+        path: format!("/v1/channels/live/state/{path}"),
+        headers: vec![("content-type", "application/json".to_owned())],
+        body: body.to_string(),
+    };
+    client.send(&request).unwrap()
+}
+
+/// Which index answers a query for `field`.
+fn chosen(client: &Client, field: &str) -> Value {
+    let query = json!({"selector": {field: {"$gt": null}}, "sort": [field]});
+    let answer = post(client, "kv/_explain", &query);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["index"]["name"].clone()
+}
+
+#[test]
+fn an_imported_channel_gets_the_indexes_that_are_asked_for_and_those_of_files() {
+    let data = tempfile::tempdir().unwrap();
+    let imported = import(data.path(), "v3.1-conflicts", "live");
+    assert!(imported.status.success(), "{imported:?}");
+    let files = tempfile::tempdir().unwrap();
+    let shipped = json!({
+        "namespace": "kv", "index": {"fields": ["colour"]},
+        "ddoc": "shipped", "name": "shipped", "type": "json", "channel": "live",
+    });
+    let file = files.path().join("0001-colour.json");
+    std::fs::write(file, shipped.to_string()).unwrap();
+    let flags = ["--migrations", files.path().to_str().unwrap()];
+
+    let node = Node::start_with(data.path(), &flags);
+    let client = node.client();
+    assert_eq!(indexes(&client, "kv"), ["shipped"]);
+    let asked = json!({"index": {"fields": ["owner"]}, "ddoc": "o", "name": "o"});
+    let made = post(&client, "kv/_index", &asked);
+    assert_eq!(made.status, 200, "{}", made.text());
+    assert_eq!(indexes(&client, "kv"), ["o", "shipped"]);
+    assert_eq!(chosen(&client, "owner"), "o");
+    let query = json!({"selector": {"owner": {"$gt": null}}, "sort": ["owner"]});
+    let found = post(&client, "kv/_find", &query);
+    assert_eq!(found.status, 200, "{}", found.text());
+    let measured = client.get("/metrics", "*/*");
+    let gauge = "quire_query_indexes{channel=\"live\",state=\"ready\"} 2";
+    assert!(measured.text().contains(gauge), "{}", measured.text());
+    assert!(node.stop().success());
+
+    // The next start finds both built, and lets them go as they came.
+    let node = Node::start_with(data.path(), &flags);
+    let client = node.client();
+    assert_eq!(indexes(&client, "kv"), ["o", "shipped"]);
+    assert_eq!(chosen(&client, "colour"), "shipped");
+    let path = "/v1/channels/live/state/kv/_index/o/json/o".to_owned();
+    let gone = Request {
+        method: "DELETE",
+        path,
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    assert_eq!(client.send(&gone).unwrap().status, 200);
+    assert_eq!(indexes(&client, "kv"), ["shipped"]);
+    assert!(node.stop().success());
+}
+
+#[test]
+fn a_channel_that_is_imported_while_the_node_runs_gets_indexes() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Node::start(data.path());
+    let imported = import(data.path(), "v3.1-conflicts", "live");
+    assert!(imported.status.success(), "{imported:?}");
+    let client = node.client();
+    let asked = json!({"index": {"fields": ["owner"]}, "ddoc": "o", "name": "o"});
+    let made = post(&client, "kv/_index", &asked);
+    assert_eq!(made.status, 200, "{}", made.text());
+    assert_eq!(indexes(&client, "kv"), ["o"]);
     assert!(node.stop().success());
 }
 
