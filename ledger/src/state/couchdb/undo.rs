@@ -8,9 +8,16 @@
 //!
 //! | key in the embedded engine | value |
 //! |---|---|
-//! | `b` | OPV(savepoint) ‖ OPV(height that the batch leads to) |
-//! | `d` namespace `00` key | what [`fjall`](crate::state::fjall) keeps; empty where there was none |
+//! | `u` | OPV(savepoint) ‖ OPV(height that the batch leads to) ‖ OPV(count of slots) |
+//! | `v` slot, four bytes, big-endian | uvarint length ‖ `d` namespace `00` key; then what [`fjall`](crate::state::fjall) keeps, nothing where there was none |
 //! | `s` | OPV(height that the entries of query indexes have followed to) |
+//!
+//! Slots are counted from 0 in every batch, so the keys that are ever used are as many as the largest
+//! batch has, and each is asked for by name. Where every batch used keys of its own, a search for what
+//! is left would step over the tombstones of all batches before.
+//!
+//! What earlier versions left half written is read once more: `b` is OPV(savepoint) ‖ OPV(height), and
+//! `d` namespace `00` key is what there was.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,15 +27,17 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _, Snapshot};
 use parking_lot::Mutex;
 
-use crate::codec::{Cursor, put_opv};
+use crate::codec::{Cursor, put_opv, put_uvarint};
 use crate::error::ReadError;
 use crate::state::VersionedValue;
 use crate::state::fjall::{data_key, decode, encode, split_data_key};
 
-const BATCH: &[u8] = b"b";
+const BATCH: &[u8] = b"u";
+const SLOT: u8 = b'v';
 const INDEXED: &[u8] = b"s";
-/// Everything of a batch sorts below it.
-const AFTER_DATA: &[u8] = b"e";
+/// The batch of an earlier version, and what everything in one sorts below.
+const FORMER_BATCH: &[u8] = b"b";
+const AFTER_FORMER: &[u8] = b"e";
 
 /// A namespace and a key.
 pub(super) type Name = (String, String);
@@ -50,7 +59,17 @@ struct Inner {
     held: BTreeMap<u64, usize>,
     /// By namespace and key, the oldest first.
     before: BTreeMap<String, BTreeMap<String, Vec<Before>>>,
+    /// Names in `before` by the height that an entry is kept for: what to look at when nobody reads
+    /// there any more.
+    until: BTreeMap<u64, Vec<Name>>,
+    /// Slots that are on disk.
+    slots: u32,
+    /// Keys on disk that an earlier version wrote.
+    former: Vec<Vec<u8>>,
 }
+
+/// Keys and values to write to the embedded engine; those without a value go.
+type Writes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// The keeper of what was.
 pub(super) struct Undo {
@@ -95,34 +114,68 @@ impl Undo {
     /// followed as far, or what they must follow again is known.
     pub(super) fn load(&self, savepoint: u64) -> Result<bool, ReadError> {
         let view = self.database.snapshot();
-        let cursor = |key: &[u8]| -> Result<Option<Cursor>, ReadError> {
-            let value = view.get(&self.keyspace, key)?;
-            Ok(value.map(|value| Cursor::new(Bytes::copy_from_slice(&value))))
-        };
-        let opv = |cursor: &mut Cursor| cursor.opv().map_err(|rule| damaged(rule.0));
         let mut inner = self.inner.lock();
         *inner = Inner {
             height: savepoint,
             ..Inner::default()
         };
         let indexed = Self::indexed(&view, &self.keyspace)?;
-        let Some(mut batch) = cursor(BATCH)? else {
-            return Ok(indexed == savepoint);
+        let is_known = match self.half_written(&view)? {
+            Some(found) => inner.take_in(found, savepoint),
+            None => false,
         };
-        if opv(&mut batch)? != savepoint {
-            return Ok(indexed == savepoint);
+        Ok(is_known || indexed == savepoint)
+    }
+
+    /// What is on disk of a batch that may be half written.
+    fn half_written(&self, view: &Snapshot) -> Result<Option<HalfWritten>, ReadError> {
+        let get = |key: &[u8]| view.get(&self.keyspace, key);
+        let opv = |cursor: &mut Cursor| cursor.opv().map_err(|rule| damaged(rule.0));
+        let Some(batch) = get(BATCH)? else {
+            return self.half_written_formerly(view);
+        };
+        let mut batch = Cursor::new(Bytes::copy_from_slice(&batch));
+        let (savepoint, end) = (opv(&mut batch)?, opv(&mut batch)?);
+        let slots = u32::try_from(opv(&mut batch)?);
+        let slots = slots.map_err(|_| damaged("it has too many slots"))?;
+        let mut replaced = Vec::new();
+        for slot in 0..slots {
+            let stored = get(&slot_key(slot))?.ok_or_else(|| damaged("a slot is missing"))?;
+            replaced.push(decode_slot(&stored)?);
         }
-        inner.half_written = opv(&mut batch)?;
-        for guard in view.range(&self.keyspace, &b"d"[..]..AFTER_DATA) {
+        Ok(Some(HalfWritten {
+            savepoint,
+            end,
+            replaced,
+            slots,
+            former: Vec::new(),
+        }))
+    }
+
+    /// The same as an earlier version wrote it.
+    fn half_written_formerly(&self, view: &Snapshot) -> Result<Option<HalfWritten>, ReadError> {
+        let opv = |cursor: &mut Cursor| cursor.opv().map_err(|rule| damaged(rule.0));
+        let Some(batch) = view.get(&self.keyspace, FORMER_BATCH)? else {
+            return Ok(None);
+        };
+        let mut batch = Cursor::new(Bytes::copy_from_slice(&batch));
+        let (savepoint, end) = (opv(&mut batch)?, opv(&mut batch)?);
+        let mut replaced = Vec::new();
+        let mut former = vec![FORMER_BATCH.to_vec()];
+        for guard in view.range(&self.keyspace, &b"d"[..]..AFTER_FORMER) {
             let (key, value) = guard.into_inner()?;
-            let (namespace, key) =
-                split_data_key(&key).ok_or_else(|| damaged("a key has no form"))?;
+            let name = split_data_key(&key).ok_or_else(|| damaged("a key has no form"))?;
             let value = (!value.is_empty()).then(|| decode(&value)).transpose()?;
-            let until = savepoint;
-            let keys = inner.before.entry(namespace).or_default();
-            keys.insert(key, vec![Before { until, value }]);
+            replaced.push((name, value));
+            former.push(key.to_vec());
         }
-        Ok(true)
+        Ok(Some(HalfWritten {
+            savepoint,
+            end,
+            replaced,
+            slots: 0,
+            former,
+        }))
     }
 
     /// What a snapshot at `height` sees of a key that changed since; none where it did not.
@@ -156,64 +209,20 @@ impl Undo {
         end: u64,
         replaced: impl Iterator<Item = (Name, Option<VersionedValue>)>,
     ) -> Result<(), ReadError> {
-        let mut inner = self.inner.lock();
-        let height = inner.height;
-        let mut in_batch = BTreeSet::new();
-        for ((namespace, key), value) in replaced {
-            let keys = inner.before.entry(namespace.clone()).or_default();
-            let before = keys.entry(key.clone()).or_default();
-            if at(before, height).is_none() {
-                before.push(Before {
-                    until: height,
-                    value,
-                });
-            }
-            in_batch.insert((namespace, key));
-        }
-        // What the half-written batch also wrote is not to be seen before its block is applied again.
-        if inner.half_written > height {
-            for (namespace, keys) in &mut inner.before {
-                for (key, before) in keys {
-                    if !in_batch.contains(&(namespace.clone(), key.clone()))
-                        && let Some(last) = before.last_mut()
-                    {
-                        last.until = last.until.max(end);
-                    }
-                }
-            }
-        }
-        self.store(&inner, end)
+        let writes = self.inner.lock().begin(end, replaced)?;
+        // Readers need not wait for the disk.
+        self.commit(writes, PersistMode::SyncData)
     }
 
-    fn store(&self, inner: &Inner, end: u64) -> Result<(), ReadError> {
-        let mut batch = self
-            .database
-            .batch()
-            .durability(Some(PersistMode::SyncData));
-        self.clear(&mut batch)?;
-        for (namespace, keys) in &inner.before {
-            for (key, before) in keys {
-                let Some(value) = at(before, inner.height) else {
-                    continue;
-                };
-                let stored = value.as_ref();
-                let stored = stored.map(|old| encode(old.version, &old.value, &old.metadata));
-                let key = data_key(namespace, key)?;
-                batch.insert(&self.keyspace, key, stored.unwrap_or_default());
+    fn commit(&self, writes: Writes, durability: PersistMode) -> Result<(), ReadError> {
+        let mut batch = self.database.batch().durability(Some(durability));
+        for (key, value) in writes {
+            match value {
+                Some(value) => batch.insert(&self.keyspace, key, value),
+                None => batch.remove(&self.keyspace, key),
             }
         }
-        let mut heights = Vec::with_capacity(18);
-        put_opv(&mut heights, inner.height);
-        put_opv(&mut heights, end.max(inner.half_written));
-        batch.insert(&self.keyspace, BATCH, heights);
         Ok(batch.commit()?)
-    }
-
-    fn clear(&self, batch: &mut OwnedWriteBatch) -> Result<(), ReadError> {
-        for guard in self.keyspace.range(&b"b"[..]..AFTER_DATA) {
-            batch.remove(&self.keyspace, guard.key()?);
-        }
-        Ok(())
     }
 
     /// Adds to a batch of entries of query indexes that they have followed so far.
@@ -228,12 +237,14 @@ impl Undo {
         let mut inner = self.inner.lock();
         inner.height = end;
         inner.forget();
-        if inner.half_written > end {
-            return self.store(&inner, end);
-        }
-        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        self.clear(&mut batch)?;
-        Ok(batch.commit()?)
+        let (writes, durability) = if inner.half_written > end {
+            let names = inner.names();
+            (inner.store(names.into_iter(), end)?, PersistMode::SyncData)
+        } else {
+            (inner.clear(), PersistMode::Buffer)
+        };
+        drop(inner);
+        self.commit(writes, durability)
     }
 
     pub(super) fn height(&self) -> u64 {
@@ -254,18 +265,152 @@ impl Undo {
 }
 
 impl Inner {
+    /// Takes in what was found on disk; whether it is of a batch behind this savepoint.
+    fn take_in(&mut self, found: HalfWritten, savepoint: u64) -> bool {
+        self.slots = found.slots;
+        self.former = found.former;
+        if found.savepoint != savepoint {
+            return false;
+        }
+        self.half_written = found.end;
+        for (name, value) in found.replaced {
+            self.keep(name, value);
+        }
+        true
+    }
+
+    /// Keeps what a key holds at the height, unless that is known.
+    fn keep(&mut self, name: Name, value: Option<VersionedValue>) {
+        let until = self.height;
+        let keys = self.before.entry(name.0.clone()).or_default();
+        let before = keys.entry(name.1.clone()).or_default();
+        if at(before, until).is_none() {
+            before.push(Before { until, value });
+            self.until.entry(until).or_default().push(name);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        end: u64,
+        replaced: impl Iterator<Item = (Name, Option<VersionedValue>)>,
+    ) -> Result<Writes, ReadError> {
+        let mut in_batch = BTreeSet::new();
+        for (name, value) in replaced {
+            self.keep(name.clone(), value);
+            in_batch.insert(name);
+        }
+        if self.half_written <= self.height {
+            return self.store(in_batch.into_iter(), end);
+        }
+        // What the half-written batch also wrote is not to be seen before its block is applied again.
+        let names = self.names();
+        for name in names.iter().filter(|name| !in_batch.contains(name)) {
+            let keys = self.before.get_mut(&name.0);
+            let last = keys.and_then(|keys| keys.get_mut(&name.1)?.last_mut());
+            if let Some(last) = last.filter(|last| last.until < end) {
+                last.until = end;
+                self.until.entry(end).or_default().push(name.clone());
+            }
+        }
+        self.store(names.into_iter(), end)
+    }
+
+    /// Every name of which something is kept.
+    fn names(&self) -> Vec<Name> {
+        let namespaces = self.before.iter();
+        let names = namespaces.flat_map(|(namespace, keys)| {
+            let name = |key: &String| (namespace.clone(), key.clone());
+            keys.keys().map(name)
+        });
+        names.collect()
+    }
+
+    /// Puts on disk what these keys hold at the height, in the place of what is there.
+    fn store(&mut self, names: impl Iterator<Item = Name>, end: u64) -> Result<Writes, ReadError> {
+        let mut writes = Writes::new();
+        let mut slots: u32 = 0;
+        for name in names {
+            let before = self.before.get(&name.0).and_then(|keys| keys.get(&name.1));
+            let Some(value) = before.and_then(|before| at(before, self.height)) else {
+                continue;
+            };
+            writes.push((slot_key(slots), Some(encode_slot(&name, value.as_ref())?)));
+            slots = slots.saturating_add(1);
+        }
+        writes.extend((slots..self.slots).map(|slot| (slot_key(slot), None)));
+        writes.extend(self.former.drain(..).map(|key| (key, None)));
+        self.slots = slots;
+        let mut batch = Vec::with_capacity(27);
+        put_opv(&mut batch, self.height);
+        put_opv(&mut batch, end.max(self.half_written));
+        put_opv(&mut batch, u64::from(slots));
+        writes.push((BATCH.to_vec(), Some(batch)));
+        Ok(writes)
+    }
+
+    /// Removes from the disk what is there.
+    fn clear(&mut self) -> Writes {
+        let slots = (0..std::mem::take(&mut self.slots)).map(slot_key);
+        let keys = slots.chain(self.former.drain(..));
+        let keys = keys.chain([BATCH.to_vec()]);
+        keys.map(|key| (key, None)).collect()
+    }
+
     /// Drops what no snapshot asks for any more.
     fn forget(&mut self) {
         let oldest = self.held.keys().next().copied().unwrap_or(self.height);
         let oldest = oldest.min(self.height);
-        self.before.retain(|_, keys| {
-            keys.retain(|_, before| {
+        let kept = self.until.split_off(&oldest);
+        let dropped = std::mem::replace(&mut self.until, kept);
+        for (namespace, key) in dropped.into_values().flatten() {
+            let Some(keys) = self.before.get_mut(&namespace) else {
+                continue;
+            };
+            if let Some(before) = keys.get_mut(&key) {
                 before.retain(|before| before.until >= oldest);
-                !before.is_empty()
-            });
-            !keys.is_empty()
-        });
+                if before.is_empty() {
+                    keys.remove(&key);
+                }
+            }
+            if keys.is_empty() {
+                self.before.remove(&namespace);
+            }
+        }
     }
+}
+
+/// What is on disk of a batch.
+struct HalfWritten {
+    savepoint: u64,
+    end: u64,
+    replaced: Vec<(Name, Option<VersionedValue>)>,
+    slots: u32,
+    former: Vec<Vec<u8>>,
+}
+
+fn slot_key(slot: u32) -> Vec<u8> {
+    [&[SLOT][..], &slot.to_be_bytes()].concat()
+}
+
+fn encode_slot(name: &Name, value: Option<&VersionedValue>) -> Result<Vec<u8>, ReadError> {
+    let key = data_key(&name.0, &name.1)?;
+    let stored = value.map(|old| encode(old.version, &old.value, &old.metadata));
+    let stored = stored.unwrap_or_default();
+    let mut slot = Vec::with_capacity(key.len() + stored.len() + 3);
+    put_uvarint(&mut slot, key.len() as u64);
+    slot.extend_from_slice(&key);
+    slot.extend_from_slice(&stored);
+    Ok(slot)
+}
+
+fn decode_slot(slot: &[u8]) -> Result<(Name, Option<VersionedValue>), ReadError> {
+    let mut cursor = Cursor::new(Bytes::copy_from_slice(slot));
+    let key = cursor.length_prefixed().map_err(|rule| damaged(rule.0))?;
+    let name = split_data_key(&key).ok_or_else(|| damaged("a key has no form"))?;
+    let value = slot.get(cursor.position()..).unwrap_or_default();
+    let value = (!value.is_empty()).then(|| decode(value)).transpose()?;
+    Ok((name, value))
 }
 
 /// The value that a key had at a height, where it changed since.
@@ -291,5 +436,121 @@ impl Drop for Held {
                 inner.forget();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(n: u64) -> Option<VersionedValue> {
+        (n % 3 > 0).then(|| VersionedValue {
+            value: Bytes::from(n.to_string()),
+            metadata: Bytes::new(),
+            version: crate::block::Height::new(n, 0),
+        })
+    }
+
+    fn name(n: u64) -> Name {
+        (format!("ns{}", n % 2), format!("k{n:06}"))
+    }
+
+    /// A new engine with an undo log in it.
+    fn undo(dir: &std::path::Path) -> Arc<Undo> {
+        let database = Database::builder(dir).open().unwrap();
+        let keyspace = database.keyspace("undo", fjall::KeyspaceCreateOptions::default);
+        Arc::new(Undo::new(database, keyspace.unwrap()))
+    }
+
+    #[test]
+    fn what_a_batch_touches_on_disk_depends_on_the_batch_and_on_no_batch_before() {
+        let mut inner = Inner::default();
+        let mut touched = BTreeSet::new();
+        for batch in 0..2_000 {
+            let keys = (batch * 20..batch * 20 + 20).map(|n| (name(n), value(n)));
+            let begun = inner.begin(batch + 1, keys).unwrap();
+            assert_eq!(begun.len(), 21);
+            inner.height = batch + 1;
+            inner.forget();
+            let cleared = inner.clear();
+            assert_eq!(cleared.len(), 21);
+            touched.extend(begun.into_iter().chain(cleared).map(|(key, _)| key));
+        }
+        // Twenty slots and what says how many there are, for 40,000 keys.
+        assert_eq!(touched.len(), 21);
+        assert!(inner.before.is_empty() && inner.until.is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_that_is_held_for_long_costs_the_next_batch_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let undo = undo(dir.path());
+        let held = undo.hold();
+        for batch in 0..50 {
+            let keys = (batch * 20..batch * 20 + 20).map(|n| (name(n), value(n)));
+            let writes = undo.inner.lock().begin(batch + 1, keys).unwrap();
+            assert_eq!(writes.len(), 21, "what others hold is not written again");
+            undo.commit(writes, PersistMode::Buffer).unwrap();
+            undo.finish(batch + 1).unwrap();
+        }
+        for n in [0, 1, 500, 999] {
+            let (namespace, key) = name(n);
+            assert_eq!(undo.get(held.height, &namespace, &key), Some(value(n)));
+        }
+        drop(held);
+        assert!(undo.inner.lock().before.is_empty());
+    }
+
+    #[test]
+    fn a_half_written_batch_is_found_again_and_a_smaller_one_leaves_nothing_of_a_larger() {
+        let dir = tempfile::tempdir().unwrap();
+        let undo = undo(dir.path());
+        let keys = |count| (0..count).map(|n| (name(n), value(n)));
+        undo.begin(1, keys(50)).unwrap();
+        assert!(undo.load(0).unwrap());
+        for (name, value) in keys(50) {
+            assert_eq!(undo.get(0, &name.0, &name.1), Some(value));
+        }
+        undo.begin(1, keys(50)).unwrap();
+        undo.finish(1).unwrap();
+        undo.begin(2, keys(3)).unwrap();
+        assert!(undo.load(1).unwrap());
+        assert_eq!(undo.inner.lock().names().len(), 3);
+        undo.finish(2).unwrap();
+        assert_eq!(undo.keyspace.range(&b"a"[..]..).count(), 0);
+    }
+
+    #[test]
+    fn what_an_earlier_version_left_half_written_is_taken_in_and_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let undo = undo(dir.path());
+        let mut heights = Vec::new();
+        put_opv(&mut heights, 4);
+        put_opv(&mut heights, 6);
+        undo.keyspace.insert(FORMER_BATCH, heights).unwrap();
+        for n in 0..9 {
+            let (namespace, key) = name(n);
+            let stored = value(n).map(|old| encode(old.version, &old.value, &old.metadata));
+            let key = data_key(&namespace, &key).unwrap();
+            undo.keyspace
+                .insert(key, stored.unwrap_or_default())
+                .unwrap();
+        }
+        assert!(undo.load(4).unwrap());
+        for n in 0..9 {
+            let (namespace, key) = name(n);
+            assert_eq!(undo.get(4, &namespace, &key), Some(value(n)));
+        }
+        // Block 4 writes some of the keys, block 5 the others.
+        undo.begin(5, (0..5).map(|n| (name(n), value(n)))).unwrap();
+        undo.finish(5).unwrap();
+        assert!(undo.load(5).unwrap());
+        for n in 5..9 {
+            let (namespace, key) = name(n);
+            assert_eq!(undo.get(5, &namespace, &key), Some(value(n)));
+        }
+        undo.begin(6, (5..9).map(|n| (name(n), value(n)))).unwrap();
+        undo.finish(6).unwrap();
+        assert_eq!(undo.keyspace.range(&b"a"[..]..).count(), 0);
     }
 }
