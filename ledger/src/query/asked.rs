@@ -19,14 +19,13 @@ use serde_json::{Map, Value, json};
 use super::bookmark::Bookmark;
 use super::document::Document;
 use super::error::QueryError;
-use super::index::{MAX_FIELDS, sort_key};
+use super::index::{Definition, MAX_FIELDS, sort_key};
 use super::path::{Found, Path};
 use super::plan::Plan;
 use super::request::Query;
 use super::selector::Selector;
+use super::version::Version;
 
-/// Version of the form, and of the order of values: ICU's root collation as `collation.rs` has it.
-const VERSION: u32 = 1;
 /// Most bytes of a selector that is asked inside of a transaction: it is asked again of every
 /// document that may match when the transaction is judged.
 const MAX_SELECTOR_BYTES: usize = 64 << 10;
@@ -116,10 +115,8 @@ impl Asked {
         let definition = plan.index.as_ref().map(|index| &index.definition);
         let fields = definition.map_or_else(Vec::new, |index| index.record.fields.clone());
         let mut selector = query.selector.clone();
-        if let Some(partial) = definition.map(|index| &index.record.partial_filter_selector)
-            && !partial.is_empty()
-        {
-            selector = selector.and(partial.clone().into())?;
+        if let Some(partial) = definition.and_then(Definition::partial) {
+            selector = selector.and(partial)?;
         }
         let paths = paths(&fields)?;
         let after = after.map(|Bookmark { values, key, .. }| {
@@ -162,7 +159,7 @@ impl Asked {
         let from = self.from.as_ref().map(|from| ("from", from.to_json()));
         let to = self.to.as_ref().map(|to| ("to", to.to_json()));
         let start = [
-            ("version", VERSION.into()),
+            ("version", self.selector.version().number().into()),
             ("selector", self.selector.normal().clone()),
             ("fields", self.fields.clone().into()),
         ];
@@ -185,19 +182,27 @@ impl Asked {
         let parse = |text| serde_json::from_str(text).map_err(|_| NotAsked);
         let (mut start, mut end) = (members(parse(start)?)?, members(parse(end)?)?);
         let version = start.shift_remove("version");
+        let version = version.as_ref().and_then(Value::as_u64);
+        let version = version.and_then(|number| Version::try_from(number).ok());
+        let version = version.ok_or(NotAsked)?;
         let selector = start.shift_remove("selector").ok_or(NotAsked)?;
         let fields = fields(start.shift_remove("fields"))?;
         let from = start.shift_remove("from").map(Place::read).transpose()?;
         let to = end.shift_remove("to").map(Place::read).transpose()?;
-        if version != Some(VERSION.into())
-            || selector.to_string().len() > MAX_SELECTOR_BYTES
-            || !start.is_empty()
-            || !end.is_empty()
-        {
+        // What is too large is not read.
+        if selector.to_string().len() > MAX_SELECTOR_BYTES || !start.is_empty() || !end.is_empty() {
+            return Err(NotAsked);
+        }
+        let Value::Object(selector) = selector else {
+            return Err(NotAsked);
+        };
+        let selector = Selector::parse_as(&selector, version).map_err(|_| NotAsked)?;
+        // There is one way to write it: the first version that means this.
+        if selector.version() != version {
             return Err(NotAsked);
         }
         Ok(Self {
-            selector: super::request::selector(&selector).map_err(|_| NotAsked)?,
+            selector,
             paths: paths(&fields).map_err(|_| NotAsked)?,
             fields,
             from,
@@ -232,11 +237,13 @@ impl Asked {
     pub(super) fn to_query(&self) -> Query {
         let present = self.fields.iter().map(|field| {
             let exists = json!({"$exists": true});
-            Value::Object(Map::from_iter([(field.clone(), exists)]))
+            Selector::parse(&Map::from_iter([(field.clone(), exists)]))
         });
         let selector = present
             .into_iter()
-            .try_fold(self.selector.clone(), |selector, field| selector.and(field));
+            .try_fold(self.selector.clone(), |selector, field| {
+                selector.and(&field?)
+            });
         // A field that cannot stand in a selector: fewer indexes serve, no answer changes.
         Query::of(selector.unwrap_or_else(|_| self.selector.clone()))
     }
@@ -372,5 +379,58 @@ mod tests {
         let all = read(r#"{"version":1,"selector":{},"fields":[]}"#);
         let document = Document::parse("k", Height::new(1, 0), b"{}").unwrap();
         assert!(all.includes("k", &document));
+    }
+
+    /// Verdicts of blocks that were written before stay what they are.
+    #[test]
+    fn conditions_on_texts_mean_what_they_meant_when_they_were_recorded() {
+        let record = |version: u32, selector: &str| {
+            let start = format!(r#"{{"version":{version},"selector":{selector},"fields":[]}}"#);
+            Asked::read(&start, "{}")
+        };
+        let text = |text: &str| json!({ "a": text }).to_string();
+        for (selector, value, then, now) in [
+            (
+                r#"{"a":{"$regex":"^\\w"}}"#,
+                "Émile",
+                Some(false),
+                Some(true),
+            ),
+            (
+                r#"{"a":{"$regex":"(?m)^$"}}"#,
+                "a\n",
+                Some(true),
+                Some(false),
+            ),
+            (r#"{"a":{"$regex":"[[.a.]]"}}"#, "a]", Some(true), None),
+            (r#"{"a":{"$regex":"[\\w-\\.]"}}"#, "-", None, Some(true)),
+            (
+                r#"{"a":{"$beginsWith":"e"}}"#,
+                "e\u{301}",
+                Some(true),
+                Some(false),
+            ),
+            (r#"{"a":{"$eq":1}}"#, "", Some(false), None),
+        ] {
+            let value = text(value);
+            let document = Document::parse("k", Height::new(1, 0), value.as_bytes()).unwrap();
+            for (version, expected) in [(1, then), (2, now)] {
+                let asked = record(version, selector).ok();
+                let found = asked.map(|asked| asked.includes("k", &document));
+                assert_eq!(found, expected, "{version} {selector}");
+            }
+        }
+        for version in [0, 3] {
+            assert!(record(version, r#"{"a":{"$regex":"a"}}"#).is_err());
+        }
+        let selector = json!({"a": {"$regex": "a"}});
+        let asked = Asked {
+            selector: super::super::request::selector(&selector).unwrap(),
+            fields: Vec::new(),
+            paths: Vec::new(),
+            from: None,
+            to: None,
+        };
+        assert!(asked.texts().0.starts_with(r#"{"version":2,"#));
     }
 }

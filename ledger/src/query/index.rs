@@ -9,6 +9,7 @@ use super::error::QueryError;
 use super::path::{Found, Path};
 use super::request::{Members, Sort, selector};
 use super::selector::Selector;
+use super::version::Version;
 
 /// Most bytes of a sort key that an index keeps. Documents whose values agree up to there are
 /// ordered by their keys.
@@ -39,6 +40,9 @@ pub(crate) struct Record {
     pub(crate) descending: bool,
     /// In normal form; empty where every document is indexed.
     pub(crate) partial_filter_selector: Map<String, Value>,
+    /// What that means.
+    #[serde(default, skip_serializing_if = "Version::is_first")]
+    pub(crate) selector_version: Version,
 }
 
 impl Definition {
@@ -48,12 +52,18 @@ impl Definition {
         let paths = record.fields.iter().map(|field| Path::parse(field));
         let paths = paths.collect::<Result<_, _>>()?;
         let partial = &record.partial_filter_selector;
-        let partial = (!partial.is_empty()).then(|| Selector::parse(partial));
+        let partial =
+            (!partial.is_empty()).then(|| Selector::parse_as(partial, record.selector_version));
         Ok(Self {
             partial: partial.transpose()?,
             paths,
             record,
         })
+    }
+
+    /// Which documents are indexed, where it is not all of them.
+    pub(crate) fn partial(&self) -> Option<&Selector> {
+        self.partial.as_ref()
     }
 
     pub(crate) fn is_partial(&self) -> bool {
@@ -105,6 +115,18 @@ impl Definition {
             "def": def,
         })
     }
+}
+
+/// Without `_design/`.
+fn bare(ddoc: &str) -> &str {
+    ddoc.strip_prefix("_design/").unwrap_or(ddoc)
+}
+
+/// The name of an index that was given none.
+fn generated_name(sort: &Sort, partial: &Map<String, Value>) -> String {
+    let definition = json!([sort.fields, sort.is_descending, partial]);
+    let digest = Sha256::digest(definition.to_string());
+    hex::encode(digest.get(..20).unwrap_or_default())
 }
 
 /// The sort key of values, one after another, cut where it becomes too long.
@@ -166,14 +188,14 @@ impl IndexRequest {
         let Value::Object(partial) = partial.unwrap_or_else(|| json!({})) else {
             return Err(QueryError::MissingFieldName);
         };
-        let digest = Sha256::digest(json!([sort.fields, sort.is_descending, partial]).to_string());
-        let generated = || hex::encode(digest.get(..20).unwrap_or_default());
-        let ddoc = ddoc.unwrap_or_else(generated);
+        let generated = generated_name(&sort, &partial);
+        let ddoc = ddoc.as_deref().unwrap_or(&generated);
         Definition::new(Record {
-            ddoc: ddoc.strip_prefix("_design/").unwrap_or(&ddoc).to_owned(),
-            name: name.unwrap_or_else(generated),
+            ddoc: bare(ddoc).to_owned(),
+            name: name.unwrap_or_else(|| generated.clone()),
             fields: sort.fields,
             descending: sort.is_descending,
+            selector_version: Version::CURRENT.least(&Value::Object(partial.clone())),
             partial_filter_selector: partial,
         })
         .map(Self)

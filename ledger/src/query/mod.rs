@@ -19,6 +19,7 @@ mod erlang;
 mod error;
 mod fields;
 pub(crate) mod find;
+mod graphemes;
 pub(crate) mod index;
 mod migration;
 mod normalize;
@@ -29,6 +30,7 @@ mod planner;
 mod regex;
 mod request;
 mod selector;
+mod version;
 
 pub use catalog::{IndexError, IndexState};
 pub use error::QueryError;

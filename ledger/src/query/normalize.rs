@@ -6,17 +6,21 @@ use serde_json::{Map, Value};
 
 use super::erlang::Plain;
 use super::error::QueryError;
-use super::regex;
+use super::regex::Regex;
+use super::version::Version;
 
 /// A selector in normal form. Idempotent.
 ///
 /// # Errors
 /// What CouchDB refuses: unknown operators, arguments they cannot take, conditions without a field.
-pub(crate) fn normalize(selector: &Map<String, Value>) -> Result<Value, QueryError> {
+pub(crate) fn normalize(
+    selector: &Map<String, Value>,
+    version: Version,
+) -> Result<Value, QueryError> {
     if selector.is_empty() {
         return Ok(Value::Object(Map::new()));
     }
-    let explicit = explicit(&Value::Object(selector.clone()))?;
+    let explicit = explicit(&Value::Object(selector.clone()), version)?;
     let normal = push_negations(at_leaves(&explicit, "")?)?;
     match single(&normal) {
         Some(("", _)) => Err(QueryError::MissingFieldName),
@@ -46,21 +50,23 @@ fn list(
 }
 
 /// First pass: implicit `$eq` and `$and` become explicit, and arguments are checked.
-fn explicit(value: &Value) -> Result<Value, QueryError> {
+fn explicit(value: &Value, version: Version) -> Result<Value, QueryError> {
     let Value::Object(members) = value else {
         return Ok(object("$eq", value.clone()));
     };
     if members.len() > 1 {
-        let parts = members.iter().map(|(name, value)| condition(name, value));
+        let parts = members
+            .iter()
+            .map(|(name, value)| condition(name, value, version));
         return list("$and", parts);
     }
     match members.iter().next() {
         None => Ok(object("$eq", value.clone())),
-        Some((name, value)) => condition(name, value),
+        Some((name, value)) => condition(name, value, version),
     }
 }
 
-fn condition(name: &str, argument: &Value) -> Result<Value, QueryError> {
+fn condition(name: &str, argument: &Value, version: Version) -> Result<Value, QueryError> {
     let same = || object(name, argument.clone());
     let checked = |operator, is_good: bool| {
         if is_good {
@@ -70,11 +76,11 @@ fn condition(name: &str, argument: &Value) -> Result<Value, QueryError> {
         }
     };
     let each = |operator| match argument {
-        Value::Array(parts) => list(operator, parts.iter().map(explicit)),
+        Value::Array(parts) => list(operator, parts.iter().map(|part| explicit(part, version))),
         _ => Err(QueryError::bad_argument(operator, argument)),
     };
     let inner = |operator| match argument {
-        Value::Object(_) => Ok(object(operator, explicit(argument)?)),
+        Value::Object(_) => Ok(object(operator, explicit(argument, version)?)),
         _ => Err(QueryError::bad_argument(operator, argument)),
     };
     match name {
@@ -94,7 +100,7 @@ fn condition(name: &str, argument: &Value) -> Result<Value, QueryError> {
         "$mod" => checked("$mod", is_modulo(argument)),
         "$regex" => match argument {
             Value::String(pattern) => {
-                regex::Regex::new(pattern)?;
+                Regex::new(pattern, version)?;
                 Ok(same())
             }
             _ => Err(QueryError::InvalidOperator(name.to_owned())),
@@ -109,7 +115,7 @@ fn condition(name: &str, argument: &Value) -> Result<Value, QueryError> {
             Err(QueryError::UnsupportedOperator(name.to_owned()))
         }
         _ if name.starts_with('$') => Err(QueryError::InvalidOperator(name.to_owned())),
-        _ => Ok(object(name, explicit(argument)?)),
+        _ => Ok(object(name, explicit(argument, version)?)),
     }
 }
 
@@ -223,9 +229,12 @@ mod tests {
             ),
             (json!({"$text": "x"}), json!({"$default": {"$text": "x"}})),
         ] {
-            let normal = normalize(selector.as_object().unwrap()).unwrap();
+            let normal = normalize(selector.as_object().unwrap(), Version::CURRENT).unwrap();
             assert_eq!(normal, expected);
-            assert_eq!(normalize(normal.as_object().unwrap()).unwrap(), expected);
+            assert_eq!(
+                normalize(normal.as_object().unwrap(), Version::CURRENT).unwrap(),
+                expected
+            );
         }
     }
 
@@ -268,7 +277,7 @@ mod tests {
                 "One or more conditions is missing a field name.",
             ),
         ] {
-            let refused = normalize(selector.as_object().unwrap()).unwrap_err();
+            let refused = normalize(selector.as_object().unwrap(), Version::CURRENT).unwrap_err();
             assert_eq!(
                 (refused.error(), refused.to_string().as_str()),
                 (error, reason)

@@ -6,14 +6,17 @@ use serde_json::{Map, Value};
 
 use super::collation::{compare, compare_raw, identical};
 use super::error::QueryError;
+use super::graphemes::begins_with;
 use super::normalize::{normalize, single};
 use super::number;
 use super::path::{Found, Path};
 use super::regex::Regex;
+use super::version::Version;
 
 /// A condition on documents.
 #[derive(Clone, Debug)]
 pub(crate) struct Selector {
+    version: Version,
     normal: Value,
     condition: Condition,
 }
@@ -61,7 +64,7 @@ enum Condition {
     Type(String),
     Modulo(i64, i64),
     Regex(Regex),
-    BeginsWith(String),
+    BeginsWith(String, Version),
     All(Vec<Value>),
     AnyElement(Box<Condition>),
     EveryElement(Box<Condition>),
@@ -75,21 +78,53 @@ impl Selector {
     /// # Errors
     /// As CouchDB refuses it.
     pub(crate) fn parse(selector: &Map<String, Value>) -> Result<Self, QueryError> {
-        let normal = normalize(selector)?;
-        let condition = read(&normal)?;
-        Ok(Self { normal, condition })
+        Self::parse_as(selector, Version::CURRENT)
     }
 
-    /// Both this and another condition.
+    /// Reads a selector that was written when it meant what a version says.
     ///
     /// # Errors
-    /// The other is refused.
-    pub(crate) fn and(&self, other: Value) -> Result<Self, QueryError> {
-        let both = match self.normal.as_object() {
-            Some(normal) if !normal.is_empty() => vec![self.normal.clone(), other],
-            _ => vec![other],
-        };
-        Self::parse(&Map::from_iter([("$and".to_owned(), both.into())]))
+    /// As that version refused it.
+    pub(crate) fn parse_as(
+        selector: &Map<String, Value>,
+        version: Version,
+    ) -> Result<Self, QueryError> {
+        let normal = normalize(selector, version)?;
+        let condition = read(&normal, version)?;
+        Ok(Self {
+            version: version.least(&normal),
+            normal,
+            condition,
+        })
+    }
+
+    /// The first version in which it means what it means.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Both this and another.
+    ///
+    /// # Errors
+    /// Together they are refused, or they are of two versions in which they mean different things.
+    pub(crate) fn and(&self, other: &Self) -> Result<Self, QueryError> {
+        let version = self.version.max(other.version);
+        let both = [self, other];
+        if both.iter().any(|part| part.means_otherwise_in(version)) {
+            return Err(QueryError::option(
+                "selector_version",
+                "the index's filter has the meaning of an earlier version; make the index anew"
+                    .to_owned(),
+            ));
+        }
+        let parts = both.into_iter().map(|part| part.normal.clone());
+        let parts = parts.filter(|part| *part != Value::Object(Map::new()));
+        let both = Map::from_iter([("$and".to_owned(), parts.collect())]);
+        Self::parse_as(&both, version)
+    }
+
+    fn means_otherwise_in(&self, version: Version) -> bool {
+        version.least(&self.normal) != self.version
     }
 
     /// The normal form.
@@ -103,13 +138,16 @@ impl Selector {
     }
 }
 
-fn read(value: &Value) -> Result<Condition, QueryError> {
+fn read(value: &Value, version: Version) -> Result<Condition, QueryError> {
     let Some((name, argument)) = single(value) else {
         return Ok(Condition::Always);
     };
-    let inner = || read(argument).map(Box::new);
+    let inner = || read(argument, version).map(Box::new);
     let each = || match argument {
-        Value::Array(parts) => parts.iter().map(read).collect::<Result<Vec<_>, _>>(),
+        Value::Array(parts) => {
+            let parts = parts.iter().map(|part| read(part, version));
+            parts.collect::<Result<Vec<_>, _>>()
+        }
         _ => Ok(Vec::new()),
     };
     let values = || argument.as_array().cloned().unwrap_or_default();
@@ -135,8 +173,8 @@ fn read(value: &Value) -> Result<Condition, QueryError> {
         "$all" => Condition::All(values()),
         "$exists" => Condition::Exists(argument.as_bool().unwrap_or_default()),
         "$type" => Condition::Type(text().to_owned()),
-        "$beginsWith" => Condition::BeginsWith(text().to_owned()),
-        "$regex" => Condition::Regex(Regex::new(text())?),
+        "$beginsWith" => Condition::BeginsWith(text().to_owned(), version),
+        "$regex" => Condition::Regex(Regex::new(text(), version)?),
         "$size" => Condition::Size(argument.as_u64().unwrap_or_default()),
         "$mod" => {
             let number = |at: usize| argument.get(at).and_then(Value::as_i64).unwrap_or_default();
@@ -182,9 +220,10 @@ impl Condition {
                 _ => false,
             },
             Self::Regex(regex) => value.as_str().is_some_and(|text| regex.is_match(text)),
-            Self::BeginsWith(start) => value
-                .as_str()
-                .is_some_and(|text| text.starts_with(start.as_str())),
+            Self::BeginsWith(start, version) => value.as_str().is_some_and(|text| match version {
+                Version::One => text.starts_with(start),
+                Version::Two => begins_with(text, start),
+            }),
             Self::All(arguments) => has_all(value, arguments),
             Self::AnyElement(condition) => value.as_array().is_some_and(|elements| {
                 elements

@@ -1,4 +1,5 @@
-//! `$regex`: PCRE's patterns on bytes, as in CouchDB, by an engine that takes linear time.
+//! Patterns as selectors of version 1 meant them: blocks and definitions of indexes hold some, and they
+//! are judged by what they meant. Nothing here changes any more.
 //!
 //! The pattern is rewritten before the engine sees it, because some of PCRE means something else
 //! there: bytes beyond ASCII become escapes (`.` matches one byte, `É+` repeats its last byte), `$`
@@ -12,7 +13,7 @@
 
 use regex::bytes::{Regex as Engine, RegexBuilder};
 
-use super::error::QueryError;
+use crate::query::error::QueryError;
 
 /// Most bytes that a compiled pattern may take.
 const SIZE_LIMIT: usize = 1 << 20;
@@ -23,7 +24,7 @@ const MAX_LOOKS: usize = 16;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
-pub(crate) struct Regex {
+pub(super) struct Regex {
     main: Engine,
     /// What must match where the text begins, or must not.
     looks: Vec<(bool, Engine)>,
@@ -34,7 +35,7 @@ impl Regex {
     ///
     /// # Errors
     /// It is none, it is too large, or it needs what a linear engine cannot do.
-    pub(crate) fn new(pattern: &str) -> Result<Self, QueryError> {
+    pub(super) fn new(pattern: &str) -> Result<Self, QueryError> {
         let (flags, rest) = leading_flags(pattern);
         let (looks, rest) = leading_looks(rest).unwrap_or((Vec::new(), rest));
         if looks.is_empty() {
@@ -59,7 +60,7 @@ impl Regex {
     }
 
     /// Whether the text has a match in it.
-    pub(crate) fn is_match(&self, text: &str) -> bool {
+    pub(super) fn is_match(&self, text: &str) -> bool {
         let text = text.as_bytes();
         self.main.is_match(text)
             && self

@@ -1,0 +1,203 @@
+//! `$regex`: PCRE's patterns on bytes, as in CouchDB, in linear time.
+//!
+//! ```text
+//! pattern --> parse    as PCRE 8 reads it, or refused   --> node     what it says, in few words
+//!         --> print    in the engine's language         --> the `regex` crate
+//!         --> machine  where the engine has no words for it
+//! ```
+//!
+//! The text is bytes to PCRE, and letters and words are those of Latin-1: `.` matches half of `é`, and
+//! the first half is a letter. That is kept, because what a pattern finds is what clients compare.
+
+mod class;
+mod group;
+mod machine;
+mod node;
+mod parse;
+mod print;
+mod set;
+mod version1;
+
+use regex::bytes::{Regex as Engine, RegexBuilder};
+
+use self::machine::Machine;
+use super::error::QueryError;
+use super::version::Version;
+
+/// Most bytes that a compiled pattern may take.
+const SIZE_LIMIT: usize = 1 << 20;
+/// Deepest nesting of what is printed: twice what is parsed, and the groups of a count.
+const NEST_LIMIT: u32 = 1000;
+
+/// A compiled pattern.
+#[derive(Clone, Debug)]
+pub(crate) struct Regex(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Engine(Engine),
+    Machine(Machine),
+    Version1(version1::Regex),
+}
+
+impl Regex {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// It is none, it is too large, or it needs what only backtracking can do.
+    pub(crate) fn new(pattern: &str, version: Version) -> Result<Self, QueryError> {
+        if version == Version::One {
+            return version1::Regex::new(pattern).map(|regex| Self(Kind::Version1(regex)));
+        }
+        let node = parse::parse(pattern)?;
+        Ok(Self(match print::print(&node) {
+            Some(text) => Kind::Engine(compile(&text)?),
+            None => Kind::Machine(Machine::new(&node)?),
+        }))
+    }
+
+    /// Whether the text has a match in it.
+    pub(crate) fn is_match(&self, text: &str) -> bool {
+        match &self.0 {
+            Kind::Engine(engine) => engine.is_match(text.as_bytes()),
+            Kind::Machine(machine) => machine.is_match(text.as_bytes()),
+            Kind::Version1(regex) => regex.is_match(text),
+        }
+    }
+}
+
+fn refused(why: impl Into<String>) -> QueryError {
+    QueryError::BadRegex(why.into())
+}
+
+fn compile(text: &str) -> Result<Engine, QueryError> {
+    RegexBuilder::new(text)
+        .unicode(false)
+        .size_limit(SIZE_LIMIT)
+        .dfa_size_limit(SIZE_LIMIT)
+        .nest_limit(NEST_LIMIT)
+        .build()
+        .map_err(|_| refused("the pattern is too large"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::set::Set;
+    use super::*;
+
+    fn regex(pattern: &str) -> Result<Regex, QueryError> {
+        Regex::new(pattern, Version::CURRENT)
+    }
+
+    fn texts<'a>(case: &'a Value, name: &str) -> Vec<&'a str> {
+        let texts = case[name].as_array().unwrap();
+        texts.iter().map(|text| text.as_str().unwrap()).collect()
+    }
+
+    /// Every line of the file is a pattern and what Erlang's `re` says of it, which is CouchDB's engine
+    /// (OTP 25, PCRE 8.44): whether `re:compile(P)` takes it, and which of some texts have a match by
+    /// `re:run(T, P, [{capture, none}])`. Half of the patterns are written by hand, half at random.
+    /// `"here": "refused"` stands where Erlang takes one and this does not.
+    #[test]
+    fn patterns_mean_what_they_mean_to_erlang() {
+        let mut wrong = Vec::new();
+        let (mut alike, mut refused) = (0, 0);
+        for line in include_str!("cases.jsonl").lines() {
+            let case: Value = serde_json::from_str(line).unwrap();
+            let pattern = case["pattern"].as_str().unwrap();
+            let is_taken_there = case.get("refused").is_none();
+            let is_taken = is_taken_there && case.get("here").is_none();
+            match regex(pattern) {
+                Err(_) if !is_taken => refused += 1,
+                Err(error) => wrong.push(format!("{pattern}: {error}")),
+                Ok(_) if !is_taken => wrong.push(format!("{pattern}: taken")),
+                Ok(regex) => {
+                    for (name, expected) in [("matches", true), ("fails", false)] {
+                        let mut texts = texts(&case, name);
+                        texts.retain(|text| regex.is_match(text) != expected);
+                        wrong.extend(texts.iter().map(|text| format!("{pattern}: {text:?}")));
+                    }
+                    alike += 1;
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(alike > 500 && refused > 300, "{alike} {refused}");
+    }
+
+    #[test]
+    fn bytes_have_the_classes_that_latin_1_gives_them() {
+        for (pattern, count) in [
+            ("\\A\\w\\z", 63),
+            ("\\A[[:punct:]]\\z", 32),
+            ("\\A[[:cntrl:]]\\z", 33),
+            ("\\A[[:graph:]]\\z", 94),
+            ("\\A[[:print:]]\\z", 95),
+            ("\\A\\s\\z", 6),
+            ("\\A\\h\\z", 2),
+            ("\\A\\v\\z", 4),
+        ] {
+            let regex = regex(pattern).unwrap();
+            let ascii = (0..128_u8).filter(|byte| regex.is_match(&char::from(*byte).to_string()));
+            assert_eq!(ascii.count(), count, "{pattern}");
+        }
+        for (set, count) in [
+            (Set::word(), 63 + 65),
+            (Set::named(b"alpha").unwrap(), 52 + 65),
+            (Set::named(b"upper").unwrap(), 26 + 30),
+            (Set::named(b"lower").unwrap(), 26 + 35),
+            (Set::named(b"punct").unwrap(), 32 + 31),
+            (Set::named(b"cntrl").unwrap(), 33 + 32),
+            (Set::named(b"print").unwrap(), 95 + 96),
+            (Set::horizontal(), 3),
+            (Set::vertical(), 5),
+        ] {
+            let found = (0..=255_u8).filter(|byte| set.contains(*byte)).count();
+            assert_eq!(found, count, "{set:?}");
+        }
+    }
+
+    #[test]
+    fn what_would_take_too_much_is_refused() {
+        let looks = "a\\b(?=a)".repeat(40);
+        let deep = format!("{}a{}", "(".repeat(251), ")".repeat(251));
+        let long = "a".repeat((64 << 10) + 1);
+        let empty = "(?:(?:(?:){65535}){65535}){65535}\\b";
+        for pattern in [
+            &looks,
+            &deep,
+            &long,
+            "a{1000}{1000}",
+            "(a{1000}){1000}",
+            "\\b(a{300}){300}",
+        ] {
+            assert!(regex(pattern).is_err(), "{}", pattern.get(..20).unwrap());
+        }
+        assert!(regex(empty).unwrap().is_match("a"));
+        let deepest = format!("{}a{}", "(".repeat(250), ")".repeat(250));
+        assert!(regex(&deepest).unwrap().is_match("a"));
+    }
+
+    #[test]
+    fn a_long_text_takes_time_in_proportion() {
+        let text = "a".repeat(1 << 20);
+        for pattern in ["(a*)*\\bb", "^(a|aa)+\\b$", "(?=(a+)+b)c", "(?<!a)a(?!a)"] {
+            let is_match = regex(pattern).unwrap().is_match(&text);
+            assert_eq!(is_match, pattern.starts_with('^'), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_version_1_means_what_it_meant() {
+        let was = |pattern| Regex::new(pattern, Version::One);
+        assert!(was("^\\w").unwrap().is_match("a"));
+        assert!(!was("^\\w").unwrap().is_match("Émile"));
+        assert!(regex("^\\w").unwrap().is_match("Émile"));
+        assert!(was("[a--b]").unwrap().is_match("-"));
+        assert!(regex("[a--b]").is_err());
+        assert!(was("^[\\w-\\.]+$").is_err());
+        assert!(regex("^[\\w-\\.]+$").unwrap().is_match("a.b-c"));
+    }
+}

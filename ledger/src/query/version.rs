@@ -1,0 +1,72 @@
+//! Versions of what a selector means. A selector that is in a block, or that an index was made with,
+//! means for ever what it meant then: every node must judge it alike.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What the conditions on texts mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Version {
+    /// `$regex` knows letters of ASCII and reads less of PCRE, or reads it otherwise; `$beginsWith`
+    /// compares bytes.
+    #[default]
+    #[serde(rename = "1")]
+    One,
+    /// `$regex` is PCRE's on bytes of Latin-1; `$beginsWith` compares graphemes.
+    #[serde(rename = "2")]
+    Two,
+}
+
+impl Version {
+    /// What a request means.
+    pub(crate) const CURRENT: Self = Self::Two;
+
+    /// Its number, as it is written.
+    pub(crate) const fn number(self) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes what it may leave out by reference"
+    )]
+    pub(crate) const fn is_first(&self) -> bool {
+        matches!(self, Self::One)
+    }
+
+    /// The first in which a selector in normal form means what it means in this one.
+    pub(crate) fn least(self, selector: &Value) -> Self {
+        if is_about_texts(selector) {
+            self
+        } else {
+            Self::One
+        }
+    }
+}
+
+impl TryFrom<u64> for Version {
+    type Error = String;
+
+    fn try_from(number: u64) -> Result<Self, String> {
+        match number {
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
+            _ => Err(format!("version {number} of selectors is not known")),
+        }
+    }
+}
+
+/// Whether a member is named as a condition on texts is. One in a value that is compared counts too:
+/// that costs nothing.
+fn is_about_texts(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.iter().any(|(name, value)| {
+            matches!(name.as_str(), "$regex" | "$beginsWith") || is_about_texts(value)
+        }),
+        Value::Array(elements) => elements.iter().any(is_about_texts),
+        _ => false,
+    }
+}
