@@ -151,7 +151,8 @@ impl Catalog {
             record,
         } in stored.indexes
         {
-            let definition = Definition::new(record).map_err(|error| damaged(error.to_string()))?;
+            let definition = Definition::new(record.with_names());
+            let definition = definition.map_err(|error| damaged(error.to_string()))?;
             let index = Index::new(number, namespace, definition);
             let built = entries::is_built(&view, &entries, number);
             if built.map_err(|error| damaged(error.to_string()))? {

@@ -14,6 +14,8 @@ use super::version::Version;
 /// Most bytes of a sort key that an index keeps. Documents whose values agree up to there are
 /// ordered by their keys.
 pub(super) const MAX_SORT_KEY_BYTES: usize = 8 << 10;
+/// Most bytes of the name of an index or of its design document: both stand in the path that drops it.
+const MAX_NAME_BYTES: usize = 1 << 10;
 /// Most fields of an index.
 pub(super) const MAX_FIELDS: usize = 32;
 
@@ -129,6 +131,50 @@ fn generated_name(sort: &Sort, partial: &Map<String, Value>) -> String {
     hex::encode(digest.get(..20).unwrap_or_default())
 }
 
+/// Whether a path can name it, so that what was made can be dropped.
+fn check_name(name: &str) -> Result<(), QueryError> {
+    if name.is_empty() {
+        return Err(QueryError::option(
+            "invalid_empty_string",
+            "Index name or ddoc cannot be empty string".to_owned(),
+        ));
+    }
+    // Clients take the two for steps through folders, however they are written.
+    if name.len() > MAX_NAME_BYTES || matches!(name, "." | "..") {
+        return Err(QueryError::option(
+            "invalid_index_name",
+            format!("Index name or ddoc is . or .., or has more than {MAX_NAME_BYTES} bytes"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_ddoc(ddoc: &str) -> Result<(), QueryError> {
+    check_name(ddoc)?;
+    if bare(ddoc).is_empty() {
+        let reason = format!("Illegal document id `{ddoc}`");
+        return Err(QueryError::option("illegal_docid", reason));
+    }
+    check_name(bare(ddoc))
+}
+
+impl Record {
+    /// The same with names that a path can name. Earlier versions took others.
+    pub(crate) fn with_names(mut self) -> Self {
+        let sort = Sort {
+            fields: self.fields.clone(),
+            is_descending: self.descending,
+        };
+        let generated = generated_name(&sort, &self.partial_filter_selector);
+        for name in [&mut self.ddoc, &mut self.name] {
+            if check_name(name).is_err() {
+                name.clone_from(&generated);
+            }
+        }
+        self
+    }
+}
+
 /// The sort key of values, one after another, cut where it becomes too long.
 pub(crate) fn sort_key(values: &[&Value]) -> Vec<u8> {
     let mut key = Vec::new();
@@ -156,7 +202,9 @@ impl IndexRequest {
             .ok_or(QueryError::MissingKey("index"))?;
         let kind = members.text("type")?;
         let name = members.text("name")?;
+        name.as_deref().map_or(Ok(()), check_name)?;
         let ddoc = members.text("ddoc")?;
+        ddoc.as_deref().map_or(Ok(()), check_ddoc)?;
         members.positive("w", 2)?;
         if members.flag("partitioned", false)? {
             let reason = "partitioned indexes are not supported".to_owned();

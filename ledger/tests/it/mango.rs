@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quire_ledger::{FindError, Found, IndexError, IndexRequest, IndexState, Query, Reader};
+use quire_ledger::{
+    FindError, Found, IndexError, IndexRequest, IndexState, Migration, Query, Reader,
+};
 use serde_json::{Value, json};
 
 use crate::kit::{Documents, conformance};
@@ -338,4 +340,98 @@ fn what_is_no_object_is_passed_over() {
         .unwrap();
     assert_eq!(ids(&reader, &json!({"selector": {}})), ["d"]);
     assert_eq!(ids(&reader, &json!({"selector": {"n": 1}})), ["d"]);
+}
+
+#[test]
+fn an_index_that_no_path_could_drop_is_not_made() {
+    let long = "n".repeat(1025);
+    for (member, name, error) in [
+        ("name", "", "invalid_empty_string"),
+        ("ddoc", "", "invalid_empty_string"),
+        ("ddoc", "_design/", "illegal_docid"),
+        ("name", "..", "invalid_index_name"),
+        ("name", ".", "invalid_index_name"),
+        ("ddoc", "..", "invalid_index_name"),
+        ("name", &long, "invalid_index_name"),
+        ("ddoc", &long, "invalid_index_name"),
+    ] {
+        let body = json!({"index": {"fields": ["a"]}, member: name}).to_string();
+        let refused = IndexRequest::parse(body.as_bytes()).unwrap_err();
+        assert_eq!(refused.error(), error, "{member} {name}");
+        if name.is_empty() {
+            let reason = "Index name or ddoc cannot be empty string";
+            assert_eq!(refused.to_string(), reason);
+        }
+        let file = json!({"namespace": "ns", "index": {"fields": ["a"]}, member: name});
+        let refused = Migration::parse("0001-a.json", file.to_string().as_bytes());
+        assert!(refused.is_err(), "{file}");
+    }
+    let names =
+        json!({"index": {"fields": ["a"]}, "name": "a/b %..", "ddoc": "_design/x/_design/"});
+    assert!(IndexRequest::parse(names.to_string().as_bytes()).is_ok());
+}
+
+#[test]
+fn an_index_without_a_name_of_an_earlier_version_can_be_dropped() {
+    let mut chain = Documents::new();
+    chain.write("ns", [("a", Some(r#"{"n":2}"#.into()))]);
+    for (fields, name) in [(json!(["n"]), "one"), (json!(["m"]), "two")] {
+        let request = index(&fields, name);
+        chain.reader().create_index("ns", &request, WAIT).unwrap();
+    }
+    chain.close();
+    let mut folders = std::fs::read_dir(chain.dir().join("channels")).unwrap();
+    let file = folders.next().unwrap().unwrap().path().join("indexes.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace(r#""one""#, r#""""#);
+    let text = text.replace(r#""name": "two""#, r#""name": "..""#);
+    std::fs::write(&file, &text).unwrap();
+
+    chain.reopen();
+    let reader = chain.reader();
+    let listed = reader.indexes("ns");
+    assert_eq!(listed.len(), 3);
+    for listing in &listed[1..] {
+        let member = |name: &str| listing.definition[name].as_str().unwrap().to_owned();
+        let (ddoc, name) = (member("ddoc"), member("name"));
+        let ddoc = ddoc.strip_prefix("_design/").unwrap();
+        assert!(!ddoc.is_empty() && name.len() > 2, "{ddoc} {name}");
+        reader.delete_index("ns", ddoc, &name).unwrap();
+    }
+    chain.reopen();
+    assert_eq!(chain.reader().indexes("ns").len(), 1);
+}
+
+#[test]
+fn a_filter_of_texts_means_for_ever_what_it_meant_when_its_index_was_made() {
+    let mut chain = Documents::new();
+    let rows = [("a", r#"{"n":"Émile"}"#), ("b", r#"{"n":"tom"}"#)];
+    chain.write("ns", rows.map(|(key, value)| (key, Some(value.to_owned()))));
+    let body = json!({"name": "i", "ddoc": "i", "index": {"fields": ["n"],
+        "partial_filter_selector": {"n": {"$regex": "^\\w"}}}});
+    let request = IndexRequest::parse(body.to_string().as_bytes()).unwrap();
+    chain.reader().create_index("ns", &request, WAIT).unwrap();
+    let query = json!({"selector": {"n": {"$gt": ""}}, "use_index": "i", "sort": ["n"]});
+    assert_eq!(ids(&chain.reader(), &query), ["a", "b"]);
+
+    // As an earlier version stored it.
+    chain.close();
+    let mut folders = std::fs::read_dir(chain.dir().join("channels")).unwrap();
+    let file = folders.next().unwrap().unwrap().path().join("indexes.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut stored: Value = serde_json::from_str(&text).unwrap();
+    let index = stored["indexes"][0].as_object_mut().unwrap();
+    assert_eq!(index.shift_remove("selectorVersion"), Some(json!("2")));
+    std::fs::write(&file, stored.to_string()).unwrap();
+    std::fs::remove_dir_all(chain.dir().join("derived")).unwrap();
+    chain.reopen();
+    let deadline = std::time::Instant::now() + WAIT;
+    while chain.reader().indexes("ns")[1].state != IndexState::Ready {
+        assert!(std::time::Instant::now() < deadline, "never ready");
+        std::thread::yield_now();
+    }
+    assert_eq!(ids(&chain.reader(), &query), ["b"]);
+    let again = chain.reader().create_index("ns", &request, WAIT).unwrap();
+    assert!(again, "the meaning is another one");
+    assert_eq!(ids(&chain.reader(), &query), ["a", "b"]);
 }
