@@ -165,7 +165,13 @@ impl Plan {
             let highs = highs.chain([json!("<MAX>")]);
             return (lows.collect(), highs.collect());
         }
-        let low = lows.last().unwrap_or(Value::Null);
+        // The least key is the empty text, and nothing where nothing is said of keys.
+        let least = if self.ranges.is_empty() {
+            Value::Null
+        } else {
+            json!("")
+        };
+        let low = lows.last().unwrap_or(least);
         (low, highs.last().unwrap_or_else(|| json!("<MAX>")))
     }
 

@@ -97,7 +97,8 @@ pub(super) fn is_text_search(selector: &Value) -> bool {
     }
 }
 
-/// Fields of which the selector bounds the values, sorted.
+/// Fields of which the selector bounds the values, sorted. `$exists` counts, with all values for its
+/// range, as in CouchDB.
 pub(super) fn bounded_fields(selector: &Value) -> Vec<&str> {
     let mut fields = Vec::new();
     collect_bounded(selector, &mut fields);
@@ -114,7 +115,15 @@ fn collect_bounded<'a>(selector: &'a Value, fields: &mut Vec<&'a str>) {
             }
         }
         Some((name, argument)) if !name.starts_with('$') => {
-            let bounds = ["$lt", "$lte", "$eq", "$gte", "$gt", "$beginsWith"];
+            let bounds = [
+                "$lt",
+                "$lte",
+                "$eq",
+                "$gte",
+                "$gt",
+                "$beginsWith",
+                "$exists",
+            ];
             if single(argument).is_some_and(|(operator, _)| bounds.contains(&operator)) {
                 fields.push(name);
             }

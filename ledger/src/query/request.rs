@@ -305,9 +305,10 @@ fn use_index(value: Option<Value>) -> Result<Option<(String, Option<String>)>, Q
     let bare = |ddoc: &str| ddoc.strip_prefix("_design/").unwrap_or(ddoc).to_owned();
     let parts: Option<Vec<&str>> = match &value {
         Value::Null => Some(Vec::new()),
+        // A name with a slash in it is told apart in a list only.
         Value::String(text) => {
             let text = text.strip_prefix("_design/").unwrap_or(text);
-            Some(text.splitn(2, '/').collect())
+            Some(text.split('/').collect())
         }
         Value::Array(parts) => parts.iter().map(Value::as_str).collect(),
         _ => None,

@@ -343,6 +343,166 @@ fn what_is_no_object_is_passed_over() {
 }
 
 #[test]
+fn that_a_field_exists_is_a_bound_as_in_couchdb() {
+    let mut chain = Documents::new();
+    let rows = [("b", r#"{"a":1,"b":2}"#), ("a", r#"{"a":1}"#), ("c", "{}")];
+    chain.write("ns", rows.map(|(key, value)| (key, Some(value.to_owned()))));
+    let reader = chain.reader();
+    let exists = json!({"selector": {"_id": {"$exists": true}}, "sort": ["_id"]});
+    assert_eq!(ids(&reader, &exists), ["a", "b", "c"]);
+    let backwards =
+        json!({"selector": {"a": 1, "_id": {"$exists": true}}, "sort": [{"_id": "desc"}]});
+    assert_eq!(ids(&reader, &backwards), ["b", "a"]);
+    let unbounded = json!({"selector": {"_id": {"$ne": "a"}}, "sort": ["_id"]});
+    let refused = answer(&reader, "ns", &unbounded).unwrap_err();
+    assert!(matches!(refused, FindError::Query(_)), "{refused:?}");
+
+    for (fields, name) in [(json!(["a"]), "a"), (json!(["a", "b"]), "ab")] {
+        reader
+            .create_index("ns", &index(&fields, name), WAIT)
+            .unwrap();
+    }
+    for (selector, expected) in [
+        (json!({"a": {"$exists": true}}), "a"),
+        (json!({"a": 1}), "a"),
+        (json!({"a": 1, "b": {"$exists": true}}), "ab"),
+        (
+            json!({"a": {"$exists": true}, "b": {"$exists": true}}),
+            "ab",
+        ),
+        (json!({"a": 1, "b": {"$exists": false}}), "a"),
+        (json!({"a": {"$exists": false}}), "_all_docs"),
+    ] {
+        let request = json!({"selector": selector});
+        assert_eq!(used(&reader, &request), expected, "{request}");
+    }
+    let both = json!({"selector": {"a": 1, "b": {"$exists": true}}});
+    assert_eq!(ids(&reader, &both), ["b"]);
+    let query = Query::parse(both.to_string().as_bytes()).unwrap();
+    let explained = reader.snapshot().explain("ns", &query).unwrap();
+    assert_eq!(
+        explained["selector_hints"][0]["indexable_fields"],
+        json!(["a", "b"])
+    );
+    let keys = (
+        &explained["mrargs"]["start_key"],
+        &explained["mrargs"]["end_key"],
+    );
+    assert_eq!(keys, (&json!([1]), &json!([1, "<MAX>"])));
+    for (selector, start, end) in [
+        (json!({"_id": {"$exists": true}}), json!(""), "<MAX>"),
+        (json!({"_id": {"$lt": "c"}}), json!(""), "c"),
+        (json!({"_id": {"$gt": "b"}}), json!("b"), "<MAX>"),
+        (json!({"c": 1}), json!(null), "<MAX>"),
+    ] {
+        let body = json!({ "selector": selector }).to_string();
+        let query = Query::parse(body.as_bytes()).unwrap();
+        let explained = reader.snapshot().explain("ns", &query).unwrap();
+        let mrargs = &explained["mrargs"];
+        assert_eq!(
+            (&mrargs["start_key"], &mrargs["end_key"]),
+            (&start, &json!(end)),
+            "{selector}"
+        );
+    }
+}
+
+#[test]
+fn names_of_indexes_to_use_are_read_as_in_couchdb() {
+    for (name, is_name) in [
+        (json!("d"), true),
+        (json!("_design/d"), true),
+        (json!("d/n"), true),
+        (json!("_design/d/n"), true),
+        (json!(""), true),
+        (json!("d/n/m"), false),
+        (json!("_design/d/n/m"), false),
+        (json!(["d", "n/m"]), true),
+        (json!(["d", "n", "m"]), false),
+        (json!([1]), false),
+        (json!(5), false),
+        (json!(null), true),
+    ] {
+        let body = json!({"selector": {}, "use_index": name}).to_string();
+        let refused = Query::parse(body.as_bytes()).err();
+        let refused = refused.map(|error| error.error());
+        let expected = (!is_name).then_some("invalid_index_name");
+        assert_eq!(refused, expected, "{name}");
+    }
+}
+
+/// What CouchDB answers otherwise, or not at all, as docs/mango.md lists it.
+#[test]
+fn what_couchdb_cannot_answer_is_evaluated() {
+    let mut chain = Documents::new();
+    let rows = [
+        (
+            "a",
+            r#"{"n":1,"l":[{"x":1},{"x":2}],"o":{"k":1},"t":["p","q"]}"#,
+        ),
+        ("b", r#"{"n":[null],"t":[[1]]}"#),
+        ("c", r#"{"n":{"a":1,"b":2}}"#),
+        ("d", r#"{"n":1e-400}"#),
+        ("e", r#"{"n":0}"#),
+    ];
+    chain.write("ns", rows.map(|(key, value)| (key, Some(value.to_owned()))));
+    let reader = chain.reader();
+    for has_index in [false, true] {
+        if has_index {
+            let request = index(&json!(["n"]), "n");
+            reader.create_index("ns", &request, WAIT).unwrap();
+        }
+        for (selector, expected) in [
+            (r#"{"l":{"$elemMatch":{"$nor":[{"x":1}]}}}"#, "a"),
+            (r#"{"l":{"$elemMatch":{"$nor":[{"x":1},{"x":2}]}}}"#, ""),
+            (r#"{"l":{"$allMatch":{"$nor":[{"x":7}]}}}"#, "a"),
+            (r#"{"o":{"$keyMapMatch":{"$nor":[{"$eq":"z"}]}}}"#, "a"),
+            (r#"{"n":{"$in":[null]}}"#, "b"),
+            (r#"{"n":{"$eq":[null]}}"#, "b"),
+            (r#"{"n":{"$eq":{"a":1,"b":2}}}"#, "c"),
+            (r#"{"t":{"$all":[[1]]}}"#, "b"),
+            (r#"{"$and":[{"n":1},{"n":{"$gt":1}}]}"#, ""),
+            (r#"{"n":1e-400}"#, "d"),
+            (r#"{"n":{"$lt":1e-399,"$gt":0}}"#, "d"),
+            (r#"{"n":{"$gt":1,"$lt":1e400}}"#, ""),
+            (r#"{"$nor":[{"$and":[]}]}"#, "abcde"),
+            (r#"{"$nor":[{"$nor":[]}]}"#, "abcde"),
+            (r#"{"$nor":[{"l":{"$exists":true}},{"$and":[]}]}"#, "bcde"),
+            (r#"{"$nor":[]}"#, ""),
+        ] {
+            let query = Query::parse(format!(r#"{{"selector":{selector}}}"#).as_bytes()).unwrap();
+            let found = reader.snapshot().find("ns", &query, PAGE_BYTES).unwrap();
+            let id = |document: &Value| document["_id"].as_str().unwrap().to_owned();
+            let mut ids: Vec<String> = documents(&found).iter().map(id).collect();
+            ids.sort();
+            assert_eq!(ids.concat(), expected, "{selector} {has_index}");
+        }
+    }
+    for selector in [
+        json!({"n": {"$regex": "a\u{0}b"}}),
+        json!({"n": {"$mod": [0, 0]}}),
+    ] {
+        let body = json!({ "selector": selector }).to_string();
+        let refused = Query::parse(body.as_bytes()).unwrap_err();
+        assert_eq!(refused.error(), "bad_arg", "{selector}");
+    }
+    for (fields, expected) in [
+        (json!(["t", "t.0"]), json!({"t": ["p", "q"]})),
+        (json!(["t.0", "t"]), json!({"t": ["p", "q"]})),
+        (json!(["t.0", "t.1"]), json!({"t": {"0": "p", "1": "q"}})),
+    ] {
+        let request = json!({"selector": {"_id": "a"}, "fields": fields});
+        let found = answer(&reader, "ns", &request).unwrap();
+        assert_eq!(documents(&found), [expected], "{fields}");
+    }
+    let body = json!({"selector": {"n": 1}, "execution_stats": true, "limit": 1}).to_string();
+    let query = Query::parse(body.as_bytes()).unwrap();
+    let found = reader.snapshot().find("ns", &query, PAGE_BYTES).unwrap();
+    let stats = found.stats.unwrap();
+    assert_eq!((stats.documents_examined, stats.results_returned), (1, 1));
+}
+
+#[test]
 fn an_index_that_no_path_could_drop_is_not_made() {
     let long = "n".repeat(1025);
     for (member, name, error) in [
