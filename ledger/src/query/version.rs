@@ -70,3 +70,59 @@ fn is_about_texts(value: &Value) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::query::selector::Selector;
+
+    fn selector(value: Value, version: Version) -> Selector {
+        let Value::Object(members) = value else {
+            panic!("{value}");
+        };
+        Selector::parse_as(&members, version).unwrap()
+    }
+
+    #[test]
+    fn selectors_of_two_meanings_are_not_joined() {
+        let plain = || json!({"a": {"$gt": 1}});
+        let about_texts = || json!({"$or": [{"a": {"$not": {"$regex": "^\\w"}}}]});
+        for (one, other, expected) in [
+            (
+                (plain(), Version::Two),
+                (plain(), Version::One),
+                Some(Version::One),
+            ),
+            (
+                (plain(), Version::Two),
+                (about_texts(), Version::One),
+                Some(Version::One),
+            ),
+            (
+                (about_texts(), Version::Two),
+                (plain(), Version::One),
+                Some(Version::Two),
+            ),
+            (
+                (about_texts(), Version::One),
+                (about_texts(), Version::One),
+                Some(Version::One),
+            ),
+            (
+                (about_texts(), Version::Two),
+                (about_texts(), Version::One),
+                None,
+            ),
+        ] {
+            let (one, other) = (selector(one.0, one.1), selector(other.0, other.1));
+            for joined in [one.and(&other), other.and(&one)] {
+                let version = joined.as_ref().ok().map(Selector::version);
+                assert_eq!(version, expected, "{joined:?}");
+                let error = joined.err().map(|error| error.error());
+                assert_eq!(error, expected.is_none().then_some("selector_version"));
+            }
+        }
+    }
+}
