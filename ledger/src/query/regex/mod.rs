@@ -26,8 +26,8 @@ use super::version::Version;
 
 /// Most bytes that a compiled pattern may take.
 const SIZE_LIMIT: usize = 1 << 20;
-/// Deepest nesting of what is printed: twice what is parsed, and the groups of a count.
-const NEST_LIMIT: u32 = 1000;
+/// Deepest nesting of what is printed: some for each of the groups that are parsed.
+const NEST_LIMIT: u32 = 2000;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
@@ -176,8 +176,10 @@ mod tests {
             assert!(regex(pattern).is_err(), "{}", pattern.get(..20).unwrap());
         }
         assert!(regex(empty).unwrap().is_match("a"));
-        let deepest = format!("{}a{}", "(".repeat(250), ")".repeat(250));
-        assert!(regex(&deepest).unwrap().is_match("a"));
+        for (edge, look) in [("", ""), ("\\b", ""), ("", "(?<=a)")] {
+            let deepest = format!("{edge}{}c{}{look}", "(a|b".repeat(250), ")*".repeat(250));
+            assert!(regex(&deepest).unwrap().is_match("abbca"));
+        }
     }
 
     #[test]
