@@ -26,6 +26,12 @@ pub trait Backend: Send + Sync + 'static {
     /// A channel by its name. Never blocks.
     fn channel(&self, name: &str) -> Option<Channel>;
 
+    /// The channels that did not open when the node started, by name, each with why. They are not among
+    /// [`Self::channels`], which are served all the same.
+    fn closed_channels(&self) -> Vec<FailedCheck> {
+        Vec::new()
+    }
+
     /// Creates a channel; it is durable and open when this returns. Blocks.
     ///
     /// # Errors

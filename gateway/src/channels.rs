@@ -22,7 +22,11 @@ use crate::reply;
 #[schema(as = ChannelRow)]
 struct Row {
     name: String,
-    height: u64,
+    /// How many blocks it has; null where it is not open.
+    height: Option<u64>,
+    /// Not there where the channel is open; `failed` where it did not open when the node started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -65,15 +69,24 @@ pub(crate) async fn list(
     Query::none(request.uri())?;
     let caller = Caller::of(request.extensions())?.clone();
     blocking(move || {
-        let names = gateway.backend.channels().into_iter();
-        let names = names.filter(|name| caller.reaches(name));
-        let rows = names.filter_map(|name| {
+        let open = gateway.backend.channels().into_iter().filter_map(|name| {
             let height = gateway.backend.channel(&name)?.reader.height();
-            Some(Row { name, height })
+            Some(Row {
+                name,
+                height: Some(height),
+                state: None,
+            })
         });
-        let document = Rows {
-            channels: rows.collect(),
-        };
+        let closed = gateway.backend.closed_channels().into_iter();
+        let closed = closed.map(|closed| Row {
+            name: closed.component,
+            height: None,
+            state: Some("failed"),
+        });
+        let mut channels: Vec<Row> = open.chain(closed).collect();
+        channels.retain(|row| caller.reaches(&row.name));
+        channels.sort_by(|one, other| one.name.cmp(&other.name));
+        let document = Rows { channels };
         reply::json(StatusCode::OK, &document)
     })
     .await

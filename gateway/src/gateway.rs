@@ -112,6 +112,10 @@ impl Gateway {
             return Ok(channel);
         }
         check_channel(name)?;
+        let closed = self.backend.closed_channels();
+        if closed.iter().any(|closed| closed.component == name) {
+            return Err(Problem::channel_closed(name));
+        }
         let detail = format!("There is no channel {name}.");
         Err(Problem::new(ProblemKind::ChannelNotFound, detail))
     }

@@ -43,11 +43,17 @@ struct LogSpec {
     )
 )]
 pub(crate) async fn healthz(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
-    let failed = failed_checks(&gateway).await?;
+    let mut failed = failed_checks(&gateway).await?;
+    let closed = gateway.backend.closed_channels().into_iter();
+    failed.extend(closed.map(|closed| FailedCheck {
+        component: format!("channel {}", closed.component),
+        reason: closed.reason,
+    }));
     health(&gateway, &failed)
 }
 
-/// Whether the node takes requests, which a healthy one does not while it starts or stops.
+/// Whether the node takes requests, which a healthy one does not while it starts or stops. A channel that
+/// did not open is for [`healthz`] to tell: the others are served.
 #[utoipa::path(
     get,
     path = "/readyz",

@@ -78,7 +78,7 @@ pub enum ProblemKind {
     NotReady,
     /// The state database does not answer.
     StateUnavailable,
-    /// A write to disk failed.
+    /// A write to disk failed, or the channel did not open.
     StorageFailed,
     /// A fault of the server.
     Internal,
@@ -291,6 +291,15 @@ impl Problem {
     fn storage_failed() -> Self {
         let detail = "The server cannot write to its disk.";
         Self::unavailable(ProblemKind::StorageFailed, detail, RETRY_AFTER_STORAGE)
+    }
+
+    /// The channel did not open when the node started.
+    pub(crate) fn channel_closed(name: &str) -> Self {
+        let detail = format!(
+            "Channel {name} does not open: its files are damaged or cannot be used, and an operator has \
+             to see to them; nothing was ordered."
+        );
+        Self::unavailable(ProblemKind::StorageFailed, &detail, RETRY_AFTER_STORAGE)
     }
 
     /// Adds what only the log may say.
