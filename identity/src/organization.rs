@@ -76,6 +76,7 @@ NodeOUs:
 /// The node's own organisation. One process at a time may have it open.
 #[derive(Debug)]
 pub struct Organization {
+    folder: PathBuf,
     identities_folder: PathBuf,
     msp_id: String,
     authority: Authority,
@@ -147,17 +148,68 @@ impl Organization {
     /// # Errors
     /// [`OrganizationError::Missing`] names the folder that is to be restored.
     pub fn open_existing(data_dir: &Path, msp_id: &str) -> Result<Self, OrganizationError> {
-        let folder = data_dir.join("organization");
+        match Self::missing(data_dir)?.into_iter().next() {
+            Some(path) => Err(OrganizationError::Missing { path }),
+            None => Self::open_what_is_there(data_dir, msp_id),
+        }
+    }
+
+    /// The folders of the organisation and of [`OWN_IDENTITIES`] that are not in `data_dir`.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub fn missing(data_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
         let identities_folder = data_dir.join("identities");
         let own = OWN_IDENTITIES
             .iter()
             .map(|(name, _)| identities_folder.join(name));
-        for needed in std::iter::once(folder.clone()).chain(own) {
-            if !exists(&needed)? {
-                return Err(OrganizationError::Missing { path: needed });
+        let needed = std::iter::once(data_dir.join("organization")).chain(own);
+        let mut missing = Vec::new();
+        for path in needed {
+            if !exists(&path)? {
+                missing.push(path);
             }
         }
-        Self::open(&folder, identities_folder, msp_id)
+        Ok(missing)
+    }
+
+    /// Opens the organisation in `data_dir` with whichever identities it has, to look at them. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// If files cannot be read or do not fit together.
+    pub fn open_what_is_there(data_dir: &Path, msp_id: &str) -> Result<Self, OrganizationError> {
+        let folder = data_dir.join("organization");
+        Self::open(&folder, data_dir.join("identities"), msp_id)
+    }
+
+    /// The files that are for Fabric's tools alone and not what this organisation put there: copies of
+    /// the CA's certificate, and what the units stand for. Each with what is wrong with it.
+    ///
+    /// # Errors
+    /// If the folder of identities cannot be listed.
+    pub fn changed_copies(&self) -> Result<Vec<(PathBuf, String)>, FileError> {
+        let mut folders = vec![self.folder.join("msp")];
+        let identities = self.identities()?.into_iter();
+        folders.extend(identities.map(|name| self.identities_folder.join(name).join("msp")));
+        let mut changed = Vec::new();
+        for folder in folders {
+            let path = folder.join("cacerts/ca-cert.pem");
+            let other = || "another certificate than the organisation's".to_owned();
+            match read_certificate(&path) {
+                Ok(Ok((_, pem))) if pem == self.authority.certificate_pem => {}
+                Ok(Ok(_)) => changed.push((path, other())),
+                Ok(Err(error)) => changed.push((path, error.to_string())),
+                Err(error) => changed.push((path, error.source.to_string())),
+            }
+            let path = folder.join("config.yaml");
+            match read(&path, MAX_FILE_BYTES) {
+                Ok(content) if content == CONFIG_YAML.as_bytes() => {}
+                Ok(_) => changed.push((path, "something else".to_owned())),
+                Err(error) => changed.push((path, error.source.to_string())),
+            }
+        }
+        Ok(changed)
     }
 
     fn open(
@@ -179,6 +231,7 @@ impl Organization {
             source,
         })?;
         Ok(Self {
+            folder: folder.to_path_buf(),
             identities_folder,
             msp_id: msp_id.to_owned(),
             authority,

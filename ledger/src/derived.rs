@@ -5,8 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
+use tempfile::TempDir;
 
 use crate::block_store::index::Index;
+use crate::check::SCRATCH_PREFIX;
 use crate::disk::Disk;
 use crate::error::{OpenError, ReadError};
 use crate::history::History;
@@ -55,7 +57,7 @@ impl Follower {
     }
 
     /// Suffix of its keyspace. A channel's name has at most 249 bytes, a keyspace's 255.
-    fn suffix(self) -> &'static str {
+    pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::Index => ".index",
             Self::State => ".state",
@@ -143,6 +145,16 @@ impl Engine<'_> {
         }));
         opened.unwrap_or(Err(Unusable::Panicked))
     }
+}
+
+/// An empty engine in a folder of its own below `dir`, which goes with the second value.
+pub(crate) fn stand_in(dir: &Path) -> Result<(Database, TempDir), OpenError> {
+    let folder = tempfile::Builder::new()
+        .prefix(SCRATCH_PREFIX)
+        .tempdir_in(dir)
+        .map_err(io_at(dir))?;
+    let database = Database::builder(folder.path()).open();
+    Ok((database.map_err(OpenError::Engine)?, folder))
 }
 
 /// Reads the savepoints of a channel's followers.

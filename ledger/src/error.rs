@@ -24,6 +24,20 @@ pub struct Corruption {
     pub found: String,
 }
 
+impl Corruption {
+    /// A channel is only called active once its first blocks are durable: block 0, or all that was
+    /// imported. The blocks end before, at this place.
+    pub(crate) fn no_beginning(file: PathBuf, offset: u64, height: u64) -> Self {
+        Self {
+            file,
+            offset,
+            block: Some(height),
+            expected: "a block that the channel was made with".to_owned(),
+            found: "none".to_owned(),
+        }
+    }
+}
+
 /// Why a read has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -159,6 +173,18 @@ pub enum OpenError {
     /// Nothing was changed. Restore the record, or move the folder away.
     #[error("{} holds block files of a channel that the id store does not know", .0.display())]
     Orphan(PathBuf),
+    /// The embedded engine has followed a channel of which neither record nor blocks are there.
+    /// Nothing was changed. Restore both, or move `derived` away where the channel is not missed.
+    #[error(
+        "channel {channel} is lost: the embedded engine has followed it to height {height}, and neither \
+         its record nor its blocks are there"
+    )]
+    Lost {
+        /// The channel.
+        channel: String,
+        /// How far the engine has followed it.
+        height: u64,
+    },
     /// Another process has the data directory open.
     #[error("{} is in use by another process", .0.display())]
     InUse(PathBuf),

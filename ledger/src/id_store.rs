@@ -61,6 +61,21 @@ impl ChannelRecord {
         }
     }
 
+    /// Whether it was half made or half deleted when the power went: the next start removes it.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        matches!(
+            self.status,
+            Status::UnderConstruction | Status::UnderDeletion
+        )
+    }
+
+    /// How many blocks the channel was made with: block 0, or all that was imported. An imported one
+    /// that takes no transactions does not remember.
+    pub(crate) fn durable_blocks(&self) -> u64 {
+        self.first_own_block.unwrap_or(0).max(1)
+    }
+
     /// The first block that must have a seal.
     pub(crate) fn own_from(&self) -> u64 {
         self.first_own_block.unwrap_or(u64::MAX)
@@ -84,11 +99,16 @@ impl IdStore {
         make_dir(disk.as_ref(), &dir)
             .and_then(|()| disk.sync_dir(&dir))
             .map_err(io_at(&dir))?;
-        Ok(Self {
+        Ok(Self::at(disk, dir))
+    }
+
+    /// The store as it is; nothing is made.
+    pub(crate) fn at(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
+        Self {
             disk,
             dir,
             writing: Mutex::default(),
-        })
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -97,10 +117,33 @@ impl IdStore {
 
     /// Every channel there is a record of, by name.
     pub(crate) fn list(&self) -> Result<Vec<ChannelRecord>, OpenError> {
-        let mut names = self.disk.list(&self.dir).map_err(io_at(&self.dir))?;
+        let (records, damage) = self.look();
+        damage.into_iter().next().map_or(Ok(records), Err)
+    }
+
+    /// The records that can be read, by name, and what is wrong with the others.
+    pub(crate) fn look(&self) -> (Vec<ChannelRecord>, Vec<OpenError>) {
+        let mut names = match self.disk.list(&self.dir) {
+            Ok(names) => names,
+            Err(error) => return (Vec::new(), vec![io_at(&self.dir)(error)]),
+        };
         names.sort_unstable();
-        let names = names.iter().filter_map(|name| name.strip_suffix(".json"));
-        names.map(|name| self.read(name)).collect()
+        let (mut records, mut damage) = (Vec::new(), Vec::new());
+        for name in names.iter().filter_map(|name| name.strip_suffix(".json")) {
+            match self.read(name) {
+                Ok(record) => records.push(record),
+                Err(error) => damage.push(error),
+            }
+        }
+        (records, damage)
+    }
+
+    /// Whether there is a record of a channel, readable or not.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        !matches!(
+            self.read(name),
+            Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound
+        )
     }
 
     /// The record of a channel; `None` where there is none.

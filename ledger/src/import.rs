@@ -8,11 +8,11 @@ use quire_wire::transaction::Opened;
 use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Position, Segments, file_name};
 use crate::check::{CheckError, Depth, Report, check_blockfiles};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, OsDisk};
 use crate::error::OpenError;
 use crate::id_store::{ChannelRecord, io_at};
 use crate::ledger::Ledger;
-use crate::ledgers::{DEFAULT_SEGMENT_BYTES, Ledgers};
+use crate::ledgers::{CHANNELS, DEFAULT_SEGMENT_BYTES, Ledgers};
 use crate::progress::{Progress, ProgressFn};
 
 /// Bytes that are copied at a time.
@@ -77,6 +77,31 @@ impl Ledgers {
         })?;
         Ok((ledger, report))
     }
+}
+
+/// Whether a node has written a block of the channel in this data directory: then the chain names that
+/// node's organisation. Reads the blocks where the record alone does not tell.
+///
+/// # Errors
+/// The block files cannot be read.
+pub fn has_own_blocks(data: &Path, record: &ChannelRecord) -> Result<bool, OpenError> {
+    let Some(own) = record.first_own_block else {
+        return Ok(false);
+    };
+    if own == 0 {
+        return Ok(true);
+    }
+    let dir = data.join(CHANNELS).join(&record.name);
+    let segments = Segments::new(Arc::new(OsDisk), dir.clone());
+    let (count, _) = segments.before_gap().map_err(io_at(&dir))?;
+    let scan = Scan::new(&segments, count, own, Position::START, 0, None);
+    let mut scan = scan.without_hash_checks();
+    while scan.number() <= own {
+        if !matches!(scan.next().map_err(io_at(&dir))?, Step::Block(_)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The channel that block 0 names.

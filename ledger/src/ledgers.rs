@@ -7,29 +7,38 @@
 //! DATA/derived/                    index, state, history of every channel; rebuilt at will
 //! ```
 
+use std::collections::HashSet;
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use tempfile::TempDir;
 
 use crate::block::Block;
 use crate::block_store::segment::Segments;
 use crate::check::SCRATCH_PREFIX;
-use crate::derived::{self, Engine};
+use crate::derived::{self, Engine, Follower};
 use crate::disk::{Disk, make_dir};
 use crate::error::{OpenError, ReadError};
 use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
 use crate::ledger::{Ledger, Ordered};
 use crate::observer::{Observer, Silent};
 use crate::progress::ProgressFn;
+use crate::query::catalog::Catalog;
+use crate::query::{MigrateError, Migration};
 use crate::recovery::{OpenReport, Parts, first_hash};
 use crate::state::couchdb;
 use crate::state::couchdb::client::{Couch, CouchDbServer};
 
 /// Size at which a block file is full: Fabric's 64 MiB.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
+/// Names in a data directory.
+const ID_STORE: &str = "id-store";
+pub(crate) const CHANNELS: &str = "channels";
+const DERIVED: &str = "derived";
 /// Memory for the embedded engine's cache.
 const DEFAULT_CACHE_BYTES: u64 = 256 << 20;
 
@@ -118,7 +127,9 @@ pub struct Ledgers {
     couch: Option<Arc<Couch>>,
     set_aside: Option<PathBuf>,
     observer: Arc<dyn Observer>,
-    _lock: File,
+    _lock: Option<File>,
+    /// The folder of an engine that stands in for one that cannot be looked at.
+    _stand_in: Option<TempDir>,
 }
 
 impl Ledgers {
@@ -142,28 +153,25 @@ impl Ledgers {
         purpose: Purpose,
         engine: &StateEngine,
     ) -> Result<Self, OpenError> {
-        let couch = match engine {
-            StateEngine::Fjall => None,
-            StateEngine::CouchDb(server) => {
-                let couch =
-                    Couch::new(server).map_err(|error| OpenError::StateEngine(error.into()))?;
-                Some(Arc::new(couch))
-            }
-        };
-        make_dir(disk.as_ref(), dir)
-            .and_then(|()| make_dir(disk.as_ref(), &dir.join("channels")))
-            .map_err(io_at(dir))?;
+        let couch = couch(engine)?;
+        for folder in [dir, &dir.join(CHANNELS)] {
+            make_dir(disk.as_ref(), folder).map_err(io_at(folder))?;
+        }
         let lock = lock(dir)?;
-        let id_store = IdStore::open(Arc::clone(&disk), dir.join("id-store"))?;
-        let channels = id_store.list()?;
-        let channels: Vec<&str> = channels.iter().map(|record| record.name.as_str()).collect();
+        let id_store = IdStore::open(Arc::clone(&disk), dir.join(ID_STORE))?;
+        let records = id_store.list()?;
+        if purpose == Purpose::Use
+            && let Some(orphan) = orphans(disk.as_ref(), dir).into_iter().next()
+        {
+            return Err(orphan);
+        }
         let engine = Engine {
             disk: disk.as_ref(),
-            dir: &dir.join("derived"),
+            dir: &dir.join(DERIVED),
             cache_bytes: DEFAULT_CACHE_BYTES,
             purpose,
         };
-        let (database, set_aside) = engine.open(&channels)?;
+        let (database, set_aside) = engine.open(&names(&records))?;
         let ledgers = Self {
             disk,
             dir: dir.to_owned(),
@@ -172,32 +180,126 @@ impl Ledgers {
             couch,
             set_aside,
             observer: Arc::new(Silent),
-            _lock: lock,
+            _lock: Some(lock),
+            _stand_in: None,
         };
-        let unfinished = if purpose == Purpose::Use {
-            ledgers.remove_scratch();
-            ledgers.list()?
-        } else {
-            Vec::new()
-        };
-        if purpose == Purpose::Use {
-            let channels = ledgers.dir.join("channels");
-            for name in ledgers.disk.list(&channels).map_err(io_at(&channels))? {
-                if ledgers.id_store.get(&name)?.is_none() {
-                    ledgers.refuse_orphan(&channels.join(name))?;
-                }
-            }
+        if purpose == Purpose::Inspect {
+            return Ok(ledgers);
         }
-        for record in unfinished {
-            if matches!(
-                record.status,
-                Status::UnderConstruction | Status::UnderDeletion
-            ) {
-                tracing::warn!(channel = record.name, "removing a half-made channel");
-                ledgers.remove(&record.name)?;
-            }
+        if let Some(lost) = ledgers.lost().into_iter().next() {
+            return Err(lost);
+        }
+        ledgers.remove_scratch();
+        for record in records.iter().filter(|record| record.is_unfinished()) {
+            tracing::warn!(channel = record.name, "removing a half-made channel");
+            ledgers.remove(&record.name)?;
         }
         Ok(ledgers)
+    }
+
+    /// Opens a data directory only to tell what is wrong with it: as far as it can be opened, with
+    /// everything that a start would refuse. Nothing is made but the lock and a scratch engine that
+    /// goes with what is returned; that engine stands in for one that is not there or does not open.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`], or nothing at all can be looked at.
+    pub fn look(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        engine: &StateEngine,
+    ) -> Result<(Self, Vec<OpenError>), OpenError> {
+        let couch = couch(engine)?;
+        let mut damage = Vec::new();
+        let lock = match lock(dir) {
+            Ok(lock) => Some(lock),
+            Err(in_use @ OpenError::InUse(_)) => return Err(in_use),
+            Err(error) => {
+                damage.push(error);
+                None
+            }
+        };
+        let id_store = IdStore::at(Arc::clone(&disk), dir.join(ID_STORE));
+        let (records, _) = id_store.look();
+        let derived = dir.join(DERIVED);
+        let opened = if derived.try_exists().unwrap_or(true) {
+            let engine = Engine {
+                disk: disk.as_ref(),
+                dir: &derived,
+                cache_bytes: DEFAULT_CACHE_BYTES,
+                purpose: Purpose::Inspect,
+            };
+            engine.open(&names(&records)).map(|(database, _)| database)
+        } else {
+            Err(OpenError::Io {
+                path: derived,
+                source: ErrorKind::NotFound.into(),
+            })
+        };
+        let (database, stand_in) = match opened {
+            Ok(database) => (database, None),
+            Err(in_use @ OpenError::InUse(_)) => return Err(in_use),
+            Err(error) => {
+                // What is not there is made from the blocks.
+                if !matches!(error, OpenError::Io { .. }) {
+                    damage.push(error);
+                }
+                let (database, stand_in) = derived::stand_in(dir)?;
+                (database, Some(stand_in))
+            }
+        };
+        let ledgers = Self {
+            disk,
+            dir: dir.to_owned(),
+            id_store,
+            database: DebugDatabase(database),
+            couch,
+            set_aside: None,
+            observer: Arc::new(Silent),
+            _lock: lock,
+            _stand_in: stand_in,
+        };
+        damage.extend(ledgers.examine().1);
+        Ok((ledgers, damage))
+    }
+
+    /// The channels whose records can be read, by name, and what is wrong with the others and with
+    /// folders of blocks that belong to none: what a start would refuse.
+    #[must_use]
+    pub fn examine(&self) -> (Vec<ChannelRecord>, Vec<OpenError>) {
+        let (records, mut damage) = self.id_store.look();
+        // A start makes a folder that is not there.
+        damage.retain(|error| {
+            !matches!(error, OpenError::Io { path, source }
+                if source.kind() == ErrorKind::NotFound && *path == self.dir.join(ID_STORE))
+        });
+        damage.extend(orphans(self.disk.as_ref(), &self.dir));
+        damage.extend(self.lost());
+        (records, damage)
+    }
+
+    /// Channels that the embedded engine has followed, and that have neither a record nor a folder: a
+    /// new one of that name would be begun in their place.
+    fn lost(&self) -> Vec<OpenError> {
+        let database = &self.database.0;
+        let view = database.snapshot();
+        let mut lost = Vec::new();
+        for keyspace in database.list_keyspace_names() {
+            let Some(name) = keyspace.strip_suffix(Follower::Index.suffix()) else {
+                continue;
+            };
+            let path = self.channel_dir(name);
+            let is_known = self.id_store.knows(name) || path.try_exists().unwrap_or(true);
+            if is_known {
+                continue;
+            }
+            // A damaged savepoint vouches for nothing.
+            let height = derived::savepoint(database, &view, name, Follower::Index).unwrap_or(0);
+            if height > 0 {
+                let channel = name.to_owned();
+                lost.push(OpenError::Lost { channel, height });
+            }
+        }
+        lost
     }
 
     /// Lets `observer` listen to every channel that is opened from now on.
@@ -276,6 +378,11 @@ impl Ledgers {
         progress: &mut ProgressFn<'_>,
     ) -> Result<(Ledger, OpenReport), OpenError> {
         let record = self.existing(name)?;
+        if let Err(error) = self.check_indexes(name) {
+            // One that cannot be read keeps the channel closed, as is told below; one that is missing
+            // does not, and opening it removes what tells that it was there.
+            tracing::warn!(channel = name, %error, "query indexes are lost");
+        }
         match self.parts(record.clone())?.open(progress) {
             Err(OpenError::Follow { source, .. })
                 if !source.is_unavailable() && !matches!(source, ReadError::StateForeign(_)) =>
@@ -338,12 +445,12 @@ impl Ledgers {
             return Err(OpenError::Exists(name.to_owned()));
         }
         let dir = self.channel_dir(name);
-        self.refuse_orphan(&dir)?;
+        refuse_orphan(self.disk.as_ref(), &dir)?;
         self.id_store.put(&record)?;
         // What the engine may hold of an earlier channel of this name is older than its removal.
         derived::drop_channel(&self.database.0, name)?;
         let made = self.disk.create_dir_all(&dir);
-        made.and_then(|()| self.disk.sync_dir(&self.dir.join("channels")))
+        made.and_then(|()| self.disk.sync_dir(&self.dir.join(CHANNELS)))
             .map_err(io_at(&dir))?;
         let outcome = build(&record).and_then(|built| {
             record.status = Status::Active;
@@ -363,16 +470,6 @@ impl Ledgers {
         outcome
     }
 
-    /// Files that no record speaks of are somebody's blocks: nothing may be made over them.
-    fn refuse_orphan(&self, dir: &Path) -> Result<(), OpenError> {
-        match self.disk.list(dir) {
-            Ok(names) if names.is_empty() => Ok(()),
-            Ok(_) => Err(OpenError::Orphan(dir.to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(io_at(dir)(error)),
-        }
-    }
-
     /// Removes a channel's state from a server, if it is of the channel's own chain.
     pub(crate) fn drop_remote_state(&self, name: &str) -> Result<(), OpenError> {
         let Some(couch) = &self.couch else {
@@ -384,7 +481,7 @@ impl Ledgers {
             .map_or(u64::MAX, |record| record.own_from());
         let segments = Segments::new(Arc::clone(&self.disk), dir.clone());
         let genesis = match first_hash(&segments, own_from) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
             other => other.map_err(io_at(&dir))?,
         };
         let removed = couchdb::remove(couch, name, genesis.as_ref());
@@ -405,11 +502,14 @@ impl Ledgers {
     fn remove(&self, name: &str) -> Result<(), OpenError> {
         self.drop_remote_state(name)?;
         derived::drop_channel(&self.database.0, name)?;
+        // What the engine knows of a channel that is gone would speak for one that was lost.
+        let persisted = self.database.0.persist(PersistMode::SyncAll);
+        persisted.map_err(OpenError::Engine)?;
         let dir = self.channel_dir(name);
         // Blocks go before the record that speaks of them, and for good.
         let removed = self.disk.remove_dir_all(&dir);
         removed
-            .and_then(|()| self.disk.sync_dir(&self.dir.join("channels")))
+            .and_then(|()| self.disk.sync_dir(&self.dir.join(CHANNELS)))
             .map_err(io_at(&dir))?;
         self.id_store.remove(name)
     }
@@ -421,10 +521,40 @@ impl Ledgers {
         Parts::new(disk, dir, database, record, observer, couch)
     }
 
+    /// Reads the definitions of a channel's query indexes, as opening it does.
+    fn definitions_of_indexes(&self, channel: &str) -> Result<Catalog, OpenError> {
+        let database = self.database.0.clone();
+        let entries = match &self.couch {
+            None => derived::keyspaces(&database, channel)?.query,
+            Some(_) => derived::beside_couchdb(&database, channel)?.entries,
+        };
+        let dir = self.channel_dir(channel);
+        Catalog::examine(Arc::clone(&self.disk), dir, database, entries)
+    }
+
+    /// Whether a channel's query indexes can be made, and none is lost.
+    pub(crate) fn check_indexes(&self, channel: &str) -> Result<(), OpenError> {
+        self.definitions_of_indexes(channel).map(drop)
+    }
+
+    /// Whether a channel would take these files of query indexes when it is opened.
+    ///
+    /// # Errors
+    /// As [`Reader::migrate`](crate::Reader::migrate). What is wrong with the channel's own definitions
+    /// is for a check of the channel to say.
+    pub fn would_migrate(
+        &self,
+        channel: &str,
+        migrations: &[Migration],
+    ) -> Result<(), MigrateError> {
+        let catalog = self.definitions_of_indexes(channel);
+        catalog.map_or(Ok(()), |catalog| catalog.would_migrate(channel, migrations))
+    }
+
     /// Where a channel's block files are.
     #[must_use]
     pub fn channel_dir(&self, name: &str) -> PathBuf {
-        self.dir.join("channels").join(name)
+        self.dir.join(CHANNELS).join(name)
     }
 
     /// The record of a channel that must be there.
@@ -455,6 +585,49 @@ impl Ledgers {
 
     pub(crate) fn database(&self) -> &Database {
         &self.database.0
+    }
+}
+
+fn couch(engine: &StateEngine) -> Result<Option<Arc<Couch>>, OpenError> {
+    match engine {
+        StateEngine::Fjall => Ok(None),
+        StateEngine::CouchDb(server) => {
+            let couch = Couch::new(server).map_err(|error| OpenError::StateEngine(error.into()))?;
+            Ok(Some(Arc::new(couch)))
+        }
+    }
+}
+
+fn names(records: &[ChannelRecord]) -> Vec<&str> {
+    records.iter().map(|record| record.name.as_str()).collect()
+}
+
+/// What lies in the folder of channels that no record speaks of. One whose record is there, and
+/// cannot be read, is not among it.
+fn orphans(disk: &dyn Disk, dir: &Path) -> Vec<OpenError> {
+    let channels = dir.join(CHANNELS);
+    let mut names = match disk.list(&channels) {
+        Ok(names) => names,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        Err(error) => return vec![io_at(&channels)(error)],
+    };
+    names.sort_unstable();
+    let records = disk.list(&dir.join(ID_STORE)).unwrap_or_default();
+    let records: HashSet<String> = records.into_iter().collect();
+    names.retain(|name| !records.contains(&format!("{name}.json")));
+    let refused = names
+        .iter()
+        .map(|name| refuse_orphan(disk, &channels.join(name)));
+    refused.filter_map(Result::err).collect()
+}
+
+/// Files that no record speaks of are somebody's blocks: nothing may be made over them.
+fn refuse_orphan(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    match disk.list(dir) {
+        Ok(names) if names.is_empty() => Ok(()),
+        Ok(_) => Err(OpenError::Orphan(dir.to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io_at(dir)(error)),
     }
 }
 

@@ -54,7 +54,7 @@ pub use derived::Follower;
 pub use error::{CommitError, Corruption, OpenError, ReadError, chain_of};
 pub use history::Order;
 pub use id_store::{ChannelRecord, Status};
-pub use import::ImportError;
+pub use import::{ImportError, has_own_blocks};
 pub use ledger::{Committed, Ledger, Ordered};
 pub use ledgers::{
     CreateOptions, DEFAULT_SEGMENT_BYTES, EngineStatus, Ledgers, Purpose, StateEngine,

@@ -341,20 +341,14 @@ impl Parts {
         Ok(chain)
     }
 
-    /// A channel is only called active once its first blocks are durable: block 0, or all that was
-    /// imported.
+    /// A channel is only called active once its first blocks are durable.
     fn expect_blocks(&self, chain: &Chain) -> Result<(), OpenError> {
-        let durable = self.record.first_own_block.unwrap_or(0).max(1);
+        let durable = self.record.durable_blocks();
         if self.record.status == Status::UnderConstruction || chain.height >= durable {
             return Ok(());
         }
-        let corruption = Corruption {
-            file: self.files.segments.path(chain.tail.segment),
-            offset: chain.tail.offset,
-            block: Some(chain.height),
-            expected: "a block that the channel was made with".to_owned(),
-            found: "none".to_owned(),
-        };
+        let file = self.files.segments.path(chain.tail.segment);
+        let corruption = Corruption::no_beginning(file, chain.tail.offset, chain.height);
         Err(OpenError::Corrupt {
             channel: self.record.name.clone(),
             blocks: chain.height..=durable - 1,

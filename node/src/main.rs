@@ -3,6 +3,7 @@
 //! * [`cli`]: what can be typed; [`settings`]: what a file adds. [`run`]: the server, as its
 //!   [`config`] says. [`commands`]: everything else.
 //! * [`admin`]: the socket through which commands act on a running node.
+//! * [`directory`]: what a data directory consists of, for a start and for a check of it.
 //! * [`node`]: the channels of a data directory, as the gateway sees them.
 //! * [`metrics`]: what is counted, and what it means.
 //! * [`pipeline`]: the journey of a transaction, top to bottom. Read that first.
@@ -12,6 +13,7 @@ mod cli;
 mod clock;
 mod commands;
 mod config;
+mod directory;
 mod genesis;
 mod logging;
 mod metrics;

@@ -11,7 +11,7 @@ use crate::cli::RunArguments;
 use crate::commands::advice_of_io;
 
 /// The folder in the data directory that is looked into where no other is named.
-const FOLDER: &str = "migrations";
+pub(crate) const FOLDER: &str = "migrations";
 
 /// Why the files cannot be used. Nothing was applied.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,17 @@ pub(crate) enum MigrationsError {
 }
 
 impl MigrationsError {
+    /// The file or folder.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Read { path, .. }
+            | Self::File { path, .. }
+            | Self::Name { path, .. }
+            | Self::Twice { other: path, .. }
+            | Self::Gap { path, .. } => path,
+        }
+    }
+
     /// What to do about it.
     pub(crate) fn advice(&self) -> Option<&'static str> {
         match self {
@@ -60,7 +71,12 @@ pub(crate) fn of(arguments: &RunArguments) -> Result<Vec<Migration>, MigrationsE
     if let Some(dir) = &arguments.migrations {
         return read(dir);
     }
-    let dir = arguments.data.data.join(FOLDER);
+    of_folder(&arguments.data.data)
+}
+
+/// The files of the data directory's own folder; none where there is no such folder.
+pub(crate) fn of_folder(data: &Path) -> Result<Vec<Migration>, MigrationsError> {
+    let dir = data.join(FOLDER);
     match read(&dir) {
         Err(MigrationsError::Read { path, source })
             if path == dir && source.kind() == ErrorKind::NotFound =>

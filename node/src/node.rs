@@ -23,11 +23,10 @@ use quire_identity::{
     SigningIdentity, Token, Tokens,
 };
 use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
-use quire_ledger::disk::OsDisk;
 use quire_ledger::{
     ChannelRecord, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers, MigrateError,
-    Migrated, Migration, OpenError, OpenReport, Progress, Purpose, ReadError, Reader, StateEngine,
-    Status, Verifier,
+    Migrated, Migration, OpenError, OpenReport, Progress, ReadError, Reader, StateEngine, Status,
+    Verifier, chain_of,
 };
 use quire_ordering::last_config;
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -37,6 +36,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::commands::advice;
+use crate::commands::channel::open_error;
+pub(crate) use crate::directory::open_organization;
+use crate::directory::{self, Directory};
 use crate::genesis::genesis_block;
 use crate::logging::Logging;
 use crate::metrics::{Measured, Metrics};
@@ -135,6 +138,8 @@ pub(crate) struct Node {
     metrics: Arc<Metrics>,
     data: PathBuf,
     channels: RwLock<BTreeMap<String, OpenChannel>>,
+    /// Why a channel did not open when the node started, and what to do about it.
+    closed: RwLock<BTreeMap<String, String>>,
     /// Channels that are being made: two of one name must not overtake each other.
     creating: Mutex<BTreeSet<String>>,
     ready: AtomicBool,
@@ -175,22 +180,21 @@ impl Node {
         counts: bool,
     ) -> Result<Self, NodeError> {
         let metrics = Arc::new(Metrics::new(&build_info()));
-        let mut ledgers = Ledgers::open_with(Arc::new(OsDisk), data, Purpose::Use, engine)?;
+        let Directory {
+            mut ledgers,
+            organization,
+            tokens,
+            endorser,
+            orderer,
+            client,
+        } = Directory::open(data, msp_id, engine)?;
         if counts {
             ledgers = ledgers.observed_by(Arc::clone(&metrics) as Arc<_>);
         }
-        let records = ledgers.list()?;
-        let organization = open_organization(&records, data, msp_id)?;
-        let tokens = Tokens::open(data)?;
-        let own = |name| {
-            organization
-                .identity(name)?
-                .ok_or_else(|| NodeError::NoIdentity(name.to_owned()))
-        };
         Ok(Self {
-            endorser: own("node")?,
-            orderer: own("orderer")?,
-            client: own("client")?,
+            endorser,
+            orderer,
+            client,
             organization,
             tokens,
             ledgers,
@@ -199,6 +203,7 @@ impl Node {
             metrics,
             data: data.to_owned(),
             channels: RwLock::default(),
+            closed: RwLock::default(),
             creating: Mutex::default(),
             ready: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
@@ -215,25 +220,30 @@ impl Node {
     }
 
     /// Opens every active channel, replaying what they missed; the first start makes one. Requests
-    /// are taken from then on.
+    /// are taken from then on. One that does not open for a reason of its own stays closed, unless
+    /// that leaves none to be served.
     pub(crate) fn open_channels(
         &self,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), NodeError> {
         let records = self.ledgers.list()?;
+        let mut first = None;
         for record in records
             .iter()
             .filter(|record| record.status == Status::Active)
         {
-            let opening = self.metrics.opening();
-            let mut progress = |step: Progress<'_>| {
-                self.metrics.recovering(&step);
-                progress(step);
-            };
-            let (ledger, report) = self.ledgers.ledger(&record.name, &mut progress)?;
-            opening.done(&record.name, &report);
-            tell(&record.name, &report);
-            self.start(record, ledger)?;
+            match self.open_channel(record, progress) {
+                Err(error) if directory::is_of_one_channel(&error) => {
+                    self.keep_closed(&record.name, &error);
+                    first.get_or_insert(error);
+                }
+                other => other?,
+            }
+        }
+        if let Some(error) = first
+            && self.channels.read().is_empty()
+        {
+            return Err(error);
         }
         // Channels that were imported before the first start leave nothing to write to.
         let takes_writes = records.iter().any(|record| !record.read_only);
@@ -242,6 +252,36 @@ impl Node {
         }
         self.ready.store(true, Ordering::Release);
         Ok(())
+    }
+
+    fn open_channel(
+        &self,
+        record: &ChannelRecord,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), NodeError> {
+        let opening = self.metrics.opening();
+        let mut progress = |step: Progress<'_>| {
+            self.metrics.recovering(&step);
+            progress(step);
+        };
+        let (ledger, report) = self.ledgers.ledger(&record.name, &mut progress)?;
+        opening.done(&record.name, &report);
+        tell(&record.name, &report);
+        self.start(record, ledger)
+    }
+
+    fn keep_closed(&self, channel: &str, error: &NodeError) {
+        let advice = open_error(error).and_then(advice).unwrap_or_default();
+        let reason = chain_of(error);
+        tracing::error!(
+            channel,
+            reason,
+            advice,
+            "the channel does not open and is not served; the others are"
+        );
+        let told = format!("it does not open: {reason}. {advice}");
+        let told = told.trim_end().to_owned();
+        self.closed.write().insert(channel.to_owned(), told);
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -329,15 +369,13 @@ impl Node {
         depth: Depth,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Vec<Report>, CheckError> {
-        let names: Vec<String> = match channel {
-            Some(name) => vec![name.to_owned()],
-            None => self.list()?.into_iter().map(|one| one.name).collect(),
-        };
-        let check = |name: &String| match self.channel(name) {
+        let mut check = |name: &str| match self.channel(name) {
             Some(channel) => check_open_channel(&self.ledgers, &channel.reader, depth, progress),
             None => check_channel(&self.ledgers, name, depth, progress),
         };
-        names.iter().map(check).collect()
+        let (_, damage) = self.ledgers.examine();
+        let (data, msp_id) = (&self.data, self.organization.msp_id());
+        directory::check(data, msp_id, &self.ledgers, &damage, channel, &mut check)
     }
 
     /// Keeps others from making a channel of this name meanwhile.
@@ -472,23 +510,6 @@ impl Node {
     }
 }
 
-/// The organisation of a data directory with these channels; made where there can be none yet.
-pub(crate) fn open_organization(
-    records: &[ChannelRecord],
-    data: &Path,
-    msp_id: &str,
-) -> Result<Organization, OrganizationError> {
-    // Chains that were begun here name this organisation and these identities.
-    let begun_here = records
-        .iter()
-        .any(|record| record.first_own_block == Some(0));
-    if begun_here {
-        Organization::open_existing(data, msp_id)
-    } else {
-        Organization::open_or_create(data, msp_id, clock::now())
-    }
-}
-
 /// A name that nobody else makes a channel of.
 #[derive(Debug)]
 struct Reserved<'a> {
@@ -611,6 +632,15 @@ impl Backend for Node {
                 source: Box::new(other),
             },
         })
+    }
+
+    fn closed_channels(&self) -> Vec<FailedCheck> {
+        let closed = self.closed.read();
+        let closed = closed.iter().map(|(name, reason)| FailedCheck {
+            component: name.clone(),
+            reason: reason.clone(),
+        });
+        closed.collect()
     }
 
     fn failed_checks(&self) -> Vec<FailedCheck> {

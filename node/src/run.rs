@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::cli::RunArguments;
 use crate::commands::channel::open_error;
 use crate::commands::{FAILED, advice, advice_of_io};
 use crate::config::{Config, ConfigError};
+use crate::directory::{self, Part};
 use crate::logging::Logging;
 use crate::metrics;
 use crate::node::{FIRST_CHANNEL, Node, NodeError};
@@ -98,7 +100,10 @@ impl RunError {
     /// What to do about it.
     fn advice(&self, config: &Config) -> Option<&'static str> {
         match self {
-            Self::Node(error) => open_error(error).and_then(advice),
+            Self::Node(error) => {
+                let open = open_error(error).and_then(advice);
+                open.or_else(|| directory::advice(error))
+            }
             Self::Listen { source, .. } => match source.kind() {
                 ErrorKind::AddrInUse => Some(
                     "Another program has this port, perhaps another node: give a port of its own, or \
@@ -176,7 +181,8 @@ fn refuse(error: &PrepareError) -> ExitCode {
         PrepareError::Tokens(error) => {
             let cause = std::error::Error::source(error);
             let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
-            cause.and_then(advice_of_io)
+            let advice = Part::of(Path::new("tokens")).map(|part| part.advice);
+            cause.and_then(advice_of_io).or(advice)
         }
     };
     print_error(error, advice);
@@ -242,6 +248,9 @@ fn greet(node: &Node, address: SocketAddr, operations: SocketAddr, config: &Conf
         println!("  metrics         {scheme}://{operations}/metrics");
     }
     println!("  channels        {}", node.channels().join(", "));
+    for closed in node.closed_channels() {
+        println!("  NOT OPEN        {}: {}", closed.component, closed.reason);
+    }
     let callers = match (config.limits.local_only, node.tokens().are_required()) {
         (false, _) => "anybody who reaches this address, without a token",
         (true, true) => "those who show a token",

@@ -20,6 +20,15 @@ pub enum OpenTokensError {
         /// What is wrong with it.
         source: TokenFileError,
     },
+    /// There was a file, and callers had to show what is in it: restore it from a copy, or make tokens
+    /// anew.
+    #[error("{} is missing, though {reason}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What tells that it was there.
+        reason: String,
+    },
 }
 
 /// What is wrong with a file of tokens.

@@ -9,7 +9,9 @@
 //! it is made; what is kept is its hash.
 //!
 //! **The file's existence means that callers must prove who they are.** Revoking the last token
-//! leaves an empty file and opens nothing.
+//! leaves an empty file and opens nothing. A file that is lost must not open anything either: its
+//! folder appears with it, so a folder without a file tells of the loss, and so does an identity that
+//! only a token can have been made for.
 
 mod error;
 mod file;
@@ -24,10 +26,14 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::durable::{ensure_folder, exists, replace_file};
+use crate::durable::{FileError, NewFile, create_folder, exists, names_in, replace_file};
+use crate::organization::{OWN_IDENTITIES, is_identity_name};
 pub use error::{ChangeTokenError, NotAuthenticated, OpenTokensError, TokenFileError};
 pub use secret::Secret;
 use secret::{SecretHash, id_in, random_id};
+
+/// The file's name.
+const FILE: &str = "tokens.json";
 
 /// Most tokens of a node: all of them are in memory, and in every new version of the file.
 pub const MAX_TOKENS: usize = 10_000;
@@ -136,9 +142,31 @@ impl Tokens {
     /// Reads the tokens of a data directory; changes nothing.
     ///
     /// # Errors
-    /// If the file cannot be read, or is not what this release writes: then nobody is let in.
+    /// If the file cannot be read, is not what this release writes, or is lost: then nobody is let in.
     pub fn open(data_dir: &Path) -> Result<Self, OpenTokensError> {
-        let path = data_dir.join("tokens").join("tokens.json");
+        let tokens = Self::open_to_make(data_dir)?;
+        if tokens.are_required() {
+            return Ok(tokens);
+        }
+        let folder = data_dir.join("tokens");
+        let reason = if exists(&folder)? {
+            "its folder is there".to_owned()
+        } else if let Some(name) = identity_of_a_token(data_dir)? {
+            format!("the identity {name} was made for a token")
+        } else {
+            return Ok(tokens);
+        };
+        let path = folder.join(FILE);
+        Err(OpenTokensError::Missing { path, reason })
+    }
+
+    /// As [`Tokens::open`], for somebody who is about to make a token: where the file was lost, it is
+    /// begun anew, and callers must show what is in it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is not what this release writes.
+    pub fn open_to_make(data_dir: &Path) -> Result<Self, OpenTokensError> {
+        let path = data_dir.join("tokens").join(FILE);
         let table = if exists(&path)? {
             Some(Arc::new(file::load(&path)?))
         } else {
@@ -299,13 +327,31 @@ impl Tokens {
         let _changing = self.changing.lock();
         let mut table = self.table.read().as_deref().cloned().unwrap_or_default();
         let changed = change(&mut table)?;
-        if let Some(folder) = self.path.parent() {
-            ensure_folder(folder)?;
+        let content = file::render(&table)?;
+        match self.path.parent() {
+            // The folder appears with the file: one without is a loss.
+            Some(folder) if !exists(folder)? => {
+                let content = String::from_utf8_lossy(&content);
+                let file = NewFile {
+                    path: FILE,
+                    content: &content,
+                    secret: true,
+                };
+                create_folder(folder, &[file])?;
+            }
+            _ => replace_file(&self.path, &content)?,
         }
-        replace_file(&self.path, &file::render(&table)?)?;
         *self.table.write() = Some(Arc::new(table));
         Ok(changed)
     }
+}
+
+/// An identity that is none of the node's own: only for a token is one made.
+fn identity_of_a_token(data_dir: &Path) -> Result<Option<String>, FileError> {
+    let own = |name: &String| OWN_IDENTITIES.iter().any(|(own, _)| own == name);
+    let names = names_in(&data_dir.join("identities"))?.into_iter();
+    let mut others = names.filter(|name| is_identity_name(name) && !own(name));
+    Ok(others.next())
 }
 
 fn certificate_token(table: &Table, identity: &str) -> Option<Arc<Token>> {

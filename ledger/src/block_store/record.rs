@@ -12,6 +12,8 @@
 //! The seal is always the last slot, so its checksum is the last four bytes of the record; it covers
 //! every byte of the record before it, the length prefix included. Told in full in `docs/format.md`.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::gather::Gather;
@@ -211,6 +213,26 @@ pub(crate) fn find_sealed(bytes: &Bytes) -> Option<(u64, Seal)> {
     let (block, seal) = decode(&bytes.slice(..end)).ok()?;
     let is_block = !block.envelopes.is_empty() && block.data_hash[..] == block.computed_data_hash();
     is_block.then_some((block.number, seal?))
+}
+
+/// Whether a record of a block that is numbered within `numbers` starts at `bytes` and is what Fabric
+/// makes of such a block: no seal covers it, so its data hash must hold.
+///
+/// Made to be asked at every offset of a damaged file, too: it looks at the number and the lengths of
+/// the two hashes first.
+pub(crate) fn find_unsealed(bytes: &Bytes, numbers: &Range<u64>) -> Option<u64> {
+    const HASH_LEN: u8 = 32;
+    let (length, prefix) = peek_uvarint(bytes).ok()??;
+    let end = usize::try_from(length).ok()?.checked_add(prefix)?;
+    let payload = bytes.get(prefix..end)?;
+    let (number, at) = peek_uvarint(payload).ok()??;
+    let is_likely = numbers.contains(&number) && payload.get(at) == Some(&HASH_LEN);
+    if !is_likely {
+        return None;
+    }
+    let (block, seal) = decode(&bytes.slice(..end)).ok()?;
+    let is_block = seal.is_none() && block.data_hash[..] == block.computed_data_hash();
+    is_block.then_some(number)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 use super::record::find_sealed;
 use super::scan::Damage;
-use super::segment::Segments;
+use super::segment::{Position, Segments};
 use crate::codec::peek_uvarint;
 use crate::error::Corruption;
 
@@ -58,6 +58,21 @@ pub(crate) fn judge(
     damage: &Damage,
     witness: Option<Witness>,
 ) -> io::Result<Verdict> {
+    judge_with(segment_count, own_from, damage, witness, || {
+        let rest = read_rest(segments, damage.at)?;
+        Ok((rest.len() as u64, sound_records(&rest)))
+    })
+}
+
+/// The same, by what `rest` says of the end of the file: its bytes from the damage on, and the sound
+/// records in them.
+pub(crate) fn judge_with(
+    segment_count: u64,
+    own_from: u64,
+    damage: &Damage,
+    witness: Option<Witness>,
+    rest: impl FnOnce() -> io::Result<(u64, Vec<(usize, Found)>)>,
+) -> io::Result<Verdict> {
     let corrupt = |evidence: String, last_block: u64| {
         let mut corruption = damage.corruption.clone();
         corruption.found = format!("{}; {evidence}", corruption.found);
@@ -82,8 +97,8 @@ pub(crate) fn judge(
             0,
         );
     }
-    let rest = read_rest(segments, damage)?;
-    for (offset, found) in sound_records(&rest) {
+    let (bytes, sound) = rest()?;
+    for (offset, found) in sound {
         let same_batch = found.batch_start <= damage.number && offset > 0;
         if found.number > damage.number && same_batch {
             continue;
@@ -99,9 +114,7 @@ pub(crate) fn judge(
             found.number,
         );
     }
-    Ok(Verdict::Torn {
-        bytes: rest.len() as u64,
-    })
+    Ok(Verdict::Torn { bytes })
 }
 
 /// A sound, sealed record found after damage.
@@ -139,7 +152,7 @@ pub(crate) fn sound_records(bytes: &Bytes) -> Vec<(usize, Found)> {
 }
 
 /// Where the damaged record at the start ends, if its length prefix can be believed.
-fn after_damaged(bytes: &Bytes) -> Option<usize> {
+pub(crate) fn after_damaged(bytes: &Bytes) -> Option<usize> {
     let end = record_len(bytes)?;
     let believed = end == bytes.len() || find_sealed(&bytes.slice(end..)).is_some();
     // A damaged record is what the search begins with; one that is sound stands in the wrong place,
@@ -148,16 +161,17 @@ fn after_damaged(bytes: &Bytes) -> Option<usize> {
 }
 
 /// The length of the record at the start, its length prefix included, if the bytes hold it all.
-fn record_len(bytes: &Bytes) -> Option<usize> {
+pub(crate) fn record_len(bytes: &Bytes) -> Option<usize> {
     let (length, prefix) = peek_uvarint(bytes).ok()??;
     let end = usize::try_from(length).ok()?.checked_add(prefix)?;
     (length > 0 && end <= bytes.len()).then_some(end)
 }
 
-fn read_rest(segments: &Segments, damage: &Damage) -> io::Result<Bytes> {
-    let file = segments.file(damage.at.segment)?;
-    let len = usize::try_from(file.len()?.saturating_sub(damage.at.offset));
+/// All bytes of a block file from some place on.
+pub(crate) fn read_rest(segments: &Segments, from: Position) -> io::Result<Bytes> {
+    let file = segments.file(from.segment)?;
+    let len = usize::try_from(file.len()?.saturating_sub(from.offset));
     let mut rest = vec![0; len.map_err(io::Error::other)?];
-    file.read_exact_at(&mut rest, damage.at.offset)?;
+    file.read_exact_at(&mut rest, from.offset)?;
     Ok(rest.into())
 }

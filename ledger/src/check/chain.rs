@@ -5,29 +5,41 @@ use std::path::Path;
 use quire_wire::common::{Envelope, metadata_slot};
 use quire_wire::{Message as _, hash::Hash};
 
+use super::damaged::Met;
 use super::followers::{Live, Place, Replayed};
+use super::resume::{Next, Search};
 use super::verdicts::{Court, Objection};
 use super::{CheckError, Depth, Finding, Kind, Report};
 use crate::block::Block;
-use crate::block_store::scan::{
-    Damage, Scan, Step, Stored, data_hash_objection, previous_hash_objection,
-};
+use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous_hash_objection};
 use crate::block_store::segment::{Location, Position, Segments};
-use crate::block_store::tail::{self, Verdict, Witness};
 use crate::commit_hash;
-use crate::error::{Corruption, OpenError, ReadError};
+use crate::error::{OpenError, ReadError};
+use crate::id_store::ChannelRecord;
 use crate::progress::{Progress, ProgressFn};
 use crate::replay::{Parsed, replay_batch};
 use crate::state::StateDb as _;
+use crate::validation::examine::Content;
 
 /// Bytes of blocks that are replayed as one batch.
 const BATCH_BYTES: u64 = 4 << 20;
 
+/// Findings of one report that are told one by one; the rest are counted.
+const MAX_FINDINGS: usize = 1000;
+
 /// One check under way.
 pub(super) struct Check<'a> {
-    segments: &'a Segments,
-    own_from: u64,
-    report: Report,
+    pub(super) segments: &'a Segments,
+    pub(super) own_from: u64,
+    /// How many blocks the channel was made with.
+    pub(super) durable: u64,
+    pub(super) report: Report,
+    /// Whether a node judges and orders by the channel's configuration.
+    takes_transactions: bool,
+    /// The newest configuration, and the number of its block.
+    config: Option<(u64, bytes::Bytes)>,
+    /// Whether what follows from the blocks so far is beyond doubt.
+    is_replayable: bool,
     previous_hash: Option<Hash>,
     commit_hash: Option<bytes::Bytes>,
     /// Everything that the blocks say, as replay gives it.
@@ -36,21 +48,42 @@ pub(super) struct Check<'a> {
     court: Court,
 }
 
+/// The blocks as far as they are read.
+struct Reading<'a> {
+    scan: Scan<'a>,
+    /// Read and not replayed yet.
+    batch: Vec<Stored>,
+    batch_bytes: u64,
+    /// Bytes read, and bytes there are.
+    done: u64,
+    total: u64,
+    /// Where to end, if not at the end.
+    height: Option<u64>,
+    /// Heights at which followers are.
+    stops: Vec<u64>,
+    /// The first damaged block.
+    first_gap: Option<u64>,
+}
+
 impl<'a> Check<'a> {
     pub(super) fn new(
         segments: &'a Segments,
-        own_from: u64,
+        record: Option<&ChannelRecord>,
         subject: String,
         scratch: &Path,
         depth: Depth,
     ) -> Result<Self, OpenError> {
         Ok(Self {
             segments,
-            own_from,
+            own_from: record.map_or(u64::MAX, ChannelRecord::own_from),
+            durable: record.map_or(0, ChannelRecord::durable_blocks),
+            takes_transactions: record.is_some_and(|record| !record.read_only),
+            config: None,
             report: Report {
                 subject,
                 ..Report::default()
             },
+            is_replayable: true,
             previous_hash: None,
             commit_hash: None,
             replayed: Replayed::new(scratch)?,
@@ -59,26 +92,23 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// Reads to `height`, or to the end of the files, where it judges what is no block.
+    /// Reads to `height`, or to the end of the files, where it judges what is no block. After damage it
+    /// goes on with the next sound block.
     pub(super) fn run(
         mut self,
         live: Option<&Live>,
         height: Option<u64>,
         progress: &mut ProgressFn<'_>,
     ) -> Result<Report, CheckError> {
-        let count = self.segments.count().map_err(|error| self.io(error))?;
-        let segment_count = match count {
-            Ok(count) => count,
-            Err(corruption) => {
-                self.find_corruption(corruption);
-                return Ok(self.report);
+        let files = match self.segments.numbers() {
+            Ok(files) => files,
+            Err(error) => {
+                self.find_unreadable(self.segments.dir().to_owned(), &error);
+                return Ok(self.finish());
             }
         };
-        let total = self.total_bytes(segment_count)?;
-        let mut done = 0;
-        let (segments, own_from) = (self.segments, self.own_from);
-        let scan = Scan::new(segments, segment_count, own_from, Position::START, 0, None);
-        let mut scan = scan.without_hash_checks();
+        let total = self.total_bytes(&files);
+        let mut search = Search::new(self.segments, files, self.own_from, live.map(Live::index));
         let mut stops: Vec<u64> = live
             .iter()
             .flat_map(|live| live.savepoints())
@@ -86,36 +116,46 @@ impl<'a> Check<'a> {
             .collect();
         stops.sort_unstable();
         self.compare_at(0, live)?;
-        let mut batch = Vec::new();
-        let mut batch_bytes = 0;
-        let damage = loop {
-            if height == Some(scan.number()) {
-                break None;
-            }
-            match scan.next().map_err(|error| self.io(error))? {
-                Step::Block(stored) => {
-                    self.check_block(&stored);
-                    done += stored.location.len;
-                    batch_bytes += stored.location.len;
-                    batch.push(*stored);
-                }
-                Step::End => break None,
-                Step::Damaged(damage) => break Some(damage),
-            }
-            if batch_bytes >= BATCH_BYTES || stops.contains(&scan.number()) {
-                self.replay(std::mem::take(&mut batch))?;
-                batch_bytes = 0;
-                self.compare_at(scan.number(), live)?;
-                self.tell(done, total.max(done + 1), progress);
-            }
+        let start = Next {
+            at: Position::START,
+            number: 0,
         };
-        self.replay(batch)?;
-        let witness = live.and_then(Live::witness);
-        match damage {
-            Some(damage) => self.judge_damage(&damage, segment_count, live.is_some(), witness)?,
-            None => self.find_ahead(scan.number(), witness),
+        let mut reading = Reading {
+            scan: self.scan_from(&search, start),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            done: 0,
+            total,
+            height,
+            stops,
+            first_gap: None,
+        };
+        let mut is_at_end = true;
+        while let Some(met) = self.read_on(&mut reading, &search, live, progress)? {
+            self.replay(std::mem::take(&mut reading.batch))?;
+            reading.batch_bytes = 0;
+            reading.first_gap.get_or_insert(met.number());
+            let next = self.judge(met, &mut search, live);
+            let Some(next) = next.filter(|next| height.is_none_or(|height| next.number < height))
+            else {
+                is_at_end = false;
+                break;
+            };
+            // Whose child the next one is, nothing tells.
+            self.previous_hash = None;
+            reading.scan = self.scan_from(&search, next);
         }
-        self.note_lag(scan.number(), live);
+        self.replay(std::mem::take(&mut reading.batch))?;
+        let whole = reading.first_gap.unwrap_or(reading.scan.number());
+        if is_at_end {
+            let (height, end) = (reading.scan.number(), reading.scan.position());
+            self.find_ahead(height, end, live.and_then(Live::witness));
+        }
+        self.expect_beginning(whole, reading.scan.position());
+        if let Some((number, config)) = self.config.take().filter(|_| self.takes_transactions) {
+            self.expect_usable(number, config);
+        }
+        self.note_lag(reading.scan.number(), live);
         match live.map(|live| &live.place) {
             Some(Place::Away(url, reason)) => self.not_seen(url, reason),
             Some(Place::Unknown(_)) => self.report.notes.push(
@@ -125,8 +165,51 @@ impl<'a> Check<'a> {
             ),
             Some(Place::Embedded | Place::Remote(_)) | None => (),
         }
-        self.tell(done, done, progress);
+        self.tell(reading.done, reading.done, progress);
         Ok(self.finish())
+    }
+
+    /// Reads sound blocks to the height or the end, or to damage.
+    fn read_on(
+        &mut self,
+        reading: &mut Reading<'_>,
+        search: &Search<'_>,
+        live: Option<&Live>,
+        progress: &mut ProgressFn<'_>,
+    ) -> Result<Option<Met>, CheckError> {
+        loop {
+            let number = reading.scan.number();
+            if reading.height.is_some_and(|height| number >= height) {
+                return Ok(None);
+            }
+            match reading.scan.next() {
+                Ok(Step::Block(stored)) => {
+                    self.check_block(&stored);
+                    if reading.first_gap.is_some() {
+                        self.compare_with_index(&stored, live)?;
+                    }
+                    reading.done += stored.location.len;
+                    reading.batch_bytes += stored.location.len;
+                    reading.batch.push(*stored);
+                }
+                Ok(Step::End) => return Ok(Met::gap(&reading.scan, search)),
+                Ok(Step::Damaged(damage)) => return Ok(Some(Met::Damage(damage))),
+                Err(error) => return Ok(Some(Met::unreadable(&reading.scan, &error))),
+            }
+            let number = reading.scan.number();
+            if reading.batch_bytes >= BATCH_BYTES || reading.stops.contains(&number) {
+                self.replay(std::mem::take(&mut reading.batch))?;
+                reading.batch_bytes = 0;
+                self.compare_at(number, live)?;
+                self.tell(reading.done, reading.total.max(reading.done + 1), progress);
+            }
+        }
+    }
+
+    fn scan_from(&self, search: &Search<'_>, next: Next) -> Scan<'a> {
+        let Next { at, number } = next;
+        let count = search.count_without_gap(at.segment);
+        Scan::new(self.segments, count, self.own_from, at, number, None).without_hash_checks()
     }
 
     fn tell(&self, done: u64, total: u64, progress: &mut ProgressFn<'_>) {
@@ -150,18 +233,13 @@ impl<'a> Check<'a> {
         self.report
     }
 
-    fn total_bytes(&self, segment_count: u64) -> Result<u64, CheckError> {
-        let lengths = (0..segment_count).map(|segment| self.segments.file(segment)?.len());
-        lengths
-            .sum::<std::io::Result<u64>>()
-            .map_err(|error| self.io(error).into())
-    }
-
-    fn io(&self, source: std::io::Error) -> OpenError {
-        OpenError::Io {
-            path: self.segments.dir().to_owned(),
-            source,
-        }
+    /// For the display of how far it is: a file that cannot be measured is told of when it is read.
+    fn total_bytes(&self, files: &[u64]) -> u64 {
+        let length = |segment: &u64| self.segments.file(*segment)?.len();
+        files
+            .iter()
+            .map(|segment| length(segment).unwrap_or(0))
+            .sum()
     }
 
     /// Everything that a block must be by itself and as the child of the one before.
@@ -238,18 +316,35 @@ impl<'a> Check<'a> {
             self.commit_hash = found;
         }
         self.replayed.apply(&durable)?;
+        for durable in &durable.blocks {
+            let configs = durable
+                .transactions
+                .iter()
+                .filter_map(|transaction| match &transaction.content {
+                    Content::Config(config) => Some(config.clone()),
+                    Content::Endorsed(_) | Content::Other => None,
+                });
+            let newest = configs.last().map(|config| (durable.block.number, config));
+            self.config = newest.or(self.config.take());
+        }
         Ok(())
     }
 
-    fn is_replayable(&self) -> bool {
-        let harmless = |kind| {
-            matches!(
-                kind,
-                Kind::Signature | Kind::Verdict | Kind::Config | Kind::Follower
-            )
-        };
-        let mut findings = self.report.findings.iter();
-        findings.all(|finding| harmless(finding.kind))
+    pub(super) fn is_replayable(&self) -> bool {
+        self.is_replayable
+    }
+
+    /// Adds a finding to the report.
+    pub(super) fn tell_finding(&mut self, finding: Finding) {
+        self.is_replayable &= matches!(
+            finding.kind,
+            Kind::Signature | Kind::Verdict | Kind::Config | Kind::Follower | Kind::File
+        );
+        if self.report.findings.len() < MAX_FINDINGS {
+            self.report.findings.push(finding);
+        } else {
+            self.report.more += 1;
+        }
     }
 
     /// Compares the followers whose savepoint is `height` with what replay gives.
@@ -258,14 +353,18 @@ impl<'a> Check<'a> {
             return Ok(());
         };
         let (findings, notes) = self.replayed.compare(live, height)?;
-        self.report.findings.extend(findings);
+        findings
+            .into_iter()
+            .for_each(|finding| self.tell_finding(finding));
         self.report.notes.extend(notes);
         if let Place::Remote(remote) = &live.place
             && remote.view.height() == height
         {
             match remote.compare(self.replayed.state.snapshot()?.as_ref()) {
                 Ok((findings, notes)) => {
-                    self.report.findings.extend(findings);
+                    findings
+                        .into_iter()
+                        .for_each(|finding| self.tell_finding(finding));
                     self.report.notes.extend(notes);
                 }
                 Err(reason) if reason.is_unavailable() => self.not_seen(&remote.url, &reason),
@@ -280,53 +379,6 @@ impl<'a> Check<'a> {
         self.report.unseen.push(unseen);
     }
 
-    /// Damage at the end that was never acknowledged is a note; any other a finding.
-    fn judge_damage(
-        &mut self,
-        damage: &Damage,
-        segment_count: u64,
-        may_be_torn: bool,
-        witness: Option<Witness>,
-    ) -> Result<(), CheckError> {
-        let verdict = tail::judge(self.segments, segment_count, self.own_from, damage, witness);
-        match verdict.map_err(|error| self.io(error))? {
-            Verdict::Torn { bytes } if may_be_torn => self.report.notes.push(format!(
-                "the last {bytes} bytes of {} are of a batch that was never acknowledged: they \
-                 will be cut at the next start",
-                damage.corruption.file.display()
-            )),
-            Verdict::Torn { .. } => self.find_corruption(damage.corruption.clone()),
-            Verdict::Corrupt {
-                corruption,
-                last_block,
-            } => {
-                self.find_corruption(corruption);
-                if last_block > damage.number {
-                    let (first, last) = (damage.number, last_block);
-                    self.report
-                        .notes
-                        .push(format!("blocks {first} to {last} are damaged or lost"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn find_ahead(&mut self, height: u64, witness: Option<Witness>) {
-        if let Some(witness) = witness.filter(|witness| witness.height > height) {
-            self.report.findings.push(Finding {
-                kind: Kind::Follower,
-                block: Some(height),
-                file: None,
-                offset: None,
-                transaction: None,
-                transaction_id: None,
-                expected: format!("{} at height {height} at most", witness.follower),
-                found: format!("height {}: it is ahead of the blocks", witness.height),
-            });
-        }
-    }
-
     fn note_lag(&mut self, height: u64, live: Option<&Live>) {
         for (name, savepoint) in live.iter().flat_map(|live| live.savepoints()) {
             if savepoint < height {
@@ -337,7 +389,13 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn find(&mut self, kind: Kind, block: u64, at: Location, (expected, found): (String, String)) {
+    pub(super) fn find(
+        &mut self,
+        kind: Kind,
+        block: u64,
+        at: Location,
+        (expected, found): (String, String),
+    ) {
         let objection = Objection {
             kind,
             transaction: None,
@@ -355,28 +413,13 @@ impl<'a> Check<'a> {
             found,
         } = objection;
         let (transaction, transaction_id) = transaction.unzip();
-        self.report.findings.push(Finding {
-            kind,
+        self.tell_finding(Finding {
             block: Some(block),
             file: Some(self.segments.path(at.segment)),
             offset: Some(at.offset),
             transaction,
             transaction_id: transaction_id.flatten(),
-            expected,
-            found,
-        });
-    }
-
-    fn find_corruption(&mut self, corruption: Corruption) {
-        self.report.findings.push(Finding {
-            kind: Kind::Record,
-            block: corruption.block,
-            file: Some(corruption.file),
-            offset: Some(corruption.offset),
-            transaction: None,
-            transaction_id: None,
-            expected: corruption.expected,
-            found: corruption.found,
+            ..Finding::new(kind, expected, found)
         });
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
 
 use super::remote::Remote;
-use super::{Finding, Kind, SCRATCH_PREFIX};
+use super::{Finding, Kind};
 use crate::block_store::index::Index;
 use crate::block_store::tail::Witness;
 use crate::derived::{self, Keyspaces};
@@ -42,6 +42,7 @@ pub(super) struct Live {
     view: Snapshot,
     /// Those in the data directory.
     embedded: Vec<Follower>,
+    index: Index,
     pub(super) place: Place,
 }
 
@@ -67,6 +68,7 @@ impl Live {
             FjallState::savepoint_in(&view, &state)?,
             History::new(history.clone()).savepoint(&view)?,
         );
+        let known = Index::new(index.clone());
         let mut embedded = vec![
             follower(derived::Follower::Index, at.0, index),
             follower(derived::Follower::History, at.2, history),
@@ -78,8 +80,14 @@ impl Live {
         Ok(Self {
             view,
             embedded,
+            index: known,
             place,
         })
+    }
+
+    /// Which block lies where, as the index has it.
+    pub(super) fn index(&self) -> (&Index, &Snapshot) {
+        (&self.index, &self.view)
     }
 
     /// How far each follower is that is looked at.
@@ -119,17 +127,7 @@ pub(super) struct Replayed {
 impl Replayed {
     /// Empty ones, in a folder below `dir` that goes with them.
     pub(super) fn new(dir: &Path) -> Result<Self, OpenError> {
-        let at = |source| OpenError::Io {
-            path: dir.to_owned(),
-            source,
-        };
-        let dir = tempfile::Builder::new()
-            .prefix(SCRATCH_PREFIX)
-            .tempdir_in(dir)
-            .map_err(at)?;
-        let database = Database::builder(dir.path())
-            .open()
-            .map_err(OpenError::Engine)?;
+        let (database, dir) = derived::stand_in(dir)?;
         let keyspaces = derived::keyspaces(&database, "replay")?;
         Ok(Self {
             index: Index::new(keyspaces.index.clone()),

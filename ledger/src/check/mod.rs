@@ -13,11 +13,14 @@
 //! what is committed meanwhile is not looked at.
 
 mod chain;
+mod damaged;
 mod followers;
 mod remote;
+mod resume;
 mod signatures;
 mod verdicts;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::block_store::segment::Segments;
 use crate::derived::{self, Follower};
 use crate::disk::Disk;
-use crate::error::{OpenError, ReadError};
+use crate::error::{Corruption, OpenError, ReadError, chain_of};
 use crate::ledgers::Ledgers;
 use crate::progress::ProgressFn;
 use crate::reader::Reader;
@@ -95,6 +98,75 @@ pub enum Kind {
     Verdict,
     /// A configuration that nobody can be judged by.
     Config,
+    /// A file or folder that is missing, cannot be read, or does not say what it must.
+    File,
+}
+
+impl Finding {
+    /// About no block and no file.
+    #[must_use]
+    pub fn new(kind: Kind, expected: String, found: String) -> Self {
+        Self {
+            kind,
+            block: None,
+            file: None,
+            offset: None,
+            transaction: None,
+            transaction_id: None,
+            expected,
+            found,
+        }
+    }
+}
+
+impl From<Corruption> for Finding {
+    fn from(corruption: Corruption) -> Self {
+        Self {
+            block: corruption.block,
+            file: Some(corruption.file),
+            offset: Some(corruption.offset),
+            ..Self::new(Kind::Record, corruption.expected, corruption.found)
+        }
+    }
+}
+
+impl From<&OpenError> for Finding {
+    /// Why a data directory, or a channel of it, is not opened.
+    fn from(error: &OpenError) -> Self {
+        let at = |path: &Path, expected: &str, found: String| Self {
+            file: Some(path.to_owned()),
+            ..Self::new(Kind::File, expected.to_owned(), found)
+        };
+        match error {
+            OpenError::Corrupt { corruption, .. } => Corruption::clone(corruption).into(),
+            OpenError::IdStore { file, reason } => {
+                at(file, "what Quire wrote there", reason.clone())
+            }
+            OpenError::Io { path, source } => at(
+                path,
+                "a file or folder that can be used",
+                source.to_string(),
+            ),
+            OpenError::Orphan(path) => at(
+                path,
+                "a channel that the id store has a record of",
+                format!(
+                    "block files, and no id-store/{}.json",
+                    path.file_name().unwrap_or_default().to_string_lossy()
+                ),
+            ),
+            OpenError::Engine(_) | OpenError::EngineDamaged(_) => Self::new(
+                Kind::Follower,
+                "an embedded engine in the folder `derived` that opens".to_owned(),
+                chain_of(error),
+            ),
+            other => Self::new(
+                Kind::File,
+                "a channel that opens".to_owned(),
+                chain_of(other),
+            ),
+        }
+    }
 }
 
 /// What was looked at, and what is wrong with it.
@@ -113,10 +185,16 @@ pub struct Report {
     pub verdicts: Option<u64>,
     /// Damage.
     pub findings: Vec<Finding>,
+    /// How many more findings there are than are listed.
+    #[serde(default)]
+    pub more: u64,
     /// What should have been looked at, and could not be.
     pub unseen: Vec<String>,
     /// What is no damage but worth knowing.
     pub notes: Vec<String>,
+    /// What to do about the damage.
+    #[serde(default)]
+    pub advice: Vec<String>,
 }
 
 impl Report {
@@ -156,7 +234,7 @@ pub fn check_blockfiles(
     })?;
     let segments = Segments::new(Arc::clone(disk), dir.to_owned());
     let subject = dir.display().to_string();
-    Check::new(&segments, u64::MAX, subject, scratch, depth)?.run(None, None, progress)
+    Check::new(&segments, None, subject, scratch, depth)?.run(None, None, progress)
 }
 
 /// Checks a channel that is not open. State on CouchDB is looked at where `ledgers` know the server.
@@ -169,9 +247,12 @@ pub fn check_channel(
     depth: Depth,
     progress: &mut ProgressFn<'_>,
 ) -> Result<Report, CheckError> {
-    let view = ledgers.database().snapshot();
-    let place = place_of(ledgers, channel, &view)?;
-    check_in(ledgers, channel, (view, place), None, depth, progress)
+    let live = || {
+        let view = ledgers.database().snapshot();
+        let place = place_of(ledgers, channel, &view)?;
+        live_in(ledgers, channel, (view, place))
+    };
+    check_in(ledgers, channel, &live, None, depth, progress)
 }
 
 /// Checks a channel that is open, and may commit meanwhile, up to the height it has now.
@@ -187,18 +268,20 @@ pub fn check_open_channel(
     // Taken after a commit was followed: every follower is at the tip in it.
     let view = reader.view();
     let height = view.tip.height;
-    let followed = view.derived.clone();
-    let place = match ledgers.couch() {
-        None => Place::Embedded,
-        Some(couch) => Place::Remote(Remote {
-            url: couch.url().to_owned(),
-            view: Arc::clone(&view.state),
-        }),
+    let live = || {
+        let place = match ledgers.couch() {
+            None => Place::Embedded,
+            Some(couch) => Place::Remote(Remote {
+                url: couch.url().to_owned(),
+                view: Arc::clone(&view.state),
+            }),
+        };
+        live_in(ledgers, reader.channel(), (view.derived.clone(), place))
     };
     check_in(
         ledgers,
         reader.channel(),
-        (followed, place),
+        &live,
         Some(height),
         depth,
         progress,
@@ -231,20 +314,61 @@ fn place_of(ledgers: &Ledgers, channel: &str, view: &fjall::Snapshot) -> Result<
     })
 }
 
-fn check_in(
+fn live_in(
     ledgers: &Ledgers,
     channel: &str,
     (view, place): (fjall::Snapshot, Place),
+) -> Result<Live, CheckError> {
+    let keyspaces = derived::keyspaces(ledgers.database(), channel)?;
+    Ok(Live::new(keyspaces, view, place)?)
+}
+
+fn check_in(
+    ledgers: &Ledgers,
+    channel: &str,
+    live: &dyn Fn() -> Result<Live, CheckError>,
     height: Option<u64>,
     depth: Depth,
     progress: &mut ProgressFn<'_>,
 ) -> Result<Report, CheckError> {
-    let record = ledgers.record(channel)?;
-    let record = record.ok_or_else(|| OpenError::NoSuchChannel(channel.to_owned()))?;
-    let segments = Segments::new(Arc::clone(ledgers.disk()), ledgers.channel_dir(channel));
-    let keyspaces = derived::keyspaces(ledgers.database(), channel)?;
-    let live = Live::new(keyspaces, view, place)?;
-    let (own_from, subject) = (record.own_from(), channel.to_owned());
-    let check = Check::new(&segments, own_from, subject, ledgers.dir(), depth)?;
-    check.run(Some(&live), height, progress)
+    let record = ledgers.existing(channel)?;
+    if record.is_unfinished() {
+        return Ok(Report {
+            subject: channel.to_owned(),
+            notes: vec!["half made or half removed: the next start removes it".to_owned()],
+            ..Report::default()
+        });
+    }
+    let dir = ledgers.channel_dir(channel);
+    let segments = Segments::new(Arc::clone(ledgers.disk()), dir);
+    let check = || {
+        let subject = channel.to_owned();
+        Check::new(&segments, Some(&record), subject, ledgers.dir(), depth)
+    };
+    // fjall panics on some of the damage it meets.
+    let attempt = catch_unwind(AssertUnwindSafe(|| {
+        let live = live()?;
+        check()?.run(Some(&live), height, progress)
+    }));
+    let unreadable = match attempt {
+        Ok(Ok(report)) => return Ok(with_indexes(report, ledgers, channel)),
+        Ok(Err(CheckError::Read(
+            error @ (ReadError::Engine(_) | ReadError::DerivedDamaged { .. }),
+        ))) => chain_of(&error),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => "the embedded engine panicked".to_owned(),
+    };
+    // The blocks speak for themselves.
+    let mut report = check()?.run(None, height, progress)?;
+    let expected = "index, state and history that can be read".to_owned();
+    let finding = Finding::new(Kind::Follower, expected, unreadable);
+    report.findings.push(finding);
+    Ok(with_indexes(report, ledgers, channel))
+}
+
+/// Adds what is wrong with the file of a channel's query indexes, read as a start reads it.
+fn with_indexes(mut report: Report, ledgers: &Ledgers, channel: &str) -> Report {
+    let error = ledgers.check_indexes(channel).err();
+    report.findings.extend(error.as_ref().map(Finding::from));
+    report
 }

@@ -179,6 +179,70 @@ impl Catalog {
         })
     }
 
+    /// As [`Catalog::open`], and an error too where there is no file of definitions though there are
+    /// entries of an index: it was lost, and the next start sweeps what tells of it.
+    pub(crate) fn examine(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        database: Database,
+        entries: Keyspace,
+    ) -> Result<Self, OpenError> {
+        let catalog = Self::open(disk, dir, database, entries)?;
+        let view = catalog.database.snapshot();
+        let found = entries::next_index(&view, &catalog.entries, 0);
+        if matches!(found, Ok(Some(_)))
+            && !Definitions::are_there(catalog.disk.as_ref(), &catalog.dir)
+        {
+            let reason = "it is missing, and there are entries of indexes that it named".to_owned();
+            return Err(damaged(&catalog.dir, reason));
+        }
+        Ok(catalog)
+    }
+
+    /// What of [`Catalog::migrate`] can be told without it: which file was changed, or would make too
+    /// many indexes.
+    pub(crate) fn would_migrate(
+        &self,
+        channel: &str,
+        migrations: &[Migration],
+    ) -> Result<(), MigrateError> {
+        let applied = self.numbering.lock().migrations.clone();
+        let numbered = |number| applied.iter().find(|one| one.number == number);
+        let indexes = self.indexes.read();
+        let names = indexes.iter().map(|index| {
+            let record = &index.definition.record;
+            (
+                index.namespace.clone(),
+                record.ddoc.clone(),
+                record.name.clone(),
+            )
+        });
+        let mut names: std::collections::HashSet<_> = names.collect();
+        for migration in migrations {
+            if let Some(applied) = numbered(migration.number()) {
+                migration.check_unchanged(applied)?;
+                continue;
+            }
+            names.extend(migration.of_channel(channel).into_iter().map(
+                |(namespace, IndexRequest(definition))| {
+                    let record = &definition.record;
+                    (
+                        namespace.to_owned(),
+                        record.ddoc.clone(),
+                        record.name.clone(),
+                    )
+                },
+            ));
+            if names.len() > MAX_INDEXES {
+                return Err(MigrateError::Index {
+                    file: migration.file().to_owned(),
+                    source: IndexError::TooMany,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Sweeps entries of indexes that are gone, and builds those that are not built: new ones, and
     /// those whose sort keys are of another collation. State must have caught up with the blocks.
     pub(crate) fn start(

@@ -80,6 +80,14 @@ impl Definitions {
         }
     }
 
+    /// Whether a channel has a file.
+    pub(super) fn are_there(disk: &dyn Disk, dir: &Path) -> bool {
+        let opened = disk.open(&dir.join(FILE), false);
+        opened
+            .err()
+            .is_none_or(|error| error.kind() != io::ErrorKind::NotFound)
+    }
+
     /// Replaces a channel's file; durable on return.
     pub(super) fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
         let file = dir.join(FILE);

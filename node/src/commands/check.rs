@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use quire_ledger::check::{CheckError, Depth, Finding, Report, check_blockfiles, check_channel};
 use quire_ledger::disk::{Disk, OsDisk};
-use quire_ledger::{Ledgers, OpenError, Progress, Purpose};
+use quire_ledger::{Ledgers, OpenError, Progress};
 
 use crate::admin::client::{self, AskError};
 use crate::admin::{self, Message};
 use crate::cli::{CheckArguments, DataArguments};
 use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_to_make};
+use crate::directory;
 use crate::terminal::{ProgressDisplay, print_error};
 
 pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
@@ -80,21 +81,20 @@ fn check_data(
     depth: Depth,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<Report>, CheckError> {
-    refuse_to_make(&data.data)?;
+    if !directory::is_one(&data.data) {
+        refuse_to_make(&data.data)?;
+    }
     let engine = data.state.engine().map_err(OpenError::from)?;
-    let ledgers = Ledgers::open_with(disk, &data.data, Purpose::Inspect, &engine)?;
-    let names: Vec<String> = match channel {
-        Some(name) => vec![name.to_owned()],
-        None => ledgers
-            .list()?
-            .into_iter()
-            .map(|record| record.name)
-            .collect(),
-    };
-    names
-        .iter()
-        .map(|name| check_channel(&ledgers, name, depth, progress))
-        .collect()
+    let (ledgers, damage) = Ledgers::look(disk, &data.data, &engine)?;
+    let mut check = |name: &str| check_channel(&ledgers, name, depth, progress);
+    directory::check(
+        &data.data,
+        &data.msp_id,
+        &ledgers,
+        &damage,
+        channel,
+        &mut check,
+    )
 }
 
 pub(crate) fn print(reports: &[Report], json: bool) {
@@ -106,61 +106,81 @@ pub(crate) fn print(reports: &[Report], json: bool) {
         return;
     }
     for report in reports {
-        let Report {
-            subject,
-            blocks,
-            transactions,
-            signatures,
-            verdicts,
-            findings,
-            unseen,
-            notes,
-        } = report;
-        let verdict = match findings.len() {
-            0 => "sound".to_owned(),
-            1 => "DAMAGED, 1 finding".to_owned(),
-            count => format!("DAMAGED, {count} findings"),
-        };
-        let counted = |count: &Option<u64>, what| {
-            count.map_or(String::new(), |count| format!(", {count} {what}"))
-        };
+        print_report(report);
+    }
+}
+
+fn print_report(report: &Report) {
+    let Report {
+        subject,
+        blocks,
+        transactions,
+        signatures,
+        verdicts,
+        findings,
+        more,
+        unseen,
+        notes,
+        advice,
+    } = report;
+    let verdict = match findings.len() as u64 + more {
+        0 => "sound".to_owned(),
+        1 => "DAMAGED, 1 finding".to_owned(),
+        count => format!("DAMAGED, {count} findings"),
+    };
+    let counted = |count: &Option<u64>, what| {
+        count.map_or(String::new(), |count| format!(", {count} {what}"))
+    };
+    if subject == directory::SUBJECT {
+        println!("{subject}: {verdict}");
+    } else {
         println!(
             "{subject}: {blocks} blocks, {transactions} transactions{}{}: {verdict}",
             counted(signatures, "signatures hold"),
             counted(verdicts, "verdicts given again"),
         );
-        for Finding {
-            kind,
-            block,
-            file,
-            offset,
-            transaction,
-            transaction_id,
-            expected,
-            found,
-        } in findings
-        {
-            let block = block
-                .map(|block| format!("block {block}, "))
-                .unwrap_or_default();
-            let file = file.as_ref().map(|file| format!("{}, ", file.display()));
-            let offset = offset.map(|offset| format!("byte {offset}, "));
-            let transaction = transaction.map(|number| match transaction_id {
-                Some(id) => format!("transaction {number} ({id}), "),
-                None => format!("transaction {number}, "),
-            });
-            println!(
-                "  {block}{}{}{}{kind:?}: expected {expected}, found {found}",
-                file.unwrap_or_default(),
-                offset.unwrap_or_default(),
-                transaction.unwrap_or_default()
-            );
-        }
-        for unseen in unseen {
-            println!("  not looked at: {unseen}");
-        }
-        for note in notes {
-            println!("  note: {note}");
-        }
     }
+    for finding in findings {
+        print_finding(finding);
+    }
+    if *more > 0 {
+        println!("  and {more} more findings, which are not listed");
+    }
+    for unseen in unseen {
+        println!("  not looked at: {unseen}");
+    }
+    for note in notes {
+        println!("  note: {note}");
+    }
+    for advice in advice {
+        println!("  what to do: {advice}");
+    }
+}
+
+fn print_finding(finding: &Finding) {
+    let Finding {
+        kind,
+        block,
+        file,
+        offset,
+        transaction,
+        transaction_id,
+        expected,
+        found,
+    } = finding;
+    let block = block
+        .map(|block| format!("block {block}, "))
+        .unwrap_or_default();
+    let file = file.as_ref().map(|file| format!("{}, ", file.display()));
+    let offset = offset.map(|offset| format!("byte {offset}, "));
+    let transaction = transaction.map(|number| match transaction_id {
+        Some(id) => format!("transaction {number} ({id}), "),
+        None => format!("transaction {number}, "),
+    });
+    println!(
+        "  {block}{}{}{}{kind:?}: expected {expected}, found {found}",
+        file.unwrap_or_default(),
+        offset.unwrap_or_default(),
+        transaction.unwrap_or_default()
+    );
 }

@@ -76,6 +76,11 @@ pub(crate) fn advice(error: &OpenError) -> Option<&'static str> {
             "Nothing was changed. Restore the channel's record in `id-store` from a copy; or move the \
              folder away and `quire channel import` it.",
         ),
+        E::Lost { .. } => Some(
+            "Nothing was changed. Restore the channel's record in `id-store` and its folder in `channels` \
+             from one copy; where it is not missed, move the `derived` folder away: it is rebuilt from \
+             the blocks of the others.",
+        ),
         E::IdStore { .. } => Some("Restore this file from a copy: it cannot be rebuilt."),
         E::EngineDamaged(_) => {
             Some("Move the `derived` folder away: it is rebuilt from the blocks.")

@@ -49,10 +49,17 @@ fn rebuild(
         active.map(|record| record.name).collect()
     };
     let rebuilt: Vec<_> = followers.iter().map(|follower| follower.name()).collect();
+    let mut first = Ok(());
     for name in names {
-        let (_, report) = ledgers.rebuild(&name, &followers, progress)?;
-        let (rebuilt, height) = (rebuilt.join(", "), report.height);
-        println!("channel {name}: {rebuilt} made again from {height} blocks");
+        match ledgers.rebuild(&name, &followers, progress) {
+            Ok((_, report)) => {
+                let (rebuilt, height) = (rebuilt.join(", "), report.height);
+                println!("channel {name}: {rebuilt} made again from {height} blocks");
+            }
+            // One that cannot be rebuilt keeps no other from it.
+            Err(error) if first.is_ok() => first = Err(error),
+            Err(error) => print_error(&error, advice(&error)),
+        }
     }
-    Ok(())
+    first
 }

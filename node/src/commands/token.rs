@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &TokenArguments) -> ExitCode {
 fn create(data: &DataArguments, request: Create) -> Result<Made, CommandError> {
     let ledgers = Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Use)?;
     let organization = open_organization(&ledgers.list()?, &data.data, &data.msp_id)?;
-    let tokens = Tokens::open(&data.data)?;
+    let tokens = Tokens::open_to_make(&data.data)?;
     Ok(tokens::create(
         &organization,
         &tokens,

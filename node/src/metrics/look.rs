@@ -55,8 +55,8 @@ impl Look {
             ),
             failed: gauges(
                 "quire_channel_failed",
-                "1 once a write to disk failed: the channel takes no more transactions. Look at \
-                 /healthz, mend the disk, restart.",
+                "1 once a write to disk failed, or where the channel did not open: it takes no \
+                 transactions. Look at /healthz, mend what it names, restart.",
                 "channel",
             ),
             damaged: gauges(
@@ -101,6 +101,10 @@ impl Look {
             }
             let failed = i64::from(node.failure(&name).is_some());
             self.failed.with_label_values(&[name.as_str()]).set(failed);
+        }
+        for closed in node.closed_channels() {
+            let failed = self.failed.with_label_values(&[&closed.component]);
+            failed.set(1);
         }
         self.ready.set(i64::from(node.ready()));
     }

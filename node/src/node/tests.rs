@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use quire_chaincode::Call;
 use quire_gateway::backend::{Outcome, Proposal, SubmitError, Submitted};
-use quire_ledger::{IndexError, IndexRequest, IndexState};
+use quire_ledger::disk::OsDisk;
+use quire_ledger::{IndexError, IndexRequest, IndexState, Purpose};
 use quire_wire::tx_id::tx_id;
 use tokio::time::timeout;
 

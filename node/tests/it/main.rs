@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod chaos;
+mod closed;
 mod couchdb;
 mod errors;
 mod faults;
@@ -27,3 +28,4 @@ mod operator;
 mod security;
 mod sse;
 mod walk;
+mod whole;

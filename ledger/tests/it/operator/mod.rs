@@ -2,6 +2,7 @@
 //! repairing from a copy, making followers again. Guards against tools that lose more than they say.
 
 mod chain;
+mod check;
 mod followers;
 mod interrupted;
 mod repair;
