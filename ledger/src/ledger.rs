@@ -10,9 +10,8 @@ use quire_wire::common::metadata_slot;
 use quire_wire::hash::Hash;
 
 use crate::block::Block;
-use crate::block_store::appender::Appender;
-use crate::block_store::segment::Location;
-use crate::block_store::{AppendError, BlockFiles, index::Index};
+use crate::block_store::appender::{Appended, Appender};
+use crate::block_store::{AppendError, BlockFiles, NotAppended, Written, index::Index};
 use crate::commit_hash;
 use crate::damage::DamageMet;
 use crate::error::{CommitError, ReadError};
@@ -21,9 +20,10 @@ use crate::history::History;
 use crate::observer::{Observed, Stage, Stopwatch};
 use crate::query::catalog::{Catalog, Closed};
 use crate::reader::{Reader, View};
+use crate::state::StateDb;
 use crate::validation::examine::{Content, Examined};
-use crate::validation::judge_block;
 use crate::validation::updates::{Pending, Updates};
+use crate::validation::{judge_block, replay_block};
 use crate::worker::Worker;
 
 /// A block as the orderer made it, with its transactions examined.
@@ -116,20 +116,38 @@ struct Unseen {
 }
 
 impl InFlight {
-    fn on_disk(self, written: Vec<(Arc<Block>, Location)>) -> (OnDisk, Unseen) {
-        let blocks = written.into_iter().zip(self.transactions);
-        let blocks = blocks.map(|((block, location), transactions)| Durable {
-            hash: block.hash(),
-            block,
-            location,
-            transactions,
-        });
+    fn on_disk(self, written: Written) -> (OnDisk, Unseen) {
         let batch = Batch {
-            blocks: blocks.collect(),
+            blocks: durable(written, self.transactions),
             changes: Arc::clone(&self.unseen.changes),
         };
         ((batch, self.commit), self.unseen)
     }
+
+    /// The same for the first of the blocks, the others being lost: what those change by themselves,
+    /// after all that `state` has seen.
+    fn partly_on_disk(self, written: Written, state: &dyn StateDb) -> Result<OnDisk, ReadError> {
+        let blocks = durable(written, self.transactions);
+        let snapshot = state.snapshot()?;
+        let mut changes = Pending::new(snapshot.as_ref());
+        for durable in &blocks {
+            replay_block(durable.block.number, &durable.transactions, &mut changes)?;
+        }
+        let changes = Arc::new(changes.into_changes());
+        Ok((Batch { blocks, changes }, self.commit))
+    }
+}
+
+/// Blocks with their transactions, for the followers.
+fn durable(written: Written, transactions: Vec<Vec<Examined>>) -> Vec<Durable> {
+    let blocks = written.into_iter().zip(transactions);
+    let blocks = blocks.map(|((block, location), transactions)| Durable {
+        hash: block.hash(),
+        block,
+        location,
+        transactions,
+    });
+    blocks.collect()
 }
 
 /// A block that is on disk and that every read now sees.
@@ -233,8 +251,9 @@ impl Ledger {
     ///
     /// # Errors
     /// See [`CommitError`]: before the commit point nothing was written; after it the ledger takes no
-    /// more blocks until it is reopened. Where blocks before have to wait for state, these cannot be
-    /// judged.
+    /// more blocks until it is reopened, and [`Ledger::finish`] returns those of these blocks that went
+    /// into a file before the one that failed, and are durable. Where blocks before have to wait for state,
+    /// these cannot be judged.
     pub fn commit(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
         self.wait_for_all().map_err(not_yet)?;
         let judged = self.link_and_judge(batch)?;
@@ -443,7 +462,8 @@ impl Ledger {
 
     /// The commit point: the blocks are durable when the one fsync in here has returned.
     fn append(&mut self, Judged { blocks, end, rest }: Judged) -> Result<OnDisk, CommitError> {
-        let (durable, _) = rest.on_disk(self.appender.append(blocks)?);
+        let appended = self.appender.append(blocks);
+        let (durable, _) = self.appended(rest, appended)?;
         self.end = end;
         Ok(durable)
     }
@@ -453,7 +473,35 @@ impl Ledger {
         let Some(in_flight) = self.in_flight.take() else {
             return Ok(None);
         };
-        Ok(Some(in_flight.on_disk(self.appender.wait()?)))
+        let appended = self.appender.wait();
+        self.appended(in_flight, appended).map(Some)
+    }
+
+    /// What is on disk, for the followers. Where writing failed on the way into another file, the blocks
+    /// before are durable all the same: reads see them, and [`Ledger::finish`] returns them.
+    fn appended(
+        &mut self,
+        blocks: InFlight,
+        appended: Appended,
+    ) -> Result<(OnDisk, Unseen), CommitError> {
+        let NotAppended { durable, error } = match appended {
+            Ok(written) => return Ok(blocks.on_disk(written)),
+            Err(failed) => failed,
+        };
+        if !durable.is_empty() {
+            let part = blocks.partly_on_disk(durable, self.followers.state.as_ref());
+            let followed = part.map_err(NotFollowed::Failed);
+            let followed = followed.and_then(|part| self.followers.follow(part));
+            match followed {
+                Ok(committed) => self.committed.extend(committed),
+                // The next start shows them.
+                Err(NotFollowed::Waiting(_, error) | NotFollowed::Failed(error)) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "durable blocks cannot be followed");
+                }
+            }
+        }
+        Err(error.into())
     }
 
     /// State, index and history take the blocks in, and readers see them.

@@ -34,7 +34,7 @@ impl BlockAppender {
     /// # Errors
     /// [`CommitError::NotDurable`] where writing failed, and from then on.
     pub fn append(&mut self, blocks: Vec<Block>) -> Result<u64, CommitError> {
-        let written = self.0.append(blocks)?;
+        let written = self.0.append(blocks).map_err(|failed| failed.error)?;
         Ok(written.iter().map(|(_, location)| location.len).sum())
     }
 }

@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::segment::Location;
-use super::{AppendError, BlockFiles, BlockStore};
+use super::{AppendError, BlockFiles, BlockStore, NotAppended, Written};
 use crate::block::Block;
 use crate::observer::Stage;
 use crate::worker::Worker;
 
 /// What became of blocks that were handed over.
-pub(crate) type Appended = Result<Vec<(Arc<Block>, Location)>, AppendError>;
+pub(crate) type Appended = Result<Written, NotAppended>;
 
 /// The committing thread's end. At most one batch is on its way at a time, so that a batch is written
 /// only after all before it are durable: **what a crash can tear is one batch.**
@@ -51,7 +50,7 @@ impl Appender {
     }
 
     /// Makes blocks durable here and now, after [`Self::wait`] returned those before. After an error
-    /// nothing is known of them, and nothing more will be written.
+    /// nothing is known of those that it does not name, and nothing more will be written.
     pub(crate) fn append(&mut self, blocks: Vec<Block>) -> Appended {
         let appended = append(&self.store, blocks);
         self.is_poisoned |= appended.is_err();
@@ -72,10 +71,15 @@ impl Appender {
     }
 
     /// Returns when the blocks that were handed over are durable. After an error nothing is known of
-    /// them, and nothing more will be written.
+    /// those that it does not name, and nothing more will be written.
     pub(crate) fn wait(&mut self) -> Appended {
         // No word: the thread panicked, and what it wrote is not known.
-        let appended = self.worker.wait().unwrap_or(Err(AppendError::Poisoned));
+        let appended = self.worker.wait().unwrap_or_else(|| {
+            Err(NotAppended {
+                durable: Vec::new(),
+                error: AppendError::Poisoned,
+            })
+        });
         self.is_poisoned |= appended.is_err();
         appended
     }

@@ -156,7 +156,7 @@ fn is_missing(error: &io::Error) -> bool {
     )
 }
 
-/// Why a batch of blocks was not made durable.
+/// Why blocks were not made durable.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppendError {
     /// A write or sync failed. Whether the blocks are durable is not known: reopen to find out.
@@ -170,6 +170,17 @@ pub(crate) enum AppendError {
     /// An earlier write or sync failed, so nothing is believed of the file until it is reopened.
     #[error("an earlier write failed")]
     Poisoned,
+}
+
+/// Blocks that are durable, and where they lie.
+pub(crate) type Written = Vec<(Arc<Block>, Location)>;
+
+/// Why not all of some blocks were made durable.
+#[derive(Debug)]
+pub(crate) struct NotAppended {
+    /// The first of them, which had been synced before the error: those of the files before.
+    pub(crate) durable: Written,
+    pub(crate) error: AppendError,
 }
 
 /// The one writer of a channel's block files.
@@ -209,15 +220,25 @@ impl BlockStore {
     }
 
     /// Writes blocks with one sync, or more where they do not fit into one file. On return they are
-    /// durable; after an error nothing is known of them, and nothing more will be written.
-    pub(crate) fn append(
+    /// durable; after an error those that it names are, nothing is known of the others, and nothing more
+    /// will be written.
+    pub(crate) fn append(&mut self, blocks: Vec<Block>) -> Result<Written, NotAppended> {
+        let mut durable = Vec::with_capacity(blocks.len());
+        match self.append_each(blocks, &mut durable) {
+            Ok(()) => Ok(durable),
+            Err(error) => Err(NotAppended { durable, error }),
+        }
+    }
+
+    /// The same, adding to `durable` what has become so.
+    fn append_each(
         &mut self,
         blocks: Vec<Block>,
-    ) -> Result<Vec<(Arc<Block>, Location)>, AppendError> {
+        durable: &mut Written,
+    ) -> Result<(), AppendError> {
         if self.poisoned {
             return Err(AppendError::Poisoned);
         }
-        let mut durable = Vec::with_capacity(blocks.len());
         let mut blocks = blocks.into_iter().peekable();
         let mut records = std::mem::take(&mut self.buffer);
         while let Some(mut first) = blocks.next() {
@@ -237,11 +258,11 @@ impl BlockStore {
                 batch.extend(blocks.next().map(|next| (next, records.len() - len)));
             }
             self.write_and_sync(&records)?;
-            self.collect(batch, &mut durable);
+            self.collect(batch, durable);
         }
         records.clear();
         self.buffer = records;
-        Ok(durable)
+        Ok(())
     }
 
     /// Moves to a new file where `len` more bytes would exceed the segment size. A record larger
@@ -286,7 +307,7 @@ impl BlockStore {
     }
 
     /// Notes where the blocks that were written lie, and moves the tail behind them.
-    fn collect(&mut self, batch: Vec<(Block, usize)>, durable: &mut Vec<(Arc<Block>, Location)>) {
+    fn collect(&mut self, batch: Vec<(Block, usize)>, durable: &mut Written) {
         for (block, len) in batch {
             let location = Location {
                 segment: self.tail.segment,
