@@ -98,7 +98,8 @@ impl Cursor {
         self.position == self.bytes.len()
     }
 
-    fn rest(&self) -> &[u8] {
+    /// What was not read yet.
+    pub(crate) fn rest(&self) -> &[u8] {
         self.bytes.get(self.position..).unwrap_or_default()
     }
 

@@ -177,6 +177,7 @@ fn derived_entries() {
             crate::state::fjall::fuzz(bytes, namespace, key);
             crate::history::fuzz(bytes, namespace, key);
             crate::block_store::index::fuzz(bytes);
+            crate::savepoint::fuzz(bytes);
         });
 }
 

@@ -3,7 +3,9 @@
 //!
 //! `tests/golden/v1` holds a channel of five blocks in three batches: a configuration; one block; three
 //! blocks in one batch, among them writes, a delete, key metadata, a private collection's hashes, a
-//! conflict, a duplicate id and an envelope that is none.
+//! conflict, a duplicate id and an envelope that is none; and what the first form of index, state and
+//! history has of it. `tests/golden/v2` holds the present form of those, where savepoints name a block and
+//! envelopes have places.
 //!
 //! With `QUIRE_WRITE_GOLDEN` set the files are written anew. Only a new format may do that.
 
@@ -35,14 +37,19 @@ pub(crate) const CHANNEL: &str = "golden";
 const NAMESPACE: &str = "orders";
 
 fn golden(file: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     dir.join(file)
 }
 
+/// What is derived from the blocks, in its present form.
+const DERIVED: &str = "v2/derived.txt";
+/// The same as it was before.
+const DERIVED_BEFORE: &str = "v1/derived.txt";
+
 /// Files of a data directory, and their names here.
 const FILES: [(&str, &str); 2] = [
-    ("channels/golden/blockfile_000000", "blockfile_000000"),
-    ("id-store/golden.json", "golden.json"),
+    ("channels/golden/blockfile_000000", "v1/blockfile_000000"),
+    ("id-store/golden.json", "v1/golden.json"),
 ];
 
 #[test]
@@ -55,29 +62,69 @@ fn the_same_blocks_are_written_in_the_same_bytes() {
         for (file, name) in FILES {
             fs::copy(dir.path().join(file), golden(name)).unwrap();
         }
-        fs::write(golden("derived.txt"), &derived).unwrap();
+        fs::write(golden(DERIVED), &derived).unwrap();
     }
     for (file, name) in FILES {
         let written = fs::read(dir.path().join(file)).unwrap();
         let golden = fs::read(golden(name)).unwrap();
         assert_eq!(hex::encode(written), hex::encode(golden), "{name}");
     }
-    assert_eq!(derived, fs::read_to_string(golden("derived.txt")).unwrap());
+    assert_eq!(derived, fs::read_to_string(golden(DERIVED)).unwrap());
 }
 
-#[test]
-fn what_was_written_is_read_and_followed_to_the_same_entries() {
+/// A data directory with the golden files.
+fn copied() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (file, name) in FILES {
         let file = dir.path().join(file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::copy(golden(name), file).unwrap();
     }
+    dir
+}
+
+#[test]
+fn entries_of_the_form_before_are_believed_and_read() {
+    let dir = copied();
+    {
+        let database = fjall::Database::builder(dir.path().join("derived"));
+        let database = database.open().unwrap();
+        let keyspaces = derived::keyspaces(&database, CHANNEL).unwrap();
+        let entries = fs::read_to_string(golden(DERIVED_BEFORE)).unwrap();
+        let entries = entries.lines().map(|line| line.split(' ').collect());
+        for entry in entries.filter(|entry: &Vec<_>| entry[0] != "block") {
+            let keyspace = match entry[0] {
+                "index" => &keyspaces.index,
+                "state" => &keyspaces.state,
+                other => {
+                    assert_eq!(other, "history");
+                    &keyspaces.history
+                }
+            };
+            let [key, value] = [entry[1], entry[2]].map(|text| hex::decode(text).unwrap());
+            keyspace.insert(key, value).unwrap();
+        }
+    }
+    let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
+    let check = || {
+        let depth = crate::check::Depth::default();
+        crate::check::check_channel(&ledgers, CHANNEL, depth, &mut |_| {})
+    };
+    assert_eq!(check().unwrap().findings, []);
+    let (ledger, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+    assert_eq!((report.height, report.cut, report.replayed), (5, None, 0));
+    means_what_was_meant(&ledger);
+    assert_eq!(check().unwrap().findings, []);
+}
+
+#[test]
+fn what_was_written_is_read_and_followed_to_the_same_entries() {
+    let dir = copied();
     let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
     let (ledger, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
     assert_eq!((report.height, report.cut, report.replayed), (5, None, 5));
     let derived = described(&ledgers, &ledger);
-    assert_eq!(derived, fs::read_to_string(golden("derived.txt")).unwrap());
+    assert_eq!(derived, fs::read_to_string(golden(DERIVED)).unwrap());
     for (file, name) in FILES {
         let opened = fs::read(dir.path().join(file)).unwrap();
         assert!(opened == fs::read(golden(name)).unwrap(), "{name} changed");
@@ -113,6 +160,9 @@ fn means_what_was_meant(ledger: &Ledger) {
     assert_eq!(snapshot.get(NAMESPACE, "1002").unwrap(), None);
     let history = snapshot.history(NAMESPACE, "1002", Order::OldestFirst, None, 9);
     assert_eq!(history.unwrap(), [Height::new(1, 0), Height::new(4, 0)]);
+    let block = reader.block(4).unwrap().unwrap();
+    let envelope = reader.envelope(Height::new(4, 1)).unwrap();
+    assert_eq!(envelope, Some(block.envelopes[1].clone()));
     let first = reader.transaction(&tx_id(b"1", b"creator")).unwrap();
     assert_eq!(first.unwrap().height, Height::new(1, 0));
 }

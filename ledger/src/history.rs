@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `h` namespace `00` OPV(key length) key `00` OPV(block) OPV(tx) | empty |
-//! | `s` | OPV(savepoint) |
+//! | `s` | OPV(savepoint) ‖ hash of the block before it |
 //!
 //! After its first byte the key is Fabric's. Valid endorser transactions only; deletes included.
 
@@ -16,10 +16,10 @@ use crate::block::Height;
 use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
 use crate::follow::Durable;
+use crate::savepoint::{self, Savepoint};
 use crate::validation::examine::Content;
 use crate::validation::rich;
 
-const SAVEPOINT: &[u8] = b"s";
 const ENTRY: u8 = b'h';
 /// fjall keeps a key's length in sixteen bits.
 const MAX_KEY_BYTES: usize = u16::MAX as usize;
@@ -59,11 +59,11 @@ impl History {
         batch: &mut OwnedWriteBatch,
         blocks: &[Durable],
     ) -> Result<(), ReadError> {
-        let savepoint = self.savepoint(view)?;
+        let savepoint = self.followed(view)?;
         let mut keys = Vec::new();
         for durable in blocks
             .iter()
-            .filter(|durable| durable.block.number >= savepoint)
+            .filter(|durable| durable.block.number >= savepoint.height)
         {
             for (tx, transaction) in durable.transactions.iter().enumerate() {
                 let Content::Endorsed(endorsed) = &transaction.content else {
@@ -86,21 +86,23 @@ impl History {
         for key in keys {
             batch.insert(&self.keyspace, key, []);
         }
-        if let Some(last) = blocks.last() {
-            let mut height = Vec::with_capacity(9);
-            put_opv(&mut height, (last.block.number + 1).max(savepoint));
-            batch.insert(&self.keyspace, SAVEPOINT, height);
+        if let Some(savepoint) = savepoint.behind(blocks) {
+            batch.insert(&self.keyspace, savepoint::KEY, savepoint.to_bytes());
         }
         Ok(())
     }
 
     /// Blocks below this are in the history.
     pub(crate) fn savepoint(&self, view: &Snapshot) -> Result<u64, ReadError> {
-        let Some(value) = view.get(&self.keyspace, SAVEPOINT)? else {
-            return Ok(0);
+        Ok(self.followed(view)?.height)
+    }
+
+    /// The same, and which block was the last of them.
+    pub(crate) fn followed(&self, view: &Snapshot) -> Result<Savepoint, ReadError> {
+        let Some(value) = view.get(&self.keyspace, savepoint::KEY)? else {
+            return Ok(Savepoint::default());
         };
-        let mut cursor = Cursor::new(Bytes::copy_from_slice(&value));
-        cursor.opv().map_err(|rule| damaged("savepoint", rule.0))
+        Savepoint::read(&value).map_err(|rule| damaged("savepoint", rule.0))
     }
 
     /// The writes of a key strictly between two heights, those given excluded.

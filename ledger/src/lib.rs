@@ -42,6 +42,7 @@ mod rebuild;
 mod recovery;
 mod repair;
 mod replay;
+mod savepoint;
 mod simulator;
 mod state;
 mod truncate;

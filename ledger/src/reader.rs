@@ -232,16 +232,32 @@ impl Reader {
         self.shared.index.transaction(&self.view().derived, tx_id)
     }
 
-    /// The bytes of a transaction's envelope; `None` where there is no such transaction.
+    /// The bytes of a transaction's envelope; `None` where there is no such transaction. Costs a read of
+    /// the envelope, where the index knows its place; of the whole block otherwise.
     ///
     /// # Errors
     /// As [`Reader::block`].
     pub fn envelope(&self, height: Height) -> Result<Option<Bytes>, ReadError> {
+        if let Some(envelope) = self.lone_envelope(height) {
+            return Ok(Some(envelope));
+        }
         let Some(block) = self.block(height.block)? else {
             return Ok(None);
         };
         let position = usize::try_from(height.tx).ok();
         Ok(position.and_then(|tx| block.envelopes.get(tx).cloned()))
+    }
+
+    /// The same without its block, where that is not in memory. What stands in the way is for the read
+    /// of the block to tell.
+    fn lone_envelope(&self, height: Height) -> Option<Bytes> {
+        let Shared { files, index, .. } = self.shared.as_ref();
+        let view = self.view();
+        if height.block >= view.tip.height || files.is_cached(height.block) {
+            return None;
+        }
+        let location = index.envelope(&view.derived, height).ok()??;
+        files.read_envelope(height, location)
     }
 }
 

@@ -38,6 +38,7 @@ use crate::progress::ProgressFn;
 use crate::query::catalog::Catalog;
 use crate::reader::View;
 use crate::replay::replay;
+use crate::savepoint::Savepoint;
 use crate::state::StateDb;
 use crate::state::couchdb::client::Couch;
 use crate::state::couchdb::{CouchState, Local};
@@ -97,27 +98,37 @@ enum Trust {
     Nothing,
 }
 
+/// State, among the followers.
+const STATE: &str = "state";
+
 /// How far each follower is.
+#[derive(Default)]
 struct Savepoints {
-    index: u64,
-    state: u64,
-    history: u64,
+    index: Savepoint,
+    state: Savepoint,
+    history: Savepoint,
 }
 
 impl Savepoints {
     /// The follower that has come furthest.
     fn witness(&self) -> Option<Witness> {
-        let all = [
-            ("index", self.index),
-            ("state", self.state),
-            ("history", self.history),
-        ];
-        let (follower, height) = all.into_iter().max_by_key(|(_, height)| *height)?;
+        let all = self.all().into_iter();
+        let (follower, Savepoint { height, .. }) =
+            all.max_by_key(|(_, savepoint)| savepoint.height)?;
         (height > 0).then_some(Witness { follower, height })
     }
 
     fn lowest(&self) -> u64 {
-        self.index.min(self.state).min(self.history)
+        let lowest = self.index.height.min(self.state.height);
+        lowest.min(self.history.height)
+    }
+
+    fn all(&self) -> [(&'static str, Savepoint); 3] {
+        [
+            ("index", self.index),
+            (STATE, self.state),
+            ("history", self.history),
+        ]
     }
 }
 
@@ -136,6 +147,8 @@ struct Chain {
     height: u64,
     hash: Option<Hash>,
     last: Option<LastBlock>,
+    /// Hashes of the blocks before savepoints, as far as they were read, with their heights.
+    at_savepoints: Vec<(u64, Hash)>,
     /// Where the newest batch that began during the reading begins.
     batch_start: Option<(u64, Location)>,
     cut: Option<(CutTail, Position)>,
@@ -212,6 +225,7 @@ impl Parts {
         if chain.height > 0 {
             self.identify_state()?;
         }
+        self.identify_followers(&chain, &savepoints)?;
         self.cut_and_sync(&mut chain)?;
         let (tail, height) = (chain.tail, chain.height);
         let cut = chain.cut.take().map(|(cut, _)| cut);
@@ -251,25 +265,70 @@ impl Parts {
         identified.map_err(|source| self.follow_error(source))
     }
 
+    /// Makes sure that the followers followed this chain, as far as their savepoints say which, and not
+    /// another with the same beginning.
+    fn identify_followers(&self, chain: &Chain, savepoints: &Savepoints) -> Result<(), OpenError> {
+        let view = self.database.snapshot();
+        for (follower, savepoint) in savepoints.all() {
+            let Savepoint {
+                height,
+                last: Some(expected),
+            } = savepoint
+            else {
+                continue;
+            };
+            let mut read = chain.at_savepoints.iter();
+            let is_of_chain = match read.find(|(at, _)| *at == height) {
+                Some((_, hash)) => *hash == expected,
+                // Before what was read, which is behind what the index knows: the index is of this chain.
+                None => {
+                    let known = self.index.number_by_hash(&view, &expected);
+                    let known = known.map_err(|source| self.follow_error(source))?;
+                    known.is_some_and(|number| number + 1 == height)
+                }
+            };
+            if !is_of_chain {
+                return Err(self.follow_error(self.of_another_chain(follower, height)));
+            }
+        }
+        Ok(())
+    }
+
+    fn of_another_chain(&self, follower: &'static str, height: u64) -> ReadError {
+        if follower == STATE && self.on_couchdb {
+            let channel = &self.record.name;
+            let reason = format!(
+                "its databases followed another chain of channel {channel}, whose block {} is not the \
+                 one here",
+                height.saturating_sub(1)
+            );
+            return ReadError::StateForeign(reason);
+        }
+        ReadError::DerivedDamaged {
+            follower,
+            what: "savepoint",
+            rule: "it names a block that is not of this chain",
+        }
+    }
+
     /// Reads every block from the first, and changes nothing.
     ///
     /// # Errors
     /// [`OpenError::Corrupt`] or [`OpenError::Ahead`], as far as the followers can tell.
     pub(crate) fn verify(&self) -> Result<(), OpenError> {
-        let savepoints = self.savepoints().unwrap_or(Savepoints {
-            index: 0,
-            state: 0,
-            history: 0,
-        });
+        let savepoints = self.savepoints().unwrap_or_default();
         self.read_chain(&savepoints, Trust::Nothing).map(|_| ())
     }
 
     fn savepoints(&self) -> Result<Savepoints, ReadError> {
         let view = self.database.snapshot();
         Ok(Savepoints {
-            index: self.index.savepoint(&view)?,
-            state: self.state.savepoint()?,
-            history: self.history.savepoint(&view)?,
+            index: self.index.followed(&view)?,
+            state: Savepoint {
+                height: self.state.savepoint()?,
+                last: self.state.last_block()?,
+            },
+            history: self.history.followed(&view)?,
         })
     }
 
@@ -300,17 +359,22 @@ impl Parts {
         })?;
 
         let newest = match trust {
-            Trust::Index => self.newest_batch(savepoints.index),
+            Trust::Index => self.newest_batch(savepoints.index.height),
             Trust::Nothing => None,
         };
         let (from, number) = newest.unwrap_or((Position::START, 0));
         let mut scan = Scan::new(segments, segment_count, own_from, from, number, None);
         let mut last = None;
         let mut batch_start = None;
+        let mut at_savepoints = Vec::new();
         let damage = loop {
             match scan.next().map_err(|error| self.io_error(error))? {
                 Step::Block(stored) => {
                     let number = stored.block.number;
+                    let mut all = savepoints.all().into_iter();
+                    if all.any(|(_, savepoint)| savepoint.height == number + 1) {
+                        at_savepoints.extend(scan.previous_hash().map(|hash| (number + 1, hash)));
+                    }
                     if stored.seal.is_some_and(|seal| seal.batch_start == number) {
                         batch_start = Some((number, stored.location));
                     }
@@ -333,6 +397,7 @@ impl Parts {
             height: scan.number(),
             hash: scan.previous_hash(),
             last,
+            at_savepoints,
             batch_start,
             cut: None,
         };

@@ -3,12 +3,15 @@
 //! | key | value |
 //! |---|---|
 //! | `n` OPV(block) | uvarint segment ‖ uvarint offset ‖ uvarint length of the record ‖ u32 its CRC32C, where it has no seal |
+//! | `e` OPV(block) OPV(tx) | uvarint segment ‖ uvarint offset of the length of that envelope ‖ for it and up to 63 behind it: uvarint length ‖ u32 CRC32C of its height ‖ its bytes |
 //! | `h` block hash | OPV(block) |
 //! | `t` 32 bytes, the transaction id | OPV(block) ‖ OPV(tx) ‖ validation code |
 //! | `u` any other transaction id | the same |
-//! | `s` | OPV(savepoint): blocks below it are in the index |
+//! | `s` | OPV(savepoint) ‖ hash of the block before it: blocks below it are in the index |
 //!
-//! Where a transaction lies in its block follows from the block. Of several transactions with one id
+//! An envelope is read by itself where `e` says it lies, checked by the checksum that it had when its
+//! block was followed and the height it had there. Where there is no such entry, or the bytes are others, the block is read whole:
+//! the entry only saves reading the rest. Of several transactions with one id
 //! the valid one is kept, or the first where none is: its outcome is the id's.
 
 use std::collections::HashSet;
@@ -16,13 +19,17 @@ use std::collections::HashSet;
 use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Slice, Snapshot};
 use quire_wire::Code;
 
+use super::record;
 use super::segment::Location;
-use crate::block::Height;
-use crate::codec::{Cursor, Malformed, put_opv, put_uvarint};
+use crate::block::{Block, Height};
+use crate::checksum::crc32c_of;
+use crate::codec::{Cursor, Malformed, put_opv, put_uvarint, uvarint_len};
 use crate::error::ReadError;
 use crate::follow::Durable;
+use crate::savepoint::{self, Savepoint};
 
-const SAVEPOINT: &[u8] = b"s";
+/// Envelopes that one entry tells of: what is looked through to find one is bounded by it.
+const PAGE: usize = 64;
 
 /// Where a transaction stands and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +64,11 @@ impl Index {
         batch: &mut OwnedWriteBatch,
         blocks: &[Durable],
     ) -> Result<(), ReadError> {
-        let savepoint = self.savepoint(view)?;
+        let savepoint = self.followed(view)?;
         let mut new = Vec::new();
         for durable in blocks
             .iter()
-            .filter(|durable| durable.block.number >= savepoint)
+            .filter(|durable| durable.block.number >= savepoint.height)
         {
             let number = durable.block.number;
             batch.insert(
@@ -69,6 +76,9 @@ impl Index {
                 number_key(number),
                 put_location(durable.location),
             );
+            for (first, page) in envelope_pages(&durable.block, durable.location) {
+                batch.insert(&self.keyspace, envelope_key(number, first), page);
+            }
             batch.insert(&self.keyspace, hash_key(&durable.hash), opv(number));
             for (tx, transaction) in durable.transactions.iter().enumerate() {
                 if let Some(tx_id) = &transaction.tx_id {
@@ -91,19 +101,23 @@ impl Index {
                 batch.insert(&self.keyspace, key.clone(), put_transaction(*location));
             }
         }
-        if let Some(last) = blocks.last() {
-            let height = (last.block.number + 1).max(savepoint);
-            batch.insert(&self.keyspace, SAVEPOINT, opv(height));
+        if let Some(savepoint) = savepoint.behind(blocks) {
+            batch.insert(&self.keyspace, savepoint::KEY, savepoint.to_bytes());
         }
         Ok(())
     }
 
     /// Blocks below this are in the index.
     pub(crate) fn savepoint(&self, view: &Snapshot) -> Result<u64, ReadError> {
-        let Some(value) = view.get(&self.keyspace, SAVEPOINT)? else {
-            return Ok(0);
+        Ok(self.followed(view)?.height)
+    }
+
+    /// The same, and which block was the last of them.
+    pub(crate) fn followed(&self, view: &Snapshot) -> Result<Savepoint, ReadError> {
+        let Some(value) = view.get(&self.keyspace, savepoint::KEY)? else {
+            return Ok(Savepoint::default());
         };
-        read(&value, "savepoint", Cursor::opv)
+        Savepoint::read(&value).map_err(|malformed| damaged("savepoint", malformed.0))
     }
 
     pub(crate) fn location(
@@ -116,6 +130,22 @@ impl Index {
         };
         let location = read(&value, "location", get_location)?;
         Ok(Some(location))
+    }
+
+    /// Where an envelope lies by itself; none where its block must be read.
+    pub(crate) fn envelope(
+        &self,
+        view: &Snapshot,
+        height: Height,
+    ) -> Result<Option<Location>, ReadError> {
+        let in_page = height.tx % PAGE as u64;
+        let key = envelope_key(height.block, height.tx - in_page);
+        let Some(page) = view.get(&self.keyspace, key)? else {
+            return Ok(None);
+        };
+        read(&page, "envelope location", |cursor| {
+            get_envelope(cursor, in_page)
+        })
     }
 
     pub(crate) fn number_by_hash(
@@ -177,16 +207,19 @@ fn read<T>(
     parse: impl FnOnce(&mut Cursor) -> Result<T, Malformed>,
 ) -> Result<T, ReadError> {
     let mut cursor = Cursor::new(bytes::Bytes::copy_from_slice(value));
-    let damaged = |rule| ReadError::DerivedDamaged {
-        follower: "index",
-        what,
-        rule,
-    };
-    let parsed = parse(&mut cursor).map_err(|malformed| damaged(malformed.0))?;
+    let parsed = parse(&mut cursor).map_err(|malformed| damaged(what, malformed.0))?;
     if cursor.is_at_end() {
         Ok(parsed)
     } else {
-        Err(damaged("bytes follow the value"))
+        Err(damaged(what, "bytes follow the value"))
+    }
+}
+
+fn damaged(what: &'static str, rule: &'static str) -> ReadError {
+    ReadError::DerivedDamaged {
+        follower: "index",
+        what,
+        rule,
     }
 }
 
@@ -223,6 +256,60 @@ fn put_location(location: Location) -> Vec<u8> {
     value
 }
 
+/// What is told of a block's envelopes, each page with the position of its first.
+fn envelope_pages(block: &Block, record: Location) -> impl Iterator<Item = (u64, Vec<u8>)> {
+    let mut offset = record.offset + record::before_envelopes(block, record.len);
+    let pages = (0..).step_by(PAGE).zip(block.envelopes.chunks(PAGE));
+    let number = block.number;
+    pages.map(move |(first, envelopes)| {
+        let mut page = Vec::with_capacity(16 + 7 * envelopes.len());
+        put_uvarint(&mut page, record.segment);
+        put_uvarint(&mut page, offset);
+        for (tx, envelope) in (first..).zip(envelopes) {
+            let len = envelope.len() as u64;
+            put_uvarint(&mut page, len);
+            let checksum = envelope_checksum(Height::new(number, tx), envelope);
+            page.extend_from_slice(&checksum.to_be_bytes());
+            offset += uvarint_len(len) as u64 + len;
+        }
+        (first, page)
+    })
+}
+
+/// What must be found where an envelope lies: no other's bytes have it, though they are sound.
+pub(crate) fn envelope_checksum(height: Height, envelope: &[u8]) -> u32 {
+    let mut place = Vec::with_capacity(18);
+    height.put(&mut place);
+    crc32c_of([&place[..], envelope].into_iter())
+}
+
+/// The envelope at this place of a page, if the page has so many.
+fn get_envelope(cursor: &mut Cursor, in_page: u64) -> Result<Option<Location>, Malformed> {
+    const TOO_LARGE: Malformed = Malformed("an offset is no 64-bit number");
+    let (segment, mut offset) = (cursor.uvarint()?, cursor.uvarint()?);
+    let mut found = None;
+    let mut place = 0;
+    while !cursor.is_at_end() {
+        let len = cursor.uvarint()?;
+        let checksum = cursor.take(4)?;
+        offset = offset
+            .checked_add(uvarint_len(len) as u64)
+            .ok_or(TOO_LARGE)?;
+        if place == in_page {
+            let checksum = checksum.first_chunk();
+            found = Some(Location {
+                segment,
+                offset,
+                len,
+                checksum: checksum.map(|bytes| u32::from_be_bytes(*bytes)),
+            });
+        }
+        offset = offset.checked_add(len).ok_or(TOO_LARGE)?;
+        place += 1;
+    }
+    Ok(found)
+}
+
 fn put_transaction(location: TxLocation) -> Vec<u8> {
     let mut value = Vec::with_capacity(19);
     location.height.put(&mut value);
@@ -233,6 +320,18 @@ fn put_transaction(location: TxLocation) -> Vec<u8> {
 fn number_key(number: u64) -> Vec<u8> {
     let mut key = vec![b'n'];
     put_opv(&mut key, number);
+    key
+}
+
+/// Whether a key is of an entry that says where envelopes lie, which an index of an earlier version has
+/// not.
+pub(crate) fn is_place(key: &[u8]) -> bool {
+    key.first() == Some(&b'e')
+}
+
+fn envelope_key(number: u64, first: u64) -> Vec<u8> {
+    let mut key = vec![b'e'];
+    Height::new(number, first).put(&mut key);
     key
 }
 
@@ -260,6 +359,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     if let Ok(location) = read(bytes, "location", get_location) {
         let again = read(&put_location(location), "location", get_location).unwrap();
         assert_eq!(again, location);
+    }
+    if let Ok(Some(envelope)) = read(bytes, "envelope location", |cursor| get_envelope(cursor, 0)) {
+        assert!(envelope.offset.checked_add(envelope.len).is_some());
     }
     let _ = tx_key(&String::from_utf8_lossy(bytes));
 }

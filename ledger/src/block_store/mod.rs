@@ -15,9 +15,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use quick_cache::Weighter;
 
-use crate::block::Block;
+use crate::block::{Block, Height};
 use crate::checksum::crc32c;
 use crate::disk::Disk;
 use crate::error::{Corruption, ReadError};
@@ -84,6 +85,22 @@ impl BlockFiles {
         let block = Arc::new(block);
         self.remember(&block, location);
         Ok(block)
+    }
+
+    /// Whether a block need not be read from disk.
+    pub(crate) fn is_cached(&self, number: u64) -> bool {
+        self.cache.contains_key(&number)
+    }
+
+    /// An envelope by itself, checked by the checksum it had when its block was followed; none where it
+    /// is not there in these bytes, and [`Self::read`] tells what is wrong with the block, if anything.
+    pub(crate) fn read_envelope(&self, height: Height, location: Location) -> Option<Bytes> {
+        let bytes = self.segments.read(location).ok()?;
+        if location.checksum != Some(index::envelope_checksum(height, &bytes)) {
+            return None;
+        }
+        self.observed.tell(&Event::Read { cached: false });
+        Some(bytes)
     }
 
     fn remember(&self, block: &Arc<Block>, location: Location) {

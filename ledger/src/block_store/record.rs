@@ -108,6 +108,24 @@ pub(crate) fn encode(out: &mut Gather, block: &mut Block, batch_start: u64) {
     block.set_metadata(SEAL_SLOT, seal.into());
 }
 
+/// How many bytes of the block's record, which has `record_len`, stand before its first envelope's
+/// length. True of the record that [`encode`] or Fabric writes; one with longer forms of its numbers has
+/// its envelopes elsewhere.
+pub(crate) fn before_envelopes(block: &Block, record_len: u64) -> u64 {
+    let sized = |bytes: &Bytes| uvarint_len(bytes.len() as u64) + bytes.len();
+    // The length of the payload has as many bytes as make the two the whole record.
+    let prefix = (1..=10_usize).find(|prefix| {
+        let payload = record_len.checked_sub(*prefix as u64);
+        payload.is_some_and(|payload| uvarint_len(payload) == *prefix)
+    });
+    let before = prefix.unwrap_or_default()
+        + uvarint_len(block.number)
+        + sized(&block.data_hash)
+        + sized(&block.previous_hash)
+        + uvarint_len(block.envelopes.len() as u64);
+    before as u64
+}
+
 /// The same by itself, in one piece.
 #[cfg(test)]
 pub(crate) fn encoded(block: &mut Block, batch_start: u64) -> Vec<u8> {
@@ -300,6 +318,20 @@ mod tests {
         assert_eq!(seal, Some(Seal { batch_start: 299 }));
         assert_eq!(block.metadata[..5], golden_block().metadata);
         assert_eq!(block, sealed_block);
+    }
+
+    #[test]
+    fn envelopes_lie_where_the_lengths_before_them_say() {
+        // Around the sizes at which the record's own length takes a byte more.
+        for len in (0..300).chain([16_100, 16_200, 16_300, 16_400]) {
+            let mut block = golden_block();
+            block.envelopes.insert(0, vec![7; len].into());
+            let record = encoded(&mut block, 299);
+            let at = before_envelopes(&block, record.len() as u64);
+            let mut cursor = Cursor::new(record.into());
+            cursor.take(at).unwrap();
+            assert_eq!(cursor.length_prefixed().unwrap(), vec![7; len], "{len}");
+        }
     }
 
     #[test]

@@ -11,20 +11,22 @@ use parking_lot::RwLock;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Corruption;
 
+/// What is read without asking whether the file has so much.
+const SMALL_READ: u64 = 1 << 20;
 /// Block files of a channel that are kept open; any others are opened again when they are read.
 const MAX_OPEN_FILES: usize = 64;
 
-/// Where a record lies.
+/// Where a record lies, or an envelope in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     /// Number of the block file.
     pub(crate) segment: u64,
-    /// First byte of the record, its length prefix.
+    /// First byte: of a record its length prefix, of an envelope what follows its own.
     pub(crate) offset: u64,
-    /// Bytes of the record, its length prefix included.
+    /// Bytes of the record, its length prefix included, or of the envelope alone.
     pub(crate) len: u64,
-    /// CRC32C of the record as it was when it was first read, where it has no seal of its own:
-    /// Fabric's hashes leave some of its bytes uncovered.
+    /// CRC32C of the bytes as they were when the block was followed: of a record that has no seal of its
+    /// own, as Fabric's hashes leave some of its bytes uncovered; of an envelope with its height before it.
     pub(crate) checksum: Option<u32>,
 }
 
@@ -167,9 +169,16 @@ impl Segments {
 
     pub(crate) fn read(&self, location: Location) -> io::Result<Bytes> {
         let len = usize::try_from(location.len).map_err(io::Error::other)?;
+        let file = self.file(location.segment)?;
+        // No memory for what a damaged index says is there.
+        if location.len > SMALL_READ {
+            let (end, file_len) = (location.offset.checked_add(location.len), file.len()?);
+            if end.is_none_or(|end| end > file_len) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
         let mut bytes = vec![0; len];
-        self.file(location.segment)?
-            .read_exact_at(&mut bytes, location.offset)?;
+        file.read_exact_at(&mut bytes, location.offset)?;
         Ok(bytes.into())
     }
 }

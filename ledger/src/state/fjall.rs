@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `d` namespace `00` key | proto {1 version = OPV(block) ‖ OPV(tx), 2 value, 3 metadata} |
 //! | `m` namespace | empty: metadata was once written in this namespace |
-//! | `s` | OPV(savepoint) |
+//! | `s` | OPV(savepoint) ‖ hash of the block before it |
 
 use std::fmt;
 use std::ops::Bound;
@@ -13,16 +13,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
 use prost::Message as _;
+use quire_wire::hash::Hash;
 
 use super::{Keys, NamespaceSummary, Rows, StateDb, StateSnapshot, VersionedValue};
 use crate::block::Height;
-use crate::codec::{Cursor, put_field, put_opv};
+use crate::codec::{Cursor, put_field};
 use crate::error::ReadError;
 use crate::follow::Batch;
 use crate::query::catalog::Catalog;
 use crate::query::entries;
+use crate::savepoint::{self, Savepoint};
 
-const SAVEPOINT: &[u8] = b"s";
 const DATA: u8 = b'd';
 const METADATA_HINT: u8 = b'm';
 const SEPARATOR: u8 = 0;
@@ -91,11 +92,15 @@ impl FjallState {
 
     /// The savepoint as a view of the engine has it.
     pub(crate) fn savepoint_in(view: &Snapshot, keyspace: &Keyspace) -> Result<u64, ReadError> {
-        let Some(value) = view.get(keyspace, SAVEPOINT)? else {
-            return Ok(0);
+        Ok(Self::followed_in(view, keyspace)?.height)
+    }
+
+    /// The same, and which block was the last that took effect.
+    fn followed_in(view: &Snapshot, keyspace: &Keyspace) -> Result<Savepoint, ReadError> {
+        let Some(value) = view.get(keyspace, savepoint::KEY)? else {
+            return Ok(Savepoint::default());
         };
-        let mut cursor = Cursor::new(Bytes::copy_from_slice(&value));
-        cursor.opv().map_err(|rule| damaged("savepoint", rule.0))
+        Savepoint::read(&value).map_err(|rule| damaged("savepoint", rule.0))
     }
 }
 
@@ -104,13 +109,20 @@ impl StateDb for FjallState {
         Ok(self.view()?.height)
     }
 
+    fn last_block(&self) -> Result<Option<Hash>, ReadError> {
+        let view = self.database.snapshot();
+        Ok(Self::followed_in(&view, &self.keyspace)?.last)
+    }
+
     fn apply(&self, durable: &Batch) -> Result<(), ReadError> {
         let _writing = self.catalog.as_ref().map(|catalog| catalog.writing());
         let view = self.view()?;
-        let last = durable.blocks.last().map(|last| last.block.number);
-        let Some(last) = last.filter(|last| *last >= view.height) else {
+        let Some(last) = durable.blocks.last() else {
             return Ok(());
         };
+        if last.block.number < view.height {
+            return Ok(());
+        }
         let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
         for (namespace, key, update) in durable.changes.iter() {
             let key = data_key(&namespace, &key)?;
@@ -129,9 +141,11 @@ impl StateDb for FjallState {
             let before = |namespace: &str, key: &str| view.get(namespace, key);
             catalog.follow(&mut batch, &durable.changes, before)?;
         }
-        let mut height = Vec::with_capacity(9);
-        put_opv(&mut height, last + 1);
-        batch.insert(&self.keyspace, SAVEPOINT, height);
+        let savepoint = Savepoint {
+            height: last.block.number + 1,
+            last: Some(last.hash),
+        };
+        batch.insert(&self.keyspace, savepoint::KEY, savepoint.to_bytes());
         Ok(batch.commit()?)
     }
 

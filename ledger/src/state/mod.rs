@@ -205,6 +205,12 @@ pub(crate) trait StateDb: Send + Sync + Debug {
     /// The engine failed or holds damaged bytes.
     fn savepoint(&self) -> Result<u64, ReadError>;
 
+    /// Hash of the block before the savepoint; none where the engine does not know it.
+    ///
+    /// # Errors
+    /// The engine failed or holds damaged bytes.
+    fn last_block(&self) -> Result<Option<Hash>, ReadError>;
+
     /// Lets the changes of blocks take effect. Nothing happens where all of them are below the savepoint.
     /// Called by one thread.
     ///

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quire_ledger::{
-    CommitError, Committed, IndexRequest, Ledgers, OpenError, Purpose, Query, RangeEnd, Reader,
-    StateEngine, VersionedValue,
+    CommitError, Committed, IndexRequest, Ledgers, OpenError, Purpose, Query, RangeEnd, ReadError,
+    Reader, StateEngine, VersionedValue,
 };
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ use crate::kit::couchdb::{CouchDb, at_port, channel_name};
 use crate::kit::pouchdb::PouchDb;
 use crate::kit::proxy::{Fault, Proxy};
 use crate::kit::rng::Rng;
-use crate::kit::{Documents, os_disk};
+use crate::kit::{Documents, copy_dir, open, os_disk};
 
 /// A server with a proxy before it.
 struct Server {
@@ -477,6 +477,45 @@ fn state_of_another_chain_is_refused_and_not_touched() {
     let ledgers = Ledgers::open_with(os_disk(), dir.path(), Purpose::Use, &couchdb).unwrap();
     assert!(ledgers.ledger("main", &mut |_| {}).is_err());
     drop(ledgers);
+
+    assert_eq!(answers(&theirs.reader()), before);
+    theirs.reopen();
+    assert_eq!(answers(&theirs.reader()), before);
+}
+
+#[test]
+fn state_of_a_chain_with_the_same_beginning_is_refused_and_not_touched() {
+    let (blocks, _) = model(7, 3);
+    let pouchdb = PouchDb::start();
+    let couchdb = at_port(pouchdb.port());
+    let mut theirs = Documents::on(couchdb.clone(), "main");
+    write(&mut theirs, &blocks[0]).unwrap();
+    theirs.close();
+    let copy = tempfile::tempdir().unwrap();
+    copy_dir(theirs.dir(), copy.path());
+    theirs.reopen();
+    make_index(&theirs.reader());
+    write(&mut theirs, &blocks[1]).unwrap();
+    let before = answers(&theirs.reader());
+
+    // The copy goes another way, to the same height and beyond it.
+    for nonce in ["one", "two"] {
+        let ledgers = open(copy.path());
+        let (mut ledger, _) = ledgers.ledger("main", &mut |_| {}).unwrap();
+        let act = Act::new(nonce).put("k", "1");
+        chain::commit(&mut ledger, "main", &[vec![act]]).unwrap();
+        drop((ledger, ledgers));
+        let ledgers = Ledgers::open_with(os_disk(), copy.path(), Purpose::Use, &couchdb).unwrap();
+        let refused = ledgers.ledger("main", &mut |_| {}).unwrap_err();
+        let is_named = |reason: &String| reason.contains("another chain of channel main");
+        assert!(
+            matches!(
+                &refused,
+                OpenError::Follow { source: ReadError::StateForeign(reason), .. } if is_named(reason)
+            ),
+            "{refused:?}"
+        );
+    }
 
     assert_eq!(answers(&theirs.reader()), before);
     theirs.reopen();

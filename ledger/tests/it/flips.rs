@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use quire_ledger::check::{Depth, check_blockfiles};
-use quire_ledger::{Block, CreateOptions, Ledgers, OpenError, Purpose};
+use quire_ledger::{Block, CreateOptions, Height, Ledgers, OpenError, Purpose, ReadError};
 
 use crate::kit::chain::{self, Act};
 use crate::kit::rng::Rng;
@@ -59,6 +59,65 @@ fn every_flipped_bit_of_a_block_that_quire_wrote_is_told_by_check_and_by_a_read(
     }
     println!("Quire's block files: {flips} flips, each told by a read and by check");
     assert!(flips > 7000);
+}
+
+/// An envelope is read alone: no bit of its own escapes, and none of another's matters.
+#[test]
+fn a_flipped_bit_is_told_by_reads_of_the_envelope_that_has_it_and_by_no_others() {
+    let root = scratch();
+    let data = root.path().join("data");
+    let ledgers = open(&data);
+    let options = CreateOptions::default();
+    let mut ledger = ledgers
+        .create(CHANNEL, chain::genesis(CHANNEL), options)
+        .unwrap();
+    let act = |n: u64, len| Act::new(format!("{n}")).put("k", vec![1; len]);
+    let acts = [vec![act(0, 20), act(1, 300), act(2, 0)], vec![act(3, 5)]];
+    chain::commit(&mut ledger, CHANNEL, &acts).unwrap();
+    drop(ledger);
+    let all: Vec<_> = (0..3).map(|tx| Height::new(1, tx)).collect();
+    let all = [&[Height::new(0, 0)], &all[..], &[Height::new(2, 0)]].concat();
+    let read_all = || {
+        // A reader that has cached nothing.
+        let (ledger, _) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+        (ledger.reader(), ledger)
+    };
+    let (reader, ledger) = read_all();
+    let sound: Vec<_> = all
+        .iter()
+        .map(|height| reader.envelope(*height).unwrap().unwrap())
+        .collect();
+    drop(ledger);
+    let path = data.join("channels").join(CHANNEL).join("blockfile_000000");
+    let file = fs::read(&path).unwrap();
+    let place = |envelope: &[u8]| {
+        let at = file
+            .windows(envelope.len())
+            .position(|bytes| bytes == envelope);
+        at.unwrap()..at.unwrap() + envelope.len()
+    };
+    let places: Vec<_> = sound.iter().map(|envelope| place(envelope)).collect();
+    let (mut told, mut flips) = (0, 0);
+    for bit in (0..file.len() * 8).step_by(3) {
+        let (reader, _ledger) = read_all();
+        let mut damaged = file.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, damaged).unwrap();
+        for ((height, sound), place) in all.iter().zip(&sound).zip(&places) {
+            let read = reader.envelope(*height);
+            if place.contains(&(bit / 8)) {
+                assert!(matches!(read, Err(ReadError::Corrupt(_))), "bit {bit}");
+                assert_eq!(reader.damage().len(), 1);
+                told += 1;
+            } else {
+                assert_eq!(read.unwrap().as_ref(), Some(sound), "bit {bit}");
+            }
+        }
+        flips += 1;
+        fs::write(&path, &file).unwrap();
+    }
+    println!("{flips} flips, {told} of them in an envelope");
+    assert!(told > 1000 && told < flips);
 }
 
 /// Which part of a block a flip changed, as far as the block can still be read.

@@ -76,13 +76,31 @@ struct ChannelMetadata {
     genesis: String,
 }
 
-/// The document `statedb_savepoint`.
+/// The document `statedb_savepoint`: Fabric's, with the last member ours.
 #[derive(Debug, Serialize, Deserialize)]
 struct Savepoint {
     #[serde(rename = "BlockNum")]
     block: u64,
     #[serde(rename = "TxNum")]
     tx: u64,
+    /// Hash of that block, in hex: two chains of one channel are told apart.
+    #[serde(
+        rename = "BlockHash",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
+    hash: String,
+}
+
+impl Savepoint {
+    fn last_block(&self) -> Result<Option<Hash>, ReadError> {
+        let mut hash = Hash::default();
+        match hex::decode_to_slice(&self.hash, &mut hash) {
+            Ok(()) => Ok(Some(hash)),
+            Err(_) if self.hash.is_empty() => Ok(None),
+            Err(_) => Err(unreadable(names::SAVEPOINT)),
+        }
+    }
 }
 
 /// What a channel's writer and its snapshots share.
@@ -126,6 +144,8 @@ pub(crate) struct CouchState {
     catalog: Mutex<Option<Arc<Catalog>>>,
     /// The hash of block 0 where the server does not know it yet.
     genesis: Mutex<Option<Hash>>,
+    /// The hash of the last block that took effect, where it is known.
+    last_block: Mutex<Option<Hash>>,
     /// Entries of query indexes as new snapshots see them, while there are newer ones.
     frozen: Mutex<Option<Snapshot>>,
 }
@@ -217,6 +237,8 @@ impl CouchState {
             undo,
         } = local;
         let undo = Undo::new(database.clone(), undo);
+        let last_block = savepoint.as_ref().map(Savepoint::last_block);
+        let last_block = last_block.transpose()?.flatten();
         let savepoint = savepoint.map_or(0, |savepoint| savepoint.block + 1);
         let has_followed = undo.load(savepoint)?;
         let state = Self {
@@ -231,6 +253,7 @@ impl CouchState {
             entries,
             catalog: Mutex::new(None),
             genesis: Mutex::new(None),
+            last_block: Mutex::new(last_block),
             frozen: Mutex::new(None),
         };
         Ok((state, has_followed))
@@ -364,10 +387,11 @@ impl CouchState {
         })
     }
 
-    fn write_savepoint(&self, version: Height) -> Result<(), ReadError> {
+    fn write_savepoint(&self, version: Height, last_block: &Hash) -> Result<(), ReadError> {
         let savepoint = Savepoint {
             block: version.block,
             tx: version.tx,
+            hash: hex::encode(last_block),
         };
         let document = Wish::Members(members(&savepoint));
         let document = BTreeMap::from([(names::SAVEPOINT.to_owned(), document)]);
@@ -408,6 +432,10 @@ async fn all<T: 'static>(
 impl StateDb for CouchState {
     fn savepoint(&self) -> Result<u64, ReadError> {
         Ok(self.server.undo.height())
+    }
+
+    fn last_block(&self) -> Result<Option<Hash>, ReadError> {
+        Ok(*self.last_block.lock())
     }
 
     fn apply(&self, durable: &Batch) -> Result<(), ReadError> {
@@ -454,9 +482,10 @@ impl StateDb for CouchState {
             self.index(catalog, &durable.changes, end)?;
         }
         let last_tx = last.block.envelopes.len().saturating_sub(1) as u64;
-        self.write_savepoint(Height::new(last.block.number, last_tx))?;
+        self.write_savepoint(Height::new(last.block.number, last_tx), &last.hash)?;
         let mut frozen = self.frozen.lock();
         self.server.undo.finish(end)?;
+        *self.last_block.lock() = Some(last.hash);
         *frozen = None;
         Ok(())
     }

@@ -4,10 +4,10 @@
 use std::fs;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use quire_ledger::{CommitError, Follower, OpenError, Progress};
+use quire_ledger::{CommitError, Follower, Height, OpenError, Progress};
 
 use super::chain::{CHANNEL, Chain, HEIGHT, commit_reading};
-use crate::kit::open;
+use crate::kit::{copy_dir, open};
 
 const SUFFIXES: [&str; 3] = ["index", "state", "hist"];
 
@@ -238,4 +238,124 @@ fn state_that_cannot_be_read_to_judge_writes_nothing_and_poisons_nothing() {
     assert_eq!(chain.contents(), before);
     commit_reading(&mut ledger, "key 2").unwrap();
     assert_eq!(ledger.tip().0, HEIGHT + 1);
+}
+
+/// Two channels with [`HEIGHT`] blocks in common, and then some of their own.
+fn forked(here: u64, there: u64) -> (Chain, Chain) {
+    let (chain, other) = (Chain::new(), Chain::new());
+    fs::remove_dir_all(other.path()).unwrap();
+    copy_dir(chain.path(), other.path());
+    chain.grow(here, "here");
+    other.grow(there, "there");
+    (chain, other)
+}
+
+/// Gives a channel a follower of another.
+fn graft(chain: &Chain, suffix: &str, other: &Chain) {
+    let mut entries = Vec::new();
+    tamper(other, suffix, |keyspace| {
+        let all = keyspace.iter().map(|guard| guard.into_inner().unwrap());
+        entries = all.collect();
+    });
+    tamper(chain, suffix, |keyspace| {
+        clear(keyspace);
+        for (key, value) in entries {
+            keyspace.insert(key, value).unwrap();
+        }
+    });
+}
+
+#[test]
+fn one_that_followed_another_chain_is_made_again() {
+    // At the end of the chain, and behind it.
+    for (here, there) in [(2, 2), (5, 2)] {
+        for suffix in SUFFIXES {
+            let (chain, other) = forked(here, there);
+            let height = HEIGHT + here;
+            graft(&chain, suffix, &other);
+            assert_replays(&chain, height, height);
+            assert_eq!(chain.reopen().unwrap(), (height, 0), "{suffix}");
+        }
+    }
+}
+
+#[test]
+fn a_savepoint_that_names_no_block_is_believed_and_the_next_one_names_its_own() {
+    for suffix in SUFFIXES {
+        let chain = Chain::new();
+        let stored = |chain: &Chain| {
+            let mut value = None;
+            tamper(chain, suffix, |keyspace| {
+                value = keyspace.get("s").unwrap();
+            });
+            value.unwrap()
+        };
+        tamper(&chain, suffix, |keyspace| {
+            keyspace.insert("s", savepoint(12)).unwrap();
+        });
+        assert_eq!(chain.check().findings, []);
+        assert_eq!(chain.reopen().unwrap(), (HEIGHT, 0));
+        chain.grow(1, "");
+        let hash = {
+            let ledgers = open(chain.path());
+            ledgers.ledger(CHANNEL, &mut |_| {}).unwrap().0.tip().1
+        };
+        assert_eq!(*stored(&chain), [&savepoint(13)[..], &hash[..]].concat());
+    }
+}
+
+#[test]
+fn an_envelope_is_read_with_its_block_where_its_place_is_not_known_or_not_right() {
+    let chain = Chain::new();
+    let envelopes = || {
+        let ledgers = open(chain.path());
+        let (ledger, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+        assert_eq!(report.replayed, 0);
+        let (mut alone, mut in_blocks) = (Vec::new(), Vec::new());
+        for number in 0..HEIGHT {
+            for tx in 0.. {
+                let height = Height::new(number, tx);
+                let Some(envelope) = ledger.reader().envelope(height).unwrap() else {
+                    break;
+                };
+                alone.push(envelope);
+            }
+        }
+        for block in ledger.reader().blocks(0) {
+            in_blocks.extend(block.unwrap().envelopes.iter().cloned());
+        }
+        assert_eq!(ledger.reader().damage(), []);
+        assert_eq!(alone, in_blocks);
+    };
+    envelopes();
+    let mut places = Vec::new();
+    tamper(&chain, "index", |keyspace| {
+        let all = keyspace.iter().map(|guard| guard.into_inner().unwrap());
+        places = all.filter(|(key, _)| key[0] == b'e').collect();
+    });
+    assert_eq!(places.len() as u64, HEIGHT);
+    // Another block's place; one beyond every file, and of more bytes than there are; no place at all.
+    let huge = [&[0, 9][..], &[0xff; 8], &[0x7f, 1, 2, 3, 4]].concat();
+    for wrong in [
+        &places[3].1[..],
+        &[0, 0x80, 0x80, 0x40, 5, 1, 2, 3, 4],
+        &huge,
+        b"?",
+    ] {
+        tamper(&chain, "index", |keyspace| {
+            for (key, _) in &places {
+                keyspace.insert(key.clone(), wrong).unwrap();
+            }
+        });
+        envelopes();
+        assert!(!chain.check().is_sound(), "{wrong:?}");
+    }
+    // As an earlier version left it.
+    tamper(&chain, "index", |keyspace| {
+        for (key, _) in &places {
+            keyspace.remove(key.clone()).unwrap();
+        }
+    });
+    envelopes();
+    assert_eq!(chain.check().findings, []);
 }
