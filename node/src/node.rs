@@ -489,7 +489,8 @@ impl Node {
         self.stopping.send_replace(true);
     }
 
-    /// Refuses new transactions, and returns when all that were queued are committed.
+    /// Refuses new transactions, and returns when all that were queued are committed and the engine has
+    /// written what it had in memory.
     pub(crate) fn stop(&self) {
         self.ask_to_stop();
         let channels = std::mem::take(&mut *self.channels.write());
@@ -507,6 +508,7 @@ impl Node {
                 tracing::error!(channel = name, "the committing thread panicked");
             }
         }
+        self.ledgers.settle();
     }
 }
 

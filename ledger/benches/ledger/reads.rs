@@ -164,6 +164,12 @@ fn rebuild(report: &mut Report, dir: &Path, scale: Scale, txs: usize) {
         let busy = format!("{name}, processor time of all threads");
         report.add(busy, "µs/tx", taken.busy * 1e6 / txs);
     }
+    // As a node stops.
+    {
+        let ledgers = Ledgers::open(Arc::new(OsDisk), dir, Purpose::Use).unwrap();
+        drop(ledgers.ledger(CHANNEL, &mut |_| {}).unwrap());
+        ledgers.settle();
+    }
     let fabric = ("Fabric's ledger", fabric::OPEN);
     let warm = best(|| (), dir).seconds;
     report.compare("open after a clean stop", "s", warm, fabric);

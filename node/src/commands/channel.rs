@@ -145,7 +145,11 @@ fn import(
     let imported = engine
         .and_then(|engine| Ledgers::open_with(Arc::new(OsDisk), &data.data, Purpose::Use, &engine))
         .map_err(ImportError::Open)
-        .and_then(|ledgers| ledgers.import(name, blockfiles, writable, progress));
+        .and_then(|ledgers| {
+            let imported = ledgers.import(name, blockfiles, writable, progress)?;
+            ledgers.settle();
+            Ok(imported)
+        });
     match imported {
         Ok((ledger, report)) => {
             let (height, hash) = ledger.tip();

@@ -61,5 +61,6 @@ fn rebuild(
             Err(error) => print_error(&error, advice(&error)),
         }
     }
+    ledgers.settle();
     first
 }

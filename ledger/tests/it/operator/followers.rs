@@ -4,10 +4,11 @@
 use std::fs;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use quire_ledger::{CommitError, Follower, Height, OpenError, Progress};
+use quire_ledger::{CommitError, CreateOptions, Follower, Height, OpenError, Progress};
 
 use super::chain::{CHANNEL, Chain, HEIGHT, commit_reading};
-use crate::kit::{copy_dir, open};
+use crate::kit::chain::{self, Act};
+use crate::kit::{check, copy_dir, open, scratch};
 
 const SUFFIXES: [&str; 3] = ["index", "state", "hist"];
 
@@ -358,4 +359,37 @@ fn an_envelope_is_read_with_its_block_where_its_place_is_not_known_or_not_right(
     });
     envelopes();
     assert_eq!(chain.check().findings, []);
+}
+
+#[test]
+fn an_engine_that_was_settled_has_nothing_to_replay_and_all_that_it_had() {
+    const LARGE: usize = 6 << 20;
+    let dir = scratch();
+    let in_memory = || {
+        let ledgers = open(dir.path());
+        let bytes = ledgers.engine().memtable_bytes;
+        (ledgers, bytes)
+    };
+    {
+        let ledgers = open(dir.path());
+        let options = CreateOptions::default();
+        let mut ledger = ledgers
+            .create(CHANNEL, chain::genesis(CHANNEL), options)
+            .unwrap();
+        let act = Act::new("large").put("k", vec![7; LARGE]);
+        chain::commit(&mut ledger, CHANNEL, &[vec![act]]).unwrap();
+    }
+    // As after a kill.
+    let (ledgers, bytes) = in_memory();
+    assert!(bytes > LARGE as u64, "{bytes}");
+    ledgers.settle();
+    drop(ledgers);
+    let (ledgers, bytes) = in_memory();
+    assert!(bytes < 1 << 20, "{bytes}");
+    let (ledger, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+    assert_eq!((report.height, report.replayed), (2, 0));
+    let value = ledger.reader().snapshot().get(chain::NAMESPACE, "k");
+    assert_eq!(value.unwrap().unwrap().value.len(), LARGE);
+    drop(ledger);
+    assert_eq!(check(&ledgers, CHANNEL).findings, []);
 }
