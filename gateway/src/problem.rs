@@ -467,7 +467,7 @@ impl From<ReadError> for Problem {
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         let kind = match error {
-            QueryError::InvalidJson => ProblemKind::InvalidJson,
+            QueryError::InvalidJson | QueryError::RefusedJson(_) => ProblemKind::InvalidJson,
             QueryError::InvalidOperator(_)
             | QueryError::UnsupportedOperator(_)
             | QueryError::BadArgument { .. }

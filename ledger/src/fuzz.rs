@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bolero::check;
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use crate::block::{Block, Height};
 use crate::block_store::record;
@@ -23,6 +24,7 @@ use crate::block_store::tail;
 use crate::codec::{Cursor, peek_uvarint, put_opv, put_uvarint};
 use crate::disk::{Disk, OsDisk};
 use crate::id_store::ChannelRecord;
+use crate::json::{self, Repeats};
 
 /// Says how often a target ran, when it is done.
 struct Counted(&'static str, AtomicU64);
@@ -179,6 +181,66 @@ fn derived_entries() {
             crate::block_store::index::fuzz(bytes);
             crate::savepoint::fuzz(bytes);
         });
+}
+
+/// What JSON texts, and those that nearly are some, are made of.
+const PIECES: [&str; 26] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\\",
+    "\"a\":",
+    "\"\":",
+    "\"é\\u0041 and more\"",
+    "\\ud83d\\ude00",
+    "\\ud800",
+    "\\n",
+    "null",
+    "true",
+    "false",
+    "0",
+    "-",
+    "1.5",
+    "12",
+    "E5",
+    " ",
+    "\n",
+    "\u{1}",
+    "😀",
+];
+
+#[test]
+fn json_texts() {
+    let count = Counted::new("JSON texts");
+    check!().for_each(|bytes: &[u8]| {
+        count.one();
+        drop(json::parse(bytes, Repeats::LastCounts));
+        let pieces = bytes
+            .iter()
+            .map(|byte| PIECES[usize::from(*byte) % PIECES.len()]);
+        let text: String = pieces.collect();
+        // None of the names that it takes for something else can come of these.
+        let expected = serde_json::from_str::<Value>(&text).ok();
+        let found = json::parse(text.as_bytes(), Repeats::LastCounts).ok();
+        assert_eq!(found, expected, "{text}");
+        let (mut members, mut elements) = (Map::new(), Vec::new());
+        let read =
+            |text: &str| json::parse(text.as_bytes(), Repeats::LastCounts).unwrap_or_default();
+        let mut member = |part: json::Part<'_>| {
+            members.insert(part.name.into_owned(), read(part.text));
+        };
+        let taken = json::members(&text, &mut member)
+            .and_then(|()| json::elements(&text, &mut |text| elements.push(read(text))));
+        match expected {
+            Some(Value::Object(expected)) => assert_eq!((taken, members), (Ok(()), expected)),
+            Some(Value::Array(expected)) => assert_eq!((taken, elements), (Ok(()), expected)),
+            _ => (),
+        }
+    });
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod golden;
 mod history;
 mod id_store;
 mod import;
+pub mod json;
 mod ledger;
 mod ledgers;
 #[doc(hidden)]

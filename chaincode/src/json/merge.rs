@@ -2,8 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::scanner::{Node, Shape};
-use super::{JsonError, MAX_DEPTH, read};
+use super::{JsonError, MAX_DEPTH, Node, Shape, read};
 
 /// The text that `patch` makes of `target`: members that are `null` in the patch go, objects merge,
 /// everything else replaces. A target or a patch that is not an object is replaced or replaces.

@@ -25,6 +25,7 @@ use super::plan::Plan;
 use super::request::Query;
 use super::selector::Selector;
 use super::version::Version;
+use crate::json::{self, Repeats};
 
 /// Most bytes of a selector that is asked inside of a transaction: it is asked again of every
 /// document that may match when the transaction is judged.
@@ -179,7 +180,9 @@ impl Asked {
     /// # Errors
     /// They are not of this form, or say what no query can.
     pub(crate) fn read(start: &str, end: &str) -> Result<Self, NotAsked> {
-        let parse = |text| serde_json::from_str(text).map_err(|_| NotAsked);
+        // A repeated member counts last, as ever: the verdicts of old depend on it.
+        let parse = |text: &str| json::parse(text.as_bytes(), Repeats::LastCounts);
+        let parse = |text| parse(text).map_err(|_| NotAsked);
         let (mut start, mut end) = (members(parse(start)?)?, members(parse(end)?)?);
         let version = start.shift_remove("version");
         let version = version.as_ref().and_then(Value::as_u64);
@@ -327,7 +330,7 @@ mod tests {
             paths: vec![Path::parse("total").unwrap()],
             from: Some(Place::new(vec![json!(10)], "k1".to_owned(), false)),
             to: Some(Place::new(
-                vec![serde_json::from_str("12.50").unwrap()],
+                vec![json::parse(b"12.50", Repeats::Refused).unwrap()],
                 "k7".to_owned(),
                 true,
             )),

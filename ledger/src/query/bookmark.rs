@@ -3,19 +3,19 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::error::QueryError;
 use super::request::Query;
+use crate::json::{self, Repeats};
 
 /// Version of the form.
 const VERSION: u8 = 1;
 
 /// A place between documents.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Bookmark {
     #[serde(rename = "v")]
     version: u8,
@@ -71,9 +71,39 @@ impl Bookmark {
     /// It is none, or not of the query with this digest.
     pub(super) fn decode(text: &str, digest: &str) -> Result<Self, QueryError> {
         let decoded = URL_SAFE_NO_PAD.decode(text).ok();
-        let bookmark: Option<Self> = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let bookmark = decoded.and_then(|bytes| Self::read(&bytes));
         bookmark
             .filter(|bookmark| bookmark.version == VERSION && bookmark.digest == digest)
             .ok_or_else(|| QueryError::InvalidBookmark(text.into()))
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let Value::Object(mut members) = json::parse(bytes, Repeats::Refused).ok()? else {
+            return None;
+        };
+        let mut take = |name| members.shift_remove(name);
+        let index = match take("i")? {
+            Value::Null => None,
+            Value::Array(names) => match <[Value; 2]>::try_from(names).ok()? {
+                [Value::String(ddoc), Value::String(name)] => Some((ddoc, name)),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        match (take("v")?, take("q")?, take("a")?, take("k")?) {
+            (
+                Value::Number(version),
+                Value::String(digest),
+                Value::Array(values),
+                Value::String(key),
+            ) if members.is_empty() => Some(Self {
+                version: version.as_u64()?.try_into().ok()?,
+                digest,
+                index,
+                values,
+                key,
+            }),
+            _ => None,
+        }
     }
 }

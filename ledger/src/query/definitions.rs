@@ -6,12 +6,17 @@
 use std::io;
 use std::path::Path;
 
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::index::Record;
+use super::version::Version;
 use crate::disk::{Disk, read_file, replace_file};
 use crate::error::OpenError;
 use crate::id_store::io_at;
+use crate::json::{self, Repeats};
 
 /// The file's name, and that of the file that becomes it.
 const FILE: &str = "indexes.json";
@@ -34,12 +39,70 @@ pub(super) struct Definitions {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(from = "Written", into = "Written")]
 pub(super) struct Stored {
     pub(super) number: u64,
     pub(super) namespace: String,
-    #[serde(flatten)]
     pub(super) record: Record,
+}
+
+/// An index as it stands in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    number: u64,
+    namespace: String,
+    ddoc: String,
+    name: String,
+    fields: Vec<String>,
+    descending: bool,
+    #[serde(deserialize_with = "members")]
+    partial_filter_selector: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Version::is_first")]
+    selector_version: Version,
+}
+
+/// A user's object, in which names of members are no more than that.
+fn members<'de, D: Deserializer<'de>>(file: D) -> Result<Map<String, Value>, D::Error> {
+    let text = Box::<RawValue>::deserialize(file)?;
+    match json::parse(text.get().as_bytes(), Repeats::LastCounts) {
+        Ok(Value::Object(members)) => Ok(members),
+        Ok(_) => Err(D::Error::custom("partialFilterSelector is no object")),
+        Err(error) => Err(D::Error::custom(error)),
+    }
+}
+
+impl From<Written> for Stored {
+    fn from(written: Written) -> Self {
+        Self {
+            number: written.number,
+            namespace: written.namespace,
+            record: Record {
+                ddoc: written.ddoc,
+                name: written.name,
+                fields: written.fields,
+                descending: written.descending,
+                partial_filter_selector: written.partial_filter_selector,
+                selector_version: written.selector_version,
+            },
+        }
+    }
+}
+
+impl From<Stored> for Written {
+    fn from(stored: Stored) -> Self {
+        let record = stored.record;
+        Self {
+            number: stored.number,
+            namespace: stored.namespace,
+            ddoc: record.ddoc,
+            name: record.name,
+            fields: record.fields,
+            descending: record.descending,
+            partial_filter_selector: record.partial_filter_selector,
+            selector_version: record.selector_version,
+        }
+    }
 }
 
 /// A migration that the channel has had.

@@ -1,11 +1,9 @@
 //! A value of state as a document: with `_id`, its key, and `_rev`, its version.
 
-use std::fmt;
-
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::block::Height;
+use crate::json;
 
 /// A parsed document.
 #[derive(Debug)]
@@ -16,28 +14,9 @@ pub(crate) struct Document {
     has_reserved: bool,
 }
 
-struct Members(Map<String, Value>);
-
-impl<'de> Visitor<'de> for Members {
-    type Value = (Map<String, Value>, bool);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-        let mut members = self.0;
-        let mut has_reserved = false;
-        while let Some(name) = access.next_key::<String>()? {
-            if name == "_id" || name == "_rev" {
-                has_reserved = true;
-                access.next_value::<IgnoredAny>()?;
-            } else {
-                members.insert(name, access.next_value()?);
-            }
-        }
-        Ok((members, has_reserved))
-    }
+/// Whether a member of that name is not the value's to say.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name == "_id" || name == "_rev"
 }
 
 impl Document {
@@ -46,29 +25,43 @@ impl Document {
         let mut members = Map::new();
         members.insert("_id".to_owned(), key.into());
         members.insert("_rev".to_owned(), version.to_string().into());
-        let mut text = serde_json::Deserializer::from_slice(value);
-        let (members, has_reserved) = text.deserialize_map(Members(members)).ok()?;
-        text.end().ok()?;
+        let (members, has_reserved) = json::parse_members(value, members, &is_reserved).ok()??;
         Some(Self {
             value: Value::Object(members),
             has_reserved,
         })
     }
 
-    /// The document as JSON text. What `value`, the bytes it was read from, says is kept to the byte.
-    pub(crate) fn text(&self, value: &[u8]) -> String {
-        let inside = std::str::from_utf8(value).ok();
-        let inside = inside.and_then(|text| text.trim().strip_prefix('{'));
-        let (Some(inside), false) = (inside, self.has_reserved) else {
-            return self.value.to_string();
-        };
-        let member = |name| self.value.get(name).unwrap_or(&Value::Null);
-        let comma = if inside.trim_start() == "}" { "" } else { "," };
-        format!(
-            "{{\"_id\":{},\"_rev\":{}{comma}{inside}",
-            member("_id"),
-            member("_rev")
-        )
+    /// A member of a reserved name, as JSON text.
+    pub(super) fn reserved(&self, name: &str) -> String {
+        self.value.get(name).unwrap_or(&Value::Null).to_string()
+    }
+
+    /// The document as JSON text. What `value`, the text it was read from, says is kept to the byte.
+    pub(crate) fn text(&self, value: &str) -> String {
+        let mut text = format!(
+            "{{\"_id\":{},\"_rev\":{}",
+            self.reserved("_id"),
+            self.reserved("_rev")
+        );
+        if self.has_reserved {
+            let mut others = |part: json::Part<'_>| {
+                if !is_reserved(&part.name) {
+                    text.extend([",", part.name_text, ":", part.text]);
+                }
+            };
+            // It was read before.
+            drop(json::members(value, &mut others));
+            text.push('}');
+            return text;
+        }
+        let inside = value.trim_start();
+        let inside = inside.strip_prefix('{').unwrap_or(inside).trim_end();
+        if inside.trim_start() != "}" {
+            text.push(',');
+        }
+        text.push_str(inside);
+        text
     }
 }
 
@@ -94,7 +87,7 @@ mod tests {
             ("\u{1}", None),
         ] {
             let document = Document::parse("k", Height::new(3, 1), value.as_bytes());
-            let text = document.map(|document| document.text(value.as_bytes()));
+            let text = document.map(|document| document.text(value));
             assert_eq!(text.as_deref(), expected);
         }
     }

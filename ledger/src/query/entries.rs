@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `e` index (u64 big-endian) sort key, document's key | the document's key |
-//! | `r` index | the collation's fingerprint: the index is built, with such sort keys |
+//! | `r` index | the collation's fingerprint and [`READING`]: the index is built, with such sort keys |
 //!
 //! An index's number is never used again, so entries of one that is gone can be told and swept.
 
@@ -14,6 +14,9 @@ use crate::error::ReadError;
 
 const ENTRY: u8 = b'e';
 const READY: u8 = b'r';
+/// Which way of reading documents their sort keys come from; the first was not marked. An index of
+/// another way lacks documents, or has entries that nobody would remove, and is built again.
+const READING: &str = "2";
 
 fn key(kind: u8, index: u64, rest: &[u8]) -> Vec<u8> {
     [&[kind], &index.to_be_bytes()[..], rest].concat()
@@ -29,9 +32,13 @@ pub(super) fn entry(index: u64, sort_key: &[u8], document: &str) -> Vec<u8> {
     key(ENTRY, index, &[sort_key, document.as_bytes()].concat())
 }
 
+fn mark() -> String {
+    [collation::fingerprint(), READING].join(" ")
+}
+
 /// Says that an index is built.
 pub(super) fn mark_built(batch: &mut OwnedWriteBatch, keyspace: &Keyspace, index: u64) {
-    batch.insert(keyspace, key(READY, index, &[]), collation::fingerprint());
+    batch.insert(keyspace, key(READY, index, &[]), mark());
 }
 
 /// Takes that back.
@@ -58,7 +65,7 @@ pub(crate) fn is_built(
     index: u64,
 ) -> Result<bool, ReadError> {
     let stored = view.get(keyspace, key(READY, index, &[]))?;
-    Ok(stored.is_some_and(|stored| stored[..] == *collation::fingerprint().as_bytes()))
+    Ok(stored.is_some_and(|stored| stored[..] == *mark().as_bytes()))
 }
 
 /// The first index at or after this one that has entries.
@@ -103,5 +110,29 @@ pub(crate) fn documents<'a>(
         Box::new(rows.rev().map(read))
     } else {
         Box::new(rows.map(read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_of_another_collation_or_another_reading_is_not_built() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = fjall::Database::builder(dir.path()).open().unwrap();
+        let keyspace = database
+            .keyspace("entries", fjall::KeyspaceCreateOptions::default)
+            .unwrap();
+        let is_built = || is_built(&database.snapshot(), &keyspace, 7).unwrap();
+        assert!(!is_built());
+        for other in [collation::fingerprint().to_owned(), format!("ab {READING}")] {
+            keyspace.insert(key(READY, 7, &[]), other).unwrap();
+            assert!(!is_built());
+        }
+        let mut batch = database.batch();
+        mark_built(&mut batch, &keyspace, 7);
+        batch.commit().unwrap();
+        assert!(is_built());
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::erlang::{Plain, Pretty};
+use crate::json::JsonError;
 
 /// What is wrong with a request; `Display` is CouchDB's `reason`, [`QueryError::error`] its `error`.
 /// The caller fixes the request.
@@ -11,6 +12,9 @@ pub enum QueryError {
     /// The body is not JSON.
     #[error("invalid UTF-8 JSON")]
     InvalidJson,
+    /// The body is JSON, and is refused: it names a member twice, or is nested too deep.
+    #[error(transparent)]
+    RefusedJson(JsonError),
     /// The body is no JSON object.
     #[error("Request body must be a JSON object")]
     NotAnObject,
@@ -90,7 +94,7 @@ impl QueryError {
     #[must_use]
     pub fn error(&self) -> &'static str {
         match self {
-            Self::InvalidJson | Self::NotAnObject => "bad_request",
+            Self::InvalidJson | Self::RefusedJson(_) | Self::NotAnObject => "bad_request",
             Self::InvalidKey(_) => "invalid_key",
             Self::MissingKey(_) => "missing_required_key",
             Self::InvalidOption { error, .. } => error,
@@ -104,6 +108,20 @@ impl QueryError {
             Self::NoUsableIndex => "no_usable_index",
             Self::InvalidIndex(_) | Self::NoFallback => "invalid_index",
             Self::InvalidBookmark(_) => "invalid_bookmark",
+        }
+    }
+}
+
+impl From<JsonError> for QueryError {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::DuplicateMember { .. } | JsonError::TooDeep { .. } => {
+                Self::RefusedJson(error)
+            }
+            JsonError::NotUtf8 { .. }
+            | JsonError::Syntax { .. }
+            | JsonError::UnpairedSurrogate { .. }
+            | JsonError::ReservedMember { .. } => Self::InvalidJson,
         }
     }
 }

@@ -1,16 +1,163 @@
 //! What of a document is shown.
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use super::path::{Found, Path};
+use serde_json::Value;
 
-/// A new document of these paths only; those that lead nowhere are left out.
-pub(super) fn project(document: &Value, fields: &[Path]) -> Value {
-    let mut shown = Map::new();
-    for path in fields {
-        if let Found::Value(value) = path.find(document) {
-            path.set(&mut shown, value.clone());
+use super::document::{Document, is_reserved};
+use super::path::{Path, position};
+use crate::json;
+
+/// The fields that a query shows, as a tree of names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields {
+    /// The document is the first; none where all of it is shown. They are in one list, so that no
+    /// path is too long to be dropped.
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Place {
+    /// Which of the fields leads here; of several the first.
+    field: Option<usize>,
+    /// Where in the list each name leads.
+    inside: BTreeMap<String, usize>,
+}
+
+/// What a text has of the places inside of one: each with its name and value as they are written.
+type Texts<'a> = BTreeMap<usize, (Cow<'a, str>, &'a str)>;
+
+/// A member that is shown.
+struct Shown<'a> {
+    /// The first of the fields that is found here or inside, which decides on the order.
+    field: usize,
+    name: Cow<'a, str>,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    Whole(&'a str),
+    Members(Vec<Shown<'a>>),
+}
+
+impl Fields {
+    pub(super) fn new(paths: &[Path]) -> Self {
+        let mut fields = Self::default();
+        if !paths.is_empty() {
+            fields.places.push(Place::default());
+        }
+        for (field, path) in paths.iter().enumerate() {
+            let names = path.names().iter();
+            let at = names.fold(0, |at, name| fields.inside(at, name));
+            if let Some(place) = fields.places.get_mut(at) {
+                place.field.get_or_insert(field);
+            }
+        }
+        fields
+    }
+
+    fn inside(&mut self, at: usize, name: &str) -> usize {
+        let next = self.places.len();
+        let Some(place) = self.places.get_mut(at) else {
+            return at;
+        };
+        if let Some(known) = place.inside.get(name) {
+            return *known;
+        }
+        place.inside.insert(name.to_owned(), next);
+        self.places.push(Place::default());
+        next
+    }
+
+    /// The document as it is shown: a new one of the fields that it has, in their order, each with
+    /// the bytes that `value` has there, the text that it was read from.
+    pub(super) fn show(&self, document: &Document, value: &str) -> String {
+        let Some(root) = self.places.first() else {
+            return document.text(value);
+        };
+        let reserved = ["_id", "_rev"].map(|name| (name, document.reserved(name)));
+        let mut texts = root.texts(value, &is_reserved);
+        for (name, text) in &reserved {
+            if let Some(place) = root.inside.get(*name) {
+                texts.insert(*place, (quoted(name), text));
+            }
+        }
+        let mut shown = String::new();
+        write(&self.shown(texts), &mut shown);
+        shown
+    }
+
+    fn shown<'a>(&self, texts: Texts<'a>) -> Vec<Shown<'a>> {
+        let members = texts.into_iter().filter_map(|(place, (name, text))| {
+            let place = self.places.get(place)?;
+            let inside = self.shown(place.texts(text, &|_| false));
+            let first = inside.first().map(|first| first.field);
+            let field = place.field.into_iter().chain(first).min()?;
+            let what = match place.field {
+                Some(_) => What::Whole(text),
+                None => What::Members(inside),
+            };
+            Some(Shown { field, name, what })
+        });
+        let mut members: Vec<_> = members.collect();
+        members.sort_by_key(|member| member.field);
+        members
+    }
+}
+
+impl Place {
+    /// What a value has of the places inside of this one. Of repeated members the last counts.
+    fn texts<'a>(&self, value: &'a str, hides: &dyn Fn(&str) -> bool) -> Texts<'a> {
+        let mut texts = Texts::new();
+        if self.inside.is_empty() {
+            return texts;
+        }
+        let mut member = |part: json::Part<'a>| {
+            if let Some(place) = self.inside.get(&*part.name)
+                && !hides(&part.name)
+            {
+                texts.insert(*place, (Cow::Borrowed(part.name_text), part.text));
+            }
+        };
+        // Whatever has no members was read before, and so it has none.
+        drop(json::members(value, &mut member));
+        if !value.starts_with('[') {
+            return texts;
+        }
+        let mut names: BTreeMap<usize, Vec<(&str, usize)>> = BTreeMap::new();
+        for (name, place) in &self.inside {
+            if let Some(position) = position(name) {
+                names.entry(position).or_default().push((name, *place));
+            }
+        }
+        let mut at = 0;
+        let mut element = |text: &'a str| {
+            for (name, place) in names.get(&at).into_iter().flatten() {
+                texts.insert(*place, (quoted(name), text));
+            }
+            at += 1;
+        };
+        drop(json::elements(value, &mut element));
+        texts
+    }
+}
+
+fn quoted(name: &str) -> Cow<'static, str> {
+    Cow::Owned(Value::from(name).to_string())
+}
+
+fn write(members: &[Shown<'_>], out: &mut String) {
+    out.push('{');
+    for (position, Shown { name, what, .. }) in members.iter().enumerate() {
+        if position > 0 {
+            out.push(',');
+        }
+        out.extend([name, ":"]);
+        match what {
+            What::Whole(text) => out.push_str(text),
+            What::Members(inside) => write(inside, out),
         }
     }
-    Value::Object(shown)
+    out.push('}');
 }

@@ -13,7 +13,6 @@ use super::catalog::{Catalog, Index};
 use super::collation::ABOVE_ALL;
 use super::document::Document;
 use super::error::QueryError;
-use super::fields::project;
 use super::index::sort_key;
 use super::normalize::single;
 use super::plan::Plan;
@@ -242,11 +241,9 @@ impl Source<'_> {
             let is_shown = skip == 0;
             skip = skip.saturating_sub(1);
             if is_shown {
-                let text = if query.paths.is_empty() {
-                    document.text(&value.value)
-                } else {
-                    project(&document.value, &query.paths).to_string()
-                };
+                // Who parsed it knows that it is UTF-8.
+                let text = std::str::from_utf8(&value.value).unwrap_or_default();
+                let text = query.shown.show(&document, text);
                 bytes += text.len();
                 documents.push(text);
             }

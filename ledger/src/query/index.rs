@@ -1,6 +1,5 @@
 //! The definition of an index, and what it says of a document.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -32,8 +31,7 @@ pub(crate) struct Definition {
 }
 
 /// A definition as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// Design document, without `_design/`.
     pub(crate) ddoc: String,
@@ -43,7 +41,6 @@ pub(crate) struct Record {
     /// In normal form; empty where every document is indexed.
     pub(crate) partial_filter_selector: Map<String, Value>,
     /// What that means.
-    #[serde(default, skip_serializing_if = "Version::is_first")]
     pub(crate) selector_version: Version,
 }
 

@@ -15,6 +15,7 @@ use super::definitions::Applied;
 use super::error::QueryError;
 use super::index::IndexRequest;
 use super::request::Members;
+use crate::json::{self, JsonError, Repeats};
 
 /// Most bytes of a file.
 pub const MAX_MIGRATION_BYTES: usize = 1 << 20;
@@ -33,9 +34,19 @@ pub enum MigrationError {
     /// The file is larger than any honest one.
     #[error("it has more than {MAX_MIGRATION_BYTES} bytes")]
     TooLarge,
-    /// The source says in which line and column.
-    #[error("it is not JSON")]
-    Json(#[from] serde_json::Error),
+    /// It is no JSON; the source says why.
+    #[error("it is not JSON in line {line} column {column}")]
+    Json {
+        /// Where it stops to be, from 1 on; its last line where it ends too early.
+        line: usize,
+        /// The byte in that line, from 1 on; its last one where it ends too early.
+        column: usize,
+        /// What is wrong there.
+        source: JsonError,
+    },
+    /// It names a member twice, or is nested too deep; the source says which.
+    #[error("it cannot be read")]
+    Refused(#[source] JsonError),
     /// It holds something else.
     #[error("it is neither a definition nor a list of 1 to {MAX_INDEXES} definitions")]
     Form,
@@ -119,7 +130,8 @@ impl Migration {
         if bytes.len() > MAX_MIGRATION_BYTES {
             return Err(MigrationError::TooLarge);
         }
-        let values = match serde_json::from_slice(bytes)? {
+        let read = json::parse(bytes, Repeats::Refused);
+        let values = match read.map_err(|error| unreadable(error, bytes))? {
             Value::Array(values) if (1..=MAX_INDEXES).contains(&values.len()) => values,
             Value::Object(members) => vec![Value::Object(members)],
             _ => return Err(MigrationError::Form),
@@ -225,6 +237,21 @@ impl Wanted {
     }
 }
 
+fn unreadable(source: JsonError, bytes: &[u8]) -> MigrationError {
+    let Some(offset) = source.offset() else {
+        return MigrationError::Refused(source);
+    };
+    let before = bytes.get(..offset).unwrap_or(bytes);
+    let lines = before.iter().filter(|byte| **byte == b'\n').count();
+    let start = before.iter().rposition(|byte| *byte == b'\n');
+    let start = start.map_or(0, |line_feed| line_feed + 1);
+    MigrationError::Json {
+        line: lines + 1,
+        column: (offset + 1).min(bytes.len()) - start,
+        source,
+    }
+}
+
 /// The number that a file's name begins with.
 fn number(file: &str) -> Option<u32> {
     let (digits, word) = file.strip_suffix(EXTENSION)?.split_once('-')?;
@@ -297,6 +324,10 @@ mod tests {
         for (text, expected) in [
             ("{\n  \"namespace\": oops}", "line 2 column 16"),
             ("", "line 1 column 0"),
+            (
+                r#"{"namespace": "a", "namespace": "b", "index": {"fields": ["x"]}}"#,
+                "it cannot be read: the member \"namespace\" appears twice",
+            ),
             ("[]", "neither a definition nor a list"),
             ("null", "neither a definition nor a list"),
             ("[1]", "definition 1: Request body must be a JSON object"),

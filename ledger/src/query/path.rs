@@ -1,6 +1,6 @@
 //! Paths into documents: `a.b`, `a\.b` for a name with a dot, `tags.0` for an array's first element.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::error::QueryError;
 
@@ -23,25 +23,35 @@ pub(crate) enum Found<'a> {
 
 impl Path {
     /// Reads a path as CouchDB does: a dot divides unless a backslash stands before it, and then
-    /// backslashes go.
+    /// backslashes go. So a backslash alone names the member with an empty name.
     ///
     /// # Errors
-    /// A name in it is empty.
+    /// Nothing stands for a name in it.
     pub(crate) fn parse(text: &str) -> Result<Self, QueryError> {
         let mut names = vec![String::new()];
-        let mut is_escaped = false;
+        let (mut is_escaped, mut is_blank, mut has_blank) = (false, true, false);
         for character in text.chars() {
-            match (character, names.last_mut()) {
-                ('.', _) if !is_escaped => names.push(String::new()),
-                (other, Some(name)) if other != '\\' => name.push(other),
-                _ => (),
+            if character == '.' && !is_escaped {
+                has_blank |= is_blank;
+                is_blank = true;
+                names.push(String::new());
+            } else {
+                is_blank = false;
+                if let Some(name) = names.last_mut().filter(|_| character != '\\') {
+                    name.push(character);
+                }
             }
             is_escaped = character == '\\';
         }
-        if names.iter().any(String::is_empty) {
+        if has_blank || is_blank {
             return Err(QueryError::InvalidFieldName(text.to_owned()));
         }
         Ok(Self { names })
+    }
+
+    /// The names that it goes by, one or more.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Whether it is the document's key.
@@ -70,40 +80,10 @@ impl Path {
         }
         Found::Value(at)
     }
-
-    /// Puts a value where the path leads to, making objects on the way. What stands in the way stays.
-    pub(crate) fn set(&self, target: &mut Map<String, Value>, value: Value) {
-        let Some((first, rest)) = self.names.split_first() else {
-            return;
-        };
-        if rest.is_empty() {
-            target.insert(first.clone(), value);
-            return;
-        }
-        let mut at = target
-            .entry(first)
-            .or_insert_with(|| Value::Object(Map::new()));
-        for name in rest {
-            at = match at {
-                Value::Object(members) => members
-                    .entry(name)
-                    .or_insert_with(|| Value::Object(Map::new())),
-                Value::Array(elements) => {
-                    let element = position(name).and_then(|position| elements.get_mut(position));
-                    match element {
-                        Some(element) => element,
-                        None => return,
-                    }
-                }
-                _ => return,
-            };
-        }
-        *at = value;
-    }
 }
 
 /// A position in an array, as Erlang reads integers.
-fn position(name: &str) -> Option<usize> {
+pub(super) fn position(name: &str) -> Option<usize> {
     let position: i64 = name.parse().ok()?;
     usize::try_from(position).ok()
 }
@@ -116,12 +96,17 @@ mod tests {
 
     #[test]
     fn paths_lead_where_they_do_in_couchdb() {
-        let document = json!({"a": {"b": [10, {"c": null}]}, "a.b": 1, "$x": 2, "n": null});
+        let document = json!({
+            "a": {"b": [10, {"c": null}]}, "a.b": 1, "$x": 2, "n": null, "": {"": 3}, ".": {"": 4},
+        });
         for (path, expected) in [
             ("a.b.0", Some(json!(10))),
             ("a.b.1.c", Some(json!(null))),
             ("a\\.b", Some(json!(1))),
             ("\\$x", Some(json!(2))),
+            ("\\.\\", Some(json!({"": 4}))),
+            ("\\\\..\\", Some(json!(4))),
+            ("\\", Some(json!({"": 3}))),
             ("a.b.[0]", None),
             ("a.b.2", None),
             ("n.x", None),
@@ -134,19 +119,8 @@ mod tests {
         }
         let missing = Path::parse("a.x").unwrap();
         assert_eq!(missing.find(&document), Found::Missing);
-        for path in ["", "a.", ".a", "a..b"] {
+        for path in ["", ".", "a.", ".a", "a..b", "\\a.", "\\...b"] {
             assert!(Path::parse(path).is_err(), "{path}");
         }
-    }
-
-    #[test]
-    fn a_value_is_set_inside_of_new_objects() {
-        let mut document = Map::new();
-        let set = |document: &mut _, path, value| Path::parse(path).unwrap().set(document, value);
-        set(&mut document, "a.b", json!(1));
-        set(&mut document, "a.c", json!(2));
-        set(&mut document, "t.1", json!("x"));
-        let expected = json!({"a": {"b": 1, "c": 2}, "t": {"1": "x"}});
-        assert_eq!(Value::Object(document), expected);
     }
 }

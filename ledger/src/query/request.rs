@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::erlang::{Plain, Pretty};
 use super::error::QueryError;
+use super::fields::Fields;
 use super::path::Path;
 use super::selector::Selector;
+use crate::json::{self, Repeats};
 
 /// Documents of a page where the query does not say.
 const DEFAULT_LIMIT: u64 = 25;
@@ -21,7 +23,7 @@ pub struct Query {
     pub(super) skip: u64,
     pub(super) sort: Sort,
     pub(super) fields: Vec<String>,
-    pub(super) paths: Vec<Path>,
+    pub(super) shown: Fields,
     pub(super) execution_stats: bool,
     pub(super) allow_fallback: bool,
     /// What only a cluster heeds, for `_explain` to show.
@@ -84,10 +86,9 @@ pub(super) struct Members(Map<String, Value>);
 
 impl Members {
     pub(super) fn parse(body: &[u8]) -> Result<Self, QueryError> {
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(members)) => Ok(Self(members)),
-            Ok(_) => Err(QueryError::NotAnObject),
-            Err(_) => Err(QueryError::InvalidJson),
+        match json::parse(body, Repeats::Refused)? {
+            Value::Object(members) => Ok(Self(members)),
+            _ => Err(QueryError::NotAnObject),
         }
     }
 
@@ -182,7 +183,7 @@ impl Query {
         let sort = sort.transpose()?.unwrap_or_default();
         let fields = fields(members.take("fields"))?;
         let paths = fields.iter().map(|field| Path::parse(field));
-        let paths = paths.collect::<Result<_, _>>()?;
+        let paths = paths.collect::<Result<Vec<_>, _>>()?;
         let unheeded = unheeded(&mut members)?;
         let query = Self {
             selector,
@@ -192,7 +193,7 @@ impl Query {
             skip,
             sort,
             fields,
-            paths,
+            shown: Fields::new(&paths),
             unheeded,
             execution_stats: members.flag("execution_stats", false)?,
             allow_fallback: members.flag("allow_fallback", true)?,
@@ -211,7 +212,7 @@ impl Query {
             skip: 0,
             sort: Sort::default(),
             fields: Vec::new(),
-            paths: Vec::new(),
+            shown: Fields::default(),
             execution_stats: false,
             allow_fallback: true,
             unheeded: Map::new(),

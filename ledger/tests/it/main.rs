@@ -28,3 +28,4 @@ mod query_model;
 mod rich;
 mod signatures;
 mod tail;
+mod texts;

@@ -27,5 +27,6 @@ mod openapi;
 mod operator;
 mod security;
 mod sse;
+mod texts;
 mod walk;
 mod whole;

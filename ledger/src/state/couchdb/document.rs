@@ -14,13 +14,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use prost::Message as _;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::block::Height;
 use crate::checksum::crc32c;
 use crate::codec::Cursor;
 use crate::error::ReadError;
+use crate::json::{self, MAX_TREE_DEPTH, Repeats};
 use crate::state::VersionedValue;
 
 /// Member with version and metadata: Fabric's.
@@ -48,19 +48,8 @@ pub(super) struct Stored {
     members: Map<String, Value>,
 }
 
-/// A row of `_all_docs` with documents.
-#[derive(Debug, Deserialize)]
-struct Row {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    doc: Option<Map<String, Value>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Rows {
-    rows: Vec<Row>,
-}
+/// Levels of an answer of `_all_docs` around a document: the answer, its rows, a row.
+const LEVELS_AROUND: usize = 3;
 
 fn damaged(what: &'static str, rule: &'static str) -> ReadError {
     ReadError::DerivedDamaged {
@@ -82,10 +71,22 @@ pub(super) struct Page {
 
 /// Reads an answer of `_all_docs` with documents.
 pub(super) fn read_rows(body: &[u8]) -> Result<Page, String> {
-    let Rows { rows } = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let depth = MAX_TREE_DEPTH + LEVELS_AROUND;
+    let answer = json::parse_to(body, Repeats::LastCounts, depth);
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    let Some(Value::Array(mut rows)) = answer.get_mut("rows").map(Value::take) else {
+        return Err("there are no rows".to_owned());
+    };
     let count = rows.len();
-    let last = rows.last().and_then(|row| row.id.clone());
-    let documents = rows.into_iter().filter_map(|row| row.doc);
+    let last = rows.last().and_then(|row| row.get("id")?.as_str());
+    let last = last.map(str::to_owned);
+    let documents = rows
+        .iter_mut()
+        .filter_map(|row| match row.get_mut("doc")?.take() {
+            Value::Object(members) => Some(members),
+            // A key without a document.
+            _ => None,
+        });
     let documents = documents.map(|mut members| {
         let mut text = |name| match members.shift_remove(name) {
             Some(Value::String(text)) => Ok(text),
@@ -208,7 +209,7 @@ fn fidelity(value: &Value) -> Fidelity {
 /// The document that a value becomes; `rev` is that of the one it replaces.
 pub(super) fn write(id: &str, rev: Option<&str>, content: &VersionedValue) -> Map<String, Value> {
     let mut document = head(id, rev, content.version, &content.metadata, &content.value);
-    let parsed = serde_json::from_slice(&content.value).ok();
+    let parsed = json::parse(&content.value, Repeats::LastCounts).ok();
     let members = parsed.as_ref().and_then(Value::as_object);
     let how = parsed.as_ref().map_or(Fidelity::Refused, fidelity);
     let is_kept = how == Fidelity::Kept
@@ -285,6 +286,8 @@ mod tests {
             (b"{}", true),
             ("{\"a\":\"é😀\"}".as_bytes(), true),
             (br#"{"a":9007199254740992}"#, true),
+            (br#"{"a":{"$serde_json::private::Number":"abc"}}"#, true),
+            (br#"{"$serde_json::private::RawValue":"5"}"#, true),
             (br#"{"a":9007199254740993}"#, false),
             (br#"{"a":18446744073709551617}"#, false),
             (br#"{"a":1.10}"#, false),

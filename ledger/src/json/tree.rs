@@ -1,0 +1,275 @@
+//! A text as a [`Value`] in which every member is one, whatever its name.
+
+use serde_json::map::Entry;
+use serde_json::{Map, Number, Value};
+
+use super::scanner::Scanner;
+use super::{JsonError, utf8};
+
+/// How deep a text may be nested: `[[1]]` has depth 2.
+pub(crate) const MAX_TREE_DEPTH: usize = 127;
+/// Digits that any 64-bit integer has room for.
+const SHORT_DIGITS: usize = 18;
+
+/// What becomes of a member that stands twice in one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeats {
+    /// The last counts, where the first stands: for what others wrote, and what is written already.
+    LastCounts,
+    /// The text is refused: for what a user asks.
+    Refused,
+}
+
+/// Reads a text.
+///
+/// # Errors
+/// [`JsonError`] with the first fault found.
+pub(crate) fn parse(text: &[u8], repeats: Repeats) -> Result<Value, JsonError> {
+    parse_to(text, repeats, MAX_TREE_DEPTH)
+}
+
+/// The same of a text that may be nested so deep.
+///
+/// # Errors
+/// As of [`parse`].
+pub(crate) fn parse_to(
+    text: &[u8],
+    repeats: Repeats,
+    max_depth: usize,
+) -> Result<Value, JsonError> {
+    let mut reader = Reader {
+        scanner: Scanner::new(utf8(text)?, max_depth),
+        repeats,
+    };
+    reader.scanner.skip_space();
+    let value = reader.value()?;
+    reader.scanner.end()?;
+    Ok(value)
+}
+
+/// Reads an object behind the members that are given, but for members whose names `hides` has. Says
+/// whether there were any of these; none where the text is no object. Of a repeated member the last
+/// counts.
+///
+/// # Errors
+/// [`JsonError`] with the first fault found.
+pub(crate) fn parse_members(
+    text: &[u8],
+    mut members: Map<String, Value>,
+    hides: &dyn Fn(&str) -> bool,
+) -> Result<Option<(Map<String, Value>, bool)>, JsonError> {
+    let mut reader = Reader {
+        scanner: Scanner::new(utf8(text)?, MAX_TREE_DEPTH),
+        repeats: Repeats::LastCounts,
+    };
+    reader.scanner.skip_space();
+    if reader.scanner.peek() != Some(b'{') {
+        return Ok(None);
+    }
+    let has_hidden = reader.object(&mut members, hides)?;
+    reader.scanner.end()?;
+    Ok(Some((members, has_hidden)))
+}
+
+struct Reader<'a> {
+    scanner: Scanner<'a>,
+    repeats: Repeats,
+}
+
+impl Reader<'_> {
+    /// A value; the position is at its first character.
+    fn value(&mut self) -> Result<Value, JsonError> {
+        match self.scanner.peek() {
+            Some(b'"') => Ok(Value::String(self.scanner.string()?.into_owned())),
+            Some(b'{') => {
+                let mut members = Map::new();
+                self.object(&mut members, &|_| false)?;
+                Ok(Value::Object(members))
+            }
+            Some(b'[') => self.array(),
+            Some(b'-' | b'0'..=b'9') => {
+                let start = self.scanner.position();
+                self.scanner.number()?;
+                number(self.scanner.since(start), start)
+            }
+            _ => Ok(match self.scanner.word()? {
+                "true" => Value::Bool(true),
+                "false" => Value::Bool(false),
+                _ => Value::Null,
+            }),
+        }
+    }
+
+    fn array(&mut self) -> Result<Value, JsonError> {
+        let mut elements = Vec::new();
+        self.scanner.enter()?;
+        if !self.scanner.closes(b']') {
+            loop {
+                self.scanner.skip_space();
+                elements.push(self.value()?);
+                if !self.scanner.goes_on(b']')? {
+                    break;
+                }
+            }
+        }
+        self.scanner.leave();
+        Ok(Value::Array(elements))
+    }
+
+    fn object(
+        &mut self,
+        members: &mut Map<String, Value>,
+        hides: &dyn Fn(&str) -> bool,
+    ) -> Result<bool, JsonError> {
+        let mut has_hidden = false;
+        self.scanner.enter()?;
+        if !self.scanner.closes(b'}') {
+            loop {
+                self.scanner.skip_space();
+                let (name, _) = self.scanner.name()?;
+                let value = self.value()?;
+                if hides(&name) {
+                    has_hidden = true;
+                } else {
+                    self.insert(members, name.into_owned(), value)?;
+                }
+                if !self.scanner.goes_on(b'}')? {
+                    break;
+                }
+            }
+        }
+        self.scanner.leave();
+        Ok(has_hidden)
+    }
+
+    fn insert(
+        &self,
+        members: &mut Map<String, Value>,
+        name: String,
+        value: Value,
+    ) -> Result<(), JsonError> {
+        match members.entry(name) {
+            Entry::Vacant(place) => {
+                place.insert(value);
+            }
+            Entry::Occupied(place) if self.repeats == Repeats::Refused => {
+                let name = place.key().clone();
+                return Err(JsonError::DuplicateMember { name });
+            }
+            Entry::Occupied(mut place) => {
+                place.insert(value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn number(text: &str, offset: usize) -> Result<Value, JsonError> {
+    // Most are short integers, whose digits come back as they are; `-0` is none.
+    if text.len() <= SHORT_DIGITS
+        && text != "-0"
+        && let Ok(integer) = text.parse::<i64>()
+    {
+        return Ok(integer.into());
+    }
+    let number = text.parse::<Number>().map_err(|_| JsonError::Syntax {
+        expected: "a number",
+        offset,
+    })?;
+    Ok(Value::Number(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Value, JsonError> {
+        parse(text.as_bytes(), Repeats::LastCounts)
+    }
+
+    /// What `serde_json` reads; texts with its private names are not among those.
+    #[test]
+    fn texts_are_what_they_are_to_everybody() {
+        for text in [
+            "null",
+            " true ",
+            "[false]",
+            "0",
+            "-0",
+            "-7",
+            "00",
+            "-",
+            "999999999999999999",
+            "9999999999999999999",
+            "-123456789012345678901234567890",
+            "1E5",
+            "1e+5",
+            "-0.10",
+            "1e400",
+            "1.",
+            "\"\"",
+            r#""é\u00e9\ud83d\ude00\n\/""#,
+            r#""\ud800""#,
+            r#""\ude00\ud800""#,
+            "\"\u{1}\"",
+            "[1 ,2, [ ] ,{}]",
+            "[1,]",
+            r#"{"a":1,"b":{"":[{"c":null}]}}"#,
+            r#"{"a":1,"b":2,"a":3}"#,
+            r#"{"a":1,}"#,
+            r#"{"a" 1}"#,
+            "{} {}",
+            "",
+            "nul",
+        ] {
+            let expected = serde_json::from_str::<Value>(text).ok();
+            let found = read(text).ok();
+            assert_eq!(found, expected, "{text}");
+            let print = |value: Option<Value>| value.map(|value| value.to_string());
+            assert_eq!(print(found), print(expected), "{text}");
+        }
+        for depth in [1, 127, 128] {
+            let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            let expected = serde_json::from_str::<Value>(&nested).is_ok();
+            assert_eq!(read(&nested).is_ok(), expected, "{depth}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_anything_but_a_name() {
+        for text in [
+            r#"{"$serde_json::private::Number":"5"}"#,
+            r#"{"$serde_json::private::Number":"abc","x":1}"#,
+            r#"[{"$serde_json::private::RawValue":"[]"}]"#,
+            r#"{"a":{"$serde_json::private::RawValue":{"$serde_json::private::Number":5}}}"#,
+        ] {
+            assert_eq!(read(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_repeated_member_counts_last_or_not_at_all() {
+        let text = r#"{"x":[{"a":1,"b":2,"\u0061":3}]}"#;
+        let last = read(text).unwrap().to_string();
+        assert_eq!(last, r#"{"x":[{"a":3,"b":2}]}"#);
+        let name = "a".to_owned();
+        assert_eq!(
+            parse(text.as_bytes(), Repeats::Refused),
+            Err(JsonError::DuplicateMember { name })
+        );
+    }
+
+    #[test]
+    fn members_come_behind_others_and_some_are_hidden() {
+        let read = |text: &str| {
+            let given = Map::from_iter([("k".to_owned(), Value::from(0))]);
+            let read = parse_members(text.as_bytes(), given, &|name| name == "k");
+            let read = read.unwrap();
+            read.map(|(members, hidden)| (Value::Object(members).to_string(), hidden))
+        };
+        assert_eq!(read("{}"), Some((r#"{"k":0}"#.to_owned(), false)));
+        let hidden = Some((r#"{"k":0,"a":{"k":2}}"#.to_owned(), true));
+        assert_eq!(read(r#" {"k":1,"a":{"k":2}} "#), hidden);
+        assert_eq!(read("[1]"), None);
+    }
+}
