@@ -8,7 +8,7 @@ use bytes::Bytes;
 use quire_chaincode::{Call, ChaincodeError};
 use quire_identity::token::NotAuthenticated;
 use quire_identity::{SigningIdentity, Token};
-use quire_ledger::Reader;
+use quire_ledger::{ReadError, Reader};
 use quire_wire::Code;
 use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::{oneshot, watch};
@@ -155,6 +155,15 @@ pub enum CreateChannelError {
     /// The name breaks the rules for names. The caller picks another.
     #[error("{0}")]
     InvalidName(String),
+    /// The state database is away, or cannot be used. The operator looks at it.
+    #[error("channel {name} could not be begun")]
+    State {
+        /// The channel.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: ReadError,
+    },
     /// The disk failed. The operator looks at the log.
     #[error("channel {name} could not be stored")]
     StorageFailed {

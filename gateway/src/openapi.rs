@@ -106,7 +106,10 @@ const EVERYWHERE: [(u16, &str); 8] = [
         "RATE_LIMITED: nothing was ordered; come back after Retry-After.",
     ),
     (431, "HEADERS_TOO_LARGE."),
-    (500, "INTERNAL, or BLOCK_CORRUPT with the block."),
+    (
+        500,
+        "INTERNAL, BLOCK_CORRUPT with the block, or STATE_CORRUPT with namespace and key in the detail.",
+    ),
     (
         503,
         "OVERLOADED, NOT_READY, STATE_UNAVAILABLE, STORAGE_FAILED: nothing was ordered; come back \

@@ -84,6 +84,8 @@ pub enum ProblemKind {
     Internal,
     /// A block is damaged.
     BlockCorrupt,
+    /// A document of the state database is damaged.
+    StateCorrupt,
     /// Ordered, outcome not known yet.
     CommitTimeout,
 }
@@ -158,6 +160,7 @@ impl ProblemKind {
             Self::StorageFailed => (S::SERVICE_UNAVAILABLE, "STORAGE_FAILED", "Storage failed"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error"),
             Self::BlockCorrupt => (S::INTERNAL_SERVER_ERROR, "BLOCK_CORRUPT", "Block corrupt"),
+            Self::StateCorrupt => (S::INTERNAL_SERVER_ERROR, "STATE_CORRUPT", "State corrupt"),
             Self::CommitTimeout => (S::GATEWAY_TIMEOUT, "COMMIT_TIMEOUT", "Commit timeout"),
         }
     }
@@ -453,8 +456,40 @@ impl From<ReadError> for Problem {
                 }
             }
             ReadError::KeyTooLong(_) => Self::new(ProblemKind::InvalidName, cause),
-            ReadError::StateUnavailable(_) | ReadError::StateForeign(_) => {
-                Self::state_unavailable().because(cause)
+            ReadError::StateUnavailable(_) => Self::state_unavailable().because(cause),
+            ReadError::StateForeign(_) => {
+                let detail =
+                    "The state database holds what is not of this channel; nothing was ordered.";
+                Self::unavailable(ProblemKind::StateUnavailable, detail, RETRY_AFTER_STORAGE)
+                    .because(cause)
+            }
+            ReadError::StateRefused(_) => {
+                let detail = "The state database refuses authentication; nothing was ordered.";
+                Self::unavailable(ProblemKind::StateUnavailable, detail, RETRY_AFTER_STORAGE)
+                    .because(cause)
+            }
+            ReadError::StateObstructed {
+                namespace,
+                database,
+            } => {
+                let detail = format!(
+                    "Namespace {namespace:?} would have database {database}, which is there, not empty, \
+                     and not of this channel; nothing was ordered."
+                );
+                Self::unavailable(ProblemKind::StateUnavailable, &detail, RETRY_AFTER_STORAGE)
+                    .because(cause)
+            }
+            ReadError::StateDocument {
+                namespace,
+                key,
+                rule,
+                ..
+            } => {
+                let detail = format!(
+                    "The state database holds a damaged document: key {key:?} of namespace \
+                     {namespace:?}: {rule}."
+                );
+                Self::new(ProblemKind::StateCorrupt, detail).because(cause)
             }
             ReadError::Io { .. }
             | ReadError::Engine(_)
@@ -578,6 +613,7 @@ impl From<CreateChannelError> for Problem {
         match error {
             CreateChannelError::Exists(_) => Self::new(ProblemKind::ChannelExists, cause),
             CreateChannelError::InvalidName(detail) => Self::new(ProblemKind::InvalidName, detail),
+            CreateChannelError::State { source, .. } => Self::from(source).because(cause),
             CreateChannelError::StorageFailed { .. } => Self::storage_failed().because(cause),
         }
     }
@@ -638,6 +674,7 @@ mod tests {
             (K::HeadersTooLarge, 431, "HEADERS_TOO_LARGE"),
             (K::Internal, 500, "INTERNAL"),
             (K::BlockCorrupt, 500, "BLOCK_CORRUPT"),
+            (K::StateCorrupt, 500, "STATE_CORRUPT"),
             (K::Overloaded, 503, "OVERLOADED"),
             (K::NotReady, 503, "NOT_READY"),
             (K::StateUnavailable, 503, "STATE_UNAVAILABLE"),

@@ -69,9 +69,39 @@ pub enum ReadError {
     /// The index names a block, or a block a transaction, that is not there.
     #[error("{0} is missing")]
     Missing(String),
+    /// A document of the state database is not one that was written here, or not as it was written.
+    /// `quire check` tells of all, `quire rebuild` makes them anew from the blocks.
+    #[error(
+        "state holds a damaged document: key {key:?} of namespace {namespace:?}, in database {database}: {rule}"
+    )]
+    StateDocument {
+        /// The database that holds it.
+        database: String,
+        /// The namespace that the database is of.
+        namespace: String,
+        /// The key that the document would be of.
+        key: String,
+        /// Which rule it breaks.
+        rule: &'static str,
+    },
     /// The state database does not answer, or not as it should. Nothing was changed: try again.
     #[error("the state database is not available: {0}")]
     StateUnavailable(String),
+    /// The state database refuses the user that it is called as. Nothing was changed. It is not called
+    /// again before a while is over: such servers lock accounts.
+    #[error("the state database refuses authentication: {0}")]
+    StateRefused(String),
+    /// The database that a namespace would have is there, not empty, and somebody else's. Nothing was
+    /// changed. The namespace can be written when it is gone.
+    #[error(
+        "database {database}, which namespace {namespace:?} would have, is somebody else's: it is not empty"
+    )]
+    StateObstructed {
+        /// The namespace.
+        namespace: String,
+        /// The database.
+        database: String,
+    },
     /// The state database holds something that is not of this channel. Nothing was changed.
     #[error("the state database cannot be used: {0}")]
     StateForeign(String),
@@ -81,10 +111,23 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether the state database is away for now, and nothing else is wrong.
+    /// Whether it is the state database that has to be mended, and nothing else is wrong: what could
+    /// not be done can be done when it is.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::StateUnavailable(_))
+        match self {
+            Self::StateUnavailable(_) | Self::StateRefused(_) | Self::StateObstructed { .. } => {
+                true
+            }
+            Self::Corrupt(_)
+            | Self::Io { .. }
+            | Self::Engine(_)
+            | Self::DerivedDamaged { .. }
+            | Self::Missing(_)
+            | Self::StateDocument { .. }
+            | Self::StateForeign(_)
+            | Self::KeyTooLong(_) => false,
+        }
     }
 }
 

@@ -630,7 +630,9 @@ fn open_patiently(
     loop {
         match CouchState::open(Arc::clone(couch), channel, local.clone()) {
             Ok(state) => return Ok(state),
-            Err(source) if source.is_unavailable() && pause <= LAST_PAUSE => {
+            // Who is refused has to be mended by somebody: to wait would say nothing, and to try again
+            // could lock the account.
+            Err(source @ ReadError::StateUnavailable(_)) if pause <= LAST_PAUSE => {
                 tracing::warn!(channel, %source, "waiting for the state database");
                 std::thread::sleep(pause);
                 pause *= 2;

@@ -24,9 +24,9 @@ use quire_identity::{
 };
 use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
 use quire_ledger::{
-    ChannelRecord, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers, MigrateError,
-    Migrated, Migration, OpenError, OpenReport, Progress, ReadError, Reader, StateEngine, Status,
-    Verifier, chain_of,
+    ChannelRecord, CommitError, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers,
+    MigrateError, Migrated, Migration, OpenError, OpenReport, Progress, ReadError, Reader,
+    StateEngine, Status, Verifier, chain_of,
 };
 use quire_ordering::last_config;
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -629,6 +629,19 @@ impl Backend for Node {
         check_name(name).map_err(|error| CreateChannelError::InvalidName(error.to_string()))?;
         self.create(name).map_err(|error| match error {
             NodeError::Open(OpenError::Exists(name)) => CreateChannelError::Exists(name),
+            // Not its disk: the operator has to look elsewhere.
+            NodeError::Open(
+                OpenError::Follow { source, .. }
+                | OpenError::Create {
+                    source: CommitError::Waiting(source) | CommitError::Judge(source),
+                    ..
+                },
+            ) if source.is_unavailable() || matches!(source, ReadError::StateForeign(_)) => {
+                CreateChannelError::State {
+                    name: name.to_owned(),
+                    source,
+                }
+            }
             other => CreateChannelError::StorageFailed {
                 name: name.to_owned(),
                 source: Box::new(other),
@@ -656,7 +669,8 @@ impl Backend for Node {
             let damaged = damaged.into_iter().map(|corruption| corruption.to_string());
             // Known once is enough.
             let away = || open.channel.reader.state_trouble();
-            let away = || away().map(|reason| format!("the state database is away: {reason}"));
+            let away =
+                || away().map(|reason| format!("the state database cannot be used: {reason}"));
             stopped
                 .or_else(away)
                 .into_iter()

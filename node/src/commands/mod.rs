@@ -89,6 +89,17 @@ pub(crate) fn advice(error: &OpenError) -> Option<&'static str> {
             "If it is no lack of space, rights or open files: move the `derived` folder away, it is \
              rebuilt from the blocks.",
         ),
+        E::Follow {
+            source: ReadError::StateRefused(_),
+            ..
+        } => Some(
+            "Nothing is lost. Name the right user and password, or give the user its rights; CouchDB \
+             locks an account for five minutes after five failures.",
+        ),
+        E::Follow {
+            source: ReadError::StateObstructed { .. },
+            ..
+        } => Some("Nothing is lost. Move that database away, or give the node another CouchDB."),
         E::Follow { source, .. } if source.is_unavailable() => {
             Some("Start CouchDB, or use another state engine: nothing is lost.")
         }

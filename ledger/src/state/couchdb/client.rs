@@ -3,21 +3,27 @@
 //! Every call has a time limit, and is made again a few times with growing pauses when the server
 //! does not answer or answers 5xx. Every call made here may be made twice: reads change nothing, and
 //! a write that took effect unseen meets its own revision as a conflict.
+//!
+//! A server that refuses who we are, with 401 or 403, is not asked again by whoever wants something of
+//! it: `CouchDB` locks an account after five failures in five minutes, and then refuses the right
+//! password too. One call after a growing pause finds out whether it is mended ([`refusal`]).
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use bytes::Bytes;
+use couch_rs::error::CouchError;
 use http::Method;
 use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
+use super::refusal::Refusal;
 use crate::error::{ReadError, chain_of};
 
 /// Times that a call is made: Fabric's first and three more.
@@ -114,6 +120,18 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Its status, and CouchDB's reason.
+    fn reason(&self) -> String {
+        #[derive(serde::Deserialize)]
+        struct Refused {
+            reason: String,
+        }
+        let reason = serde_json::from_slice(&self.body).map(|refused: Refused| refused.reason);
+        let reason = reason.unwrap_or_else(|_| "no reason was given".to_owned());
+        let reason: String = reason.chars().take(200).collect();
+        format!("status {}: {reason}", self.status)
+    }
+
     /// An answer that nobody foresaw: its status and CouchDB's reason.
     pub(super) fn unexpected(&self, what: &str) -> ReadError {
         let text = String::from_utf8_lossy(&self.body);
@@ -144,9 +162,11 @@ pub(super) struct Calls {
     client: couch_rs::Client,
     under_way: Semaphore,
     trouble: Mutex<Option<String>>,
+    refusal: Refusal,
     /// What was asked last: a probe asks for the same database, which needs the same rights.
     asked: Mutex<String>,
     count: AtomicU64,
+    has_quick_bulk_get: AtomicBool,
 }
 
 impl fmt::Debug for Couch {
@@ -192,8 +212,10 @@ impl Couch {
             client: client.map_err(|error| unusable(&error))?,
             under_way: Semaphore::new(MAX_CALLS),
             trouble: Mutex::new(None),
+            refusal: Refusal::new(&server.url, server.user.as_deref()),
             asked: Mutex::new("/".to_owned()),
             count: AtomicU64::new(0),
+            has_quick_bulk_get: AtomicBool::new(false),
         });
         runtime.spawn(Arc::clone(&calls).probe());
         Ok(Self {
@@ -210,7 +232,9 @@ impl Couch {
 
     /// Why the last call had no answer, if it had none.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.calls.trouble.lock().clone()
+        let refused = self.calls.refusal.reason();
+        let refused = refused.map(|reason| ReadError::StateRefused(reason).to_string());
+        refused.or_else(|| self.calls.trouble.lock().clone())
     }
 
     /// Runs a job that calls, and waits for it; from any thread but the runtime's own.
@@ -232,7 +256,7 @@ impl Couch {
 }
 
 impl Calls {
-    /// Calls the server, a few times if need be.
+    /// Calls the server, a few times if need be; not at all while it refuses who we are.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -242,15 +266,18 @@ impl Calls {
     ) -> Result<Answer, ReadError> {
         let _permit = self.under_way.acquire().await;
         let database = path.split('/').nth(1).unwrap_or_default();
-        *self.asked.lock() = format!("/{database}");
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
+            if let Some(reason) = self.refusal.reason() {
+                return Err(ReadError::StateRefused(reason));
+            }
+            *self.asked.lock() = format!("/{database}");
             let called = self
                 .call_once(method.clone(), path, query, body.clone())
                 .await;
             let reason = match called {
                 Ok(answer) if answer.status < 500 => {
-                    self.note(&answer, path);
+                    self.note(&answer, path)?;
                     return Ok(answer);
                 }
                 Ok(answer) => answer.unexpected(path).to_string(),
@@ -267,14 +294,52 @@ impl Calls {
         Err(ReadError::StateUnavailable("it was not called".to_owned()))
     }
 
-    /// A server that refuses who we are is as good as none.
-    fn note(&self, answer: &Answer, path: &str) {
-        let refused = matches!(answer.status, 401 | 403);
-        let reason = refused.then(|| answer.unexpected(path).to_string());
-        let mut trouble = self.trouble.lock();
-        if *trouble != reason {
-            *trouble = reason;
+    /// Asks who is there; whether it is another than `CouchDB` itself.
+    pub(super) async fn greet(&self) -> Result<bool, ReadError> {
+        #[derive(serde::Deserialize)]
+        struct Welcome {
+            couchdb: Option<serde::de::IgnoredAny>,
+            #[serde(default)]
+            version: String,
         }
+        let welcome = self.call(Method::GET, "/", &[], None).await?;
+        let Welcome { couchdb, version } = welcome.read("/")?;
+        let is_quick = couchdb.is_some() && is_since_3_3(&version);
+        self.has_quick_bulk_get.store(is_quick, Ordering::Relaxed);
+        Ok(couchdb.is_none())
+    }
+
+    /// Whether `_bulk_get` is quicker than `_all_docs` with keys: four times, since `CouchDB` 3.3. Others
+    /// may leave out there why a document is not answered.
+    pub(super) fn has_quick_bulk_get(&self) -> bool {
+        self.has_quick_bulk_get.load(Ordering::Relaxed)
+    }
+
+    /// Whether a server that answered lets us in.
+    fn note(&self, answer: &Answer, path: &str) -> Result<(), ReadError> {
+        if self.trouble.lock().take().is_some() {
+            tracing::debug!(path, "CouchDB answers again");
+        }
+        if !matches!(answer.status, 401 | 403) {
+            return Ok(());
+        }
+        let reason = self.refusal.begin(path, &answer.reason());
+        Err(ReadError::StateRefused(reason))
+    }
+
+    /// Whether `couch_rs` may call by itself.
+    pub(super) fn may_call(&self) -> Result<(), ReadError> {
+        let refused = self.refusal.reason();
+        refused.map_or(Ok(()), |reason| Err(ReadError::StateRefused(reason)))
+    }
+
+    /// What became of a call of `couch_rs`.
+    pub(super) fn failed(&self, path: &str, error: &CouchError) -> ReadError {
+        let status = error.status().map(|status| status.as_u16());
+        if matches!(status, Some(401 | 403)) {
+            return ReadError::StateRefused(self.refusal.begin(path, &error.to_string()));
+        }
+        ReadError::StateUnavailable(error.to_string())
     }
 
     /// Asks for what was asked for last whenever nobody did for a while: trouble is known before
@@ -283,14 +348,22 @@ impl Calls {
         let mut seen = 0;
         loop {
             tokio::time::sleep(PROBE).await;
+            let refused = self.refusal.path();
+            if refused.is_some() && !self.refusal.is_due() {
+                continue;
+            }
             let calls = self.count.load(Ordering::Relaxed);
-            if calls != seen && self.trouble.lock().is_none() {
+            if calls != seen && refused.is_none() && self.trouble.lock().is_none() {
                 seen = calls;
                 continue;
             }
-            let path = self.asked.lock().clone();
+            let path = refused.unwrap_or_else(|| self.asked.lock().clone());
             match self.call_once(Method::GET, &path, &[], None).await {
-                Ok(answer) if answer.status < 500 => self.note(&answer, &path),
+                Ok(answer) if answer.status < 500 => {
+                    if self.note(&answer, &path).is_ok() {
+                        self.refusal.is_over();
+                    }
+                }
                 Ok(answer) => {
                     *self.trouble.lock() = Some(answer.unexpected(&path).to_string());
                 }
@@ -324,9 +397,30 @@ impl Calls {
     }
 }
 
+fn is_since_3_3(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
+    (next(), next()) >= (3, 3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn documents_are_read_by_bulk_get_where_that_is_quick() {
+        for (version, is_quick) in [
+            ("3.5.0", true),
+            ("3.3", true),
+            ("10.0.0-rc1", true),
+            ("3.2.9", false),
+            ("2.9", false),
+            ("", false),
+            ("x", false),
+        ] {
+            assert_eq!(is_since_3_3(version), is_quick, "{version}");
+        }
+    }
 
     #[test]
     fn a_url_is_one_of_a_server_and_holds_no_secret() {

@@ -12,10 +12,6 @@ use super::client::{Calls, path};
 use crate::error::ReadError;
 use crate::query::index::Record;
 
-fn unavailable(error: &couch_rs::error::CouchError) -> ReadError {
-    ReadError::StateUnavailable(error.to_string())
-}
-
 /// Makes an index; one that is there already stays.
 pub(super) async fn create(calls: &Calls, database: &str, index: &Record) -> Result<(), ReadError> {
     let url = path(database, "/_index");
@@ -46,10 +42,9 @@ pub(super) async fn create(calls: &Calls, database: &str, index: &Record) -> Res
         Some(IndexType::Json),
         Some(index.ddoc.clone()),
     );
-    created
-        .await
-        .map(|_| ())
-        .map_err(|error| unavailable(&error))
+    calls.may_call()?;
+    let created = created.await.map(|_| ());
+    created.map_err(|error| calls.failed(&url, &error))
 }
 
 /// Removes an index, if it is there.

@@ -21,6 +21,7 @@ mod database;
 mod document;
 mod indexes;
 mod names;
+mod refusal;
 mod snapshot;
 mod undo;
 
