@@ -77,12 +77,14 @@ pub enum ChaincodeError {
         found: Option<Height>,
     },
     /// The chaincode has no such function.
-    #[error("chaincode {chaincode:?} has no function {function:?}")]
+    #[error("chaincode {chaincode:?} has no function {function:?}; it has {}", functions.join(", "))]
     UnknownFunction {
         /// The chaincode that was called.
         chaincode: String,
         /// What was asked of it.
         function: String,
+        /// The functions that it has.
+        functions: &'static [&'static str],
     },
     /// A deployed chaincode said no; this is what it said.
     #[error("{0}")]

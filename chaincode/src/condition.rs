@@ -79,7 +79,9 @@ impl Expect {
             "ifMatch" => Self::if_match(&member.value),
             "ifNoneMatch" if is_star(&member.value) => Ok(Self::Absent),
             "ifNoneMatch" => Err(invalid("ifNoneMatch can only be \"*\"")),
-            unknown => Err(invalid(&format!("unknown condition {unknown:?}"))),
+            unknown => Err(invalid(&format!(
+                "unknown condition {unknown:?}; there are ifVersion, ifMatch, ifNoneMatch"
+            ))),
         }
         .map(Some)
     }
@@ -208,7 +210,7 @@ mod tests {
             ),
             (
                 r#"{"ifversion":"12.0"}"#,
-                Err("unknown condition \"ifversion\""),
+                Err("unknown condition \"ifversion\"; there are ifVersion, ifMatch, ifNoneMatch"),
             ),
             (
                 r#"{"ifVersion":null,"ifMatch":"*"}"#,

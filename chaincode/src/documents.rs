@@ -60,6 +60,7 @@ impl Documents {
                 None => Err(ChaincodeError::UnknownFunction {
                     chaincode: call.chaincode.clone(),
                     function: call.function.clone(),
+                    functions: functions(&call.chaincode),
                 }),
             },
         }
@@ -92,6 +93,17 @@ impl Default for Documents {
 impl Chaincode for Documents {
     fn invoke(&self, call: &Call, simulator: &mut Simulator) -> Result<Bytes, ChaincodeError> {
         self.run(call, simulator)
+    }
+}
+
+/// What can be called; lists of operations name their namespaces, and are of the chaincode that has none.
+fn functions(chaincode: &str) -> &'static [&'static str] {
+    const ALL: [&str; 9] = [
+        "create", "put", "merge", "delete", "get", "range", "find", "history", "apply",
+    ];
+    match ALL.split_last() {
+        Some((_, of_namespaces)) if chaincode != operation::DOCUMENTS => of_namespaces,
+        _ => &ALL,
     }
 }
 

@@ -164,7 +164,11 @@ impl Operation {
                 "key" => key = Some(string(&member.value, "key")?),
                 "value" => value = Some(&member.value),
                 "ifVersion" => expect = Some(Expect::if_version(&member.value)?),
-                unknown => return Err(invalid(format!("unknown member {unknown:?}"))),
+                unknown => {
+                    return Err(invalid(format!(
+                        "unknown member {unknown:?}; an operation has op, namespace, key, value, ifVersion"
+                    )));
+                }
             }
         }
         let missing = |member| move || invalid(format!("{member} is missing"));
@@ -212,7 +216,9 @@ impl Action {
             ("delete", None) => Ok(Self::Delete),
             ("check", None) => Ok(Self::Check),
             ("delete" | "check", Some(_)) => Err(invalid(format!("{op} takes no value"))),
-            (unknown, _) => Err(invalid(format!("unknown op {unknown:?}"))),
+            (unknown, _) => Err(invalid(format!(
+                "unknown op {unknown:?}; there are create, put, merge, delete, check"
+            ))),
         }
     }
 }
@@ -305,7 +311,7 @@ mod tests {
             (
                 "put",
                 &["\"k\"", "1", "{\"ifVersoin\":null}"],
-                "unknown condition \"ifVersoin\"",
+                "unknown condition \"ifVersoin\"; there are ifVersion, ifMatch, ifNoneMatch",
             ),
             (
                 "apply",
@@ -341,7 +347,7 @@ mod tests {
             ),
             (
                 r#"[{"op":"del","namespace":"n","key":"k"}]"#,
-                "operation 0: unknown op \"del\"",
+                "operation 0: unknown op \"del\"; there are create, put, merge, delete, check",
             ),
             (
                 r#"[{"op":"delete","namespace":"n","key":"k","value":null}]"#,
@@ -353,7 +359,8 @@ mod tests {
             ),
             (
                 r#"[{"op":"delete","namespace":"n","key":"k","ifversion":"1.0"}]"#,
-                "operation 0: unknown member \"ifversion\"",
+                "operation 0: unknown member \"ifversion\"; an operation has op, namespace, key, value, \
+                 ifVersion",
             ),
             (
                 r#"[{"op":"delete","namespace":"_l","key":"k"}]"#,

@@ -47,7 +47,11 @@ impl Page {
                 "limit" => limit = read_limit(value)?,
                 "bookmark" if matches!(value.shape, Shape::Null) => {}
                 "bookmark" => bookmark = Some(read_bookmark(&string(value, "bookmark")?)?),
-                unknown => return Err(invalid(format!("unknown member {unknown:?}"))),
+                unknown => {
+                    return Err(invalid(format!(
+                        "unknown member {unknown:?}; range takes start, end, limit, bookmark"
+                    )));
+                }
             }
         }
         let mut page = Self {

@@ -57,7 +57,11 @@ impl Past {
                     let not_one = |_| invalid("the bookmark is not one that a page ended with");
                     past.after = Some(version.map_err(not_one)?);
                 }
-                unknown => return Err(invalid(format!("unknown member {unknown:?}"))),
+                unknown => {
+                    return Err(invalid(format!(
+                        "unknown member {unknown:?}; history takes order, limit, bookmark"
+                    )));
+                }
             }
         }
         Ok(past)

@@ -209,12 +209,15 @@ impl<'a> Members<'a> {
         [before, after].concat().into()
     }
 
-    /// Makes sure that nothing is left: a typo must not disarm a precondition.
-    pub(crate) fn finish(self) -> Result<(), Problem> {
+    /// Makes sure that nothing is left: a typo must not disarm a precondition. `known` are those that
+    /// may be there.
+    pub(crate) fn finish(self, known: &[&str]) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
             Some((name, _)) => {
-                let detail = format!("The member {name:?} does not belong here.");
+                let known = known.join(", ");
+                let detail =
+                    format!("The member {name:?} does not belong here; there can be {known}.");
                 Err(Problem::invalid_argument(detail))
             }
         }
@@ -268,7 +271,7 @@ mod tests {
         assert_eq!(members.take("a").unwrap().get(), "1.50");
         assert!(members.take("a").is_none());
         assert_eq!(members.take_as::<String>("b").unwrap().unwrap(), "x");
-        members.finish().unwrap();
+        members.finish(&["a", "b"]).unwrap();
 
         let rows: [(&[u8], ProblemKind); 7] = [
             (br#"{"a":1,"a":2}"#, ProblemKind::InvalidJson),
@@ -283,8 +286,14 @@ mod tests {
             let problem = Members::parse(body).unwrap_err();
             assert_eq!(problem.kind(), kind, "{}", String::from_utf8_lossy(body));
         }
-        let left = Members::parse(br#"{"ifVersoin":1}"#).unwrap().finish();
-        assert_eq!(left.unwrap_err().kind(), ProblemKind::InvalidArgument);
+        let left = Members::parse(br#"{"ifVersoin":1}"#).unwrap();
+        let problem = left.finish(&["ifVersion", "key"]).unwrap_err();
+        assert_eq!(problem.kind(), ProblemKind::InvalidArgument);
+        let document = String::from_utf8(problem.document("1")).unwrap();
+        assert!(
+            document.contains("there can be ifVersion, key."),
+            "{document}"
+        );
         let mut wrong = Members::parse(br#"{"a":1}"#).unwrap();
         let problem = wrong.take_as::<String>("a").unwrap_err();
         assert_eq!(problem.kind(), ProblemKind::InvalidArgument);

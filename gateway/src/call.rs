@@ -13,6 +13,9 @@ use crate::problem::Problem;
 /// The chaincode that takes lists of operations.
 const DOCUMENTS: &str = "documents";
 
+/// The members of a call.
+const CALL: &[&str] = &["chaincode", "function", "args"];
+
 /// Longest arguments of a call that is brief, in bytes: to scan them takes as long as a signature.
 const BRIEF_BYTES: usize = 32 << 10;
 /// Longest list of operations of one.
@@ -33,9 +36,9 @@ pub(crate) fn is_brief(call: &Call) -> bool {
 pub(crate) fn of_transaction(body: &Bytes) -> Result<Call, Problem> {
     let mut members = Members::parse(body)?;
     let Some(operations) = members.take("operations") else {
-        return of_members(members, body);
+        return of_members(members, body, &[CALL, &["operations"]].concat());
     };
-    members.finish()?;
+    members.finish(&["operations"])?;
     if !operations.get().starts_with('[') {
         return Err(Problem::invalid_argument("operations is not a list."));
     }
@@ -48,14 +51,14 @@ pub(crate) fn of_transaction(body: &Bytes) -> Result<Call, Problem> {
 
 /// The body of an evaluation: a call.
 pub(crate) fn of_evaluation(body: &Bytes) -> Result<Call, Problem> {
-    of_members(Members::parse(body)?, body)
+    of_members(Members::parse(body)?, body, CALL)
 }
 
-fn of_members(mut members: Members<'_>, body: &Bytes) -> Result<Call, Problem> {
+fn of_members(mut members: Members<'_>, body: &Bytes, known: &[&str]) -> Result<Call, Problem> {
     let chaincode = members.take_as::<Cow<'_, str>>("chaincode")?;
     let function = members.take_as::<Cow<'_, str>>("function")?;
     let args = members.take_as::<Vec<&RawValue>>("args")?;
-    members.finish()?;
+    members.finish(known)?;
     let missing = |name: &str| Problem::invalid_argument(format!("The member {name} is missing."));
     Ok(Call {
         chaincode: chaincode.ok_or_else(|| missing("chaincode"))?.into_owned(),

@@ -115,7 +115,7 @@ pub(crate) async fn create(
     let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
     let mut members = Members::parse(&body)?;
     let name = members.take_as::<String>("name")?;
-    members.finish()?;
+    members.finish(&["name"])?;
     let name = name.ok_or_else(|| Problem::invalid_argument("The member name is missing."))?;
     check_channel(&name)?;
     Caller::of(&parts.extensions)?.check_channel(&name)?;

@@ -199,7 +199,7 @@ pub(crate) async fn set_log_spec(
     let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
     let mut members = Members::parse(&body)?;
     let spec = members.take_as::<String>("spec")?;
-    members.finish()?;
+    members.finish(&["spec"])?;
     let spec = spec.ok_or_else(|| Problem::invalid_argument("The member spec is missing."))?;
     let changed = gateway.backend.set_log_spec(&spec);
     changed.map_err(|error| Problem::invalid_argument(error.to_string()))?;

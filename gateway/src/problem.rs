@@ -521,7 +521,28 @@ impl From<QueryError> for Problem {
             | QueryError::InvalidBookmark(_) => ProblemKind::InvalidArgument,
         };
         let reason = error.to_string();
-        Self::new(kind, reason).with_couch(error.error(), None)
+        // CouchDB's words stay as they are.
+        let detail = match right(&error) {
+            Some(right) => format!("{}. {right}", reason.trim_end_matches('.')),
+            None => reason.clone(),
+        };
+        Self::new(kind, detail).with_couch(error.error(), Some(reason))
+    }
+}
+
+/// What there is where something was asked for that there is not.
+fn right(error: &QueryError) -> Option<&'static str> {
+    match error {
+        QueryError::InvalidKey(_) => Some(
+            "A query has selector, limit, skip, sort, fields, use_index, bookmark, execution_stats, \
+             allow_fallback; the definition of an index has index (of fields and \
+             partial_filter_selector), ddoc, name, type.",
+        ),
+        QueryError::InvalidOperator(_) => Some(
+            "There are $and, $or, $not, $nor, $all, $elemMatch, $allMatch, $keyMapMatch, $lt, $lte, \
+             $eq, $ne, $gte, $gt, $exists, $type, $in, $nin, $size, $mod, $regex, $beginsWith.",
+        ),
+        _ => None,
     }
 }
 
@@ -724,6 +745,7 @@ mod tests {
             ),
             (
                 E::UnknownFunction {
+                    functions: &["put"],
                     chaincode: text(),
                     function: text(),
                 },

@@ -22,7 +22,12 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode_form(name)?, decode_form(value)?);
             if !allowed.contains(&name.as_str()) {
-                let detail = format!("There is no query parameter {name:?} here.");
+                let there_are = match allowed {
+                    [] => "there are none".to_owned(),
+                    [one] => format!("there is {one}"),
+                    several => format!("there are {}", several.join(", ")),
+                };
+                let detail = format!("There is no query parameter {name:?} here; {there_are}.");
                 return Err(Problem::invalid_argument(detail));
             }
             if parameters.iter().any(|(known, _)| *known == name) {

@@ -116,7 +116,9 @@ fn level_of(text: &str) -> Result<&'static str, InvalidLogSpec> {
         // Fabric's levels above error; nothing here is worse than an error.
         "error" | "dpanic" | "panic" | "fatal" => Ok("error"),
         "off" => Ok("off"),
-        _ => Err(InvalidLogSpec(format!("{text:?} is no level"))),
+        _ => Err(InvalidLogSpec(format!(
+            "{text:?} is no level; there are error, warn, info, debug, trace, off"
+        ))),
     }
 }
 
@@ -126,7 +128,10 @@ fn target_of(logger: &str) -> Result<String, InvalidLogSpec> {
         !part.is_empty() && letters.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
     if !logger.split('.').all(sound) {
-        return Err(InvalidLogSpec(format!("{logger:?} is no logger")));
+        return Err(InvalidLogSpec(format!(
+            "{logger:?} is no logger; there are request, gateway, ledger, chaincode, identity, ordering, \
+             wire, and Rust modules with dots, as quire_gateway.batch"
+        )));
     }
     let target = logger.replace('.', "::");
     Ok(match target.as_str() {

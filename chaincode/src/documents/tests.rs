@@ -303,7 +303,12 @@ fn what_does_not_hold_is_refused_and_writes_nothing() {
         &[r#""raw""#, "{}"],
         "the present value cannot be merged into: not UTF-8 from byte 0 on",
     );
-    refuse("seek", &["{}"], "chaincode \"ns\" has no function \"seek\"");
+    refuse(
+        "seek",
+        &["{}"],
+        "chaincode \"ns\" has no function \"seek\"; it has create, put, merge, delete, get, range, \
+         find, history",
+    );
 }
 
 #[test]
@@ -553,7 +558,10 @@ fn a_range_comes_page_by_page() {
 fn a_range_is_asked_for_strictly() {
     for (argument, error) in [
         ("[]", "range takes an object"),
-        (r#"{"Start":"a"}"#, "unknown member \"Start\""),
+        (
+            r#"{"Start":"a"}"#,
+            "unknown member \"Start\"; range takes start, end, limit, bookmark",
+        ),
         (r#"{"start":1}"#, "start has to be a string"),
         (
             r#"{"limit":0}"#,
@@ -793,7 +801,10 @@ fn history_is_read_a_page_at_a_time_from_either_end() {
             vec![r#""k""#, r#"{"order":"up"}"#],
             "order is neither asc nor desc",
         ),
-        (vec![r#""k""#, r#"{"from":1}"#], r#"unknown member "from""#),
+        (
+            vec![r#""k""#, r#"{"from":1}"#],
+            r#"unknown member "from"; history takes order, limit, bookmark"#,
+        ),
         (
             vec![r#""k""#, r#"{"bookmark":"x"}"#],
             "the bookmark is not one that a page ended with",

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-#[cfg(doc)]
 use super::{MAX_MSP_ID_CHARS, MAX_NAME_CHARS};
 use crate::authority::IssueError;
 use crate::certificate::CertificateError;
@@ -17,7 +16,10 @@ pub enum OrganizationError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The MSP id is not 1 to [`MAX_MSP_ID_CHARS`] of `a-z A-Z 0-9 . -`, a letter or digit first.
-    #[error("{0:?} cannot be an MSP id")]
+    #[error(
+        "{0:?} cannot be an MSP id: that has 1 to {MAX_MSP_ID_CHARS} of a-z A-Z 0-9 . - and begins with \
+         a letter or digit"
+    )]
     MspId(String),
     /// The data directory belongs to an organisation with another MSP id; that of an organisation
     /// never changes.
@@ -119,7 +121,10 @@ pub enum CreateIdentityError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Not 1 to [`MAX_NAME_CHARS`] of `a-z A-Z 0-9 . _ - @`, a letter or digit first.
-    #[error("{0:?} cannot be the name of an identity")]
+    #[error(
+        "{0:?} cannot be the name of an identity: that has 1 to {MAX_NAME_CHARS} of a-z A-Z 0-9 . _ - @ \
+         and begins with a letter or digit"
+    )]
     Name(String),
     /// There is one of that name, and it keeps its certificate.
     #[error("there is an identity {0:?} already")]
