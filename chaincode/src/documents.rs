@@ -72,6 +72,11 @@ impl Documents {
         operations: &[Operation],
         view: &mut impl View,
     ) -> Result<Vec<Option<Height>>, ChaincodeError> {
+        if operations.len() > 1 {
+            let names = operations.iter();
+            let names = names.map(|one| (one.namespace.clone(), one.key.clone()));
+            view.expect(names.collect())?;
+        }
         let mut draft = Draft::new(view, self.max_value_bytes);
         let versions = operations
             .iter()

@@ -7,6 +7,9 @@ use quire_ledger::{
 
 /// Committed state and the read-write set of one transaction.
 pub(crate) trait View {
+    /// Says which keys, each with its namespace, will be asked for; leaves no trace.
+    fn expect(&mut self, names: Vec<(String, String)>) -> Result<(), ReadError>;
+
     /// The committed value, with the read recorded: the transaction becomes invalid if the key
     /// changes before it commits.
     fn read(&mut self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError>;
@@ -55,12 +58,16 @@ pub(crate) trait View {
 }
 
 impl View for Simulator {
+    fn expect(&mut self, names: Vec<(String, String)>) -> Result<(), ReadError> {
+        self.expect(names)
+    }
+
     fn read(&mut self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
         self.get(namespace, key)
     }
 
     fn peek(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
-        self.snapshot().get(namespace, key)
+        self.peek(namespace, key)
     }
 
     fn range(

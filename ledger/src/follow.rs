@@ -63,7 +63,10 @@ impl Followers {
     pub(crate) fn follow(&self, (batch, commit): OnDisk) -> Followed {
         match self.apply(&batch).and_then(|()| self.publish(&batch)) {
             Ok(()) => drop(commit),
-            Err(error) if error.is_unavailable() => {
+            // A document of the server's that is not ours can be mended there, too.
+            Err(error)
+                if error.is_unavailable() || matches!(error, ReadError::StateDocument { .. }) =>
+            {
                 return Err(NotFollowed::Waiting((batch, commit), error));
             }
             Err(error) => return Err(NotFollowed::Failed(error)),
@@ -101,15 +104,20 @@ impl Followers {
 
     /// Lets readers see everything up to the last of these blocks.
     pub(crate) fn publish(&self, batch: &Batch) -> Result<(), ReadError> {
-        // Locked first: a query index that is finished meanwhile publishes itself here too.
-        let mut current = self.shared.view.write();
         let last = batch.blocks.last().map(|last| Tip {
             height: last.block.number + 1,
             hash: last.hash,
             commit_hash: last.block.commit_hash(),
         });
+        last.map_or(Ok(()), |last| self.publish_at(last))
+    }
+
+    /// Lets readers see what there is as the chain that ends so.
+    pub(crate) fn publish_at(&self, tip: Tip) -> Result<(), ReadError> {
+        // Locked first: a query index that is finished meanwhile publishes itself here too.
+        let mut current = self.shared.view.write();
         let view = View {
-            tip: last.unwrap_or_else(|| current.tip.clone()),
+            tip,
             state: self.state.snapshot()?,
             derived: self.database.0.snapshot(),
         };

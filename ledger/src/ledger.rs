@@ -11,6 +11,7 @@ use quire_wire::hash::Hash;
 
 use crate::block::Block;
 use crate::block_store::appender::{Appended, Appender};
+use crate::block_store::segment::Position;
 use crate::block_store::{AppendError, BlockFiles, NotAppended, Written, index::Index};
 use crate::commit_hash;
 use crate::damage::DamageMet;
@@ -20,9 +21,10 @@ use crate::history::History;
 use crate::observer::{Observed, Stage, Stopwatch};
 use crate::query::catalog::{Catalog, Closed};
 use crate::reader::{Reader, View};
+use crate::replay::replay;
 use crate::state::StateDb;
-use crate::validation::examine::{Content, Examined};
-use crate::validation::updates::{Pending, Updates};
+use crate::validation::examine::Examined;
+use crate::validation::updates::{Pending, Updates, named_keys};
 use crate::validation::{judge_block, replay_block};
 use crate::worker::Worker;
 
@@ -115,6 +117,16 @@ struct Unseen {
     tx_ids: HashSet<String>,
 }
 
+/// Blocks that could not be followed when a ledger was opened, from the height that reads see on.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    /// Where the last of them ends.
+    pub(crate) end: Position,
+    /// How many blocks there are.
+    pub(crate) height: u64,
+    pub(crate) reason: String,
+}
+
 impl InFlight {
     fn on_disk(self, written: Written) -> (OnDisk, Unseen) {
         let batch = Batch {
@@ -204,6 +216,8 @@ pub struct Ledger {
     following: Option<Unseen>,
     /// Durable blocks that state could not take in, because it is away.
     waiting: Option<OnDisk>,
+    /// Durable blocks before those, which state could not take in when the ledger was opened.
+    behind: Option<Behind>,
     /// Blocks that every read sees, and that were not returned yet.
     committed: Vec<Committed>,
     /// Set when followers fell behind what is durable, or writing failed.
@@ -239,6 +253,7 @@ impl Ledger {
             in_flight: None,
             following: None,
             waiting: None,
+            behind: None,
             committed: Vec::new(),
             poisoned: false,
         })
@@ -318,10 +333,38 @@ impl Ledger {
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
+        self.catch_up()?;
         if let Some(durable) = self.waiting.take() {
             self.follow(durable)?;
         }
         self.finish()
+    }
+
+    /// Opens with blocks from the height that reads see on still to be followed.
+    pub(crate) fn fall_behind(&mut self, behind: Behind) {
+        self.behind = Some(behind);
+    }
+
+    /// Lets followers have the blocks that they could not have when the ledger was opened.
+    fn catch_up(&mut self) -> Result<(), CommitError> {
+        let Some(behind) = self.behind.take() else {
+            return Ok(());
+        };
+        let Behind { end, height, .. } = behind;
+        match replay(self, end, self.tip().0, height, &mut |_| {}) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_unavailable() => {
+                self.behind = Some(Behind {
+                    reason: error.to_string(),
+                    ..behind
+                });
+                Err(CommitError::Waiting(error))
+            }
+            Err(error) => {
+                self.poisoned = true;
+                Err(CommitError::NotFollowed(error))
+            }
+        }
     }
 
     /// Whether a commit failed after its commit point, so that the ledger must be reopened.
@@ -355,6 +398,9 @@ impl Ledger {
 
     /// Refuses while durable blocks wait for the state database.
     fn nothing_waits(&self) -> Result<(), ReadError> {
+        if let Some(behind) = &self.behind {
+            return Err(ReadError::StateUnavailable(behind.reason.clone()));
+        }
         if self.waiting.is_none() {
             return Ok(());
         }
@@ -403,7 +449,8 @@ impl Ledger {
         let view = Arc::clone(&self.shared.view.read());
         // One question for all keys, where each would cost a round trip.
         if view.state.batch() > 1 {
-            let keys = read_keys(&batch);
+            let transactions = batch.iter().flat_map(|ordered| &ordered.transactions);
+            let keys = named_keys(transactions, view.state.as_ref()).map_err(CommitError::Judge)?;
             view.state.expect(&keys).map_err(CommitError::Judge)?;
         }
         let indexed = self.shared.index.known(&view.derived, sound_tx_ids(&batch));
@@ -570,25 +617,6 @@ fn sound_tx_ids(batch: &[Ordered]) -> impl Iterator<Item = &str> {
     let transactions = batch.iter().flat_map(|ordered| &ordered.transactions);
     let sound = transactions.filter(|transaction| transaction.code.is_valid());
     sound.filter_map(|transaction| transaction.tx_id.as_deref())
-}
-
-/// What the transactions of blocks say they read, and what judging them will read.
-fn read_keys(batch: &[Ordered]) -> Vec<(String, String)> {
-    let transactions = batch.iter().flat_map(|ordered| &ordered.transactions);
-    let sets = transactions.filter_map(|transaction| match &transaction.content {
-        Content::Endorsed(endorsed) => Some(&endorsed.read_write_set.namespaces),
-        Content::Config(_) | Content::Other => None,
-    });
-    let mut keys: Vec<(String, String)> = sets
-        .flatten()
-        .flat_map(|set| {
-            let reads = set.public.reads.iter();
-            reads.map(|read| (set.namespace.clone(), read.key.clone()))
-        })
-        .collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
 }
 
 impl Drop for Ledger {

@@ -284,6 +284,29 @@ impl Snapshot {
         self.observed().asked(StateCall::Get, get)
     }
 
+    /// The values of keys, each named with its namespace: one question, where each would be one to
+    /// another server.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    pub(crate) fn get_all(
+        &self,
+        names: &[(String, String)],
+    ) -> Result<Vec<Option<VersionedValue>>, ReadError> {
+        let get = || self.view.state.get_all(names);
+        self.observed().asked(StateCall::Get, get)
+    }
+
+    /// Whether each read of state is a question to another server, and takes as long.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.view.state.batch() > 1
+    }
+
+    /// Refuses a namespace that could not be written.
+    pub(crate) fn may_write(&self, namespace: &str) -> Result<(), ReadError> {
+        self.view.state.may_write(namespace)
+    }
+
     /// At most `limit` rows from `start` (inclusive, `""` is the first) to `end`, in byte order of
     /// keys.
     ///
@@ -421,10 +444,12 @@ impl Snapshot {
         let Some(last) = writes.next().transpose()? else {
             return Ok(None);
         };
-        // The current version is no delete, and mostly that is what was asked.
-        if self
-            .get(namespace, key)?
-            .is_some_and(|value| value.version == last)
+        // The current version is no delete, and mostly that is what was asked. Another server takes
+        // longer to say so than the block does.
+        if !self.is_remote()
+            && self
+                .get(namespace, key)?
+                .is_some_and(|value| value.version == last)
         {
             return Ok(Some(last));
         }

@@ -31,7 +31,7 @@ use crate::error::{Corruption, OpenError, ReadError};
 use crate::follow::Followers;
 use crate::history::History;
 use crate::id_store::{ChannelRecord, Status, io_at};
-use crate::ledger::{Ledger, Shared, Tip};
+use crate::ledger::{Behind, Ledger, Shared, Tip};
 use crate::ledgers::DebugDatabase;
 use crate::observer::{Observed, Observer};
 use crate::progress::ProgressFn;
@@ -230,13 +230,19 @@ impl Parts {
         let (tail, height) = (chain.tail, chain.height);
         let cut = chain.cut.take().map(|(cut, _)| cut);
         let on_couchdb = self.on_couchdb;
-        let (ledger, lowest) = self.into_ledger(&chain, &savepoints)?;
-        let replayed = replay(&ledger, tail, lowest, height, progress).map_err(|source| {
-            OpenError::Follow {
-                channel: ledger.shared.channel.clone(),
-                on_couchdb,
-                source,
+        // A channel that takes no transactions has no thread that would go on.
+        let can_wait = !self.record.read_only;
+        let (mut ledger, lowest) = self.into_ledger(&chain, &savepoints)?;
+        let replayed = match replay(&ledger, tail, lowest, height, progress) {
+            Err(source @ ReadError::StateObstructed { .. }) if can_wait => {
+                open_behind(&mut ledger, tail, source)
             }
+            replayed => replayed,
+        };
+        let replayed = replayed.map_err(|source| OpenError::Follow {
+            channel: ledger.shared.channel.clone(),
+            on_couchdb,
+            source,
         })?;
         let shared = &ledger.shared;
         let started = shared.catalog.start(shared, &ledger.followers.state);
@@ -609,6 +615,42 @@ impl Parts {
             .map_err(io_at(files.segments.dir()))?;
         Ok((ledger, lowest))
     }
+}
+
+/// Opens a ledger whose state cannot take in all blocks, because somebody else's database is in the
+/// way: it is read as far as state is, and goes on when the way is free. How many blocks were replayed
+/// cannot be said; that none was is no lie that anybody acts on. Where state has nothing at all, there
+/// is nothing to read.
+fn open_behind(ledger: &mut Ledger, end: Position, source: ReadError) -> Result<u64, ReadError> {
+    let height = ledger.tip().0;
+    let savepoint = ledger.followers.state.savepoint()?;
+    let view = ledger.followers.database.0.snapshot();
+    let has_followed = ledger.shared.index.savepoint(&view)? >= savepoint
+        && ledger.shared.history.savepoint(&view)? >= savepoint;
+    let last = savepoint.checked_sub(1).filter(|_| has_followed);
+    let Some(last) = last else {
+        return Err(source);
+    };
+    let last = ledger.reader().block(last)?;
+    let last = last.ok_or_else(|| ReadError::Missing(format!("block {savepoint}")))?;
+    ledger.followers.publish_at(Tip {
+        height: savepoint,
+        hash: last.hash(),
+        commit_hash: last.commit_hash(),
+    })?;
+    let reason = source.to_string();
+    tracing::error!(
+        channel = ledger.shared.channel,
+        reason,
+        blocks = height - savepoint,
+        "blocks wait for the state database"
+    );
+    ledger.fall_behind(Behind {
+        end,
+        height,
+        reason,
+    });
+    Ok(0)
 }
 
 /// Hash of the first block, where it is sound.

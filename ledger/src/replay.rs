@@ -18,7 +18,7 @@ use crate::progress::{Progress, ProgressFn};
 use crate::state::StateDb;
 use crate::validation::examine::Examined;
 use crate::validation::replay_block;
-use crate::validation::updates::{Pending, Updates};
+use crate::validation::updates::{Pending, Updates, named_keys};
 
 /// Bytes of blocks that are replayed as one batch.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -63,10 +63,12 @@ pub(crate) fn replay(
     let files = Arc::clone(ledger.appender.files());
     let start = start_of(ledger, from)?;
     let (segments, own_from) = (&files.segments, ledger.shared.own_from);
+    // Where state cannot go on, the others stop there too.
+    let savepoint = ledger.followers.state.savepoint()?;
     let scan = Scan::new(segments, end.segment + 1, own_from, start, from, None);
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
-        scope.spawn(move || read_ahead(scan, height, &sender));
+        scope.spawn(move || read_ahead(scan, height, savepoint, &sender));
         // Ends when the reading does; an error here makes the reader's next send fail.
         for batch in receiver {
             let durable = replay_batch(ledger.followers.state.as_ref(), batch?, |_, _| ())?;
@@ -102,14 +104,21 @@ fn start_of(ledger: &Ledger, from: u64) -> Result<Position, ReadError> {
     Ok(before.end())
 }
 
-/// Reads blocks up to `height` and sends them in batches; an error is the last thing sent.
+/// Reads blocks up to `height` and sends them in batches, one of which ends at the savepoint of state; an
+/// error is the last thing sent.
 fn read_ahead(
     mut scan: Scan<'_>,
     height: u64,
+    savepoint: u64,
     sender: &SyncSender<Result<Vec<Parsed>, ReadError>>,
 ) {
     while scan.number() < height {
-        let batch = read_batch(&mut scan, height);
+        let end = if scan.number() < savepoint {
+            height.min(savepoint)
+        } else {
+            height
+        };
+        let batch = read_batch(&mut scan, end);
         let failed = batch.is_err();
         if sender.send(batch).is_err() || failed {
             return;
@@ -145,6 +154,14 @@ pub(crate) fn replay_batch(
 ) -> Result<Batch, ReadError> {
     let savepoint = state.savepoint()?;
     let snapshot = state.snapshot()?;
+    if snapshot.batch() > 1 {
+        let new = batch
+            .iter()
+            .filter(|parsed| parsed.stored.block.number >= savepoint);
+        let transactions = new.flat_map(|parsed| &parsed.transactions);
+        let keys = named_keys(transactions, snapshot.as_ref())?;
+        snapshot.expect(&keys)?;
+    }
     let mut pending = Pending::new(snapshot.as_ref());
     let blocks = batch.into_iter().map(|parsed| {
         let Parsed {

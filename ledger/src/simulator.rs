@@ -1,6 +1,6 @@
 //! A transaction before it is one: reads come from a snapshot and are recorded, writes are kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 
 use bytes::Bytes;
@@ -23,6 +23,8 @@ use crate::validation::rich::{self, MAX_QUERIES};
 #[derive(Debug)]
 pub struct Simulator {
     snapshot: Snapshot,
+    /// Keys that were said to be asked for, with what they hold.
+    expected: HashMap<(String, String), Option<VersionedValue>>,
     namespaces: BTreeMap<String, Recorded>,
 }
 
@@ -40,8 +42,60 @@ impl Simulator {
     pub fn new(snapshot: Snapshot) -> Self {
         Self {
             snapshot,
+            expected: HashMap::new(),
             namespaces: BTreeMap::new(),
         }
+    }
+
+    /// Says that these keys, each named with its namespace, will be asked for. Records nothing, and only
+    /// makes that faster: where state is another server's, they are one question to it. What was
+    /// expected before is forgotten.
+    ///
+    /// # Errors
+    /// The state engine failed.
+    pub fn expect(&mut self, mut names: Vec<(String, String)>) -> Result<(), ReadError> {
+        self.expected.clear();
+        if !self.snapshot.is_remote() {
+            return Ok(());
+        }
+        names.sort_unstable();
+        names.dedup();
+        // One is no fewer.
+        if names.len() < 2 {
+            return Ok(());
+        }
+        match self.snapshot.get_all(&names) {
+            Ok(values) => self.expected.extend(names.into_iter().zip(values)),
+            // For who asks for that key to hear.
+            Err(ReadError::StateDocument { .. }) => (),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The committed value of a key, without a trace: the transaction stays valid if it changes.
+    ///
+    /// # Errors
+    /// The state engine failed.
+    pub fn peek(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
+        if !self.expected.is_empty() {
+            let name = (namespace.to_owned(), key.to_owned());
+            if let Some(known) = self.expected.get(&name) {
+                return Ok(known.clone());
+            }
+        }
+        self.snapshot.get(namespace, key)
+    }
+
+    /// Refuses what was written so far if state could not take it in: what is ordered has to be
+    /// followed.
+    ///
+    /// # Errors
+    /// [`ReadError::StateObstructed`], or the state engine failed.
+    pub fn check_writes(&self) -> Result<(), ReadError> {
+        let namespaces = self.namespaces.iter();
+        let mut written = namespaces.filter(|(_, recorded)| !recorded.writes.is_empty());
+        written.try_for_each(|(namespace, _)| self.snapshot.may_write(namespace))
     }
 
     /// The snapshot: what is read from it directly is not recorded and not protected.
@@ -55,7 +109,7 @@ impl Simulator {
     /// # Errors
     /// The state engine failed.
     pub fn get(&mut self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
-        let value = self.snapshot.get(namespace, key)?;
+        let value = self.peek(namespace, key)?;
         let version = value.as_ref().map(|value| value.version);
         self.recorded(namespace)
             .reads

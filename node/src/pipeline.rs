@@ -28,8 +28,8 @@ use quire_gateway::backend::{
 };
 use quire_identity::SigningIdentity;
 use quire_ledger::{
-    Block, CommitError, Committed, DEFAULT_SEGMENT_BYTES, Examined, Ledger, Ordered, Reader,
-    Signatures, Simulator, Verifier, chain_of,
+    Block, CommitError, Committed, DEFAULT_SEGMENT_BYTES, Examined, Ledger, Ordered, ReadError,
+    Reader, Signatures, Simulator, Verifier, chain_of,
 };
 use quire_ordering::{Batch, BlockSigner, BlockWriter, Solo};
 use quire_wire::Message as _;
@@ -122,7 +122,11 @@ struct Waiting {
 enum Trouble {
     /// State cannot be read to judge what is ordered, or cannot take in what is durable. Nothing is
     /// lost: the committing thread keeps the blocks and tries again until it can.
-    StateAway(String),
+    StateAway {
+        reason: String,
+        /// The namespace whose database is somebody else's, and the database, where that is why.
+        obstructed: Option<(String, String)>,
+    },
     /// A write failed, so nothing is believed of the files until they are opened again.
     Failed(String),
 }
@@ -202,7 +206,18 @@ impl Pipeline {
     fn refuse_if_closed(&self) -> Result<(), SubmitError> {
         match &*self.waiting.trouble.lock() {
             None => Ok(()),
-            Some(Trouble::StateAway(_)) => Err(SubmitError::StateUnavailable),
+            Some(Trouble::StateAway {
+                obstructed: Some((namespace, database)),
+                ..
+            }) => {
+                let (namespace, database) = (namespace.clone(), database.clone());
+                let obstructed = ReadError::StateObstructed {
+                    namespace,
+                    database,
+                };
+                Err(SubmitError::Chaincode(ChaincodeError::Read(obstructed)))
+            }
+            Some(Trouble::StateAway { .. }) => Err(SubmitError::StateUnavailable),
             Some(Trouble::Failed(_)) => Err(SubmitError::StorageFailed),
         }
     }
@@ -211,7 +226,7 @@ impl Pipeline {
     pub(crate) fn failure(&self) -> Option<String> {
         let trouble = self.waiting.trouble.lock().clone()?;
         Some(match trouble {
-            Trouble::StateAway(reason) => format!("{reason}; trying again"),
+            Trouble::StateAway { reason, .. } => format!("{reason}; trying again"),
             Trouble::Failed(reason) => {
                 format!("{reason}; it takes no more transactions until the node is restarted")
             }
@@ -238,6 +253,8 @@ impl Pipeline {
             .documents
             .invoke(call, &mut simulator)
             .map_err(SubmitError::Chaincode)?;
+        let writable = simulator.check_writes().map_err(ChaincodeError::Read);
+        writable.map_err(SubmitError::Chaincode)?;
         let chaincode_id = |version: &str| ChaincodeId {
             path: String::new(),
             name: call.chaincode.clone(),
@@ -449,6 +466,7 @@ impl Committer {
 
     /// Commits what comes until the queue is closed and empty.
     fn work(&mut self, queue: &mut UnlessFinished) -> Result<(), String> {
+        self.catch_up()?;
         loop {
             let first = if self.solo.pending_count() > 0 {
                 queue.waiting_now()
@@ -475,6 +493,20 @@ impl Committer {
             }
             self.finish()?;
         }
+    }
+
+    /// Blocks that state could not take in when the channel was opened come first.
+    fn catch_up(&mut self) -> Result<(), String> {
+        let waits = self.ledger.finish();
+        if !matches!(waits, Err(CommitError::Waiting(_))) {
+            return self.followed(waits);
+        }
+        self.followed(waits)?;
+        self.heights.send_replace(self.ledger.tip().0);
+        if self.waiting.trouble.lock().take().is_some() {
+            tracing::info!(channel = %self.channel, "state is there again");
+        }
+        Ok(())
     }
 
     /// Steps back while callers have more to order. Where a processor is free none runs for that, and
@@ -607,6 +639,13 @@ impl Committer {
     /// the channel is closed. What is durable then is followed at the next start.
     fn wait(&self, error: &CommitError) -> Result<(), String> {
         let reason = chain_of(error);
+        let obstructed = match error {
+            CommitError::Waiting(ReadError::StateObstructed {
+                namespace,
+                database,
+            }) => Some((namespace.clone(), database.clone())),
+            _ => None,
+        };
         if self.waiting.closed.load(Ordering::Acquire) {
             return Err(reason);
         }
@@ -614,7 +653,7 @@ impl Committer {
         if trouble.is_none() {
             tracing::error!(channel = %self.channel, reason, "trying again until it can be done");
         }
-        *trouble = Some(Trouble::StateAway(reason));
+        *trouble = Some(Trouble::StateAway { reason, obstructed });
         drop(trouble);
         std::thread::sleep(TRY_AGAIN);
         Ok(())

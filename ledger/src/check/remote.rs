@@ -59,23 +59,10 @@ impl Differences {
     ) -> Result<(), ReadError> {
         let all = (Bound::Unbounded, Bound::Unbounded);
         let mut expected: Rows<'_> = replayed.rows(namespace, all.0, all.1, false)?;
-        let mut found: Rows<'_> = view.rows(namespace, all.0, all.1, false)?;
-        let mut next_found = || match found.next().transpose() {
-            Err(error @ ReadError::DerivedDamaged { .. }) => Ok(Err(error)),
-            other => other.map(Ok),
-        };
-        let (mut left, mut right) = (next_found()?, expected.next().transpose()?);
+        let mut found: Rows<'_> = view.examine(namespace)?;
+        let (mut left, mut right) = (row(found.next())?, expected.next().transpose()?);
         loop {
-            let row = match &left {
-                Ok(row) => row,
-                // Rows come by the page, and none after an error.
-                Err(damage) => {
-                    let found = format!("{damage}; there, or after it");
-                    self.tell(namespace, right.as_ref(), found);
-                    return Ok(());
-                }
-            };
-            let order = match (row, &right) {
+            let order = match (&left, &right) {
                 (None, None) => return Ok(()),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
@@ -83,14 +70,20 @@ impl Differences {
             };
             let (mut one, mut other) = (None, None);
             if order.is_le() {
-                one = std::mem::replace(&mut left, next_found()?).ok().flatten();
+                one = std::mem::replace(&mut left, row(found.next())?);
             }
             if order.is_ge() {
                 other = std::mem::replace(&mut right, expected.next().transpose()?);
             }
-            if one != other {
-                let found = one.map_or("none".to_owned(), |row| told(namespace, &row));
-                self.tell(namespace, other.as_ref(), found);
+            match one {
+                Some((_, Err(damage))) => self.tell(namespace, other.as_ref(), damage),
+                Some((key, Ok(value))) => {
+                    let one = (key, value);
+                    if other.as_ref() != Some(&one) {
+                        self.tell(namespace, other.as_ref(), told(namespace, &one));
+                    }
+                }
+                None => self.tell(namespace, other.as_ref(), "none".to_owned()),
             }
         }
     }
@@ -117,6 +110,24 @@ impl Differences {
             found,
         });
     }
+}
+
+/// A row with its key: what it holds, or how it is damaged.
+type Found = (String, Result<VersionedValue, String>);
+
+fn row(
+    next: Option<Result<(String, VersionedValue), ReadError>>,
+) -> Result<Option<Found>, ReadError> {
+    Ok(match next.transpose() {
+        Ok(row) => row.map(|(key, value)| (key, Ok(value))),
+        Err(error) => {
+            let damage = error.to_string();
+            let ReadError::StateDocument { key, .. } = error else {
+                return Err(error);
+            };
+            Some((key, Err(damage)))
+        }
+    })
 }
 
 fn told(namespace: &str, (key, value): &(String, VersionedValue)) -> String {

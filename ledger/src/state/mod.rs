@@ -12,8 +12,9 @@
 //!   a power cut) or be half there (after a kill): the savepoint then says so, and applying the
 //!   blocks from there on again gives what it would have given.
 //! * **Query indexes** follow in the same call, and are seen in the same snapshots.
-//! * **Away is not damaged.** An engine that cannot be reached says
-//!   [`ReadError::StateUnavailable`], reads and changes nothing, and works again when it can be.
+//! * **Away is not damaged.** An engine that cannot be reached, that refuses us, or that has somebody
+//!   else's things where ours would be, says so ([`ReadError::is_unavailable`]), reads and changes
+//!   nothing, and works again when that is mended.
 
 pub(crate) mod couchdb;
 pub(crate) mod fjall;
@@ -112,6 +113,28 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
         keys.iter().map(|key| self.get(namespace, key)).collect()
     }
 
+    /// The same for keys of several namespaces, each named with its own.
+    ///
+    /// # Errors
+    /// As [`StateSnapshot::get`].
+    fn get_all(
+        &self,
+        names: &[(String, String)],
+    ) -> Result<Vec<Option<VersionedValue>>, ReadError> {
+        let names = names.iter();
+        names
+            .map(|(namespace, key)| self.get(namespace, key))
+            .collect()
+    }
+
+    /// Refuses a namespace that could not be written: what is ordered for it could not be followed.
+    ///
+    /// # Errors
+    /// [`ReadError::StateObstructed`], or as [`StateSnapshot::get`].
+    fn may_write(&self, _namespace: &str) -> Result<(), ReadError> {
+        Ok(())
+    }
+
     /// How many keys are best asked for at once by somebody who will want them one after another.
     fn batch(&self) -> usize {
         1
@@ -166,6 +189,15 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
         is_reversed: bool,
     ) -> Result<Rows<'a>, ReadError>;
 
+    /// All rows of a namespace in key order, for a check: looks at what a read need not, and goes on
+    /// after a damaged row.
+    ///
+    /// # Errors
+    /// As [`StateSnapshot::range`].
+    fn examine<'a>(&'a self, namespace: &str) -> Result<Rows<'a>, ReadError> {
+        self.rows(namespace, Bound::Unbounded, Bound::Unbounded, false)
+    }
+
     /// Whether the view holds a query index whole.
     ///
     /// # Errors
@@ -216,8 +248,8 @@ pub(crate) trait StateDb: Send + Sync + Debug {
     ///
     /// # Errors
     /// The engine failed; no snapshot shows anything of the blocks. After
-    /// [`ReadError::StateUnavailable`] the same blocks may be applied again, after anything else the
-    /// ledger is opened again first.
+    /// an error that [is of a server](ReadError::is_unavailable) the same blocks may be applied again,
+    /// after anything else the ledger is opened again first.
     fn apply(&self, durable: &Batch) -> Result<(), ReadError>;
 
     /// A view of what has taken effect so far.

@@ -3,13 +3,15 @@
 //! Guards against every way in which a batch half written to another machine becomes a wrong answer,
 //! and a machine that is away becomes a loss.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quire_ledger::{
     CommitError, Committed, IndexRequest, Ledgers, OpenError, Purpose, Query, RangeEnd, ReadError,
-    Reader, StateEngine, VersionedValue,
+    Reader, Simulator, StateEngine, VersionedValue,
 };
 use serde_json::{Value, json};
 
@@ -520,4 +522,131 @@ fn state_of_a_chain_with_the_same_beginning_is_refused_and_not_touched() {
     assert_eq!(answers(&theirs.reader()), before);
     theirs.reopen();
     assert_eq!(answers(&theirs.reader()), before);
+}
+
+/// Sends a request to a server by itself; the body of the answer.
+fn ask(port: u16, method: &str, path: &str, body: &str) -> Value {
+    let mut server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let length = body.len();
+    write!(
+        server,
+        "{method} {path} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    server.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let start = body.find('{').unwrap();
+    let end = body.rfind('}').unwrap();
+    serde_json::from_str(&body[start..=end]).unwrap()
+}
+
+#[test]
+fn a_commit_that_meets_a_document_of_somebody_elses_waits_until_it_is_gone() {
+    let pouchdb = PouchDb::start();
+    let mut documents = Documents::on(at_port(pouchdb.port()), "main");
+    let put = |key: &str| -> Block { vec![("ns", key.to_owned(), Some(b"{\"v\":1}".to_vec()))] };
+    write(&mut documents, &put("k1")).unwrap();
+    let theirs = ask(pouchdb.port(), "PUT", "/main_ns/k2", "{\"a\":1}");
+    let waits = write(&mut documents, &put("k2"));
+    let Err(CommitError::Waiting(error)) = waits else {
+        panic!("{waits:?}");
+    };
+    assert!(error.to_string().contains("\"k2\""), "{error}");
+    assert!(documents.ledger().resume().is_err());
+    let rev = theirs["rev"].as_str().unwrap();
+    ask(
+        pouchdb.port(),
+        "DELETE",
+        &format!("/main_ns/k2?rev={rev}"),
+        "",
+    );
+    documents.ledger().resume().unwrap();
+    let read = documents.reader().snapshot().get("ns", "k2").unwrap();
+    assert_eq!(read.unwrap().version.block, 2);
+}
+
+#[test]
+fn keys_that_are_expected_are_one_question_and_leave_no_trace_in_the_read_set() {
+    for server in Server::all() {
+        let mut documents = server.documents();
+        let mut model = Documents::new();
+        let block: Block = (0..1500)
+            .map(|n| {
+                let namespace = if n % 3 == 0 { "other" } else { "ns" };
+                (namespace, format!("k{n:04}"), Some(b"{\"v\":1}".to_vec()))
+            })
+            .collect();
+        for documents in [&mut model, &mut documents] {
+            write(documents, &block).unwrap();
+        }
+        let calls = Arc::new(AtomicUsize::new(0));
+        let told = Arc::clone(&calls);
+        server.proxy.set(move |_| {
+            told.fetch_add(1, Ordering::SeqCst);
+            Fault::None
+        });
+        let sets = [&model, &documents].map(|documents| {
+            let mut simulator = Simulator::new(documents.reader().snapshot());
+            let names = (0..1600).map(|n| {
+                let namespace = if n % 3 == 0 { "other" } else { "ns" };
+                (namespace.to_owned(), format!("k{n:04}"))
+            });
+            let names: Vec<(String, String)> = names.collect();
+            simulator.expect(names.clone()).unwrap();
+            for (n, (namespace, key)) in names.iter().enumerate() {
+                // Some are looked at, some are read, and some were expected in vain.
+                let found = match n % 4 {
+                    0 => simulator.peek(namespace, key).unwrap(),
+                    1 | 2 => simulator.get(namespace, key).unwrap(),
+                    _ => continue,
+                };
+                assert_eq!(found.is_some(), n < 1500, "{key}");
+                if n % 4 == 2 {
+                    simulator.put(namespace, key, "{}".into());
+                }
+            }
+            simulator.into_read_write_set()
+        });
+        assert_eq!(sets[0], sets[1]);
+        // 1,000 keys a call, and two namespaces.
+        assert_eq!(calls.load(Ordering::SeqCst), 3);
+    }
+}
+
+#[test]
+fn reads_that_come_together_go_together_and_each_has_its_own_answer() {
+    for server in Server::all() {
+        let mut documents = server.documents();
+        let value = |n: usize| Some(format!("{{\"v\":{n}}}").into_bytes());
+        let block: Block = (0..400)
+            .map(|n| ("ns", format!("k{n:03}"), value(n)))
+            .collect();
+        write(&mut documents, &block).unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let told = Arc::clone(&calls);
+        // The server takes its time, so that the others come meanwhile.
+        server.proxy.set(move |_| {
+            told.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+            Fault::None
+        });
+        let reader = documents.reader();
+        std::thread::scope(|scope| {
+            for n in 0..64 {
+                let snapshot = reader.snapshot();
+                scope.spawn(move || {
+                    for round in 0..8 {
+                        let n = n * 8 + round;
+                        let read = snapshot.get("ns", &format!("k{n:03}")).unwrap();
+                        let read = read.map(|found| found.value.to_vec());
+                        assert_eq!(read, if n < 400 { value(n) } else { None });
+                    }
+                });
+            }
+        });
+        let made = calls.load(Ordering::SeqCst);
+        assert!(made < 200, "{made} calls for 512 reads");
+    }
 }

@@ -1,21 +1,25 @@
 //! One database: documents read and written in bulk.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
 
 use super::client::{Calls, path};
-use super::document::{self, Page, Stored, read_rows};
+use super::document::{self, Page, Place, Stored, read_leaves, read_rows};
 use crate::block::Height;
 use crate::error::ReadError;
 use crate::state::VersionedValue;
 
 /// Documents of one call.
-const MAX_DOCUMENTS: usize = 500;
+const MAX_DOCUMENTS: usize = 1000;
+/// Calls of one job that are under way together.
+const SIDE_BY_SIDE: usize = 4;
 /// Bytes of documents after which a call is full.
 const MAX_BYTES: usize = 4 << 20;
 /// Times that documents which somebody else changed meanwhile are written again.
@@ -38,6 +42,8 @@ struct Written {
     #[serde(default)]
     id: String,
     #[serde(default)]
+    rev: Option<String>,
+    #[serde(default)]
     error: Option<String>,
     #[serde(default)]
     reason: Option<String>,
@@ -54,36 +60,78 @@ fn list(body: &impl serde::Serialize) -> Bytes {
 
 /// Documents by id; those that are not there are left out. `None` where the database is not there.
 pub(super) async fn find(
-    calls: &Calls,
+    calls: &Arc<Calls>,
     database: &str,
     ids: &[String],
 ) -> Result<Option<HashMap<String, Stored>>, ReadError> {
     let mut found = HashMap::with_capacity(ids.len());
-    for ids in ids.chunks(MAX_DOCUMENTS) {
-        let body = list(&json!({ "keys": ids }));
-        let query = [("include_docs", "true".to_owned())];
-        let url = path(database, "/_all_docs");
-        let answer = calls.call(Method::POST, &url, &query, Some(body)).await?;
-        if answer.status == 404 {
-            return Ok(None);
+    let mut under_way = JoinSet::new();
+    let mut chunks = ids.chunks(MAX_DOCUMENTS);
+    loop {
+        while under_way.len() < SIDE_BY_SIDE
+            && let Some(ids) = chunks.next()
+        {
+            let ids = ids.to_vec();
+            let (calls, database) = (Arc::clone(calls), database.to_owned());
+            under_way.spawn(async move { find_some(&calls, &database, &ids).await });
         }
-        if answer.status != 200 {
-            return Err(answer.unexpected(&url));
+        match ended(&mut under_way).await? {
+            None => return Ok(Some(found)),
+            Some(None) => return Ok(None),
+            Some(Some(documents)) => {
+                let documents = documents.into_iter();
+                found.extend(documents.map(|stored| (stored.id.clone(), stored)));
+            }
         }
-        let unreadable = |error| ReadError::StateUnavailable(format!("{url}: {error}"));
-        let documents = read_rows(&answer.body).map_err(unreadable)?.documents;
-        found.extend(
-            documents
-                .into_iter()
-                .map(|stored| (stored.id.clone(), stored)),
-        );
     }
-    Ok(Some(found))
+}
+
+async fn find_some(
+    calls: &Calls,
+    database: &str,
+    ids: &[String],
+) -> Result<Option<Vec<Stored>>, ReadError> {
+    let (url, query, body) = if calls.has_quick_bulk_get() {
+        let docs: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+        (
+            path(database, "/_bulk_get"),
+            vec![],
+            json!({ "docs": docs }),
+        )
+    } else {
+        let query = vec![("include_docs", "true".to_owned())];
+        (path(database, "/_all_docs"), query, json!({ "keys": ids }))
+    };
+    let body = Some(list(&body));
+    let answer = calls.call(Method::POST, &url, &query, body).await?;
+    let read = |body: &[u8]| match query.as_slice() {
+        [] => read_leaves(body),
+        _ => read_rows(body).map(|page| page.documents),
+    };
+    match answer.status {
+        404 => Ok(None),
+        200 => {
+            let unreadable = |error| ReadError::StateUnavailable(format!("{url}: {error}"));
+            read(&answer.body).map(Some).map_err(unreadable)
+        }
+        _ => Err(answer.unexpected(&url)),
+    }
+}
+
+/// What the next job to end gave; none where none is left.
+async fn ended<T: 'static>(
+    under_way: &mut JoinSet<Result<T, ReadError>>,
+) -> Result<Option<T>, ReadError> {
+    match under_way.join_next().await {
+        None => Ok(None),
+        Some(Err(error)) => Err(ReadError::StateUnavailable(error.to_string())),
+        Some(Ok(result)) => result.map(Some),
+    }
 }
 
 /// As [`find`], in a database that must be there.
 pub(super) async fn fetch(
-    calls: &Calls,
+    calls: &Arc<Calls>,
     database: &str,
     ids: &[String],
 ) -> Result<HashMap<String, Stored>, ReadError> {
@@ -109,8 +157,11 @@ pub(super) async fn page(
     }
 }
 
-/// Documents of a database that are not design documents.
-pub(super) async fn count(calls: &Calls, database: &str) -> Result<u64, ReadError> {
+/// Documents of a database that are not design documents; none where it is not there.
+pub(super) async fn count_if_there(
+    calls: &Calls,
+    database: &str,
+) -> Result<Option<u64>, ReadError> {
     #[derive(Deserialize)]
     struct Info {
         doc_count: u64,
@@ -122,7 +173,7 @@ pub(super) async fn count(calls: &Calls, database: &str) -> Result<u64, ReadErro
     let url = path(database, "");
     let answer = calls.call(Method::GET, &url, &[], None).await?;
     if answer.status == 404 {
-        return Err(gone(database));
+        return Ok(None);
     }
     let info: Info = answer.read(&url)?;
     let url = path(database, "/_all_docs");
@@ -132,7 +183,14 @@ pub(super) async fn count(calls: &Calls, database: &str) -> Result<u64, ReadErro
     ];
     let answer = calls.call(Method::GET, &url, &query, None).await?;
     let designs: Designs = answer.read(&url)?;
-    Ok(info.doc_count.saturating_sub(designs.rows.len() as u64))
+    let designs = designs.rows.len() as u64;
+    Ok(Some(info.doc_count.saturating_sub(designs)))
+}
+
+/// The same of a database that must be there.
+pub(super) async fn count(calls: &Calls, database: &str) -> Result<u64, ReadError> {
+    let count = count_if_there(calls, database).await?;
+    count.ok_or_else(|| gone(database))
 }
 
 /// Makes a database; whether there was none.
@@ -157,101 +215,151 @@ pub(super) async fn remove(calls: &Calls, database: &str) -> Result<(), ReadErro
 }
 
 /// Writes documents over those that are there, whatever their revisions; `current` holds those that
-/// are known. Durable on return, as far as the server promises.
+/// are known. The new revisions of those that had to be written; durable on return, as far as the server
+/// promises.
 pub(super) async fn write(
-    calls: &Calls,
-    database: &str,
+    calls: &Arc<Calls>,
+    place: &Place,
     wishes: BTreeMap<String, Wish>,
     mut current: HashMap<String, Stored>,
-) -> Result<(), ReadError> {
+) -> Result<HashMap<String, String>, ReadError> {
     let mut wishes: Vec<(String, Wish)> = wishes.into_iter().collect();
+    let mut revisions = HashMap::new();
     for round in 0..ROUNDS {
-        wishes.retain(|(id, wish)| !is_granted(wish, current.get(id)));
+        wishes.retain(|(id, wish)| !is_granted(place, wish, current.get(id)));
         let mut left: Vec<(String, Wish)> = Vec::new();
-        while !wishes.is_empty() {
-            let conflicts = write_some(calls, database, &mut wishes, &current).await?;
-            left.extend(conflicts);
+        let mut under_way = JoinSet::new();
+        loop {
+            while under_way.len() < SIDE_BY_SIDE && !wishes.is_empty() {
+                let call = Call::of(place, &mut wishes, &current);
+                let (calls, database) = (Arc::clone(calls), place.database.clone());
+                under_way.spawn(async move { call.make(&calls, &database).await });
+            }
+            match ended(&mut under_way).await? {
+                None => break,
+                Some(outcome) => {
+                    left.extend(outcome.conflicts);
+                    revisions.extend(outcome.revisions);
+                }
+            }
         }
         if left.is_empty() {
-            return Ok(());
+            return Ok(revisions);
         }
         tokio::time::sleep(PAUSE * round).await;
         let ids: Vec<String> = left.iter().map(|(id, _)| id.clone()).collect();
         for id in &ids {
             current.remove(id);
         }
-        current.extend(fetch(calls, database, &ids).await?);
+        current.extend(fetch(calls, &place.database, &ids).await?);
         wishes = left;
     }
+    let database = &place.database;
     let reason = format!("documents of database {database} are changed by somebody else");
     Err(ReadError::StateUnavailable(reason))
 }
 
 /// Whether a document is as it should be: this batch wrote it before, and was not told.
-fn is_granted(wish: &Wish, current: Option<&Stored>) -> bool {
+fn is_granted(place: &Place, wish: &Wish, current: Option<&Stored>) -> bool {
     match (wish, current) {
         (Wish::Value(wanted), Some(current)) => {
             current.version() == Some(wanted.version)
-                && current.value().is_ok_and(|value| value == *wanted)
+                && current.value(place).is_ok_and(|value| value == *wanted)
         }
         (Wish::Deleted(_), current) => current.is_none(),
         (Wish::Value(_) | Wish::Members(_), _) => false,
     }
 }
 
-/// Writes the last of the wishes, as many as one call takes; those that met a conflict.
-async fn write_some(
-    calls: &Calls,
-    database: &str,
-    wishes: &mut Vec<(String, Wish)>,
-    current: &HashMap<String, Stored>,
-) -> Result<Vec<(String, Wish)>, ReadError> {
-    let mut sent: BTreeMap<String, Wish> = BTreeMap::new();
-    let mut body = b"{\"docs\":[".to_vec();
-    while sent.len() < MAX_DOCUMENTS
-        && body.len() < MAX_BYTES
-        && let Some((id, wish)) = wishes.pop()
-    {
-        let rev = current.get(&id).map(|stored| stored.rev.as_str());
-        let document = match &wish {
-            Wish::Value(content) => document::write(&id, rev, content),
-            Wish::Deleted(version) => document::delete(&id, rev.unwrap_or_default(), *version),
-            Wish::Members(members) => {
-                let mut document = members.clone();
-                document.insert("_id".to_owned(), id.clone().into());
-                if let Some(rev) = rev {
-                    document.insert("_rev".to_owned(), rev.into());
+/// What became of one call of `_bulk_docs`.
+#[derive(Default)]
+struct Outcome {
+    conflicts: Vec<(String, Wish)>,
+    revisions: Vec<(String, String)>,
+}
+
+/// One call of `_bulk_docs`.
+struct Call {
+    sent: BTreeMap<String, Wish>,
+    body: Bytes,
+}
+
+impl Call {
+    /// Takes the last of the wishes, as many as one call takes.
+    fn of(
+        place: &Place,
+        wishes: &mut Vec<(String, Wish)>,
+        current: &HashMap<String, Stored>,
+    ) -> Self {
+        let mut sent: BTreeMap<String, Wish> = BTreeMap::new();
+        let mut body = b"{\"docs\":[".to_vec();
+        while sent.len() < MAX_DOCUMENTS
+            && body.len() < MAX_BYTES
+            && let Some((id, wish)) = wishes.pop()
+        {
+            let rev = current.get(&id).map(|stored| stored.rev.as_str());
+            let document = match &wish {
+                Wish::Value(content) => document::write(place, &id, rev, content),
+                Wish::Deleted(version) => {
+                    document::delete(place, &id, rev.unwrap_or_default(), *version)
                 }
-                document
+                Wish::Members(members) => {
+                    let mut document = members.clone();
+                    document.insert("_id".to_owned(), id.clone().into());
+                    if let Some(rev) = rev {
+                        document.insert("_rev".to_owned(), rev.into());
+                    }
+                    document
+                }
+            };
+            if !sent.is_empty() {
+                body.push(b',');
             }
-        };
-        if !sent.is_empty() {
-            body.push(b',');
+            body.extend_from_slice(&list(&document));
+            sent.insert(id, wish);
         }
-        body.extend_from_slice(&list(&document));
-        sent.insert(id, wish);
-    }
-    body.extend_from_slice(b"]}");
-    let url = path(database, "/_bulk_docs");
-    let answer = calls
-        .call(Method::POST, &url, &[], Some(body.into()))
-        .await?;
-    match answer.status {
-        409 => return Ok(sent.into_iter().collect()),
-        404 => return Err(gone(database)),
-        _ => (),
-    }
-    let written: Vec<Written> = answer.read(&url)?;
-    for Written { id, error, reason } in written {
-        match error.as_deref() {
-            None => drop(sent.remove(&id)),
-            Some("conflict") => (),
-            Some(error) => {
-                let reason = reason.unwrap_or_default();
-                let reason = format!("{database} refuses document {id:?}: {error}: {reason}");
-                return Err(ReadError::StateUnavailable(reason));
-            }
+        body.extend_from_slice(b"]}");
+        Self {
+            sent,
+            body: body.into(),
         }
     }
-    Ok(sent.into_iter().collect())
+
+    async fn make(self, calls: &Calls, database: &str) -> Result<Outcome, ReadError> {
+        let Self { mut sent, body } = self;
+        let mut outcome = Outcome::default();
+        let url = path(database, "/_bulk_docs");
+        let answer = calls.call(Method::POST, &url, &[], Some(body)).await?;
+        match answer.status {
+            409 => {
+                outcome.conflicts = sent.into_iter().collect();
+                return Ok(outcome);
+            }
+            404 => return Err(gone(database)),
+            _ => (),
+        }
+        let written: Vec<Written> = answer.read(&url)?;
+        for one in written {
+            let Written {
+                id,
+                rev,
+                error,
+                reason,
+            } = one;
+            match error.as_deref() {
+                None => {
+                    sent.remove(&id);
+                    outcome.revisions.extend(rev.map(|rev| (id, rev)));
+                }
+                Some("conflict") => (),
+                Some(error) => {
+                    let reason = reason.unwrap_or_default();
+                    let reason = format!("{database} refuses document {id:?}: {error}: {reason}");
+                    return Err(ReadError::StateUnavailable(reason));
+                }
+            }
+        }
+        outcome.conflicts = sent.into_iter().collect();
+        Ok(outcome)
+    }
 }

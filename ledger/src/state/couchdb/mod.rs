@@ -19,6 +19,7 @@
 pub(crate) mod client;
 mod database;
 mod document;
+mod gather;
 mod indexes;
 mod names;
 mod refusal;
@@ -28,14 +29,15 @@ mod undo;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fjall::{Database, Keyspace, PersistMode, Snapshot};
-use http::Method;
 use parking_lot::{Mutex, RwLock};
 use quire_wire::hash::Hash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{StateDb, StateSnapshot, VersionedValue};
 use crate::block::Height;
@@ -46,12 +48,15 @@ use crate::query::index::Record;
 use crate::validation::updates::{Update, Updates};
 use client::{Calls, Couch};
 use database::Wish;
-use document::Stored;
+use document::{Place, Stored};
+use gather::Gather;
 use snapshot::CouchSnapshot;
 use undo::{Name, Undo};
 
 /// An id after all others, for servers that list nothing above U+FFFF unless asked.
 const LAST_ID: &str = "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}";
+/// How long it is believed that nobody took the name of a database that is not there yet.
+const FREE: Duration = Duration::from_secs(2);
 
 /// A namespace, as `channel_metadata` has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -65,7 +70,7 @@ struct Namespace {
     has_metadata: bool,
 }
 
-/// The document `channel_metadata`: Fabric's, with the last member ours.
+/// The document `channel_metadata`: Fabric's, with the last two members ours.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct ChannelMetadata {
     #[serde(rename = "ChannelName")]
@@ -75,6 +80,9 @@ struct ChannelMetadata {
     /// Hash of block 0, in hex: two channels of one name are told apart.
     #[serde(rename = "GenesisHash", default)]
     genesis: String,
+    /// Whether every document has the checksum of all that it is: the channel's first was written so.
+    #[serde(rename = "WholeChecksums", default)]
+    has_whole_checksums: bool,
 }
 
 /// The document `statedb_savepoint`: Fabric's, with the last member ours.
@@ -111,15 +119,109 @@ struct Server {
     channel: String,
     metadata: RwLock<ChannelMetadata>,
     undo: Arc<Undo>,
+    /// Reads of one document each.
+    gather: Arc<Gather>,
+    /// Namespaces without a database, and until when its name is believed to be free.
+    free: Mutex<HashMap<String, Instant>>,
     /// Whether the server is another than CouchDB's own.
     is_compatible: bool,
 }
 
 impl Server {
-    fn database(&self, namespace: &str) -> Option<String> {
+    /// Where the documents of a namespace are.
+    fn place(&self, namespace: &str) -> Option<Place> {
         let metadata = self.metadata.read();
         let known = metadata.namespaces.get(namespace)?;
-        Some(known.database.clone())
+        Some(Place {
+            channel: self.channel.clone(),
+            namespace: namespace.to_owned(),
+            database: known.database.clone(),
+            takes_former: !metadata.has_whole_checksums,
+        })
+    }
+
+    /// Where the channel's own documents are.
+    fn own_place(&self) -> Place {
+        Place {
+            channel: self.channel.clone(),
+            namespace: String::new(),
+            database: names::metadata_database(&self.channel),
+            takes_former: false,
+        }
+    }
+
+    fn database(&self, namespace: &str) -> Option<String> {
+        self.place(namespace).map(|place| place.database)
+    }
+
+    /// Fabric's name for a namespace's database, or another where two namespaces would share it.
+    fn free_name(&self, metadata: &ChannelMetadata, namespace: &str) -> String {
+        let name = names::namespace_database(&self.channel, namespace);
+        let mut known = metadata.namespaces.values();
+        if known.any(|known| known.database == name) {
+            return names::other_database(&self.channel, namespace);
+        }
+        name
+    }
+
+    /// Refuses a new namespace whose database would be somebody else's.
+    fn may_write(&self, namespace: &str) -> Result<(), ReadError> {
+        let database = {
+            let metadata = self.metadata.read();
+            if metadata.namespaces.contains_key(namespace) {
+                return Ok(());
+            }
+            self.free_name(&metadata, namespace)
+        };
+        if database == names::metadata_database(&self.channel) {
+            return Ok(());
+        }
+        // Held while it is asked: many transactions of a new namespace ask once.
+        let mut free = self.free.lock();
+        let now = Instant::now();
+        free.retain(|_, until| *until > now);
+        if free.contains_key(namespace) {
+            return Ok(());
+        }
+        let asked = database.clone();
+        let count = self
+            .couch
+            .run(|calls| async move { database::count_if_there(&calls, &asked).await })?;
+        if count.is_some_and(|count| count > 0) {
+            return Err(obstructed(namespace, database));
+        }
+        free.insert(namespace.to_owned(), now + FREE);
+        Ok(())
+    }
+
+    /// What a document of a namespace holds.
+    fn value(
+        &self,
+        namespace: &str,
+        stored: Option<&Stored>,
+    ) -> Result<Option<VersionedValue>, ReadError> {
+        let Some((stored, place)) = stored.zip(self.place(namespace)) else {
+            return Ok(None);
+        };
+        stored.value(&place).map(Some)
+    }
+
+    /// Documents by namespace and id: each of the namespaces, in its database, beside the others.
+    fn fetch(
+        &self,
+        jobs: Vec<(String, String, Vec<String>)>,
+    ) -> Result<HashMap<String, HashMap<String, Stored>>, ReadError> {
+        self.couch.run(|calls| async move {
+            let mut tasks = JoinSet::new();
+            for (namespace, database, ids) in jobs {
+                let calls = Arc::clone(&calls);
+                tasks.spawn(async move {
+                    let found = database::fetch(&calls, &database, &ids).await?;
+                    Ok((namespace, found))
+                });
+            }
+            all(tasks).await
+        })
     }
 
     fn namespaces(&self) -> Vec<String> {
@@ -147,6 +249,8 @@ pub(crate) struct CouchState {
     genesis: Mutex<Option<Hash>>,
     /// The hash of the last block that took effect, where it is known.
     last_block: Mutex<Option<Hash>>,
+    /// The revision of `statedb_savepoint` that was written last.
+    savepoint_revision: Mutex<Option<String>>,
     /// Entries of query indexes as new snapshots see them, while there are newer ones.
     frozen: Mutex<Option<Snapshot>>,
 }
@@ -168,6 +272,13 @@ pub(crate) struct Local {
     pub(crate) undo: Keyspace,
 }
 
+fn obstructed(namespace: &str, database: String) -> ReadError {
+    ReadError::StateObstructed {
+        namespace: namespace.to_owned(),
+        database,
+    }
+}
+
 fn unreadable(what: &str) -> ReadError {
     ReadError::StateForeign(format!("{what} is not one that was written here"))
 }
@@ -182,7 +293,7 @@ fn members<T: Serialize>(value: &T) -> Map<String, Value> {
 
 /// The two documents of a channel that are Fabric's own.
 async fn load(
-    calls: &Calls,
+    calls: &Arc<Calls>,
     database: &str,
 ) -> Result<(Option<ChannelMetadata>, Option<Savepoint>), ReadError> {
     let ids = [names::METADATA.to_owned(), names::SAVEPOINT.to_owned()];
@@ -220,13 +331,13 @@ impl CouchState {
     fn connect(couch: Arc<Couch>, channel: &str, local: Local) -> Result<(Self, bool), ReadError> {
         let database = names::metadata_database(channel);
         let (is_compatible, metadata, savepoint) = couch.run(|calls| async move {
-            let welcome = calls.call(Method::GET, "/", &[], None).await?;
-            let welcome: Map<String, Value> = welcome.read("/")?;
+            let is_compatible = calls.greet().await?;
             let (metadata, savepoint) = load(&calls, &database).await?;
-            Ok((!welcome.contains_key("couchdb"), metadata, savepoint))
+            Ok((is_compatible, metadata, savepoint))
         })?;
         let metadata = metadata.unwrap_or_else(|| ChannelMetadata {
             channel: channel.to_owned(),
+            has_whole_checksums: true,
             ..ChannelMetadata::default()
         });
         if metadata.channel != channel {
@@ -248,6 +359,8 @@ impl CouchState {
                 channel: channel.to_owned(),
                 metadata: RwLock::new(metadata),
                 undo: Arc::new(undo),
+                gather: Arc::default(),
+                free: Mutex::default(),
                 is_compatible,
             }),
             embedded: database,
@@ -255,6 +368,7 @@ impl CouchState {
             catalog: Mutex::new(None),
             genesis: Mutex::new(None),
             last_block: Mutex::new(last_block),
+            savepoint_revision: Mutex::new(None),
             frozen: Mutex::new(None),
         };
         Ok((state, has_followed))
@@ -283,9 +397,9 @@ impl CouchState {
                 known.has_metadata |= has_metadata;
                 continue;
             }
-            let database = self.free_name(&metadata, name);
+            let database = self.server.free_name(&metadata, name);
             let is_taken = names::metadata_database(&self.server.channel) == database;
-            new.push((database.clone(), !is_taken));
+            new.push((name.clone(), database.clone(), !is_taken));
             let namespace = Namespace {
                 name: name.clone(),
                 database,
@@ -296,35 +410,23 @@ impl CouchState {
         if new.is_empty() && !is_changed {
             return Ok(());
         }
-        let own = names::metadata_database(&self.server.channel);
+        let own = self.server.own_place();
         let document = BTreeMap::from([(
             names::METADATA.to_owned(),
             Wish::Members(members(&metadata)),
         )]);
         self.server.couch.run(|calls| async move {
-            database::create(&calls, &own).await?;
-            for (database, must_be_empty) in new {
+            database::create(&calls, &own.database).await?;
+            for (namespace, database, must_be_empty) in new {
                 let is_new = database::create(&calls, &database).await?;
                 if must_be_empty && !is_new && database::count(&calls, &database).await? > 0 {
-                    let reason = format!("database {database} is somebody else's: it is not empty");
-                    return Err(ReadError::StateForeign(reason));
+                    return Err(obstructed(&namespace, database));
                 }
             }
             database::write(&calls, &own, document, HashMap::new()).await
         })?;
         *self.server.metadata.write() = metadata;
         Ok(())
-    }
-
-    /// Fabric's name for a namespace's database, or another where two namespaces would share it.
-    fn free_name(&self, metadata: &ChannelMetadata, namespace: &str) -> String {
-        let channel = &self.server.channel;
-        let name = names::namespace_database(channel, namespace);
-        let mut known = metadata.namespaces.values();
-        if known.any(|known| known.database == name) {
-            return names::other_database(channel, namespace);
-        }
-        name
     }
 
     /// Documents of changed keys as they are now, by namespace and id.
@@ -337,21 +439,10 @@ impl CouchState {
             let id = names::id(namespace, key);
             ids.entry(namespace).or_default().push(id);
         }
-        let jobs: Vec<_> = ids
-            .into_iter()
-            .filter_map(|(name, ids)| Some((name.to_owned(), self.server.database(name)?, ids)))
-            .collect();
-        self.server.couch.run(|calls| async move {
-            let mut tasks = JoinSet::new();
-            for (namespace, database, ids) in jobs {
-                let calls = Arc::clone(&calls);
-                tasks.spawn(async move {
-                    let found = database::fetch(&calls, &database, &ids).await?;
-                    Ok((namespace, found))
-                });
-            }
-            all(tasks).await
-        })
+        let jobs = ids.into_iter();
+        let jobs = jobs
+            .filter_map(|(name, ids)| Some((name.to_owned(), self.server.database(name)?, ids)));
+        self.server.fetch(jobs.collect())
     }
 
     /// Writes the documents of a batch, each namespace's beside the others'.
@@ -371,17 +462,17 @@ impl CouchState {
         let mut jobs = Vec::new();
         for (namespace, wishes) in wishes {
             let current = current.remove(namespace).unwrap_or_default();
-            let database = self.server.database(namespace);
-            let database = database.ok_or_else(|| ReadError::Missing(namespace.to_owned()))?;
-            jobs.push((database, wishes, current));
+            let place = self.server.place(namespace);
+            let place = place.ok_or_else(|| ReadError::Missing(namespace.to_owned()))?;
+            jobs.push((place, wishes, current));
         }
         self.server.couch.run(|calls| async move {
             let mut tasks = JoinSet::new();
-            for (database, wishes, current) in jobs {
+            for (place, wishes, current) in jobs {
                 let calls = Arc::clone(&calls);
                 tasks.spawn(async move {
-                    database::write(&calls, &database, wishes, current).await?;
-                    Ok((database, ()))
+                    database::write(&calls, &place, wishes, current).await?;
+                    Ok((place.database, ()))
                 });
             }
             all(tasks).await.map(|_| ())
@@ -396,12 +487,19 @@ impl CouchState {
         };
         let document = Wish::Members(members(&savepoint));
         let document = BTreeMap::from([(names::SAVEPOINT.to_owned(), document)]);
-        let database = names::metadata_database(&self.server.channel);
-        self.server.couch.run(|calls| async move {
-            let ids: Vec<String> = document.keys().cloned().collect();
-            let current = database::fetch(&calls, &database, &ids).await?;
-            database::write(&calls, &database, document, current).await
-        })
+        let place = self.server.own_place();
+        let mut revision = self.savepoint_revision.lock();
+        let current = revision.take();
+        let written = self.server.couch.run(|calls| async move {
+            let id = names::SAVEPOINT.to_owned();
+            let current = match current {
+                Some(rev) => HashMap::from([(id.clone(), Stored::of_revision(&id, rev))]),
+                None => database::fetch(&calls, &place.database, &[id]).await?,
+            };
+            database::write(&calls, &place, document, current).await
+        });
+        *revision = written?.remove(names::SAVEPOINT);
+        Ok(())
     }
 
     /// Lets query indexes follow blocks, durable with the next batch.
@@ -470,7 +568,7 @@ impl StateDb for CouchState {
             // What the interrupted attempt wrote is not what there was before.
             let value = match self.server.undo.get(height, &name.0, &name.1) {
                 Some(before) => before,
-                None => stored.map(Stored::value).transpose()?,
+                None => self.server.value(&name.0, stored)?,
             };
             replaced.push((name.clone(), value));
         }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use fjall::{Keyspace, Snapshot};
 use parking_lot::Mutex;
 
+use super::Server;
 use super::database;
+use super::document::{Place, Stored};
 use super::names;
 use super::undo::{Held, Name};
-use super::{Server, document::Stored};
 use crate::block::Height;
 use crate::error::ReadError;
 use crate::query::entries;
@@ -53,19 +54,36 @@ impl CouchSnapshot {
         self.server.undo.get(self.held.height, namespace, key)
     }
 
-    /// Documents of keys, by id, as the server has them now.
+    /// A document as the server has it now.
+    fn document(&self, namespace: &str, key: &str) -> Result<Option<Stored>, ReadError> {
+        let Some(database) = self.server.database(namespace) else {
+            return Ok(None);
+        };
+        let id = names::id(namespace, key);
+        let gather = Arc::clone(&self.server.gather);
+        let run = |calls| gather.get(calls, database, id);
+        self.server.couch.run(run)
+    }
+
+    /// Documents of keys, by namespace and id, as the server has them now; the namespaces side by side.
     fn documents(
         &self,
-        namespace: &str,
-        keys: &[String],
-    ) -> Result<HashMap<String, Stored>, ReadError> {
-        let Some(database) = self.server.database(namespace) else {
+        names: &[Name],
+    ) -> Result<HashMap<String, HashMap<String, Stored>>, ReadError> {
+        let mut ids: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (namespace, key) in names {
+            let id = names::id(namespace, key);
+            ids.entry(namespace).or_default().push(id);
+        }
+        let jobs = ids.into_iter().filter_map(|(namespace, ids)| {
+            let database = self.server.database(namespace)?;
+            Some((namespace.to_owned(), database, ids))
+        });
+        let jobs: Vec<_> = jobs.collect();
+        if jobs.is_empty() {
             return Ok(HashMap::new());
-        };
-        let ids: Vec<String> = keys.iter().map(|key| names::id(namespace, key)).collect();
-        self.server
-            .couch
-            .run(|calls| async move { database::fetch(&calls, &database, &ids).await })
+        }
+        self.server.fetch(jobs)
     }
 }
 
@@ -79,8 +97,14 @@ impl StateSnapshot for CouchSnapshot {
         if let Some(known) = self.expected.lock().get(&name) {
             return Ok(known.clone());
         }
-        let values = self.get_many(namespace, &[name.1])?;
-        Ok(values.into_iter().next().flatten())
+        if let Some(before) = self.undone(namespace, key) {
+            return Ok(before);
+        }
+        let document = self.document(namespace, key)?;
+        if let Some(before) = self.undone(namespace, key) {
+            return Ok(before);
+        }
+        self.server.value(namespace, document.as_ref())
     }
 
     fn get_many(
@@ -88,19 +112,22 @@ impl StateSnapshot for CouchSnapshot {
         namespace: &str,
         keys: &[String],
     ) -> Result<Vec<Option<VersionedValue>>, ReadError> {
-        let is_undone = |key: &String| self.undone(namespace, key).is_some();
-        let asked: Vec<String> = keys.iter().filter(|key| !is_undone(key)).cloned().collect();
-        let documents = if asked.is_empty() {
-            HashMap::new()
-        } else {
-            self.documents(namespace, &asked)?
-        };
-        let values = keys.iter().map(|key| {
-            if let Some(before) = self.undone(namespace, key) {
+        let names = keys.iter().map(|key| (namespace.to_owned(), key.clone()));
+        self.get_all(&names.collect::<Vec<_>>())
+    }
+
+    fn get_all(&self, names: &[Name]) -> Result<Vec<Option<VersionedValue>>, ReadError> {
+        let undone = |(namespace, key): &Name| self.undone(namespace, key);
+        let asked = names.iter().filter(|name| undone(name).is_none());
+        let documents = self.documents(&asked.cloned().collect::<Vec<_>>())?;
+        let values = names.iter().map(|name| {
+            if let Some(before) = undone(name) {
                 return Ok(before);
             }
-            let stored = documents.get(&names::id(namespace, key));
-            stored.map(Stored::value).transpose()
+            let (namespace, key) = name;
+            let found = documents.get(namespace);
+            let stored = found.and_then(|found| found.get(&names::id(namespace, key)));
+            self.server.value(namespace, stored)
         });
         values.collect()
     }
@@ -110,16 +137,15 @@ impl StateSnapshot for CouchSnapshot {
     }
 
     fn expect(&self, keys: &[Name]) -> Result<(), ReadError> {
-        let mut namespaces: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for (namespace, key) in keys {
-            namespaces.entry(namespace).or_default().push(key.clone());
-        }
-        for (namespace, keys) in namespaces {
-            let values = self.get_many(namespace, &keys)?;
-            let names = keys.into_iter().map(|key| (namespace.to_owned(), key));
-            self.expected.lock().extend(names.zip(values));
-        }
+        let values = self.get_all(keys)?;
+        self.expected
+            .lock()
+            .extend(keys.iter().cloned().zip(values));
         Ok(())
+    }
+
+    fn may_write(&self, namespace: &str) -> Result<(), ReadError> {
+        self.server.may_write(namespace)
     }
 
     fn trouble(&self) -> Option<String> {
@@ -153,17 +179,34 @@ impl StateSnapshot for CouchSnapshot {
         to: Bound<&str>,
         is_reversed: bool,
     ) -> Result<Rows<'a>, ReadError> {
-        let Some(database) = self.server.database(namespace) else {
+        let Some(place) = self.server.place(namespace) else {
             return Ok(Box::new(std::iter::empty()));
         };
         let id = |key: &str| names::id(namespace, key);
         Ok(Box::new(Pages {
             snapshot: self,
-            namespace: namespace.to_owned(),
-            database,
+            place,
             from: from.map(id),
             to: to.map(id),
             is_reversed,
+            is_examined: false,
+            size: FIRST_PAGE,
+            rows: VecDeque::new(),
+            is_last: false,
+        }))
+    }
+
+    fn examine<'a>(&'a self, namespace: &str) -> Result<Rows<'a>, ReadError> {
+        let Some(place) = self.server.place(namespace) else {
+            return Ok(Box::new(std::iter::empty()));
+        };
+        Ok(Box::new(Pages {
+            snapshot: self,
+            place,
+            from: Bound::Unbounded,
+            to: Bound::Unbounded,
+            is_reversed: false,
+            is_examined: true,
             size: FIRST_PAGE,
             rows: VecDeque::new(),
             is_last: false,
@@ -224,16 +267,19 @@ impl StateSnapshot for CouchSnapshot {
 /// The rows of a range, a page at a time.
 struct Pages<'a> {
     snapshot: &'a CouchSnapshot,
-    namespace: String,
-    database: String,
+    place: Place,
     /// Ids between which the rest is.
     from: Bound<String>,
     to: Bound<String>,
     is_reversed: bool,
+    /// Whether more is looked at than a read needs, and damage is no end.
+    is_examined: bool,
     size: usize,
-    rows: VecDeque<(String, VersionedValue)>,
+    rows: VecDeque<Row>,
     is_last: bool,
 }
+
+type Row = Result<(String, VersionedValue), ReadError>;
 
 /// Whether an id lies between two bounds.
 fn is_between(from: &Bound<String>, id: &str, to: &Bound<String>) -> bool {
@@ -293,7 +339,7 @@ impl Pages<'_> {
             self.is_last = true;
             return Ok(());
         }
-        let (database, query) = (self.database.clone(), self.query());
+        let (database, query) = (self.place.database.clone(), self.query());
         let server = &self.snapshot.server;
         let page = server
             .couch
@@ -312,26 +358,32 @@ impl Pages<'_> {
                 to = Bound::Included(last);
             }
         }
-        let mut rows: BTreeMap<String, (String, VersionedValue)> = BTreeMap::new();
-        let undone = server.undo.all(self.snapshot.held.height, &self.namespace);
+        let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+        let namespace = self.place.namespace.as_str();
+        let undone = server.undo.all(self.snapshot.held.height, namespace);
         let undone: BTreeMap<String, _> = undone.into_iter().collect();
         let mut bytes = 0;
         for stored in page.documents {
-            let Some(key) = names::key(&self.namespace, &stored.id) else {
+            let Some(key) = names::key(namespace, &stored.id) else {
                 continue;
             };
-            if is_between(&from, &stored.id, &to) && !undone.contains_key(&key) {
-                let value = stored.value()?;
-                bytes += value.value.len();
-                rows.insert(stored.id, (key, value));
+            if !is_between(&from, &stored.id, &to) || undone.contains_key(&key) {
+                continue;
             }
+            let value = if self.is_examined {
+                stored.whole_value(&self.place)
+            } else {
+                stored.value(&self.place)
+            };
+            bytes += value.as_ref().map_or(0, |value| value.value.len());
+            rows.insert(stored.id, value.map(|value| (key, value)));
         }
         for (key, value) in undone {
-            let id = names::id(&self.namespace, &key);
+            let id = names::id(namespace, &key);
             if let Some(value) = value
                 && is_between(&from, &id, &to)
             {
-                rows.insert(id, (key, value));
+                rows.insert(id, Ok((key, value)));
             }
         }
         if bytes < PAGE_BYTES {
@@ -356,6 +408,11 @@ impl Iterator for Pages<'_> {
                 return Some(Err(error));
             }
         }
-        self.rows.pop_front().map(Ok)
+        let row = self.rows.pop_front()?;
+        if row.is_err() && !self.is_examined {
+            self.rows.clear();
+            self.is_last = true;
+        }
+        Some(row)
     }
 }

@@ -1,6 +1,9 @@
 //! What the tests of the binary share: a running node, a client of it, seeded randomness.
 
 mod client;
+#[allow(dead_code, reason = "the ledger's tests use more of it")]
+#[path = "../../../../ledger/tests/it/kit/couchdb.rs"]
+pub(crate) mod couchdb;
 mod node;
 #[path = "../../../../ledger/tests/it/kit/pouchdb.rs"]
 mod pouchdb;
