@@ -55,6 +55,9 @@ use crate::traffic::{Bound, Held};
 const MAX_LINES: usize = 10_000;
 /// Lines in flight at one time, and the bytes of them.
 const IN_FLIGHT: (usize, u32) = (256, 16 << 20);
+/// Lines in flight where state is another server's: while one commit waits for it, as many again are read
+/// for and signed.
+const IN_FLIGHT_REMOTE: usize = 512;
 
 /// When to come back where there are too many batches.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -105,6 +108,11 @@ pub(crate) async fn submit(
     })?;
     let metrics = Arc::clone(&gateway.metrics);
     let (answers, told) = mpsc::unbounded_channel();
+    let in_flight = if channel.reader.is_remote() {
+        IN_FLIGHT_REMOTE
+    } else {
+        IN_FLIGHT.0
+    };
     let batch = Batch {
         prefer: Prefer::parse(&parts.headers, &gateway.limits)?,
         caller: Caller::of(&parts.extensions)?.clone(),
@@ -114,7 +122,7 @@ pub(crate) async fn submit(
         lines: 0,
         answers,
         carried: JoinSet::new(),
-        places: Arc::new(Semaphore::new(IN_FLIGHT.0)),
+        places: Arc::new(Semaphore::new(in_flight)),
         bytes: Arc::new(Semaphore::new(IN_FLIGHT.1 as usize)),
         order: Order::default(),
         _in_flight: Held::new(&metrics.traffic.batches),

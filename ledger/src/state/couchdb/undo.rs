@@ -444,7 +444,7 @@ mod tests {
     use super::*;
 
     fn value(n: u64) -> Option<VersionedValue> {
-        (n % 3 > 0).then(|| VersionedValue {
+        (!n.is_multiple_of(3)).then(|| VersionedValue {
             value: Bytes::from(n.to_string()),
             metadata: Bytes::new(),
             version: crate::block::Height::new(n, 0),
