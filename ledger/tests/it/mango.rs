@@ -558,6 +558,7 @@ fn an_index_without_a_name_of_an_earlier_version_can_be_dropped() {
         assert!(!ddoc.is_empty() && name.len() > 2, "{ddoc} {name}");
         reader.delete_index("ns", ddoc, &name).unwrap();
     }
+    drop(reader);
     chain.reopen();
     assert_eq!(chain.reader().indexes("ns").len(), 1);
 }
