@@ -292,9 +292,11 @@ impl Ledgers {
             let Some(name) = keyspace.strip_suffix(Follower::Index.suffix()) else {
                 continue;
             };
-            let path = self.channel_dir(name);
-            let is_known = self.id_store.knows(name) || path.try_exists().unwrap_or(true);
-            if is_known {
+            let folder = self.disk.list(&self.channel_dir(name));
+            let has_folder = folder
+                .err()
+                .is_none_or(|error| error.kind() != ErrorKind::NotFound);
+            if has_folder || self.id_store.knows(name) {
                 continue;
             }
             // A damaged savepoint vouches for nothing.
