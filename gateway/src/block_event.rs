@@ -140,7 +140,7 @@ fn writes_of(set: &ReadWriteSet) -> Vec<Write> {
         set.public.writes.iter().map(|write| Write {
             namespace: set.namespace.clone(),
             key: write.key.clone(),
-            is_delete: write.is_delete,
+            is_delete: write.deletes(),
         })
     });
     writes.collect()

@@ -43,7 +43,7 @@ impl KeyModification {
             height,
             tx_id: endorsed.opened.indexed_tx_id(),
             timestamp: endorsed.timestamp(),
-            value: (!write.is_delete).then(|| Bytes::copy_from_slice(&write.value)),
+            value: (!write.deletes()).then(|| Bytes::copy_from_slice(&write.value)),
         })
     }
 }

@@ -190,7 +190,7 @@ impl Simulator {
         Ok(found)
     }
 
-    /// Writes a key.
+    /// Writes a key; a value of no bytes deletes it.
     pub fn put(&mut self, namespace: &str, key: &str, value: Bytes) {
         self.recorded(namespace)
             .writes
@@ -259,7 +259,7 @@ impl Simulator {
                 writes: writes
                     .map(|(key, value)| KvWrite {
                         key,
-                        is_delete: value.is_none(),
+                        is_delete: value.as_ref().is_none_or(Bytes::is_empty),
                         value: value.unwrap_or_default(),
                     })
                     .collect(),

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::hash::sha256;
+
 /// The read-write sets of a transaction, one a namespace.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TxReadWriteSet {
@@ -81,6 +83,14 @@ pub struct KvWrite {
     /// The new value.
     #[prost(bytes = "bytes", tag = "3")]
     pub value: Bytes,
+}
+
+impl KvWrite {
+    /// Whether this deletes the key: for Fabric a value of no bytes is none.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        self.is_delete || self.value.is_empty()
+    }
 }
 
 /// A change of a key's metadata, such as its endorsement policy.
@@ -206,6 +216,16 @@ pub struct KvWriteHash {
     /// Whether the key was purged with its past.
     #[prost(bool, tag = "4")]
     pub is_purge: bool,
+}
+
+impl KvWriteHash {
+    /// Whether this deletes the key: the hash of no bytes is that of no value. A purge says that it deletes,
+    /// and of itself does nothing to state.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        let is_of_nothing = || self.value_hash[..] == sha256([]);
+        self.is_delete || self.value_hash.is_empty() || is_of_nothing()
+    }
 }
 
 /// A change of a private key's metadata.

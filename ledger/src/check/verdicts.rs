@@ -113,7 +113,7 @@ impl Court {
         }
         .into_iter();
         let mut in_block: HashSet<&str> = HashSet::new();
-        pending.begin_block();
+        pending.begin_block(block.number);
         for (tx, transaction) in (0..).zip(&transactions) {
             let stored = block.code(usize::try_from(tx).unwrap_or(usize::MAX));
             let signed = match (signed.next(), &mut self.trust) {
@@ -154,6 +154,7 @@ impl Court {
                 pending.apply(transaction, Height::new(block.number, tx))?;
             }
         }
+        pending.end_block()?;
         if block.number > 0 {
             self.configure(block, &mut objections);
         }

@@ -3,11 +3,13 @@
 //! Reads only. What the verdicts change is returned, for the ledger to write.
 
 pub(crate) mod examine;
+pub(crate) mod expiry;
 pub(crate) mod mvcc;
 pub(crate) mod phantom;
 pub(crate) mod rich;
 pub(crate) mod signatures;
 pub(crate) mod updates;
+pub(crate) mod writes;
 
 use std::collections::HashSet;
 
@@ -28,7 +30,7 @@ pub(crate) fn judge_block<'a>(
     pending: &'a mut Pending<'_>,
     is_known: impl Fn(&str) -> bool,
 ) -> Result<&'a Updates, ReadError> {
-    pending.begin_block();
+    pending.begin_block(number);
     mark_duplicates(transactions, is_known);
     for (tx, transaction) in transactions.iter_mut().enumerate() {
         if !transaction.code.is_valid() {
@@ -41,6 +43,7 @@ pub(crate) fn judge_block<'a>(
             pending.apply(transaction, Height::new(number, tx as u64))?;
         }
     }
+    pending.end_block()?;
     Ok(&pending.block)
 }
 
@@ -50,12 +53,13 @@ pub(crate) fn replay_block<'a>(
     transactions: &[Examined],
     pending: &'a mut Pending<'_>,
 ) -> Result<&'a Updates, ReadError> {
-    pending.begin_block();
+    pending.begin_block(number);
     for (tx, transaction) in transactions.iter().enumerate() {
         if transaction.code.is_valid() {
             pending.apply(transaction, Height::new(number, tx as u64))?;
         }
     }
+    pending.end_block()?;
     Ok(&pending.block)
 }
 

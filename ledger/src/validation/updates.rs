@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use quire_wire::Message as _;
-use quire_wire::rwset::{HashedRwSet, KvMetadataEntry, KvMetadataWrite, KvRwSet};
 
 use super::examine::{Content, Examined};
+use super::expiry::Expiry;
 use super::rich;
+use super::writes::{self, Asked};
 use crate::block::Height;
 use crate::error::ReadError;
 use crate::query::catalog::Catalog;
@@ -68,6 +68,9 @@ pub(crate) struct Updates {
     /// Namespaces of state in which a change, one that a later change replaced included, had metadata.
     pub with_metadata: BTreeSet<String>,
 }
+
+/// A namespace, a collection, and the hash of a key.
+pub(crate) type HashedKey = (String, String, Bytes);
 
 /// The state namespace that holds the hashes of a private collection, Fabric's name for it.
 pub(crate) fn hashed_namespace(namespace: &str, collection: &str) -> String {
@@ -203,6 +206,11 @@ pub(crate) struct Pending<'a> {
     pub(crate) catalog: Option<&'a Catalog>,
     earlier_blocks: Updates,
     pub(crate) block: Updates,
+    number: u64,
+    /// What private keys live how long; none before the first block.
+    expiry: Option<Expiry>,
+    /// Private keys that the block is the last to see.
+    expired: Vec<HashedKey>,
     /// Which namespaces of state hold metadata, as far as that was asked.
     metadata_in_state: BTreeMap<String, bool>,
 }
@@ -215,6 +223,9 @@ impl<'a> Pending<'a> {
             catalog: None,
             earlier_blocks: Updates::default(),
             block: Updates::default(),
+            number: 0,
+            expiry: None,
+            expired: Vec::new(),
             metadata_in_state: BTreeMap::new(),
         }
     }
@@ -278,15 +289,45 @@ impl<'a> Pending<'a> {
             .collect()
     }
 
-    /// Begins a block: what the one before changed is an earlier block's now.
-    pub(crate) fn begin_block(&mut self) {
+    /// Begins a block: what the one before changed is an earlier block's now, and what it was the last to
+    /// see is gone. No commit hash tells of that.
+    pub(crate) fn begin_block(&mut self, number: u64) {
         let before = std::mem::take(&mut self.block);
         self.earlier_blocks.overlay(before);
+        let version = Height::new(self.number, u64::MAX);
+        for (namespace, collection, key) in std::mem::take(&mut self.expired) {
+            let changes = self.earlier_blocks.namespaces.entry(namespace).or_default();
+            let keys = changes.collections.entry(collection).or_default();
+            let content = None;
+            keys.insert(key, Update { version, content });
+        }
+        self.number = number;
+    }
+
+    /// Ends a block, all of whose transactions were judged: finds out what it is the last to see.
+    pub(crate) fn end_block(&mut self) -> Result<(), ReadError> {
+        let mut expiry = match self.expiry.take() {
+            Some(expiry) if !expiry.is_changed_by(&self.block) => expiry,
+            _ => Expiry::read(self)?,
+        };
+        expiry.note(&self.block);
+        for (namespace, collection, key) in expiry.due(self.number) {
+            let value = self.hashed(&namespace, &collection, &key)?;
+            let is_due = value.is_some_and(|value| {
+                let end = expiry.end_of(&namespace, &collection, value.version);
+                end.is_some_and(|end| end <= self.number)
+            });
+            if is_due {
+                self.expired.push((namespace, collection, key));
+            }
+        }
+        self.expiry = Some(expiry);
+        Ok(())
     }
 
     /// What all the blocks change together.
     pub(crate) fn into_changes(mut self) -> Updates {
-        self.begin_block();
+        self.begin_block(self.number);
         self.earlier_blocks
     }
 
@@ -357,176 +398,58 @@ impl<'a> Pending<'a> {
                     .insert(CONFIG_KEY.into(), Update { version, content });
             }
             Content::Endorsed(endorsed) => {
-                for set in &endorsed.read_write_set.namespaces {
-                    self.apply_public(&set.namespace, &set.public, version)?;
-                    for (collection, hashed) in &set.collections {
-                        self.apply_hashed(&set.namespace, collection, hashed, version)?;
-                    }
+                for (place, asked) in writes::asked(&endorsed.read_write_set) {
+                    self.write(place, asked, version)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn apply_public(
+    /// Does to one key what a transaction asks of it.
+    fn write(
         &mut self,
-        namespace: &str,
-        set: &KvRwSet,
+        (namespace, collection, key): writes::Place<'_>,
+        asked: Asked,
         version: Height,
     ) -> Result<(), ReadError> {
-        let mut wishes: BTreeMap<&str, Wish> = BTreeMap::new();
-        for write in &set.writes {
-            let value = if write.is_delete {
-                WishedValue::Deleted
-            } else {
-                WishedValue::New(write.value.clone())
-            };
-            wishes.insert(
-                &write.key,
-                Wish {
-                    value,
-                    metadata: None,
-                },
-            );
-        }
-        for write in &set.metadata_writes {
-            wishes.entry(&write.key).or_default().metadata = Some(encode(&write.entries));
-        }
-        if wishes.is_empty() {
+        let is_public = collection.is_empty();
+        // Fabric takes a collection without a name for the public keys. A hash that is no text is none.
+        let Some(public_key) = (!is_public)
+            .then_some("")
+            .or_else(|| std::str::from_utf8(key).ok())
+        else {
             return Ok(());
-        }
-        let keep_metadata = self.may_have_metadata(namespace)?;
-        let mut has_metadata = false;
-        for (key, wish) in wishes {
-            let granted = wish.grant(keep_metadata, || self.public(namespace, key))?;
-            if let Some(content) = granted {
-                let changes = self
-                    .block
-                    .namespaces
-                    .entry(namespace.to_owned())
-                    .or_default();
-                let update = Update { version, content };
-                has_metadata |= update.has_metadata();
-                changes.public.insert(key.to_owned(), update);
-            }
-        }
-        if has_metadata && rich::queried(namespace).is_none() {
-            self.block.with_metadata.insert(namespace.to_owned());
-        }
-        Ok(())
-    }
-
-    fn apply_hashed(
-        &mut self,
-        namespace: &str,
-        collection: &str,
-        set: &HashedRwSet,
-        version: Height,
-    ) -> Result<(), ReadError> {
-        let mut wishes: BTreeMap<Bytes, Wish> = BTreeMap::new();
-        for write in &set.hashed_writes {
-            let deletes = write.is_delete || write.is_purge;
-            let value = if deletes {
-                WishedValue::Deleted
-            } else {
-                WishedValue::New(write.value_hash.clone())
-            };
-            wishes.insert(
-                write.key_hash.clone(),
-                Wish {
-                    value,
-                    metadata: None,
-                },
-            );
-        }
-        for write in &set.metadata_writes {
-            wishes.entry(write.key_hash.clone()).or_default().metadata =
-                Some(encode(&write.entries));
-        }
-        if wishes.is_empty() {
-            return Ok(());
-        }
-        let in_state = hashed_namespace(namespace, collection);
+        };
+        let in_state = if is_public {
+            Cow::from(namespace)
+        } else {
+            Cow::from(hashed_namespace(namespace, collection))
+        };
         let keep_metadata = self.may_have_metadata(&in_state)?;
-        let mut has_metadata = false;
-        for (key, wish) in wishes {
-            let granted = wish.grant(keep_metadata, || self.hashed(namespace, collection, &key))?;
-            if let Some(content) = granted {
-                let changes = self
-                    .block
-                    .namespaces
-                    .entry(namespace.to_owned())
-                    .or_default();
-                let update = Update { version, content };
-                has_metadata |= update.has_metadata();
-                let keys = changes
-                    .collections
-                    .entry(collection.to_owned())
-                    .or_default();
-                keys.insert(key, update);
+        let granted = asked.grant(keep_metadata, || {
+            if is_public {
+                self.public(namespace, public_key)
+            } else {
+                self.hashed(namespace, collection, key)
             }
+        })?;
+        let Some(content) = granted else {
+            return Ok(());
+        };
+        let update = Update { version, content };
+        if update.has_metadata() && rich::queried(namespace).is_none() {
+            self.block.with_metadata.insert(in_state.into_owned());
         }
-        if has_metadata && rich::queried(namespace).is_none() {
-            self.block.with_metadata.insert(in_state);
+        let changes = self.block.namespaces.entry(namespace.to_owned());
+        let changes = changes.or_default();
+        if is_public {
+            changes.public.insert(public_key.to_owned(), update);
+        } else {
+            let keys = changes.collections.entry(collection.to_owned());
+            let key = Bytes::copy_from_slice(key);
+            keys.or_default().insert(key, update);
         }
         Ok(())
     }
-}
-
-/// What a transaction wants of a key's value.
-#[derive(Debug, Default)]
-enum WishedValue {
-    #[default]
-    Unchanged,
-    Deleted,
-    New(Bytes),
-}
-
-/// What a transaction wants of one key.
-#[derive(Debug, Default)]
-struct Wish {
-    /// What becomes of the value.
-    value: WishedValue,
-    /// The new metadata.
-    metadata: Option<Bytes>,
-}
-
-impl Wish {
-    /// The key's new content, `None` inside where it is deleted; `None` where nothing changes.
-    #[expect(
-        clippy::option_option,
-        reason = "the inner one is what an update holds"
-    )]
-    fn grant(
-        self,
-        keep_metadata: bool,
-        latest: impl FnOnce() -> Result<Option<VersionedValue>, ReadError>,
-    ) -> Result<Option<Option<(Bytes, Bytes)>>, ReadError> {
-        Ok(match (self.value, self.metadata) {
-            (WishedValue::Deleted, _) => Some(None),
-            (WishedValue::New(value), Some(metadata)) => Some(Some((value, metadata))),
-            (WishedValue::New(value), None) => {
-                let latest = if keep_metadata { latest()? } else { None };
-                Some(Some((
-                    value,
-                    latest.map(|latest| latest.metadata).unwrap_or_default(),
-                )))
-            }
-            // Metadata of a key that does not exist goes nowhere.
-            (WishedValue::Unchanged, Some(metadata)) => {
-                latest()?.map(|latest| Some((latest.value, metadata)))
-            }
-            (WishedValue::Unchanged, None) => None,
-        })
-    }
-}
-
-/// A key's metadata as Fabric keeps it in state: a `KVMetadataWrite` without its key.
-fn encode(entries: &[KvMetadataEntry]) -> Bytes {
-    KvMetadataWrite {
-        key: String::new(),
-        entries: entries.to_vec(),
-    }
-    .encode_to_vec()
-    .into()
 }
