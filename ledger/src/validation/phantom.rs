@@ -29,13 +29,18 @@ pub(crate) fn still_holds(
     range: &RangeQueryInfo,
     pending: &Pending<'_>,
 ) -> Result<bool, ReadError> {
-    // A reader that stopped early saw the last key, so the check includes it.
-    let end = match (range.itr_exhausted, range.end_key.as_str()) {
-        (true, "") => RangeEnd::Unbounded,
-        (true, key) => RangeEnd::Before(key),
-        (false, key) => RangeEnd::Through(key),
+    let end_key = range.end_key.as_str();
+    let end = match end_key {
+        "" => RangeEnd::Unbounded,
+        key => RangeEnd::Before(key),
     };
-    let rows = current_rows(namespace, &range.start_key, end, pending)?;
+    let mut rows = current_rows(namespace, &range.start_key, end, pending)?;
+    // A reader that stopped early saw the last key. Fabric looks for it after all others, wherever it lies.
+    if !range.itr_exhausted
+        && let Some(last) = pending.public(namespace, end_key)?
+    {
+        rows.push(row(end_key, last.version));
+    }
     Ok(are_those_seen(rows, range.reads_info.as_ref()))
 }
 
