@@ -133,7 +133,6 @@ pub(crate) mod tests {
     use quire_wire::common::metadata_slot;
 
     use super::*;
-    use crate::validation::examine::Content;
 
     /// Block `number` with these transactions and what was said of them.
     pub(crate) fn durable(number: u64, transactions: &[(&str, Code)]) -> Durable {
@@ -146,11 +145,8 @@ pub(crate) mod tests {
             metadata: Vec::new(),
         };
         block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, codes.into());
-        let examined = transactions.iter().map(|(tx_id, code)| Examined {
-            tx_id: Some((*tx_id).to_owned()),
-            code: *code,
-            content: Content::Other,
-        });
+        let examined = transactions.iter();
+        let examined = examined.map(|(tx_id, code)| Examined::bare(tx_id, *code));
         Durable {
             hash: block.hash(),
             block: Arc::new(block),

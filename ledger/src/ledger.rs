@@ -44,7 +44,10 @@ impl Ordered {
         let transactions = block
             .envelopes
             .iter()
-            .map(|envelope| Examined::new(envelope, channel))
+            .map(|envelope| match block.number {
+                0 => Examined::first(envelope, channel),
+                _ => Examined::new(envelope, channel),
+            })
             .collect();
         let has_sound_data_hash = block.data_hash[..] == block.computed_data_hash();
         Self {
@@ -453,7 +456,10 @@ impl Ledger {
             let keys = named_keys(transactions, view.state.as_ref()).map_err(CommitError::Judge)?;
             view.state.expect(&keys).map_err(CommitError::Judge)?;
         }
-        let indexed = self.shared.index.known(&view.derived, sound_tx_ids(&batch));
+        let indexed = self
+            .shared
+            .index
+            .known(&view.derived, looked_up_tx_ids(&batch));
         let indexed = indexed.map_err(CommitError::Judge)?;
         // The first of them may be in the view by now.
         let in_flight = self.in_flight.as_ref().map(|blocks| &blocks.unseen);
@@ -612,11 +618,11 @@ fn not_yet(error: CommitError) -> CommitError {
     }
 }
 
-/// The ids of the transactions that nothing was found against so far.
-fn sound_tx_ids(batch: &[Ordered]) -> impl Iterator<Item = &str> {
+/// The ids of the transactions that are looked for in earlier blocks.
+fn looked_up_tx_ids(batch: &[Ordered]) -> impl Iterator<Item = &str> {
     let transactions = batch.iter().flat_map(|ordered| &ordered.transactions);
-    let sound = transactions.filter(|transaction| transaction.code.is_valid());
-    sound.filter_map(|transaction| transaction.tx_id.as_deref())
+    let looked_up = transactions.filter(|transaction| transaction.is_looked_up());
+    looked_up.filter_map(|transaction| transaction.tx_id.as_deref())
 }
 
 impl Drop for Ledger {

@@ -5,6 +5,7 @@
 //! * [`hash`]: data hash, header hash, proposal hash.
 //! * [`tx_id`]: transaction ids.
 //! * [`code`]: the validation code of a transaction.
+//! * [`tolerant`]: reading messages as Go reads them.
 //! * [`transaction`]: an endorser transaction taken apart, and put together.
 //!
 //! Messages are written by hand as structs with `prost` attributes: the few that a ledger needs
@@ -17,6 +18,7 @@ pub mod hash;
 pub mod msp;
 pub mod peer;
 pub mod rwset;
+pub mod tolerant;
 pub mod transaction;
 pub mod tx_id;
 

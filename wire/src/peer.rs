@@ -120,7 +120,7 @@ pub struct ChaincodeAction {
     /// A serialized [`crate::rwset::TxReadWriteSet`].
     #[prost(bytes = "bytes", tag = "1")]
     pub results: Bytes,
-    /// A serialized chaincode event.
+    /// A serialized [`ChaincodeEvent`].
     #[prost(bytes = "bytes", tag = "2")]
     pub events: Bytes,
     /// What the chaincode answered.
@@ -129,6 +129,23 @@ pub struct ChaincodeAction {
     /// Which chaincode answered.
     #[prost(message, optional, tag = "4")]
     pub chaincode_id: Option<ChaincodeId>,
+}
+
+/// What a chaincode tells those who listen.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ChaincodeEvent {
+    /// Which chaincode tells it.
+    #[prost(string, tag = "1")]
+    pub chaincode_id: String,
+    /// In which transaction.
+    #[prost(string, tag = "2")]
+    pub tx_id: String,
+    /// Its name.
+    #[prost(string, tag = "3")]
+    pub event_name: String,
+    /// What it tells.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub payload: Bytes,
 }
 
 /// A chaincode's answer.

@@ -18,7 +18,7 @@ use crate::peer::{
     ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeInvocationSpec,
     ChaincodeProposalPayload, ChaincodeSpec, Endorsement, ProposalResponsePayload, Transaction,
 };
-use crate::{Code, tx_id::tx_id};
+use crate::{Code, tolerant, tx_id::tx_id};
 
 /// An envelope with both its headers read; what its data is depends on the header type.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,17 +45,18 @@ impl Opened {
     /// # Errors
     /// The validation code that Fabric gives an envelope that cannot be read so far.
     pub fn read(envelope: &Bytes) -> Result<Self, Code> {
-        if envelope.is_empty() {
-            return Err(Code::NIL_ENVELOPE);
-        }
-        let envelope =
-            Envelope::decode(envelope.clone()).map_err(|_| Code::INVALID_OTHER_REASON)?;
-        let payload = Payload::decode(envelope.payload.clone()).map_err(|_| Code::BAD_PAYLOAD)?;
+        let envelope: Envelope = tolerant::decode(envelope.clone(), tolerant::ENVELOPE)
+            .map_err(|_| Code::INVALID_OTHER_REASON)?;
+        let payload: Payload = tolerant::decode(envelope.payload.clone(), tolerant::PAYLOAD)
+            .map_err(|_| Code::BAD_PAYLOAD)?;
+        let bad = |_| Code::BAD_COMMON_HEADER;
         let header = payload.header.ok_or(Code::BAD_COMMON_HEADER)?;
-        let channel_header = ChannelHeader::decode(header.channel_header.clone())
-            .map_err(|_| Code::BAD_COMMON_HEADER)?;
-        let signature_header = SignatureHeader::decode(header.signature_header.clone())
-            .map_err(|_| Code::BAD_COMMON_HEADER)?;
+        let channel_header: ChannelHeader =
+            tolerant::decode(header.channel_header.clone(), tolerant::CHANNEL_HEADER)
+                .map_err(bad)?;
+        let signature_header: SignatureHeader =
+            tolerant::decode(header.signature_header.clone(), tolerant::SIGNATURE_HEADER)
+                .map_err(bad)?;
         Ok(Self {
             payload: envelope.payload,
             signature: envelope.signature,
@@ -93,28 +94,91 @@ impl Opened {
     /// Reads the chaincode call and its outcome out of an endorser transaction.
     ///
     /// # Errors
-    /// The validation code that Fabric gives a transaction that cannot be read so far.
+    /// As [`Opened::endorsed_action`] and [`EndorsedAction::call`].
     pub fn endorsed_call(&self) -> Result<EndorsedCall, Code> {
-        let transaction = Transaction::decode(self.data.clone()).map_err(|_| Code::BAD_PAYLOAD)?;
+        self.endorsed_action()?.call()
+    }
+
+    /// Reads an endorser transaction down to what was endorsed, whose outcome stays serialized: Fabric
+    /// looks at the transaction so far, then at its id, and then at the outcome.
+    ///
+    /// # Errors
+    /// The validation code that Fabric gives a transaction that cannot be read so far; `NIL_TXACTION` for
+    /// one without an endorsed action, which stops a peer of Fabric.
+    pub fn endorsed_action(&self) -> Result<EndorsedAction, Code> {
+        let invalid = Code::INVALID_ENDORSER_TRANSACTION;
+        let transaction: Transaction =
+            tolerant::decode(self.data.clone(), tolerant::TRANSACTION).map_err(|_| invalid)?;
         let mut actions = transaction.actions.into_iter();
         let (Some(action), None) = (actions.next(), actions.next()) else {
-            return Err(Code::INVALID_ENDORSER_TRANSACTION);
+            return Err(invalid);
         };
-        let invalid = |_| Code::INVALID_ENDORSER_TRANSACTION;
-        let payload = ChaincodeActionPayload::decode(action.payload).map_err(invalid)?;
-        let endorsed = payload.action.ok_or(Code::NIL_TXACTION)?;
-        let response_payload =
-            ProposalResponsePayload::decode(endorsed.proposal_response_payload.clone())
-                .map_err(|_| Code::BAD_RESPONSE_PAYLOAD)?;
-        let action_message = ChaincodeAction::decode(response_payload.extension.clone())
-            .map_err(|_| Code::BAD_RESPONSE_PAYLOAD)?;
-        Ok(EndorsedCall {
-            action_header: action.header,
+        let payload: ChaincodeActionPayload =
+            tolerant::decode(action.payload.clone(), tolerant::ACTION_PAYLOAD)
+                .map_err(|_| invalid)?;
+        let endorsed = payload.action.ok_or_else(|| {
+            if names_signer(&action.header) {
+                Code::NIL_TXACTION
+            } else {
+                invalid
+            }
+        })?;
+        let response: ProposalResponsePayload = tolerant::decode(
+            endorsed.proposal_response_payload.clone(),
+            tolerant::RESPONSE_PAYLOAD,
+        )
+        .map_err(|_| invalid)?;
+        Ok(EndorsedAction {
+            header: action.header,
             proposal_payload: payload.chaincode_proposal_payload,
             proposal_response_payload: endorsed.proposal_response_payload,
-            proposal_hash: response_payload.proposal_hash,
+            response,
             endorsements: endorsed.endorsements,
-            action: action_message,
+        })
+    }
+}
+
+/// Whether a serialized [`SignatureHeader`] names who and has a nonce.
+#[must_use]
+pub fn names_signer(signature_header: &Bytes) -> bool {
+    tolerant::decode(signature_header.clone(), tolerant::SIGNATURE_HEADER)
+        .is_ok_and(|header: SignatureHeader| !header.nonce.is_empty() && !header.creator.is_empty())
+}
+
+/// What was endorsed, its outcome still serialized.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndorsedAction {
+    /// The action's own signature header, part of the proposal hash.
+    pub header: Bytes,
+    /// A serialized [`ChaincodeProposalPayload`], part of the proposal hash.
+    pub proposal_payload: Bytes,
+    /// What the endorsers signed.
+    pub proposal_response_payload: Bytes,
+    /// The same, read.
+    pub response: ProposalResponsePayload,
+    /// Who stands for it.
+    pub endorsements: Vec<Endorsement>,
+}
+
+impl EndorsedAction {
+    /// Reads the outcome.
+    ///
+    /// # Errors
+    /// `BAD_RESPONSE_PAYLOAD` where there is none, or none that can be read.
+    pub fn call(self) -> Result<EndorsedCall, Code> {
+        let extension = self.response.extension;
+        if extension.is_empty() {
+            return Err(Code::BAD_RESPONSE_PAYLOAD);
+        }
+        let action: ChaincodeAction = tolerant::decode(extension, tolerant::CHAINCODE_ACTION)
+            .map_err(|_| Code::BAD_RESPONSE_PAYLOAD)?;
+        Ok(EndorsedCall {
+            action_header: self.header,
+            proposal_payload: self.proposal_payload,
+            proposal_response_payload: self.proposal_response_payload,
+            proposal_hash: self.response.proposal_hash,
+            endorsements: self.endorsements,
+            action,
         })
     }
 }
@@ -122,7 +186,7 @@ impl Opened {
 /// A chaincode call, what came of it, and who stands for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndorsedCall {
-    /// The action's own signature header, which must equal the payload's.
+    /// The action's own signature header, part of the proposal hash.
     pub action_header: Bytes,
     /// A serialized [`ChaincodeProposalPayload`], part of the proposal hash.
     pub proposal_payload: Bytes,
@@ -341,7 +405,7 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_gets_the_code_of_fabric() {
         let cases: [(&[u8], Code); 4] = [
-            (b"", Code::NIL_ENVELOPE),
+            (b"", Code::BAD_COMMON_HEADER),
             (b"\xff", Code::INVALID_OTHER_REASON),
             (b"\x0a\x01\xff", Code::BAD_PAYLOAD),
             (b"\x0a\x00", Code::BAD_COMMON_HEADER),

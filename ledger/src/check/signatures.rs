@@ -42,6 +42,8 @@ pub(super) enum Signed {
         /// Whether the endorsers were held against a policy.
         by_policy: bool,
     },
+    /// The creator's does, and something else is wrong with what it signed.
+    ByCreator,
     /// The creator is none, or did not sign.
     BadCreator(String),
     /// The endorsers do not suffice.
@@ -68,7 +70,7 @@ impl Signed {
                 let expected = "endorsements that satisfy the policy".to_owned();
                 Some((expected, found.clone()))
             }
-            Self::Sound { .. } if stored == Code::BAD_CREATOR_SIGNATURE => {
+            Self::Sound { .. } | Self::ByCreator if stored == Code::BAD_CREATOR_SIGNATURE => {
                 let expected = "a creator's signature that does not hold, as the verdict says";
                 Some((expected.to_owned(), "one that holds".to_owned()))
             }
@@ -83,19 +85,21 @@ impl Signed {
     }
 
     /// Whether a stored verdict can be given again with what is known of the signatures.
-    pub(super) fn can_tell(&self, stored: Code) -> bool {
+    pub(super) fn can_tell(&self, stored: Code, transaction: &Examined) -> bool {
+        let is_sound = transaction.code.is_valid();
         match stored {
-            Code::EXPIRED_CHAINCODE
-            | Code::CHAINCODE_VERSION_CONFLICT
-            | Code::ILLEGAL_WRITESET
-            | Code::INVALID_WRITESET
-            | Code::INVALID_CHAINCODE
-            | Code::INVALID_OTHER_REASON => false,
+            Code::EXPIRED_CHAINCODE | Code::CHAINCODE_VERSION_CONFLICT | Code::INVALID_WRITESET => {
+                false
+            }
+            // The envelope says so itself, or the definitions of chaincodes do.
+            Code::ILLEGAL_WRITESET | Code::INVALID_CHAINCODE | Code::INVALID_OTHER_REASON => {
+                !is_sound
+            }
             Code::BAD_CREATOR_SIGNATURE => !matches!(self, Self::NotLookedAt),
             Code::ENDORSEMENT_POLICY_FAILURE => match self {
                 Self::Sound { by_policy, .. } => *by_policy,
-                Self::Unendorsed(_) | Self::BadCreator(_) => true,
-                Self::NotLookedAt => false,
+                Self::Unendorsed(_) | Self::BadCreator(_) | Self::ByCreator => true,
+                Self::NotLookedAt => !is_sound,
             },
             _ => true,
         }
@@ -225,30 +229,28 @@ impl Trust {
     }
 
     fn check(&self, block: u64, transaction: &Examined, envelope: &Bytes) -> Checked {
-        if !transaction.code.is_valid() {
+        let in_first = match &transaction.content {
+            Content::Config(_) if block == 0 => Opened::read(envelope).ok(),
+            _ => None,
+        };
+        let Some(opened) = in_first.as_ref().or(transaction.signed_by_creator()) else {
+            return Checked::NotLookedAt;
+        };
+        // Fabric's tools make a first block that nobody signed. Who may sign in another channel is not
+        // known here.
+        let is_unsigned = in_first.is_some() && opened.signature_header.creator.is_empty();
+        if is_unsigned || transaction.code == Code::TARGET_CHAIN_NOT_FOUND {
             return Checked::NotLookedAt;
         }
-        let creator = |opened: &Opened| {
-            let creator = &opened.signature_header.creator;
-            self.signer(creator, &opened.payload, &opened.signature)
-        };
+        let creator = &opened.signature_header.creator;
+        if let Err(reason) = self.signer(creator, &opened.payload, &opened.signature) {
+            return Checked::BadCreator(reason);
+        }
         match &transaction.content {
-            Content::Endorsed(endorsed) => match creator(&endorsed.opened) {
-                Ok(_) => self.check_endorsements(endorsed),
-                Err(reason) => Checked::BadCreator(reason),
-            },
-            Content::Config(_) => match Opened::read(envelope) {
-                // Fabric's tools make a first block that nobody signed.
-                Ok(opened) if block == 0 && opened.signature_header.creator.is_empty() => {
-                    Checked::NotLookedAt
-                }
-                Ok(opened) => match creator(&opened) {
-                    Ok(_) => Checked::Creator,
-                    Err(reason) => Checked::BadCreator(reason),
-                },
-                Err(code) => Checked::BadCreator(code.to_string()),
-            },
-            Content::Other => Checked::NotLookedAt,
+            Content::Endorsed(endorsed) if transaction.code.is_valid() => {
+                self.check_endorsements(endorsed)
+            }
+            Content::Endorsed(_) | Content::Config(_) | Content::Other => Checked::Creator,
         }
     }
 
@@ -280,6 +282,7 @@ impl Trust {
         let (endorsers, refused) = match checked {
             Checked::NotLookedAt => return Ok(Signed::NotLookedAt),
             Checked::BadCreator(reason) => return Ok(Signed::BadCreator(reason)),
+            Checked::Creator if !transaction.code.is_valid() => return Ok(Signed::ByCreator),
             Checked::Creator => {
                 return Ok(Signed::Sound {
                     signatures: 1,

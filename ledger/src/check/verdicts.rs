@@ -16,9 +16,12 @@ use crate::block::{Block, Height};
 use crate::block_store::scan::Stored;
 use crate::error::ReadError;
 use crate::state::StateDb as _;
-use crate::validation::examine::{Content, Examined};
+use crate::validation::examine::{Content, Examined, Origin, Stage};
 use crate::validation::mvcc;
 use crate::validation::updates::Pending;
+
+/// Transactions whose verdicts are not given again that are told one by one.
+const MAX_TOLD: usize = 100;
 
 /// Something that a block should not have.
 pub(super) struct Objection {
@@ -41,8 +44,8 @@ pub(super) struct Court {
     pub(super) signatures: u64,
     /// Verdicts that were given again.
     pub(super) verdicts: u64,
-    /// Verdicts that rest on what was not looked at.
-    pub(super) unjudged: u64,
+    /// Transactions whose verdicts rest on what was not looked at.
+    pub(super) unjudged: Vec<Height>,
     /// Transactions whose policy is not in the chain.
     pub(super) without_policy: u64,
     /// Endorsements that do not hold, of transactions that others suffice for.
@@ -70,51 +73,61 @@ impl Court {
         let state = replayed.state.snapshot()?;
         let mut pending = Pending::new(state.as_ref());
         let mut in_batch: HashSet<String> = HashSet::new();
-        for (position, Stored { block, .. }) in batch.iter().enumerate() {
+        for (position, stored) in batch.iter().enumerate() {
             let is_known = |tx_id: &str| Ok(in_batch.contains(tx_id) || replayed.knows(tx_id)?);
-            let found = self.hear_block(block, &mut pending, is_known)?;
+            let transactions = self.read_block(stored);
+            let found = self.hear_block(&stored.block, &transactions, &mut pending, is_known)?;
             objections.extend(found.into_iter().map(|objection| (position, objection)));
-            let ids = block.envelopes.iter().filter_map(|envelope| {
-                let opened = Opened::read(envelope).ok()?;
-                Some(opened.indexed_tx_id())
-            });
-            in_batch.extend(ids);
+            in_batch.extend(transactions.into_iter().filter_map(|one| one.tx_id));
         }
         Ok(objections)
     }
 
-    fn hear_block(
-        &mut self,
-        block: &Block,
-        pending: &mut Pending<'_>,
-        is_known: impl Fn(&str) -> Result<bool, ReadError>,
-    ) -> Result<Vec<Objection>, ReadError> {
-        let mut objections = Vec::new();
+    /// The transactions of a block, with what each says against itself.
+    fn read_block(&mut self, Stored { block, seal, .. }: &Stored) -> Vec<Examined> {
         if block.number == 0 {
             let first = block.envelopes.first().map(Opened::read);
             if let Some(Ok(first)) = first {
                 self.channel = first.channel_header.channel_id;
             }
+        }
+        let origin = match seal {
+            Some(_) => Origin::Quire,
+            None => Origin::Fabric,
+        };
+        let envelopes = block.envelopes.iter();
+        let examined = envelopes.map(|envelope| match block.number {
+            0 => Examined::first(envelope, &self.channel),
+            _ => Examined::judged_by(envelope, &self.channel, origin),
+        });
+        examined.collect()
+    }
+
+    fn hear_block(
+        &mut self,
+        block: &Block,
+        transactions: &[Examined],
+        pending: &mut Pending<'_>,
+        is_known: impl Fn(&str) -> Result<bool, ReadError>,
+    ) -> Result<Vec<Objection>, ReadError> {
+        let mut objections = Vec::new();
+        if block.number == 0 {
             self.configure(block, &mut objections);
         }
-        let transactions = block.envelopes.iter();
-        let transactions: Vec<Examined> = transactions
-            .map(|envelope| Examined::new(envelope, &self.channel))
-            .collect();
         let mut signed = match &self.trust {
             Some(trust) => {
                 match trust.check_block(block) {
                     Ok(count) => self.signatures += count,
                     Err(objection) => objections.push(objection),
                 }
-                trust.check_transactions(block, &transactions)
+                trust.check_transactions(block, transactions)
             }
             None => Vec::new(),
         }
         .into_iter();
         let mut in_block: HashSet<&str> = HashSet::new();
         pending.begin_block(block.number);
-        for (tx, transaction) in (0..).zip(&transactions) {
+        for (tx, transaction) in (0..).zip(transactions) {
             let stored = block.code(usize::try_from(tx).unwrap_or(usize::MAX));
             let signed = match (signed.next(), &mut self.trust) {
                 (Some(signed), Some(trust)) => trust.judge(signed, transaction, pending)?,
@@ -134,7 +147,7 @@ impl Court {
             if let Some(objection) = signed.objection(stored) {
                 object(Kind::Signature, objection);
             } else if self.depth.verdicts {
-                if signed.can_tell(stored) {
+                if signed.can_tell(stored, transaction) {
                     let known = id.map(&is_known).transpose()?.unwrap_or_default();
                     let given = verdict(transaction, &signed, known, repeats, pending)?;
                     if given == stored {
@@ -143,7 +156,7 @@ impl Court {
                         object(Kind::Verdict, (given.to_string(), stored.to_string()));
                     }
                 } else {
-                    self.unjudged += 1;
+                    self.unjudged.push(Height::new(block.number, tx));
                 }
             }
             // What lost to another transaction only was sound when duplicates were looked for.
@@ -177,30 +190,40 @@ impl Court {
     }
 
     fn count(&mut self, signed: &Signed) {
-        if let Signed::Sound {
-            signatures,
-            unneeded,
-            by_policy,
-        } = signed
-        {
-            self.signatures += signatures;
-            self.unneeded += unneeded;
-            self.without_policy += u64::from(!by_policy);
+        match signed {
+            Signed::Sound {
+                signatures,
+                unneeded,
+                by_policy,
+            } => {
+                self.signatures += signatures;
+                self.unneeded += unneeded;
+                self.without_policy += u64::from(!by_policy);
+            }
+            Signed::ByCreator => self.signatures += 1,
+            Signed::NotLookedAt | Signed::BadCreator(_) | Signed::Unendorsed(_) => {}
         }
     }
 
     /// What was asked for and not done.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        let unjudged = self.unjudged.len();
+        if unjudged > 0 {
+            let told = self.unjudged.iter().take(MAX_TOLD);
+            let told: Vec<String> = told.map(Height::to_string).collect();
+            let more = if unjudged > MAX_TOLD { " and more" } else { "" };
+            notes.push(format!(
+                "{unjudged} verdicts rest on signatures, policies or chaincode that were not looked \
+                 at{more}: {}",
+                told.join(", ")
+            ));
+        }
         let mut note = |count: u64, text: &str| {
             if count > 0 {
                 notes.push(format!("{count} {text}"));
             }
         };
-        note(
-            self.unjudged,
-            "verdicts rest on signatures, policies or chaincode that were not looked at",
-        );
         note(
             self.without_policy,
             "transactions have an endorsement policy that is not judged here (system chaincode, or \
@@ -238,8 +261,8 @@ fn was_sound(stored: Code) -> bool {
     )
 }
 
-/// The verdict, in Fabric's order: form, creator, duplicates in earlier blocks, endorsements,
-/// duplicates in the block, then MVCC and phantoms.
+/// The verdict, in Fabric's order: headers, creator, the transaction's form, duplicates in earlier blocks,
+/// the call's form, endorsements, duplicates in the block, then MVCC and phantoms.
 fn verdict(
     transaction: &Examined,
     signed: &Signed,
@@ -247,15 +270,16 @@ fn verdict(
     repeats: bool,
     pending: &Pending<'_>,
 ) -> Result<Code, ReadError> {
-    if !transaction.code.is_valid() {
-        return Ok(transaction.code);
-    }
-    match signed {
-        Signed::BadCreator(_) => return Ok(Code::BAD_CREATOR_SIGNATURE),
+    let (code, stage) = (transaction.code, transaction.own_objection());
+    match (stage, signed) {
+        (Some(Stage::Headers), _) => return Ok(code),
+        (_, Signed::BadCreator(_)) => return Ok(Code::BAD_CREATOR_SIGNATURE),
+        (Some(Stage::Transaction), _) => return Ok(code),
         _ if known => return Ok(Code::DUPLICATE_TXID),
-        Signed::Unendorsed(_) => return Ok(Code::ENDORSEMENT_POLICY_FAILURE),
+        (Some(Stage::Call), _) => return Ok(code),
+        (None, Signed::Unendorsed(_)) => return Ok(Code::ENDORSEMENT_POLICY_FAILURE),
         _ if repeats => return Ok(Code::DUPLICATE_TXID),
-        Signed::Sound { .. } | Signed::NotLookedAt => {}
+        (None, Signed::Sound { .. } | Signed::ByCreator | Signed::NotLookedAt) => {}
     }
     match &transaction.content {
         Content::Endorsed(endorsed) => mvcc::judge(&endorsed.read_write_set, pending),

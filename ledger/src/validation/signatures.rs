@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use quire_identity::{Msps, Policy, ValidIdentity};
 use quire_wire::Code;
+use quire_wire::transaction::Opened;
 
 use super::examine::{Content, Endorsed, Examined};
 use crate::ledger::Ordered;
@@ -38,7 +39,8 @@ impl Verifier {
     }
 
     /// Gives each transaction of the blocks whose signatures do not suffice its code:
-    /// `BAD_CREATOR_SIGNATURE` or `ENDORSEMENT_POLICY_FAILURE`. One that has a code already keeps it.
+    /// `BAD_CREATOR_SIGNATURE` or `ENDORSEMENT_POLICY_FAILURE`. One that has a code already keeps it, unless
+    /// it is one that [`Examined::new`] gave and that Fabric gives only where the creator's signature holds.
     pub fn verify(&self, batch: &mut [Ordered], signatures: Signatures) {
         let transactions = batch.iter_mut().flat_map(Ordered::transactions_mut);
         if signatures == Signatures::MadeHere {
@@ -73,25 +75,33 @@ impl Verifier {
         });
     }
 
+    /// Fabric's order: the creator first, whatever is wrong with what was signed; then the endorsements of
+    /// what nothing is wrong with.
     fn verify_one(&self, transaction: &mut Examined, signatures: Signatures) {
-        if let Content::Endorsed(endorsed) = &transaction.content
+        let Some(opened) = transaction.signed_by_creator() else {
+            return;
+        };
+        if !self.is_by_creator(opened, signatures) {
+            transaction.code = Code::BAD_CREATOR_SIGNATURE;
+        } else if let Content::Endorsed(endorsed) = &transaction.content
             && transaction.code.is_valid()
+            && !self.is_endorsed(endorsed, signatures)
         {
-            transaction.code = self.judge(endorsed, signatures);
+            transaction.code = Code::ENDORSEMENT_POLICY_FAILURE;
         }
     }
 
-    /// Fabric's order: the creator first, then the endorsements.
-    fn judge(&self, endorsed: &Endorsed, signatures: Signatures) -> Code {
-        let Endorsed { opened, call, .. } = endorsed;
-        let made_here = signatures == Signatures::MadeHere;
+    fn is_by_creator(&self, opened: &Opened, signatures: Signatures) -> bool {
         let creator = self.msps.validate(&opened.signature_header.creator);
-        let sound = creator.is_ok_and(|creator| {
-            made_here || creator.verify(&opened.payload, &opened.signature).is_ok()
-        });
-        if !sound {
-            return Code::BAD_CREATOR_SIGNATURE;
-        }
+        creator.is_ok_and(|creator| {
+            signatures == Signatures::MadeHere
+                || creator.verify(&opened.payload, &opened.signature).is_ok()
+        })
+    }
+
+    fn is_endorsed(&self, endorsed: &Endorsed, signatures: Signatures) -> bool {
+        let call = &endorsed.call;
+        let made_here = signatures == Signatures::MadeHere;
         let signers = call.endorsements.iter().filter_map(|endorsement| {
             let signer = self.msps.validate(&endorsement.endorser).ok()?;
             let message = || [&call.proposal_response_payload[..], &endorsement.endorser].concat();
@@ -99,10 +109,6 @@ impl Verifier {
             holds.then_some(signer)
         });
         let signers: Vec<Arc<ValidIdentity>> = signers.collect();
-        if self.endorsement.is_satisfied_by(&signers) {
-            Code::VALID
-        } else {
-            Code::ENDORSEMENT_POLICY_FAILURE
-        }
+        self.endorsement.is_satisfied_by(&signers)
     }
 }
