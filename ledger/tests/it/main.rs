@@ -29,3 +29,4 @@ mod rich;
 mod signatures;
 mod tail;
 mod texts;
+mod two_orgs;

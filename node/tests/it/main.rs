@@ -28,5 +28,6 @@ mod operator;
 mod security;
 mod sse;
 mod texts;
+mod two_orgs;
 mod walk;
 mod whole;
