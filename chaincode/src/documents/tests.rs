@@ -53,6 +53,10 @@ impl Fake {
 }
 
 impl View for Fake {
+    fn expect(&mut self, _: Vec<(String, String)>) -> Result<(), ReadError> {
+        Ok(())
+    }
+
     fn read(&mut self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
         self.reads.insert(format!("{namespace}/{key}"));
         self.peek(namespace, key)
