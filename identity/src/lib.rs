@@ -39,4 +39,4 @@ pub use organization::{CreateIdentityError, LoadIdentityError, Organization, Org
 pub use policy::{Policy, PolicyError};
 pub use signature::SignatureError;
 pub use signing::SigningIdentity;
-pub use token::{AccessRole, NewToken, Token, Tokens};
+pub use token::{AccessRole, NewToken, Token, Tokens, utc};

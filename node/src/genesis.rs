@@ -12,8 +12,6 @@ use quire_wire::config::{BatchSize, Config, ConfigEnvelope};
 use quire_wire::transaction::seal;
 use quire_wire::tx_id::tx_id;
 
-use crate::pipeline::timestamp;
-
 /// Fabric's recommended batch settings: 500 transactions, 10 MiB at most, 2 MiB where it can be
 /// helped.
 const BATCH_SIZE: BatchSize = BatchSize {
@@ -44,7 +42,7 @@ pub(crate) fn genesis_block(
     let channel_header = ChannelHeader {
         r#type: header_type::CONFIG,
         version: HEADER_VERSION,
-        timestamp: Some(timestamp(now)),
+        timestamp: Some(now.into()),
         channel_id: channel.to_owned(),
         tx_id: tx_id(&nonce, orderer.serialized()),
         ..ChannelHeader::default()

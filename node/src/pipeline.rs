@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -33,7 +33,7 @@ use quire_ledger::{
 };
 use quire_ordering::{Batch, BlockSigner, BlockWriter, Solo};
 use quire_wire::Message as _;
-use quire_wire::common::{BlockHeader, ChannelHeader, SignatureHeader, Timestamp, header_type};
+use quire_wire::common::{BlockHeader, ChannelHeader, SignatureHeader, header_type};
 use quire_wire::config::BatchSize;
 use quire_wire::peer::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec,
@@ -262,7 +262,7 @@ impl Pipeline {
         };
         let header = ChannelHeader {
             r#type: header_type::ENDORSER_TRANSACTION,
-            timestamp: Some(timestamp(clock::now())),
+            timestamp: Some(clock::now().into()),
             channel_id: self.channel.as_ref().to_owned(),
             tx_id: proposal.tx_id.clone(),
             extension: ChaincodeHeaderExtension {
@@ -771,13 +771,4 @@ pub(crate) fn random_nonce() -> [u8; quire_wire::tx_id::NONCE_BYTES] {
         .fill(&mut nonce)
         .expect("the operating system gives randomness");
     nonce
-}
-
-/// A time as Fabric writes it.
-pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp {
-        seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(since.subsec_nanos()).unwrap_or_default(),
-    }
 }

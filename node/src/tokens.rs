@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use quire_chaincode::name::{NameError, check_channel};
 use quire_identity::token::ChangeTokenError;
 use quire_identity::{
-    AccessRole, CreateIdentityError, LoadIdentityError, NewToken, Organization, Role, Token, Tokens,
+    AccessRole, CreateIdentityError, LoadIdentityError, NewToken, Organization, Role, Token,
+    Tokens, utc,
 };
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
@@ -174,7 +175,7 @@ fn expiry(text: Option<&str>, now: SystemTime) -> Result<Option<OffsetDateTime>,
     let Some(text) = text else {
         return Ok(None);
     };
-    let now = OffsetDateTime::from(now);
+    let now = utc(now);
     let day = || Date::parse(text, format_description!("[year]-[month]-[day]")).ok();
     let time = duration(text)
         .and_then(|duration| now.checked_add(duration.try_into().ok()?))

@@ -1,5 +1,7 @@
 //! Package `common` of Fabric (`common/common.proto`): blocks, envelopes and their headers.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -223,17 +225,71 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// RFC 3339 in UTC; none outside of the years it can express.
+    /// RFC 3339 in UTC; none for what is no timestamp, or outside of the years it can express.
     #[must_use]
     pub fn rfc3339(&self) -> Option<String> {
-        let nanos = i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanos);
+        self.time()?.format(&Rfc3339).ok()
+    }
+
+    /// As HTTP writes it, `Sun, 06 Nov 1994 08:49:37 GMT`; none for what is no timestamp, or outside
+    /// of the years of four digits.
+    #[must_use]
+    pub fn imf_fixdate(&self) -> Option<String> {
+        let time = self.time()?;
+        let (weekday, month) = (time.weekday().to_string(), time.month().to_string());
+        Some(format!(
+            "{weekday:.3}, {:02} {month:.3} {:04} {:02}:{:02}:{:02} GMT",
+            time.day(),
+            time.year(),
+            time.hour(),
+            time.minute(),
+            time.second()
+        ))
+    }
+
+    /// The time, of the years 0 to 9999.
+    fn time(&self) -> Option<OffsetDateTime> {
+        // What a peer sent: other nanoseconds would be another second.
+        if !(0..NANOS).contains(&i64::from(self.nanos)) {
+            return None;
+        }
+        let nanos = i128::from(self.seconds) * i128::from(NANOS) + i128::from(self.nanos);
         let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
-        time.format(&Rfc3339).ok()
+        (0..=9999).contains(&time.year()).then_some(time)
+    }
+}
+
+/// Nanoseconds of a second.
+const NANOS: i64 = 1_000_000_000;
+
+impl From<SystemTime> for Timestamp {
+    /// Any time, before 1970 as after; what no timestamp can tell becomes the nearest that one can.
+    fn from(time: SystemTime) -> Self {
+        let (since, is_before) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => (since, false),
+            Err(error) => (error.duration(), true),
+        };
+        let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        let nanos = i32::try_from(since.subsec_nanos()).unwrap_or_default();
+        match (is_before, nanos) {
+            (false, _) => Self { seconds, nanos },
+            (true, 0) => Self {
+                seconds: -seconds,
+                nanos,
+            },
+            // Nanoseconds count forward, also before 1970.
+            (true, _) => Self {
+                seconds: -1 - seconds,
+                nanos: 1_000_000_000 - nanos,
+            },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -242,9 +298,54 @@ mod tests {
             (0, 0, Some("1970-01-01T00:00:00Z")),
             (1_700_000_000, 120_000_000, Some("2023-11-14T22:13:20.12Z")),
             (i64::MAX, 0, None),
+            (i64::MIN, 0, None),
+            (-1, 0, Some("1969-12-31T23:59:59Z")),
+            (-1, 500_000_000, Some("1969-12-31T23:59:59.5Z")),
+            (-62_167_219_200, 0, Some("0000-01-01T00:00:00Z")),
+            (-62_167_219_201, 0, None),
+            (253_402_300_799, 0, Some("9999-12-31T23:59:59Z")),
+            (253_402_300_800, 0, None),
+            (0, -1, None),
+            (0, 1_000_000_000, None),
+            (0, i32::MAX, None),
+            (0, i32::MIN, None),
         ] {
             let time = Timestamp { seconds, nanos }.rfc3339();
-            assert_eq!(time.as_deref(), expected);
+            assert_eq!(time.as_deref(), expected, "{seconds} {nanos}");
+        }
+    }
+
+    #[test]
+    fn clocks_before_1970_and_far_ahead_have_timestamps_too() {
+        let day = Duration::from_secs(86_400);
+        let half = Duration::from_millis(500);
+        let epoch = SystemTime::UNIX_EPOCH;
+        for (time, seconds, nanos, date) in [
+            (epoch, 0, 0, Some("Thu, 01 Jan 1970 00:00:00 GMT")),
+            (
+                epoch + Duration::from_secs(784_111_777) + half,
+                784_111_777,
+                500_000_000,
+                Some("Sun, 06 Nov 1994 08:49:37 GMT"),
+            ),
+            (
+                epoch - half,
+                -1,
+                500_000_000,
+                Some("Wed, 31 Dec 1969 23:59:59 GMT"),
+            ),
+            (
+                epoch - day,
+                -86_400,
+                0,
+                Some("Wed, 31 Dec 1969 00:00:00 GMT"),
+            ),
+            (epoch + day * 3_000_000, 259_200_000_000, 0, None),
+            (epoch - day * 3_000_000, -259_200_000_000, 0, None),
+        ] {
+            let timestamp = Timestamp::from(time);
+            assert_eq!(timestamp, Timestamp { seconds, nanos });
+            assert_eq!(timestamp.imf_fixdate().as_deref(), date);
         }
     }
 }

@@ -24,7 +24,7 @@ use std::time::SystemTime;
 
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 use crate::durable::{FileError, NewFile, create_folder, exists, names_in, replace_file};
 use crate::organization::{OWN_IDENTITIES, is_identity_name};
@@ -99,8 +99,7 @@ impl Token {
     /// Whether its time is over.
     #[must_use]
     pub fn is_expired(&self, now: SystemTime) -> bool {
-        self.expires
-            .is_some_and(|expires| OffsetDateTime::from(now) >= expires)
+        self.expires.is_some_and(|expires| utc(now) >= expires)
     }
 
     /// Whether it is good for the channel.
@@ -271,7 +270,7 @@ impl Tokens {
                 identity: new.identity,
                 role: new.role,
                 channels,
-                created: whole_seconds(now.into()),
+                created: whole_seconds(utc(now)),
                 expires: new.expires.map(whole_seconds),
                 proof,
             });
@@ -365,6 +364,23 @@ fn not_expired(token: Arc<Token>, now: SystemTime) -> Result<Arc<Token>, NotAuth
         return Err(NotAuthenticated::Expired);
     }
     Ok(token)
+}
+
+/// The time that a clock shows; of one beyond the years that have a name, the nearest of those.
+#[must_use]
+pub fn utc(now: SystemTime) -> OffsetDateTime {
+    let (since, is_before) = match now.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => (since, false),
+        Err(error) => (error.duration(), true),
+    };
+    let nanos = i128::try_from(since.as_nanos()).unwrap_or(i128::MAX);
+    let nanos = if is_before { -nanos } else { nanos };
+    let nearest = if is_before {
+        PrimitiveDateTime::MIN
+    } else {
+        PrimitiveDateTime::MAX
+    };
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(nearest.assume_utc())
 }
 
 /// The file tells seconds.
