@@ -7,9 +7,11 @@
 //! * [`chaincode`](Chaincode): the trait and its errors.
 //! * [`Documents`]: the built-in chaincode, JSON documents without any code.
 //! * [`Condition`]: what a caller demands of versions, and [`is_conditional`] to ask a call for it.
+//! * [`Listing`]: bookmarks that name what they are of.
 //! * [`name`]: the rules for names of channels, namespaces and keys.
 //! * [`json`]: the strict check of JSON texts, and the merge of one into another.
 
+mod bookmark;
 mod chaincode;
 mod condition;
 mod documents;
@@ -21,6 +23,7 @@ mod page;
 mod past;
 mod view;
 
+pub use bookmark::Listing;
 pub use chaincode::{Call, Chaincode, ChaincodeError};
 pub use condition::{Condition, Expect, is_conditional};
 pub use documents::Documents;

@@ -5,14 +5,15 @@
 //! result     {"rows": [{"key", "version", "value" | "valueBase64"}], "bookmark": "..." | null}
 //! ```
 //!
-//! `start` is inclusive, `end` exclusive, empty means open. A bookmark is the key at which the next
-//! page starts, in unpadded base64url.
+//! `start` is inclusive, `end` exclusive, empty means open. A bookmark belongs to its range; its place
+//! is the key at which the next page starts.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use quire_ledger::VersionedValue;
 
+use crate::bookmark::Listing;
 use crate::json::{self, MAX_DEPTH, Node, Shape};
 use crate::operation::{invalid, string};
 use crate::view::View;
@@ -23,12 +24,15 @@ const MAX_LIMIT: usize = 1_000;
 /// A page ends early rather than growing past this with large values. It has at least one row.
 pub(crate) const MAX_PAGE_BYTES: usize = 16 << 20;
 
+const NO_BOOKMARK_OF_RANGE: &str = "the bookmark is not one of this range: it goes with the same channel, namespace, start and end";
+
 /// A range, and how much of it a page shows.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     start: String,
     end: String,
     limit: usize,
+    bookmark: Option<String>,
 }
 
 impl Page {
@@ -46,7 +50,7 @@ impl Page {
                 "end" => end = Some(string(value, "end")?),
                 "limit" => limit = read_limit(value)?,
                 "bookmark" if matches!(value.shape, Shape::Null) => {}
-                "bookmark" => bookmark = Some(read_bookmark(&string(value, "bookmark")?)?),
+                "bookmark" => bookmark = Some(string(value, "bookmark")?.into_owned()),
                 unknown => {
                     return Err(invalid(format!(
                         "unknown member {unknown:?}; range takes start, end, limit, bookmark"
@@ -54,19 +58,23 @@ impl Page {
                 }
             }
         }
-        let mut page = Self {
+        Ok(Self {
             start: start.unwrap_or_default().into_owned(),
             end: end.unwrap_or_default().into_owned(),
             limit,
+            bookmark,
+        })
+    }
+
+    /// The first key of the page.
+    fn first(&self, listing: Listing<'_>) -> Result<String, ChaincodeError> {
+        let Some(bookmark) = &self.bookmark else {
+            return Ok(self.start.clone());
         };
-        if let Some(next) = bookmark {
-            let is_inside = next >= page.start && (page.end.is_empty() || next < page.end);
-            if !is_inside {
-                return Err(invalid("the bookmark is outside of the range"));
-            }
-            page.start = next;
-        }
-        Ok(page)
+        let is_inside =
+            |key: &String| *key >= self.start && (self.end.is_empty() || *key < self.end);
+        let first = listing.place(bookmark).filter(is_inside);
+        first.ok_or_else(|| invalid(NO_BOOKMARK_OF_RANGE))
     }
 
     /// Reads the page and puts it into words.
@@ -75,14 +83,18 @@ impl Page {
         view: &mut impl View,
         namespace: &str,
     ) -> Result<Bytes, ChaincodeError> {
+        let channel = view.channel().to_owned();
+        let listing = ["range", &channel, namespace, &self.start, &self.end];
+        let listing = Listing(&listing);
+        let first = self.first(listing)?;
         // One row more tells whether there is a next page, and where it starts.
-        let rows = view.range(namespace, &self.start, &self.end, self.limit + 1)?;
+        let rows = view.range(namespace, &first, &self.end, self.limit + 1)?;
         let mut text = String::from("{\"rows\":[");
         let mut bookmark = "null".to_owned();
         for (index, (key, row)) in rows.iter().enumerate() {
             let is_full = index == self.limit || text.len() + row.value.len() > MAX_PAGE_BYTES;
             if is_full && index > 0 {
-                bookmark = format!("\"{}\"", URL_SAFE_NO_PAD.encode(key));
+                bookmark = format!("\"{}\"", listing.bookmark(key));
                 break;
             }
             if index > 0 {
@@ -120,10 +132,4 @@ pub(crate) fn read_limit(value: &Node<'_>) -> Result<usize, ChaincodeError> {
     limit
         .filter(|limit| (1..=MAX_LIMIT).contains(limit))
         .ok_or_else(|| invalid(format!("limit has to be an integer from 1 to {MAX_LIMIT}")))
-}
-
-fn read_bookmark(text: &str) -> Result<String, ChaincodeError> {
-    let key = URL_SAFE_NO_PAD.decode(text).ok();
-    key.and_then(|key| String::from_utf8(key).ok())
-        .ok_or_else(|| invalid("the bookmark is not one that a page ended with"))
 }

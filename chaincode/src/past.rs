@@ -6,15 +6,16 @@
 //!                          "value" | "valueBase64"}], "bookmark": "..." | null}
 //! ```
 //!
-//! `desc`, the default, is newest first. A bookmark is the version of the last entry. As in Fabric,
-//! nothing of it is protected: the key may be written again before the transaction commits. Who
-//! depends on that it is not reads the key too.
+//! `desc`, the default, is newest first. A bookmark belongs to its key and order; its place is
+//! the version of the last entry. As in Fabric, nothing of it is protected: the key may be written
+//! again before the transaction commits. Who depends on that it is not reads the key too.
 
 use bytes::Bytes;
 use quire_ledger::{Height, KeyModification, Order};
 use quire_wire::common::Timestamp;
 
 use crate::ChaincodeError;
+use crate::bookmark::Listing;
 use crate::json::{self, MAX_DEPTH, Shape, quoted};
 use crate::operation::{invalid, string};
 use crate::page::{DEFAULT_LIMIT, MAX_PAGE_BYTES, read_limit, value_member};
@@ -24,16 +25,18 @@ use crate::view::View;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Past {
     order: Order,
-    after: Option<Height>,
+    bookmark: Option<String>,
     limit: usize,
 }
+
+const NO_BOOKMARK_OF_HISTORY: &str = "the bookmark is not one of this history: it goes with the same channel, namespace, key and order";
 
 impl Past {
     /// Reads the argument; without one, the page starts at the newest write.
     pub(crate) fn from_argument(text: Option<&Bytes>) -> Result<Self, ChaincodeError> {
         let mut past = Self {
             order: Order::NewestFirst,
-            after: None,
+            bookmark: None,
             limit: DEFAULT_LIMIT,
         };
         let text = text.map_or(b"{}".as_slice(), Bytes::as_ref);
@@ -52,11 +55,7 @@ impl Past {
                 }
                 "limit" => past.limit = read_limit(value)?,
                 "bookmark" if matches!(value.shape, Shape::Null) => {}
-                "bookmark" => {
-                    let version = string(value, "bookmark")?.parse();
-                    let not_one = |_| invalid("the bookmark is not one that a page ended with");
-                    past.after = Some(version.map_err(not_one)?);
-                }
+                "bookmark" => past.bookmark = Some(string(value, "bookmark")?.into_owned()),
                 unknown => {
                     return Err(invalid(format!(
                         "unknown member {unknown:?}; history takes order, limit, bookmark"
@@ -67,6 +66,17 @@ impl Past {
         Ok(past)
     }
 
+    /// The version behind which the page begins.
+    fn after(&self, listing: Listing<'_>) -> Result<Option<Height>, ChaincodeError> {
+        let Some(bookmark) = &self.bookmark else {
+            return Ok(None);
+        };
+        let place = listing.place(bookmark);
+        let version = place.and_then(|place| place.parse().ok());
+        let version = version.ok_or_else(|| invalid(NO_BOOKMARK_OF_HISTORY))?;
+        Ok(Some(version))
+    }
+
     /// Reads the page and puts it into words.
     pub(crate) fn show(
         &self,
@@ -74,15 +84,22 @@ impl Past {
         namespace: &str,
         key: &str,
     ) -> Result<Bytes, ChaincodeError> {
+        let order = match self.order {
+            Order::NewestFirst => "desc",
+            Order::OldestFirst => "asc",
+        };
+        let listing = ["history", view.channel(), namespace, key, order];
+        let listing = Listing(&listing);
+        let after = self.after(listing)?;
         // One more tells whether there is a next page.
-        let heights = view.history(namespace, key, self.order, self.after, self.limit + 1)?;
+        let heights = view.history(namespace, key, self.order, after, self.limit + 1)?;
         let mut text = String::from("{\"entries\":[");
         let mut bookmark = "null".to_owned();
-        let mut last = None;
+        let mut last: Option<Height> = None;
         for (index, height) in heights.into_iter().enumerate() {
             let is_full = index == self.limit || text.len() > MAX_PAGE_BYTES;
             if let Some(last) = last.filter(|_| is_full) {
-                bookmark = format!("\"{last}\"");
+                bookmark = format!("\"{}\"", listing.bookmark(&last.to_string()));
                 break;
             }
             if index > 0 {

@@ -7,6 +7,9 @@ use quire_ledger::{
 
 /// Committed state and the read-write set of one transaction.
 pub(crate) trait View {
+    /// The channel that it is of.
+    fn channel(&self) -> &str;
+
     /// Says which keys, each with its namespace, will be asked for; leaves no trace.
     fn expect(&mut self, names: Vec<(String, String)>) -> Result<(), ReadError>;
 
@@ -58,6 +61,10 @@ pub(crate) trait View {
 }
 
 impl View for Simulator {
+    fn channel(&self) -> &str {
+        self.snapshot().channel()
+    }
+
     fn expect(&mut self, names: Vec<(String, String)>) -> Result<(), ReadError> {
         self.expect(names)
     }

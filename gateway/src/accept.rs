@@ -3,6 +3,7 @@
 use axum::http::header::HeaderValue;
 use axum::http::{HeaderMap, header};
 
+use crate::grammar::{elements, name_and_value, pieces, text};
 use crate::problem::{Problem, ProblemKind};
 
 /// The form of a negotiated resource.
@@ -19,19 +20,12 @@ pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 
 /// The form that the caller likes best; JSON where it likes both.
 pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Form, Problem> {
-    let mut ranges = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-        .map(str::trim)
-        .filter(|range| !range.is_empty())
-        .peekable();
-    if ranges.peek().is_none() {
+    let ranges = ranges(headers);
+    if ranges.is_empty() {
         return Ok(Form::Json);
     }
     let (mut json, mut protobuf) = ((0, 0), (0, 0));
-    for range in ranges {
-        let (media, quality) = read_range(range);
+    for (media, quality) in ranges {
         // The most specific range that fits decides.
         for (best, subtype) in [(&mut json, "json"), (&mut protobuf, "x-protobuf")] {
             let specificity = match media.split_once('/') {
@@ -58,14 +52,11 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Form, Problem> {
 pub(crate) fn admit(headers: &HeaderMap, media: &'static str) -> Result<(), Problem> {
     let (kind, _) = media.split_once('/').unwrap_or((media, ""));
     let (any_of_kind, mut best) = (format!("{kind}/*"), (0, 1000));
-    let values = headers.get_all(header::ACCEPT).iter();
-    for range in values.flat_map(|value| value.to_str().unwrap_or_default().split(',')) {
-        let (given, quality) = read_range(range);
+    for (given, quality) in ranges(headers) {
         let specificity = match given.as_str() {
             given if given == media => 3,
             given if given == any_of_kind => 2,
             "*/*" => 1,
-            "" => continue,
             // Something was asked for, and so far not this.
             _ if best.0 == 0 => {
                 best.1 = 0;
@@ -92,25 +83,35 @@ pub(crate) fn not_acceptable(forms: &str) -> Problem {
     .with_header(header::VARY, HeaderValue::from_static("Accept"))
 }
 
-/// The media range in lower case and its quality in thousandths.
+/// The media ranges that the caller names, in lower case, each with its quality in thousandths.
+fn ranges(headers: &HeaderMap) -> Vec<(String, u16)> {
+    let values = headers.get_all(header::ACCEPT).iter().map(text);
+    let mut ranges = Vec::new();
+    for value in values {
+        ranges.extend(elements(&value).map(read_range));
+    }
+    ranges
+}
+
 fn read_range(range: &str) -> (String, u16) {
-    let mut parts = range.split(';');
-    let media = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+    let mut parts = pieces(range, ';');
+    let media = parts.next().unwrap_or_default().to_ascii_lowercase();
     let quality = parts
-        .filter_map(|parameter| parameter.split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
-        .map_or(1000, |(_, value)| thousandths(value.trim()));
+        .map(name_and_value)
+        .find(|(name, _)| name.eq_ignore_ascii_case("q"))
+        .map_or(1000, |(_, value)| thousandths(&value));
     (media, quality)
 }
 
-/// `0.8` is 800; what cannot be read counts as not wanted.
+/// `0.8` is 800; what cannot be read counts as not wanted. Digits behind the third say nothing.
 fn thousandths(text: &str) -> u16 {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.len() > 3 {
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(fraction) {
         return 0;
     }
-    let digits = format!("{whole}{fraction:0<3}");
-    digits.parse().unwrap_or(0).min(1000)
+    let digits = format!("{whole}{fraction:0<3.3}");
+    digits.parse().unwrap_or(1000).min(1000)
 }
 
 #[cfg(test)]
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_only_form_is_refused_to_those_who_do_not_take_it() {
-        let rows: [(&[&'static str], bool); 8] = [
+        let rows: [(&[&'static str], bool); 12] = [
             (&[], true),
             (&["*/*"], true),
             (&["text/event-stream"], true),
@@ -128,6 +129,10 @@ mod tests {
             (&["application/json"], false),
             (&["text/event-stream;q=0, */*"], false),
             (&["text/html", "text/plain"], false),
+            (&[",", ""], true),
+            (&[", text/html,"], false),
+            (&["text/html;x=\", text/event-stream\""], false),
+            (&["text/html;x=\"a,b\", , text/event-stream"], true),
         ];
         for (values, expected) in rows {
             let mut headers = HeaderMap::new();
@@ -141,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_form_follows_accept() {
-        let rows: [(&[&'static str], Option<Form>); 12] = [
+        let rows: [(&[&'static str], Option<Form>); 17] = [
             (&[], Some(Form::Json)),
             (&["*/*"], Some(Form::Json)),
             (&["application/json"], Some(Form::Json)),
@@ -163,6 +168,17 @@ mod tests {
             (&["text/html"], None),
             (&["*/*;q=0"], None),
             (&["application/json;q=x"], None),
+            (&["application/json;q=-1"], None),
+            (&["application/json;q=0.33333"], Some(Form::Json)),
+            (
+                &["application/json;q=0.5,, application/x-protobuf;v=\"a,b\";q=0.6"],
+                Some(Form::Protobuf),
+            ),
+            (
+                &["text/html;x=\",application/x-protobuf\", application/json;q=0.1"],
+                Some(Form::Json),
+            ),
+            (&[" , "], Some(Form::Json)),
         ];
         for (values, expected) in rows {
             let mut headers = HeaderMap::new();

@@ -1,6 +1,7 @@
 //! Who asks, and whether they may: asked between a request's id and its handler.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Extensions;
@@ -8,6 +9,7 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use quire_identity::{AccessRole, SigningIdentity, Token};
+use tokio::time::sleep;
 
 use crate::backend::{AuthenticateError, Credential};
 use crate::body;
@@ -17,6 +19,9 @@ use crate::path;
 use crate::peer::Peer;
 use crate::problem::{Problem, ProblemKind};
 use crate::rights;
+
+/// How long a credential that has ended may go unnoticed while its caller waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Who asks, and by what right.
 #[derive(Clone, Debug)]
@@ -34,9 +39,15 @@ impl Caller {
         caller.ok_or_else(|| Problem::internal("a request came by without its caller"))
     }
 
-    /// The identity of a request's caller.
-    pub(crate) fn identity(parts: &Parts) -> Result<Arc<SigningIdentity>, Problem> {
-        Ok(Arc::clone(&Self::of(&parts.extensions)?.identity))
+    /// The identity of a request's caller, who is still let in: the request's body has come since it
+    /// was, and may have taken its time.
+    pub(crate) fn identity(
+        gateway: &Gateway,
+        parts: &Parts,
+    ) -> Result<Arc<SigningIdentity>, Problem> {
+        let caller = Self::of(&parts.extensions)?;
+        caller.check_still(gateway)?;
+        Ok(Arc::clone(&caller.identity))
     }
 
     /// Whether the channel is one of the caller's.
@@ -64,6 +75,17 @@ impl Caller {
             }
             None if needs_credential(gateway) => Err(needs_token()),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Comes back when the caller would no longer be let in, with what it is told then. For those who
+    /// wait: whoever ends a token wakes nobody, so this looks.
+    pub(crate) async fn ended(&self, gateway: &Gateway) -> Problem {
+        loop {
+            sleep(LOOK_AGAIN).await;
+            if let Err(problem) = self.check_still(gateway) {
+                return problem;
+            }
         }
     }
 

@@ -35,10 +35,10 @@ use crate::accept::admit;
 use crate::access::Caller;
 use crate::answer::{Asked, Teller};
 use crate::backend::Channel;
-use crate::body::{JSON, Members, NDJSON, check_type};
+use crate::body::{JSON, Members, NDJSON, check_type, without_mark};
 use crate::call;
 use crate::gateway::Gateway;
-use crate::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS};
+use crate::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS, Recorded};
 use crate::metrics::Metrics;
 use crate::parameters::Waiting;
 use crate::path;
@@ -174,6 +174,7 @@ impl Batch {
             let next = tokio::select! {
                 next = lines.next(&self.gateway) => next,
                 () = self.gateway.out_of_grace() => Err(Problem::not_ready()),
+                problem = self.caller.ended(&self.gateway) => Err(problem),
             };
             let line = match next {
                 Ok(Some(line)) => line,
@@ -233,8 +234,8 @@ impl Batch {
     }
 
     /// The equivalent single request.
-    fn request_of(&self, body: Bytes) -> idempotency::Request {
-        idempotency::Request {
+    fn request_of(&self, body: Bytes) -> Recorded {
+        Recorded::new(idempotency::Request {
             method: Method::POST,
             path: self.path.clone(),
             query: String::new(),
@@ -242,7 +243,7 @@ impl Batch {
             if_match: Vec::new(),
             if_none_match: Vec::new(),
             body,
-        }
+        })
     }
 
     /// Carries a line out, when there is room for it and those before it are done.
@@ -399,10 +400,12 @@ impl Lines {
             if let Some(end) = fresh.copied().position(|byte| byte == b'\n') {
                 let line = self.buffer.split_to(self.searched + end + 1).freeze();
                 self.searched = 0;
+                // One at the start of the body, or of a file that was appended to another.
+                let line = without_mark(line.slice(..line.len() - 1));
                 if !line.trim_ascii().is_empty() {
                     self.deadline = None;
                 }
-                return Ok(Some(line.slice(..line.len() - 1)));
+                return Ok(Some(line));
             }
             self.searched = self.buffer.len();
             if self.searched > limits.body_bytes {
@@ -412,7 +415,7 @@ impl Lines {
             if self.ended {
                 self.searched = 0;
                 let rest = self.buffer.split().freeze();
-                return Ok((!rest.is_empty()).then_some(rest));
+                return Ok((!rest.is_empty()).then(|| without_mark(rest)));
             }
             let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context));
             match timeout_at(deadline, frame).await {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use quire_chaincode::Listing;
 use quire_ledger::Block;
 use quire_wire::Message;
 use serde::Serialize;
@@ -76,9 +77,9 @@ pub(crate) async fn get(
     params(
         ("hash" = Option<String>, Query, description = "The block with this hash."),
         ("transactionId" = Option<String>, Query, description = "The block with this transaction."),
-        ("from" = Option<u64>, Query, description = "The first block of a page."),
+        ("from" = Option<u64>, Query, description = "The first block of the first page."),
         ("limit" = Option<u64>, Query, description = "Blocks of a page, 1 to 100; 10 without."),
-        ("bookmark" = Option<u64>, Query, description = "Of the page before.")
+        ("bookmark" = Option<String>, Query, description = "Of the page before.")
     ),
     responses((
         status = 200,
@@ -107,13 +108,10 @@ pub(crate) async fn find(
             if form != Form::Json {
                 return Err(not_acceptable("application/json"));
             }
-            let from = query
-                .number("bookmark")?
-                .or(query.number("from")?)
-                .unwrap_or(0);
+            let first = First::of(&query, &channel)?;
             let limit = query.limit(PAGE_BLOCKS.0, PAGE_BLOCKS.1)?;
             let page_bytes = gateway.limits.page_bytes;
-            return blocking(move || page(&channel, from, limit, page_bytes)).await;
+            return blocking(move || page(&channel, first, limit, page_bytes)).await;
         }
         _ => {
             return Err(Problem::invalid_argument(
@@ -157,6 +155,49 @@ fn one(channel: &Channel, wanted: &Wanted, form: Form) -> Result<Response, Probl
     Ok(reply::negotiated(response))
 }
 
+/// Where a page begins, and where the first of its pages did.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    of_all: u64,
+    of_page: u64,
+}
+
+impl First {
+    /// Reads `from` and `bookmark`. Pages go on to the end of the chain, so `from` says nothing new
+    /// beside a bookmark and may be left out; another one would be another listing.
+    fn of(query: &Query, channel: &Channel) -> Result<Self, Problem> {
+        let from = query.number("from")?;
+        let Some(bookmark) = query.get("bookmark") else {
+            let from = from.unwrap_or(0);
+            return Ok(Self {
+                of_all: from,
+                of_page: from,
+            });
+        };
+        let place = Listing(&["blocks", &channel.name]).place(bookmark);
+        let first = place.and_then(|place| {
+            let (of_all, of_page) = place.split_once('.')?;
+            Some(Self {
+                of_all: number(of_all)?,
+                of_page: number(of_page)?,
+            })
+        });
+        let first = first.filter(|first| from.is_none_or(|from| from == first.of_all));
+        first.ok_or_else(|| {
+            Problem::invalid_argument(
+                "The bookmark is not one of these blocks: it goes with the channel and from of the \
+                 page that it came with.",
+            )
+        })
+    }
+
+    /// The bookmark of a page that another one follows.
+    fn bookmark(self, next: u64, channel: &Channel) -> String {
+        let place = format!("{}.{next}", self.of_all);
+        Listing(&["blocks", &channel.name]).bookmark(&place)
+    }
+}
+
 #[derive(Serialize)]
 struct Page {
     blocks: Vec<Json>,
@@ -165,14 +206,14 @@ struct Page {
 
 fn page(
     channel: &Channel,
-    from: u64,
+    first: First,
     limit: usize,
     page_bytes: usize,
 ) -> Result<Response, Problem> {
     let height = channel.reader.height();
     let mut blocks = Vec::new();
     let mut bytes = 0;
-    let mut next = from;
+    let mut next = first.of_page;
     while next < height && blocks.len() < limit && bytes <= page_bytes {
         let Some(block) = channel.reader.block(next)? else {
             break;
@@ -182,7 +223,7 @@ fn page(
         next += 1;
     }
     let document = Page {
-        bookmark: (next < height).then(|| next.to_string()),
+        bookmark: (next < height).then(|| first.bookmark(next, channel)),
         blocks,
     };
     let response = reply::json(StatusCode::OK, &document)?;

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::grammar::{elements, name_and_value, pieces, text};
 use crate::limits::Limits;
 use crate::problem::{Problem, ProblemKind};
 
@@ -21,6 +22,13 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 /// The type of the body of `PATCH`.
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// The content coding that is none.
+const IDENTITY: &str = "identity";
+/// Names of the one character set; ASCII is a part of it.
+const UTF8: [&str; 3] = ["utf-8", "utf8", "us-ascii"];
 
 /// What is taken in of the body of a refused request.
 const DISCARDED_BYTES: usize = 256 << 10;
@@ -35,11 +43,35 @@ pub(crate) async fn read(
     limits: &Limits,
 ) -> Result<Bytes, Problem> {
     check_type(&parts.headers, expected)?;
-    read_any(parts, body, limits).await
+    read_any(parts, body, limits).await.map(without_mark)
 }
 
-/// Refuses a body of another type than `expected`.
+/// The text without the byte order mark that some editors and shells write before it. It belongs to
+/// how a text is stored, and to no JSON (RFC 8259, section 8.1).
+pub(crate) fn without_mark(text: Bytes) -> Bytes {
+    if text.starts_with(BYTE_ORDER_MARK) {
+        return text.slice(BYTE_ORDER_MARK.len()..);
+    }
+    text
+}
+
+/// Refuses a body that has to be unpacked first: kept as it is, it would be no JSON, or another one.
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter().map(text);
+    for codings in codings {
+        if elements(&codings).any(|coding| !coding.eq_ignore_ascii_case(IDENTITY)) {
+            let detail = "The body must be in no Content-Encoding.";
+            let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
+            let none = HeaderValue::from_static(IDENTITY);
+            return Err(problem.with_header(header::ACCEPT_ENCODING, none));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a body of another type than `expected`, or in another coding than its own bytes.
 pub(crate) fn check_type(headers: &HeaderMap, expected: &'static str) -> Result<(), Problem> {
+    check_coding(headers)?;
     if content_type(headers).as_deref() == Some(expected) {
         return Ok(());
     }
@@ -53,12 +85,24 @@ pub(crate) fn check_type(headers: &HeaderMap, expected: &'static str) -> Result<
     Err(problem.with_header(header, HeaderValue::from_static(expected)))
 }
 
-/// Makes sure that there is no body.
+/// Makes sure that there is no body, or one that says nothing: clients that send JSON with whatever
+/// they send have `{}` or `null` to say there. Anything else was meant to do something.
 pub(crate) async fn read_none(parts: &Parts, body: Body, limits: &Limits) -> Result<(), Problem> {
-    if read_any(parts, body, limits).await?.is_empty() {
+    let body = without_mark(read_any(parts, body, limits).await?);
+    if body.is_empty() {
         return Ok(());
     }
-    Err(Problem::invalid_argument("This request takes no body."))
+    check_coding(&parts.headers)?;
+    let said: Vec<u8> = body.trim_ascii().to_vec();
+    let object = said
+        .strip_prefix(b"{")
+        .and_then(|said| said.strip_suffix(b"}"));
+    let is_empty_object = object.is_some_and(|inside| inside.trim_ascii().is_empty());
+    if said.is_empty() || said == b"null" || is_empty_object {
+        return Ok(());
+    }
+    let detail = "This request takes no body, or an empty object as one.";
+    Err(Problem::invalid_argument(detail))
 }
 
 /// Takes in what a refused request still sends, within reason: a client that is cut off while it
@@ -122,16 +166,20 @@ fn too_large(limits: &Limits) -> Problem {
     Problem::new(ProblemKind::TooLarge, detail)
 }
 
-/// The media type in lower case without parameters; none where it is missing, unreadable, or names
+/// The media type in lower case without parameters; none where it is missing, stands twice, or names
 /// another character set than UTF-8.
 pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let mut parts = value.split(';');
-    let essence = parts.next()?.trim().to_ascii_lowercase();
-    let is_utf8 = parts.all(|parameter| {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let charset = name.trim().eq_ignore_ascii_case("charset");
-        !charset || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let value = text(values.next()?);
+    // Of two, one would be read here and perhaps the other by a proxy.
+    if values.next().is_some() {
+        return None;
+    }
+    let mut parts = pieces(&value, ';');
+    let essence = parts.next()?.to_ascii_lowercase();
+    let is_utf8 = parts.map(name_and_value).all(|(name, value)| {
+        let is_one_of = |name: &&str| value.eq_ignore_ascii_case(name);
+        !name.eq_ignore_ascii_case("charset") || UTF8.iter().any(is_one_of)
     });
     is_utf8.then_some(essence)
 }
@@ -320,7 +368,15 @@ mod tests {
             ("application/json", Some(JSON)),
             ("Application/JSON ; charset=UTF-8", Some(JSON)),
             ("application/json; charset=\"utf-8\"; x=y", Some(JSON)),
+            ("application/json; charset=utf8", Some(JSON)),
+            ("application/json;charset=US-ASCII;", Some(JSON)),
+            ("application/json; ; charset=utf-8", Some(JSON)),
+            ("application/json; x=\"; charset=latin1\"", Some(JSON)),
+            (r#"application/json; charset="utf\-8""#, Some(JSON)),
             ("application/json; charset=latin1", None),
+            ("application/json; charset=\"latin1\"", None),
+            ("application/json; charset=", None),
+            ("application/json; x=\"\"; charset=utf-16", None),
             ("text/plain", Some("text/plain")),
         ] {
             let mut headers = HeaderMap::new();
@@ -328,5 +384,9 @@ mod tests {
             assert_eq!(content_type(&headers).as_deref(), expected, "{value}");
         }
         assert_eq!(content_type(&HeaderMap::new()), None);
+        let mut headers = HeaderMap::new();
+        headers.append(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+        headers.append(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+        assert_eq!(content_type(&headers), None);
     }
 }

@@ -4,6 +4,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use quire_ledger::Height;
 use serde::Serialize;
 
+use crate::grammar::{self, trim};
 use crate::problem::Problem;
 
 /// The tag of a version: `"12.0"`, strong, because values come back byte for byte.
@@ -29,20 +30,27 @@ pub(crate) struct Tag {
 }
 
 impl Tags {
-    /// The tags of `name`; none where the header is missing.
+    /// The tags of `name`; none where the header is missing. One that lists nothing is refused: it
+    /// was meant to demand something.
     fn parse(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, Problem> {
-        let mut tags = None;
-        for value in headers.get_all(name) {
-            let bad = || Problem::invalid_argument(format!("{name} is not a list of entity tags."));
-            let value = value.to_str().map_err(|_| bad())?.trim();
-            let tags = tags.get_or_insert_with(|| Self::List(Vec::new()));
-            match (&mut *tags, value) {
-                (Self::List(list), "*") if list.is_empty() => *tags = Self::Any,
-                (Self::List(list), value) => parse_list(value, list).ok_or_else(bad)?,
-                (Self::Any, _) => return Err(bad()),
+        let lines = headers.get_all(name).iter().map(grammar::text);
+        let lines: Vec<_> = lines.collect();
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let bad = || Problem::invalid_argument(format!("{name} is not a list of entity tags."));
+        let elements = lines.iter().map(|line| elements(line));
+        let elements: Option<Vec<_>> = elements.collect();
+        let elements = elements.ok_or_else(bad)?.concat();
+        match elements.as_slice() {
+            [] => Err(bad()),
+            ["*"] => Ok(Some(Self::Any)),
+            elements if elements.contains(&"*") => Err(bad()),
+            elements => {
+                let tags = elements.iter().filter_map(|element| Tag::parse(element));
+                Ok(Some(Self::List(tags.collect())))
             }
         }
-        Ok(tags)
     }
 
     /// Weak comparison, the one of `If-None-Match`.
@@ -62,22 +70,51 @@ impl Tags {
     }
 }
 
-/// Reads `"a", W/"b"` into `list`.
-fn parse_list(mut text: &str, list: &mut Vec<Tag>) -> Option<()> {
-    loop {
-        let weak = text.strip_prefix("W/");
-        let quoted = weak.unwrap_or(text).strip_prefix('"')?;
-        let (tag, rest) = quoted.split_once('"')?;
-        if let Ok(version) = tag.parse() {
-            let weak = weak.is_some();
-            list.push(Tag { version, weak });
-        }
-        let rest = rest.trim_start();
-        if rest.is_empty() {
-            return Some(());
-        }
-        text = rest.strip_prefix(',')?.trim_start();
+impl Tag {
+    /// Reads one of [`elements`].
+    fn parse(element: &str) -> Option<Self> {
+        let weak = element.strip_prefix("W/");
+        let quoted = weak.unwrap_or(element).strip_prefix('"')?;
+        Some(Self {
+            version: quoted.strip_suffix('"')?.parse().ok()?,
+            weak: weak.is_some(),
+        })
     }
+}
+
+/// The elements of `"a", W/"b"`, or of `*`, each as it is written; none where something else stands
+/// there. Empty ones say nothing. A tag ends with its next quote: there are no escapes in it.
+fn elements(list: &str) -> Option<Vec<&str>> {
+    let mut elements = Vec::new();
+    let mut rest = trim(list);
+    loop {
+        rest = rest.trim_start_matches([',', ' ', '\t']);
+        if rest.is_empty() {
+            return Some(elements);
+        }
+        let end = if rest.starts_with('*') {
+            1
+        } else {
+            let opened = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"')?;
+            let closing = opened.find('"')?;
+            let is_tag = |letter: char| letter > ' ' && letter != '\x7f';
+            opened.get(..closing)?.chars().all(is_tag).then_some(())?;
+            rest.len() - opened.len() + closing + 1
+        };
+        let (element, behind) = rest.split_at(end);
+        elements.push(element);
+        rest = trim(behind);
+        if !rest.is_empty() && !rest.starts_with(',') {
+            return None;
+        }
+    }
+}
+
+/// A list of tags without what says nothing: empty elements, and blanks around them. None for what is
+/// no list.
+pub(crate) fn plainly(list: &[u8]) -> Option<Vec<u8>> {
+    let elements = elements(std::str::from_utf8(list).ok()?)?;
+    Some(elements.join(", ").into_bytes())
 }
 
 /// What a read finds out about its conditions.
@@ -164,7 +201,7 @@ mod tests {
     fn conditions_of_writes_become_the_argument_of_the_chaincode() {
         type Row<'a> = (&'a [(HeaderName, &'static str)], Option<&'a str>);
         let (im, inm) = (header::IF_MATCH, header::IF_NONE_MATCH);
-        let rows: [Row<'_>; 12] = [
+        let rows: [Row<'_>; 24] = [
             (&[], Some("null")),
             (&[(im.clone(), "\"12.0\"")], Some(r#"{"ifMatch":["12.0"]}"#)),
             (
@@ -186,12 +223,42 @@ mod tests {
             (&[(im.clone(), "12.0")], None),
             (&[(im.clone(), "\"12.0")], None),
             (&[(im.clone(), "")], None),
+            (&[(im.clone(), " , ,")], None),
+            (&[(im.clone(), "\"1.0\",")], Some(r#"{"ifMatch":["1.0"]}"#)),
+            (
+                &[(im.clone(), ", ,\"1.0\" ,,\t\"2.0\",")],
+                Some(r#"{"ifMatch":["1.0","2.0"]}"#),
+            ),
+            (
+                &[(im.clone(), ","), (im.clone(), "\"2.0\"")],
+                Some(r#"{"ifMatch":["2.0"]}"#),
+            ),
+            (
+                &[(im.clone(), r#""a,b\", "1.0""#)],
+                Some(r#"{"ifMatch":["1.0"]}"#),
+            ),
+            (&[(im.clone(), "\"1.0\" \"2.0\"")], None),
+            (&[(im.clone(), "\"1 0\"")], None),
+            (&[(im.clone(), "w/\"1.0\"")], None),
+            (&[(im.clone(), ", *,")], Some(r#"{"ifMatch":"*"}"#)),
+            (&[(im.clone(), "\"1.0\", *")], None),
+            (&[(im.clone(), "*, \"1.0\"")], None),
+            (&[(inm.clone(), "*,")], Some(r#"{"ifNoneMatch":"*"}"#)),
         ];
         for (rows, expected) in rows {
             let parsed = WriteConditions::parse(&headers(rows)).ok();
             let parsed = parsed.map(|conditions| serde_json::to_string(&conditions).unwrap());
             assert_eq!(parsed.as_deref(), expected, "{rows:?}");
         }
+    }
+
+    #[test]
+    fn a_tag_may_hold_bytes_that_are_no_text_and_matches_nothing_then() {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_bytes(b"\"\xe9\", \"1.0\"").unwrap();
+        headers.insert(header::IF_MATCH, value);
+        let verdict = judge_read(&headers, Height { block: 1, tx: 0 });
+        assert_eq!(verdict.unwrap(), ReadVerdict::Send);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::accept::admit;
 use crate::access::Caller;
 use crate::backend::Channel;
 use crate::gateway::Gateway;
+use crate::grammar::{text, trim};
 use crate::path;
 use crate::problem::Problem;
 use crate::query::{Query, number};
@@ -113,13 +114,17 @@ pub(crate) async fn events(
     Ok(reply::at_height(response, height))
 }
 
+/// The block that the client saw last; none where there is no such header, or an empty one, which a
+/// client's library sends that has seen no event yet.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(LAST_EVENT_ID) else {
+    let mut values = headers.get_all(LAST_EVENT_ID).iter();
+    let first = values.next().map(text);
+    let Some(value) = first.filter(|value| !trim(value).is_empty()) else {
         return Ok(None);
     };
-    let last = value.to_str().ok().and_then(number);
+    let last = number(trim(&value)).filter(|_| values.next().is_none());
     last.map(Some)
-        .ok_or_else(|| Problem::invalid_argument("Last-Event-ID is not a block number."))
+        .ok_or_else(|| Problem::invalid_argument("Last-Event-ID is not one block number."))
 }
 
 /// One stream of events.
@@ -169,6 +174,7 @@ impl Listener {
                 grown = self.heights.wait_for(|height| *height > next) => Some(grown.is_ok()),
                 () = sleep(self.gateway.limits.heartbeat) => None,
                 _ = self.stopping.wait_for(|stopping| *stopping) => Some(false),
+                _ = self.caller.ended(&self.gateway) => Some(false),
             };
             // What came may be the end of the caller's token as well.
             if self.caller.check_still(&self.gateway).is_err() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,8 +18,10 @@ use tokio::time::sleep;
 
 use crate::access;
 use crate::cors::Cors;
+use crate::date;
 use crate::gateway::{Gateway, PLACE};
 use crate::local;
+use crate::message;
 use crate::metrics::Counted;
 use crate::problem::{Problem, ProblemKind};
 use crate::request_id::{RequestId, X_REQUEST_ID};
@@ -51,7 +53,10 @@ pub(crate) async fn layer(
             gateway.limits.header_bytes
         );
         Problem::new(ProblemKind::HeadersTooLarge, detail).into_response()
-    } else if let Err(problem) = local::check(&request, &gateway) {
+    } else if let Err(problem) = message::check(&request)
+        .and_then(|()| local::check(&request, &gateway))
+        .and_then(|()| message::check_one_host(&request))
+    {
         access::refuse(problem, request).await
     } else if origin.is_some() && Cors::is_preflight(request.method(), request.headers()) {
         Cors::preflight()
@@ -70,6 +75,9 @@ pub(crate) async fn layer(
     };
     line.end(&response, id.to_str().unwrap_or_default());
     let mut response = finish(response, id);
+    if let Some(date) = date::header(gateway.backend.now()) {
+        response.headers_mut().insert(DATE, date);
+    }
     gateway.cors.finish(response.headers_mut(), origin);
     if let Some(counted) = counted {
         counted.answered(&response);

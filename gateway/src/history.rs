@@ -6,12 +6,12 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
+use quire_chaincode::Listing;
 use quire_ledger::{Height, KeyModification, Order};
 use quire_wire::common::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::bookmark;
 use crate::gateway::{Gateway, blocking};
 use crate::parameters;
 use crate::path::{self, KeyPath};
@@ -48,10 +48,7 @@ pub(crate) async fn history(
             Some("asc") => Order::OldestFirst,
             Some(_) => return Err(Problem::invalid_argument("order is neither asc nor desc.")),
         },
-        after: query
-            .get("bookmark")
-            .map(bookmark::version_of)
-            .transpose()?,
+        bookmark: query.get("bookmark").map(str::to_owned),
     };
     blocking(move || read(&path, &page)).await
 }
@@ -59,9 +56,26 @@ pub(crate) async fn history(
 /// Which part of the history.
 struct Page {
     order: Order,
-    after: Option<Height>,
+    bookmark: Option<String>,
     limit: usize,
     max_bytes: usize,
+}
+
+impl Page {
+    /// The version behind which it begins.
+    fn after(&self, listing: Listing<'_>) -> Result<Option<Height>, Problem> {
+        let Some(bookmark) = &self.bookmark else {
+            return Ok(None);
+        };
+        let place = listing.place(bookmark);
+        let version = place.and_then(|place| place.parse().ok());
+        version.map(Some).ok_or_else(|| {
+            Problem::invalid_argument(
+                "The bookmark is not one of this history: it goes with the channel, namespace, key \
+                 and order of the page that it came with.",
+            )
+        })
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -86,9 +100,16 @@ struct Rows<'a> {
 
 fn read(path: &KeyPath, page: &Page) -> Result<Response, Problem> {
     let (namespace, key) = (&path.namespace, &path.key);
+    let order = match page.order {
+        Order::NewestFirst => "desc",
+        Order::OldestFirst => "asc",
+    };
+    let listing = ["history", &path.channel.name, namespace, key, order];
+    let listing = Listing(&listing);
+    let after = page.after(listing)?;
     let snapshot = path.channel.reader.snapshot();
     // One more than asked for tells whether there are more.
-    let mut heights = snapshot.history(namespace, key, page.order, page.after, page.limit + 1)?;
+    let mut heights = snapshot.history(namespace, key, page.order, after, page.limit + 1)?;
     let mut more = heights.len() > page.limit;
     heights.truncate(page.limit);
     let mut entries = Vec::with_capacity(heights.len());
@@ -105,7 +126,7 @@ fn read(path: &KeyPath, page: &Page) -> Result<Response, Problem> {
     }
     let last = entries.last().filter(|_| more);
     let document = Rows {
-        bookmark: last.map(|(entry, _)| bookmark::after_version(entry.height)),
+        bookmark: last.map(|(entry, _)| listing.bookmark(&entry.height.to_string())),
         entries: entries
             .iter()
             .map(|(entry, timestamp)| row(entry, timestamp.as_deref()))

@@ -7,12 +7,16 @@
 //! digest = sha256 of eight fields, each as  length: u64 BE ‖ bytes
 //!   1 method           as sent, `PUT`
 //!   2 path             percent-decoded, `/v1/channels/main/state/orders/a/b`
-//!   3 query            as sent, without `?`; empty without one
-//!   4 content type     media type in lower case without parameters; empty without one
-//!   5 If-Match         as sent, several joined by `, `; empty without one
+//!   3 query            without `?`, and without a `&` that separates nothing; empty without one
+//!   4 content type     media type in lower case without parameters; empty without one, or a body
+//!   5 If-Match         the elements of the list joined by `, `; empty without one
 //!   6 If-None-Match    likewise
 //!   7 attempts allowed u32 BE
-//!   8 body             as sent
+//!   8 body             of `PUT` as sent, which is how it is stored; otherwise without blanks and line
+//!                      ends around the JSON text, and empty if it says nothing
+//!
+//! Records made before that rule took fields 3 to 6 and 8 as they were sent, the line end of a
+//! batch's line included. Either digest names the request.
 //!
 //! ChaincodeInput.decorations["quire"] = Record { 1 version = 1, 2 digest, 3 attempt, 4 allowed }
 //! ```
@@ -27,6 +31,7 @@ use quire_wire::hash::{Hash, sha256};
 use quire_wire::transaction::Opened;
 use quire_wire::tx_id::NONCE_BYTES;
 
+use crate::conditions;
 use crate::problem::Problem;
 
 /// Domain of the nonces.
@@ -121,22 +126,77 @@ fn unquote(text: &str) -> Option<String> {
 }
 
 /// The parts of a request that make it the same request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The method.
     pub method: Method,
     /// The path, percent-decoded.
     pub path: String,
-    /// The query as sent.
+    /// The query.
     pub query: String,
     /// The media type without parameters, in lower case.
     pub content_type: String,
-    /// `If-Match` as sent.
+    /// `If-Match`.
     pub if_match: Vec<u8>,
-    /// `If-None-Match` as sent.
+    /// `If-None-Match`.
     pub if_none_match: Vec<u8>,
     /// The body.
     pub body: Bytes,
+}
+
+/// A request for a record: what was meant, and what was sent.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Without what is of the transport only: what digests are made of.
+    meant: Request,
+    /// As older records may have it, where that differs.
+    sent: Option<Box<Request>>,
+}
+
+impl Recorded {
+    /// Takes what is of the transport off a request.
+    #[must_use]
+    pub fn new(sent: Request) -> Self {
+        let plainly = |list: &Vec<u8>| conditions::plainly(list).unwrap_or_else(|| list.clone());
+        let parameters = sent.query.split('&');
+        let parameters: Vec<&str> = parameters.filter(|text| !text.is_empty()).collect();
+        let body = if sent.method == Method::PUT {
+            sent.body.clone()
+        } else {
+            sent.body.slice_ref(sent.body.trim_ascii())
+        };
+        let meant = Request {
+            method: sent.method.clone(),
+            path: sent.path.clone(),
+            query: parameters.join("&"),
+            content_type: if body.is_empty() {
+                String::new()
+            } else {
+                sent.content_type.clone()
+            },
+            if_match: plainly(&sent.if_match),
+            if_none_match: plainly(&sent.if_none_match),
+            body,
+        };
+        Self {
+            sent: (meant != sent).then(|| Box::new(sent)),
+            meant,
+        }
+    }
+
+    /// The digest for a record.
+    #[must_use]
+    pub fn digest(&self, allowed: u32) -> Hash {
+        self.meant.digest(allowed)
+    }
+
+    /// Whether a record's digest is this request's, by today's rule or as sent.
+    #[must_use]
+    pub fn has_digest(&self, digest: &[u8], allowed: u32) -> bool {
+        let sent = self.sent.as_deref();
+        let mut either = [Some(&self.meant), sent].into_iter().flatten();
+        either.any(|request| request.digest(allowed) == digest)
+    }
 }
 
 impl Request {
@@ -308,6 +368,60 @@ mod tests {
             ),
         ] {
             assert_eq!(hex::encode(request.digest(allowed)), digest);
+        }
+    }
+
+    #[test]
+    fn what_is_of_the_transport_only_is_not_in_the_digest() {
+        let changes: [fn(&mut Request); 6] = [
+            |request| request.query = "&".into(),
+            |request| request.if_match = b"\"12.0\",".to_vec(),
+            |request| request.if_match = b" ,\t\"12.0\" ".to_vec(),
+            |request| request.body = Bytes::from_static(b"{\"total\": 12.50}\r"),
+            |request| request.body = Bytes::from_static(b" {\"total\": 12.50}\r\n"),
+            |_| (),
+        ];
+        let post = || Request {
+            method: Method::POST,
+            ..put()
+        };
+        let plain = post().digest(5);
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut request = post();
+            change(&mut request);
+            let sent = request.digest(5);
+            let recorded = Recorded::new(request);
+            assert_eq!(recorded.digest(5), plain, "{number}");
+            // A record of an older release has what was sent, and is still this request's.
+            assert!(recorded.has_digest(&sent, 5), "{number}");
+            assert!(recorded.has_digest(&plain, 5), "{number}");
+            assert!(!recorded.has_digest(&plain, 4), "{number}");
+        }
+        let mut without_body = put();
+        without_body.body = Bytes::new();
+        let mut without_type = without_body.clone();
+        without_type.content_type.clear();
+        assert_eq!(
+            Recorded::new(without_body).digest(5),
+            without_type.digest(5)
+        );
+    }
+
+    /// What is inside of the text, or of a tag, is what was asked for.
+    #[test]
+    fn every_byte_that_says_something_counts() {
+        let changes: [fn(&mut Request); 6] = [
+            |request| request.body = Bytes::from_static(b"{\"total\": 12.50}\n"),
+            |request| request.body = Bytes::from_static(b"{\"total\":12.50}"),
+            |request| request.body = Bytes::from_static(b"{\"total\": 12.5}"),
+            |request| request.if_match = b"\"12.0\", \"12.1\"".to_vec(),
+            |request| request.if_match = b"W/\"12.0\"".to_vec(),
+            |request| request.query = "x".into(),
+        ];
+        for change in changes {
+            let mut request = put();
+            change(&mut request);
+            assert_ne!(Recorded::new(request).digest(5), put().digest(5));
         }
     }
 

@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::gateway::Gateway;
+use crate::grammar;
 use crate::problem::{Problem, ProblemKind};
 
 /// What a proxy adds, and what all of its other additions begin with.
@@ -18,22 +19,29 @@ const X_FORWARDED: &str = "x-forwarded-";
 /// Refuses what did not come from here, or came from a page of another site.
 pub(crate) fn check(request: &Request, gateway: &Gateway) -> Result<(), Problem> {
     let headers = request.headers();
-    // HTTP/2 has the host in the target.
-    let host = match request.uri().authority() {
-        Some(authority) => Some(authority.as_str()),
-        None => text(headers, &header::HOST)?,
-    };
+    // HTTP/2 has the host in the target, and both may be there.
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
     // What needs a credential at a door for other machines is refused without one later on.
     let is_local = gateway.limits.local_only && !gateway.door.is_remote();
     if is_local && !gateway.backend.authentication_required() {
-        check_local(headers, host)?;
+        check_local(headers, authority)?;
     }
+    let host = match authority {
+        Some(authority) => Some(authority),
+        None => text(headers, &header::HOST)?,
+    };
     if let Some(origin) = text(headers, &header::ORIGIN)? {
         let own = origin
             .strip_prefix("http://")
             .or(origin.strip_prefix("https://"));
-        let is_own = own.is_some() && own == host;
-        if !is_own && gateway.cors.origin(headers).is_none() {
+        let is_own = own.zip(host);
+        let is_own = is_own.is_some_and(|(own, host)| own.eq_ignore_ascii_case(host));
+        // Of two origins, the other one may be the page's.
+        let is_one = headers.get_all(header::ORIGIN).iter().count() == 1;
+        if !is_one || !is_own && gateway.cors.origin(headers).is_none() {
             return Err(forbidden(
                 "Origin is another site; --cors-origin names those that may ask.",
             ));
@@ -42,11 +50,12 @@ pub(crate) fn check(request: &Request, gateway: &Gateway) -> Result<(), Problem>
     Ok(())
 }
 
-fn check_local(headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> {
+fn check_local(headers: &HeaderMap, authority: Option<&str>) -> Result<(), Problem> {
     const WHY: &str = "Without authentication only local programs are served.";
-    // Of two hosts, a proxy or browser may have meant the other one.
-    let is_one = headers.get_all(header::HOST).iter().count() <= 1;
-    if !is_one || host.is_some_and(|host| !is_loopback(host)) {
+    let hosts = headers.get_all(header::HOST).iter().map(grammar::text);
+    // Of several, a proxy or browser may have meant any.
+    let are_ours = hosts.into_iter().all(|host| is_loopback(&host));
+    if !are_ours || authority.is_some_and(|host| !is_loopback(host)) {
         return Err(forbidden(format!("Host is not this machine. {WHY}")));
     }
     let is_forwarded = |name: &HeaderName| {

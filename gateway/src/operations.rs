@@ -114,13 +114,8 @@ fn health(gateway: &Gateway, failed: &[FailedCheck]) -> Result<Response, Problem
 }
 
 fn now(gateway: &Gateway) -> String {
-    let since = gateway.backend.now().duration_since(std::time::UNIX_EPOCH);
-    let since = since.unwrap_or_default();
-    let timestamp = Timestamp {
-        seconds: i64::try_from(since.as_secs()).unwrap_or_default(),
-        nanos: i32::try_from(since.subsec_nanos()).unwrap_or_default(),
-    };
-    timestamp.rfc3339().unwrap_or_default()
+    let now = Timestamp::from(gateway.backend.now());
+    now.rfc3339().unwrap_or_default()
 }
 
 /// Everything that is counted, in Prometheus' text format.

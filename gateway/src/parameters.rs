@@ -63,7 +63,7 @@ pub(crate) struct Page {
     /// Entries of a page; 25 without.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u64>,
-    /// Of the page before.
+    /// Of the page before; every other parameter but `limit` as there.
     bookmark: Option<String>,
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
 
+use crate::grammar::{elements, name_and_value, pieces, text};
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::query::{Query, number};
@@ -25,18 +26,14 @@ impl Prefer {
         let mut wait = None;
         let mut respond_async = false;
         for value in headers.get_all("prefer") {
-            let value = value
-                .to_str()
-                .map_err(|_| Problem::invalid_argument("Prefer is not ASCII."))?;
-            for preference in value.split(',') {
+            for preference in elements(&text(value)) {
                 // Parameters behind `;` change nothing in the two that are known here.
-                let token = preference.split(';').next().unwrap_or_default();
-                let (name, value) = token.split_once('=').unwrap_or((token, ""));
-                let name = name.trim();
+                let token = pieces(preference, ';').next().unwrap_or_default();
+                let (name, value) = name_and_value(token);
                 if name.eq_ignore_ascii_case("respond-async") {
                     respond_async = true;
                 } else if name.eq_ignore_ascii_case("wait") && wait.is_none() {
-                    wait = Some(seconds(value.trim().trim_matches('"'), limits)?);
+                    wait = Some(seconds(&value, limits)?);
                 }
             }
         }
@@ -97,7 +94,7 @@ mod tests {
     #[test]
     fn prefer_is_read_as_the_rfc_says() {
         type Row<'a> = (&'a [&'static str], Option<(u64, bool)>);
-        let rows: [Row<'_>; 9] = [
+        let rows: [Row<'_>; 13] = [
             (&[], Some((30, false))),
             (&["respond-async"], Some((0, true))),
             (&["wait=5"], Some((5, false))),
@@ -107,6 +104,10 @@ mod tests {
             (&["return=minimal, unknown"], Some((30, false))),
             (&["wait=99999999999"], Some((300, false))),
             (&["wait=soon"], None),
+            (&["wait=\"5\""], Some((5, false))),
+            (&[",, respond-async ,"], Some((0, true))),
+            (&["x=\"a, wait=soon\"; y=\";\", wait=5"], Some((5, false))),
+            (&["x=\"\\\", respond-async\""], Some((30, false))),
         ];
         for (values, expected) in rows {
             let prefer = Prefer::parse(&headers("prefer", values), &Limits::default());

@@ -36,6 +36,7 @@ impl LogLine {
     /// Writes the line. For a stream it tells how long the beginning took.
     pub(crate) fn end(self, response: &Response, request_id: &str) {
         let status = response.status();
+        let is_error = status.is_client_error() || status.is_server_error();
         let problem = response.extensions().get::<Problem>();
         let logged = response.extensions().get::<LoggedTransaction>();
         let transaction = logged
@@ -45,7 +46,7 @@ impl LogLine {
             Some(problem) => problem.kind().row().1,
             None if logged.is_some() && status == StatusCode::ACCEPTED => "PENDING",
             None if logged.is_some() => "VALID",
-            None if status.is_client_error() || status.is_server_error() => "REFUSED",
+            None if is_error => "REFUSED",
             None => "OK",
         };
         let channel = channel_of(&self.path);
@@ -55,10 +56,17 @@ impl LogLine {
         // The path as it was sent: its escapes keep line ends and the like out of the log.
         if status == StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
             tracing::error!(target: TARGET, request_id, method, path, status, outcome, channel, transaction, duration_ms, "request");
+        } else if is_probe(&self.path) && !is_error {
+            tracing::debug!(target: TARGET, request_id, method, path, status, outcome, channel, transaction, duration_ms, "request");
         } else {
             tracing::info!(target: TARGET, request_id, method, path, status, outcome, channel, transaction, duration_ms, "request");
         }
     }
+}
+
+/// Whether machines ask for this all day long, which is worth a line only where they are refused.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/metrics" | "/healthz" | "/readyz")
 }
 
 /// The channel that a path names, if it is written plainly.

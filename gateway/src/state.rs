@@ -8,7 +8,7 @@ use axum::http::header::{self, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use quire_chaincode::Call;
+use quire_chaincode::{Call, Listing};
 use quire_ledger::{Height, RangeEnd, Snapshot, VersionedValue};
 use quire_wire::transaction::Opened;
 use serde::Serialize;
@@ -18,7 +18,6 @@ use crate::access::Caller;
 use crate::answer::{Accepted, Asked, ValidTransaction, answer};
 use crate::backend::Channel;
 use crate::body;
-use crate::bookmark;
 use crate::conditions::{ReadVerdict, WriteConditions, etag, judge_read};
 use crate::gateway::{Gateway, blocking, in_brief};
 use crate::parameters::{Page, ReadDemands, Retries, Waiting, WriteDemands};
@@ -218,7 +217,11 @@ pub(crate) async fn patch(
     summary = "Delete a key",
     params(Retries, Waiting, WriteDemands),
     responses(
-        (status = 200, description = "Deleted.", body = ValidTransaction),
+        (
+            status = 200,
+            description = "Deleted. A body says nothing: none, or `{}`, or `null`.",
+            body = ValidTransaction
+        ),
         (status = 202, description = "Ordered, not durable yet.", body = Accepted)
     )
 )]
@@ -238,6 +241,10 @@ async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<
     let conditions = WriteConditions::parse(&parts.headers)?;
     let limits = &gateway.limits;
     let (function, asked, value) = if parts.method == Method::PUT {
+        if parts.headers.contains_key(header::CONTENT_RANGE) {
+            let detail = "Content-Range names a part; a value is written as a whole.";
+            return Err(Problem::invalid_argument(detail));
+        }
         let asked = Asked::Put {
             namespace: Arc::clone(&path.namespace),
             key: Arc::clone(&path.key),
@@ -262,7 +269,7 @@ async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<
     }
     let write = Write {
         channel: path.channel,
-        identity: Caller::identity(&parts)?,
+        identity: Caller::identity(&gateway, &parts)?,
         call: Call {
             chaincode: path.namespace.as_ref().to_owned(),
             function: function.to_owned(),
@@ -320,15 +327,18 @@ pub(crate) async fn range(
     let namespace = path::namespace(uri)?;
     let query = Query::parse(uri, &["start", "end", "limit", "bookmark"])?;
     let limit = query.limit(PAGE_ROWS.0, PAGE_ROWS.1)?;
-    let end = query.get("end").unwrap_or_default().to_owned();
-    let start = match query.get("bookmark") {
-        Some(bookmark) => bookmark::key_after(bookmark)?,
-        None => query.get("start").unwrap_or_default().to_owned(),
-    };
     let page_bytes = gateway.limits.page_bytes;
     blocking(move || {
+        let start = query.get("start").unwrap_or_default();
+        let end = query.get("end").unwrap_or_default();
+        let listing = ["range", &channel.name, &namespace, start, end];
+        let listing = Listing(&listing);
+        let first = match query.get("bookmark") {
+            Some(bookmark) => first_behind(listing, bookmark, start)?,
+            None => start.to_owned(),
+        };
         let snapshot = channel.reader.snapshot();
-        let page = read_page(&snapshot, &namespace, (&start, &end), limit, page_bytes)?;
+        let page = read_page(&snapshot, &namespace, (&first, end), limit, page_bytes)?;
         let (found, more) = page;
         let rows = found.iter().map(|(key, found)| Row {
             key,
@@ -340,12 +350,31 @@ pub(crate) async fn range(
         let last = found.last().filter(|_| more);
         let document = Rows {
             rows: rows.collect(),
-            bookmark: last.map(|(key, _)| bookmark::after_key(key)),
+            bookmark: last.map(|(key, _)| listing.bookmark(key)),
         };
         let response = reply::json(StatusCode::OK, &document)?;
         Ok(of_state(response, &snapshot))
     })
     .await
+}
+
+/// The first key behind the last one of the page that the bookmark came with.
+fn first_behind(listing: Listing<'_>, bookmark: &str, start: &str) -> Result<String, Problem> {
+    let last = listing
+        .place(bookmark)
+        .filter(|last| last.as_str() >= start);
+    let last = last.ok_or_else(|| {
+        Problem::invalid_argument(
+            "The bookmark is not one of this range: it goes with the channel, namespace, start and \
+             end of the page that it came with.",
+        )
+    })?;
+    Ok(next_key(&last))
+}
+
+/// The smallest key behind `key`.
+fn next_key(key: &str) -> String {
+    format!("{key}\0")
 }
 
 type Found = Vec<(String, VersionedValue)>;
@@ -381,7 +410,7 @@ fn read_page(
             found.push((key, value));
         }
         match found.last() {
-            Some((key, _)) if !is_last => start = bookmark::next_key(key),
+            Some((key, _)) if !is_last => start = next_key(key),
             _ => return Ok((found, false)),
         }
     }

@@ -20,7 +20,6 @@ use quire_chaincode::{Call, is_conditional, touched};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Height, ReadError};
 use quire_wire::Code;
-use quire_wire::hash::Hash;
 use quire_wire::tx_id::{NONCE_BYTES, tx_id};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -31,7 +30,7 @@ use crate::call::is_brief;
 use crate::contention::Turn;
 use crate::flights::{Boarded, FlightKey, FlightRequest, key_reused};
 use crate::gateway::{Gateway, blocking, in_brief};
-use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Request};
+use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Recorded};
 use crate::metrics::KeyMet;
 use crate::prefer::Prefer;
 use crate::problem::Problem;
@@ -50,7 +49,7 @@ pub(crate) struct Write {
     pub(crate) identity: Arc<SigningIdentity>,
     pub(crate) call: Call,
     /// The key and the request that it names; none for a write nobody can ask for again.
-    pub(crate) key: Option<(IdempotencyKey, Request)>,
+    pub(crate) key: Option<(IdempotencyKey, Recorded)>,
     /// Attempts that the caller asked for.
     pub(crate) attempts: Option<u32>,
 }
@@ -522,8 +521,8 @@ impl Write {
         let reused = || key_reused().with_transaction(committed.tx_id.as_str());
         let record = record.ok_or_else(reused)?;
         let (_, request) = self.key.as_ref().ok_or_else(reused)?;
-        let digest: Hash = request.digest(self.attempts.unwrap_or(record.allowed));
-        if record.digest != digest.as_slice() || record.attempt != attempt {
+        let allowed = self.attempts.unwrap_or(record.allowed);
+        if !request.has_digest(&record.digest, allowed) || record.attempt != attempt {
             return Err(reused());
         }
         Ok(record.allowed)

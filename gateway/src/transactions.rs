@@ -24,7 +24,7 @@ use crate::body::{self, content_type};
 use crate::call;
 use crate::creator::Creator;
 use crate::gateway::{Gateway, blocking};
-use crate::idempotency::{self, IdempotencyKey, Record};
+use crate::idempotency::{self, IdempotencyKey, Record, Recorded};
 use crate::parameters::{LongPoll, Retries, Waiting};
 use crate::path;
 use crate::prefer::{self, Prefer};
@@ -74,7 +74,7 @@ pub(crate) async fn submit(
     let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
     let write = Write {
         channel,
-        identity: Caller::identity(&parts)?,
+        identity: Caller::identity(&gateway, &parts)?,
         call: call::of_transaction(&body)?,
         attempts: prefer::max_attempts(&parts.headers)?,
         key: keyed(&parts, body)?,
@@ -86,7 +86,7 @@ pub(crate) async fn submit(
 pub(crate) fn keyed(
     parts: &Parts,
     body: Bytes,
-) -> Result<Option<(IdempotencyKey, idempotency::Request)>, Problem> {
+) -> Result<Option<(IdempotencyKey, Recorded)>, Problem> {
     let Some(key) = IdempotencyKey::of(&parts.headers)? else {
         return Ok(None);
     };
@@ -99,7 +99,7 @@ pub(crate) fn keyed(
         if_none_match: idempotency::joined(&parts.headers, &header::IF_NONE_MATCH),
         body,
     };
-    Ok(Some((key, request)))
+    Ok(Some((key, Recorded::new(request))))
 }
 
 /// `GET .../transactions/{id}`.
@@ -124,12 +124,16 @@ pub(crate) async fn get(
     let tx_id = path::item(request.uri())?;
     let query = Query::parse(request.uri(), &["wait"])?;
     let wait = prefer::wait(&query, &gateway.limits)?;
+    let caller = Caller::of(request.extensions())?;
     let mut seen = look_for(&channel, &tx_id).await?;
     if seen == Seen::Pending && !wait.is_zero() {
         let committed = tokio::select! {
             committed = timeout(wait, poll_outcome(&channel, &tx_id)) => committed.ok().flatten(),
             () = gateway.out_of_grace() => None,
+            problem = caller.ended(&gateway) => return Err(problem),
         };
+        // What came may be the end of the caller's token as well.
+        caller.check_still(&gateway)?;
         seen = committed.map_or(seen, Seen::Committed);
     }
     answer_seen(channel, tx_id, seen).await
@@ -167,7 +171,8 @@ pub(crate) async fn get_by_key(
     let key = query.get("idempotencyKey");
     let key = key.ok_or_else(|| Problem::invalid_argument("idempotencyKey is missing."))?;
     let key = IdempotencyKey::parse(key)?;
-    let identity = Arc::clone(&Caller::of(request.extensions())?.identity);
+    let caller = Caller::of(request.extensions())?;
+    let identity = Arc::clone(&caller.identity);
     let named = || named_outcome(&gateway, &channel, &key, &identity);
     let (mut tx_id, mut seen) = named().await?;
     if seen == Seen::Pending && !wait.is_zero() {
@@ -186,7 +191,9 @@ pub(crate) async fn get_by_key(
         let settled = tokio::select! {
             settled = timeout(wait, settled) => settled.ok(),
             () = gateway.out_of_grace() => None,
+            problem = caller.ended(&gateway) => return Err(problem),
         };
+        caller.check_still(&gateway)?;
         if let Some(settled) = settled {
             (tx_id, seen) = settled?;
         }

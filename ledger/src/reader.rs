@@ -269,6 +269,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.shared.channel
+    }
+
     /// Blocks below this have taken effect in the view.
     #[must_use]
     pub fn height(&self) -> u64 {

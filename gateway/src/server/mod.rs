@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{HeaderValue, Request, Response, header};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -27,6 +27,7 @@ use tower::ServiceExt as _;
 
 use crate::backend::Backend;
 use crate::cors::Cors;
+use crate::date;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::peer::{Handshake, Peer};
@@ -218,9 +219,15 @@ impl Server {
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         // Head and headers are judged exactly by the router; hyper's buffer only has to hold them.
-        builder.http1().max_buf_size(self.limits.header_bytes * 2);
+        let head_bytes = self.limits.header_bytes * 2;
+        builder
+            .http1()
+            .max_buf_size(head_bytes)
+            // The router dates its answers itself, by the node's clock.
+            .auto_date_header(false);
         builder
             .http2()
+            .auto_date_header(false)
             .timer(TokioTimer::new())
             .keep_alive_interval(self.limits.head_timeout)
             .keep_alive_timeout(self.limits.head_timeout)
@@ -296,13 +303,17 @@ fn refusal(backend: &dyn Backend, problem: &Problem) -> Bytes {
     let (status, code, _) = problem.kind().row();
     tracing::debug!(request_id = id, code, "refused at the edge");
     let body = problem.document(id);
+    let date = date::header(backend.now());
+    let date = date.as_ref().map(|date| (header::DATE, date));
     let mut head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nx-request-id: {id}\r\n\
          connection: close\r\ncontent-length: {}\r\n",
         body.len()
     )
     .into_bytes();
-    for (name, value) in problem.headers() {
+    let headers = problem.headers().iter();
+    let headers = headers.map(|(name, value)| (name.clone(), value));
+    for (name, value) in headers.chain(date) {
         let value = HeaderValue::as_bytes(value);
         for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
             head.extend_from_slice(part);

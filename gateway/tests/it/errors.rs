@@ -48,7 +48,7 @@ async fn bodies_and_headers_are_of_their_kind() {
         ("PATCH ./state/ns/k", &[json], "{}", media),
         ("POST ./transactions", &[], "{}", media),
         ("POST ./evaluate", &[text], "{}", media),
-        ("DELETE ./state/ns/k", &[json], "{}", argument),
+        ("DELETE ./state/ns/k", &[json], r#"{"a":1}"#, argument),
         (PUT, &[json], "", (400, "INVALID_JSON")),
         (PUT, &[json], r#"{"_id":1}"#, (400, "RESERVED_MEMBER")),
         (PUT, &[json, "prefer: wait=x"], "1", argument),

@@ -59,6 +59,126 @@ async fn another_request_with_the_key_is_422() {
     same.assert_status(201);
 }
 
+/// What a proxy, an editor or another library does to a request on its way changes nothing of it.
+#[tokio::test]
+async fn a_request_is_the_same_however_it_is_transported() {
+    const JSON: &str = "content-type: application/json";
+    const NDJSON: &str = "content-type: application/x-ndjson";
+    let call = r#"{"chaincode":"orders","function":"put","args":["1",1]}"#;
+    let line = r#"{"chaincode":"orders","function":"put","args":["1",1],"idempotencyKey":"k-1"}"#;
+    let (post, batch) = ("POST ./transactions", "POST ./transactions:batch");
+    let put = "PUT ./state/orders/1001";
+    let delete = "DELETE ./state/orders/1001";
+    let of_one_request = [
+        vec![
+            (post, vec![JSON], call.to_owned()),
+            (post, vec![JSON], format!("{call}\n")),
+            (post, vec![JSON], format!(" {call}\r\n")),
+            (post, vec![JSON], format!("\u{feff}{call}")),
+            ("POST ./transactions?&", vec![JSON], call.to_owned()),
+            (
+                "POST /v1/channels/%6Dain/transactions",
+                vec![JSON],
+                call.to_owned(),
+            ),
+            (batch, vec![NDJSON], line.to_owned()),
+            (batch, vec![NDJSON], format!("{line}\n")),
+            (batch, vec![NDJSON], format!("{line}\r\n")),
+            (batch, vec![NDJSON], format!("\u{feff} \t{line} \r\n")),
+        ],
+        vec![
+            (
+                put,
+                vec![JSON, "if-match: \"1.0\", \"1.1\""],
+                "1".to_owned(),
+            ),
+            (
+                put,
+                vec![JSON, "if-match: \"1.0\",\"1.1\","],
+                "1".to_owned(),
+            ),
+            (
+                put,
+                vec![
+                    JSON,
+                    "if-match: ,",
+                    "if-match: \"1.0\"",
+                    "if-match: \"1.1\"",
+                ],
+                "1".to_owned(),
+            ),
+            (
+                put,
+                vec![
+                    "content-type: Application/JSON ;charset=utf8",
+                    "if-match: \"1.0\"  ,\t \"1.1\"",
+                ],
+                "\u{feff}1".to_owned(),
+            ),
+            (
+                "PUT ./state/o%72ders/10%301?",
+                vec![
+                    JSON,
+                    "content-encoding: identity",
+                    "if-match: \"1.0\", \"1.1\"",
+                ],
+                "1".to_owned(),
+            ),
+        ],
+        vec![
+            (delete, vec![], String::new()),
+            (delete, vec![JSON], String::new()),
+            (delete, vec![JSON], "{}".to_owned()),
+            (
+                delete,
+                vec!["content-type: text/plain"],
+                " { }\r\n".to_owned(),
+            ),
+            (delete, vec![JSON], "null".to_owned()),
+        ],
+    ];
+    for requests in of_one_request {
+        // Whichever came first.
+        for first in 0..requests.len() {
+            let node = Node::new();
+            let client = node.client();
+            client.put(KEY, &[], "{}").await.assert_status(201);
+            let before = node.orderer.submitted();
+            for (route, headers, body) in requests[first..].iter().chain(&requests) {
+                let (method, path) = route.split_once(' ').unwrap();
+                let mut headers = headers.clone();
+                if *route != batch {
+                    headers.push("idempotency-key: k-1");
+                }
+                let answer = client.send(method, path, &headers, body.clone()).await;
+                let what = format!("{route} {headers:?} {body:?} after {:?}", requests[first]);
+                let told = answer.text();
+                let is_good = match *route == batch {
+                    true => told.contains("\"status\":201,"),
+                    false => matches!(answer.status, 200 | 201),
+                };
+                assert!(is_good, "{what}: {} {told}", answer.status);
+            }
+            assert_eq!(node.orderer.submitted(), before + 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn blanks_around_a_value_are_stored_and_belong_to_the_request() {
+    let node = Node::new();
+    let client = node.client();
+    let sent = " {\"a\": 1.0}\r\n";
+    client.put(KEY, &[K], sent).await.assert_status(201);
+    assert_eq!(client.get(KEY).await.text(), sent);
+    client.put(KEY, &[K], sent).await.assert_status(201);
+    // A value is kept with the blanks around it, so they are of the request.
+    for other in ["{\"a\": 1.0}", "{\"a\": 1.0}\n"] {
+        let other = client.put(KEY, &[K], other).await;
+        other.assert_problem(422, "IDEMPOTENCY_KEY_REUSED");
+    }
+}
+
 #[tokio::test]
 async fn duplicates_in_flight_wait_for_one_transaction() {
     let node = Node::new();

@@ -8,12 +8,15 @@
 
 mod access;
 mod batch;
+mod bookmarks;
 mod chain;
 mod errors;
 mod events;
+mod headers;
 mod http2;
 mod idempotency;
 mod kit;
 mod reads;
 mod socket;
+mod waiting;
 mod writes;

@@ -16,7 +16,7 @@ use crate::kit::Node;
 
 /// Nothing between the network and HTTP.
 #[derive(Clone)]
-struct Plain;
+pub(crate) struct Plain;
 
 impl Handshake for Plain {
     type Stream = TcpStream;

@@ -1,5 +1,11 @@
-//! Where a page ended: which query it belongs to, by digest, which index it was read from, and the
-//! values and key of its last document. Nothing in it depends on the process or the collation data.
+//! Where a page ended: which index it was read from, and the values and key of its last document, as
+//! JSON behind a mark. The mark is over that text and the query, so that neither another query nor a
+//! changed letter leads elsewhere. Nothing in it depends on the process or the collation data.
+//!
+//! ```text
+//! bookmark = base64url, unpadded, of  mark: 12 bytes ‖ {"v": 2, "i": ..., "a": ..., "k": ...}
+//! mark     = first 12 bytes of sha256(digest of the query ‖ 00 ‖ text)
+//! ```
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,16 +18,14 @@ use super::request::Query;
 use crate::json::{self, Repeats};
 
 /// Version of the form.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const MARK_BYTES: usize = 12;
 
 /// A place between documents.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Bookmark {
     #[serde(rename = "v")]
     version: u8,
-    /// Of the query.
-    #[serde(rename = "q")]
-    digest: String,
     /// Design document and name of the index; none for all documents.
     #[serde(rename = "i")]
     pub(super) index: Option<(String, String)>,
@@ -46,35 +50,47 @@ pub(super) fn digest(channel: &str, namespace: &str, query: &Query) -> String {
     URL_SAFE_NO_PAD.encode(digest.get(..12).unwrap_or_default())
 }
 
+/// What binds the text of a bookmark to its query.
+fn mark(digest: &str, text: &[u8]) -> Vec<u8> {
+    let mut hasher = Sha256::new();
+    hasher.update(digest);
+    hasher.update([0]);
+    hasher.update(text);
+    let mut mark = hasher.finalize().to_vec();
+    mark.truncate(MARK_BYTES);
+    mark
+}
+
 impl Bookmark {
-    pub(super) fn new(
-        digest: &str,
-        index: Option<(String, String)>,
-        values: Vec<Value>,
-        key: String,
-    ) -> Self {
+    pub(super) fn new(index: Option<(String, String)>, values: Vec<Value>, key: String) -> Self {
         Self {
             version: VERSION,
-            digest: digest.to_owned(),
             index,
             values,
             key,
         }
     }
 
-    pub(super) fn encode(&self) -> String {
+    /// The bookmark for the caller, of the query with this digest.
+    pub(super) fn encode(&self, digest: &str) -> String {
         // Strings and JSON always serialize.
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode([mark(digest, &text), text].concat())
     }
 
     /// # Errors
     /// It is none, or not of the query with this digest.
     pub(super) fn decode(text: &str, digest: &str) -> Result<Self, QueryError> {
-        let decoded = URL_SAFE_NO_PAD.decode(text).ok();
-        let bookmark = decoded.and_then(|bytes| Self::read(&bytes));
-        bookmark
-            .filter(|bookmark| bookmark.version == VERSION && bookmark.digest == digest)
-            .ok_or_else(|| QueryError::InvalidBookmark(text.into()))
+        let read = || {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+            let (found, text) = bytes.split_at_checked(MARK_BYTES)?;
+            if found != mark(digest, text) {
+                return None;
+            }
+            let bookmark = Self::read(text)?;
+            (bookmark.version == VERSION).then_some(bookmark)
+        };
+        read().ok_or_else(|| QueryError::InvalidBookmark(text.into()))
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -90,20 +106,38 @@ impl Bookmark {
             },
             _ => return None,
         };
-        match (take("v")?, take("q")?, take("a")?, take("k")?) {
-            (
-                Value::Number(version),
-                Value::String(digest),
-                Value::Array(values),
-                Value::String(key),
-            ) if members.is_empty() => Some(Self {
-                version: version.as_u64()?.try_into().ok()?,
-                digest,
-                index,
-                values,
-                key,
-            }),
+        match (take("v")?, take("a")?, take("k")?) {
+            (Value::Number(version), Value::Array(values), Value::String(key))
+                if members.is_empty() =>
+            {
+                Some(Self {
+                    version: version.as_u64()?.try_into().ok()?,
+                    index,
+                    values,
+                    key,
+                })
+            }
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lost_or_changed_a_letter_or_is_another_query_s_is_no_bookmark() {
+        let bookmark = Bookmark::new(None, vec![json!(1.5), json!("é")], "m02".to_owned());
+        let text = bookmark.encode("query");
+        assert_eq!(Bookmark::decode(&text, "query").unwrap().key, "m02");
+        assert!(Bookmark::decode(&text, "other").is_err());
+        for end in 0..text.len() {
+            assert!(Bookmark::decode(&text[..end], "query").is_err(), "{end}");
+            let mut changed = text.clone().into_bytes();
+            changed[end] = if changed[end] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(Bookmark::decode(&changed, "query").is_err(), "{changed}");
         }
     }
 }

@@ -292,7 +292,7 @@ impl Source<'_> {
         let values = index.and_then(|definition| definition.values(&document.value));
         let values = values.unwrap_or_default().into_iter().cloned().collect();
         let index = index.map(|index| (index.record.ddoc.clone(), index.record.name.clone()));
-        Bookmark::new(&digest, index, values, key).encode()
+        Bookmark::new(index, values, key).encode(&digest)
     }
 
     /// What may match, in order, from behind the bookmark on.

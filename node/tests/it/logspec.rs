@@ -74,3 +74,51 @@ fn a_request_leaves_a_line_and_levels_change_while_the_node_runs() {
     assert!(!log.contains("quiet-1"), "{log}");
     assert!(log.contains("loud-2"), "{log}");
 }
+
+/// They come every few seconds, all day long.
+#[test]
+fn scrapes_and_probes_leave_a_line_at_debug_only() {
+    let data = TempDir::new().unwrap();
+    let node = Node::start(data.path());
+    let client = node.client();
+    let ask = |path: &str, request_id: String| {
+        let request = Request {
+            method: "GET",
+            path: path.to_owned(),
+            headers: vec![("X-Request-Id", request_id)],
+            body: String::new(),
+        };
+        assert_eq!(client.send(&request).unwrap().status, 200, "{path}");
+    };
+    let probes = ["/metrics", "/healthz", "/readyz"];
+    for path in probes {
+        ask(path, format!("quiet{}", path.replace('/', "-")));
+    }
+    ask("/version", "told-version".to_owned());
+    let spec = put_spec(&client, r#"{"spec":"request=debug:info"}"#);
+    assert_eq!(spec.status, 204);
+    for path in probes {
+        ask(path, format!("told{}", path.replace('/', "-")));
+    }
+    let log = node.log_after_stop();
+    assert!(!log.contains("quiet-"), "{log}");
+    for told in ["version", "metrics", "healthz", "readyz"] {
+        assert!(log.contains(&format!("told-{told}")), "{told}: {log}");
+    }
+}
+
+/// A refused one is worth a line.
+#[test]
+fn a_scrape_that_is_refused_leaves_a_line_at_info() {
+    let data = TempDir::new().unwrap();
+    let node = Node::start_with(data.path(), &["--no-metrics"]);
+    let request = Request {
+        method: "GET",
+        path: "/metrics".to_owned(),
+        headers: vec![("X-Request-Id", "refused-1".to_owned())],
+        body: String::new(),
+    };
+    assert_eq!(node.client().send(&request).unwrap().status, 404);
+    let log = node.log_after_stop();
+    assert!(log.contains("refused-1"), "{log}");
+}

@@ -36,6 +36,7 @@ pub(crate) struct Node {
     pub(crate) tokens: Tokens,
     pub(crate) failed_checks: Mutex<Vec<FailedCheck>>,
     pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) clock: Mutex<SystemTime>,
     log_spec: Mutex<String>,
     drawn: AtomicU64,
     _dir: tempfile::TempDir,
@@ -110,6 +111,7 @@ impl Node {
             tokens,
             failed_checks: Mutex::default(),
             stopping: watch::Sender::new(false),
+            clock: Mutex::new(SystemTime::UNIX_EPOCH),
             log_spec: Mutex::new("info".to_owned()),
             drawn: AtomicU64::new(0),
             _dir: dir,
@@ -349,7 +351,7 @@ impl Backend for Node {
     }
 
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH
+        *self.clock.lock()
     }
 
     fn random_nonce(&self) -> [u8; 24] {

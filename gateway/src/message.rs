@@ -1,0 +1,121 @@
+//! What a request has to be, whatever it asks for, where it came over a connection: with one host, and
+//! in no other coding than chunks (RFC 9112, sections 3.2 and 6.1; RFC 9113, section 8.3.1).
+//!
+//! A missing or doubtful host is no formality: browsers cannot leave it out, and what a request is
+//! let in for may depend on it.
+
+use axum::extract::Request;
+use axum::http::{Version, header};
+
+use crate::grammar::{elements, text};
+use crate::peer::Peer;
+use crate::problem::Problem;
+
+/// Refuses a request that its sender cannot have meant so.
+pub(crate) fn check(request: &Request) -> Result<(), Problem> {
+    // What was handed over in memory has a router to go to, and needs no host for that.
+    if request.extensions().get::<Peer>().is_none() {
+        return Ok(());
+    }
+    check_host(request)?;
+    let headers = request.headers();
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter().map(text);
+    let codings: Vec<_> = codings.collect();
+    let mut codings = codings.iter().flat_map(|list| elements(list));
+    if codings.any(|coding| !coding.eq_ignore_ascii_case("chunked")) {
+        return Err(Problem::invalid_argument(
+            "Transfer-Encoding is something else than chunked.",
+        ));
+    }
+    Ok(())
+}
+
+fn check_host(request: &Request) -> Result<(), Problem> {
+    let bad = |detail: &str| Err(Problem::invalid_argument(detail));
+    let hosts = request.headers().get_all(header::HOST);
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str());
+    let hosts: Vec<_> = hosts.iter().map(text).collect();
+    let mut all = hosts.iter().map(AsRef::as_ref).chain(authority);
+    if !all.all(is_host) {
+        return bad("Host is no host with a port or without.");
+    }
+    let is_missing = match request.version() {
+        // They need not have one, and no browser of today sends them.
+        Version::HTTP_09 | Version::HTTP_10 => false,
+        // The target may name one as well, and does not stand for the header.
+        Version::HTTP_11 => hosts.is_empty(),
+        _ => hosts.is_empty() && authority.is_none(),
+    };
+    if is_missing {
+        return bad("The request has no Host.");
+    }
+    Ok(())
+}
+
+/// Refuses a request that names two hosts, even if both are the same: of two, somebody on the way may
+/// have gone by the other one. Asked after those hosts are found to be no strangers.
+pub(crate) fn check_one_host(request: &Request) -> Result<(), Problem> {
+    let hosts = request.headers().get_all(header::HOST);
+    let mut hosts = hosts.iter().map(text);
+    let (first, second) = (hosts.next(), hosts.next());
+    let authority = request.uri().authority();
+    // In HTTP/1.1 the target counts, and Host is to be passed over (RFC 9112, section 3.2.2).
+    let is_http2 = request.version() >= Version::HTTP_2;
+    let differs = is_http2
+        && first
+            .zip(authority)
+            .is_some_and(|(host, authority)| !host.eq_ignore_ascii_case(authority.as_str()));
+    if second.is_some() || differs {
+        return Err(Problem::invalid_argument("The request has two hosts."));
+    }
+    Ok(())
+}
+
+/// `uri-host [ ":" port ]` of RFC 3986, not empty, and without anybody's name before it.
+fn is_host(text: &str) -> bool {
+    let name = match text.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => text,
+    };
+    let literal = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    let (inside, marks) = match literal {
+        Some(inside) => (inside, ":.%-_~".as_bytes()),
+        None => (name, "-._~!$&'()*+,;=%".as_bytes()),
+    };
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || marks.contains(&byte);
+    !inside.is_empty() && inside.bytes().all(is_part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for (text, expected) in [
+            ("127.0.0.1:7080", true),
+            ("localhost", true),
+            ("ledger_1.example:", true),
+            ("[::1]:7080", true),
+            ("[fe80::1%25eth0]", true),
+            ("", false),
+            (":7080", false),
+            ("::1", false),
+            ("[]", false),
+            ("[::1", false),
+            ("localhost:http", false),
+            ("user@localhost", false),
+            ("localhost/path", false),
+            ("local host", false),
+            ("localhost, elsewhere", false),
+            ("h\u{fffd}st", false),
+        ] {
+            assert_eq!(is_host(text), expected, "{text}");
+        }
+    }
+}
