@@ -117,17 +117,6 @@ impl Expiry {
         Ok(expiry)
     }
 
-    /// Whether changes define chaincodes, so that everything is to be read again.
-    pub(crate) fn is_changed_by(&self, updates: &Updates) -> bool {
-        [LIFECYCLE, LSCC].into_iter().any(|place| {
-            let changes = updates.namespaces.get(place.0);
-            let mut keys = changes
-                .into_iter()
-                .flat_map(|changes| changes.public.keys());
-            keys.any(|key| chaincode_of(key, place).is_some())
-        })
-    }
-
     /// Notes when the keys end that changes write.
     pub(crate) fn note(&mut self, updates: &Updates) {
         if self.lives.is_empty() {
@@ -165,6 +154,17 @@ impl Expiry {
         let due = std::mem::replace(&mut self.ends, later);
         due.into_values().flatten().collect()
     }
+}
+
+/// Whether changes define chaincodes, so that everything is to be read again.
+pub(crate) fn is_redefined_by(updates: &Updates) -> bool {
+    [LIFECYCLE, LSCC].into_iter().any(|place| {
+        let changes = updates.namespaces.get(place.0);
+        let mut keys = changes
+            .into_iter()
+            .flat_map(|changes| changes.public.keys());
+        keys.any(|key| chaincode_of(key, place).is_some())
+    })
 }
 
 /// The chaincode whose collections a key defines.

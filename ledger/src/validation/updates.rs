@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
 use super::examine::{Content, Examined};
-use super::expiry::Expiry;
+use super::expiry::{self, Expiry};
 use super::rich;
 use super::writes::{self, Asked};
 use crate::block::Height;
@@ -307,7 +307,7 @@ impl<'a> Pending<'a> {
     /// Ends a block, all of whose transactions were judged: finds out what it is the last to see.
     pub(crate) fn end_block(&mut self) -> Result<(), ReadError> {
         let mut expiry = match self.expiry.take() {
-            Some(expiry) if !expiry.is_changed_by(&self.block) => expiry,
+            Some(expiry) if !expiry::is_redefined_by(&self.block) => expiry,
             _ => Expiry::read(self)?,
         };
         expiry.note(&self.block);

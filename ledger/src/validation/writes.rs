@@ -107,10 +107,6 @@ impl Asked {
     ///
     /// A sum of flags may ask for a value and bring none, which stops a peer of Fabric. Here the key is
     /// deleted, as one without a value is.
-    #[expect(
-        clippy::option_option,
-        reason = "the inner one is what an update holds"
-    )]
     pub(crate) fn grant(
         self,
         keep_metadata: bool,

@@ -379,7 +379,9 @@ fn put_block(file: &mut Vec<u8>, block: &Block) {
     put(&mut record, &block.previous_hash);
     for list in [&block.envelopes, &block.metadata] {
         prost::encoding::encode_varint(list.len() as u64, &mut record);
-        list.iter().for_each(|bytes| put(&mut record, bytes));
+        for bytes in list {
+            put(&mut record, bytes);
+        }
     }
     put(file, &record);
 }
@@ -502,7 +504,7 @@ fn check_gives_malformed_envelopes_the_codes_of_fabrics_own_validator() {
             chain.add(vec![only_an_id(&id)], &[Code::BAD_COMMON_HEADER]);
             judged += u64::from(envelopes.len() == 1);
         }
-        judged += if envelopes.len() == 1 { 1 } else { 0 };
+        judged += u64::from(envelopes.len() == 1);
         chain.add(envelopes, &codes);
         if codes.len() > 1 {
             assert_eq!(chain.check().0, [], "{name}");
