@@ -35,7 +35,9 @@ pub use durable::FileError;
 pub use identity::{Role, ValidIdentity};
 pub use key::KeyError;
 pub use msp::{IdentityError, Msp, MspError, Msps};
-pub use organization::{CreateIdentityError, LoadIdentityError, Organization, OrganizationError};
+pub use organization::{
+    CreateIdentityError, LoadIdentityError, Organization, OrganizationError, check_msp_id,
+};
 pub use policy::{Policy, PolicyError};
 pub use signature::SignatureError;
 pub use signing::SigningIdentity;

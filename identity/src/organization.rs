@@ -113,9 +113,7 @@ impl Organization {
         msp_id: &str,
         now: SystemTime,
     ) -> Result<Self, OrganizationError> {
-        if msp_id.len() > MAX_MSP_ID_CHARS || !is_name(msp_id, b".-") {
-            return Err(OrganizationError::MspId(msp_id.to_owned()));
-        }
+        check_msp_id(msp_id)?;
         let folder = data_dir.join("organization");
         let identities_folder = data_dir.join("identities");
         ensure_folder(&identities_folder)?;
@@ -487,6 +485,17 @@ fn msp_config(msp_id: &str, authority_pem: &str) -> FabricMspConfig {
         }),
         ..FabricMspConfig::default()
     }
+}
+
+/// Checks what is to be the MSP id of an organisation.
+///
+/// # Errors
+/// [`OrganizationError::MspId`].
+pub fn check_msp_id(msp_id: &str) -> Result<(), OrganizationError> {
+    if msp_id.len() <= MAX_MSP_ID_CHARS && is_name(msp_id, b".-") {
+        return Ok(());
+    }
+    Err(OrganizationError::MspId(msp_id.to_owned()))
 }
 
 /// Whether an identity can have this name.

@@ -190,10 +190,9 @@ impl Disk for OsDisk {
             .truncate(false)
             .open(path)
         {
-            // Somebody else's block files may be read-only, and reading is all they need.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !create => {
-                fs::File::open(path)?
-            }
+            // Somebody else's block files may be read-only, as may be the disk with a copy of ours, and
+            // reading is all they need.
+            Err(error) if is_read_only(&error) && !create => fs::File::open(path)?,
             other => other?,
         };
         Ok(Arc::new(OsFile(file)))
@@ -232,6 +231,11 @@ impl Disk for OsDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         fs::File::open(dir)?.sync_all()
     }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    use io::ErrorKind as E;
+    matches!(error.kind(), E::PermissionDenied | E::ReadOnlyFilesystem)
 }
 
 #[derive(Debug)]

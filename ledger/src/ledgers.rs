@@ -685,3 +685,17 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
         Err(TryLockError::Error(error)) => Err(io_at(&path)(error)),
     }
 }
+
+/// The lock of a data directory, for who changes there what is none of the ledgers'.
+#[derive(Debug)]
+pub struct DataLock(#[expect(dead_code, reason = "the lock is held while this is open")] File);
+
+impl DataLock {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] where another process has the directory open.
+    pub fn take(dir: &Path) -> Result<Self, OpenError> {
+        lock(dir).map(Self)
+    }
+}

@@ -46,6 +46,7 @@ mod replay;
 mod savepoint;
 mod simulator;
 mod state;
+mod stored;
 mod truncate;
 mod validation;
 mod worker;
@@ -59,7 +60,7 @@ pub use id_store::{ChannelRecord, Status};
 pub use import::{ImportError, has_own_blocks};
 pub use ledger::{Committed, Ledger, Ordered};
 pub use ledgers::{
-    CreateOptions, DEFAULT_SEGMENT_BYTES, EngineStatus, Ledgers, Purpose, StateEngine,
+    CreateOptions, DEFAULT_SEGMENT_BYTES, DataLock, EngineStatus, Ledgers, Purpose, StateEngine,
 };
 pub use modification::KeyModification;
 pub use observer::{Event, Observer, Stage, StateCall};
@@ -74,6 +75,7 @@ pub use repair::{NotReplaced, RepairReport, Replaced};
 pub use simulator::Simulator;
 pub use state::couchdb::client::{CouchDbServer, CouchDbServerError, DEFAULT_CALL_TIMEOUT};
 pub use state::{NamespaceSummary, RangeEnd, VersionedValue};
+pub use stored::stored_channels;
 pub use truncate::{Loss, TruncateError};
 pub use validation::examine::{Content, Endorsed, Examined, NamespaceSet, ReadWriteSet};
 pub use validation::signatures::{Signatures, Verifier};

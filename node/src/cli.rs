@@ -1,12 +1,14 @@
 //! What can be typed, and what each word means. Every flag is also a `QUIRE_...` variable.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
-use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser as _};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use quire_identity::AccessRole;
+use quire_identity::{AccessRole, OrganizationError, check_msp_id};
+
+use crate::listen::ListenAddress;
 
 /// A tamper-evident JSON ledger server.
 #[derive(Debug, Parser)]
@@ -40,6 +42,47 @@ pub(crate) enum Command {
     /// Accept the loss of a stopped node's blocks from the first damaged or missing one on. What is
     /// cut is kept beside the data.
     TruncateTail(TruncateArguments),
+}
+
+/// What there has to be at `--data` for a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs<'a> {
+    /// Nothing is looked at there.
+    Nothing,
+    /// A data directory; nothing makes one.
+    DataDirectory(&'a Path),
+    /// The same, of which much may be missing.
+    Remains(&'a Path),
+    /// A data directory, or a place where one is made.
+    Place(&'a Path),
+}
+
+impl Command {
+    /// What has to be there before the command begins.
+    pub(crate) fn needs(&self) -> Needs<'_> {
+        use ChannelCommand as C;
+        use TokenCommand as T;
+        let data: &DataArguments = match self {
+            // A start has reasons of its own to refuse a place, and `config` tells them.
+            Self::Run(_) | Self::Config(_) => return Needs::Nothing,
+            Self::Check(check) if check.blockfiles.is_some() => return Needs::Nothing,
+            Self::Check(check) => return Needs::Remains(&check.data.data),
+            Self::Rebuild(rebuild) => return Needs::DataDirectory(&rebuild.data),
+            Self::Channel(channel) => match &channel.command {
+                C::Create { data, .. } | C::Import { data, .. } => return Needs::Place(&data.data),
+                C::List { data } => data,
+            },
+            Self::Token(token) => match &token.command {
+                T::Create { data, .. }
+                | T::List { data }
+                | T::Rotate { data, .. }
+                | T::Revoke { data, .. } => data,
+            },
+            Self::Repair(repair) => &repair.data,
+            Self::TruncateTail(truncate) => &truncate.data,
+        };
+        Needs::DataDirectory(&data.data)
+    }
 }
 
 /// What keeps current state. The password of CouchDB's user is `QUIRE_COUCHDB_PASSWORD`, or in a
@@ -98,7 +141,7 @@ pub(crate) enum StateChoice {
 /// Where everything is kept.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DataArguments {
-    /// The data directory; made where there is none.
+    /// The data directory. `run`, `channel create` and `channel import` make it where there is none.
     #[arg(
         long,
         value_name = "DIR",
@@ -111,6 +154,7 @@ pub(crate) struct DataArguments {
         long,
         value_name = "ID",
         env = "QUIRE_MSP_ID",
+        value_parser = msp_id,
         default_value = "QuireMSP"
     )]
     pub(crate) msp_id: String,
@@ -125,18 +169,19 @@ pub(crate) struct DataArguments {
 pub(crate) struct RunArguments {
     #[command(flatten)]
     pub(crate) data: DataArguments,
-    /// The address to listen on; port 0 picks a free one.
+    /// The address to listen on, `HOST:PORT`: of a name, all addresses that it has. Port 0 picks a free
+    /// one.
     #[arg(
         long,
         value_name = "ADDR",
         env = "QUIRE_LISTEN",
         default_value = "127.0.0.1:7080"
     )]
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: ListenAddress,
     /// Serve health, metrics, version and log levels at this address instead; metrics to anybody who
     /// can reach it.
     #[arg(long, value_name = "ADDR", env = "QUIRE_OPERATIONS_LISTEN")]
-    pub(crate) operations_listen: Option<SocketAddr>,
+    pub(crate) operations_listen: Option<ListenAddress>,
     /// Count nothing; `/metrics` is not found then.
     #[arg(long, env = "QUIRE_NO_METRICS")]
     pub(crate) no_metrics: bool,
@@ -165,10 +210,16 @@ pub(crate) struct RunArguments {
     )]
     pub(crate) cors_origin: Vec<String>,
     /// Most requests a second with one token; without it, as many as the node can do.
-    #[arg(long, value_name = "N", env = "QUIRE_RATE_LIMIT")]
+    #[arg(long, value_name = "N", env = "QUIRE_RATE_LIMIT", value_parser = a_second)]
     pub(crate) rate_limit: Option<NonZeroU32>,
     /// The most bytes that a value may have.
-    #[arg(long, value_name = "BYTES", env = "QUIRE_MAX_VALUE_BYTES", default_value_t = 1 << 20)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "QUIRE_MAX_VALUE_BYTES",
+        value_parser = bytes,
+        default_value_t = 1 << 20
+    )]
     pub(crate) max_value_bytes: usize,
     /// The folder with files of query indexes, `0001-orders.json` and on, that every channel gets
     /// once; without this, `migrations` in the data directory, if it is there.
@@ -224,7 +275,7 @@ pub(crate) struct RunArguments {
         long,
         value_name = "N",
         env = "QUIRE_MAX_CONNECTIONS",
-        value_parser = at_once(1),
+        value_parser = at_once("connections", 1),
         default_value_t = 8192
     )]
     pub(crate) max_connections: usize,
@@ -233,7 +284,7 @@ pub(crate) struct RunArguments {
         long,
         value_name = "N",
         env = "QUIRE_MAX_REQUESTS",
-        value_parser = at_once(0),
+        value_parser = at_once("requests", 0),
         default_value_t = 2048
     )]
     pub(crate) max_requests: usize,
@@ -319,7 +370,7 @@ pub(crate) struct TruncateArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) channel: String,
     /// The first block to lose: it must be the first that is damaged or missing.
-    #[arg(long, value_name = "N", required_unless_present = "dry_run")]
+    #[arg(long, value_name = "N", value_parser = block_number, required_unless_present = "dry_run")]
     pub(crate) from_block: Option<u64>,
     /// Only say what would be lost.
     #[arg(long)]
@@ -416,17 +467,51 @@ pub(crate) enum TokenCommand {
 }
 
 /// Seconds, up to a day.
-fn seconds(least: u64) -> RangedU64ValueParser<u64> {
-    RangedU64ValueParser::new().range(least..=86_400)
+fn seconds(least: u64) -> impl TypedValueParser<Value = u64> {
+    move |text: &str| whole(text, "seconds", least..=86_400, "10")
 }
 
 /// How many at one time, up to a million.
-fn at_once(least: u64) -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(least..=1_000_000)
+fn at_once(what: &'static str, least: u64) -> impl TypedValueParser<Value = usize> {
+    move |text: &str| {
+        let number = whole(text, what, least..=1_000_000, "1000")?;
+        usize::try_from(number).map_err(|error| error.to_string())
+    }
+}
+
+/// How many a second.
+fn a_second(text: &str) -> Result<NonZeroU32, String> {
+    let number = whole(text, "requests", 1..=u64::from(u32::MAX), "100")?;
+    let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
+    number.ok_or_else(|| "no requests at all".to_owned())
+}
+
+/// Bytes of a value, up to a gibibyte.
+fn bytes(text: &str) -> Result<usize, String> {
+    let number = whole(text, "bytes", 0..=1 << 30, "1048576 for a mebibyte")?;
+    usize::try_from(number).map_err(|error| error.to_string())
+}
+
+fn msp_id(text: &str) -> Result<String, OrganizationError> {
+    check_msp_id(text).map(|()| text.to_owned())
+}
+
+fn block_number(text: &str) -> Result<u64, String> {
+    let is_number = text.bytes().all(|digit| digit.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| is_number);
+    number.ok_or_else(|| "the number of a block is meant, from 0 on, as 12".to_owned())
+}
+
+fn whole(text: &str, unit: &str, range: RangeInclusive<u64>, example: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        format!("a whole number of {unit} is meant, from {least} to {most}, as {example}")
+    })
 }
 
 /// The roles by their names.
-fn role() -> impl clap::builder::TypedValueParser<Value = AccessRole> {
+fn role() -> impl TypedValueParser<Value = AccessRole> {
     let roles = [AccessRole::Reader, AccessRole::Writer, AccessRole::Admin];
     PossibleValuesParser::new(roles.map(AccessRole::name)).map(move |name| {
         let found = roles.into_iter().find(|role| role.name() == name);

@@ -1,6 +1,6 @@
 //! What the server was told, checked: a [`Config`] cannot be wrong in itself.
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use quire_gateway::{Cors, Limits, NotAnOrigin};
 use quire_ledger::{Migration, StateEngine};
 
 use crate::cli::RunArguments;
+use crate::data_directory::{self, PathError};
+use crate::listen::{Listen, ResolveError};
 use crate::migrations::{self, MigrationsError};
 use crate::state::StateError;
 use crate::tls::{Tls, TlsError};
@@ -23,26 +25,39 @@ pub(crate) enum ConfigError {
     #[error("--tls-client-ca needs --tls-cert and --tls-key")]
     ClientCaWithoutTls,
     #[error(transparent)]
+    Data(#[from] PathError),
+    #[error(transparent)]
+    Listen(#[from] ResolveError),
+    #[error(transparent)]
     Migrations(#[from] MigrationsError),
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("{0} can be reached from other machines, and nobody has to prove who they are")]
-    Unauthenticated(SocketAddr),
+    #[error("{listen} can be reached from other machines, and nobody has to prove who they are")]
+    Unauthenticated { listen: Listen, data: PathBuf },
     #[error(
         "{0} can be reached from other machines, and tokens would cross the network unprotected"
     )]
-    Plain(SocketAddr),
+    Plain(Listen),
 }
 
 impl ConfigError {
     /// What to do about it.
-    pub(crate) fn advice(&self) -> Option<&'static str> {
-        match self {
-            Self::Unauthenticated(_) => Some(
-                "Make a token with `quire token create --identity NAME --role writer`, listen on \
-                 127.0.0.1, or accept that with --insecure-no-auth.",
+    pub(crate) fn advice(&self) -> Option<Cow<'static, str>> {
+        let advice = match self {
+            Self::Unauthenticated { data, .. } => {
+                // A token is of a data directory, and only some commands make one.
+                let data = data.display();
+                return Some(Cow::from(format!(
+                    "Make a token with `quire token create --identity NAME --role writer --data \
+                     {data}` (in a new place after `quire channel create main --data {data}`), listen \
+                     on 127.0.0.1, or accept that with --insecure-no-auth."
+                )));
+            }
+            Self::Data(error) => return Some(error.advice().into()),
+            Self::Listen(_) => Some(
+                "127.0.0.1:7080 is this machine alone, 0.0.0.0:7080 every address that it has.",
             ),
             Self::Plain(_) => Some(
                 "Give --tls-cert and --tls-key, or accept that with --insecure-plain-http, as behind \
@@ -54,7 +69,8 @@ impl ConfigError {
             | Self::ClientCaWithoutTls
             | Self::State(_)
             | Self::Tls(_) => None,
-        }
+        };
+        advice.map(Cow::from)
     }
 }
 
@@ -63,9 +79,9 @@ impl ConfigError {
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) msp_id: String,
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Listen,
     /// Where the operations are, if not beside the API.
-    pub(crate) operations_listen: Option<SocketAddr>,
+    pub(crate) operations_listen: Option<Listen>,
     pub(crate) engine: StateEngine,
     /// Whether anything is counted.
     pub(crate) counts: bool,
@@ -81,6 +97,9 @@ pub(crate) struct Config {
 impl Config {
     /// Checks the arguments, and reads the files they name.
     pub(crate) fn check(arguments: &RunArguments) -> Result<Self, ConfigError> {
+        data_directory::may_be_run_on(&arguments.data.data)?;
+        let operations_listen = arguments.operations_listen.as_ref();
+        let operations_listen = operations_listen.map(|one| one.resolve("--operations-listen"));
         let client_ca = arguments.tls_client_ca.as_deref();
         let tls = match (&arguments.tls_cert, &arguments.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls::load(certificate, key, client_ca)?),
@@ -91,8 +110,8 @@ impl Config {
         Ok(Self {
             data: arguments.data.data.clone(),
             msp_id: arguments.data.msp_id.clone(),
-            listen: arguments.listen,
-            operations_listen: arguments.operations_listen,
+            listen: arguments.listen.resolve("--listen")?,
+            operations_listen: operations_listen.transpose()?,
             engine: arguments.data.state.engine()?,
             counts: !arguments.no_metrics,
             documents: Documents {
@@ -123,16 +142,16 @@ impl Config {
         if !self.limits.local_only {
             return Ok(());
         }
-        let is_remote = |address: &SocketAddr| !address.ip().is_loopback();
-        if is_remote(&self.listen) && !has_tokens {
-            return Err(ConfigError::Unauthenticated(self.listen));
+        if self.listen.is_remote() && !has_tokens {
+            return Err(ConfigError::Unauthenticated {
+                listen: self.listen.clone(),
+                data: self.data.clone(),
+            });
         }
-        let mut addresses = [Some(self.listen), self.operations_listen]
-            .into_iter()
-            .flatten();
-        match addresses.find(is_remote) {
-            Some(address) if self.tls.is_none() && !self.insecure_plain_http => {
-                Err(ConfigError::Plain(address))
+        let mut doors = std::iter::once(&self.listen).chain(&self.operations_listen);
+        match doors.find(|door| door.is_remote()) {
+            Some(door) if self.tls.is_none() && !self.insecure_plain_http => {
+                Err(ConfigError::Plain(door.clone()))
             }
             _ => Ok(()),
         }

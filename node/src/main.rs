@@ -2,6 +2,7 @@
 //!
 //! * [`cli`]: what can be typed; [`settings`]: what a file adds. [`run`]: the server, as its
 //!   [`config`] says. [`commands`]: everything else.
+//! * [`data_directory`]: whether there is what a command needs, before it begins.
 //! * [`admin`]: the socket through which commands act on a running node.
 //! * [`directory`]: what a data directory consists of, for a start and for a check of it.
 //! * [`node`]: the channels of a data directory, as the gateway sees them.
@@ -13,8 +14,10 @@ mod cli;
 mod clock;
 mod commands;
 mod config;
+mod data_directory;
 mod directory;
 mod genesis;
+mod listen;
 mod logging;
 mod metrics;
 mod migrations;
@@ -29,7 +32,8 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use crate::cli::Command;
+use crate::cli::{Command, Needs};
+use crate::data_directory::PathError;
 use crate::settings::Settings;
 
 #[global_allocator]
@@ -40,7 +44,11 @@ fn main() -> ExitCode {
         Ok(read) => read,
         Err(code) => return code,
     };
-    match cli.command.unwrap_or(Command::Run(cli.run)) {
+    let command = cli.command.unwrap_or(Command::Run(cli.run));
+    if let Err(error) = look(command.needs()) {
+        return commands::refuse_path(&error);
+    }
+    match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
         Command::Channel(arguments) => commands::channel::run(&arguments),
@@ -49,5 +57,15 @@ fn main() -> ExitCode {
         Command::Rebuild(arguments) => commands::rebuild::run(&arguments),
         Command::Repair(arguments) => commands::repair::run(&arguments),
         Command::TruncateTail(arguments) => commands::truncate::run(&arguments),
+    }
+}
+
+/// Makes sure that a command finds what it needs: nothing is made by one that does not.
+fn look(needs: Needs<'_>) -> Result<(), PathError> {
+    match needs {
+        Needs::Nothing => Ok(()),
+        Needs::DataDirectory(path) => data_directory::must_be(path),
+        Needs::Remains(path) => data_directory::must_be_whole_or_not(path),
+        Needs::Place(path) => data_directory::may_be_made(path).map(|_| ()),
     }
 }

@@ -38,7 +38,6 @@ use tokio::sync::watch;
 use crate::clock;
 use crate::commands::advice;
 use crate::commands::channel::open_error;
-pub(crate) use crate::directory::open_organization;
 use crate::directory::{self, Directory};
 use crate::genesis::genesis_block;
 use crate::logging::Logging;

@@ -1,5 +1,6 @@
 //! `quire run`: the server, from opening the data directory to the last answer.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +13,7 @@ use quire_identity::token::OpenTokensError;
 use quire_ledger::Progress;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinSet};
 
 use crate::admin::server::Socket;
 use crate::cli::RunArguments;
@@ -20,10 +21,11 @@ use crate::commands::channel::open_error;
 use crate::commands::{FAILED, advice, advice_of_io};
 use crate::config::{Config, ConfigError};
 use crate::directory::{self, Part};
+use crate::listen::Listen;
 use crate::logging::Logging;
 use crate::metrics;
 use crate::node::{FIRST_CHANNEL, Node, NodeError};
-use crate::terminal::{ProgressDisplay, print_error};
+use crate::terminal::{ProgressDisplay, print_error, say};
 use crate::tls::Security;
 
 /// Threads that serve requests, a processor. More than one: short reads are done on them, and one that
@@ -45,7 +47,7 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     match open_and_serve(&config, logging) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print_error(&error, error.advice(&config));
+            print_error(&error, error.advice());
             ExitCode::from(FAILED)
         }
     }
@@ -86,10 +88,9 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
 enum RunError {
     #[error(transparent)]
     Node(#[from] NodeError),
-    #[error("{flag} {address} cannot be listened on")]
+    #[error("{} {listen} cannot be listened on", listen.flag)]
     Listen {
-        flag: &'static str,
-        address: SocketAddr,
+        listen: Listen,
         source: std::io::Error,
     },
     #[error("the server cannot go on")]
@@ -98,13 +99,13 @@ enum RunError {
 
 impl RunError {
     /// What to do about it.
-    fn advice(&self, config: &Config) -> Option<&'static str> {
+    fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Node(error) => {
                 let open = open_error(error).and_then(advice);
                 open.or_else(|| directory::advice(error))
             }
-            Self::Listen { source, .. } => match source.kind() {
+            Self::Listen { listen, source } => match source.kind() {
                 ErrorKind::AddrInUse => Some(
                     "Another program has this port, perhaps another node: give a port of its own, or \
                      0 for a free one.",
@@ -112,7 +113,7 @@ impl RunError {
                 ErrorKind::AddrNotAvailable => {
                     Some("This machine has no such address: `ip address` lists those it has.")
                 }
-                ErrorKind::PermissionDenied if config.listen.port() < 1024 => {
+                ErrorKind::PermissionDenied if (1..1024).contains(&listen.port()) => {
                     Some("Ports below 1024 are for root: take a higher one.")
                 }
                 _ => None,
@@ -122,45 +123,65 @@ impl RunError {
     }
 }
 
-async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
-    let listener = TcpListener::bind(address).await;
-    listener.map_err(|source| RunError::Listen {
-        flag,
-        address,
+async fn bind(listen: &Listen) -> Result<Door, RunError> {
+    let listeners = listen.bind().await.map_err(|source| RunError::Listen {
+        listen: listen.clone(),
         source,
+    })?;
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    let addresses = addresses.collect::<Result<_, _>>();
+    Ok(Door {
+        listeners,
+        addresses: addresses.map_err(RunError::Serve)?,
     })
+}
+
+/// What is listened on, of one name.
+struct Door {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Door {
+    /// Answers there until the node is asked to stop.
+    fn open(self, server: &Server, security: &Security) -> JoinSet<std::io::Result<()>> {
+        let mut served = JoinSet::new();
+        for listener in self.listeners {
+            served.spawn(server.clone().run(listener, security.clone()));
+        }
+        served
+    }
 }
 
 /// The server of the API, which does not listen yet, and that of the operations, which does.
 struct Doors {
     api: Server,
-    operations: Option<(SocketAddr, JoinHandle<std::io::Result<()>>)>,
+    operations: Option<(Vec<SocketAddr>, JoinSet<std::io::Result<()>>)>,
 }
 
 impl Doors {
     async fn open(node: &Arc<Node>, config: &Config) -> Result<Self, RunError> {
         let backend = Arc::clone(node) as Arc<dyn Backend>;
         let (limits, cors) = (config.limits, config.cors.clone());
-        let Some(address) = config.operations_listen else {
+        let Some(listen) = &config.operations_listen else {
             return Ok(Self {
                 api: Server::new(backend, limits, cors),
                 operations: None,
             });
         };
-        let listener = listen("--operations-listen", address).await?;
-        let at = listener.local_addr().map_err(RunError::Serve)?;
-        let is_remote = !at.ip().is_loopback();
-        let (api, door) = Server::pair(backend, limits, cors, is_remote);
+        let door = bind(listen).await?;
+        let (api, operations) = Server::pair(backend, limits, cors, listen.is_remote());
         let security = Security(config.tls.clone());
+        let at = door.addresses.clone();
         Ok(Self {
             api,
-            operations: Some((at, tokio::spawn(door.run(listener, security)))),
+            operations: Some((at, door.open(&operations, &security))),
         })
     }
 }
 
 /// Checks the settings, and that nobody gets in whom the operator does not know of.
-fn prepare(arguments: &RunArguments) -> Result<Config, PrepareError> {
+pub(crate) fn prepare(arguments: &RunArguments) -> Result<Config, PrepareError> {
     let config = Config::check(arguments)?;
     config.check_exposure(Tokens::open(&config.data)?.are_required())?;
     Ok(config)
@@ -168,24 +189,24 @@ fn prepare(arguments: &RunArguments) -> Result<Config, PrepareError> {
 
 /// Why the server does not even start.
 #[derive(Debug, thiserror::Error)]
-enum PrepareError {
+pub(crate) enum PrepareError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Tokens(#[from] OpenTokensError),
 }
 
-fn refuse(error: &PrepareError) -> ExitCode {
+pub(crate) fn refuse(error: &PrepareError) -> ExitCode {
     let advice = match error {
         PrepareError::Config(error) => error.advice(),
         PrepareError::Tokens(error) => {
             let cause = std::error::Error::source(error);
             let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
             let advice = Part::of(Path::new("tokens")).map(|part| part.advice);
-            cause.and_then(advice_of_io).or(advice)
+            cause.and_then(advice_of_io).or(advice).map(Cow::from)
         }
     };
-    print_error(error, advice);
+    print_error(error, advice.as_deref());
     ExitCode::from(FAILED)
 }
 
@@ -193,8 +214,8 @@ fn refuse(error: &PrepareError) -> ExitCode {
 async fn serve(node: Arc<Node>, doors: Doors, config: &Config) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Serve)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Serve)?;
-    let listener = listen("--listen", config.listen).await?;
-    let address = listener.local_addr().map_err(RunError::Serve)?;
+    let door = bind(&config.listen).await?;
+    let addresses = door.addresses.clone();
     let Doors { api, operations } = doors;
     // Without it commands have to wait until the node stops; requests need not know.
     let admin = match Socket::bind(&config.data) {
@@ -204,14 +225,13 @@ async fn serve(node: Arc<Node>, doors: Doors, config: &Config) -> Result<(), Run
             None
         }
     };
-    let at = operations.as_ref().map_or(address, |(at, _)| *at);
-    greet(&node, address, at, config);
-    let security = Security(config.tls.clone());
-    let mut server = tokio::spawn(api.run(listener, security));
+    let at = operations.as_ref().map_or(&addresses, |(at, _)| at);
+    greet(&node, &addresses, at, config);
+    let mut served = door.open(&api, &Security(config.tls.clone()));
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
-        ended = &mut server => return flat(ended),
+        Some(ended) = served.join_next() => return flat(ended),
     }
     if let Some(admin) = admin {
         // The socket goes with it.
@@ -219,11 +239,13 @@ async fn serve(node: Arc<Node>, doors: Doors, config: &Config) -> Result<(), Run
         drop(admin.await);
     }
     node.ask_to_stop();
-    let ended = server.await;
-    if let Some((_, door)) = operations {
-        drop(door.await);
+    while let Some(ended) = served.join_next().await {
+        flat(ended)?;
     }
-    flat(ended)
+    if let Some((_, mut door)) = operations {
+        while door.join_next().await.is_some() {}
+    }
+    Ok(())
 }
 
 fn flat(ended: Result<std::io::Result<()>, JoinError>) -> Result<(), RunError> {
@@ -232,7 +254,10 @@ fn flat(ended: Result<std::io::Result<()>, JoinError>) -> Result<(), RunError> {
 }
 
 /// What somebody who just started the node wants to know.
-fn greet(node: &Node, address: SocketAddr, operations: SocketAddr, config: &Config) {
+fn greet(node: &Node, addresses: &[SocketAddr], operations: &[SocketAddr], config: &Config) {
+    let (Some(address), Some(metrics)) = (addresses.first(), operations.first()) else {
+        return;
+    };
     let data = config.data.canonicalize();
     let data = data.unwrap_or_else(|_| config.data.clone());
     let scheme = if config.tls.is_some() {
@@ -241,29 +266,47 @@ fn greet(node: &Node, address: SocketAddr, operations: SocketAddr, config: &Conf
         "http"
     };
     let version = env!("CARGO_PKG_VERSION");
-    println!("Quire {version} is listening on {scheme}://{address}");
-    println!("  data directory  {}", data.display());
-    println!("  organisation    {}", node.organization().msp_id());
-    if config.counts {
-        println!("  metrics         {scheme}://{operations}/metrics");
+    say(format_args!(
+        "Quire {version} is listening on {scheme}://{address}"
+    ));
+    for also in addresses.iter().skip(1) {
+        say(format_args!("  and on          {scheme}://{also}"));
     }
-    println!("  channels        {}", node.channels().join(", "));
+    say(format_args!("  data directory  {}", data.display()));
+    say(format_args!(
+        "  organisation    {}",
+        node.organization().msp_id()
+    ));
+    if config.counts {
+        say(format_args!(
+            "  metrics         {scheme}://{metrics}/metrics"
+        ));
+    }
+    say(format_args!(
+        "  channels        {}",
+        node.channels().join(", ")
+    ));
     for closed in node.closed_channels() {
-        println!("  NOT OPEN        {}: {}", closed.component, closed.reason);
+        say(format_args!(
+            "  NOT OPEN        {}: {}",
+            closed.component, closed.reason
+        ));
     }
     let callers = match (config.limits.local_only, node.tokens().are_required()) {
         (false, _) => "anybody who reaches this address, without a token",
         (true, true) => "those who show a token",
         (true, false) => "programs of this machine, until `quire token create` makes a token",
     };
-    println!("  callers         {callers}");
+    say(format_args!("  callers         {callers}"));
     if config.limits.local_only && node.tokens().are_required() {
         return;
     }
-    println!("Write a document, and read it back:");
-    println!(
+    say(format_args!("Write a document, and read it back:"));
+    say(format_args!(
         "  curl -X PUT {scheme}://{address}/v1/channels/{FIRST_CHANNEL}/state/orders/1001 \
          -H 'Content-Type: application/json' -d '{{\"total\": 12.50}}'"
-    );
-    println!("  curl {scheme}://{address}/v1/channels/{FIRST_CHANNEL}/state/orders/1001");
+    ));
+    say(format_args!(
+        "  curl {scheme}://{address}/v1/channels/{FIRST_CHANNEL}/state/orders/1001"
+    ));
 }

@@ -14,11 +14,16 @@ use toml::{Table, Value};
 
 use crate::cli::{Cli, RunArguments};
 use crate::commands::FAILED;
-use crate::config::Config;
+use crate::run;
+use crate::state::PASSWORD;
 use crate::terminal::print_error;
 
 const FLAG: &str = "config";
 const VARIABLE: &str = "QUIRE_CONFIG";
+/// What names of variables with settings begin with.
+const PREFIX: &str = "QUIRE_";
+/// Beginnings of such names that are Kubernetes' for a service of our name, or those of our own tests.
+const OTHERS: [&str; 3] = ["QUIRE_SERVICE_", "QUIRE_PORT", "QUIRE_TEST_"];
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,19 +39,34 @@ enum FileError {
         source: Box<toml::de::Error>,
     },
     #[error("{}: there is no setting {name:?}", path.display())]
-    Unknown { path: PathBuf, name: String },
+    Unknown {
+        path: PathBuf,
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     #[error("{}: {name:?} is not a text, a number, true, false, or a list of them", path.display())]
     Kind { path: PathBuf, name: String },
 }
 
 impl FileError {
     /// What to do about it.
-    fn advice(&self) -> Option<&'static str> {
+    fn advice(&self) -> Option<String> {
         match self {
-            Self::Unknown { .. } => {
-                Some("Settings are the flags of `quire run` without dashes: `quire run --help`.")
+            Self::Unknown { name, known, .. } => Some(match nearest(name, known) {
+                Some(near) => format!("Is {near} meant? `quire run --help` tells what there is."),
+                None => format!("There are {}.", known.join(", ")),
+            }),
+            Self::Kind { name, .. } => Some(format!(
+                "A line is NAME = VALUE, as {name} = \"text\", {name} = 12, {name} = true, or \
+                 {name} = [\"one\", \"two\"]."
+            )),
+            Self::Parse { .. } => {
+                Some("A line is NAME = VALUE, as listen = \"127.0.0.1:7080\".".to_owned())
             }
-            Self::Read { .. } | Self::Parse { .. } | Self::Kind { .. } => None,
+            Self::Read { .. } => {
+                Some("--config FILE or QUIRE_CONFIG names a TOML file.".to_owned())
+            }
         }
     }
 }
@@ -63,9 +83,10 @@ impl Settings {
     /// Reads the command line and the file that it names. What is wrong with them is printed.
     pub(crate) fn read() -> Result<(Cli, Self), ExitCode> {
         let (command, file) = with_file(std::env::args_os()).map_err(|error| {
-            print_error(&error, error.advice());
+            print_error(&error, error.advice().as_deref());
             ExitCode::from(FAILED)
         })?;
+        tell_unknown_variables(&command);
         let matches = command.clone().get_matches();
         let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         let settings = Self {
@@ -98,12 +119,9 @@ impl Settings {
             let values = matches.get_raw(id).unwrap_or_default();
             println!("{name} = {}  # {source}", render(argument, values));
         }
-        match Config::check(arguments) {
+        match run::prepare(arguments) {
             Ok(_) => ExitCode::SUCCESS,
-            Err(error) => {
-                print_error(&error, error.advice());
-                ExitCode::from(FAILED)
-            }
+            Err(error) => run::refuse(&error),
         }
     }
 }
@@ -122,8 +140,12 @@ fn with_file(
     for (name, value) in &file {
         let known = settings_of(&command).any(|argument| argument.get_long() == Some(name));
         if !known {
-            let name = name.clone();
-            return Err(FileError::Unknown { path, name });
+            let known = settings_of(&command).filter_map(Arg::get_long);
+            return Err(FileError::Unknown {
+                path,
+                name: name.clone(),
+                known: known.map(str::to_owned).collect(),
+            });
         }
         let values = texts(value).ok_or_else(|| FileError::Kind {
             path: path.clone(),
@@ -204,6 +226,60 @@ fn texts(value: &Value) -> Option<Vec<String>> {
     }
 }
 
+/// Variables that look like settings and are none, or may be somebody else's: told, not refused. Whoever
+/// calls a service `quire` gets such variables from Kubernetes.
+fn tell_unknown_variables(command: &clap::Command) {
+    let mut known = vec![PASSWORD.to_owned()];
+    collect_variables(command, &mut known);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        let is_ours = name.starts_with(PREFIX) && !known.contains(&name);
+        let is_others = OTHERS.iter().any(|others| name.starts_with(others));
+        if !is_ours || is_others {
+            continue;
+        }
+        match nearest(&name, &known) {
+            Some(near) => eprintln!("quire: there is no setting {name}; is {near} meant?"),
+            None => eprintln!("quire: there is no setting {name}: it changes nothing"),
+        }
+    }
+}
+
+/// The variables of a command's flags, and those of its subcommands.
+fn collect_variables(command: &clap::Command, known: &mut Vec<String>) {
+    let variables = command.get_arguments().filter_map(Arg::get_env);
+    known.extend(variables.map(|name| name.to_string_lossy().into_owned()));
+    for subcommand in command.get_subcommands() {
+        collect_variables(subcommand, known);
+    }
+}
+
+/// The name that somebody who typed `name` most likely meant, if one is near enough.
+fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
+    let near = known.iter().map(|other| (distance(name, other), other));
+    let (distance, nearest) = near.min_by_key(|(distance, _)| *distance)?;
+    (distance <= 2.max(name.len() / 5)).then_some(nearest.as_str())
+}
+
+/// How many letters must be added, removed or exchanged to make one text of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (above, letter) in one.chars().enumerate() {
+        let mut diagonal = above;
+        let mut left = above + 1;
+        for (cell, other) in row.iter_mut().skip(1).zip(other.chars()) {
+            let exchanged = diagonal + usize::from(letter != other);
+            diagonal = *cell;
+            left = exchanged.min(diagonal + 1).min(left + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = above + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 /// Values as a file has them.
 fn render<'a>(argument: &Arg, values: impl Iterator<Item = &'a OsStr>) -> String {
     let values = values.map(|value| value.to_string_lossy().into_owned());
@@ -250,7 +326,7 @@ mod tests {
             cors-origin = [\"https://a.example\", \"https://b.example\"]";
         let run = run_with(file, &["--listen", "127.0.0.1:2"]).unwrap();
         assert_eq!(run.data.data, Path::new("/srv/quire"));
-        assert_eq!(run.listen.port(), 2);
+        assert_eq!(run.listen.to_string(), "127.0.0.1:2");
         assert_eq!(run.max_value_bytes, 77);
         assert!(run.insecure_no_auth);
         assert_eq!(run.cors_origin, ["https://a.example", "https://b.example"]);
@@ -261,6 +337,23 @@ mod tests {
                 .unwrap()
                 .insecure_no_auth
         );
+    }
+
+    #[test]
+    fn what_was_most_likely_meant_is_named() {
+        let known = ["listen", "log-spec", "grace"].map(str::to_owned);
+        for (name, expected) in [
+            ("lisen", Some("listen")),
+            ("listen", Some("listen")),
+            ("log_spec", Some("log-spec")),
+            ("gracee", Some("grace")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, &known), expected, "{name}");
+        }
+        assert_eq!(nearest("a", &[]), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use quire_ledger::{CouchDbServer, CouchDbServerError, OpenError, StateEngine};
 use crate::cli::{CouchDbArguments, StateArguments, StateChoice};
 
 /// The variable with the password of CouchDB's user.
-const PASSWORD: &str = "QUIRE_COUCHDB_PASSWORD";
+pub(crate) const PASSWORD: &str = "QUIRE_COUCHDB_PASSWORD";
 
 /// Why there is no such engine.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! Progress of long jobs: a bar on a terminal, a line now and then elsewhere. On standard error, so
 //! that what a command prints can be piped.
 
-use std::io::IsTerminal as _;
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -69,6 +70,11 @@ impl ProgressDisplay {
             }
         }
     }
+}
+
+/// Prints a line for who may have stopped reading: that is no reason for a server to end.
+pub(crate) fn say(line: fmt::Arguments<'_>) {
+    drop(writeln!(io::stdout(), "{line}"));
 }
 
 /// Prints an error with everything that caused it, and what to do next where that is known.

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use quire_ledger::Progress;
 use serde::Serialize;
@@ -13,8 +13,8 @@ use super::{Message, SOCKET, address};
 /// Why the node that runs gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
-    #[error("the node that uses {0} does not answer on admin.sock")]
-    Connect(String, #[source] std::io::Error),
+    #[error("the node that uses {} does not answer on admin.sock", .0.display())]
+    Connect(PathBuf, #[source] std::io::Error),
     #[error("the node ended before it had answered")]
     Ended(#[source] Option<std::io::Error>),
     #[error("the node refused the request: {0}")]
@@ -35,7 +35,7 @@ pub(crate) fn ask(
         let (path, _open) = address(data, SOCKET)?;
         UnixStream::connect(path)
     };
-    let stream = connect().map_err(|error| AskError::Connect(data.display().to_string(), error))?;
+    let stream = connect().map_err(|error| AskError::Connect(data.to_owned(), error))?;
     let ended = |error| AskError::Ended(Some(error));
     let body = serde_json::to_vec(body)?;
     let head = format!(

@@ -9,14 +9,17 @@ use quire_chaincode::Documents;
 use quire_chaincode::name::check_channel;
 use quire_ledger::check::Report;
 use quire_ledger::disk::OsDisk;
-use quire_ledger::{ChannelRecord, ImportError, Ledgers, OpenError, Progress, Purpose};
+use quire_ledger::{
+    ChannelRecord, ImportError, Ledgers, OpenError, Progress, Purpose, stored_channels,
+};
 use serde::Serialize;
 
 use crate::admin::client::{self, AskError};
 use crate::admin::{self, Message};
 use crate::cli::{ChannelArguments, ChannelCommand, DataArguments};
 use crate::commands::check::print;
-use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_to_make};
+use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_path};
+use crate::data_directory::{may_be_made, must_be, must_have_block_files};
 use crate::logging::Logging;
 use crate::node::{Imported, Node, NodeError};
 use crate::terminal::{ProgressDisplay, print_error};
@@ -26,7 +29,7 @@ pub(crate) fn run(arguments: &ChannelArguments) -> ExitCode {
     let mut progress = |progress: Progress<'_>| display.show(progress);
     match &arguments.command {
         ChannelCommand::Create { name, data } => create(name, data, &mut progress),
-        ChannelCommand::List { data } => list(data, &mut progress),
+        ChannelCommand::List { data } => list(data),
         ChannelCommand::Import {
             blockfiles,
             channel,
@@ -40,6 +43,10 @@ fn create(name: &str, data: &DataArguments, progress: &mut dyn FnMut(Progress<'_
     if let Err(error) = check_channel(name) {
         return failed(&error, None);
     }
+    let is_new = match may_be_made(&data.data) {
+        Ok(is_new) => is_new,
+        Err(error) => return refuse_path(&error),
+    };
     let engine = data.state.engine().map_err(OpenError::from);
     let node = engine.map_err(NodeError::Open).and_then(|engine| {
         Node::open(
@@ -52,11 +59,19 @@ fn create(name: &str, data: &DataArguments, progress: &mut dyn FnMut(Progress<'_
         )
     });
     let created = node.and_then(|node| {
+        let has = |name| Ok::<_, NodeError>(node.list()?.iter().any(|one| one.name == name));
+        let had = has(name)?;
         node.open_channels(progress)?;
-        let created = node.create(name);
+        // What every new data directory gets may be what is asked for.
+        let created = if !had && has(name)? {
+            Ok(())
+        } else {
+            node.create(name)
+        };
         node.stop();
         created
     });
+    tell_new(is_new, data);
     match created {
         Ok(()) => created_channel(name),
         Err(NodeError::Open(OpenError::InUse(_))) => {
@@ -69,13 +84,18 @@ fn create(name: &str, data: &DataArguments, progress: &mut dyn FnMut(Progress<'_
     }
 }
 
-fn list(data: &DataArguments, progress: &mut dyn FnMut(Progress<'_>)) -> ExitCode {
-    let ledgers = refuse_to_make(&data.data)
-        .and_then(|()| Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Inspect));
-    match ledgers.and_then(|ledgers| ledgers.list()) {
+/// Reading needs nobody's leave: records are whole at any time.
+fn list(data: &DataArguments) -> ExitCode {
+    match stored_channels(Arc::new(OsDisk), &data.data) {
         Ok(records) => print_channels(&records),
-        Err(OpenError::InUse(_)) => ask(data, "GET", "/channels", &(), progress),
         Err(error) => failed(&error, advice(&error)),
+    }
+}
+
+/// A data directory that nobody meant to make should not go unseen.
+fn tell_new(is_new: bool, data: &DataArguments) {
+    if is_new && must_be(&data.data).is_ok() {
+        eprintln!("quire: made a data directory at {}", data.data.display());
     }
 }
 
@@ -88,7 +108,6 @@ fn ask(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> ExitCode {
     match client::ask(&data.data, method, path, body, progress) {
-        Ok(Message::Channels(records)) => print_channels(&records),
         Ok(Message::Created { name }) => created_channel(&name),
         Ok(Message::Imported(imported)) => print_imported(&imported),
         Ok(Message::Damaged(report)) => print_damaged(*report),
@@ -106,6 +125,9 @@ fn print_channels(records: &[ChannelRecord]) -> ExitCode {
             "writable"
         };
         println!("{}\t{:?}\t{access}", record.name, record.status);
+    }
+    if records.is_empty() {
+        eprintln!("quire: there are no channels");
     }
     ExitCode::SUCCESS
 }
@@ -141,6 +163,13 @@ fn import(
     if let Err(error) = check_channel(name) {
         return failed(&error, None);
     }
+    if let Err(error) = must_have_block_files(blockfiles) {
+        return refuse_path(&error);
+    }
+    let is_new = match may_be_made(&data.data) {
+        Ok(is_new) => is_new,
+        Err(error) => return refuse_path(&error),
+    };
     let engine = data.state.engine().map_err(OpenError::from);
     let imported = engine
         .and_then(|engine| Ledgers::open_with(Arc::new(OsDisk), &data.data, Purpose::Use, &engine))
@@ -150,6 +179,7 @@ fn import(
             ledgers.settle();
             Ok(imported)
         });
+    tell_new(is_new, data);
     match imported {
         Ok((ledger, report)) => {
             let (height, hash) = ledger.tip();

@@ -10,11 +10,19 @@ use quire_ledger::{Ledgers, OpenError, Progress};
 use crate::admin::client::{self, AskError};
 use crate::admin::{self, Message};
 use crate::cli::{CheckArguments, DataArguments};
-use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_to_make};
+use crate::commands::{
+    DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_no_channel, refuse_path,
+};
+use crate::data_directory::{PathError, must_have_block_files};
 use crate::directory;
 use crate::terminal::{ProgressDisplay, print_error};
 
 pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
+    if let Some(dir) = &arguments.blockfiles
+        && let Err(error) = must_have_block_files(dir)
+    {
+        return refuse_path(&error);
+    }
     let mut display = ProgressDisplay::new();
     let mut progress = |progress: Progress<'_>| display.show(progress);
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
@@ -36,7 +44,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
         ),
     };
     match reports {
-        Ok(reports) => tell(&reports, arguments.json),
+        Ok(reports) => tell(&reports, arguments),
         Err(CheckError::Open(OpenError::InUse(_))) => {
             let request = admin::Check {
                 channel: arguments.channel.clone(),
@@ -44,7 +52,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
             };
             let data = &arguments.data.data;
             match client::ask(data, "POST", "/check", &request, &mut progress) {
-                Ok(Message::Reports(reports)) => tell(&reports, arguments.json),
+                Ok(Message::Reports(reports)) => tell(&reports, arguments),
                 Ok(Message::Failed(failure)) => print_failure(&failure),
                 Ok(other) => print_not_asked(&AskError::Refused(format!("{other:?}"))),
                 Err(error) => print_not_asked(&error),
@@ -62,9 +70,18 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
     }
 }
 
-/// Prints the reports; 0 where all are sound and everything was looked at.
-fn tell(reports: &[Report], json: bool) -> ExitCode {
-    print(reports, json);
+/// Prints the reports; 0 where all are sound, everything was looked at, and there was something.
+fn tell(reports: &[Report], arguments: &CheckArguments) -> ExitCode {
+    match (&arguments.blockfiles, reports) {
+        (None, reports) if reports.iter().all(is_of_no_channel) => {
+            return refuse_no_channel(&arguments.data.data);
+        }
+        (Some(dir), [report]) if report.is_sound() && report.blocks == 0 => {
+            return refuse_path(&PathError::NoBlock(dir.clone()));
+        }
+        _ => {}
+    }
+    print(reports, arguments.json);
     if !reports.iter().all(Report::is_sound) {
         return ExitCode::from(DAMAGED);
     }
@@ -74,6 +91,11 @@ fn tell(reports: &[Report], json: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Whether there is nothing wrong, and no channel that it could be.
+fn is_of_no_channel(report: &Report) -> bool {
+    report.subject == directory::SUBJECT && report.is_sound() && report.unseen.is_empty()
+}
+
 fn check_data(
     disk: Arc<dyn Disk>,
     data: &DataArguments,
@@ -81,9 +103,6 @@ fn check_data(
     depth: Depth,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<Report>, CheckError> {
-    if !directory::is_one(&data.data) {
-        refuse_to_make(&data.data)?;
-    }
     let engine = data.state.engine().map_err(OpenError::from)?;
     let (ledgers, damage) = Ledgers::look(disk, &data.data, &engine)?;
     let mut check = |name: &str| check_channel(&ledgers, name, depth, progress);

@@ -8,15 +8,16 @@ pub(crate) mod repair;
 pub(crate) mod token;
 pub(crate) mod truncate;
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::ExitCode;
 
-use quire_ledger::disk::{Disk as _, OsDisk};
 use quire_ledger::{OpenError, ReadError};
 
 use crate::admin::Failure;
 use crate::admin::client::AskError;
+use crate::data_directory::{PathError, whose};
 use crate::terminal::print_error;
 
 /// Could not look, or could not do it.
@@ -24,15 +25,21 @@ pub(crate) const FAILED: u8 = 2;
 /// Looked, and found damage.
 pub(crate) const DAMAGED: u8 = 1;
 
-/// Looking at a data directory must not make one.
-pub(crate) fn refuse_to_make(data: &Path) -> Result<(), OpenError> {
-    match OsDisk.list(&data.join("id-store")) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(OpenError::Io {
-            path: data.to_owned(),
-            source,
-        }),
-    }
+/// Prints why what a path names is not what a command needs.
+pub(crate) fn refuse_path(error: &PathError) -> ExitCode {
+    print_error(error, Some(&error.advice()));
+    ExitCode::from(FAILED)
+}
+
+/// Prints that a data directory has no channel for a command to act on.
+pub(crate) fn refuse_no_channel(data: &Path) -> ExitCode {
+    let data = data.display();
+    eprintln!("quire: there is no ledger in {data}: it has no channel");
+    eprintln!(
+        "  `quire run --data {data}` makes the channel main and starts a node, `quire channel create \
+         main --data {data}` only makes it."
+    );
+    ExitCode::from(FAILED)
 }
 
 /// Prints what the running node says went wrong.
@@ -50,12 +57,15 @@ pub(crate) fn print_failure(failure: &Failure) -> ExitCode {
 /// Prints why the running node was not asked.
 pub(crate) fn print_not_asked(error: &AskError) -> ExitCode {
     let advice = match error {
-        AskError::Connect(..) => {
-            Some("It may still be starting, or it is another command that holds the directory.")
+        AskError::Connect(data, source) if source.kind() == ErrorKind::PermissionDenied => {
+            Some(Cow::from(whose(data)))
         }
+        AskError::Connect(..) => Some(Cow::from(
+            "It may still be starting, or it is another command that holds the directory.",
+        )),
         AskError::Ended(_) | AskError::Refused(_) | AskError::Answer(_) => None,
     };
-    print_error(error, advice);
+    print_error(error, advice.as_deref());
     ExitCode::from(FAILED)
 }
 

@@ -7,14 +7,15 @@ use quire_ledger::disk::OsDisk;
 use quire_ledger::{Follower, Ledgers, OpenError, Progress, Purpose, Status};
 
 use crate::cli::RebuildArguments;
-use crate::commands::{FAILED, advice, refuse_to_make};
+use crate::commands::{FAILED, advice, refuse_no_channel};
 use crate::terminal::{ProgressDisplay, print_error};
 
 pub(crate) fn run(arguments: &RebuildArguments) -> ExitCode {
     let mut display = ProgressDisplay::new();
     let mut progress = |progress: Progress<'_>| display.show(progress);
     match rebuild(arguments, &mut progress) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(0) => refuse_no_channel(&arguments.data),
+        Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&error, advice(&error));
             ExitCode::from(FAILED)
@@ -22,17 +23,17 @@ pub(crate) fn run(arguments: &RebuildArguments) -> ExitCode {
     }
 }
 
+/// Rebuilds the channels; how many there were.
 fn rebuild(
     arguments: &RebuildArguments,
     progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<(), OpenError> {
+) -> Result<usize, OpenError> {
     let asked = [arguments.index, arguments.state, arguments.history];
     let all = !asked.contains(&true);
     let followers = Follower::ALL.into_iter().zip(asked);
     let followers: Vec<Follower> = followers
         .filter_map(|(follower, asked)| (asked || all).then_some(follower))
         .collect();
-    refuse_to_make(&arguments.data)?;
     let engine = arguments.couchdb.engine(arguments.engine)?;
     let ledgers = Ledgers::open_with(Arc::new(OsDisk), &arguments.data, Purpose::Use, &engine)?;
     if let Some(aside) = ledgers.set_aside() {
@@ -49,7 +50,7 @@ fn rebuild(
         active.map(|record| record.name).collect()
     };
     let rebuilt: Vec<_> = followers.iter().map(|follower| follower.name()).collect();
-    let mut first = Ok(());
+    let mut first = Ok(names.len());
     for name in names {
         match ledgers.rebuild(&name, &followers, progress) {
             Ok((_, report)) => {

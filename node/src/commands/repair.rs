@@ -9,7 +9,8 @@ use quire_ledger::{Ledgers, NotReplaced, Progress, Purpose, Replaced};
 
 use crate::cli::RepairArguments;
 use crate::commands::check::print;
-use crate::commands::{DAMAGED, FAILED, advice, refuse_to_make};
+use crate::commands::{DAMAGED, FAILED, advice, refuse_path};
+use crate::data_directory::{PathError, must_have_block_files};
 use crate::terminal::{ProgressDisplay, print_error};
 
 pub(crate) fn run(arguments: &RepairArguments) -> ExitCode {
@@ -18,7 +19,8 @@ pub(crate) fn run(arguments: &RepairArguments) -> ExitCode {
     match repair(arguments, &mut progress) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(DAMAGED),
-        Err(error) => {
+        Err(RepairError::From(error)) => refuse_path(&error),
+        Err(RepairError::Check(error)) => {
             let advice = if let CheckError::Open(open) = &error {
                 advice(open)
             } else {
@@ -30,14 +32,28 @@ pub(crate) fn run(arguments: &RepairArguments) -> ExitCode {
     }
 }
 
+/// Why nothing was replaced.
+#[derive(Debug)]
+enum RepairError {
+    /// There is nothing to take records from.
+    From(PathError),
+    Check(CheckError),
+}
+
+impl<E: Into<CheckError>> From<E> for RepairError {
+    fn from(error: E) -> Self {
+        Self::Check(error.into())
+    }
+}
+
 /// Whether the channel is sound now.
 fn repair(
     arguments: &RepairArguments,
     progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<bool, CheckError> {
+) -> Result<bool, RepairError> {
     let channel = &arguments.channel;
-    refuse_to_make(&arguments.data.data)?;
     let ledgers = Ledgers::open(Arc::new(OsDisk), &arguments.data.data, Purpose::Inspect)?;
+    must_have_block_files(&arguments.from).map_err(RepairError::From)?;
     let report = ledgers.repair(channel, &arguments.from, progress)?;
     for Replaced {
         block,

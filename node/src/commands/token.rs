@@ -1,21 +1,20 @@
 //! `quire token`: make, list, rotate and revoke tokens, of a stopped node directly, of a running one
 //! through its socket, where they take effect at once.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use quire_identity::token::OpenTokensError;
-use quire_identity::{OrganizationError, Tokens};
-use quire_ledger::disk::OsDisk;
-use quire_ledger::{Ledgers, OpenError, Progress, Purpose};
+use quire_identity::token::{ChangeTokenError, OpenTokensError};
+use quire_identity::{Organization, OrganizationError, Tokens};
+use quire_ledger::{DataLock, OpenError, Progress};
 use serde::Serialize;
 
 use crate::admin::Message;
 use crate::admin::client::{self, AskError};
 use crate::cli::{DataArguments, TokenArguments, TokenCommand};
 use crate::clock;
-use crate::commands::{FAILED, advice, print_failure, print_not_asked, refuse_to_make};
-use crate::node::open_organization;
+use crate::commands::{FAILED, advice, print_failure, print_not_asked};
+use crate::data_directory::{PathError, must_have_organization};
 use crate::terminal::print_error;
 use crate::tokens::{self, Create, Made, Revoke, Rotate, Row, TokenError};
 
@@ -24,6 +23,8 @@ use crate::tokens::{self, Create, Made, Revoke, Rotate, Row, TokenError};
 enum CommandError {
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Path(#[from] PathError),
     #[error(transparent)]
     Organization(#[from] OrganizationError),
     #[error(transparent)]
@@ -78,11 +79,11 @@ pub(crate) fn run(arguments: &TokenArguments) -> ExitCode {
     }
 }
 
-/// A token may be the first thing that a data directory gets: a node that is to be reached from
-/// other machines does not start without one.
+/// Makes a token in an organisation that is there: one made for it would be no node's.
 fn create(data: &DataArguments, request: Create) -> Result<Made, CommandError> {
-    let ledgers = Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Use)?;
-    let organization = open_organization(&ledgers.list()?, &data.data, &data.msp_id)?;
+    must_have_organization(&data.data)?;
+    let _lock = DataLock::take(&data.data)?;
+    let organization = Organization::open_existing(&data.data, &data.msp_id)?;
     let tokens = Tokens::open_to_make(&data.data)?;
     Ok(tokens::create(
         &organization,
@@ -96,8 +97,7 @@ fn change<T>(
     data: &DataArguments,
     change: impl FnOnce(&Tokens) -> Result<T, TokenError>,
 ) -> Result<T, CommandError> {
-    refuse_to_make(&data.data)?;
-    let _lock = Ledgers::open(Arc::new(OsDisk), &data.data, Purpose::Inspect)?;
+    let _lock = DataLock::take(&data.data)?;
     Ok(change(&Tokens::open(&data.data)?)?)
 }
 
@@ -105,8 +105,12 @@ fn change<T>(
 fn list(data: &DataArguments) -> ExitCode {
     match Tokens::open(&data.data) {
         Ok(tokens) => {
-            for row in tokens::list(&tokens, clock::now()) {
-                println!("{}", line(&row));
+            let rows = tokens::list(&tokens, clock::now());
+            for row in &rows {
+                println!("{}", line(row));
+            }
+            if rows.is_empty() {
+                eprintln!("quire: {} has no tokens", data.data.display());
             }
             ExitCode::SUCCESS
         }
@@ -176,9 +180,16 @@ fn line(row: &Row) -> String {
 
 fn failed(error: &CommandError) -> ExitCode {
     let advice = match error {
-        CommandError::Open(error) => advice(error),
+        CommandError::Open(error) => advice(error).map(Cow::from),
+        CommandError::Path(error) => Some(Cow::from(error.advice())),
+        CommandError::Organization(OrganizationError::OtherOrganization { found, .. }) => {
+            Some(Cow::from(format!("Say --msp-id {found}, or QUIRE_MSP_ID.")))
+        }
+        CommandError::Token(TokenError::Change(ChangeTokenError::NoSuchToken(_))) => {
+            Some(Cow::from("`quire token list` tells which there are."))
+        }
         CommandError::Organization(_) | CommandError::Tokens(_) | CommandError::Token(_) => None,
     };
-    print_error(error, advice);
+    print_error(error, advice.as_deref());
     ExitCode::from(FAILED)
 }

@@ -7,7 +7,7 @@ use quire_ledger::disk::OsDisk;
 use quire_ledger::{Ledgers, Loss, Progress, Purpose, TruncateError};
 
 use crate::cli::TruncateArguments;
-use crate::commands::{FAILED, advice, refuse_to_make};
+use crate::commands::{FAILED, advice};
 use crate::terminal::{ProgressDisplay, print_error};
 
 pub(crate) fn run(arguments: &TruncateArguments) -> ExitCode {
@@ -51,7 +51,6 @@ fn truncate(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Loss, TruncateError> {
     let data = &arguments.data.data;
-    refuse_to_make(data)?;
     let ledgers = Ledgers::open(Arc::new(OsDisk), data, Purpose::Inspect)?;
     match arguments.from_block {
         Some(from) if !arguments.dry_run => {

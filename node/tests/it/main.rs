@@ -9,6 +9,7 @@
 mod bad_input;
 mod chaos;
 mod closed;
+mod command_line;
 mod couchdb;
 mod errors;
 mod faults;

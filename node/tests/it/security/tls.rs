@@ -9,7 +9,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use super::create;
+use super::{create, make};
 use crate::kit::exchange;
 use crate::kit::{Node, run};
 
@@ -214,6 +214,7 @@ fn nothing_but_loopback_is_served_without_tokens_and_tls_unless_asked_for_by_nam
         !data.path().join("channels").exists(),
         "it did not even begin"
     );
+    make(data.path());
     create(data.path(), "--identity shop --role writer");
     let errors = refused(&[]);
     assert!(errors.contains("--insecure-plain-http"), "{errors}");

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use tempfile::TempDir;
 
-use super::{assert_problem, create, id, send, send_with, token, token_command};
+use super::{assert_problem, create, id, make, send, send_with, token, token_command};
 use crate::kit::{Node, run};
 
 const ORDER: &str = "PUT /v1/channels/main/state/orders/1001";
@@ -127,7 +127,7 @@ fn roles_and_channels_hold_over_the_wire() {
 #[test]
 fn an_expired_token_is_told_so_and_a_stopped_node_can_get_another() {
     let data = TempDir::new().unwrap();
-    // Also before the first start: a node that others are to reach needs one.
+    make(data.path());
     let expiring = create(data.path(), "--identity shop --role writer --expires 1m");
     let path = data.path().join("tokens/tokens.json");
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
@@ -187,6 +187,7 @@ fn what_makes_no_sense_makes_no_token() {
 #[test]
 fn a_file_of_tokens_that_cannot_be_read_keeps_the_node_from_starting() {
     let data = TempDir::new().unwrap();
+    make(data.path());
     create(data.path(), "--identity shop --role writer");
     std::fs::write(data.path().join("tokens/tokens.json"), "{}").unwrap();
     let run = run(&["run", "--listen", "127.0.0.1:0"], data.path());
