@@ -32,6 +32,12 @@ use crate::creator::Creator;
 use crate::json::{Json, Object};
 use crate::value::base64;
 
+/// A block as `GET .../blocks/{number}` gives it, for who reads blocks without a gateway.
+#[must_use]
+pub fn decoded(block: &Block) -> impl serde::Serialize + use<> {
+    self::block(block)
+}
+
 /// A block.
 pub(crate) fn block(block: &Block) -> Json {
     let transactions = block.envelopes.iter().zip(0_u64..).enumerate();

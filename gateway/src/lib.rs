@@ -72,6 +72,7 @@ mod value;
 
 pub use access::Caller;
 pub use backend::Backend;
+pub use block_json::decoded;
 pub use cors::{Cors, NotAnOrigin};
 pub use limits::Limits;
 pub use peer::{Handshake, Peer};

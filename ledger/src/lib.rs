@@ -66,8 +66,9 @@ pub use modification::KeyModification;
 pub use observer::{Event, Observer, Stage, StateCall};
 pub use progress::{Progress, ProgressFn};
 pub use query::{
-    ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState,
+    Due, ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState,
     MAX_MIGRATION_BYTES, MigrateError, Migrated, Migration, MigrationError, Query, QueryError,
+    StoredMigrateError, stored_migrate,
 };
 pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};
@@ -75,7 +76,7 @@ pub use repair::{NotReplaced, RepairReport, Replaced};
 pub use simulator::Simulator;
 pub use state::couchdb::client::{CouchDbServer, CouchDbServerError, DEFAULT_CALL_TIMEOUT};
 pub use state::{NamespaceSummary, RangeEnd, VersionedValue};
-pub use stored::stored_channels;
+pub use stored::{BlocksFrom, Next, StoredBlocks, stored_channels};
 pub use truncate::{Loss, TruncateError};
 pub use validation::examine::{Content, Endorsed, Examined, NamespaceSet, ReadWriteSet};
 pub use validation::signatures::{Signatures, Verifier};

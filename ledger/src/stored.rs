@@ -1,12 +1,21 @@
 //! What the files of a data directory say, for who reads them without opening it: nothing is locked,
-//! made or changed, and a node may run on it. Records are replaced whole.
+//! made or changed, and a node may run on it. Block files are only appended to, records are replaced
+//! whole.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::block::Block;
+use crate::block_store::scan::{Scan, Step};
+use crate::block_store::segment::{Position, Segments};
+use crate::codec::peek_uvarint;
 use crate::disk::Disk;
-use crate::error::OpenError;
-use crate::id_store::{ChannelRecord, IdStore};
+use crate::error::{Corruption, OpenError};
+use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
+
+/// Bytes of a record's length and of its block's number, at most.
+const HEAD_BYTES: u64 = 20;
 
 /// The channels of a data directory, by name.
 ///
@@ -14,4 +23,180 @@ use crate::id_store::{ChannelRecord, IdStore};
 /// A record cannot be read.
 pub fn stored_channels(disk: Arc<dyn Disk>, data: &Path) -> Result<Vec<ChannelRecord>, OpenError> {
     IdStore::at(disk, data.join("id-store")).list()
+}
+
+/// The block files of a channel, read front to back.
+#[derive(Debug)]
+pub struct StoredBlocks {
+    segments: Segments,
+    /// How many files there are before the first that is missing.
+    count: u64,
+    /// A file that is missing between others.
+    gap: Option<Corruption>,
+    own_from: u64,
+}
+
+/// What follows in the block files.
+#[derive(Debug)]
+pub enum Next {
+    /// The next block, checked as [`Reader::block`](crate::Reader::block) does it.
+    Block(Box<Block>),
+    /// No byte follows.
+    End,
+    /// What follows is not the next block. Where a node is at work, or was killed, these may be blocks
+    /// that nobody was told of yet.
+    Damaged(Corruption),
+}
+
+impl StoredBlocks {
+    /// Those of a channel.
+    ///
+    /// # Errors
+    /// [`OpenError::NoSuchChannel`], also where it is only being made; or the files cannot be read.
+    pub fn open(disk: &Arc<dyn Disk>, data: &Path, channel: &str) -> Result<Self, OpenError> {
+        let id_store = IdStore::at(Arc::clone(disk), data.join("id-store"));
+        let record = id_store
+            .get(channel)?
+            .filter(|record| matches!(record.status, Status::Active | Status::Inactive));
+        let record = record.ok_or_else(|| OpenError::NoSuchChannel(channel.to_owned()))?;
+        let dir = data.join("channels").join(channel);
+        let segments = Segments::new(Arc::clone(disk), dir.clone());
+        let gap = segments.count().map_err(io_at(&dir))?.err();
+        let (count, _) = segments.before_gap().map_err(io_at(&dir))?;
+        Ok(Self {
+            segments,
+            count,
+            gap,
+            own_from: record.own_from(),
+        })
+    }
+
+    /// Reads from the block `number` on. Files before the one that has it are not read.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn from(&self, number: u64) -> Result<BlocksFrom<'_>, OpenError> {
+        let (position, first) = self.start_of(number).map_err(io_at(self.segments.dir()))?;
+        let mut blocks = BlocksFrom {
+            stored: self,
+            scan: Scan::new(
+                &self.segments,
+                self.count,
+                self.own_from,
+                position,
+                first,
+                None,
+            ),
+            looked_at: None,
+        };
+        while blocks.scan.number() < number {
+            let next = blocks.step()?;
+            if !matches!(next, Next::Block(_)) {
+                blocks.looked_at = Some(next);
+                break;
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// The newest block; none where there is none, and with it what is wrong behind it.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn newest(&self) -> Result<(Option<Block>, Option<Corruption>), OpenError> {
+        let mut blocks = self.from(u64::MAX)?;
+        let end = blocks.next()?;
+        let number = blocks.scan.number();
+        let damage = match end {
+            Next::Damaged(corruption) => Some(corruption),
+            Next::Block(_) | Next::End => None,
+        };
+        let Some(newest) = number.checked_sub(1) else {
+            return Ok((None, damage));
+        };
+        Ok(match self.from(newest)?.next()? {
+            Next::Block(block) => (Some(*block), damage),
+            Next::End => (None, damage),
+            Next::Damaged(corruption) => (None, Some(corruption)),
+        })
+    }
+
+    /// Where to begin to read for a block, and which one lies there: at the last file that begins with
+    /// it or an earlier one, or at the first file where the files' heads do not tell.
+    fn start_of(&self, number: u64) -> io::Result<(Position, u64)> {
+        let (mut low, mut found) = (0, (Position::START, 0));
+        let mut high = self.count;
+        while low < high {
+            let segment = low.midpoint(high);
+            let Some(first) = self.first_of(segment)? else {
+                // An empty file is the newest.
+                high = segment;
+                continue;
+            };
+            if first > number {
+                high = segment;
+            } else {
+                found = (Position { segment, offset: 0 }, first);
+                low = segment + 1;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The number in the record that a file begins with.
+    fn first_of(&self, segment: u64) -> io::Result<Option<u64>> {
+        let file = self.segments.file(segment)?;
+        let len = usize::try_from(file.len()?.min(HEAD_BYTES)).map_err(io::Error::other)?;
+        let mut head = vec![0; len];
+        file.read_exact_at(&mut head, 0)?;
+        let Ok(Some((_, prefix))) = peek_uvarint(&head) else {
+            return Ok(None);
+        };
+        let rest = head.get(prefix..).unwrap_or_default();
+        Ok(peek_uvarint(rest).ok().flatten().map(|(number, _)| number))
+    }
+}
+
+/// Blocks in order.
+#[derive(Debug)]
+pub struct BlocksFrom<'a> {
+    stored: &'a StoredBlocks,
+    scan: Scan<'a>,
+    /// What was met where the first block should have been.
+    looked_at: Option<Next>,
+}
+
+impl BlocksFrom<'_> {
+    /// The number of the next block: how many there are, once the end was met.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.scan.number()
+    }
+
+    /// The next block, or why there is none.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator would hide that damage is the end"
+    )]
+    pub fn next(&mut self) -> Result<Next, OpenError> {
+        match self.looked_at.take() {
+            Some(next) => Ok(next),
+            None => self.step(),
+        }
+    }
+
+    fn step(&mut self) -> Result<Next, OpenError> {
+        let dir = self.stored.segments.dir();
+        Ok(match self.scan.next().map_err(io_at(dir))? {
+            Step::Block(stored) => Next::Block(Box::new(stored.block)),
+            Step::Damaged(damage) => Next::Damaged(damage.corruption),
+            Step::End => match &self.stored.gap {
+                Some(corruption) => Next::Damaged(corruption.clone()),
+                None => Next::End,
+            },
+        })
+    }
 }

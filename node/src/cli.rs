@@ -8,7 +8,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quire_identity::{AccessRole, OrganizationError, check_msp_id};
 
+use crate::commands::fetch::Wanted;
 use crate::listen::ListenAddress;
+use crate::node::FIRST_CHANNEL;
 
 /// A tamper-evident JSON ledger server.
 #[derive(Debug, Parser)]
@@ -27,7 +29,11 @@ pub(crate) enum Command {
     /// Judge a data directory, or block files made by a Fabric peer. Changes nothing. Exits with 0
     /// when sound, 1 when damage is found, 2 when it could not look.
     Check(CheckArguments),
-    /// Make, list and import channels, of a stopped node or of a running one.
+    /// List a channel's blocks, of a stopped node or of a running one: number, hash, previous hash and
+    /// time of its first transaction, then each transaction with its verdict. Changes nothing. Exits
+    /// with 1 where a damaged block ends the list.
+    Blocks(BlocksArguments),
+    /// Make, list, import and fetch of channels, of a stopped node or of a running one.
     Channel(ChannelArguments),
     /// Make, list, rotate and revoke tokens, of a stopped node or of a running one.
     Token(TokenArguments),
@@ -42,6 +48,10 @@ pub(crate) enum Command {
     /// Accept the loss of a stopped node's blocks from the first damaged or missing one on. What is
     /// cut is kept beside the data.
     TruncateTail(TruncateArguments),
+    /// Bring files on disk to the forms of this release, and give channels the files of query indexes
+    /// that they have not had, of a stopped node or of a running one; says what it did. A start does
+    /// the same.
+    Migrate(MigrateArguments),
 }
 
 /// What there has to be at `--data` for a command.
@@ -70,7 +80,7 @@ impl Command {
             Self::Rebuild(rebuild) => return Needs::DataDirectory(&rebuild.data),
             Self::Channel(channel) => match &channel.command {
                 C::Create { data, .. } | C::Import { data, .. } => return Needs::Place(&data.data),
-                C::List { data } => data,
+                C::List { data } | C::Fetch { data, .. } => data,
             },
             Self::Token(token) => match &token.command {
                 T::Create { data, .. }
@@ -78,8 +88,10 @@ impl Command {
                 | T::Rotate { data, .. }
                 | T::Revoke { data, .. } => data,
             },
+            Self::Blocks(blocks) => &blocks.data,
             Self::Repair(repair) => &repair.data,
             Self::TruncateTail(truncate) => &truncate.data,
+            Self::Migrate(migrate) => &migrate.data,
         };
         Needs::DataDirectory(&data.data)
     }
@@ -313,6 +325,37 @@ pub(crate) struct CheckArguments {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct BlocksArguments {
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+    /// The channel.
+    #[arg(long, value_name = "NAME", default_value = FIRST_CHANNEL)]
+    pub(crate) channel: String,
+    /// The first block to list.
+    #[arg(long, value_name = "N", value_parser = block_number, default_value_t = 0)]
+    pub(crate) from: u64,
+    /// The last block to list; without this, the newest.
+    #[arg(long, value_name = "N", value_parser = block_number)]
+    pub(crate) to: Option<u64>,
+    /// Print each block as the API gives it, a JSON text a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MigrateArguments {
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+    /// The folder with files of query indexes; without this, `migrations` in the data directory, if it
+    /// is there.
+    #[arg(long, value_name = "DIR", env = "QUIRE_MIGRATIONS")]
+    pub(crate) migrations: Option<PathBuf>,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct RebuildArguments {
     /// The data directory.
     #[arg(
@@ -394,6 +437,19 @@ pub(crate) enum ChannelCommand {
     },
     /// List the channels.
     List {
+        #[command(flatten)]
+        data: DataArguments,
+    },
+    /// Write a block into a file as Fabric's `common.Block`, as `peer channel fetch` does.
+    Fetch {
+        /// Which block: `oldest`, `newest`, `config` (the newest with a configuration), or its number.
+        #[arg(value_name = "BLOCK")]
+        wanted: Wanted,
+        /// The file, `-` for standard output; without this, `CHANNEL_BLOCK.block` in the current folder.
+        file: Option<PathBuf>,
+        /// The channel.
+        #[arg(long, value_name = "NAME", default_value = FIRST_CHANNEL)]
+        channel: String,
         #[command(flatten)]
         data: DataArguments,
     },

@@ -117,7 +117,7 @@ impl Config {
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
             },
-            migrations: migrations::of(arguments)?,
+            migrations: migrations::of(arguments.migrations.as_deref(), &arguments.data.data)?,
             limits: Limits {
                 local_only: !arguments.insecure_no_auth,
                 requests_per_second: arguments.rate_limit,

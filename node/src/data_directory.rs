@@ -2,7 +2,7 @@
 //! makes one.
 //!
 //! ```text
-//! must be there     check, channel list, token, rebuild, repair, truncate-tail
+//! must be there     check, blocks, channel list|fetch, token, rebuild, repair, truncate-tail, migrate
 //! made if need be   run, channel create, channel import
 //! ```
 

@@ -51,12 +51,14 @@ fn main() -> ExitCode {
     match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => commands::check::run(&arguments),
+        Command::Blocks(arguments) => commands::blocks::run(&arguments),
         Command::Channel(arguments) => commands::channel::run(&arguments),
         Command::Token(arguments) => commands::token::run(&arguments),
         Command::Config(arguments) => settings.print(&arguments),
         Command::Rebuild(arguments) => commands::rebuild::run(&arguments),
         Command::Repair(arguments) => commands::repair::run(&arguments),
         Command::TruncateTail(arguments) => commands::truncate::run(&arguments),
+        Command::Migrate(arguments) => commands::migrate::run(&arguments),
     }
 }
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use quire_chaincode::name::{NameError, check_channel, check_namespace};
 use quire_ledger::{MAX_MIGRATION_BYTES, Migration, MigrationError};
 
-use crate::cli::RunArguments;
 use crate::commands::advice_of_io;
 
 /// The folder in the data directory that is looked into where no other is named.
@@ -66,12 +65,18 @@ impl MigrationsError {
     }
 }
 
+/// The folder that was named, or the data directory's own.
+pub(crate) fn folder(named: Option<&Path>, data: &Path) -> PathBuf {
+    named.map_or_else(|| data.join(FOLDER), Path::to_owned)
+}
+
 /// The files of the folder that was named, which must be there, or of the data directory's own.
-pub(crate) fn of(arguments: &RunArguments) -> Result<Vec<Migration>, MigrationsError> {
-    if let Some(dir) = &arguments.migrations {
-        return read(dir);
+pub(crate) fn of(named: Option<&Path>, data: &Path) -> Result<Vec<Migration>, MigrationsError> {
+    let dir = folder(named, data);
+    if named.is_some() {
+        return read(&dir);
     }
-    of_folder(&arguments.data.data)
+    of_folder(data)
 }
 
 /// The files of the data directory's own folder; none where there is no such folder.
@@ -88,7 +93,7 @@ pub(crate) fn of_folder(data: &Path) -> Result<Vec<Migration>, MigrationsError> 
 }
 
 /// The files of a folder, in the order of their numbers.
-fn read(dir: &Path) -> Result<Vec<Migration>, MigrationsError> {
+pub(crate) fn read(dir: &Path) -> Result<Vec<Migration>, MigrationsError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| MigrationsError::Read { path, source }

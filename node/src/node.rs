@@ -35,6 +35,7 @@ use quire_wire::{DecodeError, Message as _};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::admin::ChannelMigrated;
 use crate::clock;
 use crate::commands::advice;
 use crate::commands::channel::open_error;
@@ -133,7 +134,7 @@ pub(crate) struct Node {
     orderer: Arc<SigningIdentity>,
     client: Arc<SigningIdentity>,
     documents: Documents,
-    migrations: Vec<Migration>,
+    migrations: RwLock<Vec<Migration>>,
     metrics: Arc<Metrics>,
     data: PathBuf,
     channels: RwLock<BTreeMap<String, OpenChannel>>,
@@ -198,7 +199,7 @@ impl Node {
             tokens,
             ledgers,
             documents,
-            migrations: Vec::new(),
+            migrations: RwLock::default(),
             metrics,
             data: data.to_owned(),
             channels: RwLock::default(),
@@ -213,9 +214,45 @@ impl Node {
 
     /// Gives every channel that is opened or made from now on these query indexes, once.
     #[must_use]
-    pub(crate) fn migrated_by(mut self, migrations: Vec<Migration>) -> Self {
-        self.migrations = migrations;
+    pub(crate) fn migrated_by(self, migrations: Vec<Migration>) -> Self {
+        *self.migrations.write() = migrations;
         self
+    }
+
+    /// Gives every open channel the query indexes that it has not had, and every one that is made from
+    /// now on.
+    pub(crate) fn migrate(
+        &self,
+        migrations: &[Migration],
+    ) -> Result<Vec<ChannelMigrated>, NodeError> {
+        // Before the channels are told, so that one which is being made meanwhile gets them too.
+        let before = std::mem::replace(&mut *self.migrations.write(), migrations.to_vec());
+        let channels: Vec<_> = {
+            let channels = self.channels.read();
+            channels.values().map(|open| open.channel.clone()).collect()
+        };
+        let migrated = channels.iter().map(|channel| {
+            let migrated = migrate(&channel.name, &channel.reader, migrations)?;
+            Ok(ChannelMigrated {
+                channel: channel.name.to_string(),
+                applied: migrated.applied,
+                gone: migrated.gone,
+            })
+        });
+        let migrated: Result<_, _> = migrated.collect();
+        if migrated.is_err() {
+            *self.migrations.write() = before;
+        }
+        migrated
+    }
+
+    /// How many blocks each open channel has.
+    pub(crate) fn heights(&self) -> BTreeMap<String, u64> {
+        let channels = self.channels.read();
+        let heights = channels.iter();
+        heights
+            .map(|(name, open)| (name.clone(), open.channel.reader.height()))
+            .collect()
     }
 
     /// Opens every active channel, replaying what they missed; the first start makes one. Requests
@@ -392,12 +429,7 @@ impl Node {
     fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
         let name = record.name.clone();
         let reader = ledger.reader();
-        let migrated = reader.migrate(&self.migrations);
-        let migrated = migrated.map_err(|source| NodeError::Migrate {
-            channel: name.clone(),
-            source,
-        })?;
-        tell_migrated(&name, &migrated);
+        migrate(&name, &reader, &self.migrations.read().clone())?;
         self.metrics.begin(&name);
         let (sender, heights) = watch::channel(reader.height());
         let (submitter, committing): (Arc<dyn Submitter>, _) = if record.read_only {
@@ -583,6 +615,21 @@ fn tell(channel: &str, report: &OpenReport) {
         replayed = report.replayed,
         "channel open"
     );
+}
+
+/// Gives a channel the query indexes that it has not had, and says so.
+fn migrate(
+    channel: &str,
+    reader: &Reader,
+    migrations: &[Migration],
+) -> Result<Migrated, NodeError> {
+    let migrated = reader.migrate(migrations);
+    let migrated = migrated.map_err(|source| NodeError::Migrate {
+        channel: channel.to_owned(),
+        source,
+    })?;
+    tell_migrated(channel, &migrated);
+    Ok(migrated)
 }
 
 fn tell_migrated(channel: &str, migrated: &Migrated) {

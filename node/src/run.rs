@@ -145,11 +145,11 @@ struct Door {
 impl Door {
     /// Answers there until the node is asked to stop.
     fn open(self, server: &Server, security: &Security) -> JoinSet<std::io::Result<()>> {
-        let mut served = JoinSet::new();
+        let mut open = JoinSet::new();
         for listener in self.listeners {
-            served.spawn(server.clone().run(listener, security.clone()));
+            open.spawn(server.clone().run(listener, security.clone()));
         }
-        served
+        open
     }
 }
 

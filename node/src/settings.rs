@@ -51,22 +51,20 @@ enum FileError {
 
 impl FileError {
     /// What to do about it.
-    fn advice(&self) -> Option<String> {
+    fn advice(&self) -> String {
         match self {
-            Self::Unknown { name, known, .. } => Some(match nearest(name, known) {
+            Self::Unknown { name, known, .. } => match nearest(name, known) {
                 Some(near) => format!("Is {near} meant? `quire run --help` tells what there is."),
                 None => format!("There are {}.", known.join(", ")),
-            }),
-            Self::Kind { name, .. } => Some(format!(
+            },
+            Self::Kind { name, .. } => format!(
                 "A line is NAME = VALUE, as {name} = \"text\", {name} = 12, {name} = true, or \
                  {name} = [\"one\", \"two\"]."
-            )),
+            ),
             Self::Parse { .. } => {
-                Some("A line is NAME = VALUE, as listen = \"127.0.0.1:7080\".".to_owned())
+                "A line is NAME = VALUE, as listen = \"127.0.0.1:7080\".".to_owned()
             }
-            Self::Read { .. } => {
-                Some("--config FILE or QUIRE_CONFIG names a TOML file.".to_owned())
-            }
+            Self::Read { .. } => "--config FILE or QUIRE_CONFIG names a TOML file.".to_owned(),
         }
     }
 }
@@ -83,7 +81,7 @@ impl Settings {
     /// Reads the command line and the file that it names. What is wrong with them is printed.
     pub(crate) fn read() -> Result<(Cli, Self), ExitCode> {
         let (command, file) = with_file(std::env::args_os()).map_err(|error| {
-            print_error(&error, error.advice().as_deref());
+            print_error(&error, Some(&error.advice()));
             ExitCode::from(FAILED)
         })?;
         tell_unknown_variables(&command);

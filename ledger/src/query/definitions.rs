@@ -151,6 +151,11 @@ impl Definitions {
             .is_none_or(|error| error.kind() != io::ErrorKind::NotFound)
     }
 
+    /// The form that the file has, and the present one, where they differ.
+    pub(super) fn old_form(&self) -> Option<(u32, u32)> {
+        (self.version != VERSION).then_some((self.version, VERSION))
+    }
+
     /// Replaces a channel's file; durable on return.
     pub(super) fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
         let file = dir.join(FILE);

@@ -30,6 +30,7 @@ mod planner;
 mod regex;
 mod request;
 mod selector;
+mod stored;
 mod version;
 
 pub use catalog::{IndexError, IndexState};
@@ -38,6 +39,7 @@ pub use find::{ExecutionStats, FindError, Found};
 pub use index::IndexRequest;
 pub use migration::{MAX_MIGRATION_BYTES, MigrateError, Migrated, Migration, MigrationError};
 pub use request::Query;
+pub use stored::{Due, StoredMigrateError, stored_migrate};
 
 use serde_json::Value;
 

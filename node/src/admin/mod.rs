@@ -11,6 +11,8 @@
 //! | `POST /tokens` | `{"identity","role","channels"?,"expires"?,"certificate"?}` |
 //! | `POST /tokens/rotate` | `{"id","expires"?}` |
 //! | `POST /tokens/revoke` | `{"id"}` |
+//! | `GET /heights` | |
+//! | `POST /migrate` | `{"migrations"}`, the folder as the node sees it |
 //! | `POST /check` | `{"channel"?,"signatures","verdicts"}` |
 //!
 //! The answer is `application/x-ndjson`: any number of [`Message::Progress`], then one other message.
@@ -21,6 +23,7 @@
 pub(crate) mod client;
 pub(crate) mod server;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
@@ -48,6 +51,10 @@ pub(crate) enum Message {
         total: u64,
     },
     Channels(Vec<ChannelRecord>),
+    /// How many blocks each open channel has.
+    Heights(BTreeMap<String, u64>),
+    /// What each channel got of files of query indexes.
+    Migrated(Vec<ChannelMigrated>),
     Created {
         name: String,
     },
@@ -83,6 +90,22 @@ pub(crate) struct Import {
     pub(crate) channel: String,
     #[serde(default)]
     pub(crate) writable: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Migrate {
+    pub(crate) migrations: PathBuf,
+}
+
+/// Files of query indexes that a channel got.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ChannelMigrated {
+    pub(crate) channel: String,
+    /// Each with how many indexes it made.
+    pub(crate) applied: Vec<(String, usize)>,
+    /// Those that were applied once and are there no more.
+    pub(crate) gone: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

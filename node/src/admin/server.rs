@@ -21,11 +21,11 @@ use quire_ledger::{OpenError, Progress};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
-use super::{Check, Create, Failure, Import, Message, SOCKET, address};
+use super::{Check, Create, Failure, Import, Message, Migrate, SOCKET, address};
 use crate::commands::advice;
 use crate::commands::channel::open_error;
 use crate::node::{ImportError, Node};
-use crate::{clock, tokens};
+use crate::{clock, migrations, tokens};
 
 /// Lines that may wait for a command that reads slowly; then the work waits.
 const LINES: usize = 64;
@@ -73,6 +73,8 @@ impl Socket {
         let router = Router::new()
             .route("/channels", get(list).post(create))
             .route("/channels/import", post(import))
+            .route("/heights", get(heights))
+            .route("/migrate", post(migrate))
             .route("/check", post(check))
             .route("/tokens", post(create_token))
             .route("/tokens/rotate", post(rotate_token))
@@ -94,6 +96,23 @@ async fn list(State(node): State<Arc<Node>>) -> Response {
     answer(move |_| match node.list() {
         Ok(records) => Message::Channels(records),
         Err(error) => failed(&error, Some(&error)),
+    })
+}
+
+async fn heights(State(node): State<Arc<Node>>) -> Response {
+    answer(move |_| Message::Heights(node.heights()))
+}
+
+async fn migrate(State(node): State<Arc<Node>>, Json(request): Json<Migrate>) -> Response {
+    answer(move |_| {
+        let migrations = match migrations::read(&request.migrations) {
+            Ok(migrations) => migrations,
+            Err(error) => return Message::Failed(Failure::new(&error, error.advice())),
+        };
+        match node.migrate(&migrations) {
+            Ok(migrated) => Message::Migrated(migrated),
+            Err(error) => failed(&error, open_error(&error)),
+        }
     })
 }
 

@@ -18,7 +18,9 @@ use crate::admin::client::{self, AskError};
 use crate::admin::{self, Message};
 use crate::cli::{ChannelArguments, ChannelCommand, DataArguments};
 use crate::commands::check::print;
-use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_path};
+use crate::commands::{
+    DAMAGED, FAILED, advice, fetch, print_failure, print_not_asked, refuse_path,
+};
 use crate::data_directory::{may_be_made, must_be, must_have_block_files};
 use crate::logging::Logging;
 use crate::node::{Imported, Node, NodeError};
@@ -30,6 +32,12 @@ pub(crate) fn run(arguments: &ChannelArguments) -> ExitCode {
     match &arguments.command {
         ChannelCommand::Create { name, data } => create(name, data, &mut progress),
         ChannelCommand::List { data } => list(data),
+        ChannelCommand::Fetch {
+            wanted,
+            file,
+            channel,
+            data,
+        } => fetch::run(wanted, file.as_deref(), channel, data),
         ChannelCommand::Import {
             blockfiles,
             channel,

@@ -1,8 +1,11 @@
 //! Everything but the server: commands that act on the files of a stopped node, and some of them on a
 //! running one through its socket.
 
+pub(crate) mod blocks;
 pub(crate) mod channel;
 pub(crate) mod check;
+pub(crate) mod fetch;
+pub(crate) mod migrate;
 pub(crate) mod rebuild;
 pub(crate) mod repair;
 pub(crate) mod token;

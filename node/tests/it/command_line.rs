@@ -16,7 +16,11 @@ use crate::kit::{Node, quire, run};
 const COMMANDS: &[&[&str]] = &[
     &["check"],
     &["check", "--channel", "main", "--json"],
+    &["blocks"],
+    &["blocks", "--channel", "other", "--json"],
     &["channel", "list"],
+    &["channel", "fetch", "newest", "-"],
+    &["channel", "fetch", "config", "-", "--channel", "other"],
     &["token", "create", "--identity", "shop", "--role", "writer"],
     &[
         "token",
@@ -35,6 +39,8 @@ const COMMANDS: &[&[&str]] = &[
     &["repair", "--channel", "main", "--from", "/"],
     &["truncate-tail", "--channel", "main", "--dry-run"],
     &["truncate-tail", "--channel", "main", "--from-block", "1"],
+    &["migrate"],
+    &["migrate", "--dry-run"],
 ];
 
 /// Everything below a folder: kind, mode and content of each.
@@ -201,7 +207,15 @@ fn what_a_stopped_node_and_a_copy_of_it_have_is_read_without_a_trace() {
     let root = TempDir::new().unwrap();
     let data = root.path().join("data");
     assert!(Node::start(&data).stop().success());
-    let readers: &[&[&str]] = &[&["channel", "list"], &["token", "list"], &["config"]];
+    let readers: &[&[&str]] = &[
+        &["blocks"],
+        &["blocks", "--json"],
+        &["channel", "list"],
+        &["channel", "fetch", "newest", "-"],
+        &["token", "list"],
+        &["migrate", "--dry-run"],
+        &["config"],
+    ];
     for is_copy in [false, true] {
         if is_copy {
             fs::remove_dir_all(data.join("derived")).unwrap();
@@ -372,7 +386,12 @@ fn a_data_directory_without_a_channel_has_no_ledger_to_check() {
     for folder in ["id-store", "channels"] {
         fs::create_dir_all(data.join(folder)).unwrap();
     }
-    for command in [&["check"][..], &["check", "--json"], &["rebuild"]] {
+    for command in [
+        &["check"][..],
+        &["check", "--json"],
+        &["rebuild"],
+        &["migrate"],
+    ] {
         refuses(
             &run(command, &data),
             command,
@@ -384,12 +403,12 @@ fn a_data_directory_without_a_channel_has_no_ledger_to_check() {
     assert!(errors(&listed).contains("there are no channels"));
 }
 
-/// Sends a request to an address, and gives the status line.
-fn status(address: &str, host: &str) -> String {
+/// Asks at an address, and gives the status line.
+fn status(address: &str, host: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
-        "GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut answer = String::new();
@@ -432,7 +451,9 @@ fn a_name_is_listened_on_at_all_its_addresses() {
         for address in &addresses {
             let port = address.rsplit(':').next().unwrap();
             for host in [address.clone(), format!("localhost:{port}")] {
-                assert_eq!(status(address, &host), "HTTP/1.1 200 OK", "{address}");
+                // The operations may have a door of their own.
+                let answers = ["/healthz", "/v1/channels"].map(|path| status(address, &host, path));
+                assert!(answers.contains(&"HTTP/1.1 200 OK".to_owned()), "{address}");
             }
         }
         child.kill().unwrap();
@@ -487,7 +508,12 @@ fn a_value_that_cannot_be_is_refused_with_one_that_can() {
             &["token", "create", "--identity", "a", "--role", "owner"][..],
             "reader, writer, admin",
         ),
-        (&["chanel"], "channel"),
+        (
+            &["channel", "fetch", "latest"],
+            "oldest, newest, config, or a number",
+        ),
+        (&["blocks", "--from", "one"], "the number of a block"),
+        (&["blocs"], "blocks"),
     ] {
         refuses(&run(command, &data), command, &[expected]);
     }

@@ -28,6 +28,7 @@ mod openapi;
 mod operator;
 mod security;
 mod sse;
+mod stored;
 mod texts;
 mod two_orgs;
 mod walk;
