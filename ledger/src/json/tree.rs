@@ -47,9 +47,11 @@ pub(crate) fn parse_to(
     Ok(value)
 }
 
-/// Reads an object behind the members that are given, but for members whose names `hides` has. Says
-/// whether there were any of these; none where the text is no object. Of a repeated member the last
-/// counts.
+/// The members of an object, and whether there were any whose names are hidden.
+pub(crate) type Members = (Map<String, Value>, bool);
+
+/// Reads an object behind the members that are given, but for those whose names `hides` has; none
+/// where the text is no object. Of a repeated member the last counts.
 ///
 /// # Errors
 /// [`JsonError`] with the first fault found.
@@ -57,7 +59,7 @@ pub(crate) fn parse_members(
     text: &[u8],
     mut members: Map<String, Value>,
     hides: &dyn Fn(&str) -> bool,
-) -> Result<Option<(Map<String, Value>, bool)>, JsonError> {
+) -> Result<Option<Members>, JsonError> {
     let mut reader = Reader {
         scanner: Scanner::new(utf8(text)?, MAX_TREE_DEPTH),
         repeats: Repeats::LastCounts,

@@ -242,12 +242,11 @@ fn unreadable(source: JsonError, bytes: &[u8]) -> MigrationError {
         return MigrationError::Refused(source);
     };
     let before = bytes.get(..offset).unwrap_or(bytes);
-    let lines = before.iter().filter(|byte| **byte == b'\n').count();
-    let start = before.iter().rposition(|byte| *byte == b'\n');
-    let start = start.map_or(0, |line_feed| line_feed + 1);
+    let lines = before.split(|byte| *byte == b'\n');
+    let last = lines.clone().next_back().map_or(0, <[u8]>::len);
     MigrationError::Json {
-        line: lines + 1,
-        column: (offset + 1).min(bytes.len()) - start,
+        line: lines.count(),
+        column: last + usize::from(offset < bytes.len()),
         source,
     }
 }
