@@ -25,6 +25,10 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
+/// Statuses, as places of HPACK's static table (RFC 7541, appendix A).
+const OK: u8 = 0x88;
+const BAD_REQUEST: u8 = 0x8c;
+
 #[derive(Clone)]
 struct Plain;
 
@@ -79,8 +83,16 @@ async fn next(stream: &mut TcpStream) -> Option<Frame> {
 
 /// Asks for the version in a stream, and reads until it has come.
 async fn get_version(stream: &mut TcpStream, id: u8) {
-    // RFC 7541: GET, http, and the path and the authority as literals.
-    let block = b"\x82\x86\x04\x08/version\x01\x09localhost";
+    let status = ask(stream, id, b"\x01\x09localhost").await;
+    assert_eq!(status, OK);
+}
+
+/// Asks for the version in a stream, with further headers; gives the first byte of the answer's
+/// headers, which is its status.
+async fn ask(stream: &mut TcpStream, id: u8, headers: &[u8]) -> u8 {
+    // RFC 7541: GET, http, and the path as a literal.
+    let block = [b"\x82\x86\x04\x08/version", headers].concat();
+    let mut status = 0;
     let length = u8::try_from(block.len()).unwrap();
     let flags = END_STREAM | END_HEADERS;
     let head = [0, 0, length, HEADERS, flags, 0, 0, 0, id];
@@ -91,12 +103,32 @@ async fn get_version(stream: &mut TcpStream, id: u8) {
     loop {
         let frame = next(stream).await.unwrap();
         if frame.kind == HEADERS {
-            // The eighth of the static table: 200.
-            assert_eq!(frame.payload[0], 0x88, "{:?}", frame.payload);
+            status = frame.payload[0];
         }
         if frame.stream == u32::from(id) && frame.flags & END_STREAM != 0 && frame.kind <= HEADERS {
-            return;
+            return status;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_http2_names_one_host_in_either_place() {
+    let mut stream = serve(Limits::default()).await;
+    let begin = [PREFACE, SETTINGS].concat();
+    stream.write_all(&begin).await.unwrap();
+    // The authority is the first of the static table, the host its 38th.
+    let rows: [(&[u8], u8); 7] = [
+        (b"\x01\x09localhost", OK),
+        (b"\x0f\x17\x09localhost", OK),
+        (b"\x01\x09localhost\x0f\x17\x09LocalHost", OK),
+        (b"", BAD_REQUEST),
+        (b"\x0f\x17\x00", BAD_REQUEST),
+        (b"\x01\x09localhost\x0f\x17\x09127.0.0.1", BAD_REQUEST),
+        (b"\x0f\x17\x09localhost\x0f\x17\x09localhost", BAD_REQUEST),
+    ];
+    for (number, (headers, status)) in (0..).zip(rows) {
+        let told = ask(&mut stream, 2 * number + 1, headers).await;
+        assert_eq!(told, status, "{}", headers.escape_ascii());
     }
 }
 
