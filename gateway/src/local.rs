@@ -23,7 +23,7 @@ pub(crate) fn check(request: &Request, gateway: &Gateway) -> Result<(), Problem>
     let authority = request
         .uri()
         .authority()
-        .map(|authority| authority.as_str());
+        .map(axum::http::uri::Authority::as_str);
     // What needs a credential at a door for other machines is refused without one later on.
     let is_local = gateway.limits.local_only && !gateway.door.is_remote();
     if is_local && !gateway.backend.authentication_required() {

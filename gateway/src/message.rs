@@ -36,7 +36,7 @@ fn check_host(request: &Request) -> Result<(), Problem> {
     let authority = request
         .uri()
         .authority()
-        .map(|authority| authority.as_str());
+        .map(axum::http::uri::Authority::as_str);
     let hosts: Vec<_> = hosts.iter().map(text).collect();
     let mut all = hosts.iter().map(AsRef::as_ref).chain(authority);
     if !all.all(is_host) {

@@ -28,6 +28,7 @@ use quire_wire::rwset::{
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
 
+use crate::check::{Finding, Kind, Report};
 use crate::disk::OsDisk;
 use quire_wire::Code;
 
@@ -110,11 +111,11 @@ fn entries_of_the_form_before_are_believed_and_read() {
         let depth = crate::check::Depth::default();
         crate::check::check_channel(&ledgers, CHANNEL, depth, &mut |_| {})
     };
-    assert_eq!(check().unwrap().findings, []);
+    assert_eq!(damage(check().unwrap()), []);
     let (ledger, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
     assert_eq!((report.height, report.cut, report.replayed), (5, None, 0));
     means_what_was_meant(&ledger);
-    assert_eq!(check().unwrap().findings, []);
+    assert_eq!(damage(check().unwrap()), []);
 }
 
 #[test]
@@ -137,7 +138,16 @@ fn what_was_written_is_read_and_followed_to_the_same_entries() {
         &mut |_| {},
     )
     .unwrap();
-    assert_eq!(report.findings, []);
+    assert_eq!(damage(report), []);
+}
+
+/// The findings but for the one that is meant: the configuration of the golden channel has no members, by
+/// which a node could judge transactions.
+fn damage(mut report: Report) -> Vec<Finding> {
+    report
+        .findings
+        .retain(|finding| finding.kind != Kind::Config);
+    report.findings
 }
 
 /// The golden channel, told in the terms of those who read it.

@@ -284,14 +284,13 @@ impl Parts {
                 continue;
             };
             let mut read = chain.at_savepoints.iter();
-            let is_of_chain = match read.find(|(at, _)| *at == height) {
-                Some((_, hash)) => *hash == expected,
+            let is_of_chain = if let Some((_, hash)) = read.find(|(at, _)| *at == height) {
+                *hash == expected
+            } else {
                 // Before what was read, which is behind what the index knows: the index is of this chain.
-                None => {
-                    let known = self.index.number_by_hash(&view, &expected);
-                    let known = known.map_err(|source| self.follow_error(source))?;
-                    known.is_some_and(|number| number + 1 == height)
-                }
+                let known = self.index.number_by_hash(&view, &expected);
+                let known = known.map_err(|source| self.follow_error(source))?;
+                known.is_some_and(|number| number + 1 == height)
             };
             if !is_of_chain {
                 return Err(self.follow_error(self.of_another_chain(follower, height)));

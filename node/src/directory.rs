@@ -304,18 +304,20 @@ impl Directory {
     pub(crate) fn open(data: &Path, msp_id: &str, engine: &StateEngine) -> Result<Self, NodeError> {
         let ledgers = Ledgers::open_with(Arc::new(OsDisk), data, Purpose::Use, engine)?;
         let organization = open_organization(&ledgers.list()?, data, msp_id)?;
-        let tokens = Tokens::open(data)?;
         let own = |name: &str| {
             let identity = organization.identity(name)?;
             identity.ok_or_else(|| NodeError::NoIdentity(name.to_owned()))
         };
+        let (endorser, orderer, client) = (own("node")?, own("orderer")?, own("client")?);
+        // Last: an identity under another name speaks of a lost identity first, and of lost tokens then.
+        let tokens = Tokens::open(data)?;
         Ok(Self {
-            endorser: own("node")?,
-            orderer: own("orderer")?,
-            client: own("client")?,
             ledgers,
             organization,
             tokens,
+            endorser,
+            orderer,
+            client,
         })
     }
 }
@@ -590,14 +592,14 @@ pub(crate) fn advice(error: &NodeError) -> Option<&'static str> {
         NodeError::Organization(OrganizationError::OtherOrganization { .. }) => {
             return Some("Give the MSP id of the first start: --msp-id or QUIRE_MSP_ID.");
         }
-        NodeError::Organization(OrganizationError::MspId(_)) => return None,
-        NodeError::Organization(_) => "organization",
-        NodeError::Identity(_) | NodeError::NoIdentity(_) => "identities",
-        NodeError::Tokens(_) => "tokens",
-        NodeError::Open(_)
+        NodeError::Organization(OrganizationError::MspId(_))
+        | NodeError::Open(_)
         | NodeError::Config { .. }
         | NodeError::Migrate { .. }
         | NodeError::Thread { .. } => return None,
+        NodeError::Organization(_) => "organization",
+        NodeError::Identity(_) | NodeError::NoIdentity(_) => "identities",
+        NodeError::Tokens(_) => "tokens",
     };
     Part::of(Path::new(path)).map(|part| part.advice)
 }

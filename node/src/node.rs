@@ -161,7 +161,7 @@ enum Committing {
     /// Nobody: it is read-only. Its height stays as it is, and those who wait for the next block
     /// wait on. Its query indexes are built as long as there is its ledger.
     Nobody {
-        _ledger: Mutex<Ledger>,
+        _ledger: Box<Mutex<Ledger>>,
         _heights: watch::Sender<u64>,
     },
     /// A pipeline with its committing thread.
@@ -440,7 +440,7 @@ impl Node {
                     documents,
                 }),
                 Committing::Nobody {
-                    _ledger: Mutex::new(ledger),
+                    _ledger: Box::new(Mutex::new(ledger)),
                     _heights: sender,
                 },
             )

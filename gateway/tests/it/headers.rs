@@ -46,8 +46,8 @@ async fn a_request_names_one_host() {
     let node = Node::new();
     let address = serve(&node).await;
     let head = |request: &str, hosts: &[&str]| {
-        let hosts: String = hosts.iter().map(|host| format!("{host}\r\n")).collect();
-        format!("{request}\r\n{hosts}Connection: close\r\n\r\n")
+        let lines = [&[request], hosts, &["Connection: close\r\n\r\n"]].concat();
+        lines.join("\r\n")
     };
     let own = format!("Host: {address}");
     let get = "GET /v1/channels HTTP/1.1";
@@ -284,11 +284,11 @@ async fn a_byte_order_mark_is_not_of_the_json_behind_it() {
     let client = Node::new().client();
     let marked = |text: &str| format!("\u{feff}{text}");
     let call = r#"{"chaincode":"orders","function":"put","args":["2",2]}"#;
-    let patch = "content-type: application/merge-patch+json";
+    let merge = "content-type: application/merge-patch+json";
     let lines = "content-type: application/x-ndjson";
     for (route, kind, body, status) in [
         ("PUT ./state/orders/1", JSON, marked(r#"{"a":1}"#), 201),
-        ("PATCH ./state/orders/1", patch, marked(r#"{"b":2}"#), 200),
+        ("PATCH ./state/orders/1", merge, marked(r#"{"b":2}"#), 200),
         ("POST ./transactions", JSON, marked(call), 201),
         ("POST ./evaluate", JSON, marked(call), 200),
         (

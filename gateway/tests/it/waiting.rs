@@ -71,7 +71,7 @@ impl Watched {
 
 async fn soon<T>(waiting: JoinHandle<T>) -> T {
     let waited = tokio::time::timeout(Duration::from_secs(5), waiting).await;
-    waited.expect("it is told soon").unwrap()
+    waited.unwrap().unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -353,18 +353,18 @@ impl<'a> Check<'a> {
             return Ok(());
         };
         let (findings, notes) = self.replayed.compare(live, height)?;
-        findings
-            .into_iter()
-            .for_each(|finding| self.tell_finding(finding));
+        for finding in findings {
+            self.tell_finding(finding);
+        }
         self.report.notes.extend(notes);
         if let Place::Remote(remote) = &live.place
             && remote.view.height() == height
         {
             match remote.compare(self.replayed.state.snapshot()?.as_ref()) {
                 Ok((findings, notes)) => {
-                    findings
-                        .into_iter()
-                        .for_each(|finding| self.tell_finding(finding));
+                    for finding in findings {
+                        self.tell_finding(finding);
+                    }
                     self.report.notes.extend(notes);
                 }
                 Err(reason) if reason.is_unavailable() => self.not_seen(&remote.url, &reason),

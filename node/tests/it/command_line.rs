@@ -175,7 +175,7 @@ fn somebody_elses_data_directory_is_refused_with_its_owner() {
     fs::set_permissions(root.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let data = root.path().join("data");
     let node = Node::start(&data);
-    fs::set_permissions(&data, PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(&data, PermissionsExt::from_mode(0o0)).unwrap();
     let owner = format!("user with id {}", own_uid());
     for command in COMMANDS {
         let (mut other, _) = as_another(root.path());

@@ -719,6 +719,10 @@ fn a_commit_asks_as_much_after_many_documents_and_a_restart_as_at_first() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one outage, told from its beginning to its end"
+)]
 fn who_is_refused_asks_no_more_than_couchdb_forgives_and_goes_on_when_it_is_mended() {
     let data = TempDir::new().unwrap();
     let server = PouchDb::start();
@@ -929,6 +933,10 @@ fn a_database_that_comes_in_the_way_is_waited_out_and_a_node_starts_meanwhile() 
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one database, and what is done to it in turn"
+)]
 fn a_document_that_was_not_written_here_is_named_wherever_it_is_met() {
     Server::each(|server| {
         let data = TempDir::new().unwrap();
@@ -1004,7 +1012,7 @@ fn a_document_that_was_not_written_here_is_named_wherever_it_is_met() {
             add(id, added);
             is_named(id);
             server.tamper("main_orders", id, |document| {
-                document["_deleted"] = true.into()
+                document["_deleted"] = true.into();
             });
             assert_eq!(
                 client.send(&Request::get(state.to_owned())).unwrap().status,
@@ -1023,9 +1031,9 @@ fn a_document_that_was_not_written_here_is_named_wherever_it_is_met() {
         assert!(node.stop().success());
         // What is wrong goes with a rebuild.
         let flags = server.flags();
-        let mut rebuild = vec!["rebuild", "--state", "--engine"];
-        rebuild.extend(flags[1..].iter().map(String::as_str));
-        let rebuilt = run(&rebuild, data.path());
+        let mut words = vec!["rebuild", "--state", "--engine"];
+        words.extend(flags[1..].iter().map(String::as_str));
+        let rebuilt = run(&words, data.path());
         assert!(
             rebuilt.status.success(),
             "{}",

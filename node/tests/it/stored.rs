@@ -249,6 +249,10 @@ fn definition(name: &str, field: &str) -> String {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one directory, and what is done to it in turn"
+)]
 fn migrate_does_what_a_start_would_do_and_says_so() {
     let root = TempDir::new().unwrap();
     let (by_command, by_start) = (root.path().join("command"), root.path().join("start"));

@@ -145,7 +145,7 @@ pub(super) fn read_leaves(body: &[u8]) -> Result<Vec<Stored>, String> {
         let mut winner: Option<Stored> = None;
         for mut leaf in leaves {
             let Some(Value::Object(members)) = leaf.get_mut("ok").map(Value::take) else {
-                if leaf["error"]["error"] == "not_found" {
+                if leaf.pointer("/error/error").and_then(Value::as_str) == Some("not_found") {
                     continue;
                 }
                 return Err(format!("a document is not answered: {leaf}"));
