@@ -448,7 +448,7 @@ fn secret<'a>(path: &'static str, content: &'a str) -> NewFile<'a> {
 
 /// The certificate in a file and its canonical PEM; the inner result says what is wrong with the
 /// certificate, the outer one what is wrong with the file.
-fn read_certificate(
+pub(crate) fn read_certificate(
     path: &Path,
 ) -> Result<Result<(Certificate, String), CertificateError>, FileError> {
     let content = read(path, MAX_FILE_BYTES)?;

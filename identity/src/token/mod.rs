@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use crate::durable::{FileError, NewFile, create_folder, exists, names_in, replace_file};
-use crate::organization::{OWN_IDENTITIES, is_identity_name};
+use crate::organization::{OWN_IDENTITIES, is_identity_name, read_certificate};
 pub use error::{ChangeTokenError, NotAuthenticated, OpenTokensError, TokenFileError};
 pub use secret::Secret;
 use secret::{SecretHash, id_in, random_id};
@@ -345,12 +345,18 @@ impl Tokens {
     }
 }
 
-/// An identity that is none of the node's own: only for a token is one made.
+/// An identity that is none of the node's own: only for a token is one made. One of the node's own under
+/// another folder's name, as a copy of it has, is none.
 fn identity_of_a_token(data_dir: &Path) -> Result<Option<String>, FileError> {
-    let own = |name: &String| OWN_IDENTITIES.iter().any(|(own, _)| own == name);
-    let names = names_in(&data_dir.join("identities"))?.into_iter();
-    let mut others = names.filter(|name| is_identity_name(name) && !own(name));
-    Ok(others.next())
+    let is_own = |name: &str| OWN_IDENTITIES.iter().any(|(own, _)| *own == name);
+    let folder = data_dir.join("identities");
+    let names = names_in(&folder)?.into_iter();
+    let mut others = names.filter(|name| is_identity_name(name) && !is_own(name));
+    // What cannot be read may have been anybody's.
+    Ok(others.find(|name| {
+        let certificate = read_certificate(&folder.join(name).join("msp/signcerts/cert.pem"));
+        !matches!(certificate, Ok(Ok((certificate, _))) if is_own(&certificate.common_name))
+    }))
 }
 
 fn certificate_token(table: &Table, identity: &str) -> Option<Arc<Token>> {

@@ -239,7 +239,11 @@ fn a_member_that_stands_twice_is_refused_on_every_way() {
         &lines.join("\n"),
     );
     let answers = answer.text();
-    assert_eq!(answers.matches("\"status\":400").count(), 2, "{answers}");
+    assert_eq!(
+        answers.matches("\"status\":400,\"body\"").count(),
+        2,
+        "{answers}"
+    );
     let told = answers.matches("\"code\":\"INVALID_JSON\"").count();
     assert_eq!(told, 2, "{answers}");
     assert_eq!(client.height(), before);

@@ -103,19 +103,6 @@ impl Chain {
         fs::write(file, bytes).unwrap();
     }
 
-    /// Damages the first block of the last file.
-    pub(super) fn damage_in_last(&self) {
-        let (last, _) = self.place(HEIGHT - 1);
-        let first = (0..HEIGHT)
-            .find(|number| self.place_in(*number, &last))
-            .unwrap();
-        self.damage(first);
-    }
-
-    fn place_in(&self, number: u64, file: &Path) -> bool {
-        self.place(number).0 == file
-    }
-
     /// Cuts the chain before a block, as a file system that lost the end would.
     pub(super) fn lose_from(&self, number: u64) {
         let (file, place) = self.place(number);
