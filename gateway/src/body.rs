@@ -12,6 +12,8 @@ use bytes::{Bytes, BytesMut};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::access::Caller;
+use crate::gateway::Gateway;
 use crate::grammar::{elements, name_and_value, pieces, text};
 use crate::limits::Limits;
 use crate::problem::{Problem, ProblemKind};
@@ -40,10 +42,12 @@ pub(crate) async fn read(
     parts: &Parts,
     body: Body,
     expected: &'static str,
-    limits: &Limits,
+    gateway: &Gateway,
 ) -> Result<Bytes, Problem> {
     check_type(&parts.headers, expected)?;
-    read_any(parts, body, limits).await.map(without_mark)
+    let body = read_any(parts, body, &gateway.limits).await?;
+    check_caller(parts, gateway)?;
+    Ok(without_mark(body))
 }
 
 /// The text without the byte order mark that some editors and shells write before it. It belongs to
@@ -87,8 +91,9 @@ pub(crate) fn check_type(headers: &HeaderMap, expected: &'static str) -> Result<
 
 /// Makes sure that there is no body, or one that says nothing: clients that send JSON with whatever
 /// they send have `{}` or `null` to say there. Anything else was meant to do something.
-pub(crate) async fn read_none(parts: &Parts, body: Body, limits: &Limits) -> Result<(), Problem> {
-    let body = without_mark(read_any(parts, body, limits).await?);
+pub(crate) async fn read_none(parts: &Parts, body: Body, gateway: &Gateway) -> Result<(), Problem> {
+    let body = without_mark(read_any(parts, body, &gateway.limits).await?);
+    check_caller(parts, gateway)?;
     if body.is_empty() {
         return Ok(());
     }
@@ -103,6 +108,13 @@ pub(crate) async fn read_none(parts: &Parts, body: Body, limits: &Limits) -> Res
     }
     let detail = "This request takes no body, or an empty object as one.";
     Err(Problem::invalid_argument(detail))
+}
+
+/// A body may come slowly: a caller whose token ended meanwhile is not let in any more.
+fn check_caller(parts: &Parts, gateway: &Gateway) -> Result<(), Problem> {
+    // Doors that ask nobody have no callers.
+    let caller = parts.extensions.get::<Caller>();
+    caller.map_or(Ok(()), |caller| caller.check_still(gateway))
 }
 
 /// Takes in what a refused request still sends, within reason: a client that is cut off while it

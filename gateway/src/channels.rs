@@ -112,7 +112,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     Query::none(&parts.uri)?;
-    let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+    let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let mut members = Members::parse(&body)?;
     let name = members.take_as::<String>("name")?;
     members.finish(&["name"])?;

@@ -37,7 +37,7 @@ pub(crate) async fn evaluate(
     let (parts, body) = request.into_parts();
     Query::none(&parts.uri)?;
     let channel = path::channel(&gateway, &parts.uri)?;
-    let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+    let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let call = call::of_evaluation(&body)?;
     let reader = channel.reader.clone();
     in_brief(&reader, call::is_brief(&call), move || {

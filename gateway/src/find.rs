@@ -92,7 +92,7 @@ async fn answer(
         Query::none(&parts.uri)?;
         let channel = path::channel(gateway, &parts.uri)?;
         let namespace = path::namespace(&parts.uri)?;
-        let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+        let body = body::read(&parts, body, body::JSON, gateway).await?;
         let page_bytes = gateway.limits.page_bytes;
         blocking(move || {
             let query = Mango::parse(&body)?;

@@ -99,7 +99,7 @@ pub(crate) async fn create(
         Query::none(&parts.uri)?;
         let channel = path::channel(&gateway, &parts.uri)?;
         let namespace = path::namespace(&parts.uri)?;
-        let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+        let body = body::read(&parts, body, body::JSON, &gateway).await?;
         if body.len() > DEFINITION_BYTES {
             let detail = format!("A definition has at most {DEFINITION_BYTES} bytes.");
             return Err(Problem::new(ProblemKind::TooLarge, detail));
@@ -140,7 +140,7 @@ pub(crate) async fn remove(
         let channel = path::channel(&gateway, &parts.uri)?;
         let namespace = path::namespace(&parts.uri)?;
         let (ddoc, name) = path::index(&parts.uri)?;
-        body::read_none(&parts, body, &gateway.limits).await?;
+        body::read_none(&parts, body, &gateway).await?;
         blocking(move || {
             channel.reader.delete_index(&namespace, &ddoc, &name)?;
             reply::json(StatusCode::OK, &json!({"ok": true}))

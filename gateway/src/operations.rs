@@ -191,7 +191,7 @@ pub(crate) async fn set_log_spec(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     Query::none(&parts.uri)?;
-    let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+    let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let mut members = Members::parse(&body)?;
     let spec = members.take_as::<String>("spec")?;
     members.finish(&["spec"])?;

@@ -239,12 +239,11 @@ async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<
     let path = path::key_to_write(&gateway, &parts.uri)?;
     let prefer = Prefer::parse(&parts.headers, &gateway.limits)?;
     let conditions = WriteConditions::parse(&parts.headers)?;
-    let limits = &gateway.limits;
+    if parts.method != Method::DELETE && parts.headers.contains_key(header::CONTENT_RANGE) {
+        let detail = "Content-Range names a part; a value is written as a whole.";
+        return Err(Problem::invalid_argument(detail));
+    }
     let (function, asked, value) = if parts.method == Method::PUT {
-        if parts.headers.contains_key(header::CONTENT_RANGE) {
-            let detail = "Content-Range names a part; a value is written as a whole.";
-            return Err(Problem::invalid_argument(detail));
-        }
         let asked = Asked::Put {
             namespace: Arc::clone(&path.namespace),
             key: Arc::clone(&path.key),
@@ -252,13 +251,13 @@ async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<
         (
             "put",
             asked,
-            Some(body::read(&parts, body, body::JSON, limits).await?),
+            Some(body::read(&parts, body, body::JSON, &gateway).await?),
         )
     } else if parts.method == Method::PATCH {
-        let change = body::read(&parts, body, body::MERGE_PATCH, limits).await?;
+        let change = body::read(&parts, body, body::MERGE_PATCH, &gateway).await?;
         ("merge", Asked::Change, Some(change))
     } else {
-        body::read_none(&parts, body, limits).await?;
+        body::read_none(&parts, body, &gateway).await?;
         ("delete", Asked::Change, None)
     };
     let key = keyed(&parts, value.clone().unwrap_or_default())?;

@@ -71,7 +71,7 @@ pub(crate) async fn submit(
     Query::none(&parts.uri)?;
     let channel = path::channel(&gateway, &parts.uri)?;
     let prefer = Prefer::parse(&parts.headers, &gateway.limits)?;
-    let body = body::read(&parts, body, body::JSON, &gateway.limits).await?;
+    let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let write = Write {
         channel,
         identity: Caller::identity(&gateway, &parts)?,

@@ -111,6 +111,12 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Whether durable blocks wait for the end of it.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        // A document of the server's that is not ours can be mended there, too.
+        self.is_unavailable() || matches!(self, Self::StateDocument { .. })
+    }
+
     /// Whether it is the state database that has to be mended, and nothing else is wrong: what could
     /// not be done can be done when it is.
     #[must_use]

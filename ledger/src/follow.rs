@@ -63,10 +63,7 @@ impl Followers {
     pub(crate) fn follow(&self, (batch, commit): OnDisk) -> Followed {
         match self.apply(&batch).and_then(|()| self.publish(&batch)) {
             Ok(()) => drop(commit),
-            // A document of the server's that is not ours can be mended there, too.
-            Err(error)
-                if error.is_unavailable() || matches!(error, ReadError::StateDocument { .. }) =>
-            {
+            Err(error) if error.is_waited_for() => {
                 return Err(NotFollowed::Waiting((batch, commit), error));
             }
             Err(error) => return Err(NotFollowed::Failed(error)),

@@ -24,6 +24,7 @@ use crate::reader::{Reader, View};
 use crate::replay::replay;
 use crate::state::StateDb;
 use crate::validation::examine::Examined;
+use crate::validation::expiry::Expiry;
 use crate::validation::updates::{Pending, Updates, named_keys};
 use crate::validation::{judge_block, replay_block};
 use crate::worker::Worker;
@@ -99,6 +100,8 @@ struct Judged {
     blocks: Vec<Block>,
     /// The end of the chain with these blocks.
     end: Tip,
+    /// When private keys end, behind these blocks.
+    expiry: Option<Expiry>,
     rest: InFlight,
 }
 
@@ -213,6 +216,8 @@ pub struct Ledger {
     follower: Worker<OnDisk, Followed>,
     /// The end of the chain, with all blocks that are on their way.
     end: Tip,
+    /// When private keys end, behind `end`; none where it has to be read.
+    expiry: Option<Expiry>,
     /// Blocks that are being made durable.
     in_flight: Option<InFlight>,
     /// What the blocks say that `follower` has.
@@ -253,6 +258,7 @@ impl Ledger {
             follower: Worker::start("follow", move |blocks| filled.follow(blocks))?,
             followers,
             end,
+            expiry: None,
             in_flight: None,
             following: None,
             waiting: None,
@@ -297,11 +303,17 @@ impl Ledger {
     /// finds out about the rest.
     pub fn begin(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
         self.nothing_waits().map_err(CommitError::Judge)?;
-        let Judged { blocks, end, rest } = self.link_and_judge(batch)?;
+        let Judged {
+            blocks,
+            end,
+            expiry,
+            rest,
+        } = self.link_and_judge(batch)?;
         self.followed().map_err(not_yet)?;
         let before = self.durable()?;
         self.appender.begin(blocks)?;
         self.end = end;
+        self.expiry = expiry;
         self.in_flight = Some(rest);
         if let Some((durable, unseen)) = before {
             if !self.follower.begin(durable) {
@@ -356,7 +368,7 @@ impl Ledger {
         let Behind { end, height, .. } = behind;
         match replay(self, end, self.tip().0, height, &mut |_| {}) {
             Ok(_) => Ok(()),
-            Err(error) if error.is_unavailable() => {
+            Err(error) if error.is_waited_for() => {
                 self.behind = Some(Behind {
                     reason: error.to_string(),
                     ..behind
@@ -411,7 +423,7 @@ impl Ledger {
         Err(ReadError::StateUnavailable(reason))
     }
 
-    fn link_and_judge(&self, batch: Vec<Ordered>) -> Result<Judged, CommitError> {
+    fn link_and_judge(&mut self, batch: Vec<Ordered>) -> Result<Judged, CommitError> {
         let commit = self.observed().stopwatch(Stage::Commit);
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
@@ -447,7 +459,9 @@ impl Ledger {
     }
 
     /// Every transaction gets its code, every block its codes and commit hash.
-    fn judge(&self, Linked(batch): Linked, commit: Stopwatch) -> Result<Judged, CommitError> {
+    fn judge(&mut self, Linked(batch): Linked, commit: Stopwatch) -> Result<Judged, CommitError> {
+        // Kept again only if these blocks become the end: others must not follow from it.
+        let expiry = self.expiry.take();
         let _judging = self.observed().stopwatch(Stage::Judge);
         let view = Arc::clone(&self.shared.view.read());
         // One question for all keys, where each would cost a round trip.
@@ -467,7 +481,8 @@ impl Ledger {
         let changes = unseen.iter().map(|blocks| blocks.changes.as_ref());
         let mut pending = Pending::new(view.state.as_ref())
             .with_indexes(&self.shared.catalog)
-            .after(changes.collect());
+            .after(changes.collect())
+            .with_expiry(expiry);
         let mut tx_ids: HashSet<String> = HashSet::new();
         let mut end = self.end.clone();
         let mut blocks = Vec::with_capacity(batch.len());
@@ -504,20 +519,27 @@ impl Ledger {
             blocks.push(block);
             judged.push(transactions);
         }
+        let expiry = pending.take_expiry();
         let changes = Arc::new(pending.into_changes());
         let rest = InFlight {
             transactions: judged,
             unseen: Unseen { changes, tx_ids },
             commit,
         };
-        Ok(Judged { blocks, end, rest })
+        Ok(Judged {
+            blocks,
+            end,
+            expiry,
+            rest,
+        })
     }
 
     /// The commit point: the blocks are durable when the one fsync in here has returned.
-    fn append(&mut self, Judged { blocks, end, rest }: Judged) -> Result<OnDisk, CommitError> {
-        let appended = self.appender.append(blocks);
-        let (durable, _) = self.appended(rest, appended)?;
-        self.end = end;
+    fn append(&mut self, judged: Judged) -> Result<OnDisk, CommitError> {
+        let appended = self.appender.append(judged.blocks);
+        let (durable, _) = self.appended(judged.rest, appended)?;
+        self.end = judged.end;
+        self.expiry = judged.expiry;
         Ok(durable)
     }
 

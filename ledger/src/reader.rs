@@ -229,7 +229,18 @@ impl Reader {
     /// # Errors
     /// The embedded engine failed.
     pub fn transaction(&self, tx_id: &str) -> Result<Option<TxLocation>, ReadError> {
-        self.shared.index.transaction(&self.view().derived, tx_id)
+        let view = self.view();
+        let found = self.shared.index.transaction(&view.derived, tx_id)?;
+        match found {
+            // What the index knows and state does not is no answer to give, and none to deny.
+            Some(location) if location.height.block >= view.tip.height => {
+                let number = location.height.block;
+                Err(ReadError::StateUnavailable(format!(
+                    "it has not taken in block {number} yet"
+                )))
+            }
+            found => Ok(found),
+        }
     }
 
     /// The bytes of a transaction's envelope; `None` where there is no such transaction. Costs a read of
@@ -400,13 +411,15 @@ impl Snapshot {
         after: Option<Height>,
         limit: usize,
     ) -> Result<Vec<Height>, ReadError> {
+        // The history may be ahead of a state that is away.
+        let end = Height::new(self.view.tip.height, 0);
         let (from, to) = match order {
-            Order::NewestFirst => (None, after),
-            Order::OldestFirst => (after, None),
+            Order::NewestFirst => (None, after.map_or(end, |after| after.min(end))),
+            Order::OldestFirst => (after, end),
         };
         let history = &self.shared.history;
         history
-            .writes(&self.view.derived, namespace, key, from, to, order)?
+            .writes(&self.view.derived, namespace, key, from, Some(to), order)?
             .take(limit)
             .collect()
     }

@@ -92,7 +92,7 @@ pub(crate) const PARTS: [Part; 23] = [
         Needed::Start,
         false,
         "Restore the record in `id-store` from a copy: it cannot be rebuilt. Where a channel is not \
-         missed, move its folder in `channels` away with it.",
+         missed, move its folder in `channels` away with it, and `derived` too, which is rebuilt.",
     ),
     part(
         "channels/*/blockfile_*",
@@ -122,7 +122,7 @@ pub(crate) const PARTS: [Part; 23] = [
         Needed::Channel,
         false,
         "Restore the channel's record in `id-store` and its folder in `channels` from one copy; or move \
-         the folder away and `quire channel import` it.",
+         the folder away, and `derived` too, which is rebuilt, and `quire channel import` it.",
     ),
     part(
         "channels/",
@@ -616,7 +616,9 @@ pub(crate) fn is_of_one_channel(error: &NodeError) -> bool {
         OpenError::Follow {
             source, on_couchdb, ..
         } => match source {
-            ReadError::StateForeign(_) => true,
+            ReadError::StateForeign(_)
+            | ReadError::StateObstructed { .. }
+            | ReadError::StateDocument { .. } => true,
             ReadError::Io { source, .. } => !is_of_the_machine(source),
             ReadError::Corrupt(_)
             | ReadError::DerivedDamaged { .. }

@@ -169,11 +169,25 @@ async fn a_batch_whose_client_sends_nothing_ends_with_its_token() {
 
 /// The caller was let in before the body came.
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_body_comes_after_the_end_of_its_token_is_not_made() {
+async fn a_request_whose_body_comes_after_the_end_of_its_token_is_not_carried_out() {
     for (method, path) in [
         ("PUT", "/v1/channels/main/state/orders/1"),
+        ("PATCH", "/v1/channels/main/state/orders/1"),
+        ("DELETE", "/v1/channels/main/state/orders/1"),
         ("POST", "/v1/channels/main/transactions"),
+        ("POST", "/v1/channels/main/evaluate"),
+        ("POST", "/v1/channels/main/state/orders/_find"),
+        ("POST", "/v1/channels/main/state/orders/_explain"),
+        ("POST", "/v1/channels/main/state/orders/_index"),
+        ("DELETE", "/v1/channels/main/state/orders/_index/d/json/n"),
+        ("POST", "/v1/channels"),
+        ("PUT", "/logspec"),
     ] {
+        let kind = if method == "PATCH" {
+            "application/merge-patch+json"
+        } else {
+            "application/json"
+        };
         let watched = Watched::new();
         let (body, sent) = mpsc::channel::<Bytes>(1);
         let next = async |mut sent: mpsc::Receiver<Bytes>| {
@@ -183,7 +197,7 @@ async fn a_write_whose_body_comes_after_the_end_of_its_token_is_not_made() {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header("content-type", "application/json")
+            .header("content-type", kind)
             .header("authorization", &watched.bearer["authorization: ".len()..])
             .body(Body::from_stream(unfold(sent, next)))
             .unwrap();
@@ -193,7 +207,8 @@ async fn a_write_whose_body_comes_after_the_end_of_its_token_is_not_made() {
         let text = r#"{"chaincode":"orders","function":"put","args":["1",1]}"#;
         body.send(text.into()).await.unwrap();
         drop(body);
-        assert_eq!(answer.await.unwrap().unwrap().status(), 401, "{method}");
+        let status = answer.await.unwrap().unwrap().status();
+        assert_eq!(status, 401, "{method} {path}");
         assert_eq!(watched.node.orderer.submitted(), 0);
     }
 }

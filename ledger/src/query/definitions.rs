@@ -16,7 +16,7 @@ use super::version::Version;
 use crate::disk::{Disk, read_file, replace_file};
 use crate::error::OpenError;
 use crate::id_store::io_at;
-use crate::json::{self, Repeats};
+use crate::json::{self, MAX_TREE_DEPTH, Repeats};
 
 /// The file's name, and that of the file that becomes it.
 const FILE: &str = "indexes.json";
@@ -65,7 +65,12 @@ struct Written {
 /// A user's object, in which names of members are no more than that.
 fn members<'de, D: Deserializer<'de>>(file: D) -> Result<Map<String, Value>, D::Error> {
     let text = Box::<RawValue>::deserialize(file)?;
-    match json::parse(text.get().as_bytes(), Repeats::LastCounts) {
+    // Deeper than is taken now: an earlier release kept what it could not read again.
+    match json::parse_to(
+        text.get().as_bytes(),
+        Repeats::LastCounts,
+        4 * MAX_TREE_DEPTH,
+    ) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(D::Error::custom("partialFilterSelector is no object")),
         Err(error) => Err(D::Error::custom(error)),

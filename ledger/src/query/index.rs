@@ -9,6 +9,7 @@ use super::path::{Found, Path};
 use super::request::{Members, Sort, selector};
 use super::selector::Selector;
 use super::version::Version;
+use crate::json::{self, Repeats};
 
 /// Most bytes of a sort key that an index keeps. Documents whose values agree up to there are
 /// ordered by their keys.
@@ -233,6 +234,9 @@ impl IndexRequest {
         let Value::Object(partial) = partial.unwrap_or_else(|| json!({})) else {
             return Err(QueryError::MissingFieldName);
         };
+        // In normal form it is deeper than it was written, and it is in normal form that it is kept.
+        let kept = Value::Object(partial.clone()).to_string();
+        json::parse(kept.as_bytes(), Repeats::LastCounts)?;
         let generated = generated_name(&sort, &partial);
         let ddoc = ddoc.as_deref().unwrap_or(&generated);
         Definition::new(Record {

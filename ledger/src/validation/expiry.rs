@@ -28,6 +28,8 @@ const LSCC: (&str, &str, &str) = ("lscc", "", "~collection");
 const MOST_DEFINITIONS: usize = 1_000;
 /// Rows of a definition, at most.
 const FIELDS: usize = 4;
+/// Bytes of such rows that are looked at, for the same reason.
+const MOST_BYTES: usize = 64 << 20;
 
 /// Private keys that do not live for ever.
 #[derive(Debug, Default)]
@@ -75,10 +77,12 @@ impl Expiry {
         for place @ (namespace, from, _) in [LIFECYCLE, LSCC] {
             let mut keys = BTreeSet::new();
             let rows = pending.state.range(namespace, from, RangeEnd::Unbounded)?;
+            let mut bytes = 0;
             for row in rows.take(MOST_DEFINITIONS * FIELDS) {
-                let (key, _) = row?;
+                let (key, value) = row?;
+                bytes += value.value.len();
                 // Keys are sorted: nothing of a definition's fields comes behind.
-                if !key.starts_with(from) {
+                if !key.starts_with(from) || bytes > MOST_BYTES {
                     break;
                 }
                 keys.insert(key);

@@ -245,6 +245,16 @@ impl<'a> Pending<'a> {
         }
     }
 
+    /// With what is known of when private keys end, behind the blocks before.
+    pub(crate) fn with_expiry(self, expiry: Option<Expiry>) -> Self {
+        Self { expiry, ..self }
+    }
+
+    /// Takes what is known of when private keys end, behind the blocks so far.
+    pub(crate) fn take_expiry(&mut self) -> Option<Expiry> {
+        self.expiry.take()
+    }
+
     /// What earlier blocks changed and state may not have yet, later blocks first.
     fn before_block(&self) -> impl Iterator<Item = &Updates> {
         let on_their_way = self.on_their_way.iter().copied().rev();

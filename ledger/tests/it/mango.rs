@@ -502,6 +502,29 @@ fn what_couchdb_cannot_answer_is_evaluated() {
     assert_eq!((stats.documents_examined, stats.results_returned), (1, 1));
 }
 
+/// The normal form is what is kept, and it is deeper than what was written.
+#[test]
+fn an_index_whose_filter_could_not_be_read_again_is_not_made() {
+    for (levels, is_made) in [
+        (30, true),
+        (60, true),
+        (62, false),
+        (66, false),
+        (120, false),
+    ] {
+        let filter = (0..levels).fold(r#"{"a":1,"b":1}"#.to_owned(), |inner, level| {
+            format!(r#"{{"x":{level},"$not":{inner}}}"#)
+        });
+        let body =
+            format!(r#"{{"index": {{"fields": ["a"], "partial_filter_selector": {filter}}}}}"#);
+        let parsed = IndexRequest::parse(body.as_bytes());
+        assert_eq!(parsed.is_ok(), is_made, "{levels}");
+        if let Err(refused) = parsed {
+            assert_eq!(refused.to_string(), "nested deeper than 127 levels");
+        }
+    }
+}
+
 #[test]
 fn an_index_that_no_path_could_drop_is_not_made() {
     let long = "n".repeat(1025);

@@ -51,6 +51,8 @@ pub(crate) enum BlocksError {
     Output(#[source] io::Error),
     #[error("{file} cannot be written")]
     File { file: String, source: io::Error },
+    #[error("{0} lies in the data directory, where nothing but the ledger's own files may be")]
+    InDataDirectory(String),
 }
 
 impl BlocksError {
@@ -218,6 +220,8 @@ fn print(block: &Block, out: &mut impl Write) -> io::Result<()> {
             Err(_) => (String::new(), NONE),
         };
         let id = if id.is_empty() { NONE } else { &id };
+        // A peer's ledger may have any text there, and a terminal obeys some.
+        let id = id.escape_debug();
         writeln!(out, "\t{number}\t{id}\t{code}\t{kind}")?;
     }
     Ok(())

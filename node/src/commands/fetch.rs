@@ -60,8 +60,11 @@ pub(crate) fn run(
     channel: &str,
     data: &DataArguments,
 ) -> ExitCode {
-    let fetched = find(wanted, channel, data);
-    match fetched.and_then(|block| write(&block, wanted, file, channel)) {
+    // The name that Fabric's command gives.
+    let own_name = format!("{channel}_{wanted}.block");
+    let file = file.unwrap_or(Path::new(&own_name));
+    let fetched = refuse_ledgers_own(file, &data.data).and_then(|()| find(wanted, channel, data));
+    match fetched.and_then(|block| write(&block, file, channel)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.print(),
     }
@@ -84,17 +87,26 @@ fn find(wanted: &Wanted, channel: &str, data: &DataArguments) -> Result<Block, B
     }
 }
 
+/// A file of the ledger's own must not be written over, and none may lie beside them.
+fn refuse_ledgers_own(file: &Path, data: &Path) -> Result<(), BlocksError> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let is_inside = match (folder.canonicalize(), data.canonicalize()) {
+        (Ok(folder), Ok(data)) => file != Path::new("-") && folder.starts_with(data),
+        // Neither is there: writing, or looking for the block, says so.
+        _ => false,
+    };
+    if is_inside {
+        return Err(BlocksError::InDataDirectory(file.display().to_string()));
+    }
+    Ok(())
+}
+
 /// Writes the block, to standard output or into a file, and says where it is.
-fn write(
-    block: &Block,
-    wanted: &Wanted,
-    file: Option<&Path>,
-    channel: &str,
-) -> Result<(), BlocksError> {
+fn write(block: &Block, file: &Path, channel: &str) -> Result<(), BlocksError> {
     let bytes = block.to_message().encode_to_vec();
-    // The name that Fabric's command gives.
-    let own_name = format!("{channel}_{wanted}.block");
-    let file = file.unwrap_or(Path::new(&own_name));
     if file == Path::new("-") {
         let mut out = io::stdout().lock();
         let written = out.write_all(&bytes).and_then(|()| out.flush());

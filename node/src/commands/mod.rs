@@ -87,7 +87,7 @@ pub(crate) fn advice(error: &OpenError) -> Option<&'static str> {
         ),
         E::Orphan(_) => Some(
             "Nothing was changed. Restore the channel's record in `id-store` from a copy; or move the \
-             folder away and `quire channel import` it.",
+             folder away, and `derived` too, which is rebuilt, and `quire channel import` it.",
         ),
         E::Lost { .. } => Some(
             "Nothing was changed. Restore the channel's record in `id-store` and its folder in `channels` \

@@ -176,8 +176,14 @@ impl Server {
         if database == names::metadata_database(&self.channel) {
             return Ok(());
         }
-        // Held while it is asked: many transactions of a new namespace ask once.
-        let mut free = self.free.lock();
+        // Held while it is asked: many transactions of a new namespace ask once, and those that waited for
+        // an answer in vain do not wait once more, each in its turn.
+        let asked_at_once = self.free.try_lock();
+        let has_waited = asked_at_once.is_none();
+        let mut free = asked_at_once.unwrap_or_else(|| self.free.lock());
+        if has_waited && let Some(reason) = self.couch.trouble() {
+            return Err(ReadError::StateUnavailable(reason));
+        }
         let now = Instant::now();
         free.retain(|_, until| *until > now);
         if free.contains_key(namespace) {
