@@ -162,7 +162,15 @@ fn as_another(folder: &Path) -> (Command, bool) {
     }
     // Where the other user finds it.
     let binary = folder.join("quire");
-    fs::copy(env!("CARGO_BIN_EXE_quire"), &binary).unwrap();
+    if !binary.exists() {
+        // By another process: one of ours that is begun meanwhile would hold the file open for writing for a
+        // moment, and nobody can run it then.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_quire"))
+            .arg(&binary)
+            .status();
+        assert!(copied.unwrap().success());
+    }
     let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
     let mut command = Command::new("setpriv");
     command.args(nobody).arg(binary).env_clear();
