@@ -115,11 +115,12 @@ impl QueryError {
 impl From<JsonError> for QueryError {
     fn from(error: JsonError) -> Self {
         match error {
-            JsonError::DuplicateMember { .. }
-            | JsonError::TooDeep { .. }
-            | JsonError::UnpairedSurrogate { .. } => Self::RefusedJson(error),
+            JsonError::DuplicateMember { .. } | JsonError::TooDeep { .. } => {
+                Self::RefusedJson(error)
+            }
             JsonError::NotUtf8 { .. }
             | JsonError::Syntax { .. }
+            | JsonError::UnpairedSurrogate { .. }
             | JsonError::ReservedMember { .. } => Self::InvalidJson,
         }
     }
