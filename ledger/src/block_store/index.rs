@@ -10,9 +10,9 @@
 //! | `s` | OPV(savepoint) ‖ hash of the block before it: blocks below it are in the index |
 //!
 //! An envelope is read by itself where `e` says it lies, checked by the checksum that it had when its
-//! block was followed and the height it had there. Where there is no such entry, or the bytes are others, the block is read whole:
-//! the entry only saves reading the rest. Of several transactions with one id
-//! the valid one is kept, or the first where none is: its outcome is the id's.
+//! block was followed and the height it had there. Where there is no such entry, or the bytes are others,
+//! the block is read whole: the entry only saves reading the rest. Of several transactions with one id the
+//! valid one is kept, or the first where none is: its outcome is the id's.
 
 use std::collections::HashSet;
 

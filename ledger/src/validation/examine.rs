@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quire_wire::common::{ChannelHeader, Envelope, Payload, Timestamp, header_type};
 use quire_wire::config::ConfigEnvelope;
 use quire_wire::hash::proposal_hash;
-use quire_wire::peer::{ChaincodeEvent, ChaincodeHeaderExtension};
+use quire_wire::peer::{ChaincodeEvent, ChaincodeHeaderExtension, ChaincodeId};
 use quire_wire::rwset::{HashedRwSet, KvRwSet, TxReadWriteSet};
 use quire_wire::transaction::{EndorsedAction, EndorsedCall, Opened, names_signer};
 use quire_wire::{Code, DecodeError, Message as _, tolerant};
@@ -368,14 +368,16 @@ fn endorsed(
             return Err(Box::new(opened));
         }
     };
+    let mut called = None;
     if let Some(rules) = rules {
         found.object_if(
             Stage::Transaction,
             action_objection(&opened, &action, rules),
         );
         found.object_if(Stage::Transaction, channel_objection(&opened, rules));
-        if extension_of(&opened).is_err() {
-            found.object(Stage::Call, Code::BAD_HEADER_EXTENSION);
+        match extension_of(&opened) {
+            Ok(extension) => called = extension.chaincode_id,
+            Err(_) => found.object(Stage::Call, Code::BAD_HEADER_EXTENSION),
         }
     }
     let read = action.call().and_then(|call| {
@@ -390,7 +392,7 @@ fn endorsed(
                 read_write_set,
             };
             if let Some(rules) = rules {
-                found.object_if(Stage::Call, endorsed.objection(rules.origin));
+                found.object_if(Stage::Call, endorsed.objection(called, rules.origin));
             }
             Ok(Box::new(endorsed))
         }
@@ -425,11 +427,9 @@ fn action_objection(opened: &Opened, action: &EndorsedAction, rules: Rules<'_>) 
 
 impl Endorsed {
     /// The first of Fabric's rules of a call and its outcome that the transaction breaks on its own; then
-    /// ours, of queries.
-    fn objection(&self, origin: Origin) -> Option<Code> {
-        let Self { opened, call, .. } = self;
-        let extension = extension_of(opened).ok();
-        let called = extension.and_then(|extension| extension.chaincode_id);
+    /// ours, of queries. `called` is the chaincode that the header names.
+    fn objection(&self, called: Option<ChaincodeId>, origin: Origin) -> Option<Code> {
+        let Self { call, .. } = self;
         let (Some(called), Some(ran)) = (called, &call.action.chaincode_id) else {
             return Some(Code::INVALID_OTHER_REASON);
         };
@@ -443,9 +443,14 @@ impl Endorsed {
                 return Some(Code::INVALID_OTHER_REASON);
             }
         }
-        let mut namespaces = HashSet::with_capacity(self.read_write_set.namespaces.len());
-        let mut sets = self.read_write_set.namespaces.iter();
-        if !sets.all(|set| namespaces.insert(set.namespace.as_str())) {
+        let sets = &self.read_write_set.namespaces;
+        let mut namespaces = HashSet::new();
+        // Most have one, and need no set of names.
+        if sets.len() > 1
+            && !sets
+                .iter()
+                .all(|set| namespaces.insert(set.namespace.as_str()))
+        {
             return Some(Code::ILLEGAL_WRITESET);
         }
         rich::objection(&self.read_write_set)
