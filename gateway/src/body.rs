@@ -98,7 +98,7 @@ pub(crate) async fn read_none(parts: &Parts, body: Body, gateway: &Gateway) -> R
         return Ok(());
     }
     check_coding(&parts.headers)?;
-    let said: Vec<u8> = body.trim_ascii().to_vec();
+    let said = body.trim_ascii();
     let object = said
         .strip_prefix(b"{")
         .and_then(|said| said.strip_suffix(b"}"));

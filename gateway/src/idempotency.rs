@@ -16,7 +16,7 @@
 //!                      ends around the JSON text, and empty if it says nothing
 //!
 //! Records made before that rule took fields 3 to 6 and 8 as they were sent, the line end of a
-//! batch's line included. Either digest names the request.
+//! batch's line included. A request is known by either digest, and by that of a line end which it lacks.
 //!
 //! ChaincodeInput.decorations["quire"] = Record { 1 version = 1, 2 digest, 3 attempt, 4 allowed }
 //! ```

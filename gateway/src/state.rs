@@ -268,7 +268,7 @@ async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<
     }
     let write = Write {
         channel: path.channel,
-        identity: Caller::identity(&gateway, &parts)?,
+        identity: Caller::identity(&parts)?,
         call: Call {
             chaincode: path.namespace.as_ref().to_owned(),
             function: function.to_owned(),

@@ -74,7 +74,7 @@ pub(crate) async fn submit(
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let write = Write {
         channel,
-        identity: Caller::identity(&gateway, &parts)?,
+        identity: Caller::identity(&parts)?,
         call: call::of_transaction(&body)?,
         attempts: prefer::max_attempts(&parts.headers)?,
         key: keyed(&parts, body)?,
