@@ -18,8 +18,9 @@ use utoipa::ToSchema;
 use crate::backend::Channel;
 use crate::call;
 use crate::conditions::etag;
-use crate::gateway::{Gateway, in_brief};
+use crate::gateway::Gateway;
 use crate::idempotency::IdempotencyKey;
+use crate::pools::Pools;
 use crate::prefer::Prefer;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
@@ -46,7 +47,8 @@ pub(crate) async fn answer(
     prefer: Prefer,
 ) -> Result<Response, Problem> {
     let teller = Teller::of(&write, asked, prefer)?;
-    teller.tell(carry_out(gateway, write, prefer).await?).await
+    let told = carry_out(gateway, write, prefer).await?;
+    teller.tell(&gateway.pools, told).await
 }
 
 /// What an answer needs to know of a request besides its outcome. Small, unlike the request: answers
@@ -77,13 +79,13 @@ impl Teller {
     }
 
     /// Makes the answer.
-    pub(crate) async fn tell(self, told: Told) -> Result<Response, Problem> {
+    pub(crate) async fn tell(self, pools: &Pools, told: Told) -> Result<Response, Problem> {
         match told {
             Told::Settled(Settled::Final {
                 committed,
                 result,
                 replayed,
-            }) => self.tell_final(committed, result, replayed).await,
+            }) => self.tell_final(pools, committed, result, replayed).await,
             Told::Settled(Settled::Refused(problem)) => Err(problem),
             Told::Pending { tx_id: Some(tx_id) } if self.respond_async => {
                 accepted(&tx_id, self.location(Some(&tx_id)))
@@ -103,6 +105,7 @@ impl Teller {
 
     async fn tell_final(
         self,
+        pools: &Pools,
         committed: Committed,
         result: Option<Bytes>,
         replayed: bool,
@@ -110,7 +113,7 @@ impl Teller {
         let tx_id = committed.tx_id.clone();
         let reader = self.channel.reader.clone();
         // What was committed just now is in memory.
-        let answered = in_brief(&reader, !replayed, move || {
+        let answered = pools.in_brief(&reader, !replayed, move || {
             final_answer(&self.channel, &self.asked, &committed, result)
         });
         let answered = answered.await;

@@ -42,6 +42,7 @@ use crate::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS, Recorded};
 use crate::metrics::Metrics;
 use crate::parameters::Waiting;
 use crate::path;
+use crate::pools::Pools;
 use crate::prefer::Prefer;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
@@ -107,6 +108,7 @@ pub(crate) async fn submit(
         Problem::overloaded(RETRY_AFTER)
     })?;
     let metrics = Arc::clone(&gateway.metrics);
+    let pools = Arc::clone(&gateway.pools);
     let (answers, told) = mpsc::unbounded_channel();
     let in_flight = if channel.reader.is_remote() {
         IN_FLIGHT_REMOTE
@@ -132,6 +134,7 @@ pub(crate) async fn submit(
     let telling = Telling {
         told,
         request_id,
+        pools,
         metrics,
     };
     let body = Body::from_stream(unfold(telling, Telling::next));
@@ -442,6 +445,7 @@ impl Lines {
 struct Telling {
     told: mpsc::UnboundedReceiver<Promise>,
     request_id: RequestId,
+    pools: Arc<Pools>,
     metrics: Arc<Metrics>,
 }
 
@@ -456,7 +460,7 @@ impl Telling {
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         let (line, promise) = self.told.recv().await?;
         let answered = match promise.await {
-            Ok(Ok((teller, told))) => teller.tell(told).await,
+            Ok(Ok((teller, told))) => teller.tell(&self.pools, told).await,
             Ok(Err(problem)) => Err(problem),
             Err(_) => Err(Problem::internal("the task of a batch line is gone")),
         };

@@ -10,7 +10,7 @@ use quire_wire::Code;
 use serde::Serialize;
 
 use crate::backend::Channel;
-use crate::gateway::blocking;
+use crate::pools::Pools;
 use crate::problem::Problem;
 
 /// Bytes of rendered blocks that are kept for further listeners.
@@ -45,6 +45,7 @@ impl BlockEvents {
     /// The event of a block, as it goes over the wire.
     pub(crate) async fn event(
         &self,
+        pools: &Pools,
         channel: &Channel,
         number: u64,
         namespace: Option<&Arc<str>>,
@@ -52,13 +53,13 @@ impl BlockEvents {
         let wanted = (Arc::clone(&channel.name), number, namespace.cloned());
         let render = async {
             let (channel, namespace) = (channel.clone(), namespace.cloned());
-            blocking(move || {
+            let rendered = pools.work(move || {
                 let block = channel.reader.block(number)?;
                 let block = block.ok_or_else(|| Problem::internal(format!("no block {number}")))?;
                 let document = document(&block, namespace.as_deref())?;
                 Ok(format!("event: block\nid: {number}\ndata: {document}\n\n").into())
-            })
-            .await
+            });
+            rendered.await
         };
         self.0.get_or_insert_async(&wanted, render).await
     }

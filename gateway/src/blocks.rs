@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::accept::{Form, negotiate, not_acceptable};
 use crate::backend::Channel;
 use crate::block_json;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::Gateway;
 use crate::json::Json;
 use crate::path;
 use crate::problem::{Problem, ProblemKind};
@@ -63,7 +63,10 @@ pub(crate) async fn get(
         ),
     };
     let form = negotiate(request.headers())?;
-    let answered = blocking(move || one(&channel, &wanted, form)).await;
+    let answered = gateway
+        .pools
+        .work(move || one(&channel, &wanted, form))
+        .await;
     answered.map_err(reply::negotiated_problem)
 }
 
@@ -111,7 +114,10 @@ pub(crate) async fn find(
             let first = First::of(&query, &channel)?;
             let limit = query.limit(PAGE_BLOCKS.0, PAGE_BLOCKS.1)?;
             let page_bytes = gateway.limits.page_bytes;
-            return blocking(move || page(&channel, first, limit, page_bytes)).await;
+            let paged = gateway
+                .pools
+                .work(move || page(&channel, first, limit, page_bytes));
+            return paged.await;
         }
         _ => {
             return Err(Problem::invalid_argument(
@@ -119,7 +125,10 @@ pub(crate) async fn find(
             ));
         }
     };
-    let answered = blocking(move || one(&channel, &wanted, form)).await;
+    let answered = gateway
+        .pools
+        .work(move || one(&channel, &wanted, form))
+        .await;
     answered.map_err(reply::negotiated_problem)
 }
 

@@ -32,6 +32,14 @@ pub(crate) fn is_brief(call: &Call) -> bool {
     }
 }
 
+/// Whether a call may read more than the keys that it names.
+pub(crate) fn may_scan(call: &Call) -> bool {
+    !matches!(
+        call.function.as_str(),
+        "get" | "put" | "create" | "merge" | "delete" | "apply"
+    )
+}
+
 /// The body of a transaction: a call, or operations.
 pub(crate) fn of_transaction(body: &Bytes) -> Result<Call, Problem> {
     let mut members = Members::parse(body)?;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::access::Caller;
 use crate::backend::Channel;
 use crate::body::{self, Members};
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::Gateway;
 use crate::path;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -68,7 +68,8 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     Query::none(request.uri())?;
     let caller = Caller::of(request.extensions())?.clone();
-    blocking(move || {
+    let pools = Arc::clone(&gateway.pools);
+    let answered = pools.work(move || {
         let open = gateway.backend.channels().into_iter().filter_map(|name| {
             let height = gateway.backend.channel(&name)?.reader.height();
             Some(Row {
@@ -88,8 +89,8 @@ pub(crate) async fn list(
         channels.sort_by(|one, other| one.name.cmp(&other.name));
         let document = Rows { channels };
         reply::json(StatusCode::OK, &document)
-    })
-    .await
+    });
+    answered.await
 }
 
 /// `POST /v1/channels`.
@@ -119,15 +120,16 @@ pub(crate) async fn create(
     let name = name.ok_or_else(|| Problem::invalid_argument("The member name is missing."))?;
     check_channel(&name)?;
     Caller::of(&parts.extensions)?.check_channel(&name)?;
-    blocking(move || {
+    let pools = Arc::clone(&gateway.pools);
+    let created = pools.change(move || {
         gateway.backend.create_channel(&name)?;
         let channel = gateway.channel(&name)?;
         let mut response = describe(&channel, StatusCode::CREATED)?;
         let location = reply::location(&format!("/v1/channels/{name}"));
         response.headers_mut().insert(header::LOCATION, location);
         Ok(response)
-    })
-    .await
+    });
+    created.await
 }
 
 /// `GET /v1/channels/{channel}`.
@@ -145,7 +147,10 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
     Query::none(request.uri())?;
-    blocking(move || describe(&channel, StatusCode::OK)).await
+    let described = gateway
+        .pools
+        .work(move || describe(&channel, StatusCode::OK));
+    described.await
 }
 
 fn describe(channel: &Channel, status: StatusCode) -> Result<Response, Problem> {

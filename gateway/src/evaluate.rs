@@ -5,12 +5,15 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use quire_chaincode::Call;
 
 use crate::answer::CallResult;
+use crate::backend::Channel;
 use crate::body;
 use crate::call;
-use crate::gateway::{Gateway, in_brief};
+use crate::gateway::Gateway;
 use crate::path;
+use crate::prefer;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
@@ -37,13 +40,23 @@ pub(crate) async fn evaluate(
     let (parts, body) = request.into_parts();
     Query::none(&parts.uri)?;
     let channel = path::channel(&gateway, &parts.uri)?;
+    let time = prefer::query_time(&parts.headers, &gateway.limits)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let call = call::of_evaluation(&body)?;
+    if call::may_scan(&call) {
+        let asked = gateway.query(time, move |_| run(&channel, &call));
+        return asked.await;
+    }
     let reader = channel.reader.clone();
-    in_brief(&reader, call::is_brief(&call), move || {
-        let evaluated = channel.submitter.evaluate(&call)?;
-        let response = reply::json(StatusCode::OK, &CallResult::of(&evaluated.result))?;
-        Ok(reply::at_height(response, evaluated.height))
-    })
-    .await
+    let brief = call::is_brief(&call);
+    let answered = gateway
+        .pools
+        .in_brief(&reader, brief, move || run(&channel, &call));
+    answered.await
+}
+
+fn run(channel: &Channel, call: &Call) -> Result<Response, Problem> {
+    let evaluated = channel.submitter.evaluate(call)?;
+    let response = reply::json(StatusCode::OK, &CallResult::of(&evaluated.result))?;
+    Ok(reply::at_height(response, evaluated.height))
 }

@@ -13,20 +13,19 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use crate::access;
 use crate::cors::Cors;
 use crate::date;
-use crate::gateway::{Gateway, PLACE};
+use crate::gateway::{Gateway, PLACE, Place};
 use crate::local;
 use crate::message;
 use crate::metrics::Counted;
 use crate::problem::{Problem, ProblemKind};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::request_log::LogLine;
-use crate::traffic::Bound;
+use crate::traffic::{Bound, Held};
 
 /// When to come back where too many requests are worked on.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -44,6 +43,9 @@ pub(crate) async fn layer(
         .backend
         .counts()
         .then(|| Counted::new(Arc::clone(&gateway.metrics), &request));
+    let in_flight = counted
+        .is_some()
+        .then(|| Held::new(&gateway.metrics.in_flight));
     let id = RequestId::give(&mut request, gateway.backend.as_ref());
     let origin = gateway.cors.origin(request.headers());
     let line = LogLine::begin(&request);
@@ -61,7 +63,7 @@ pub(crate) async fn layer(
     } else if origin.is_some() && Cors::is_preflight(request.method(), request.headers()) {
         Cors::preflight()
     } else {
-        match admit(&gateway, &request) {
+        match admit(&gateway, &request, in_flight) {
             Ok(place) => {
                 let entered = access::enter(&gateway, request, next);
                 tokio::select! {
@@ -97,17 +99,25 @@ async fn cut_off(gateway: &Gateway) {
 fn admit(
     gateway: &Gateway,
     request: &Request,
-) -> Result<Option<Arc<OwnedSemaphorePermit>>, Problem> {
+    counted: Option<Held>,
+) -> Result<Arc<Place>, Problem> {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map(MatchedPath::as_str);
     if !request.uri().path().starts_with("/v1/") || route == Some(EVENTS) {
-        return Ok(None);
+        return Ok(Arc::new(Place {
+            _permit: None,
+            _counted: counted,
+        }));
     }
-    let place = Arc::clone(&gateway.requests).try_acquire_owned();
-    place.map(|place| Some(Arc::new(place))).map_err(|_| {
+    let permit = Arc::clone(&gateway.requests).try_acquire_owned();
+    let permit = permit.map_err(|_| {
         gateway.metrics.traffic.shed(Bound::Requests);
         Problem::overloaded(RETRY_AFTER)
-    })
+    });
+    Ok(Arc::new(Place {
+        _permit: Some(permit?),
+        _counted: counted,
+    }))
 }
 
 fn head_bytes(request: &Request) -> usize {

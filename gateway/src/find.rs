@@ -11,8 +11,10 @@ use quire_ledger::Query as Mango;
 
 use crate::backend::Channel;
 use crate::body;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::Gateway;
 use crate::path;
+use crate::pools::Asking;
+use crate::prefer;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
@@ -40,18 +42,14 @@ pub(crate) async fn find(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    answer(
-        &gateway,
-        request,
-        |channel, namespace, query, page_bytes| {
-            let snapshot = channel.reader.snapshot();
-            let started = Instant::now();
-            let found = snapshot.find(namespace, query, page_bytes)?;
-            let page = found.to_json(Some(started.elapsed()));
-            let response = reply::of_type(body::JSON, Body::from(page), StatusCode::OK);
-            Ok(reply::at_height(response, snapshot.height()))
-        },
-    )
+    answer(&gateway, request, |question, _| {
+        let snapshot = question.channel.reader.snapshot();
+        let started = Instant::now();
+        let found = snapshot.find(question.namespace, question.query, question.page_bytes)?;
+        let page = found.to_json(Some(started.elapsed()));
+        let response = reply::of_type(body::JSON, Body::from(page), StatusCode::OK);
+        Ok(reply::at_height(response, snapshot.height()))
+    })
     .await
 }
 
@@ -73,32 +71,46 @@ pub(crate) async fn explain(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    answer(&gateway, request, |channel, namespace, query, _| {
-        let snapshot = channel.reader.snapshot();
-        let explained = snapshot.explain(namespace, query)?;
+    answer(&gateway, request, |question, _| {
+        let snapshot = question.channel.reader.snapshot();
+        let explained = snapshot.explain(question.namespace, question.query)?;
         let response = reply::json(StatusCode::OK, &explained)?;
         Ok(reply::at_height(response, snapshot.height()))
     })
     .await
 }
 
+/// What is asked, and how much of an answer is wanted at one time.
+struct Question<'a> {
+    channel: &'a Channel,
+    namespace: &'a str,
+    query: &'a Mango,
+    page_bytes: usize,
+}
+
 async fn answer(
     gateway: &Gateway,
     request: Request,
-    ask: impl FnOnce(&Channel, &str, &Mango, usize) -> Result<Response, Problem> + Send + 'static,
+    ask: impl FnOnce(&Question<'_>, &Asking) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
     let answered = async {
         let (parts, body) = request.into_parts();
         Query::none(&parts.uri)?;
         let channel = path::channel(gateway, &parts.uri)?;
         let namespace = path::namespace(&parts.uri)?;
+        let time = prefer::query_time(&parts.headers, &gateway.limits)?;
         let body = body::read(&parts, body, body::JSON, gateway).await?;
         let page_bytes = gateway.limits.page_bytes;
-        blocking(move || {
-            let query = Mango::parse(&body)?;
-            ask(&channel, &namespace, &query, page_bytes).map(reply::no_cache)
-        })
-        .await
+        let asked = gateway.query(time, move |asking| {
+            let question = Question {
+                channel: &channel,
+                namespace: &namespace,
+                query: &Mango::parse(&body)?,
+                page_bytes,
+            };
+            ask(&question, asking).map(reply::no_cache)
+        });
+        asked.await
     };
     answered.await.map_err(Problem::for_couch)
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use quire_chaincode::name::check_channel;
-use quire_ledger::Reader;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::{Backend, Channel};
@@ -14,9 +14,14 @@ use crate::contention::Contention;
 use crate::cors::Cors;
 use crate::flights::Flights;
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Family, Metrics};
+use crate::pools::{Asking, Pools, Refused};
 use crate::problem::{Problem, ProblemKind};
 use crate::rate::RateLimit;
+use crate::traffic::{Bound, Held};
+
+/// When to come back where all threads of queries are taken.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The address at which a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,7 @@ pub(crate) struct Gateway {
     pub(crate) batches: Arc<Semaphore>,
     /// Event streams that may still be opened.
     pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) pools: Arc<Pools>,
     pub(crate) block_events: BlockEvents,
     pub(crate) rate: RateLimit,
     pub(crate) metrics: Arc<Metrics>,
@@ -71,8 +77,10 @@ impl fmt::Debug for Gateway {
 
 impl Gateway {
     pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
+        let metrics = Arc::new(Metrics::new(backend.registry()));
         Self {
-            metrics: Arc::new(Metrics::new(backend.registry())),
+            pools: Arc::new(Pools::new(&limits, &Family(metrics.registry.clone()))),
+            metrics,
             backend,
             limits,
             contention: Arc::default(),
@@ -101,6 +109,7 @@ impl Gateway {
             listeners: Arc::clone(&self.listeners),
             block_events: BlockEvents::new(),
             rate: RateLimit::new(limits.requests_per_second),
+            pools: Arc::clone(&self.pools),
             metrics: Arc::clone(&self.metrics),
             door: Door::Operations { is_remote },
         }
@@ -120,6 +129,22 @@ impl Gateway {
         Err(Problem::new(ProblemKind::ChannelNotFound, detail))
     }
 
+    /// Runs a query, as [`Pools::query`] does, and counts one that is turned away.
+    pub(crate) async fn query<T: Send + 'static>(
+        &self,
+        time: Duration,
+        work: impl FnOnce(&Asking) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let answered = self.pools.query(time, work).await;
+        answered.map_err(|refused| match refused {
+            Refused::Crowded => {
+                self.metrics.traffic.shed(Bound::Queries);
+                Problem::busy("All threads for queries are taken", RETRY_AFTER)
+            }
+            Refused::Work(problem) => problem,
+        })
+    }
+
     /// Returns when the node has been asked to stop.
     pub(crate) async fn stopped(&self) {
         let mut stopping = self.backend.stopping();
@@ -135,90 +160,37 @@ impl Gateway {
 }
 
 tokio::task_local! {
-    /// The place among the requests that are worked on which the current request has.
-    pub(crate) static PLACE: Option<Arc<OwnedSemaphorePermit>>;
+    /// The place of the current request.
+    pub(crate) static PLACE: Arc<Place>;
 }
 
-/// Runs work that blocks: reads of the ledger, simulation, signing. It goes on when its request is
-/// gone, and so does the request's place.
-///
-/// `spawn_blocking`, not `block_in_place`: the latter would stop whatever else the task waits for
-/// (time-outs, the client's disconnect), gives the worker's queue to another thread each time, and
-/// cannot run on a single-threaded runtime. A step of work is one call, so a write costs two.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    let place = place();
-    let work = move || {
-        let _place = place;
-        work()
-    };
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(Problem::internal(error)),
-    }
-}
-
-/// Runs work that is over in microseconds, as a look at a key or a signature is: on the spot, where the
-/// two changes of thread that [`blocking`] costs would take longer. Where state is another server's, or
-/// the work is not so `brief`, it is no different from any other.
-///
-/// A read that memory does not answer holds up the other requests of this one thread of the runtime
-/// for as long as the disk takes; there are more of them than processors for that reason.
-pub(crate) async fn in_brief<T: Send + 'static>(
-    reader: &Reader,
-    brief: bool,
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    if !brief || reader.is_remote() {
-        return blocking(work).await;
-    }
-    on_the_spot(work)
+/// A place among the requests that are worked on. Its request has it until the answer is made, and so has
+/// all work on the request that blocks, until that has ended.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// None for those who get in always.
+    pub(crate) _permit: Option<OwnedSemaphorePermit>,
+    pub(crate) _counted: Option<Held>,
 }
 
 /// Like a thread of its own, a panic of the work ends the work only.
-fn on_the_spot<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+pub(crate) fn on_the_spot<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Problem::internal("the work on a request panicked")))
 }
 
-fn place() -> Option<Arc<OwnedSemaphorePermit>> {
-    PLACE.try_with(Clone::clone).ok().flatten()
+/// The place of the current request; none where nobody waits for an answer.
+pub(crate) fn place() -> Option<Arc<Place>> {
+    PLACE.try_with(Arc::clone).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
     #[test]
     fn a_panic_in_work_on_the_spot_is_an_internal_error() {
         let problem = on_the_spot::<()>(|| panic!("as a bug would")).unwrap_err();
         assert_eq!(problem.kind(), ProblemKind::Internal);
-    }
-
-    #[tokio::test]
-    async fn a_place_is_taken_until_the_work_is_done_though_its_request_is_gone() {
-        let places = Arc::new(Semaphore::new(1));
-        let place = Arc::clone(&places).try_acquire_owned().unwrap();
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
-        let (go_on, waits) = mpsc::channel::<()>();
-        let work = async {
-            blocking(move || {
-                begun.send(()).unwrap();
-                assert!(waits.recv().is_err());
-                Ok(())
-            })
-            .await
-        };
-        let request = PLACE.scope(Some(Arc::new(place)), work);
-        tokio::select! {
-            _ = request => panic!("the work was not told to end"),
-            begun = has_begun => begun.unwrap(),
-        }
-        assert_eq!(places.available_permits(), 0);
-        drop(go_on);
-        drop(places.acquire().await.unwrap());
     }
 }

@@ -12,7 +12,7 @@ use quire_wire::common::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::Gateway;
 use crate::parameters;
 use crate::path::{self, KeyPath};
 use crate::problem::Problem;
@@ -50,7 +50,7 @@ pub(crate) async fn history(
         },
         bookmark: query.get("bookmark").map(str::to_owned),
     };
-    blocking(move || read(&path, &page)).await
+    gateway.pools.work(move || read(&path, &page)).await
 }
 
 /// Which part of the history.

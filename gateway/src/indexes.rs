@@ -10,7 +10,7 @@ use quire_ledger::{IndexListing, IndexRequest, IndexState};
 use serde_json::{Value, json};
 
 use crate::body;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::Gateway;
 use crate::path;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
@@ -44,13 +44,15 @@ pub(crate) async fn list(
         Query::none(&uri)?;
         let channel = path::channel(&gateway, &uri)?;
         let namespace = path::namespace(&uri)?;
-        blocking(move || {
-            let indexes = channel.reader.indexes(&namespace);
-            let indexes: Vec<Value> = indexes.into_iter().map(listing).collect();
-            let document = json!({"total_rows": indexes.len(), "indexes": indexes});
-            reply::json(StatusCode::OK, &document).map(reply::no_cache)
-        })
-        .await
+        gateway
+            .pools
+            .work(move || {
+                let indexes = channel.reader.indexes(&namespace);
+                let indexes: Vec<Value> = indexes.into_iter().map(listing).collect();
+                let document = json!({"total_rows": indexes.len(), "indexes": indexes});
+                reply::json(StatusCode::OK, &document).map(reply::no_cache)
+            })
+            .await
     };
     listed.await.map_err(Problem::for_couch)
 }
@@ -104,19 +106,21 @@ pub(crate) async fn create(
             let detail = format!("A definition has at most {DEFINITION_BYTES} bytes.");
             return Err(Problem::new(ProblemKind::TooLarge, detail));
         }
-        blocking(move || {
-            let request = IndexRequest::parse(&body)?;
-            let is_new = channel
-                .reader
-                .create_index(&namespace, &request, BUILD_WAIT)?;
-            let document = json!({
-                "result": if is_new { "created" } else { "exists" },
-                "id": request.ddoc_id(),
-                "name": request.name(),
-            });
-            reply::json(StatusCode::OK, &document)
-        })
-        .await
+        gateway
+            .pools
+            .change(move || {
+                let request = IndexRequest::parse(&body)?;
+                let is_new = channel
+                    .reader
+                    .create_index(&namespace, &request, BUILD_WAIT)?;
+                let document = json!({
+                    "result": if is_new { "created" } else { "exists" },
+                    "id": request.ddoc_id(),
+                    "name": request.name(),
+                });
+                reply::json(StatusCode::OK, &document)
+            })
+            .await
     };
     created.await.map_err(Problem::for_couch)
 }
@@ -141,11 +145,13 @@ pub(crate) async fn remove(
         let namespace = path::namespace(&parts.uri)?;
         let (ddoc, name) = path::index(&parts.uri)?;
         body::read_none(&parts, body, &gateway).await?;
-        blocking(move || {
-            channel.reader.delete_index(&namespace, &ddoc, &name)?;
-            reply::json(StatusCode::OK, &json!({"ok": true}))
-        })
-        .await
+        gateway
+            .pools
+            .change(move || {
+                channel.reader.delete_index(&namespace, &ddoc, &name)?;
+                reply::json(StatusCode::OK, &json!({"ok": true}))
+            })
+            .await
     };
     removed.await.map_err(Problem::for_couch)
 }

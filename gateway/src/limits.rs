@@ -42,6 +42,10 @@ pub struct Limits {
     /// if they are this machine's own programs: what a browser or a proxy may have sent for
     /// somebody else is refused then.
     pub local_only: bool,
+    /// How many threads work that blocks may have.
+    pub pools: PoolSizes,
+    /// How long a query may take.
+    pub query_timeout: Duration,
     /// Most requests a second with one token; after a pause a whole second's worth may come at
     /// once.
     pub requests_per_second: Option<NonZeroU32>,
@@ -67,7 +71,48 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(15),
             grace: Duration::from_secs(10),
             local_only: true,
+            pools: PoolSizes::default(),
+            query_timeout: Duration::from_secs(10),
             requests_per_second: None,
         }
+    }
+}
+
+/// How many threads each kind of work that blocks may have at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolSizes {
+    /// For reads by key, pages, writes and signing.
+    pub work: usize,
+    /// For queries.
+    pub queries: usize,
+    /// For what makes or removes channels and indexes, and may wait for it.
+    pub changes: usize,
+    /// For health and metrics.
+    pub health: usize,
+}
+
+impl PoolSizes {
+    /// What suits so many processors. Work waits for the disk now and then, so it has more threads than
+    /// processors; queries seldom do, and leave a quarter of the processors alone where there are four.
+    #[must_use]
+    pub fn of_processors(processors: usize) -> Self {
+        Self {
+            work: 8 + 4 * processors,
+            queries: (processors - processors / 4).max(1),
+            changes: 4,
+            health: 2,
+        }
+    }
+
+    /// All threads.
+    #[must_use]
+    pub fn sum(&self) -> usize {
+        self.work + self.queries + self.changes + self.health
+    }
+}
+
+impl Default for PoolSizes {
+    fn default() -> Self {
+        Self::of_processors(std::thread::available_parallelism().map_or(1, usize::from))
     }
 }

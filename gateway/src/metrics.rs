@@ -114,7 +114,8 @@ pub(crate) struct Metrics {
     pub(crate) traffic: Traffic,
     requests: IntCounterVec,
     durations: HistogramVec,
-    in_flight: IntGauge,
+    /// One for each [`Place`](crate::gateway::Place).
+    pub(crate) in_flight: IntGauge,
     keys: IntCounterVec,
     keys_in_flight: IntGauge,
     retries: IntCounterVec,
@@ -140,8 +141,9 @@ impl Metrics {
             ),
             in_flight: family.gauge(
                 "quire_gateway_requests_in_flight",
-                "Requests that have no answer yet. Growing while the request rate does not: the node \
-                 falls behind.",
+                "Requests that have no answer yet, and those whose caller went away while a thread still \
+                 works on them: what --max-requests bounds, with health and metrics. Growing while the \
+                 request rate does not: the node falls behind.",
             ),
             keys: family.counters(
                 "quire_gateway_idempotency_total",
@@ -237,7 +239,6 @@ pub(crate) struct Counted {
 
 impl Counted {
     pub(crate) fn new(metrics: Arc<Metrics>, request: &Request) -> Self {
-        metrics.in_flight.inc();
         let route = request.extensions().get::<MatchedPath>();
         Self {
             metrics,
@@ -274,7 +275,6 @@ impl Drop for Counted {
             Some((status, outcome)) => (status.as_str(), *outcome),
             None => CLIENT_GONE,
         };
-        metrics.in_flight.dec();
         let labels = [*method, route.as_str(), status, outcome];
         metrics.requests.with_label_values(&labels).inc();
         let took = started.elapsed().as_secs_f64();

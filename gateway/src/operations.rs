@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::backend::FailedCheck;
 use crate::body::{self, Members};
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
@@ -78,7 +78,10 @@ pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<Respon
 
 async fn failed_checks(gateway: &Gateway) -> Result<Vec<FailedCheck>, Problem> {
     let backend = Arc::clone(&gateway.backend);
-    blocking(move || Ok(backend.failed_checks())).await
+    gateway
+        .pools
+        .health(move || Ok(backend.failed_checks()))
+        .await
 }
 
 #[derive(Serialize, ToSchema)]
@@ -134,7 +137,7 @@ pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Result<Respo
     gateway.metrics.keys_in_flight(gateway.flights.count());
     let registry = gateway.metrics.registry.clone();
     // Some of it is looked up now: sizes of files, the kernel's view of the process.
-    let text = blocking(move || {
+    let text = gateway.pools.health(move || {
         TextEncoder::new()
             .encode_to_string(&registry.gather())
             .map_err(Problem::internal)

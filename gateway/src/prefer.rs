@@ -23,20 +23,7 @@ pub(crate) struct Prefer {
 impl Prefer {
     /// Reads the header. Preferences that are not known here are passed over, as the RFC asks.
     pub(crate) fn parse(headers: &HeaderMap, limits: &Limits) -> Result<Self, Problem> {
-        let mut wait = None;
-        let mut respond_async = false;
-        for value in headers.get_all("prefer") {
-            for preference in elements(&text(value)) {
-                // Parameters behind `;` change nothing in the two that are known here.
-                let token = pieces(preference, ';').next().unwrap_or_default();
-                let (name, value) = name_and_value(token);
-                if name.eq_ignore_ascii_case("respond-async") {
-                    respond_async = true;
-                } else if name.eq_ignore_ascii_case("wait") && wait.is_none() {
-                    wait = Some(seconds(&value, limits)?);
-                }
-            }
-        }
+        let (wait, respond_async) = preferences(headers, limits)?;
         let without = if respond_async {
             Duration::ZERO
         } else {
@@ -47,6 +34,32 @@ impl Prefer {
             respond_async,
         })
     }
+}
+
+/// The two preferences that are known here.
+fn preferences(headers: &HeaderMap, limits: &Limits) -> Result<(Option<Duration>, bool), Problem> {
+    let mut wait = None;
+    let mut respond_async = false;
+    for value in headers.get_all("prefer") {
+        for preference in elements(&text(value)) {
+            // Parameters behind `;` change nothing in them.
+            let token = pieces(preference, ';').next().unwrap_or_default();
+            let (name, value) = name_and_value(token);
+            if name.eq_ignore_ascii_case("respond-async") {
+                respond_async = true;
+            } else if name.eq_ignore_ascii_case("wait") && wait.is_none() {
+                wait = Some(seconds(&value, limits)?);
+            }
+        }
+    }
+    Ok((wait, respond_async))
+}
+
+/// How long a query may take: the time that the caller is ready to wait, and no longer than `limits` say.
+pub(crate) fn query_time(headers: &HeaderMap, limits: &Limits) -> Result<Duration, Problem> {
+    let (wait, _) = preferences(headers, limits)?;
+    let longest = limits.query_timeout;
+    Ok(wait.map_or(longest, |wait| wait.min(longest)))
 }
 
 /// `?wait=N`, none where it is missing.

@@ -279,6 +279,12 @@ impl Problem {
         )
     }
 
+    /// Something that requests share is used up; nothing was done.
+    pub(crate) fn busy(why: &str, retry_after: Duration) -> Self {
+        let detail = format!("{why}; nothing was ordered.");
+        Self::unavailable(ProblemKind::Overloaded, &detail, retry_after)
+    }
+
     /// The node starts or stops.
     #[must_use]
     pub fn not_ready() -> Self {

@@ -19,7 +19,7 @@ use crate::answer::{Accepted, Asked, ValidTransaction, answer};
 use crate::backend::Channel;
 use crate::body;
 use crate::conditions::{ReadVerdict, WriteConditions, etag, judge_read};
-use crate::gateway::{Gateway, blocking, in_brief};
+use crate::gateway::Gateway;
 use crate::parameters::{Page, ReadDemands, Retries, Waiting, WriteDemands};
 use crate::path::{self, KeyPath};
 use crate::prefer::{self, Prefer};
@@ -63,7 +63,7 @@ pub(crate) async fn namespaces(
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
     Query::none(request.uri())?;
-    blocking(move || {
+    let answered = gateway.pools.work(move || {
         let snapshot = channel.reader.snapshot();
         let namespaces = snapshot.namespaces()?.into_iter();
         let namespaces = namespaces.map(|summary| Namespace {
@@ -76,8 +76,8 @@ pub(crate) async fn namespaces(
         };
         let response = reply::json(StatusCode::OK, &document)?;
         Ok(of_state(response, &snapshot))
-    })
-    .await
+    });
+    answered.await
 }
 
 /// `GET` and `HEAD .../state/{namespace}/{key}`.
@@ -108,7 +108,10 @@ pub(crate) async fn get(
     Query::none(request.uri())?;
     let headers = request.into_parts().0.headers;
     let reader = path.channel.reader.clone();
-    in_brief(&reader, true, move || read(&path, &headers)).await
+    let answered = gateway
+        .pools
+        .in_brief(&reader, true, move || read(&path, &headers));
+    answered.await
 }
 
 fn read(path: &KeyPath, headers: &HeaderMap) -> Result<Response, Problem> {
@@ -327,7 +330,7 @@ pub(crate) async fn range(
     let query = Query::parse(uri, &["start", "end", "limit", "bookmark"])?;
     let limit = query.limit(PAGE_ROWS.0, PAGE_ROWS.1)?;
     let page_bytes = gateway.limits.page_bytes;
-    blocking(move || {
+    let answered = gateway.pools.work(move || {
         let start = query.get("start").unwrap_or_default();
         let end = query.get("end").unwrap_or_default();
         let listing = ["range", &channel.name, &namespace, start, end];
@@ -353,8 +356,8 @@ pub(crate) async fn range(
         };
         let response = reply::json(StatusCode::OK, &document)?;
         Ok(of_state(response, &snapshot))
-    })
-    .await
+    });
+    answered.await
 }
 
 /// The first key behind the last one of the page that the bookmark came with.

@@ -26,12 +26,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::answer::is_final_loss;
 use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted};
-use crate::call::is_brief;
+use crate::call::{is_brief, may_scan};
 use crate::contention::Turn;
 use crate::flights::{Boarded, FlightKey, FlightRequest, key_reused};
-use crate::gateway::{Gateway, blocking, in_brief};
+use crate::gateway::Gateway;
 use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Recorded};
 use crate::metrics::KeyMet;
+use crate::pools::Pools;
 use crate::prefer::Prefer;
 use crate::problem::Problem;
 use crate::unattended::Unattended;
@@ -285,7 +286,8 @@ async fn settle(
                 progress.send_replace(Progress::Ordered {
                     tx_id: tx_id.clone(),
                 });
-                if poll_outcome(&write.channel, &tx_id).await.is_some() {
+                let outcome = poll_outcome(gateway, &write.channel, &tx_id);
+                if outcome.await.is_some() {
                     // Now it is found, and its record can be compared.
                     continue;
                 }
@@ -312,7 +314,7 @@ async fn settle(
         };
         let found = result.is_none();
         attempt += 1;
-        match is_final(write, &committed, attempt >= allowed).await {
+        match is_final(&gateway.pools, write, &committed, attempt >= allowed).await {
             Ok(true) => {
                 return Settled::Final {
                     committed,
@@ -341,21 +343,28 @@ async fn step(
     attempt: u32,
     allowed: u32,
 ) -> Result<Step, Problem> {
-    let step = in_brief(&write.channel.reader, is_brief(&write.call), {
+    let work = {
         let (backend, write) = (Arc::clone(&gateway.backend), Arc::clone(write));
         move || write.step(backend.as_ref(), attempt, allowed)
-    });
-    let committed = match step.await? {
+    };
+    let step = if may_scan(&write.call) {
+        let time = gateway.limits.query_timeout;
+        gateway.query(time, move |_| work()).await?
+    } else {
+        let (reader, brief) = (&write.channel.reader, is_brief(&write.call));
+        gateway.pools.in_brief(reader, brief, work).await?
+    };
+    let committed = match step {
         Step::Found(committed, _) => committed,
         step => return Ok(step),
     };
     // Its block may have to be read from the disk.
     let write = Arc::clone(write);
-    blocking(move || {
+    let checked = gateway.pools.work(move || {
         let recorded = write.check(attempt, &committed)?;
         Ok(Step::Found(committed, recorded))
-    })
-    .await
+    });
+    checked.await
 }
 
 /// Waits until nobody else is at the contended keys among those that the write wants.
@@ -388,6 +397,7 @@ fn last_ordered(progress: &watch::Sender<Progress>) -> Option<String> {
 
 /// Whether no attempt follows one that ended so.
 async fn is_final(
+    pools: &Pools,
     write: &Arc<Write>,
     committed: &Committed,
     is_last: bool,
@@ -396,7 +406,8 @@ async fn is_final(
         return Ok(true);
     }
     let (write, committed) = (Arc::clone(write), committed.clone());
-    blocking(move || is_final_loss(&write.channel, &write.call, &committed)).await
+    let lost = pools.work(move || is_final_loss(&write.channel, &write.call, &committed));
+    lost.await
 }
 
 /// Whether another try could end better.
@@ -416,13 +427,17 @@ fn jittered(
 }
 
 /// Looks for the outcome of a transaction that another task ordered; none when it vanished.
-pub(crate) async fn poll_outcome(channel: &Channel, tx_id: &str) -> Option<Committed> {
+pub(crate) async fn poll_outcome(
+    gateway: &Gateway,
+    channel: &Channel,
+    tx_id: &str,
+) -> Option<Committed> {
     let mut heights = channel.heights.clone();
     loop {
         // A commit after this line is noticed below.
         heights.mark_unchanged();
         let (channel, id) = (channel.clone(), tx_id.to_owned());
-        match blocking(move || look(&channel, &id)).await {
+        match gateway.pools.work(move || look(&channel, &id)).await {
             Ok(Seen::Committed(committed)) => return Some(committed),
             Ok(Seen::Pending) => {}
             Ok(Seen::Never) | Err(_) => return None,

@@ -26,6 +26,7 @@ pub(crate) enum Bound {
     Batches,
     Listeners,
     Keys,
+    Queries,
 }
 
 /// The counters.
@@ -75,7 +76,7 @@ impl Traffic {
                 "quire_gateway_shed_total",
                 "Requests turned away with 503, by the bound that was met: requests \
                  (--max-requests), batches, listeners (event streams), keys (idempotency keys under \
-                 way). A full queue is in quire_queue_refused_total.",
+                 way), queries (threads for them). A full queue is in quire_queue_refused_total.",
                 &["bound"],
             ),
             listeners: family.gauge(
@@ -116,7 +117,7 @@ impl Traffic {
         for arrival in ["served", "refused", "unheard", "handshake_failed"] {
             self.connections.with_label_values(&[arrival]);
         }
-        for bound in ["requests", "batches", "listeners", "keys"] {
+        for bound in ["requests", "batches", "listeners", "keys", "queries"] {
             self.shed.with_label_values(&[bound]);
         }
         for kind in [ProblemKind::RequestTimeout, ProblemKind::HeadersTooLarge] {
@@ -150,6 +151,7 @@ impl Traffic {
             Bound::Batches => "batches",
             Bound::Listeners => "listeners",
             Bound::Keys => "keys",
+            Bound::Queries => "queries",
         };
         self.shed.with_label_values(&[bound]).inc();
     }

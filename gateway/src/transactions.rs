@@ -23,7 +23,7 @@ use crate::block_json;
 use crate::body::{self, content_type};
 use crate::call;
 use crate::creator::Creator;
-use crate::gateway::{Gateway, blocking};
+use crate::gateway::Gateway;
 use crate::idempotency::{self, IdempotencyKey, Record, Recorded};
 use crate::parameters::{LongPoll, Retries, Waiting};
 use crate::path;
@@ -125,10 +125,10 @@ pub(crate) async fn get(
     let query = Query::parse(request.uri(), &["wait"])?;
     let wait = prefer::wait(&query, &gateway.limits)?;
     let caller = Caller::of(request.extensions())?;
-    let mut seen = look_for(&channel, &tx_id).await?;
+    let mut seen = look_for(&gateway, &channel, &tx_id).await?;
     if seen == Seen::Pending && !wait.is_zero() {
         let committed = tokio::select! {
-            committed = timeout(wait, poll_outcome(&channel, &tx_id)) => committed.ok().flatten(),
+            committed = timeout(wait, poll_outcome(&gateway, &channel, &tx_id)) => committed.ok().flatten(),
             () = gateway.out_of_grace() => None,
             problem = caller.ended(&gateway) => return Err(problem),
         };
@@ -136,12 +136,12 @@ pub(crate) async fn get(
         caller.check_still(&gateway)?;
         seen = committed.map_or(seen, Seen::Committed);
     }
-    answer_seen(channel, tx_id, seen).await
+    answer_seen(&gateway, channel, tx_id, seen).await
 }
 
-async fn look_for(channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
+async fn look_for(gateway: &Gateway, channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
     let (channel, tx_id) = (channel.clone(), tx_id.to_owned());
-    blocking(move || look(&channel, &tx_id)).await
+    gateway.pools.work(move || look(&channel, &tx_id)).await
 }
 
 /// `GET .../transactions?idempotencyKey=K`.
@@ -198,7 +198,7 @@ pub(crate) async fn get_by_key(
             (tx_id, seen) = settled?;
         }
     }
-    answer_seen(channel, tx_id, seen).await
+    answer_seen(&gateway, channel, tx_id, seen).await
 }
 
 /// The transaction that a key names, and what is known of it.
@@ -212,7 +212,10 @@ async fn named_outcome(
         .flights
         .is_under_way(&flight_key(channel, key, identity));
     let (channel, key, identity) = (channel.clone(), key.clone(), Arc::clone(identity));
-    let (tx_id, seen) = blocking(move || follow_attempts(&channel, &key, &identity)).await?;
+    let followed = gateway
+        .pools
+        .work(move || follow_attempts(&channel, &key, &identity));
+    let (tx_id, seen) = followed.await?;
     let seen = if under_way && seen == Seen::Never {
         Seen::Pending
     } else {
@@ -261,7 +264,12 @@ fn is_final(channel: &Channel, committed: &Committed, attempt: u32) -> Result<bo
     Ok(attempt + 1 >= record.allowed || is_final_loss(channel, &call, committed)?)
 }
 
-async fn answer_seen(channel: Channel, tx_id: String, seen: Seen) -> Result<Response, Problem> {
+async fn answer_seen(
+    gateway: &Gateway,
+    channel: Channel,
+    tx_id: String,
+    seen: Seen,
+) -> Result<Response, Problem> {
     let height = channel.reader.height();
     let response = match seen {
         Seen::Never => {
@@ -277,7 +285,10 @@ async fn answer_seen(channel: Channel, tx_id: String, seen: Seen) -> Result<Resp
         }
         Seen::Committed(committed) => {
             let seen_channel = channel.clone();
-            blocking(move || describe(&seen_channel, &committed)).await?
+            let described = gateway
+                .pools
+                .work(move || describe(&seen_channel, &committed));
+            described.await?
         }
     };
     Ok(reply::at_height(
@@ -382,7 +393,7 @@ pub(crate) async fn envelope(
     let tx_id = path::item(request.uri())?;
     Query::none(request.uri())?;
     let form = negotiate(request.headers())?;
-    let answered = blocking(move || {
+    let answered = gateway.pools.work(move || {
         let height = channel.reader.height();
         let not_found = || {
             let detail = format!("There is no transaction {tx_id} in a block.");

@@ -273,6 +273,15 @@ pub(crate) struct RunArguments {
         default_value_t = 30
     )]
     pub(crate) stall_timeout: u64,
+    /// How long a query may take; a request's `Prefer: wait=N` makes it shorter.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_QUERY_TIMEOUT",
+        value_parser = seconds(1),
+        default_value_t = 10
+    )]
+    pub(crate) query_timeout: u64,
     /// How long requests may go on waiting when the node is asked to stop.
     #[arg(
         long,

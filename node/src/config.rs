@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use quire_chaincode::Documents;
-use quire_gateway::{Cors, Limits, NotAnOrigin};
+use quire_gateway::{Cors, Limits, NotAnOrigin, PoolSizes};
 use quire_ledger::{Migration, StateEngine};
 
 use crate::cli::RunArguments;
@@ -14,6 +14,11 @@ use crate::listen::{Listen, ResolveError};
 use crate::migrations::{self, MigrationsError};
 use crate::state::StateError;
 use crate::tls::{Tls, TlsError};
+
+/// Threads for work where state is another server's.
+const WORK_REMOTE: usize = 512;
+/// Times as many queries as where state is here.
+const QUERIES_REMOTE: usize = 8;
 
 /// Why the server cannot be what it was told to be.
 #[derive(Debug, thiserror::Error)]
@@ -107,12 +112,12 @@ impl Config {
             (None, None) => None,
             _ => return Err(ConfigError::HalfTls),
         };
+        let engine = arguments.data.state.engine()?;
         Ok(Self {
             data: arguments.data.data.clone(),
             msp_id: arguments.data.msp_id.clone(),
             listen: arguments.listen.resolve("--listen")?,
             operations_listen: operations_listen.transpose()?,
-            engine: arguments.data.state.engine()?,
             counts: !arguments.no_metrics,
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
@@ -127,11 +132,14 @@ impl Config {
                 grace: Duration::from_secs(arguments.grace),
                 connections: arguments.max_connections,
                 requests: arguments.max_requests,
+                query_timeout: Duration::from_secs(arguments.query_timeout),
+                pools: pools(&engine),
                 ..Limits::default()
             },
             cors: Cors::new(arguments.cors_origin.iter().map(String::as_str))?,
             tls,
             insecure_plain_http: arguments.insecure_plain_http,
+            engine,
         })
     }
 
@@ -155,6 +163,20 @@ impl Config {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Threads for work that blocks. With state on another server, work waits for that rather than for a
+/// processor, and as many pieces of it as fill a block have to wait at one time.
+fn pools(engine: &StateEngine) -> PoolSizes {
+    let here = PoolSizes::default();
+    match engine {
+        StateEngine::Fjall => here,
+        StateEngine::CouchDb(_) => PoolSizes {
+            work: WORK_REMOTE,
+            queries: here.queries * QUERIES_REMOTE,
+            ..here
+        },
     }
 }
 
@@ -219,6 +241,7 @@ mod tests {
             ("--body-timeout", 1, 86_400),
             ("--stall-timeout", 1, 86_400),
             ("--couchdb-timeout", 1, 86_400),
+            ("--query-timeout", 1, 86_400),
             ("--grace", 0, 86_400),
             ("--max-connections", 1, 1_000_000),
             ("--max-requests", 0, 1_000_000),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use quire_chaincode::{Call, Chaincode, Documents};
 use quire_gateway::backend::{
     AuthenticateError, Backend, BuildInfo, Channel, CreateChannelError, Credential, EvaluateError,
@@ -47,6 +47,8 @@ pub(crate) struct Orderer {
     inner: Mutex<Inner>,
     reader: Reader,
     heights: watch::Receiver<u64>,
+    /// Whether evaluations wait, and who tells them that they need not any more.
+    evaluations: (Mutex<bool>, Condvar),
     /// Shared with every result that was handed out and is still kept.
     results: Arc<()>,
 }
@@ -97,6 +99,7 @@ impl Node {
             orderer: Arc::new(Orderer {
                 reader: ledger.reader(),
                 heights,
+                evaluations: (Mutex::new(false), Condvar::new()),
                 results: Arc::new(()),
                 inner: Mutex::new(Inner {
                     ledger,
@@ -133,6 +136,16 @@ impl Orderer {
     /// From now on transactions wait for [`Self::release`].
     pub(crate) fn hold(&self) {
         self.inner.lock().held = true;
+    }
+
+    /// From now on evaluations wait for [`Self::release_evaluations`], on their threads.
+    pub(crate) fn hold_evaluations(&self) {
+        *self.evaluations.0.lock() = true;
+    }
+
+    pub(crate) fn release_evaluations(&self) {
+        *self.evaluations.0.lock() = false;
+        self.evaluations.1.notify_all();
     }
 
     /// Commits what waits, in one block.
@@ -255,6 +268,9 @@ impl Submitter for Orderer {
     }
 
     fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
+        let mut held = self.evaluations.0.lock();
+        self.evaluations.1.wait_while(&mut held, |held| *held);
+        drop(held);
         match self.simulate(call) {
             Ok((result, simulator)) => Ok(Evaluated {
                 result,

@@ -1,0 +1,414 @@
+//! Threads for work that blocks: pools of known size, so that work of one kind never takes the threads that
+//! another kind needs, and the time of a query.
+//!
+//! ```text
+//! work       reads by key, pages, writes, signing
+//! queries    whatever may scan: _find, _explain, calls that query or range
+//! changes    channels and query indexes that are made or removed; a call may wait for seconds
+//! health     health and metrics
+//! ```
+//!
+//! Threads are the runtime's own (`spawn_blocking`); what is bounded here is how many of them a pool has at
+//! one time. Who waits for one is bounded by the requests that are taken on, and a query waits for
+//! [`QUERY_WAIT`] at most.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use prometheus::{IntGauge, IntGaugeVec};
+use quire_ledger::Reader;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::gateway::{on_the_spot, place};
+use crate::limits::{Limits, PoolSizes};
+use crate::metrics::Family;
+use crate::problem::Problem;
+use crate::traffic::Held;
+
+/// How long a query waits for one of its threads.
+const QUERY_WAIT: Duration = Duration::from_secs(5);
+
+/// What is told of a query whose time was over before its first step.
+const NOT_BEGUN: &str = "The time of the query was over before it began";
+/// When to come back with it.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The pools. Those of two doors are the same.
+#[derive(Debug)]
+pub(crate) struct Pools {
+    work: Pool,
+    queries: Pool,
+    changes: Pool,
+    health: Pool,
+    /// Queries that may still be taken on: those that wait leave places for other requests.
+    askers: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    threads: Arc<Semaphore>,
+    busy: IntGauge,
+    waiting: IntGauge,
+}
+
+/// What is shown of pools.
+#[derive(Debug)]
+struct Gauges {
+    threads: IntGaugeVec,
+    busy: IntGaugeVec,
+    waiting: IntGaugeVec,
+}
+
+impl Gauges {
+    fn new(family: &Family) -> Self {
+        Self {
+            threads: family.gauges(
+                "quire_pool_threads",
+                "Threads that a pool may have for work that blocks: work (reads by key, pages, writes), \
+                 queries, changes (channels and indexes), health.",
+                &["pool"],
+            ),
+            busy: family.gauges(
+                "quire_pool_busy",
+                "Threads of a pool that are at work now, also for callers who went away. All of \
+                 quire_pool_threads for long: see quire_pool_waiting.",
+                &["pool"],
+            ),
+            waiting: family.gauges(
+                "quire_pool_waiting",
+                "Pieces of work that wait for a thread of a pool. Queries that wait for 5 s are turned \
+                 away: add indexes, or processors.",
+                &["pool"],
+            ),
+        }
+    }
+
+    fn pool(&self, name: &str, threads: usize) -> Pool {
+        let shown = i64::try_from(threads).unwrap_or(i64::MAX);
+        self.threads.with_label_values(&[name]).set(shown);
+        Pool {
+            threads: Arc::new(Semaphore::new(threads)),
+            busy: self.busy.with_label_values(&[name]),
+            waiting: self.waiting.with_label_values(&[name]),
+        }
+    }
+}
+
+impl Pools {
+    pub(crate) fn new(limits: &Limits, family: &Family) -> Self {
+        let gauges = Gauges::new(family);
+        let PoolSizes {
+            work,
+            queries,
+            changes,
+            health,
+        } = limits.pools;
+        Self {
+            work: gauges.pool("work", work),
+            queries: gauges.pool("queries", queries),
+            changes: gauges.pool("changes", changes),
+            health: gauges.pool("health", health),
+            askers: Arc::new(Semaphore::new((limits.requests / 2).max(queries))),
+        }
+    }
+
+    /// Runs work that blocks: reads of the ledger, simulation, signing. It goes on when its request is
+    /// gone, and so does the request's place.
+    ///
+    /// `spawn_blocking`, not `block_in_place`: the latter would stop whatever else the task waits for
+    /// (time-outs, the client's disconnect), gives the worker's queue to another thread each time, and
+    /// cannot run on a single-threaded runtime. A step of work is one call, so a write costs two.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.work.run(work).await
+    }
+
+    /// The same for work that makes or removes something, and may wait for it.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.changes.run(work).await
+    }
+
+    /// The same for health and metrics.
+    pub(crate) async fn health<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.health.run(work).await
+    }
+
+    /// Runs work that is over in microseconds, as a look at a key or a signature is: on the spot, where
+    /// the two changes of thread that [`Pools::work`] costs would take longer. Where state is another
+    /// server's, or the work is not so `brief`, it is no different from any other.
+    ///
+    /// A read that memory does not answer holds up the other requests of this one thread of the runtime
+    /// for as long as the disk takes; there are more of them than processors for that reason.
+    pub(crate) async fn in_brief<T: Send + 'static>(
+        &self,
+        reader: &Reader,
+        brief: bool,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        if !brief || reader.is_remote() {
+            return self.work(work).await;
+        }
+        on_the_spot(work)
+    }
+
+    /// Runs a query for at most `time`, which begins when it has a thread. Dropped before its end, it tells
+    /// the query through [`Asking`]. That looks at it as it goes; nothing else ends it.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub(crate) async fn query<T: Send + 'static>(
+        &self,
+        time: Duration,
+        work: impl FnOnce(&Asking) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let asker = Arc::clone(&self.askers).try_acquire_owned();
+        let asker = asker.map_err(|_| Refused::Crowded)?;
+        let thread = timeout(QUERY_WAIT.min(time), self.queries.thread());
+        let thread = thread.await.map_err(|_| Refused::Crowded)?;
+        let thread = thread.map_err(Refused::Work)?;
+        let (listening, asking) = Asking::new(time);
+        let answered = self.queries.run_on(thread, move || {
+            let _asker = asker;
+            if asking.stop().is_some() {
+                return Err(Problem::busy(NOT_BEGUN, RETRY_AFTER));
+            }
+            work(&asking)
+        });
+        let answered = answered.await;
+        drop(listening);
+        answered.map_err(Refused::Work)
+    }
+}
+
+/// Why there is no answer to a query.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// There are more queries than the node can begin; this one was not begun.
+    Crowded,
+    /// What the query itself says.
+    Work(Problem),
+}
+
+impl Pool {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let thread = self.thread().await?;
+        self.run_on(thread, work).await
+    }
+
+    async fn thread(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let threads = Arc::clone(&self.threads);
+        if let Ok(thread) = Arc::clone(&threads).try_acquire_owned() {
+            return Ok(thread);
+        }
+        let _waiting = Held::new(&self.waiting);
+        threads.acquire_owned().await.map_err(Problem::internal)
+    }
+
+    async fn run_on<T: Send + 'static>(
+        &self,
+        thread: OwnedSemaphorePermit,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let held = (thread, Held::new(&self.busy), place());
+        let work = move || {
+            let _held = held;
+            work()
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) => Err(Problem::internal(error)),
+        }
+    }
+}
+
+/// Why a query has to end before it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Its time is over.
+    Deadline,
+    /// Nobody waits for its answer any more.
+    Gone,
+}
+
+/// Somebody who waits for a query, until a deadline.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    gone: Arc<AtomicBool>,
+    deadline: Instant,
+}
+
+impl Asking {
+    /// The second value is told when the first is dropped.
+    fn new(time: Duration) -> (Listening, Self) {
+        let gone = Arc::new(AtomicBool::new(false));
+        let asking = Self {
+            gone: Arc::clone(&gone),
+            deadline: Instant::now() + time,
+        };
+        (Listening(gone), asking)
+    }
+
+    /// Whether to go on; costs a look at a flag and at the clock.
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        if self.gone.load(Ordering::Relaxed) {
+            Some(Stop::Gone)
+        } else if Instant::now() >= self.deadline {
+            Some(Stop::Deadline)
+        } else {
+            None
+        }
+    }
+}
+
+/// Whoever waits keeps it.
+#[derive(Debug)]
+struct Listening(Arc<AtomicBool>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::gateway::{PLACE, Place};
+
+    /// Longer than anything here takes.
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn pools() -> Arc<Pools> {
+        let pools = PoolSizes {
+            work: 1,
+            queries: 1,
+            changes: 1,
+            health: 1,
+        };
+        let limits = Limits {
+            pools,
+            ..Limits::default()
+        };
+        Arc::new(Pools::new(&limits, &Family(prometheus::Registry::new())))
+    }
+
+    /// A query that has begun, and ends when it is told to; the last value tells how it ended.
+    struct Begun {
+        query: tokio::task::JoinHandle<Result<(), Refused>>,
+        ended: tokio::sync::oneshot::Receiver<Stop>,
+    }
+
+    async fn begin(pools: &Arc<Pools>, time: Duration) -> Begun {
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (told, ended) = tokio::sync::oneshot::channel();
+        let pools = Arc::clone(pools);
+        let query = tokio::spawn(async move {
+            let work = move |asking: &Asking| {
+                begun.send(()).unwrap();
+                let stop = loop {
+                    if let Some(stop) = asking.stop() {
+                        break stop;
+                    }
+                    std::thread::yield_now();
+                };
+                told.send(stop).unwrap();
+                Ok(())
+            };
+            pools.query(time, work).await
+        });
+        has_begun.await.unwrap();
+        Begun { query, ended }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_taken_until_the_work_is_done_though_its_request_is_gone() {
+        let places = Arc::new(Semaphore::new(1));
+        let permit = Arc::clone(&places).try_acquire_owned().unwrap();
+        let in_flight = IntGauge::new("in_flight", "-").unwrap();
+        let place = Place {
+            _permit: Some(permit),
+            _counted: Some(Held::new(&in_flight)),
+        };
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (go_on, waits) = mpsc::channel::<()>();
+        let pools = pools();
+        let work = pools.work(move || {
+            begun.send(()).unwrap();
+            assert!(waits.recv().is_err());
+            Ok(())
+        });
+        let request = PLACE.scope(Arc::new(place), work);
+        tokio::select! {
+            _ = request => panic!("the work was not told to end"),
+            begun = has_begun => begun.unwrap(),
+        }
+        assert_eq!((places.available_permits(), in_flight.get()), (0, 1));
+        drop(go_on);
+        drop(places.acquire().await.unwrap());
+        assert_eq!(in_flight.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_query_is_told_that_nobody_waits_for_it() {
+        let begun = begin(&pools(), LONG).await;
+        begun.query.abort();
+        assert_eq!(begun.ended.await, Ok(Stop::Gone));
+    }
+
+    #[tokio::test]
+    async fn a_query_is_told_that_its_time_is_over() {
+        let begun = begin(&pools(), Duration::from_millis(20)).await;
+        assert_eq!(begun.ended.await, Ok(Stop::Deadline));
+        begun.query.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn queries_leave_the_threads_of_other_work_alone_and_wait_for_so_long_only() {
+        let pools = pools();
+        let begun = begin(&pools, LONG).await;
+        let refused = pools.query(Duration::from_millis(20), |_| Ok(())).await;
+        assert!(matches!(refused, Err(Refused::Crowded)), "{refused:?}");
+        assert_eq!(
+            (pools.queries.busy.get(), pools.queries.waiting.get()),
+            (1, 0)
+        );
+        pools.work(|| Ok(())).await.unwrap();
+        pools.change(|| Ok(())).await.unwrap();
+        pools.health(|| Ok(())).await.unwrap();
+        begun.query.abort();
+        begun.ended.await.unwrap();
+        pools.query(LONG, |_| Ok(())).await.unwrap();
+        assert_eq!(pools.queries.busy.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_query_that_waits_for_a_thread_and_is_dropped_is_never_begun() {
+        let pools = pools();
+        let begun = begin(&pools, LONG).await;
+        let waits = pools.query(LONG, |_| -> Result<(), Problem> { panic!("begun") });
+        tokio::select! {
+            biased;
+            _ = waits => panic!("an answer"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(pools.queries.waiting.get(), 0);
+        begun.query.abort();
+        begun.ended.await.unwrap();
+        pools.query(LONG, |_| Ok(())).await.unwrap();
+    }
+}
