@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use quire_ledger::{FindError, Height, QueryError, ReadError, Simulator};
+use quire_ledger::{FindError, Height, QueryError, ReadError, Simulator, TooExpensive};
 
 use crate::condition::Expect;
 use crate::json::JsonError;
@@ -92,6 +92,9 @@ pub enum ChaincodeError {
     /// A rich query that is not well-formed, or cannot be asked inside of a transaction.
     #[error(transparent)]
     InvalidQuery(#[from] QueryError),
+    /// The rich queries of a call take too much work, or too long.
+    #[error(transparent)]
+    TooExpensive(#[from] TooExpensive),
     /// The ledger could not be read.
     #[error("the ledger could not be read")]
     Read(#[from] ReadError),
@@ -119,6 +122,7 @@ impl From<FindError> for ChaincodeError {
         match error {
             FindError::Query(error) => Self::InvalidQuery(error),
             FindError::Read(error) => Self::Read(error),
+            FindError::TooExpensive(why) => Self::TooExpensive(why),
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use quire_chaincode::{Call, ChaincodeError};
 use quire_identity::token::NotAuthenticated;
 use quire_identity::{SigningIdentity, Token};
-use quire_ledger::{ReadError, Reader};
+use quire_ledger::{Meter, ReadError, Reader};
 use quire_wire::Code;
 use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::{oneshot, watch};
@@ -207,11 +207,11 @@ pub trait Submitter: Send + Sync {
     /// Nothing was ordered; see [`SubmitError`].
     fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError>;
 
-    /// Runs a call without ordering it. Blocks.
+    /// Runs a call without ordering it. Blocks, for as long as `meter` lets its queries.
     ///
     /// # Errors
     /// See [`EvaluateError`].
-    fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError>;
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, EvaluateError>;
 
     /// Whether the transaction was ordered here and has no final outcome yet.
     fn is_pending(&self, tx_id: &str) -> bool;
@@ -230,6 +230,8 @@ pub struct Proposal {
     pub call: Call,
     /// Goes into `ChaincodeInput.decorations["quire"]`, see [`crate::idempotency`].
     pub decoration: Option<Bytes>,
+    /// Counts the work of its queries, and ends it.
+    pub meter: Meter,
 }
 
 /// A transaction that was ordered.

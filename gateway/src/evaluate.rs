@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use quire_chaincode::Call;
+use quire_ledger::Meter;
 
 use crate::answer::CallResult;
 use crate::backend::Channel;
@@ -44,19 +45,19 @@ pub(crate) async fn evaluate(
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let call = call::of_evaluation(&body)?;
     if call::may_scan(&call) {
-        let asked = gateway.query(time, move |_| run(&channel, &call));
+        let asked = gateway.query(time, move |asking| run(&channel, &call, asking.meter()));
         return asked.await;
     }
     let reader = channel.reader.clone();
     let brief = call::is_brief(&call);
-    let answered = gateway
-        .pools
-        .in_brief(&reader, brief, move || run(&channel, &call));
+    let answered = gateway.pools.in_brief(&reader, brief, move || {
+        run(&channel, &call, Meter::default())
+    });
     answered.await
 }
 
-fn run(channel: &Channel, call: &Call) -> Result<Response, Problem> {
-    let evaluated = channel.submitter.evaluate(call)?;
+fn run(channel: &Channel, call: &Call, meter: Meter) -> Result<Response, Problem> {
+    let evaluated = channel.submitter.evaluate(call, meter)?;
     let response = reply::json(StatusCode::OK, &CallResult::of(&evaluated.result))?;
     Ok(reply::at_height(response, evaluated.height))
 }

@@ -42,10 +42,16 @@ pub(crate) async fn find(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    answer(&gateway, request, |question, _| {
-        let snapshot = question.channel.reader.snapshot();
+    answer(&gateway, request, |question, asking| {
+        let Question {
+            channel,
+            namespace,
+            query,
+            page_bytes,
+        } = question;
+        let snapshot = channel.reader.snapshot();
         let started = Instant::now();
-        let found = snapshot.find(question.namespace, question.query, question.page_bytes)?;
+        let found = snapshot.find(namespace, query, *page_bytes, &mut asking.meter())?;
         let page = found.to_json(Some(started.elapsed()));
         let response = reply::of_type(body::JSON, Body::from(page), StatusCode::OK);
         Ok(reply::at_height(response, snapshot.height()))

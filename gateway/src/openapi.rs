@@ -124,7 +124,10 @@ const OF_WRITES: [(u16, &str); 4] = [
         "The transaction is final and invalid, or the channel takes no writes.",
     ),
     VERSION_DID_NOT_HOLD,
-    (422, "IDEMPOTENCY_KEY_REUSED, or CHAINCODE_ERROR."),
+    (
+        422,
+        "IDEMPOTENCY_KEY_REUSED, CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE.",
+    ),
     (
         504,
         "COMMIT_TIMEOUT: ordered, outcome not known yet; Location tells where to look.",
@@ -155,7 +158,16 @@ fn problems(path: &str, method: &str) -> Vec<(u16, &'static str)> {
         problems.push(VERSION_DID_NOT_HOLD);
     }
     if path.ends_with("/evaluate") {
-        problems.extend([VERSION_DID_NOT_HOLD, (422, "CHAINCODE_ERROR.")]);
+        problems.extend([
+            VERSION_DID_NOT_HOLD,
+            (422, "CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE."),
+        ]);
+    }
+    if path.ends_with("/_find") || path.ends_with("/_explain") || path.ends_with("/_index") {
+        problems.push((
+            422,
+            "QUERY_TOO_EXPENSIVE: the query is too large, or took too much work.",
+        ));
     }
     if path == "/v1/channels" && method == "post" {
         problems.push((409, "CHANNEL_EXISTS."));

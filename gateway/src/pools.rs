@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use prometheus::{IntGauge, IntGaugeVec};
-use quire_ledger::Reader;
+use quire_ledger::{Halt, MAX_STEPS, Meter, Reader, Stop};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -234,17 +234,8 @@ impl Pool {
     }
 }
 
-/// Why a query has to end before it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// Its time is over.
-    Deadline,
-    /// Nobody waits for its answer any more.
-    Gone,
-}
-
 /// Somebody who waits for a query, until a deadline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Asking {
     gone: Arc<AtomicBool>,
     deadline: Instant,
@@ -261,8 +252,15 @@ impl Asking {
         (Listening(gone), asking)
     }
 
-    /// Whether to go on; costs a look at a flag and at the clock.
-    pub(crate) fn stop(&self) -> Option<Stop> {
+    /// Counts the work of a query, and ends it when nobody waits for it any more.
+    pub(crate) fn meter(&self) -> Meter {
+        Meter::new(MAX_STEPS, Some(Arc::new(self.clone())))
+    }
+}
+
+impl Halt for Asking {
+    /// Costs a look at a flag and at the clock.
+    fn stop(&self) -> Option<Stop> {
         if self.gone.load(Ordering::Relaxed) {
             Some(Stop::Gone)
         } else if Instant::now() >= self.deadline {

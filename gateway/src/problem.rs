@@ -11,7 +11,7 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use quire_chaincode::ChaincodeError;
 use quire_chaincode::name::NameError;
-use quire_ledger::{FindError, IndexError, QueryError, ReadError};
+use quire_ledger::{FindError, IndexError, QueryError, ReadError, TooExpensive};
 use quire_wire::Code;
 use serde::Serialize;
 
@@ -70,6 +70,8 @@ pub enum ProblemKind {
     IdempotencyKeyReused,
     /// The chaincode refused.
     ChaincodeError,
+    /// A query is too large, or takes too much work.
+    QueryTooExpensive,
     /// The token makes more requests than it may.
     RateLimited,
     /// Queues are full.
@@ -95,6 +97,7 @@ impl ProblemKind {
     #[must_use]
     pub fn row(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
+        let unprocessable = S::UNPROCESSABLE_ENTITY;
         match self {
             Self::InvalidJson => (S::BAD_REQUEST, "INVALID_JSON", "Invalid JSON"),
             Self::InvalidName => (S::BAD_REQUEST, "INVALID_NAME", "Invalid name"),
@@ -140,15 +143,14 @@ impl ProblemKind {
             ),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "TOO_LARGE", "Too large"),
             Self::IdempotencyKeyReused => (
-                S::UNPROCESSABLE_ENTITY,
+                unprocessable,
                 "IDEMPOTENCY_KEY_REUSED",
                 "Idempotency key reused",
             ),
-            Self::ChaincodeError => (
-                S::UNPROCESSABLE_ENTITY,
-                "CHAINCODE_ERROR",
-                "Chaincode refused",
-            ),
+            Self::ChaincodeError => (unprocessable, "CHAINCODE_ERROR", "Chaincode refused"),
+            Self::QueryTooExpensive => {
+                (unprocessable, "QUERY_TOO_EXPENSIVE", "Query too expensive")
+            }
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "RATE_LIMITED", "Rate limited"),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded"),
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "NOT_READY", "Not ready"),
@@ -525,6 +527,7 @@ impl From<QueryError> for Problem {
             | QueryError::InvalidIndex(_)
             | QueryError::NoFallback
             | QueryError::InvalidBookmark(_) => ProblemKind::InvalidArgument,
+            QueryError::TooLarge(_) => ProblemKind::QueryTooExpensive,
         };
         let reason = error.to_string();
         // CouchDB's words stay as they are.
@@ -557,8 +560,24 @@ impl From<FindError> for Problem {
         match error {
             FindError::Query(error) => error.into(),
             FindError::Read(error) => error.into(),
+            FindError::TooExpensive(why) => why.into(),
         }
     }
+}
+
+impl From<TooExpensive> for Problem {
+    fn from(why: TooExpensive) -> Self {
+        let detail = format!("{why}. An index on what it asks for makes it cheaper.");
+        Self::new(ProblemKind::QueryTooExpensive, sentence(&detail))
+            .with_couch("query_too_expensive", Some(why.to_string()))
+    }
+}
+
+/// With a capital at its beginning.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 impl From<IndexError> for Problem {
@@ -582,6 +601,7 @@ impl From<ChaincodeError> for Problem {
         let kind = match error {
             ChaincodeError::Read(error) => return error.into(),
             ChaincodeError::InvalidQuery(error) => return error.into(),
+            ChaincodeError::TooExpensive(why) => return why.into(),
             ChaincodeError::InvalidArgument(_) | ChaincodeError::UnknownFunction { .. } => {
                 ProblemKind::InvalidArgument
             }
@@ -694,6 +714,7 @@ mod tests {
             (K::ChannelExists, 409, "CHANNEL_EXISTS"),
             (K::ChannelReadOnly, 409, "CHANNEL_READ_ONLY"),
             (K::PreconditionFailed, 412, "PRECONDITION_FAILED"),
+            (K::QueryTooExpensive, 422, "QUERY_TOO_EXPENSIVE"),
             (K::TooLarge, 413, "TOO_LARGE"),
             (K::UnsupportedMediaType, 415, "UNSUPPORTED_MEDIA_TYPE"),
             (K::IdempotencyKeyReused, 422, "IDEMPOTENCY_KEY_REUSED"),

@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quire_chaincode::{Call, is_conditional, touched};
 use quire_identity::SigningIdentity;
-use quire_ledger::{Height, ReadError};
+use quire_ledger::{Height, Meter, ReadError};
 use quire_wire::Code;
 use quire_wire::tx_id::{NONCE_BYTES, tx_id};
 use tokio::sync::watch;
@@ -345,13 +345,16 @@ async fn step(
 ) -> Result<Step, Problem> {
     let work = {
         let (backend, write) = (Arc::clone(&gateway.backend), Arc::clone(write));
-        move || write.step(backend.as_ref(), attempt, allowed)
+        move |meter| write.step(backend.as_ref(), (attempt, allowed), meter)
     };
     let step = if may_scan(&write.call) {
         let time = gateway.limits.query_timeout;
-        gateway.query(time, move |_| work()).await?
+        gateway
+            .query(time, move |asking| work(asking.meter()))
+            .await?
     } else {
         let (reader, brief) = (&write.channel.reader, is_brief(&write.call));
+        let work = move || work(Meter::default());
         gateway.pools.in_brief(reader, brief, work).await?
     };
     let committed = match step {
@@ -509,11 +512,16 @@ enum Step {
 
 impl Write {
     /// Looks an attempt up, and submits it where there is none. Blocks.
-    fn step(&self, backend: &dyn Backend, attempt: u32, allowed: u32) -> Result<Step, Problem> {
+    fn step(
+        &self,
+        backend: &dyn Backend,
+        (attempt, allowed): (u32, u32),
+        meter: Meter,
+    ) -> Result<Step, Problem> {
         let Some((key, request)) = &self.key else {
             let nonce = backend.random_nonce();
             let tx_id = tx_id(&nonce, self.identity.serialized());
-            return self.submit(nonce, tx_id, None);
+            return self.submit(nonce, tx_id, None, meter);
         };
         let nonce = key.nonce(attempt);
         let tx_id = tx_id(&nonce, self.identity.serialized());
@@ -523,7 +531,7 @@ impl Write {
             Seen::Pending => Ok(Step::Pending { tx_id }),
             Seen::Never => {
                 let record = Record::new(request.digest(allowed), attempt, allowed);
-                self.submit(nonce, tx_id, Some(record))
+                self.submit(nonce, tx_id, Some(record), meter)
             }
         }
     }
@@ -548,6 +556,7 @@ impl Write {
         nonce: [u8; NONCE_BYTES],
         tx_id: String,
         record: Option<Record>,
+        meter: Meter,
     ) -> Result<Step, Problem> {
         if self.channel.read_only {
             return Err(SubmitError::ReadOnly.into());
@@ -558,6 +567,7 @@ impl Write {
             tx_id: tx_id.clone(),
             call: self.call.clone(),
             decoration: record.map(|record| record.to_bytes()),
+            meter,
         };
         match self.channel.submitter.submit(proposal) {
             Ok(submitted) => Ok(Step::Ordered(submitted)),

@@ -66,9 +66,10 @@ pub use modification::KeyModification;
 pub use observer::{Event, Observer, Stage, StateCall};
 pub use progress::{Progress, ProgressFn};
 pub use query::{
-    Due, ExecutionStats, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState,
-    MAX_MIGRATION_BYTES, MigrateError, Migrated, Migration, MigrationError, Query, QueryError,
-    StoredMigrateError, stored_migrate,
+    Due, ExecutionStats, FindError, Found, Halt, IndexError, IndexListing, IndexRequest,
+    IndexState, MAX_MIGRATION_BYTES, MAX_STEPS, Meter, MigrateError, Migrated, Migration,
+    MigrationError, Query, QueryError, Spent, Stop, StoredMigrateError, TooExpensive,
+    stored_migrate,
 };
 pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};

@@ -16,8 +16,8 @@ use crate::modification::KeyModification;
 use crate::observer::{Observed, StateCall};
 use crate::query::find::{Seen, Source};
 use crate::query::{
-    self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, MigrateError,
-    Migrated, Migration, Query,
+    self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Meter,
+    MigrateError, Migrated, Migration, Query,
 };
 use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot, VersionedValue};
 
@@ -343,7 +343,8 @@ impl Snapshot {
     }
 
     /// A page of the documents that match a query; it ends early when they exceed `page_bytes`.
-    /// Values that are no JSON objects are passed over.
+    /// Values that are no JSON objects are passed over. `meter` counts its work, behind what it counted
+    /// before, and ends it.
     ///
     /// # Errors
     /// See [`FindError`].
@@ -352,8 +353,9 @@ impl Snapshot {
         namespace: &str,
         query: &Query,
         page_bytes: usize,
+        meter: &mut Meter,
     ) -> Result<Found, FindError> {
-        let find = || self.source(namespace).find(query, page_bytes);
+        let find = || self.source(namespace).find(query, page_bytes, meter);
         self.observed().asked(StateCall::Find, find)
     }
 
@@ -363,8 +365,9 @@ impl Snapshot {
         namespace: &str,
         query: &Query,
         page_bytes: usize,
+        meter: &mut Meter,
     ) -> Result<(Found, Option<Seen>), FindError> {
-        let see = || self.source(namespace).see(query, page_bytes);
+        let see = || self.source(namespace).see(query, page_bytes, meter);
         self.observed().asked(StateCall::Find, see)
     }
 

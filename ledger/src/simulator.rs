@@ -10,7 +10,7 @@ use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, RangeQueryInfo
 use crate::block::Height;
 use crate::error::ReadError;
 use crate::query::find::Seen;
-use crate::query::{FindError, Found, Query, QueryError};
+use crate::query::{FindError, Found, Meter, Query, QueryError};
 use crate::reader::Snapshot;
 use crate::state::{RangeEnd, VersionedValue};
 use crate::validation::phantom::{MAX_DEGREE, RangeSummary, row};
@@ -26,6 +26,8 @@ pub struct Simulator {
     /// Keys that were said to be asked for, with what they hold.
     expected: HashMap<(String, String), Option<VersionedValue>>,
     namespaces: BTreeMap<String, Recorded>,
+    /// Of all queries together.
+    meter: Meter,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +46,14 @@ impl Simulator {
             snapshot,
             expected: HashMap::new(),
             namespaces: BTreeMap::new(),
+            meter: Meter::default(),
         }
+    }
+
+    /// The same with a meter for the work of its queries, which are counted together.
+    #[must_use]
+    pub fn with_meter(self, meter: Meter) -> Self {
+        Self { meter, ..self }
     }
 
     /// Says that these keys, each named with its namespace, will be asked for. Records nothing, and only
@@ -185,7 +194,9 @@ impl Simulator {
             let reason = format!("a transaction asks at most {MAX_QUERIES} queries");
             return Err(QueryError::option("too_many_queries", reason).into());
         }
-        let (found, seen) = self.snapshot.see(namespace, query, page_bytes)?;
+        let (found, seen) = self
+            .snapshot
+            .see(namespace, query, page_bytes, &mut self.meter)?;
         self.recorded(namespace).queries.extend(seen);
         Ok(found)
     }

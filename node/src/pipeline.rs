@@ -28,8 +28,8 @@ use quire_gateway::backend::{
 };
 use quire_identity::SigningIdentity;
 use quire_ledger::{
-    Block, CommitError, Committed, DEFAULT_SEGMENT_BYTES, Examined, Ledger, Ordered, ReadError,
-    Reader, Signatures, Simulator, Verifier, chain_of,
+    Block, CommitError, Committed, DEFAULT_SEGMENT_BYTES, Examined, Ledger, Meter, Ordered,
+    ReadError, Reader, Signatures, Simulator, Verifier, chain_of,
 };
 use quire_ordering::{Batch, BlockSigner, BlockWriter, Solo};
 use quire_wire::Message as _;
@@ -166,8 +166,8 @@ impl Submitter for Pipeline {
         })
     }
 
-    fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
-        evaluate(&self.documents, &self.reader, call)
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, EvaluateError> {
+        evaluate(&self.documents, &self.reader, call, meter)
     }
 
     fn is_pending(&self, tx_id: &str) -> bool {
@@ -180,8 +180,8 @@ impl Submitter for ReadOnly {
         Err(SubmitError::ReadOnly)
     }
 
-    fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
-        evaluate(&self.documents, &self.reader, call)
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, EvaluateError> {
+        evaluate(&self.documents, &self.reader, call, meter)
     }
 
     fn is_pending(&self, _: &str) -> bool {
@@ -193,8 +193,9 @@ fn evaluate(
     documents: &Documents,
     reader: &Reader,
     call: &Call,
+    meter: Meter,
 ) -> Result<Evaluated, EvaluateError> {
-    let mut simulator = Simulator::new(reader.snapshot());
+    let mut simulator = Simulator::new(reader.snapshot()).with_meter(meter);
     let height = simulator.snapshot().height();
     let result = documents
         .invoke(call, &mut simulator)
@@ -248,7 +249,8 @@ impl Pipeline {
     /// Runs the chaincode on a snapshot, and writes down what was asked and what came of it.
     fn simulate(&self, proposal: &Proposal) -> Result<Simulated, SubmitError> {
         let call = &proposal.call;
-        let mut simulator = Simulator::new(self.reader.snapshot());
+        let meter = proposal.meter.clone();
+        let mut simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
         let result = self
             .documents
             .invoke(call, &mut simulator)

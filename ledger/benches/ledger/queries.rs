@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use quire_ledger::{Found, IndexRequest, Query, RangeEnd, Reader, Snapshot};
+use quire_ledger::{Found, IndexRequest, Meter, Query, RangeEnd, Reader, Snapshot};
 use serde_json::{Value, json};
 
 use crate::chain::{Chain, NAMESPACE, filled_key};
@@ -207,5 +207,7 @@ fn parse(query: &Value) -> Query {
 }
 
 fn ask(snapshot: &Snapshot, query: &Value) -> Found {
-    snapshot.find(NAMESPACE, &parse(query), PAGE_BYTES).unwrap()
+    snapshot
+        .find(NAMESPACE, &parse(query), PAGE_BYTES, &mut Meter::default())
+        .unwrap()
 }

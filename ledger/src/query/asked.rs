@@ -25,6 +25,7 @@ use super::plan::Plan;
 use super::request::Query;
 use super::selector::Selector;
 use super::version::Version;
+use super::work::{Exceeded, Meter};
 use crate::json::{self, Repeats};
 
 /// Most bytes of a selector that is asked inside of a transaction: it is asked again of every
@@ -214,11 +215,19 @@ impl Asked {
     }
 
     /// Whether a document is one of those.
-    pub(crate) fn includes(&self, key: &str, document: &Document) -> bool {
+    ///
+    /// # Errors
+    /// The meter's steps are spent.
+    pub(crate) fn includes(
+        &self,
+        key: &str,
+        document: &Document,
+        meter: &mut Meter,
+    ) -> Result<bool, Exceeded> {
         let Some(values) = values(&self.paths, &document.value) else {
-            return false;
+            return Ok(false);
         };
-        self.has_place(&values, key) && self.selector.matches(&document.value)
+        Ok(self.has_place(&values, key) && self.selector.matches(&document.value, meter)?)
     }
 
     fn has_place(&self, values: &[&Value], key: &str) -> bool {
@@ -366,7 +375,9 @@ mod tests {
         .unwrap();
         let includes = |key: &str, value: &str| {
             let document = Document::parse(key, Height::new(1, 0), value.as_bytes()).unwrap();
-            asked.includes(key, &document)
+            asked
+                .includes(key, &document, &mut Meter::default())
+                .unwrap()
         };
         for (key, value, expected) in [
             ("b", r#"{"n":1}"#, false),
@@ -381,7 +392,7 @@ mod tests {
         }
         let all = read(r#"{"version":1,"selector":{},"fields":[]}"#);
         let document = Document::parse("k", Height::new(1, 0), b"{}").unwrap();
-        assert!(all.includes("k", &document));
+        assert!(all.includes("k", &document, &mut Meter::default()).unwrap());
     }
 
     /// Verdicts of blocks that were written before stay what they are.
@@ -419,7 +430,10 @@ mod tests {
             let document = Document::parse("k", Height::new(1, 0), value.as_bytes()).unwrap();
             for (version, expected) in [(1, then), (2, now)] {
                 let asked = record(version, selector).ok();
-                let found = asked.map(|asked| asked.includes("k", &document));
+                let found = asked.map(|asked| {
+                    let included = asked.includes("k", &document, &mut Meter::default());
+                    included.unwrap()
+                });
                 assert_eq!(found, expected, "{version} {selector}");
             }
         }

@@ -70,6 +70,9 @@ pub enum QueryError {
     /// Only `_all_docs` is left, and it may not be used.
     #[error("No index exists for this selector, and falling back to all documents is not allowed.")]
     NoFallback,
+    /// More than any query may have, whatever it is asked of.
+    #[error("The query is too large: {0}.")]
+    TooLarge(String),
     /// A bookmark that is none, or another query's.
     #[error("Invalid bookmark value: {0}")]
     InvalidBookmark(Value),
@@ -107,6 +110,7 @@ impl QueryError {
             Self::MixedSort => "unsupported_mixed_sort",
             Self::NoUsableIndex => "no_usable_index",
             Self::InvalidIndex(_) | Self::NoFallback => "invalid_index",
+            Self::TooLarge(_) => "query_too_expensive",
             Self::InvalidBookmark(_) => "invalid_bookmark",
         }
     }

@@ -15,6 +15,8 @@ pub(super) struct Fields {
     /// The document is the first; none where all of it is shown. They are in one list, so that no
     /// path is too long to be dropped.
     places: Vec<Place>,
+    /// Names of the longest path.
+    depth: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -43,7 +45,11 @@ enum What<'a> {
 
 impl Fields {
     pub(super) fn new(paths: &[Path]) -> Self {
-        let mut fields = Self::default();
+        let lengths = paths.iter().map(|path| path.names().len());
+        let mut fields = Self {
+            places: Vec::new(),
+            depth: lengths.max().unwrap_or_default(),
+        };
         if !paths.is_empty() {
             fields.places.push(Place::default());
         }
@@ -68,6 +74,13 @@ impl Fields {
         place.inside.insert(name.to_owned(), next);
         self.places.push(Place::default());
         next
+    }
+
+    /// Steps that it takes to show a document of so many bytes: every name on the way takes one more
+    /// walk over what it stands in.
+    pub(super) fn weight(&self, bytes: usize) -> u64 {
+        let walks = self.depth as u64 + 1;
+        self.places.len() as u64 + walks.saturating_mul(bytes as u64 / 4)
     }
 
     /// The document as it is shown: a new one of the fields that it has, in their order, each with

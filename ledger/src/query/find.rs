@@ -18,10 +18,19 @@ use super::normalize::single;
 use super::plan::Plan;
 use super::planner::{self, Range};
 use super::request::Query;
+use super::work::{Exceeded, Meter, Spend, TooExpensive};
 use crate::block::Height;
 use crate::error::ReadError;
 use crate::observer::{Event, Observed};
 use crate::state::{Keys, StateSnapshot, VersionedValue};
+
+/// Steps that reading a document or an entry of an index takes, whatever its size.
+const READING: u64 = 100;
+
+/// Steps that it takes to read a document of so many bytes and to take it apart.
+pub(crate) fn reading(bytes: usize) -> u64 {
+    READING + bytes as u64
+}
 
 /// The bookmark of a page before which nothing was found.
 const NO_BOOKMARK: &str = "nil";
@@ -35,6 +44,9 @@ pub enum FindError {
     /// The state engine is.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The query would take too much work, or too long.
+    #[error(transparent)]
+    TooExpensive(#[from] TooExpensive),
 }
 
 /// A page of documents.
@@ -169,6 +181,25 @@ impl Iterator for Documents<'_> {
 
 type Candidate = Result<(String, VersionedValue), ReadError>;
 
+/// A candidate as a document, and whether it matches; none where it is no document.
+fn look_at(
+    query: &Query,
+    key: &str,
+    value: &VersionedValue,
+    meter: &mut Meter,
+) -> Result<Option<(Document, bool)>, Exceeded> {
+    let bytes = value.value.len();
+    meter.spend(Spend::Reading, reading(bytes))?;
+    let Some(document) = Document::parse(key, value.version, &value.value) else {
+        return Ok(None);
+    };
+    let is_match = query.selector.matches(&document.value, meter)?;
+    if is_match {
+        meter.spend(Spend::Reading, query.shown.weight(bytes))?;
+    }
+    Ok(Some((document, is_match)))
+}
+
 impl Source<'_> {
     /// The indexes that the snapshot holds whole.
     fn indexes(&self) -> Result<Vec<Arc<Index>>, ReadError> {
@@ -196,8 +227,13 @@ impl Source<'_> {
     }
 
     /// A page; it ends early when its documents exceed `page_bytes`.
-    pub(crate) fn find(&self, query: &Query, page_bytes: usize) -> Result<Found, FindError> {
-        Ok(self.page(query, page_bytes, false)?.0)
+    pub(crate) fn find(
+        &self,
+        query: &Query,
+        page_bytes: usize,
+        meter: &mut Meter,
+    ) -> Result<Found, FindError> {
+        Ok(self.page(query, page_bytes, false, meter)?.0)
     }
 
     /// The same, and what its reader saw by it; none where the answer says nothing of the ledger.
@@ -205,8 +241,9 @@ impl Source<'_> {
         &self,
         query: &Query,
         page_bytes: usize,
+        meter: &mut Meter,
     ) -> Result<(Found, Option<Seen>), FindError> {
-        self.page(query, page_bytes, true)
+        self.page(query, page_bytes, true, meter)
     }
 
     fn page(
@@ -214,6 +251,7 @@ impl Source<'_> {
         query: &Query,
         page_bytes: usize,
         is_watched: bool,
+        meter: &mut Meter,
     ) -> Result<(Found, Option<Seen>), FindError> {
         let (plan, after) = self.plan(query)?;
         if plan.is_empty {
@@ -231,11 +269,12 @@ impl Source<'_> {
                 break;
             }
             let (key, value) = candidate?;
-            let Some(document) = Document::parse(&key, value.version, &value.value) else {
+            let looked_at = look_at(query, &key, &value, meter);
+            let Some((document, is_match)) = looked_at.map_err(|Exceeded| meter.why())? else {
                 continue;
             };
             examined += 1;
-            if !query.selector.matches(&document.value) {
+            if !is_match {
                 continue;
             }
             let is_shown = skip == 0;
@@ -462,7 +501,7 @@ fn unbounded_fields(selector: &Value) -> Vec<&str> {
     let mut fields = Vec::new();
     all(selector, &mut fields);
     let bounded = planner::bounded_fields(selector);
-    fields.retain(|field| !bounded.contains(field));
+    fields.retain(|field| bounded.binary_search(field).is_err());
     fields.sort_unstable();
     fields.dedup();
     fields

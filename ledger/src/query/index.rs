@@ -9,6 +9,7 @@ use super::path::{Found, Path};
 use super::request::{Members, Sort, selector};
 use super::selector::Selector;
 use super::version::Version;
+use super::work::Meter;
 use crate::json::{self, Repeats};
 
 /// Most bytes of a sort key that an index keeps. Documents whose values agree up to there are
@@ -76,7 +77,7 @@ impl Definition {
         if self
             .partial
             .as_ref()
-            .is_some_and(|partial| !partial.matches(document))
+            .is_some_and(|partial| partial.matches(document, &mut Meter::unlimited()) != Ok(true))
         {
             return None;
         }

@@ -30,8 +30,10 @@ mod planner;
 mod regex;
 mod request;
 mod selector;
+mod size;
 mod stored;
 mod version;
+pub(crate) mod work;
 
 pub use catalog::{IndexError, IndexState};
 pub use error::QueryError;
@@ -40,6 +42,7 @@ pub use index::IndexRequest;
 pub use migration::{MAX_MIGRATION_BYTES, MigrateError, Migrated, Migration, MigrationError};
 pub use request::Query;
 pub use stored::{Due, StoredMigrateError, stored_migrate};
+pub use work::{Halt, MAX_STEPS, Meter, Spent, Stop, TooExpensive};
 
 use serde_json::Value;
 

@@ -7,12 +7,14 @@ use serde_json::{Map, Value};
 use super::erlang::Plain;
 use super::error::QueryError;
 use super::regex::Regex;
+use super::size::Size;
 use super::version::Version;
 
 /// A selector in normal form. Idempotent.
 ///
 /// # Errors
 /// What CouchDB refuses: unknown operators, arguments they cannot take, conditions without a field.
+/// Beyond it, [`QueryError::TooLarge`].
 pub(crate) fn normalize(
     selector: &Map<String, Value>,
     version: Version,
@@ -20,8 +22,13 @@ pub(crate) fn normalize(
     if selector.is_empty() {
         return Ok(Value::Object(Map::new()));
     }
-    let explicit = explicit(&Value::Object(selector.clone()), version)?;
-    let normal = push_negations(at_leaves(&explicit, "")?)?;
+    let mut size = Size::default();
+    let mut reading = Reading {
+        version,
+        size: &mut size,
+    };
+    let explicit = reading.explicit(&Value::Object(selector.clone()))?;
+    let normal = push_negations(at_leaves(explicit, "", &mut size)?)?;
     match single(&normal) {
         Some(("", _)) => Err(QueryError::MissingFieldName),
         _ => Ok(normal),
@@ -50,72 +57,97 @@ fn list(
 }
 
 /// First pass: implicit `$eq` and `$and` become explicit, and arguments are checked.
-fn explicit(value: &Value, version: Version) -> Result<Value, QueryError> {
-    let Value::Object(members) = value else {
-        return Ok(object("$eq", value.clone()));
-    };
-    if members.len() > 1 {
-        let parts = members
-            .iter()
-            .map(|(name, value)| condition(name, value, version));
-        return list("$and", parts);
-    }
-    match members.iter().next() {
-        None => Ok(object("$eq", value.clone())),
-        Some((name, value)) => condition(name, value, version),
-    }
+struct Reading<'a> {
+    version: Version,
+    size: &'a mut Size,
 }
 
-fn condition(name: &str, argument: &Value, version: Version) -> Result<Value, QueryError> {
-    let same = || object(name, argument.clone());
-    let checked = |operator, is_good: bool| {
-        if is_good {
-            Ok(same())
-        } else {
-            Err(QueryError::bad_argument(operator, argument))
+impl Reading<'_> {
+    fn explicit(&mut self, value: &Value) -> Result<Value, QueryError> {
+        let Value::Object(members) = value else {
+            return Ok(object("$eq", value.clone()));
+        };
+        if members.len() > 1 {
+            let parts = members.iter();
+            return list(
+                "$and",
+                parts.map(|(name, value)| self.condition(name, value)),
+            );
         }
-    };
-    let each = |operator| match argument {
-        Value::Array(parts) => list(operator, parts.iter().map(|part| explicit(part, version))),
-        _ => Err(QueryError::bad_argument(operator, argument)),
-    };
-    let inner = |operator| match argument {
-        Value::Object(_) => Ok(object(operator, explicit(argument, version)?)),
-        _ => Err(QueryError::bad_argument(operator, argument)),
-    };
-    match name {
-        "$and" => each("$and"),
-        "$or" => each("$or"),
-        "$nor" => each("$nor"),
-        "$not" => inner("$not"),
-        "$elemMatch" => inner("$elemMatch"),
-        "$allMatch" => inner("$allMatch"),
-        "$keyMapMatch" => inner("$keyMapMatch"),
-        "$in" => checked("$in", argument.is_array()),
-        "$nin" => checked("$nin", argument.is_array()),
-        "$all" => checked("$all", argument.is_array()),
-        "$exists" => checked("$exists", argument.is_boolean()),
-        "$type" => checked("$type", argument.is_string()),
-        "$size" => checked("$size", argument.as_u64().is_some()),
-        "$mod" => checked("$mod", is_modulo(argument)),
-        "$regex" => match argument {
-            Value::String(pattern) => {
-                Regex::new(pattern, version)?;
+        match members.iter().next() {
+            None => Ok(object("$eq", value.clone())),
+            Some((name, value)) => self.condition(name, value),
+        }
+    }
+
+    fn condition(&mut self, name: &str, argument: &Value) -> Result<Value, QueryError> {
+        self.size.condition()?;
+        let same = || object(name, argument.clone());
+        let checked = |operator, is_good: bool| {
+            if is_good {
                 Ok(same())
+            } else {
+                Err(QueryError::bad_argument(operator, argument))
             }
-            _ => Err(QueryError::InvalidOperator(name.to_owned())),
-        },
-        "$beginsWith" if argument.is_string() => Ok(same()),
-        "$text" => match argument {
-            Value::String(_) | Value::Number(_) | Value::Bool(_) => Ok(object("$default", same())),
-            _ => Err(QueryError::bad_argument("$text", argument)),
-        },
-        "$default" | "$lt" | "$lte" | "$eq" | "$ne" | "$gte" | "$gt" => Ok(same()),
-        "$where" | "$geoWithin" | "$geoIntersects" | "$near" | "$nearSphere" => {
-            Err(QueryError::UnsupportedOperator(name.to_owned()))
+        };
+        match name {
+            "$and" => self.each("$and", argument),
+            "$or" => self.each("$or", argument),
+            "$nor" => self.each("$nor", argument),
+            "$not" => self.inner("$not", argument),
+            "$elemMatch" => self.inner("$elemMatch", argument),
+            "$allMatch" => self.inner("$allMatch", argument),
+            "$keyMapMatch" => self.inner("$keyMapMatch", argument),
+            "$in" | "$nin" | "$all" => {
+                self.size.list(argument)?;
+                checked(
+                    match name {
+                        "$in" => "$in",
+                        "$nin" => "$nin",
+                        _ => "$all",
+                    },
+                    argument.is_array(),
+                )
+            }
+            "$exists" => checked("$exists", argument.is_boolean()),
+            "$type" => checked("$type", argument.is_string()),
+            "$size" => checked("$size", argument.as_u64().is_some()),
+            "$mod" => checked("$mod", is_modulo(argument)),
+            "$regex" => match argument {
+                Value::String(pattern) => {
+                    self.size.pattern(Regex::check(pattern, self.version)?)?;
+                    Ok(same())
+                }
+                _ => Err(QueryError::InvalidOperator(name.to_owned())),
+            },
+            "$beginsWith" if argument.is_string() => Ok(same()),
+            "$text" => match argument {
+                Value::String(_) | Value::Number(_) | Value::Bool(_) => {
+                    Ok(object("$default", same()))
+                }
+                _ => Err(QueryError::bad_argument("$text", argument)),
+            },
+            "$default" | "$lt" | "$lte" | "$eq" | "$ne" | "$gte" | "$gt" => Ok(same()),
+            "$where" | "$geoWithin" | "$geoIntersects" | "$near" | "$nearSphere" => {
+                Err(QueryError::UnsupportedOperator(name.to_owned()))
+            }
+            _ if name.starts_with('$') => Err(QueryError::InvalidOperator(name.to_owned())),
+            _ => Ok(object(name, self.explicit(argument)?)),
         }
-        _ if name.starts_with('$') => Err(QueryError::InvalidOperator(name.to_owned())),
-        _ => Ok(object(name, explicit(argument, version)?)),
+    }
+
+    fn each(&mut self, operator: &'static str, argument: &Value) -> Result<Value, QueryError> {
+        match argument {
+            Value::Array(parts) => list(operator, parts.iter().map(|part| self.explicit(part))),
+            _ => Err(QueryError::bad_argument(operator, argument)),
+        }
+    }
+
+    fn inner(&mut self, operator: &'static str, argument: &Value) -> Result<Value, QueryError> {
+        match argument {
+            Value::Object(_) => Ok(object(operator, self.explicit(argument)?)),
+            _ => Err(QueryError::bad_argument(operator, argument)),
+        }
     }
 }
 
@@ -127,72 +159,102 @@ fn is_modulo(argument: &Value) -> bool {
     divisor.as_i64().is_some_and(|divisor| divisor != 0) && rest.as_i64().is_some()
 }
 
+/// The only member of an object that has one, taken out of it.
+fn into_single(value: Value) -> Result<(String, Value), Value> {
+    match value {
+        Value::Object(members) if members.len() == 1 => {
+            let mut members = members.into_iter();
+            members.next().ok_or(Value::Null)
+        }
+        other => Err(other),
+    }
+}
+
 /// Second pass: `{"a": {"b": {"$gt": 1}}}` becomes `{"a.b": {"$gt": 1}}`.
-fn at_leaves(value: &Value, path: &str) -> Result<Value, QueryError> {
-    let bad = || QueryError::BadField(Plain(value).to_string());
-    let (name, argument) = single(value).ok_or_else(bad)?;
-    match (name, argument) {
+fn at_leaves(value: Value, path: &str, size: &mut Size) -> Result<Value, QueryError> {
+    let bad = |value: &Value| QueryError::BadField(Plain(value).to_string());
+    let (name, argument) = into_single(value).map_err(|value| bad(&value))?;
+    let leaf = |size: &mut Size, value| {
+        size.path(path)?;
+        Ok(object(path, value))
+    };
+    match (name.as_str(), argument) {
         ("$and" | "$or" | "$nor", Value::Array(parts)) => {
-            list(name, parts.iter().map(|part| at_leaves(part, path)))
+            let parts = parts.into_iter();
+            list(&name, parts.map(|part| at_leaves(part, path, size)))
         }
-        ("$not", _) => Ok(object(name, at_leaves(argument, path)?)),
-        ("$elemMatch" | "$allMatch" | "$keyMapMatch", _) => {
-            Ok(object(path, object(name, at_leaves(argument, "")?)))
+        ("$not", argument) => Ok(object("$not", at_leaves(argument, path, size)?)),
+        ("$elemMatch" | "$allMatch" | "$keyMapMatch", argument) => {
+            let inner = at_leaves(argument, "", size)?;
+            leaf(size, object(&name, inner))
         }
-        ("$default", _) => {
-            let is_text = matches!(single(argument), Some(("$text", _)));
+        ("$default", argument) => {
+            let is_text = matches!(single(&argument), Some(("$text", _)));
+            let value = object("$default", argument);
             if path.is_empty() && is_text {
-                Ok(value.clone())
+                Ok(value)
             } else {
-                Err(bad())
+                Err(bad(&value))
             }
         }
-        _ if name.starts_with('$') => Ok(object(path, value.clone())),
-        _ if path.is_empty() => at_leaves(argument, name),
-        _ => at_leaves(argument, &format!("{path}.{name}")),
+        (_, argument) if name.starts_with('$') => leaf(size, object(&name, argument)),
+        (_, argument) if path.is_empty() => at_leaves(argument, &name, size),
+        (_, argument) => {
+            let path = format!("{path}.{name}");
+            size.path(&path)?;
+            at_leaves(argument, &path, size)
+        }
     }
 }
 
 /// Third pass.
 fn push_negations(value: Value) -> Result<Value, QueryError> {
-    match single(&value) {
-        Some(("$not", argument)) => negate(argument),
-        Some(("$nor", Value::Array(parts))) => list("$and", parts.iter().map(negate)),
-        Some((name @ ("$and" | "$or"), Value::Array(parts))) => {
-            list(name, parts.iter().cloned().map(push_negations))
+    let (name, argument) = match into_single(value) {
+        Ok(single) => single,
+        Err(value) => return Ok(value),
+    };
+    match (name.as_str(), argument) {
+        ("$not", argument) => negate(argument),
+        ("$nor", Value::Array(parts)) => list("$and", parts.into_iter().map(negate)),
+        ("$and" | "$or", Value::Array(parts)) => list(&name, parts.into_iter().map(push_negations)),
+        ("$elemMatch" | "$allMatch" | "$keyMapMatch", argument) => {
+            Ok(object(&name, push_negations(argument)?))
         }
-        Some((name @ ("$elemMatch" | "$allMatch" | "$keyMapMatch"), argument)) => {
-            Ok(object(name, push_negations(argument.clone())?))
-        }
-        _ => Ok(value),
+        (_, argument) => Ok(object(&name, argument)),
     }
 }
 
-fn negate(value: &Value) -> Result<Value, QueryError> {
-    let Some((name, argument)) = single(value) else {
-        return Ok(object("$not", value.clone()));
+fn negate(value: Value) -> Result<Value, QueryError> {
+    let (name, argument) = match into_single(value) {
+        Ok(single) => single,
+        Err(value) => return Ok(object("$not", value)),
     };
-    let opposite = match (name, argument) {
-        ("$not", _) => return push_negations(argument.clone()),
+    let opposite = match (name.as_str(), argument) {
+        ("$not", argument) => return push_negations(argument),
         ("$nor", Value::Array(parts)) => {
-            return list("$or", parts.iter().cloned().map(push_negations));
+            return list("$or", parts.into_iter().map(push_negations));
         }
-        ("$and", Value::Array(parts)) => return list("$or", parts.iter().map(negate)),
-        ("$or", Value::Array(parts)) => return list("$and", parts.iter().map(negate)),
-        ("$default", _) => return Err(QueryError::bad_argument("$not", value)),
-        ("$exists", Value::Bool(should)) => return Ok(object(name, Value::Bool(!should))),
-        ("$lt", _) => "$gte",
-        ("$lte", _) => "$gt",
-        ("$eq", _) => "$ne",
-        ("$ne", _) => "$eq",
-        ("$gte", _) => "$lt",
-        ("$gt", _) => "$lte",
-        ("$in", _) => "$nin",
-        ("$nin", _) => "$in",
-        _ if name.starts_with('$') => return Ok(object("$not", value.clone())),
-        _ => return Ok(object(name, negate(argument)?)),
+        ("$and", Value::Array(parts)) => return list("$or", parts.into_iter().map(negate)),
+        ("$or", Value::Array(parts)) => return list("$and", parts.into_iter().map(negate)),
+        ("$default", argument) => {
+            let value = object("$default", argument);
+            return Err(QueryError::bad_argument("$not", &value));
+        }
+        ("$exists", Value::Bool(should)) => return Ok(object("$exists", Value::Bool(!should))),
+        ("$lt", argument) => ("$gte", argument),
+        ("$lte", argument) => ("$gt", argument),
+        ("$eq", argument) => ("$ne", argument),
+        ("$ne", argument) => ("$eq", argument),
+        ("$gte", argument) => ("$lt", argument),
+        ("$gt", argument) => ("$lte", argument),
+        ("$in", argument) => ("$nin", argument),
+        ("$nin", argument) => ("$in", argument),
+        (_, argument) if name.starts_with('$') => {
+            return Ok(object("$not", object(&name, argument)));
+        }
+        (_, argument) => return Ok(object(&name, negate(argument)?)),
     };
-    Ok(object(opposite, argument.clone()))
+    Ok(object(opposite.0, opposite.1))
 }
 
 #[cfg(test)]

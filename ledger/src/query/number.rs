@@ -6,34 +6,74 @@ use std::cmp::Ordering;
 /// Exponents beyond this are as good as infinite; nobody writes so many digits.
 const EXPONENT_LIMIT: i64 = 1 << 60;
 
-/// 0.d₁d₂d₃… × 10^exponent, without zeros at either end; zero has no digits.
-#[derive(Debug, PartialEq, Eq)]
-struct Decimal {
+/// A JSON number as 0.d₁d₂d₃… × 10^exponent, without zeros at either end, as it stands in a text. Made
+/// in one walk over the text; comparing two looks at digits only where the exponents agree.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
     is_negative: bool,
     exponent: i64,
-    digits: Vec<u8>,
+    /// The digits before the point, and those behind it. Zero has none.
+    whole: &'a [u8],
+    fraction: &'a [u8],
+}
+
+/// The same with a text of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Decimal {
+    is_negative: bool,
+    exponent: i64,
+    digits: Box<[u8]>,
 }
 
 impl Decimal {
+    pub(super) fn new(text: &str) -> Self {
+        let view = View::new(text);
+        Self {
+            is_negative: view.is_negative,
+            exponent: view.exponent,
+            digits: view.digits().collect(),
+        }
+    }
+
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            is_negative: self.is_negative,
+            exponent: self.exponent,
+            whole: &self.digits,
+            fraction: &[],
+        }
+    }
+}
+
+impl<'a> View<'a> {
     /// Takes the text of a JSON number apart.
-    fn parse(text: &str) -> Self {
+    pub(super) fn new(text: &'a str) -> Self {
         let (is_negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
         };
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = || whole.bytes().chain(fraction.bytes());
-        let zeros = all().take_while(|digit| *digit == b'0').count();
-        let mut digits: Vec<u8> = all().skip(zeros).collect();
-        while digits.last() == Some(&b'0') {
-            digits.pop();
-        }
-        if digits.is_empty() {
+        let places = whole.len();
+        let (whole, fraction) = (whole.as_bytes(), fraction.as_bytes());
+        let (front, whole) = without_leading_zeros(whole);
+        let (more, fraction) = if whole.is_empty() {
+            without_leading_zeros(fraction)
+        } else {
+            (0, fraction)
+        };
+        let fraction = without_trailing_zeros(fraction);
+        let whole = if fraction.is_empty() {
+            without_trailing_zeros(whole)
+        } else {
+            whole
+        };
+        if whole.is_empty() && fraction.is_empty() {
             return Self {
                 is_negative: false,
                 exponent: 0,
-                digits,
+                whole,
+                fraction,
             };
         }
         let beyond = if exponent.starts_with('-') {
@@ -46,10 +86,61 @@ impl Decimal {
         let point = |count: usize| i64::try_from(count).unwrap_or(EXPONENT_LIMIT);
         Self {
             is_negative,
-            exponent: exponent + point(whole.len()) - point(zeros),
-            digits,
+            exponent: exponent + point(places) - point(front + more),
+            whole,
+            fraction,
         }
     }
+
+    fn digits(&self) -> impl Iterator<Item = u8> + 'a {
+        self.whole.iter().chain(self.fraction).copied()
+    }
+
+    fn count(&self) -> usize {
+        self.whole.len() + self.fraction.len()
+    }
+
+    /// Most digits that comparing with another looks at.
+    pub(super) fn common(&self, other: &Self) -> u64 {
+        if self.is_negative == other.is_negative && self.exponent == other.exponent {
+            self.count().min(other.count()) as u64
+        } else {
+            0
+        }
+    }
+
+    fn sign(&self) -> i8 {
+        match (self.count(), self.is_negative) {
+            (0, _) => 0,
+            (_, true) => -1,
+            (_, false) => 1,
+        }
+    }
+
+    /// The order of numbers.
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
+        self.sign().cmp(&other.sign()).then_with(|| {
+            let exponents = self.exponent.cmp(&other.exponent);
+            let of_size = exponents.then_with(|| self.digits().cmp(other.digits()));
+            if self.is_negative {
+                of_size.reverse()
+            } else {
+                of_size
+            }
+        })
+    }
+}
+
+/// How many zeros there are, and what follows them.
+fn without_leading_zeros(digits: &[u8]) -> (usize, &[u8]) {
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    (zeros, digits.get(zeros..).unwrap_or_default())
+}
+
+fn without_trailing_zeros(digits: &[u8]) -> &[u8] {
+    let last = digits.iter().rposition(|digit| *digit != b'0');
+    let end = last.map_or(0, |last| last + 1);
+    digits.get(..end).unwrap_or_default()
 }
 
 /// Compares two JSON numbers by their texts.
@@ -57,10 +148,7 @@ pub(super) fn compare(left: &str, right: &str) -> Ordering {
     if let (Ok(left), Ok(right)) = (left.parse::<i64>(), right.parse::<i64>()) {
         return left.cmp(&right);
     }
-    let (mut a, mut b) = (Vec::new(), Vec::new());
-    put_sort_key(left, &mut a);
-    put_sort_key(right, &mut b);
-    a.cmp(&b)
+    View::new(left).compare(&View::new(right))
 }
 
 /// Appends bytes that sort as numbers do, and of which none begins another.
@@ -68,18 +156,18 @@ pub(super) fn compare(left: &str, right: &str) -> Ordering {
 /// `01` and the complement of what follows for negative numbers, `02` for zero, `03` exponent
 /// (offset binary, big-endian) digits `00` for positive ones.
 pub(super) fn put_sort_key(text: &str, out: &mut Vec<u8>) {
-    let decimal = Decimal::parse(text);
-    if decimal.digits.is_empty() {
+    let view = View::new(text);
+    if view.count() == 0 {
         out.push(2);
         return;
     }
-    out.push(if decimal.is_negative { 1 } else { 3 });
+    out.push(if view.is_negative { 1 } else { 3 });
     let start = out.len();
-    let exponent = decimal.exponent.cast_unsigned() ^ (1 << 63);
+    let exponent = view.exponent.cast_unsigned() ^ (1 << 63);
     out.extend_from_slice(&exponent.to_be_bytes());
-    out.extend_from_slice(&decimal.digits);
+    out.extend(view.digits());
     out.push(0);
-    if decimal.is_negative {
+    if view.is_negative {
         for byte in out.iter_mut().skip(start) {
             *byte = !*byte;
         }
@@ -142,6 +230,14 @@ mod tests {
         for (i, left) in ascending.iter().enumerate() {
             for (j, right) in ascending.iter().enumerate() {
                 assert_eq!(compare(left, right), i.cmp(&j), "{left} {right}");
+                let keys = [left, right].map(|text| {
+                    let mut key = Vec::new();
+                    put_sort_key(text, &mut key);
+                    key
+                });
+                assert_eq!(keys[0].cmp(&keys[1]), i.cmp(&j), "{left} {right}");
+                let (left, right) = (Decimal::new(left), Decimal::new(right));
+                assert_eq!(left.view().compare(&right.view()), i.cmp(&j));
             }
         }
         for same in [
@@ -150,6 +246,8 @@ mod tests {
             ["0", "-0.0"],
             ["100", "1E+2"],
             ["0.001", "1e-3"],
+            ["0.00120", "12e-4"],
+            ["1000.0e-3", "1"],
         ] {
             assert_eq!(compare(same[0], same[1]), Ordering::Equal, "{same:?}");
         }

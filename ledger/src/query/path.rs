@@ -54,6 +54,12 @@ impl Path {
         &self.names
     }
 
+    /// How many steps it takes to follow it.
+    pub(super) fn weight(&self) -> u64 {
+        let names = self.names.iter();
+        names.map(|name| 3 + name.len() as u64 / 16).sum()
+    }
+
     /// Whether it is the document's key.
     pub(crate) fn is_id(&self) -> bool {
         matches!(self.names.as_slice(), [name] if name == "_id")

@@ -5,6 +5,7 @@
 //! one with the fewest fields, then the first by design document and name.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -234,14 +235,30 @@ fn close(range: &mut Range, order: Order) {
 /// The ranges of all bounded fields, in order of the fields; of an impossible one alone, as CouchDB
 /// stops there.
 pub(super) fn ranges(selector: &Value) -> Vec<(&str, Range)> {
-    let mut ranges = Vec::new();
-    for field in bounded_fields(selector) {
-        match range(selector, field, COLLATED) {
-            Range::Empty => return vec![(field, Range::Empty)],
-            found @ Range::Within { .. } => ranges.push((field, found)),
-        }
+    let fields = bounded_fields(selector).into_iter();
+    let mut found: BTreeMap<&str, Range> = fields.map(|field| (field, Range::ALL)).collect();
+    narrow_all(selector, &mut found);
+    match found.iter().find(|(_, range)| **range == Range::Empty) {
+        Some((field, _)) => vec![(*field, Range::Empty)],
+        None => found.into_iter().collect(),
     }
-    ranges
+}
+
+/// Narrows the ranges of all fields in one walk.
+fn narrow_all<'a>(selector: &'a Value, ranges: &mut BTreeMap<&'a str, Range>) {
+    match single(selector) {
+        Some(("$and", Value::Array(parts))) => {
+            for part in parts {
+                narrow_all(part, ranges);
+            }
+        }
+        Some((name, _)) => {
+            if let Some(range) = ranges.get_mut(name) {
+                narrow(selector, name, COLLATED, range);
+            }
+        }
+        None => (),
+    }
 }
 
 /// The ranges of an index's first fields, up to the first that has none.

@@ -7,6 +7,7 @@ use super::error::QueryError;
 use super::fields::Fields;
 use super::path::Path;
 use super::selector::Selector;
+use super::size;
 use crate::json::{self, Repeats};
 
 /// Documents of a page where the query does not say.
@@ -86,6 +87,7 @@ pub(super) struct Members(Map<String, Value>);
 
 impl Members {
     pub(super) fn parse(body: &[u8]) -> Result<Self, QueryError> {
+        size::check_text(body)?;
         match json::parse(body, Repeats::Refused)? {
             Value::Object(members) => Ok(Self(members)),
             _ => Err(QueryError::NotAnObject),
@@ -184,6 +186,7 @@ impl Query {
         let fields = fields(members.take("fields"))?;
         let paths = fields.iter().map(|field| Path::parse(field));
         let paths = paths.collect::<Result<Vec<_>, _>>()?;
+        size::check_shown(paths.iter().map(|path| path.names().len()).sum())?;
         let unheeded = unheeded(&mut members)?;
         let query = Self {
             selector,

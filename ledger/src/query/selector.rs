@@ -8,10 +8,11 @@ use super::collation::{compare, compare_raw, identical};
 use super::error::QueryError;
 use super::graphemes::begins_with;
 use super::normalize::{normalize, single};
-use super::number;
+use super::number::{self, Decimal, View};
 use super::path::{Found, Path};
 use super::regex::Regex;
 use super::version::Version;
+use super::work::{Exceeded, Meter, Spend};
 
 /// A condition on documents.
 #[derive(Clone, Debug)]
@@ -57,19 +58,42 @@ enum Condition {
         path: Path,
         condition: Box<Condition>,
     },
-    Compare(Comparison, Value),
-    In(Vec<Value>),
-    NotIn(Vec<Value>),
+    Compare(Comparison, Argument),
+    In(Vec<Argument>),
+    NotIn(Vec<Argument>),
     Exists(bool),
     Type(String),
     Modulo(i64, i64),
     Regex(Regex),
     BeginsWith(String, Version),
-    All(Vec<Value>),
+    All(Vec<Argument>),
     AnyElement(Box<Condition>),
     EveryElement(Box<Condition>),
     AnyName(Box<Condition>),
     Size(u64),
+}
+
+/// A value to compare with, made ready once.
+#[derive(Clone, Debug)]
+struct Argument {
+    value: Value,
+    /// What it is as a number, where it is one.
+    number: Option<Decimal>,
+    /// Most steps that comparing with it takes.
+    weight: u64,
+}
+
+impl Argument {
+    fn new(value: &Value) -> Self {
+        Self {
+            number: match value {
+                Value::Number(number) => Some(Decimal::new(number.as_str())),
+                _ => None,
+            },
+            weight: weight(value),
+            value: value.clone(),
+        }
+    }
 }
 
 impl Selector {
@@ -133,8 +157,11 @@ impl Selector {
     }
 
     /// Whether a document, with its `_id` and `_rev`, matches.
-    pub(crate) fn matches(&self, document: &Value) -> bool {
-        self.condition.holds(document, compare)
+    ///
+    /// # Errors
+    /// The meter's steps are spent.
+    pub(crate) fn matches(&self, document: &Value, meter: &mut Meter) -> Result<bool, Exceeded> {
+        self.condition.holds(document, compare, meter)
     }
 }
 
@@ -150,9 +177,12 @@ fn read(value: &Value, version: Version) -> Result<Condition, QueryError> {
         }
         _ => Ok(Vec::new()),
     };
-    let values = || argument.as_array().cloned().unwrap_or_default();
+    let values = || {
+        let values = argument.as_array().into_iter().flatten();
+        values.map(Argument::new).collect()
+    };
     let text = || argument.as_str().unwrap_or_default();
-    let compare = |comparison| Condition::Compare(comparison, argument.clone());
+    let compare = |comparison| Condition::Compare(comparison, Argument::new(argument));
     Ok(match name {
         "$and" => Condition::And(each()?),
         "$or" => Condition::Or(each()?),
@@ -193,81 +223,217 @@ fn read(value: &Value, version: Version) -> Result<Condition, QueryError> {
 type Order = fn(&Value, &Value) -> Ordering;
 
 impl Condition {
-    fn holds(&self, value: &Value, order: Order) -> bool {
-        match self {
+    fn holds(&self, value: &Value, order: Order, meter: &mut Meter) -> Result<bool, Exceeded> {
+        meter.spend(Spend::Conditions, 1)?;
+        Ok(match self {
             Self::Always => true,
-            Self::And(parts) => parts.iter().all(|part| part.holds(value, order)),
+            Self::And(parts) => all(parts, |part| part.holds(value, order, meter))?,
             Self::Or(parts) => {
-                parts.is_empty() || parts.iter().any(|part| part.holds(value, order))
+                parts.is_empty() || any(parts, |part| part.holds(value, order, meter))?
             }
-            Self::Nor(parts) => !parts.iter().any(|part| part.holds(value, order)),
-            Self::Not(part) => !part.holds(value, order),
-            Self::Field { path, condition } => match path.find(value) {
-                Found::Value(found) if path.is_id() => condition.holds(found, compare_raw),
-                Found::Value(found) => condition.holds(found, order),
-                Found::Missing => matches!(**condition, Self::Exists(false)),
-                Found::Blocked => false,
-            },
-            Self::Compare(comparison, argument) => comparison.holds(order(value, argument)),
-            Self::In(arguments) => is_among(value, arguments, order),
-            Self::NotIn(arguments) => !is_among(value, arguments, order),
+            Self::Nor(parts) => !any(parts, |part| part.holds(value, order, meter))?,
+            Self::Not(part) => !part.holds(value, order, meter)?,
+            Self::Field { path, condition } => {
+                meter.spend(Spend::Conditions, path.weight())?;
+                match path.find(value) {
+                    Found::Value(found) if path.is_id() => {
+                        condition.holds(found, compare_raw, meter)?
+                    }
+                    Found::Value(found) => condition.holds(found, order, meter)?,
+                    Found::Missing => matches!(**condition, Self::Exists(false)),
+                    Found::Blocked => false,
+                }
+            }
+            Self::Compare(comparison, argument) => {
+                comparison.holds(Subject::new(value, meter)?.compare(argument, order, meter)?)
+            }
+            Self::In(arguments) => is_among(value, arguments, order, meter)?,
+            Self::NotIn(arguments) => !is_among(value, arguments, order, meter)?,
             Self::Exists(should) => *should,
             Self::Type(name) => name == type_name(value),
             Self::Modulo(divisor, rest) => match value {
                 Value::Number(number) => {
-                    number::remainder(number.as_str(), *divisor) == Some(*rest)
+                    let digits = number.as_str();
+                    meter.spend(Spend::Conditions, length(digits))?;
+                    number::remainder(digits, *divisor) == Some(*rest)
                 }
                 _ => false,
             },
-            Self::Regex(regex) => value.as_str().is_some_and(|text| regex.is_match(text)),
-            Self::BeginsWith(start, version) => value.as_str().is_some_and(|text| match version {
-                Version::One => text.starts_with(start),
-                Version::Two => begins_with(text, start),
-            }),
-            Self::All(arguments) => has_all(value, arguments),
-            Self::AnyElement(condition) => value.as_array().is_some_and(|elements| {
-                elements
-                    .iter()
-                    .any(|element| condition.holds(element, order))
-            }),
-            Self::EveryElement(condition) => value.as_array().is_some_and(|elements| {
-                !elements.is_empty()
-                    && elements
-                        .iter()
-                        .all(|element| condition.holds(element, order))
-            }),
-            Self::AnyName(condition) => value.as_object().is_some_and(|members| {
-                let mut names = members.keys().map(|name| Value::String(name.clone()));
-                names.any(|name| condition.holds(&name, order))
-            }),
+            Self::Regex(regex) => match value {
+                Value::String(text) => regex.is_match(text, meter)?,
+                _ => false,
+            },
+            Self::BeginsWith(start, version) => match value {
+                Value::String(text) => text_begins_with(text, start, *version, meter)?,
+                _ => false,
+            },
+            Self::All(arguments) => has_all(value, arguments, meter)?,
+            Self::AnyElement(condition) => match value {
+                Value::Array(elements) => {
+                    any(elements, |element| condition.holds(element, order, meter))?
+                }
+                _ => false,
+            },
+            Self::EveryElement(condition) => match value {
+                Value::Array(elements) if !elements.is_empty() => {
+                    all(elements, |element| condition.holds(element, order, meter))?
+                }
+                _ => false,
+            },
+            Self::AnyName(condition) => match value {
+                Value::Object(members) => any(members.keys(), |name| {
+                    meter.spend(Spend::Conditions, 4 + length(name) / 32)?;
+                    condition.holds(&Value::String(name.clone()), order, meter)
+                })?,
+                _ => false,
+            },
             Self::Size(size) => value
                 .as_array()
                 .is_some_and(|elements| elements.len() as u64 == *size),
+        })
+    }
+}
+
+fn any<T>(
+    parts: impl IntoIterator<Item = T>,
+    mut holds: impl FnMut(T) -> Result<bool, Exceeded>,
+) -> Result<bool, Exceeded> {
+    for part in parts {
+        if holds(part)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn all<T>(
+    parts: impl IntoIterator<Item = T>,
+    mut holds: impl FnMut(T) -> Result<bool, Exceeded>,
+) -> Result<bool, Exceeded> {
+    Ok(!any(parts, |part| Ok(!holds(part)?))?)
+}
+
+fn length(text: &str) -> u64 {
+    text.len() as u64
+}
+
+/// Most steps that comparing with a value takes, whatever it is compared with: it ends where either
+/// ends.
+fn weight(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) => 1,
+        Value::Number(number) => 4 + length(number.as_str()),
+        Value::String(text) => 4 + 2 * length(text),
+        Value::Array(elements) => 1 + elements.iter().map(weight).sum::<u64>(),
+        Value::Object(members) => {
+            let members = members.iter();
+            let weights = members.map(|(name, value)| 4 + 2 * length(name) + weight(value));
+            1 + weights.sum::<u64>()
         }
     }
 }
 
-fn is_among(value: &Value, arguments: &[Value], order: Order) -> bool {
-    let is_one = |value: &Value| {
-        arguments
-            .iter()
-            .any(|argument| order(value, argument).is_eq())
+/// A document's value, made ready to be compared with several.
+struct Subject<'a> {
+    value: &'a Value,
+    number: Option<View<'a>>,
+}
+
+impl<'a> Subject<'a> {
+    fn new(value: &'a Value, meter: &mut Meter) -> Result<Self, Exceeded> {
+        let number = match value {
+            Value::Number(number) => {
+                let text = number.as_str();
+                meter.spend(Spend::Conditions, 1 + length(text) / 16)?;
+                Some(View::new(text))
+            }
+            _ => None,
+        };
+        Ok(Self { value, number })
+    }
+
+    fn compare(
+        &self,
+        argument: &Argument,
+        order: Order,
+        meter: &mut Meter,
+    ) -> Result<Ordering, Exceeded> {
+        if let (Some(number), Some(other)) = (&self.number, &argument.number) {
+            let other = other.view();
+            meter.spend(Spend::Conditions, 1 + number.common(&other) / 16)?;
+            return Ok(number.compare(&other));
+        }
+        let steps = match (self.value, &argument.value) {
+            (Value::String(text), Value::String(other)) => 4 + 2 * length(text).min(length(other)),
+            (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_)) => {
+                argument.weight
+            }
+            _ => 1,
+        };
+        meter.spend(Spend::Conditions, steps)?;
+        Ok(order(self.value, &argument.value))
+    }
+}
+
+fn text_begins_with(
+    text: &str,
+    start: &str,
+    version: Version,
+    meter: &mut Meter,
+) -> Result<bool, Exceeded> {
+    meter.spend(Spend::Conditions, 1 + length(start) / 32)?;
+    if version == Version::One || !text.starts_with(start) {
+        return Ok(text.starts_with(start));
+    }
+    // One character may be as long as the text.
+    meter.spend(Spend::Conditions, 2 + (length(text) - length(start)))?;
+    Ok(begins_with(text, start))
+}
+
+fn is_among(
+    value: &Value,
+    arguments: &[Argument],
+    order: Order,
+    meter: &mut Meter,
+) -> Result<bool, Exceeded> {
+    let mut is_one = |value| {
+        let subject = Subject::new(value, meter)?;
+        any(arguments, |argument| {
+            Ok(subject.compare(argument, order, meter)?.is_eq())
+        })
     };
     match value {
-        Value::Array(elements) => elements.iter().any(is_one),
+        Value::Array(elements) => any(elements, is_one),
         _ => is_one(value),
     }
 }
 
 /// All arguments are elements, or the only one is the array itself.
-fn has_all(value: &Value, arguments: &[Value]) -> bool {
+fn has_all(value: &Value, arguments: &[Argument], meter: &mut Meter) -> Result<bool, Exceeded> {
     let Value::Array(elements) = value else {
-        return false;
+        return Ok(false);
     };
-    let is_element = |argument: &Value| elements.iter().any(|element| identical(element, argument));
-    !arguments.is_empty()
-        && (arguments.iter().all(is_element)
-            || matches!(arguments, [argument @ Value::Array(_)] if identical(argument, value)))
+    let mut same = |value: &Value, argument: &Argument| {
+        let is_compound = matches!(argument.value, Value::Array(_) | Value::Object(_));
+        let steps = match value {
+            Value::Number(number) => 4 + length(number.as_str()) / 16,
+            _ if is_compound => argument.weight,
+            _ => 1 + argument.weight / 32,
+        };
+        meter.spend(Spend::Conditions, steps)?;
+        Ok(identical(value, &argument.value))
+    };
+    if arguments.is_empty() {
+        return Ok(false);
+    }
+    let has_each = all(arguments, |argument| {
+        any(elements, |element| same(element, argument))
+    })?;
+    Ok(has_each
+        || match arguments {
+            [argument] if argument.value.is_array() => same(value, argument)?,
+            _ => false,
+        })
 }
 
 fn type_name(value: &Value) -> &'static str {

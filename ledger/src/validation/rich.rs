@@ -26,6 +26,7 @@ use crate::observer::Observed;
 use crate::query::asked::Asked;
 use crate::query::document::Document;
 use crate::query::find::{Seen, Source};
+use crate::query::work::Meter;
 
 /// What the namespace of queries ends with. Fabric's names for namespaces of its own making have the
 /// same form (`$$h`, `$$p`), which no chaincode's name has.
@@ -141,7 +142,7 @@ fn still_holds(
             continue;
         }
         if let Some(document) = Document::parse(&key, value.version, &value.value)
-            && asked.includes(&key, &document)
+            && asked.includes(&key, &document, &mut Meter::unlimited()) == Ok(true)
         {
             rows.insert(key, value.version);
         }
@@ -159,7 +160,7 @@ fn pending_rows(namespace: &str, asked: &Asked, pending: &Pending<'_>) -> BTreeM
     for (key, update) in pending.changes(namespace) {
         if let Some((value, _)) = &update.content
             && let Some(document) = Document::parse(key, update.version, value)
-            && asked.includes(key, &document)
+            && asked.includes(key, &document, &mut Meter::unlimited()) == Ok(true)
         {
             rows.insert(key.to_owned(), update.version);
         }

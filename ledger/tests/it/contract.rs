@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quire_ledger::{
-    Height, IndexRequest, Query, RangeEnd, Reader, Snapshot, StateEngine, VersionedValue,
+    Height, IndexRequest, Meter, Query, RangeEnd, Reader, Snapshot, StateEngine, VersionedValue,
 };
 use serde_json::{Value, json};
 
@@ -216,7 +216,9 @@ fn keys_are_any_text_in_byte_order(engine: &Engine) {
 
 fn ids(snapshot: &Snapshot, namespace: &str, request: &Value) -> Vec<String> {
     let query = Query::parse(request.to_string().as_bytes()).unwrap();
-    let found = snapshot.find(namespace, &query, 8 << 20).unwrap();
+    let found = snapshot
+        .find(namespace, &query, 8 << 20, &mut Meter::default())
+        .unwrap();
     let documents = found.documents.iter();
     documents
         .map(|text| {

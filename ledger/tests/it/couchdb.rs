@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quire_ledger::{
-    CommitError, Committed, IndexRequest, Ledgers, OpenError, Purpose, Query, RangeEnd, ReadError,
-    Reader, Simulator, StateEngine, VersionedValue,
+    CommitError, Committed, IndexRequest, Ledgers, Meter, OpenError, Purpose, Query, RangeEnd,
+    ReadError, Reader, Simulator, StateEngine, VersionedValue,
 };
 use serde_json::{Value, json};
 
@@ -105,7 +105,9 @@ fn answers(reader: &Reader) -> Answers {
     }
     let request = json!({"selector": {"v": {"$gte": 0}}, "sort": ["v"], "limit": 1000});
     let query = Query::parse(request.to_string().as_bytes()).unwrap();
-    let found = snapshot.find("ns", &query, 8 << 20).unwrap();
+    let found = snapshot
+        .find("ns", &query, 8 << 20, &mut Meter::default())
+        .unwrap();
     assert_eq!(
         snapshot.explain("ns", &query).unwrap()["index"]["name"],
         "v"

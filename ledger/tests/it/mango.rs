@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quire_ledger::{
-    FindError, Found, IndexError, IndexRequest, IndexState, Migration, Query, Reader,
+    FindError, Found, IndexError, IndexRequest, IndexState, Meter, Migration, Query, Reader,
 };
 use serde_json::{Value, json};
 
@@ -22,9 +22,17 @@ fn read(file: &str) -> Value {
 }
 
 /// An answer in the form of the record.
+fn find(reader: &Reader, query: &Query) -> Found {
+    let snapshot = reader.snapshot();
+    let found = snapshot.find("ns", query, PAGE_BYTES, &mut Meter::default());
+    found.unwrap()
+}
+
 fn answer(reader: &Reader, namespace: &str, request: &Value) -> Result<Found, FindError> {
     let query = Query::parse(request.to_string().as_bytes())?;
-    reader.snapshot().find(namespace, &query, PAGE_BYTES)
+    reader
+        .snapshot()
+        .find(namespace, &query, PAGE_BYTES, &mut Meter::default())
 }
 
 fn documents(found: &Found) -> Vec<Value> {
@@ -471,7 +479,7 @@ fn what_couchdb_cannot_answer_is_evaluated() {
             (r#"{"$nor":[]}"#, ""),
         ] {
             let query = Query::parse(format!(r#"{{"selector":{selector}}}"#).as_bytes()).unwrap();
-            let found = reader.snapshot().find("ns", &query, PAGE_BYTES).unwrap();
+            let found = find(&reader, &query);
             let id = |document: &Value| document["_id"].as_str().unwrap().to_owned();
             let mut ids: Vec<String> = documents(&found).iter().map(id).collect();
             ids.sort();
@@ -497,7 +505,7 @@ fn what_couchdb_cannot_answer_is_evaluated() {
     }
     let body = json!({"selector": {"n": 1}, "execution_stats": true, "limit": 1}).to_string();
     let query = Query::parse(body.as_bytes()).unwrap();
-    let found = reader.snapshot().find("ns", &query, PAGE_BYTES).unwrap();
+    let found = find(&reader, &query);
     let stats = found.stats.unwrap();
     assert_eq!((stats.documents_examined, stats.results_returned), (1, 1));
 }

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
-use quire_ledger::{IndexRequest, Query, Reader, StateEngine};
+use quire_ledger::{IndexRequest, Meter, Query, Reader, StateEngine};
 use serde_json::{Map, Value, json};
 
 use crate::kit::Documents;
@@ -191,7 +191,10 @@ fn ask(reader: &Reader, mut request: Value) -> Option<Vec<String>> {
     let mut ids = Vec::new();
     loop {
         let query = Query::parse(request.to_string().as_bytes()).unwrap();
-        let found = reader.snapshot().find("ns", &query, 1 << 20).ok()?;
+        let found = reader
+            .snapshot()
+            .find("ns", &query, 1 << 20, &mut Meter::default())
+            .ok()?;
         if found.documents.is_empty() {
             return Some(ids);
         }

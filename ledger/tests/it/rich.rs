@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message as _;
 use quire_ledger::{
-    Content, Examined, IndexRequest, Order, Query, RangeEnd, Reader, Simulator, Snapshot,
+    Content, Examined, IndexRequest, Meter, Order, Query, RangeEnd, Reader, Simulator, Snapshot,
 };
 use quire_wire::Code;
 use quire_wire::rwset::{
@@ -173,7 +173,12 @@ fn asking(snapshot: Snapshot, channel: &str, group: &str, options: &Value) -> By
     let mut request = request(group, options);
     if request["bookmark"].is_string() {
         request["bookmark"] = Value::Null;
-        let first = snapshot.find(NAMESPACE, &parse(&request), PAGE_BYTES);
+        let first = snapshot.find(
+            NAMESPACE,
+            &parse(&request),
+            PAGE_BYTES,
+            &mut Meter::default(),
+        );
         request["bookmark"] = first.unwrap().bookmark.into();
     }
     let mut simulator = Simulator::new(snapshot);
@@ -681,7 +686,12 @@ fn a_query_has_the_same_bytes_for_ever() {
         .unwrap();
     let mut request = json!({"selector": {"status": "open"}, "sort": ["total"], "limit": 1});
     let snapshot = reader.snapshot();
-    let first = snapshot.find("orders", &parse(&request), PAGE_BYTES);
+    let first = snapshot.find(
+        "orders",
+        &parse(&request),
+        PAGE_BYTES,
+        &mut Meter::default(),
+    );
     request["bookmark"] = first.unwrap().bookmark.into();
     request["limit"] = 2.into();
     let mut simulator = Simulator::new(snapshot);

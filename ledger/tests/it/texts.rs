@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use quire_ledger::{FindError, IndexRequest, Query, QueryError, Reader, Simulator};
+use quire_ledger::{FindError, IndexRequest, Meter, Query, QueryError, Reader, Simulator};
 use quire_wire::Code;
 use serde_json::Value;
 
@@ -62,7 +62,9 @@ fn private_rows() -> Vec<(String, String)> {
 
 fn try_find(reader: &Reader, request: &str) -> Result<(Vec<String>, Option<String>), FindError> {
     let query = Query::parse(request.as_bytes())?;
-    let found = reader.snapshot().find(NAMESPACE, &query, PAGE_BYTES)?;
+    let found = reader
+        .snapshot()
+        .find(NAMESPACE, &query, PAGE_BYTES, &mut Meter::default())?;
     Ok((found.documents, found.bookmark))
 }
 

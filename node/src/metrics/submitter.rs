@@ -9,6 +9,7 @@ use quire_gateway::backend::{
     EvaluateError, Evaluated, Proposal, SubmitError, Submitted, Submitter,
 };
 use quire_gateway::metrics::Family;
+use quire_ledger::Meter;
 
 use super::chaincodes::Chaincodes;
 use super::{Metrics, TIME_BUCKETS};
@@ -211,8 +212,8 @@ impl Submitter for Measured {
         submitted
     }
 
-    fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
-        self.inner.evaluate(call)
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, EvaluateError> {
+        self.inner.evaluate(call, meter)
     }
 
     fn is_pending(&self, tx_id: &str) -> bool {

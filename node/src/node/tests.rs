@@ -7,7 +7,7 @@ use std::time::Duration;
 use quire_chaincode::Call;
 use quire_gateway::backend::{Outcome, Proposal, SubmitError, Submitted};
 use quire_ledger::disk::OsDisk;
-use quire_ledger::{IndexError, IndexRequest, IndexState, Purpose};
+use quire_ledger::{IndexError, IndexRequest, IndexState, Meter, Purpose};
 use quire_wire::tx_id::tx_id;
 use tokio::time::timeout;
 
@@ -53,6 +53,7 @@ fn submit(node: &Node, pipeline: &Pipeline, n: u64) -> Result<Submitted, SubmitE
         tx_id: tx_id(&nonce, node.client.serialized()),
         call,
         decoration: None,
+        meter: Meter::default(),
     })
 }
 

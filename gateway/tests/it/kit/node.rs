@@ -15,7 +15,9 @@ use quire_gateway::backend::{
 use quire_gateway::{Caller, Cors, Limits, router};
 use quire_identity::{Organization, SigningIdentity, Token, Tokens};
 use quire_ledger::disk::OsDisk;
-use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Reader, Simulator};
+use quire_ledger::{
+    Block, CreateOptions, Ledger, Ledgers, Meter, Ordered, Purpose, Reader, Simulator,
+};
 use quire_wire::Message;
 use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
 use quire_wire::hash::{data_hash, sha256};
@@ -200,8 +202,8 @@ impl Orderer {
         }
     }
 
-    fn simulate(&self, call: &Call) -> Result<(Bytes, Simulator), SubmitError> {
-        let mut simulator = Simulator::new(self.reader.snapshot());
+    fn simulate(&self, call: &Call, meter: Meter) -> Result<(Bytes, Simulator), SubmitError> {
+        let mut simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
         let result = Documents::default().invoke(call, &mut simulator);
         Ok((result.map_err(SubmitError::Chaincode)?, simulator))
     }
@@ -244,7 +246,7 @@ impl Submitter for Orderer {
         if let Some(refusal) = self.inner.lock().refusals.pop_front() {
             return Err(refusal);
         }
-        let (result, simulator) = self.simulate(&proposal.call)?;
+        let (result, simulator) = self.simulate(&proposal.call, proposal.meter.clone())?;
         let envelope = envelope(&proposal, result.clone(), simulator);
         let tx_id = proposal.tx_id;
         let mut inner = self.inner.lock();
@@ -267,11 +269,11 @@ impl Submitter for Orderer {
         })
     }
 
-    fn evaluate(&self, call: &Call) -> Result<Evaluated, EvaluateError> {
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, EvaluateError> {
         let mut held = self.evaluations.0.lock();
         self.evaluations.1.wait_while(&mut held, |held| *held);
         drop(held);
-        match self.simulate(call) {
+        match self.simulate(call, meter) {
             Ok((result, simulator)) => Ok(Evaluated {
                 result,
                 height: simulator.snapshot().height(),

@@ -8,9 +8,10 @@ use super::node::{Node, Place};
 use super::refused;
 use super::set::Set;
 use crate::query::error::QueryError;
+use crate::query::work::{Exceeded, Meter, Spend};
 
 /// Most steps of a pattern.
-const MAX_STEPS: usize = 16 << 10;
+pub(super) const MAX_STEPS: u64 = 16 << 10;
 /// Most parts of a pattern that look around: each costs a bit for every byte of a text.
 const MAX_LOOKS: usize = 32;
 
@@ -49,46 +50,50 @@ enum Step {
 }
 
 impl Machine {
-    /// # Errors
-    /// The pattern is too large.
-    pub(super) fn new(node: &Node) -> Result<Self, QueryError> {
+    /// Of a pattern that is [checked](check).
+    pub(super) fn new(node: &Node) -> Self {
         let mut builder = Builder::default();
-        let main = builder.program(node, false)?;
-        Ok(Self {
+        let main = builder.program(node, false);
+        Self {
             main,
             looks: builder.looks,
             word: Set::word(),
-        })
+        }
     }
 
-    pub(super) fn is_match(&self, text: &[u8]) -> bool {
+    /// Whether the text has a match in it.
+    ///
+    /// # Errors
+    /// The meter's steps are spent.
+    pub(super) fn is_match(&self, text: &[u8], meter: &mut Meter) -> Result<bool, Exceeded> {
         let mut marks: Vec<Marks> = Vec::with_capacity(self.looks.len());
         for look in &self.looks {
             let mut found = Marks::new(text.len());
-            self.walk(&look.program, text, &marks, look.is_ahead, |at| {
+            self.walk(&look.program, (text, &marks), look.is_ahead, meter, |at| {
                 found.set(at);
                 false
-            });
+            })?;
             marks.push(found);
         }
         let mut is_found = false;
-        self.walk(&self.main, text, &marks, false, |_| {
+        self.walk(&self.main, (text, &marks), false, meter, |_| {
             is_found = true;
             true
-        });
-        is_found
+        })?;
+        Ok(is_found)
     }
 
     /// Calls `found` with every place where the program ends that may begin anywhere, until it says so.
     fn walk(
         &self,
         program: &Program,
-        text: &[u8],
-        marks: &[Marks],
+        (text, marks): (&[u8], &[Marks]),
         is_backward: bool,
+        meter: &mut Meter,
         mut found: impl FnMut(usize) -> bool,
-    ) {
+    ) -> Result<(), Exceeded> {
         let is_anchored = !is_backward && program.begins_at_start();
+        let mut work = Work::new(meter, program.steps.len());
         // In which round a step was seen last.
         let mut seen = vec![0; program.steps.len()];
         let mut open = Vec::new();
@@ -102,11 +107,12 @@ impl Machine {
             if round == 0 || !is_anchored {
                 open.push(program.first);
             } else if open.is_empty() {
-                return;
+                break;
             }
             bytes.clear();
             let mut is_end = false;
             while let Some(number) = open.pop() {
+                work.count()?;
                 match seen.get_mut(number) {
                     Some(last) if *last != round + 1 => *last = round + 1,
                     _ => continue,
@@ -130,7 +136,7 @@ impl Machine {
                 }
             }
             if is_end && found(at) {
-                return;
+                break;
             }
             let byte = if is_backward {
                 at.checked_sub(1)
@@ -143,6 +149,7 @@ impl Machine {
                 open.extend(taken.map(|(_, next)| *next));
             }
         }
+        work.end()
     }
 
     fn holds(&self, place: Place, text: &[u8], at: usize) -> bool {
@@ -169,6 +176,47 @@ impl Program {
     }
 }
 
+/// Steps of a walk on their way to the meter.
+struct Work<'a> {
+    meter: &'a mut Meter,
+    counted: u64,
+}
+
+impl<'a> Work<'a> {
+    /// Steps of the machine that make one of the meter's.
+    const OF_METER: u64 = 2;
+    /// How many are told at once.
+    const TOLD: u64 = 1 << 10;
+
+    fn new(meter: &'a mut Meter, steps: usize) -> Self {
+        // A place for every step is made first.
+        let counted = Self::OF_METER * (2 + steps as u64 / 32);
+        Self { meter, counted }
+    }
+
+    fn count(&mut self) -> Result<(), Exceeded> {
+        self.counted += 1;
+        if self.counted >= Self::TOLD {
+            self.tell()?;
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self) -> Result<(), Exceeded> {
+        let steps = self.counted / Self::OF_METER;
+        self.counted = 0;
+        // Who counts alike everywhere counted the most that it can be.
+        if self.meter.is_fixed() {
+            return Ok(());
+        }
+        self.meter.spend(Spend::Patterns, steps)
+    }
+
+    fn end(mut self) -> Result<(), Exceeded> {
+        self.tell()
+    }
+}
+
 /// A bit for every place in a text.
 struct Marks(Vec<u64>);
 
@@ -190,13 +238,69 @@ impl Marks {
     }
 }
 
+/// Checks that a pattern is not too large, before any of it is made; returns how many steps it has.
+///
+/// # Errors
+/// It has too many, or looks around too often.
+pub(super) fn check(node: &Node) -> Result<u64, QueryError> {
+    let mut looks = Looks::default();
+    let main = of_part(node, &mut looks);
+    let steps = main.saturating_add(looks.steps).saturating_add(1);
+    if steps > MAX_STEPS {
+        return Err(refused("the pattern is too large"));
+    }
+    if looks.count > MAX_LOOKS {
+        return Err(refused("it looks around too often"));
+    }
+    Ok(steps)
+}
+
+/// The programs that a pattern looks around with.
+#[derive(Default)]
+struct Looks {
+    count: usize,
+    steps: u64,
+}
+
+/// The steps of a part. Those of the programs that it looks around with are counted apart, and once,
+/// however often the part is repeated.
+fn of_part(node: &Node, looks: &mut Looks) -> u64 {
+    match node {
+        Node::Empty => 0,
+        Node::One(_) | Node::At(_) => 1,
+        Node::Look { inner, .. } => {
+            let program = of_part(inner, looks).saturating_add(1);
+            looks.count += 1;
+            looks.steps = looks.steps.saturating_add(program);
+            1
+        }
+        Node::Sequence(nodes) => nodes
+            .iter()
+            .fold(0, |sum: u64, node| sum.saturating_add(of_part(node, looks))),
+        Node::Either(nodes) => {
+            let forks = nodes.len().saturating_sub(1) as u64;
+            let parts = nodes.iter().map(|node| of_part(node, looks));
+            parts.fold(forks, u64::saturating_add)
+        }
+        Node::Repeat { inner, least, most } => {
+            let one = of_part(inner, looks);
+            let again = match most {
+                None => one.saturating_add(1),
+                Some(most) => {
+                    let more = u64::from(most.saturating_sub(*least));
+                    one.saturating_add(1).saturating_mul(more)
+                }
+            };
+            again.saturating_add(one.saturating_mul((*least).into()))
+        }
+    }
+}
+
 #[derive(Default)]
 struct Builder<'a> {
     looks: Vec<Look>,
     /// The parts that `looks` are of: a part that is repeated is looked for once.
     known: Vec<&'a Node>,
-    /// Of all programs.
-    steps: usize,
 }
 
 /// A program that is being made, from its end on.
@@ -205,70 +309,64 @@ struct Unfinished {
     is_backward: bool,
 }
 
+impl Unfinished {
+    /// Returns where the step is.
+    fn push(&mut self, step: Step) -> usize {
+        self.steps.push(step);
+        self.steps.len() - 1
+    }
+}
+
 impl<'a> Builder<'a> {
-    fn program(&mut self, node: &'a Node, is_backward: bool) -> Result<Program, QueryError> {
+    fn program(&mut self, node: &'a Node, is_backward: bool) -> Program {
         let mut program = Unfinished {
             steps: Vec::new(),
             is_backward,
         };
-        let end = self.push(&mut program, Step::Match)?;
-        let first = self.put(&mut program, node, end)?;
-        Ok(Program {
+        let end = program.push(Step::Match);
+        let first = self.put(&mut program, node, end);
+        Program {
             steps: program.steps,
             first,
-        })
-    }
-
-    fn push(&mut self, program: &mut Unfinished, step: Step) -> Result<usize, QueryError> {
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
-            return Err(refused("the pattern is too large"));
         }
-        program.steps.push(step);
-        Ok(program.steps.len() - 1)
     }
 
     /// Puts a part before what follows it; returns where it begins.
-    fn put(
-        &mut self,
-        program: &mut Unfinished,
-        node: &'a Node,
-        next: usize,
-    ) -> Result<usize, QueryError> {
+    fn put(&mut self, program: &mut Unfinished, node: &'a Node, next: usize) -> usize {
         match node {
-            Node::Empty => Ok(next),
-            Node::One(set) => self.push(program, Step::One(*set, next)),
-            Node::At(place) => self.push(program, Step::At(*place, next)),
+            Node::Empty => next,
+            Node::One(set) => program.push(Step::One(*set, next)),
+            Node::At(place) => program.push(Step::At(*place, next)),
             Node::Look {
                 is_ahead,
                 wanted,
                 inner,
             } => {
-                let number = self.look(inner, *is_ahead)?;
+                let number = self.look(inner, *is_ahead);
                 let wanted = *wanted;
                 let step = Step::Look {
                     number,
                     wanted,
                     next,
                 };
-                self.push(program, step)
+                program.push(step)
             }
             Node::Sequence(nodes) if program.is_backward => nodes
                 .iter()
-                .try_fold(next, |next, node| self.put(program, node, next)),
+                .fold(next, |next, node| self.put(program, node, next)),
             Node::Sequence(nodes) => nodes
                 .iter()
                 .rev()
-                .try_fold(next, |next, node| self.put(program, node, next)),
+                .fold(next, |next, node| self.put(program, node, next)),
             Node::Either(nodes) => {
                 let mut nodes = nodes.iter().rev();
                 let Some(last) = nodes.next() else {
-                    return Ok(next);
+                    return next;
                 };
-                let last = self.put(program, last, next)?;
-                nodes.try_fold(last, |other, node| {
-                    let one = self.put(program, node, next)?;
-                    self.push(program, Step::Both(one, other))
+                let last = self.put(program, last, next);
+                nodes.fold(last, |other, node| {
+                    let one = self.put(program, node, next);
+                    program.push(Step::Both(one, other))
                 })
             }
             Node::Repeat { inner, least, most } => {
@@ -283,45 +381,73 @@ impl<'a> Builder<'a> {
         inner: &'a Node,
         (least, most): (u32, Option<u32>),
         next: usize,
-    ) -> Result<usize, QueryError> {
+    ) -> usize {
         let mut first = next;
         match most {
             None => {
-                first = self.push(program, Step::Both(next, next))?;
-                let again = self.put(program, inner, first)?;
+                first = program.push(Step::Both(next, next));
+                let again = self.put(program, inner, first);
                 if let Some(step) = program.steps.get_mut(first) {
                     *step = Step::Both(again, next);
                 }
             }
             Some(most) => {
                 for _ in least..most {
-                    let one = self.put(program, inner, first)?;
-                    first = self.push(program, Step::Both(one, next))?;
+                    let one = self.put(program, inner, first);
+                    first = program.push(Step::Both(one, next));
                 }
             }
         }
         for _ in 0..least {
             let before = first;
-            first = self.put(program, inner, first)?;
+            first = self.put(program, inner, first);
             if first == before {
                 // It is empty, however often.
                 break;
             }
         }
-        Ok(first)
+        first
     }
 
-    fn look(&mut self, inner: &'a Node, is_ahead: bool) -> Result<usize, QueryError> {
+    fn look(&mut self, inner: &'a Node, is_ahead: bool) -> usize {
         let is_this = |known: &&Node| std::ptr::eq(*known, inner);
         if let Some(number) = self.known.iter().position(is_this) {
-            return Ok(number);
+            return number;
         }
-        let program = self.program(inner, is_ahead)?;
-        if self.looks.len() >= MAX_LOOKS {
-            return Err(refused("it looks around too often"));
-        }
+        let program = self.program(inner, is_ahead);
         self.looks.push(Look { is_ahead, program });
         self.known.push(inner);
-        Ok(self.looks.len() - 1)
+        self.looks.len() - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::parse;
+    use super::*;
+
+    #[test]
+    fn steps_are_counted_as_they_are_made() {
+        for pattern in [
+            "",
+            "abc",
+            "a|b|cd",
+            "(a{2,5}|b*){3}\\b",
+            "(?:(?=a\\b)x){4}(?<!b|c)(?:){9}",
+            "(x{0,9}){0,9}y0",
+            "(?=(?!a(?<=b)))+c",
+        ] {
+            let node = parse(pattern).unwrap();
+            let machine = Machine::new(&node);
+            let looks = machine.looks.iter().map(|look| &look.program);
+            let made = looks.chain([&machine.main]);
+            let made: usize = made.map(|program| program.steps.len()).sum();
+            assert_eq!(check(&node).unwrap(), made as u64, "{pattern}");
+        }
+        let bomb = parse("(x{0,65535}){0,65535}").unwrap();
+        assert_eq!(of_part(&bomb, &mut Looks::default()), 65_535 * 131_071);
+        assert!(check(&bomb).is_err());
+        let limit = format!("a{{{}}}", MAX_STEPS - 1);
+        assert_eq!(check(&parse(&limit).unwrap()).unwrap(), MAX_STEPS);
     }
 }

@@ -1,14 +1,18 @@
 //! `$regex`: PCRE's patterns on bytes, as in CouchDB, in linear time.
 //!
 //! ```text
-//! pattern --> parse    as PCRE 8 reads it, or refused   --> node     what it says, in few words
-//!         --> print    in the engine's language         --> the `regex` crate
-//!         --> machine  where the engine has no words for it
+//! pattern --> parse      as PCRE 8 reads it, or refused   --> node     what it says, in few words
+//!         --> print      in the engine's language         --> automaton
+//!         --> machine    where the engine has no words for it, or gives up
 //! ```
 //!
 //! The text is bytes to PCRE, and letters and words are those of Latin-1: `.` matches half of `é`, and
 //! the first half is a letter. That is kept, because what a pattern finds is what clients compare.
+//!
+//! How large a pattern may be is told in steps of the machine, which are counted before any of them is
+//! made: what is taken today is taken by every version of every library.
 
+mod automaton;
 mod class;
 mod group;
 mod machine;
@@ -18,66 +22,114 @@ mod print;
 mod set;
 mod version1;
 
-use regex::bytes::{Regex as Engine, RegexBuilder};
+use std::sync::{Arc, OnceLock};
 
+use self::automaton::Automaton;
 use self::machine::Machine;
+use self::node::Node;
 use super::error::QueryError;
 use super::version::Version;
-
-/// Most bytes that a compiled pattern may take.
-const SIZE_LIMIT: usize = 1 << 20;
-/// Deepest nesting of what is printed: some for each of the groups that are parsed.
-const NEST_LIMIT: u32 = 2000;
+use super::work::{Exceeded, Meter, Spend};
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
-pub(crate) struct Regex(Kind);
+pub(crate) struct Regex(Arc<Kind>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Kind {
-    Engine(Engine),
-    Machine(Machine),
+    Current {
+        node: Node,
+        /// Steps of the machine, made or not.
+        steps: u64,
+        /// None where the engine has no words for it.
+        automaton: Option<Box<Automaton>>,
+        machine: OnceLock<Machine>,
+    },
     Version1(version1::Regex),
 }
 
+/// Reads a pattern, and counts its steps.
+fn read(pattern: &str) -> Result<(Node, u64), QueryError> {
+    let node = parse::parse(pattern)?;
+    let steps = machine::check(&node)?;
+    Ok((node, steps))
+}
+
 impl Regex {
+    /// Checks a pattern without compiling it; returns its size in steps.
+    ///
+    /// # Errors
+    /// As of [`Regex::new`].
+    pub(crate) fn check(pattern: &str, version: Version) -> Result<u64, QueryError> {
+        if version == Version::One {
+            version1::Regex::new(pattern)?;
+            return Ok(0);
+        }
+        read(pattern).map(|(_, steps)| steps)
+    }
+
     /// Compiles a pattern.
     ///
     /// # Errors
     /// It is none, it is too large, or it needs what only backtracking can do.
     pub(crate) fn new(pattern: &str, version: Version) -> Result<Self, QueryError> {
         if version == Version::One {
-            return version1::Regex::new(pattern).map(|regex| Self(Kind::Version1(regex)));
+            let regex = version1::Regex::new(pattern)?;
+            return Ok(Self(Arc::new(Kind::Version1(regex))));
         }
-        let node = parse::parse(pattern)?;
-        Ok(Self(match print::print(&node) {
-            Some(text) => Kind::Engine(compile(&text)?),
-            None => Kind::Machine(Machine::new(&node)?),
-        }))
+        let (node, steps) = read(pattern)?;
+        let machine = OnceLock::new();
+        let automaton = print::print(&node)
+            .and_then(|text| Automaton::new(&text))
+            .map(Box::new);
+        if automaton.is_none() {
+            machine.get_or_init(|| Machine::new(&node));
+        }
+        Ok(Self(Arc::new(Kind::Current {
+            node,
+            steps,
+            automaton,
+            machine,
+        })))
     }
 
     /// Whether the text has a match in it.
-    pub(crate) fn is_match(&self, text: &str) -> bool {
-        match &self.0 {
-            Kind::Engine(engine) => engine.is_match(text.as_bytes()),
-            Kind::Machine(machine) => machine.is_match(text.as_bytes()),
-            Kind::Version1(regex) => regex.is_match(text),
+    ///
+    /// # Errors
+    /// The meter's steps are spent.
+    pub(crate) fn is_match(&self, text: &str, meter: &mut Meter) -> Result<bool, Exceeded> {
+        let text = text.as_bytes();
+        let length = text.len() as u64;
+        meter.spend(Spend::Patterns, 4 + length / 4)?;
+        let (node, steps, automaton, machine) = match &*self.0 {
+            Kind::Version1(regex) => {
+                meter.spend(Spend::Patterns, 4 * length)?;
+                return Ok(regex.is_match(text));
+            }
+            Kind::Current {
+                node,
+                steps,
+                automaton,
+                machine,
+            } => (node, *steps, automaton, machine),
+        };
+        if meter.is_fixed() {
+            // The most that it can take, because what it does take depends on texts before.
+            meter.spend(Spend::Patterns, length.saturating_mul(steps) / 4)?;
         }
+        if let Some(automaton) = automaton
+            && machine.get().is_none()
+            && let Some(is_match) = automaton.is_match(text, meter)?
+        {
+            return Ok(is_match);
+        }
+        let machine = machine.get_or_init(|| Machine::new(node));
+        machine.is_match(text, meter)
     }
 }
 
 fn refused(why: impl Into<String>) -> QueryError {
     QueryError::BadRegex(why.into())
-}
-
-fn compile(text: &str) -> Result<Engine, QueryError> {
-    RegexBuilder::new(text)
-        .unicode(false)
-        .size_limit(SIZE_LIMIT)
-        .dfa_size_limit(SIZE_LIMIT)
-        .nest_limit(NEST_LIMIT)
-        .build()
-        .map_err(|_| refused("the pattern is too large"))
 }
 
 #[cfg(test)]
@@ -89,6 +141,10 @@ mod tests {
 
     fn regex(pattern: &str) -> Result<Regex, QueryError> {
         Regex::new(pattern, Version::CURRENT)
+    }
+
+    fn is_match(regex: &Regex, text: &str) -> bool {
+        regex.is_match(text, &mut Meter::unlimited()).unwrap()
     }
 
     fn texts<'a>(case: &'a Value, name: &str) -> Vec<&'a str> {
@@ -116,7 +172,7 @@ mod tests {
                 Ok(regex) => {
                     for (name, expected) in [("matches", true), ("fails", false)] {
                         let mut texts = texts(&case, name);
-                        texts.retain(|text| regex.is_match(text) != expected);
+                        texts.retain(|text| is_match(&regex, text) != expected);
                         wrong.extend(texts.iter().map(|text| format!("{pattern}: {text:?}")));
                     }
                     alike += 1;
@@ -140,7 +196,7 @@ mod tests {
             ("\\A\\v\\z", 4),
         ] {
             let regex = regex(pattern).unwrap();
-            let ascii = (0..128_u8).filter(|byte| regex.is_match(&char::from(*byte).to_string()));
+            let ascii = (0..128_u8).filter(|byte| is_match(&regex, &char::from(*byte).to_string()));
             assert_eq!(ascii.count(), count, "{pattern}");
         }
         for (set, count) in [
@@ -175,10 +231,10 @@ mod tests {
         ] {
             assert!(regex(pattern).is_err(), "{}", pattern.get(..20).unwrap());
         }
-        assert!(regex(empty).unwrap().is_match("a"));
+        assert!(is_match(&regex(empty).unwrap(), "a"));
         for (edge, look) in [("", ""), ("\\b", ""), ("", "(?<=a)")] {
             let deepest = format!("{edge}{}c{}{look}", "(a|b".repeat(250), ")*".repeat(250));
-            assert!(regex(&deepest).unwrap().is_match("abbca"));
+            assert!(is_match(&regex(&deepest).unwrap(), "abbca"));
         }
     }
 
@@ -186,7 +242,7 @@ mod tests {
     fn a_long_text_takes_time_in_proportion() {
         let text = "a".repeat(1 << 20);
         for pattern in ["(a*)*\\bb", "^(a|aa)+\\b$", "(?=(a+)+b)c", "(?<!a)a(?!a)"] {
-            let is_match = regex(pattern).unwrap().is_match(&text);
+            let is_match = is_match(&regex(pattern).unwrap(), &text);
             assert_eq!(is_match, pattern.starts_with('^'), "{pattern}");
         }
     }
@@ -194,12 +250,12 @@ mod tests {
     #[test]
     fn a_pattern_of_version_1_means_what_it_meant() {
         let was = |pattern| Regex::new(pattern, Version::One);
-        assert!(was("^\\w").unwrap().is_match("a"));
-        assert!(!was("^\\w").unwrap().is_match("Émile"));
-        assert!(regex("^\\w").unwrap().is_match("Émile"));
-        assert!(was("[a--b]").unwrap().is_match("-"));
+        assert!(is_match(&was("^\\w").unwrap(), "a"));
+        assert!(!is_match(&was("^\\w").unwrap(), "Émile"));
+        assert!(is_match(&regex("^\\w").unwrap(), "Émile"));
+        assert!(is_match(&was("[a--b]").unwrap(), "-"));
         assert!(regex("[a--b]").is_err());
         assert!(was("^[\\w-\\.]+$").is_err());
-        assert!(regex("^[\\w-\\.]+$").unwrap().is_match("a.b-c"));
+        assert!(is_match(&regex("^[\\w-\\.]+$").unwrap(), "a.b-c"));
     }
 }

@@ -60,8 +60,7 @@ impl Regex {
     }
 
     /// Whether the text has a match in it.
-    pub(super) fn is_match(&self, text: &str) -> bool {
-        let text = text.as_bytes();
+    pub(super) fn is_match(&self, text: &[u8]) -> bool {
         self.main.is_match(text)
             && self
                 .looks
@@ -367,7 +366,11 @@ mod tests {
             ("a.c", "a\nc", false),
         ] {
             let regex = Regex::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
-            assert_eq!(regex.is_match(text), expected, "{pattern} {text:?}");
+            assert_eq!(
+                regex.is_match(text.as_bytes()),
+                expected,
+                "{pattern} {text:?}"
+            );
         }
     }
 
