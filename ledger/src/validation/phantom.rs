@@ -34,14 +34,32 @@ pub(crate) fn still_holds(
         "" => RangeEnd::Unbounded,
         key => RangeEnd::Before(key),
     };
-    let mut rows = current_rows(namespace, &range.start_key, end, pending)?;
+    let seen = range.reads_info.as_ref();
+    let Some(mut rows) = current_rows(namespace, &range.start_key, end, most(seen), pending)?
+    else {
+        return Ok(false);
+    };
     // A reader that stopped early saw the last key. Fabric looks for it after all others, wherever it lies.
     if !range.itr_exhausted
         && let Some(last) = pending.public(namespace, end_key)?
     {
         rows.push(row(end_key, last.version));
     }
-    Ok(are_those_seen(rows, range.reads_info.as_ref()))
+    Ok(are_those_seen(rows, seen))
+}
+
+/// Most rows that a record can stand for.
+fn most(seen: Option<&ReadsInfo>) -> usize {
+    match seen {
+        None => 0,
+        Some(ReadsInfo::RawReads(rows)) => rows.kv_reads.len(),
+        // A node of a level stands for one more of the level below than it is degrees.
+        Some(ReadsInfo::ReadsMerkleHashes(summary)) => {
+            let children = (summary.max_degree as usize).saturating_add(1);
+            let hashes = summary.max_level_hashes.len();
+            hashes.saturating_mul(children.saturating_pow(summary.max_level))
+        }
+    }
 }
 
 /// Whether these are the rows of a record.
@@ -61,37 +79,46 @@ pub(crate) fn are_those_seen(rows: Vec<KvRead>, seen: Option<&ReadsInfo>) -> boo
     }
 }
 
-/// The rows of a range as the transaction being judged would find them.
+/// The rows of a range as the transaction being judged would find them; none where they are more than
+/// `most`, of which no more are read.
 fn current_rows(
     namespace: &str,
     start: &str,
     end: RangeEnd<'_>,
+    most: usize,
     pending: &Pending<'_>,
-) -> Result<Vec<KvRead>, ReadError> {
-    let mut rows: BTreeMap<String, Height> = BTreeMap::new();
-    for row in pending.state.range(namespace, start, end)? {
-        let (key, value) = row?;
-        rows.insert(key, value.version);
-    }
+) -> Result<Option<Vec<KvRead>>, ReadError> {
+    let mut changes: BTreeMap<&str, Option<Height>> = BTreeMap::new();
     for updates in pending.layers() {
-        let Some(changes) = updates.namespaces.get(namespace) else {
+        let Some(of_namespace) = updates.namespaces.get(namespace) else {
             continue;
         };
-        let from_start = changes
+        let from_start = of_namespace
             .public
             .range::<str, _>((Bound::Included(start), Bound::Unbounded));
         for (key, update) in from_start.take_while(|(key, _)| end.includes(key)) {
-            match update.content {
-                Some(_) => rows.insert(key.clone(), update.version),
-                None => rows.remove(key),
-            };
+            let version = update.content.is_some().then_some(update.version);
+            changes.insert(key, version);
         }
     }
-    let row = |(key, version): (String, Height)| KvRead {
-        key,
-        version: Some(version.into()),
-    };
-    Ok(rows.into_iter().map(row).collect())
+    let pending_rows = changes.iter();
+    let pending_rows = pending_rows.filter_map(|(key, version)| Some((*key, (*version)?)));
+    let mut rows: BTreeMap<String, Height> = pending_rows
+        .map(|(key, version)| (key.to_owned(), version))
+        .collect();
+    let mut committed = pending.state.range(namespace, start, end)?;
+    while rows.len() <= most {
+        let Some(committed) = committed.next() else {
+            let rows = rows.into_iter();
+            let rows = rows.map(|(key, version)| row(&key, version));
+            return Ok(Some(rows.collect()));
+        };
+        let (key, value) = committed?;
+        if !changes.contains_key(key.as_str()) {
+            rows.insert(key, value.version);
+        }
+    }
+    Ok(None)
 }
 
 /// Collects the rows of a range, and sums them up when they become many.
@@ -199,7 +226,47 @@ pub(crate) fn row(key: &str, version: Height) -> KvRead {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::disk::OsDisk;
+    use crate::{Ledgers, Purpose, derived, golden};
+
+    /// The last row cannot be read, and whoever reads all of them meets it.
+    #[test]
+    fn no_more_rows_are_read_than_a_record_can_stand_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
+        let ledger = golden::write(&ledgers);
+        let keyspaces = derived::keyspaces(ledgers.database(), golden::CHANNEL).unwrap();
+        let sound = keyspaces.state.get(b"dorders\x001001").unwrap().unwrap();
+        let name = |n: u32| format!("dmany\0k{n:03}");
+        for n in 0..200 {
+            keyspaces.state.insert(name(n), sound.clone()).unwrap();
+        }
+        keyspaces.state.insert(name(200), [0xff]).unwrap();
+        let snapshot = ledger.followers.state.snapshot().unwrap();
+        let pending = Pending::new(snapshot.as_ref());
+        let version = snapshot.version("many", "k000").unwrap().unwrap();
+        let judge = |rows: u32, end: &str| {
+            let mut summary = RangeSummary::new(MAX_DEGREE);
+            (0..rows).for_each(|n| summary.add(row(&format!("k{n:03}"), version)));
+            let range = RangeQueryInfo {
+                start_key: String::new(),
+                end_key: end.to_owned(),
+                itr_exhausted: true,
+                reads_info: Some(summary.finish()),
+            };
+            still_holds("many", &range, &pending)
+        };
+        // Of 51 rows there is one hash, which stands for 51 at most.
+        for rows in [0, 1, 50, 51, 150] {
+            assert!(!judge(rows, "").unwrap(), "{rows}");
+            let end = format!("k{rows:03}");
+            assert!(rows == 0 || judge(rows, &end).unwrap(), "{rows}");
+        }
+        assert!(judge(200, "").is_err());
+    }
 
     fn summary(max_degree: u32, rows: u64) -> ReadsInfo {
         let mut summary = RangeSummary::new(max_degree);
