@@ -25,6 +25,7 @@ use crate::replay::replay;
 use crate::state::StateDb;
 use crate::validation::examine::Examined;
 use crate::validation::expiry::Expiry;
+use crate::validation::recent::Recent;
 use crate::validation::updates::{Pending, Updates, named_keys};
 use crate::validation::{judge_block, replay_block};
 use crate::worker::Worker;
@@ -218,6 +219,8 @@ pub struct Ledger {
     end: Tip,
     /// When private keys end, behind `end`; none where it has to be read.
     expiry: Option<Expiry>,
+    /// What the newest blocks wrote, for queries to be judged by.
+    pub(crate) recent: Recent,
     /// Blocks that are being made durable.
     in_flight: Option<InFlight>,
     /// What the blocks say that `follower` has.
@@ -252,8 +255,10 @@ impl Ledger {
         end: Tip,
     ) -> std::io::Result<Self> {
         let filled = Arc::clone(&followers);
+        let shared = Arc::clone(&followers.shared);
         Ok(Self {
-            shared: Arc::clone(&followers.shared),
+            recent: Recent::of(Reader::new(Arc::clone(&shared))),
+            shared,
             appender,
             follower: Worker::start("follow", move |blocks| filled.follow(blocks))?,
             followers,
@@ -480,9 +485,9 @@ impl Ledger {
         let unseen: Vec<&Unseen> = self.following.iter().chain(in_flight).collect();
         let changes = unseen.iter().map(|blocks| blocks.changes.as_ref());
         let mut pending = Pending::new(view.state.as_ref())
-            .with_indexes(&self.shared.catalog)
             .after(changes.collect())
             .with_expiry(expiry);
+        self.recent.begin_batch(self.end.height, view.tip.height);
         let mut tx_ids: HashSet<String> = HashSet::new();
         let mut end = self.end.clone();
         let mut blocks = Vec::with_capacity(batch.len());
@@ -498,7 +503,8 @@ impl Ledger {
                     || indexed.contains(tx_id)
                     || unseen.iter().any(|blocks| blocks.tx_ids.contains(tx_id))
             };
-            let updates = judge_block(block.number, &mut transactions, &mut pending, is_known)
+            let recent = &mut self.recent;
+            let updates = judge_block(&block, &mut transactions, &mut pending, recent, is_known)
                 .map_err(CommitError::Judge)?;
 
             let codes: Vec<u8> = transactions
@@ -519,6 +525,7 @@ impl Ledger {
             blocks.push(block);
             judged.push(transactions);
         }
+        self.recent.end_batch();
         let expiry = pending.take_expiry();
         let changes = Arc::new(pending.into_changes());
         let rest = InFlight {

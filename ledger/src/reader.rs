@@ -384,7 +384,7 @@ impl Snapshot {
             channel: &self.shared.channel,
             namespace,
             state: self.view.state.as_ref(),
-            catalog: Some(&self.shared.catalog),
+            catalog: &self.shared.catalog,
             observed: self.observed(),
         }
     }

@@ -14,7 +14,7 @@ use crate::query::{FindError, Found, Meter, Query, QueryError};
 use crate::reader::Snapshot;
 use crate::state::{RangeEnd, VersionedValue};
 use crate::validation::phantom::{MAX_DEGREE, RangeSummary, row};
-use crate::validation::rich::{self, MAX_QUERIES};
+use crate::validation::rich::{self, MAX_QUERIES, MAX_ROWS};
 
 /// Records what a chaincode reads and writes.
 ///
@@ -96,15 +96,31 @@ impl Simulator {
         self.snapshot.get(namespace, key)
     }
 
-    /// Refuses what was written so far if state could not take it in: what is ordered has to be
-    /// followed.
+    /// Refuses what was recorded so far if state could not take in what is written, for what is ordered
+    /// has to be followed; or if the queries of a transaction that writes found more than every node can
+    /// be asked to look after.
     ///
     /// # Errors
-    /// [`ReadError::StateObstructed`], or the state engine failed.
-    pub fn check_writes(&self) -> Result<(), ReadError> {
+    /// [`ReadError::StateObstructed`], or the state engine failed; [`QueryError::TooLarge`].
+    pub fn check_writes(&self) -> Result<(), FindError> {
         let namespaces = self.namespaces.iter();
-        let mut written = namespaces.filter(|(_, recorded)| !recorded.writes.is_empty());
-        written.try_for_each(|(namespace, _)| self.snapshot.may_write(namespace))
+        let written = namespaces.filter(|(_, recorded)| !recorded.writes.is_empty());
+        let mut is_writing = false;
+        for (namespace, _) in written {
+            self.snapshot.may_write(namespace)?;
+            is_writing = true;
+        }
+        let queries = self.namespaces.values();
+        let queries = queries.flat_map(|recorded| &recorded.queries);
+        let rows = queries.map(|seen| seen.shown.len() + seen.skipped.len());
+        if is_writing && rows.sum::<usize>() > MAX_ROWS {
+            let reason = format!(
+                "the queries of a transaction that writes find at most {MAX_ROWS} documents, those \
+                 that are skipped included"
+            );
+            return Err(QueryError::TooLarge(reason).into());
+        }
+        Ok(())
     }
 
     /// The snapshot: what is read from it directly is not recorded and not protected.
@@ -192,7 +208,7 @@ impl Simulator {
             .map(|recorded| recorded.queries.len());
         if queries.sum::<usize>() >= MAX_QUERIES {
             let reason = format!("a transaction asks at most {MAX_QUERIES} queries");
-            return Err(QueryError::option("too_many_queries", reason).into());
+            return Err(QueryError::TooLarge(reason).into());
         }
         let (found, seen) = self
             .snapshot
@@ -228,7 +244,7 @@ impl Simulator {
             for seen in mem::take(&mut recorded.queries) {
                 if is_writing {
                     let queries = asked.entry(rich::queries_of(namespace)).or_default();
-                    queries.push(rich::record(seen));
+                    queries.push(rich::record(seen, self.snapshot.height()));
                 } else {
                     // Fabric's rule for all rich queries.
                     let rows = seen.shown.into_iter();

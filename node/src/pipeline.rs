@@ -255,7 +255,7 @@ impl Pipeline {
             .documents
             .invoke(call, &mut simulator)
             .map_err(SubmitError::Chaincode)?;
-        let writable = simulator.check_writes().map_err(ChaincodeError::Read);
+        let writable = simulator.check_writes().map_err(ChaincodeError::from);
         writable.map_err(SubmitError::Chaincode)?;
         let chaincode_id = |version: &str| ChaincodeId {
             path: String::new(),

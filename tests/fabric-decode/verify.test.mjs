@@ -52,26 +52,31 @@ for (const [ledger, height] of [['v3.1-conflicts', 120], ['v2.0-testchannel', 20
   });
 }
 
-test('a rich query is a range query to Fabric, and loses nothing on the way', () => {
-  const file = new URL('../../ledger/tests/golden/rich-query.hex', import.meta.url);
-  const bytes = Buffer.from(readFileSync(file, 'utf8').trim(), 'hex');
-  const judge = new Judge([]);
-  const sets = read(judge, rwset.TxReadWriteSet, bytes, 'TxReadWriteSet').getNsRwsetList();
-  assert.deepEqual(sets.map((set) => set.getNamespace()), ['log', 'orders$$q']);
-  const queries = read(judge, kvrwset.KVRWSet, sets[1].getRwset_asU8(), 'KVRWSet').toObject();
-  assert.deepEqual([queries.readsList, queries.writesList, queries.metadataWritesList], [[], [], []]);
-  const [query] = queries.rangeQueriesInfoList;
-  assert.deepEqual(JSON.parse(query.startKey), {
-    version: 1,
-    selector: { status: { $eq: 'open' } },
-    fields: ['total'],
-    from: { values: [10], key: 'k1', included: false },
+for (const [golden, told] of [
+  ['rich-query.hex', { version: 1 }],
+  ['rich-query-3.hex', { version: 3, height: 2 }],
+]) {
+  test(`a rich query of version ${told.version} is a range query to Fabric, and loses nothing on the way`, () => {
+    const file = new URL(`../../ledger/tests/golden/${golden}`, import.meta.url);
+    const bytes = Buffer.from(readFileSync(file, 'utf8').trim(), 'hex');
+    const judge = new Judge([]);
+    const sets = read(judge, rwset.TxReadWriteSet, bytes, 'TxReadWriteSet').getNsRwsetList();
+    assert.deepEqual(sets.map((set) => set.getNamespace()), ['log', 'orders$$q']);
+    const queries = read(judge, kvrwset.KVRWSet, sets[1].getRwset_asU8(), 'KVRWSet').toObject();
+    assert.deepEqual([queries.readsList, queries.writesList, queries.metadataWritesList], [[], [], []]);
+    const [query] = queries.rangeQueriesInfoList;
+    assert.deepEqual(JSON.parse(query.startKey), {
+      ...told,
+      selector: { status: { $eq: 'open' } },
+      fields: ['total'],
+      from: { values: [10], key: 'k1', included: false },
+    });
+    assert.deepEqual(JSON.parse(query.endKey), { to: { values: [12.5], key: 'k7', included: true } });
+    const rows = query.rawReads.kvReadsList.map(({ key, version }) => [key, version.blockNum, version.txNum]);
+    assert.deepEqual(rows, [['k3', 1, 0], ['k7', 1, 0]]);
+    assert.deepEqual([...judge.violated.keys()], []);
   });
-  assert.deepEqual(JSON.parse(query.endKey), { to: { values: [12.5], key: 'k7', included: true } });
-  const rows = query.rawReads.kvReadsList.map(({ key, version }) => [key, version.blockNum, version.txNum]);
-  assert.deepEqual(rows, [['k3', 1, 0], ['k7', 1, 0]]);
-  assert.deepEqual([...judge.violated.keys()], []);
-});
+}
 
 test('every kind of damage is told by its name', { skip }, () => {
   const flip = (bytes, at) => {

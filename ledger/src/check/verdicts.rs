@@ -16,8 +16,9 @@ use crate::block::{Block, Height};
 use crate::block_store::scan::Stored;
 use crate::error::ReadError;
 use crate::state::StateDb as _;
-use crate::validation::examine::{Content, Examined, Origin, Stage};
+use crate::validation::examine::{Content, Examined, Origin, Records, Stage};
 use crate::validation::mvcc;
+use crate::validation::recent::Recent;
 use crate::validation::updates::Pending;
 
 /// Transactions whose verdicts are not given again that are told one by one.
@@ -40,6 +41,8 @@ pub(super) struct Court {
     channel: String,
     /// None before block 0, and where the newest configuration cannot be used.
     trust: Option<Trust>,
+    /// What the newest blocks wrote, for queries to be judged by.
+    recent: Recent,
     /// Signatures that hold.
     pub(super) signatures: u64,
     /// Verdicts that were given again.
@@ -73,6 +76,8 @@ impl Court {
         let state = replayed.state.snapshot()?;
         let mut pending = Pending::new(state.as_ref());
         let mut in_batch: HashSet<String> = HashSet::new();
+        let first = batch.first().map_or(0, |stored| stored.block.number);
+        self.recent.begin_batch(first, 0);
         for (position, stored) in batch.iter().enumerate() {
             let is_known = |tx_id: &str| Ok(in_batch.contains(tx_id) || replayed.knows(tx_id)?);
             let transactions = self.read_block(stored);
@@ -80,6 +85,7 @@ impl Court {
             objections.extend(found.into_iter().map(|objection| (position, objection)));
             in_batch.extend(transactions.into_iter().filter_map(|one| one.tx_id));
         }
+        self.recent.end_batch();
         Ok(objections)
     }
 
@@ -95,10 +101,17 @@ impl Court {
             Some(_) => Origin::Quire,
             None => Origin::Fabric,
         };
-        let envelopes = block.envelopes.iter();
-        let examined = envelopes.map(|envelope| match block.number {
-            0 => Examined::first(envelope, &self.channel),
-            _ => Examined::judged_by(envelope, &self.channel, origin),
+        let envelopes = block.envelopes.iter().enumerate();
+        let examined = envelopes.map(|(tx, envelope)| {
+            if block.number == 0 {
+                return Examined::first(envelope, &self.channel);
+            }
+            // Where a record of before was refused, that was by the rules of now.
+            let records = match block.code(tx) {
+                Code::BAD_RWSET => Records::OfNow,
+                _ => Records::OfAnyVersion,
+            };
+            Examined::judged_by(envelope, &self.channel, origin, records)
         });
         examined.collect()
     }
@@ -127,6 +140,7 @@ impl Court {
         .into_iter();
         let mut in_block: HashSet<&str> = HashSet::new();
         pending.begin_block(block.number);
+        self.recent.begin_block(block);
         for (tx, transaction) in (0..).zip(transactions) {
             let stored = block.code(usize::try_from(tx).unwrap_or(usize::MAX));
             let signed = match (signed.next(), &mut self.trust) {
@@ -149,7 +163,10 @@ impl Court {
             } else if self.depth.verdicts {
                 if signed.can_tell(stored, transaction) {
                     let known = id.map(&is_known).transpose()?.unwrap_or_default();
-                    let given = verdict(transaction, &signed, known, repeats, pending)?;
+                    let given = match before_reads(transaction, &signed, known, repeats) {
+                        Code::VALID => reads(transaction, pending, &mut self.recent)?,
+                        code => code,
+                    };
                     if given == stored {
                         self.verdicts += 1;
                     } else {
@@ -165,6 +182,7 @@ impl Court {
             }
             if stored.is_valid() {
                 pending.apply(transaction, Height::new(block.number, tx))?;
+                self.recent.note(transaction);
             }
         }
         pending.end_block()?;
@@ -261,28 +279,30 @@ fn was_sound(stored: Code) -> bool {
     )
 }
 
-/// The verdict, in Fabric's order: headers, creator, the transaction's form, duplicates in earlier blocks,
-/// the call's form, endorsements, duplicates in the block, then MVCC and phantoms.
-fn verdict(
-    transaction: &Examined,
-    signed: &Signed,
-    known: bool,
-    repeats: bool,
-    pending: &Pending<'_>,
-) -> Result<Code, ReadError> {
+/// The verdict as far as it needs no state, in Fabric's order: headers, creator, the transaction's form,
+/// duplicates in earlier blocks, the call's form, endorsements, duplicates in the block.
+fn before_reads(transaction: &Examined, signed: &Signed, known: bool, repeats: bool) -> Code {
     let (code, stage) = (transaction.code, transaction.own_objection());
     match (stage, signed) {
-        (Some(Stage::Headers), _) => return Ok(code),
-        (_, Signed::BadCreator(_)) => return Ok(Code::BAD_CREATOR_SIGNATURE),
-        (Some(Stage::Transaction), _) => return Ok(code),
-        _ if known => return Ok(Code::DUPLICATE_TXID),
-        (Some(Stage::Call), _) => return Ok(code),
-        (None, Signed::Unendorsed(_)) => return Ok(Code::ENDORSEMENT_POLICY_FAILURE),
-        _ if repeats => return Ok(Code::DUPLICATE_TXID),
-        (None, Signed::Sound { .. } | Signed::ByCreator | Signed::NotLookedAt) => {}
+        (Some(Stage::Headers), _) => code,
+        (_, Signed::BadCreator(_)) => Code::BAD_CREATOR_SIGNATURE,
+        (Some(Stage::Transaction), _) => code,
+        _ if known => Code::DUPLICATE_TXID,
+        (Some(Stage::Call), _) => code,
+        (None, Signed::Unendorsed(_)) => Code::ENDORSEMENT_POLICY_FAILURE,
+        _ if repeats => Code::DUPLICATE_TXID,
+        (None, Signed::Sound { .. } | Signed::ByCreator | Signed::NotLookedAt) => Code::VALID,
     }
+}
+
+/// The rest of it: MVCC and phantoms.
+fn reads(
+    transaction: &Examined,
+    pending: &Pending<'_>,
+    recent: &mut Recent,
+) -> Result<Code, ReadError> {
     match &transaction.content {
-        Content::Endorsed(endorsed) => mvcc::judge(&endorsed.read_write_set, pending),
+        Content::Endorsed(endorsed) => mvcc::judge(&endorsed.read_write_set, pending, recent),
         Content::Config(_) | Content::Other => Ok(Code::VALID),
     }
 }

@@ -4,9 +4,13 @@
 //! key, and nothing of it depends on the node that asked.
 //!
 //! ```text
-//! start  {"version":1,"selector":{..},"fields":["total"],"from":{"values":[10],"key":"k1","included":false}}
+//! start  {"version":3,"height":7,"selector":{..},"fields":["total"],"from":{"values":[10],"key":"k1","included":false}}
 //! end    {"to":{"values":[12.50],"key":"k7","included":true}}
 //! ```
+//!
+//! Version 3 tells at which height it was asked, and its selector means what [`Version::Two`] says.
+//! Versions 1 and 2 tell no height, and are what their selector means. They are read where old blocks
+//! have them, and written no more.
 //!
 //! The whole selector is there, and not only the bounds that it sets on fields: bounds are what an
 //! index can use, the selector is what was asked. With bounds alone every document within them would
@@ -28,9 +32,13 @@ use super::version::Version;
 use super::work::{Exceeded, Meter};
 use crate::json::{self, Repeats};
 
-/// Most bytes of a selector that is asked inside of a transaction: it is asked again of every
-/// document that may match when the transaction is judged.
+/// Most bytes of a selector that is asked inside of a transaction: every node reads it when the
+/// transaction is judged, and asks it of the documents that changed.
 const MAX_SELECTOR_BYTES: usize = 64 << 10;
+/// The version of a record as it is written.
+const RECORD_VERSION: u64 = 3;
+/// What the selector of such a record means.
+const MEANING: Version = Version::Two;
 
 /// A set of documents.
 #[derive(Clone, Debug)]
@@ -40,6 +48,14 @@ pub(crate) struct Asked {
     paths: Vec<Path>,
     from: Option<Place>,
     to: Option<Place>,
+}
+
+/// What a record tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) asked: Asked,
+    /// Blocks below this had been seen. None in records of versions 1 and 2, which do not tell.
+    pub(crate) height: Option<u64>,
 }
 
 /// A place in the order of documents: values of the fields, then the key.
@@ -107,7 +123,7 @@ fn position(values: &[&Value], key: &str) -> Vec<u8> {
 
 impl Asked {
     /// What a page asked for that was read by a plan from behind a bookmark: up to `last`, the last
-    /// document that was counted, or to the end where none is given.
+    /// document that was counted, or to the end where none is given. It can be recorded.
     pub(super) fn of(
         plan: &Plan,
         query: &Query,
@@ -119,6 +135,9 @@ impl Asked {
         let mut selector = query.selector.clone();
         if let Some(partial) = definition.and_then(Definition::partial) {
             selector = selector.and(partial)?;
+        }
+        if !selector.means_the_same_in(MEANING) {
+            return Err(Selector::of_earlier_version());
         }
         let paths = paths(&fields)?;
         let after = after.map(|Bookmark { values, key, .. }| {
@@ -143,25 +162,23 @@ impl Asked {
         };
         // What is written must be readable: too large a selector is found here, and so is one that
         // is too deep once it stands inside of the record.
-        let (start, end) = asked.texts();
+        let (start, end) = asked.texts(0);
         match Self::read(&start, &end) {
             Ok(_) => Ok(asked),
-            Err(NotAsked) => Err(QueryError::option(
-                "selector_too_large",
-                format!(
-                    "a selector inside of a transaction has at most {MAX_SELECTOR_BYTES} bytes and \
-                     120 levels"
-                ),
-            )),
+            Err(NotAsked) => Err(QueryError::TooLarge(format!(
+                "a selector inside of a transaction has at most {MAX_SELECTOR_BYTES} bytes and 120 \
+                 levels"
+            ))),
         }
     }
 
-    /// The texts that say it.
-    pub(crate) fn texts(&self) -> (String, String) {
+    /// The texts that say it, and at which height it was asked.
+    pub(crate) fn texts(&self, height: u64) -> (String, String) {
         let from = self.from.as_ref().map(|from| ("from", from.to_json()));
         let to = self.to.as_ref().map(|to| ("to", to.to_json()));
         let start = [
-            ("version", self.selector.version().number().into()),
+            ("version", RECORD_VERSION.into()),
+            ("height", height.into()),
             ("selector", self.selector.normal().clone()),
             ("fields", self.fields.clone().into()),
         ];
@@ -180,15 +197,19 @@ impl Asked {
     ///
     /// # Errors
     /// They are not of this form, or say what no query can.
-    pub(crate) fn read(start: &str, end: &str) -> Result<Self, NotAsked> {
+    pub(crate) fn read(start: &str, end: &str) -> Result<Recorded, NotAsked> {
         // A repeated member counts last, as ever: the verdicts of old depend on it.
         let parse = |text: &str| json::parse(text.as_bytes(), Repeats::LastCounts);
         let parse = |text| parse(text).map_err(|_| NotAsked);
         let (mut start, mut end) = (members(parse(start)?)?, members(parse(end)?)?);
-        let version = start.shift_remove("version");
-        let version = version.as_ref().and_then(Value::as_u64);
-        let version = version.and_then(|number| Version::try_from(number).ok());
-        let version = version.ok_or(NotAsked)?;
+        let mut number = |name| {
+            let number = start.shift_remove(name);
+            number.as_ref().and_then(Value::as_u64).ok_or(NotAsked)
+        };
+        let (version, height) = match number("version")? {
+            RECORD_VERSION => (MEANING, Some(number("height")?)),
+            before => (Version::try_from(before).map_err(|_| NotAsked)?, None),
+        };
         let selector = start.shift_remove("selector").ok_or(NotAsked)?;
         let fields = fields(start.shift_remove("fields"))?;
         let from = start.shift_remove("from").map(Place::read).transpose()?;
@@ -201,17 +222,23 @@ impl Asked {
             return Err(NotAsked);
         };
         let selector = Selector::parse_as(&selector, version).map_err(|_| NotAsked)?;
-        // There is one way to write it: the first version that means this.
-        if selector.version() != version {
+        // Before the height was told there was one version for it: the first that means this.
+        if height.is_none() && selector.version() != version {
             return Err(NotAsked);
         }
-        Ok(Self {
+        let asked = Self {
             selector,
             paths: paths(&fields).map_err(|_| NotAsked)?,
             fields,
             from,
             to,
-        })
+        };
+        Ok(Recorded { asked, height })
+    }
+
+    /// How large the patterns of its selector are together, in steps.
+    pub(crate) fn pattern_steps(&self) -> u64 {
+        self.selector.pattern_steps()
     }
 
     /// Whether a document is one of those.
@@ -245,41 +272,8 @@ impl Asked {
         is_behind && is_before
     }
 
-    /// A query that finds all of them, and maybe more, by whatever index serves it.
-    pub(super) fn to_query(&self) -> Query {
-        let present = self.fields.iter().map(|field| {
-            let exists = json!({"$exists": true});
-            Selector::parse(&Map::from_iter([(field.clone(), exists)]))
-        });
-        let selector = present
-            .into_iter()
-            .try_fold(self.selector.clone(), |selector, field| {
-                selector.and(&field?)
-            });
-        // A field that cannot stand in a selector: fewer indexes serve, no answer changes.
-        Query::of(selector.unwrap_or_else(|_| self.selector.clone()))
-    }
-
-    /// The part of an index of these columns that holds them: sort keys with keys, inclusive and
-    /// exclusive. None where the index has another order.
-    pub(super) fn entries(&self, columns: &[String]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-        if columns != self.fields {
-            return None;
-        }
-        let edge = |place: &Place, is_behind: bool| {
-            let mut edge = place.position.clone();
-            if is_behind {
-                edge.push(0);
-            }
-            edge
-        };
-        let from = self.from.as_ref().map(|from| edge(from, !from.included));
-        let to = self.to.as_ref().map(|to| edge(to, to.included));
-        Some((from.unwrap_or_default(), to))
-    }
-
     /// The keys between which they are, where their order is that of keys.
-    pub(super) fn keys(&self) -> (Bound<&str>, Bound<&str>) {
+    pub(crate) fn keys(&self) -> (Bound<&str>, Bound<&str>) {
         let is_key = |place: &&Place| self.fields.is_empty() && place.values.is_empty();
         let from = self.from.as_ref().filter(is_key);
         let to = self.to.as_ref().filter(is_key);
@@ -327,7 +321,13 @@ mod tests {
     use crate::block::Height;
 
     fn read(text: &str) -> Asked {
-        Asked::read(text, "{}").unwrap()
+        Asked::read(text, "{}").unwrap().asked
+    }
+
+    fn includes(asked: &Asked, key: &str, value: &str) -> bool {
+        let document = Document::parse(key, Height::new(1, 0), value.as_bytes()).unwrap();
+        let included = asked.includes(key, &document, &mut Meter::unlimited());
+        included.unwrap()
     }
 
     #[test]
@@ -344,21 +344,23 @@ mod tests {
                 true,
             )),
         };
-        let (start, end) = asked.texts();
-        assert_eq!(
-            start,
-            concat!(
-                r#"{"version":1,"selector":{"$and":[{"status":{"$eq":"open"}},{"total":{"$gte":1}}]},"#,
-                r#""fields":["total"],"from":{"values":[10],"key":"k1","included":false}}"#
-            )
+        let (start, end) = asked.texts(7);
+        let members = concat!(
+            r#""selector":{"$and":[{"status":{"$eq":"open"}},{"total":{"$gte":1}}]},"#,
+            r#""fields":["total"],"from":{"values":[10],"key":"k1","included":false}}"#
         );
+        assert_eq!(start, format!(r#"{{"version":3,"height":7,{members}"#));
         assert_eq!(
             end,
             r#"{"to":{"values":[12.50],"key":"k7","included":true}}"#
         );
         let again = Asked::read(&start, &end).unwrap();
-        assert_eq!(again.texts(), (start, end));
-        // The order of values in records of version 1. Collation data that sort otherwise need a
+        assert_eq!(again.height, Some(7));
+        assert_eq!(again.asked.texts(7), (start, end.clone()));
+        let before = Asked::read(&format!(r#"{{"version":1,{members}"#), &end).unwrap();
+        assert_eq!(before.height, None);
+        assert_eq!(before.asked.texts(7), again.asked.texts(7));
+        // The order of values in records of every version. Collation data that sort otherwise need a
         // version of their own, and this one's must stay to judge by.
         assert_eq!(
             super::super::collation::fingerprint(),
@@ -367,18 +369,36 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_where_an_index_has_it() {
-        let asked = Asked::read(
-            r#"{"version":1,"selector":{},"fields":["n","_id"],"from":{"values":[1,"b"],"key":"b","included":false}}"#,
-            r#"{"to":{"values":["A"],"key":"","included":true}}"#,
-        )
-        .unwrap();
-        let includes = |key: &str, value: &str| {
-            let document = Document::parse(key, Height::new(1, 0), value.as_bytes()).unwrap();
-            asked
-                .includes(key, &document, &mut Meter::default())
-                .unwrap()
+    fn a_height_is_told_in_one_way_and_by_its_version_only() {
+        let record = |members: &str| {
+            let start = format!(r#"{{{members}"selector":{{}},"fields":[]}}"#);
+            Asked::read(&start, "{}").map(|recorded| recorded.height)
         };
+        for (members, expected) in [
+            (r#""version":3,"height":0,"#, Some(Some(0))),
+            (
+                r#""version":3,"height":18446744073709551615,"#,
+                Some(Some(u64::MAX)),
+            ),
+            (r#""version":1,"#, Some(None)),
+            (r#""version":3,"#, None),
+            (r#""version":3,"height":18446744073709551616,"#, None),
+            (r#""version":3,"height":-1,"#, None),
+            (r#""version":3,"height":7.0,"#, None),
+            (r#""version":3,"height":"7","#, None),
+            (r#""version":1,"height":7,"#, None),
+            (r#""version":2,"height":7,"#, None),
+            (r#""version":4,"height":7,"#, None),
+        ] {
+            assert_eq!(record(members).ok(), expected, "{members}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_where_an_index_has_it() {
+        let start = r#"{"version":3,"height":1,"selector":{},"fields":["n","_id"],"from":{"values":[1,"b"],"key":"b","included":false}}"#;
+        let end = r#"{"to":{"values":["A"],"key":"","included":true}}"#;
+        let asked = Asked::read(start, end).unwrap().asked;
         for (key, value, expected) in [
             ("b", r#"{"n":1}"#, false),
             ("bb", r#"{"n":1.0}"#, true),
@@ -388,19 +408,20 @@ mod tests {
             ("a", r#"{"n":null}"#, false),
             ("c", "{}", false),
         ] {
-            assert_eq!(includes(key, value), expected, "{key} {value}");
+            assert_eq!(includes(&asked, key, value), expected, "{key} {value}");
         }
         let all = read(r#"{"version":1,"selector":{},"fields":[]}"#);
-        let document = Document::parse("k", Height::new(1, 0), b"{}").unwrap();
-        assert!(all.includes("k", &document, &mut Meter::default()).unwrap());
+        assert!(includes(&all, "k", "{}"));
     }
 
     /// Verdicts of blocks that were written before stay what they are.
     #[test]
     fn conditions_on_texts_mean_what_they_meant_when_they_were_recorded() {
         let record = |version: u32, selector: &str| {
-            let start = format!(r#"{{"version":{version},"selector":{selector},"fields":[]}}"#);
-            Asked::read(&start, "{}")
+            let height = if version == 3 { r#""height":1,"# } else { "" };
+            let start =
+                format!(r#"{{"version":{version},{height}"selector":{selector},"fields":[]}}"#);
+            Asked::read(&start, "{}").map(|recorded| recorded.asked)
         };
         let text = |text: &str| json!({ "a": text }).to_string();
         for (selector, value, then, now) in [
@@ -427,27 +448,19 @@ mod tests {
             (r#"{"a":{"$eq":1}}"#, "", Some(false), None),
         ] {
             let value = text(value);
-            let document = Document::parse("k", Height::new(1, 0), value.as_bytes()).unwrap();
             for (version, expected) in [(1, then), (2, now)] {
                 let asked = record(version, selector).ok();
-                let found = asked.map(|asked| {
-                    let included = asked.includes("k", &document, &mut Meter::default());
-                    included.unwrap()
-                });
+                let found = asked.map(|asked| includes(&asked, "k", &value));
                 assert_eq!(found, expected, "{version} {selector}");
             }
+            // The meaning of 2, where a record of 2 need not be about texts.
+            let asked = record(3, selector).ok();
+            let found = asked.map(|asked| includes(&asked, "k", &value));
+            let expected = now.or((selector == r#"{"a":{"$eq":1}}"#).then_some(false));
+            assert_eq!(found, expected, "3 {selector}");
         }
-        for version in [0, 3] {
+        for version in [0, 4] {
             assert!(record(version, r#"{"a":{"$regex":"a"}}"#).is_err());
         }
-        let selector = json!({"a": {"$regex": "a"}});
-        let asked = Asked {
-            selector: super::super::request::selector(&selector).unwrap(),
-            fields: Vec::new(),
-            paths: Vec::new(),
-            from: None,
-            to: None,
-        };
-        assert!(asked.texts().0.starts_with(r#"{"version":2,"#));
     }
 }

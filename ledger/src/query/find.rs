@@ -129,8 +129,7 @@ pub(crate) struct Source<'a> {
     pub(crate) channel: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) state: &'a dyn StateSnapshot,
-    /// None where no index is to be used.
-    pub(crate) catalog: Option<&'a Catalog>,
+    pub(crate) catalog: &'a Catalog,
     pub(crate) observed: &'a Observed,
 }
 
@@ -204,10 +203,7 @@ impl Source<'_> {
     /// The indexes that the snapshot holds whole.
     fn indexes(&self) -> Result<Vec<Arc<Index>>, ReadError> {
         let mut built = Vec::new();
-        let indexes = self
-            .catalog
-            .map(|catalog| catalog.of_namespace(self.namespace));
-        for index in indexes.unwrap_or_default() {
+        for index in self.catalog.of_namespace(self.namespace) {
             if self.state.is_built(index.id)? {
                 built.push(index);
             }
@@ -383,36 +379,6 @@ impl Source<'_> {
         let (from, to) = (from.as_ref(), to.as_ref());
         let (from, to) = (from.map(String::as_str), to.map(String::as_str));
         self.state.rows(self.namespace, from, to, is_reversed)
-    }
-
-    /// Every document that may be among those asked for, in any order: by an index, where one serves.
-    pub(crate) fn may_include<'a>(
-        &'a self,
-        asked: &Asked,
-    ) -> Result<Box<dyn Iterator<Item = Candidate> + 'a>, ReadError> {
-        let query = asked.to_query();
-        let plan = Plan::new(&self.indexes()?, &query, None).ok().flatten();
-        let Some((plan, index)) = plan
-            .as_ref()
-            .and_then(|plan| Some((plan, plan.index.as_ref()?)))
-        else {
-            return match asked.keys() {
-                (Bound::Unbounded, Bound::Unbounded) => self.by_key(&query, None, false),
-                (from, to) => self.state.rows(self.namespace, from, to, false),
-            };
-        };
-        let (mut from, mut to) = entry_range(plan, &query);
-        if let Some((first, last)) = asked.entries(&index.definition.record.fields) {
-            from = from.max(first);
-            to = last.map_or(to.clone(), |last| to.min(last));
-        }
-        let keys = self.state.entries(index.id, &from, &to, false)?;
-        Ok(Box::new(Documents {
-            source: self,
-            keys,
-            batch: self.state.batch(),
-            read: VecDeque::new(),
-        }))
     }
 
     /// CouchDB's `_explain`.

@@ -205,23 +205,6 @@ impl Query {
         Ok(query)
     }
 
-    /// Everything that matches, in any order.
-    pub(super) fn of(selector: Selector) -> Self {
-        Self {
-            selector,
-            use_index: None,
-            bookmark: None,
-            limit: u64::MAX,
-            skip: 0,
-            sort: Sort::default(),
-            fields: Vec::new(),
-            shown: Fields::default(),
-            execution_stats: false,
-            allow_fallback: true,
-            unheeded: Map::new(),
-        }
-    }
-
     /// The options as `_explain` shows them.
     pub(super) fn options(&self) -> Value {
         let use_index: Vec<&str> = match &self.use_index {

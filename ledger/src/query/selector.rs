@@ -134,12 +134,8 @@ impl Selector {
     pub(crate) fn and(&self, other: &Self) -> Result<Self, QueryError> {
         let version = self.version.max(other.version);
         let both = [self, other];
-        if both.iter().any(|part| part.means_otherwise_in(version)) {
-            return Err(QueryError::option(
-                "selector_version",
-                "the index's filter has the meaning of an earlier version; make the index anew"
-                    .to_owned(),
-            ));
+        if !both.iter().all(|part| part.means_the_same_in(version)) {
+            return Err(Self::of_earlier_version());
         }
         let parts = both.into_iter().map(|part| part.normal.clone());
         let parts = parts.filter(|part| *part != Value::Object(Map::new()));
@@ -147,13 +143,28 @@ impl Selector {
         Self::parse_as(&both, version)
     }
 
-    fn means_otherwise_in(&self, version: Version) -> bool {
-        version.least(&self.normal) != self.version
+    /// Whether it means in a version what it means.
+    pub(super) fn means_the_same_in(&self, version: Version) -> bool {
+        version.least(&self.normal) == self.version
+    }
+
+    /// What is wrong with an index whose filter does not.
+    pub(super) fn of_earlier_version() -> QueryError {
+        QueryError::option(
+            "selector_version",
+            "the index's filter has the meaning of an earlier version; make the index anew"
+                .to_owned(),
+        )
     }
 
     /// The normal form.
     pub(crate) fn normal(&self) -> &Value {
         &self.normal
+    }
+
+    /// How large its patterns are together, in steps.
+    pub(super) fn pattern_steps(&self) -> u64 {
+        self.condition.pattern_steps()
     }
 
     /// Whether a document, with its `_id` and `_rev`, matches.
@@ -223,6 +234,32 @@ fn read(value: &Value, version: Version) -> Result<Condition, QueryError> {
 type Order = fn(&Value, &Value) -> Ordering;
 
 impl Condition {
+    fn pattern_steps(&self) -> u64 {
+        match self {
+            Self::Regex(regex) => regex.steps(),
+            Self::And(parts) | Self::Or(parts) | Self::Nor(parts) => {
+                parts.iter().map(Self::pattern_steps).sum()
+            }
+            Self::Field {
+                condition: part, ..
+            }
+            | Self::Not(part)
+            | Self::AnyElement(part)
+            | Self::EveryElement(part)
+            | Self::AnyName(part) => part.pattern_steps(),
+            Self::Always
+            | Self::Compare(..)
+            | Self::In(_)
+            | Self::NotIn(_)
+            | Self::Exists(_)
+            | Self::Type(_)
+            | Self::Modulo(..)
+            | Self::BeginsWith(..)
+            | Self::All(_)
+            | Self::Size(_) => 0,
+        }
+    }
+
     fn holds(&self, value: &Value, order: Order, meter: &mut Meter) -> Result<bool, Exceeded> {
         meter.spend(Spend::Conditions, 1)?;
         Ok(match self {

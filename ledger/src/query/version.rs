@@ -21,14 +21,6 @@ impl Version {
     /// What a request means.
     pub(crate) const CURRENT: Self = Self::Two;
 
-    /// Its number, as it is written.
-    pub(crate) const fn number(self) -> u32 {
-        match self {
-            Self::One => 1,
-            Self::Two => 2,
-        }
-    }
-
     #[allow(
         clippy::trivially_copy_pass_by_ref,
         reason = "serde passes what it may leave out by reference"

@@ -132,6 +132,7 @@ struct Rules<'a> {
     channel: &'a str,
     hashes: Hashes,
     origin: Origin,
+    records: Records,
 }
 
 /// Whose word the transaction id and the proposal hash are.
@@ -152,12 +153,21 @@ pub(crate) enum Origin {
     Fabric,
 }
 
+/// Which records of rich queries are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Records {
+    /// Those that are written now.
+    OfNow,
+    /// Those of earlier versions too, which blocks of before have.
+    OfAnyVersion,
+}
+
 impl Examined {
     /// Reads an envelope of `channel` and applies the rules that need nothing but the envelope:
     /// Fabric's first phase of validation without signatures and policies.
     #[must_use]
     pub fn new(envelope: &Bytes, channel: &str) -> Self {
-        Self::judged_by(envelope, channel, Origin::Quire)
+        Self::judged_by(envelope, channel, Origin::Quire, Records::OfNow)
     }
 
     /// The same of an envelope that this process made: its transaction id and its proposal hash are taken
@@ -170,13 +180,19 @@ impl Examined {
                 channel,
                 hashes: Hashes::MadeHere,
                 origin: Origin::Quire,
+                records: Records::OfNow,
             }),
         );
         debug_assert_eq!(examined.code, Self::new(envelope, channel).code);
         examined
     }
 
-    pub(crate) fn judged_by(envelope: &Bytes, channel: &str, origin: Origin) -> Self {
+    pub(crate) fn judged_by(
+        envelope: &Bytes,
+        channel: &str,
+        origin: Origin,
+        records: Records,
+    ) -> Self {
         let hashes = Hashes::Claimed;
         Self::examine(
             envelope,
@@ -184,6 +200,7 @@ impl Examined {
                 channel,
                 hashes,
                 origin,
+                records,
             }),
         )
     }
@@ -392,7 +409,7 @@ fn endorsed(
                 read_write_set,
             };
             if let Some(rules) = rules {
-                found.object_if(Stage::Call, endorsed.objection(called, rules.origin));
+                found.object_if(Stage::Call, endorsed.objection(called, rules));
             }
             Ok(Box::new(endorsed))
         }
@@ -428,12 +445,12 @@ fn action_objection(opened: &Opened, action: &EndorsedAction, rules: Rules<'_>) 
 impl Endorsed {
     /// The first of Fabric's rules of a call and its outcome that the transaction breaks on its own; then
     /// ours, of queries. `called` is the chaincode that the header names.
-    fn objection(&self, called: Option<ChaincodeId>, origin: Origin) -> Option<Code> {
+    fn objection(&self, called: Option<ChaincodeId>, rules: Rules<'_>) -> Option<Code> {
         let Self { call, .. } = self;
         let (Some(called), Some(ran)) = (called, &call.action.chaincode_id) else {
             return Some(Code::INVALID_OTHER_REASON);
         };
-        let has_version = origin == Origin::Quire || !ran.version.is_empty();
+        let has_version = rules.origin == Origin::Quire || !ran.version.is_empty();
         if called.name.is_empty() || called.name != ran.name || !has_version {
             return Some(Code::INVALID_CHAINCODE);
         }
@@ -453,6 +470,6 @@ impl Endorsed {
         {
             return Some(Code::ILLEGAL_WRITESET);
         }
-        rich::objection(&self.read_write_set)
+        rich::objection(&self.read_write_set, rules.records)
     }
 }

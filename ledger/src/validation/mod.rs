@@ -2,10 +2,14 @@
 //!
 //! Reads only. What the verdicts change is returned, for the ledger to write.
 
+#[cfg(test)]
+mod agreement;
 pub(crate) mod examine;
 pub(crate) mod expiry;
 pub(crate) mod mvcc;
 pub(crate) mod phantom;
+pub(crate) mod recent;
+mod rescan;
 pub(crate) mod rich;
 pub(crate) mod signatures;
 pub(crate) mod updates;
@@ -15,9 +19,10 @@ use std::collections::HashSet;
 
 use quire_wire::Code;
 
-use crate::block::Height;
+use crate::block::{Block, Height};
 use crate::error::ReadError;
 use examine::{Content, Examined};
+use recent::Recent;
 use updates::{Pending, Updates};
 
 /// Gives each transaction of the next block its final code, and returns what the block changes.
@@ -25,22 +30,25 @@ use updates::{Pending, Updates};
 /// `transactions` come with the verdict of the checks that need no state (form, signatures,
 /// policies); `is_known` tells whether an earlier block has a transaction id.
 pub(crate) fn judge_block<'a>(
-    number: u64,
+    block: &Block,
     transactions: &mut [Examined],
     pending: &'a mut Pending<'_>,
+    recent: &mut Recent,
     is_known: impl Fn(&str) -> bool,
 ) -> Result<&'a Updates, ReadError> {
-    pending.begin_block(number);
+    pending.begin_block(block.number);
+    recent.begin_block(block);
     mark_duplicates(transactions, is_known);
     for (tx, transaction) in transactions.iter_mut().enumerate() {
         if !transaction.code.is_valid() {
             continue;
         }
         if let Content::Endorsed(endorsed) = &transaction.content {
-            transaction.code = mvcc::judge(&endorsed.read_write_set, pending)?;
+            transaction.code = mvcc::judge(&endorsed.read_write_set, pending, recent)?;
         }
         if transaction.code.is_valid() {
-            pending.apply(transaction, Height::new(number, tx as u64))?;
+            pending.apply(transaction, Height::new(block.number, tx as u64))?;
+            recent.note(transaction);
         }
     }
     pending.end_block()?;

@@ -6,17 +6,36 @@ use quire_wire::Code;
 use quire_wire::rwset::Version;
 
 use super::examine::ReadWriteSet;
+use super::recent::Recent;
 use super::updates::{Pending, Update, hashed_key, hashed_namespace};
 use super::{phantom, rich};
 use crate::block::Height;
 use crate::error::ReadError;
+use crate::query::work::Meter;
 
 /// `VALID`, or the conflict that a transaction loses to.
-pub(crate) fn judge(set: &ReadWriteSet, pending: &Pending<'_>) -> Result<Code, ReadError> {
+pub(crate) fn judge(
+    set: &ReadWriteSet,
+    pending: &Pending<'_>,
+    recent: &mut Recent,
+) -> Result<Code, ReadError> {
+    let mut meter = recent.meter();
+    let code = judge_metered(set, pending, recent, &mut meter);
+    recent.spend(&meter);
+    code
+}
+
+fn judge_metered(
+    set: &ReadWriteSet,
+    pending: &Pending<'_>,
+    recent: &mut Recent,
+    meter: &mut Meter,
+) -> Result<Code, ReadError> {
     for namespace in &set.namespaces {
         let name = &namespace.namespace;
         if let Some(queried) = rich::queried(name) {
-            match rich::judge(queried, &namespace.public.range_queries_info, pending)? {
+            let queries = &namespace.public.range_queries_info;
+            match rich::judge(queried, queries, pending, recent, meter)? {
                 Code::VALID => continue,
                 conflict => return Ok(conflict),
             }

@@ -4,35 +4,65 @@
 //!
 //! ```text
 //! namespace  orders$$q              queries of namespace orders
-//! range      start_key, end_key     what was asked, see query/asked.rs
+//! range      start_key, end_key     what was asked, and at which height, see query/asked.rs
 //!            itr_exhausted          whether the reader came to the end; not needed to judge
-//!            reads_info             keys and versions that answered, ordered by key, as of any range
+//!            reads_info             keys and versions that answered, ordered by key
 //! ```
 //!
-//! Such a namespace has nothing else and is never in state. The check asks the documents again; an
-//! index, where one serves, only says which of them need not be looked at.
+//! Such a namespace has nothing else and is never in state. What was asked is not asked again, which
+//! would take as long as there are documents. It holds as long as
+//!
+//! 1. every row that answered has the version that it had, and
+//! 2. no key that was written since is a document that is asked for.
+//!
+//! This is what asking again would say, where the record was true of its height. A document that is
+//! asked for now was written since, which 2 refuses, or it has the value that it had then, so that it
+//! answered. A row that answered and has its version still has its value, so that it answers still. The
+//! other way round: the rows that answered are older than their height, so a document that was written
+//! since and is asked for is none of them. A record that is not true of its height can be made by whoever
+//! satisfies the endorsement policy, as in Fabric a read that nobody read can be.
+//!
+//! Fixed numbers bound the work, and whoever needs more loses ([`super::recent`]): they depend on the
+//! blocks alone, as does every step that is counted. Records of versions 1 and 2 do not say when they
+//! were asked. Nobody writes them any more, and they are refused; those in old blocks are judged by
+//! [`super::rescan`].
 
 use std::collections::BTreeMap;
 
 use quire_wire::Code;
-use quire_wire::rwset::{KvRead, KvRwSet, RangeQueryInfo, ReadsInfo};
+use quire_wire::rwset::{KvRead, KvRwSet, QueryReads, RangeQueryInfo, ReadsInfo};
 
-use super::examine::{NamespaceSet, ReadWriteSet};
-use super::phantom::{self, MAX_DEGREE, RangeSummary, row};
+use super::examine::{NamespaceSet, ReadWriteSet, Records};
+use super::phantom::row;
+use super::recent::{MAX_LAG, Recent, Unknown};
+use super::rescan;
 use super::updates::Pending;
 use crate::block::Height;
 use crate::error::ReadError;
-use crate::observer::Observed;
-use crate::query::asked::Asked;
+use crate::query::asked::{Asked, Recorded};
 use crate::query::document::Document;
-use crate::query::find::{Seen, Source};
-use crate::query::work::Meter;
+use crate::query::find::Seen;
+use crate::query::work::{Meter, Spend};
 
 /// What the namespace of queries ends with. Fabric's names for namespaces of its own making have the
 /// same form (`$$h`, `$$p`), which no chaincode's name has.
 const SUFFIX: &str = "$$q";
-/// Most rich queries of one transaction that writes: each is asked again when it is judged.
+/// What every namespace that is made from another has in its name.
+const MADE: &str = "$$";
+/// Most rich queries of one transaction that writes.
 pub(crate) const MAX_QUERIES: usize = 100;
+/// Most rows that answer the queries of one transaction that writes, together.
+pub(crate) const MAX_ROWS: usize = 10_000;
+
+/// Steps that each byte of the texts takes that say what was asked.
+const TEXT_STEPS: u64 = 10;
+/// Steps that each step of a pattern takes when it is made ready.
+const PATTERN_STEPS: u64 = 50;
+/// Steps that a row takes that answered.
+const ROW_STEPS: u64 = 100;
+/// Steps that a document takes that was written since. Each of its bytes takes one more, and what is
+/// asked of it is counted beside.
+const DOCUMENT_STEPS: u64 = 100;
 
 /// The pseudo-namespace for queries of a namespace.
 pub(crate) fn queries_of(namespace: &str) -> String {
@@ -44,54 +74,90 @@ pub(crate) fn queried(namespace: &str) -> Option<&str> {
     namespace.strip_suffix(SUFFIX)
 }
 
-/// A query and what it saw, as it goes into a block.
-pub(crate) fn record(seen: Seen) -> RangeQueryInfo {
-    let (start_key, end_key) = seen.asked.texts();
-    let mut rows = seen.shown;
+/// A query that was asked at a height and what it saw, as it goes into a block.
+pub(crate) fn record(seen: Seen, height: u64) -> RangeQueryInfo {
+    let (start_key, end_key) = seen.asked.texts(height);
+    let mut rows: BTreeMap<String, Height> = seen.shown;
     rows.extend(seen.skipped);
+    let rows = rows.into_iter();
+    let rows = rows.map(|(key, version)| row(&key, version));
     RangeQueryInfo {
         start_key,
         end_key,
         itr_exhausted: seen.is_exhausted,
-        reads_info: Some(summary(MAX_DEGREE, rows)),
+        reads_info: Some(ReadsInfo::RawReads(QueryReads {
+            kv_reads: rows.collect(),
+        })),
     }
 }
 
-fn summary(max_degree: u32, rows: BTreeMap<String, Height>) -> ReadsInfo {
-    let mut summary = RangeSummary::new(max_degree);
-    for (key, version) in rows {
-        summary.add(row(&key, version));
+/// The rows that answered the queries of a set, as far as they are told one by one.
+pub(crate) fn rows(queries: &KvRwSet) -> impl Iterator<Item = &KvRead> {
+    queries.range_queries_info.iter().flat_map(rows_of)
+}
+
+fn rows_of(query: &RangeQueryInfo) -> &[KvRead] {
+    match &query.reads_info {
+        Some(ReadsInfo::RawReads(rows)) => &rows.kv_reads,
+        Some(ReadsInfo::ReadsMerkleHashes(_)) | None => &[],
     }
-    summary.finish()
 }
 
 /// What is wrong with the form of a read-write set's queries. `ILLEGAL_WRITESET` where anything is
 /// written beside them, as Fabric says of writes to a namespace that nobody may write to;
 /// `BAD_RWSET`, as of anything else that cannot be read.
-pub(crate) fn objection(set: &ReadWriteSet) -> Option<Code> {
-    let queries = |set: &NamespaceSet| queried(&set.namespace).is_some();
-    let mut count = 0;
-    for namespace in set.namespaces.iter().filter(|set| queries(set)) {
-        let KvRwSet {
-            reads,
-            range_queries_info,
-            writes,
-            metadata_writes,
-        } = &namespace.public;
-        if !writes.is_empty() || !metadata_writes.is_empty() {
+pub(crate) fn objection(set: &ReadWriteSet, records: Records) -> Option<Code> {
+    let (mut count, mut rows) = (0, 0);
+    for set in &set.namespaces {
+        let Some(namespace) = queried(&set.namespace) else {
+            continue;
+        };
+        let NamespaceSet {
+            public,
+            collections,
+            ..
+        } = set;
+        if !public.writes.is_empty() || !public.metadata_writes.is_empty() {
             return Some(Code::ILLEGAL_WRITESET);
         }
-        if !reads.is_empty() || !namespace.collections.is_empty() {
-            return Some(Code::BAD_RWSET);
-        }
-        count += range_queries_info.len();
-        let is_sound =
-            |range: &RangeQueryInfo| Asked::read(&range.start_key, &range.end_key).is_ok();
-        if count > MAX_QUERIES || !range_queries_info.iter().all(is_sound) {
+        let queries = &public.range_queries_info;
+        count += queries.len();
+        let is_sound = public.reads.is_empty()
+            && collections.is_empty()
+            && count <= MAX_QUERIES
+            && queries.iter().all(|query| {
+                let is_of_now = is_of_now(namespace, query);
+                rows += if is_of_now == Some(true) {
+                    rows_of(query).len()
+                } else {
+                    0
+                };
+                is_of_now.is_some_and(|is_of_now| is_of_now || records == Records::OfAnyVersion)
+                    && rows <= MAX_ROWS
+            });
+        if !is_sound {
             return Some(Code::BAD_RWSET);
         }
     }
     None
+}
+
+/// Whether a record has the form in which records are written now, or else one of before. None where it
+/// has neither.
+fn is_of_now(namespace: &str, query: &RangeQueryInfo) -> Option<bool> {
+    let recorded = Asked::read(&query.start_key, &query.end_key).ok()?;
+    if recorded.height.is_none() {
+        return Some(false);
+    }
+    let Some(ReadsInfo::RawReads(rows)) = &query.reads_info else {
+        return None;
+    };
+    let rows = &rows.kv_reads;
+    let has_versions = rows.iter().all(|row| row.version.is_some());
+    let ascends = rows.is_sorted_by(|one, next| one.key < next.key);
+    // Those have no documents.
+    let is_made = namespace.contains(MADE);
+    (has_versions && ascends && !is_made).then_some(true)
 }
 
 /// The first conflict among queries of a namespace.
@@ -99,73 +165,100 @@ pub(crate) fn judge(
     namespace: &str,
     queries: &[RangeQueryInfo],
     pending: &Pending<'_>,
+    recent: &mut Recent,
+    meter: &mut Meter,
 ) -> Result<Code, ReadError> {
     for query in queries {
-        let Ok(asked) = Asked::read(&query.start_key, &query.end_key) else {
-            return Ok(Code::BAD_RWSET);
-        };
-        if !still_holds(namespace, &asked, query.reads_info.as_ref(), pending)? {
-            return Ok(Code::PHANTOM_READ_CONFLICT);
+        match judge_one(namespace, query, pending, recent, meter) {
+            Ok(Code::VALID) => (),
+            Ok(code) => return Ok(code),
+            Err(Unknown::Unreadable(error)) => return Err(error),
+            // Whoever needs more than there is has taken what there was: the next is not to begin in vain.
+            Err(Unknown::Exceeded) => {
+                meter.exhaust();
+                return Ok(Code::PHANTOM_READ_CONFLICT);
+            }
         }
     }
     Ok(Code::VALID)
 }
 
-/// Whether the same documents with the same versions are what was asked for.
-fn still_holds(
+fn judge_one(
     namespace: &str,
-    asked: &Asked,
-    seen: Option<&ReadsInfo>,
+    query: &RangeQueryInfo,
     pending: &Pending<'_>,
-) -> Result<bool, ReadError> {
-    let at_most = match seen {
-        None => 0,
-        Some(ReadsInfo::RawReads(rows)) => rows.kv_reads.len(),
-        Some(ReadsInfo::ReadsMerkleHashes(_)) => usize::MAX,
+    recent: &mut Recent,
+    meter: &mut Meter,
+) -> Result<Code, Unknown> {
+    let bytes = query.start_key.len() + query.end_key.len();
+    meter.spend(Spend::Reading, TEXT_STEPS * bytes as u64)?;
+    let Ok(Recorded { asked, height }) = Asked::read(&query.start_key, &query.end_key) else {
+        return Ok(Code::BAD_RWSET);
     };
-    let mut rows = pending_rows(namespace, asked, pending);
-    let observed = Observed::by_nobody();
-    let source = Source {
-        channel: "",
-        namespace,
-        state: pending.state,
-        catalog: pending.catalog,
-        observed: &observed,
+    let holds = match height {
+        None => rescan::still_holds(namespace, &asked, query.reads_info.as_ref(), pending)?,
+        Some(height) => {
+            meter.spend(Spend::Patterns, PATTERN_STEPS * asked.pattern_steps())?;
+            let question = Question {
+                namespace,
+                asked,
+                height,
+            };
+            question.still_holds(rows_of(query), pending, recent, meter)?
+        }
     };
-    for candidate in source.may_include(asked)? {
-        // One too many is enough to know.
-        if rows.len() > at_most {
-            return Ok(false);
-        }
-        let (key, value) = candidate?;
-        if pending.latest(namespace, &key).is_some() {
-            continue;
-        }
-        if let Some(document) = Document::parse(&key, value.version, &value.value)
-            && asked.includes(&key, &document, &mut Meter::unlimited()) == Ok(true)
-        {
-            rows.insert(key, value.version);
-        }
-    }
-    let rows: Vec<KvRead> = rows
-        .into_iter()
-        .map(|(key, version)| row(&key, version))
-        .collect();
-    Ok(phantom::are_those_seen(rows, seen))
+    Ok(if holds {
+        Code::VALID
+    } else {
+        Code::PHANTOM_READ_CONFLICT
+    })
 }
 
-/// Those of the documents asked for that are not yet in state.
-fn pending_rows(namespace: &str, asked: &Asked, pending: &Pending<'_>) -> BTreeMap<String, Height> {
-    let mut rows = BTreeMap::new();
-    for (key, update) in pending.changes(namespace) {
-        if let Some((value, _)) = &update.content
-            && let Some(document) = Document::parse(key, update.version, value)
-            && asked.includes(key, &document, &mut Meter::unlimited()) == Ok(true)
-        {
-            rows.insert(key.to_owned(), update.version);
+/// What was asked, where and when.
+struct Question<'a> {
+    namespace: &'a str,
+    asked: Asked,
+    height: u64,
+}
+
+impl Question<'_> {
+    /// Whether these rows are what answers still.
+    fn still_holds(
+        &self,
+        rows: &[KvRead],
+        pending: &Pending<'_>,
+        recent: &mut Recent,
+        meter: &mut Meter,
+    ) -> Result<bool, Unknown> {
+        let lag = recent.number().checked_sub(self.height);
+        if lag.is_none_or(|lag| lag > MAX_LAG) {
+            return Ok(false);
         }
+        for row in rows {
+            meter.spend(Spend::Reading, ROW_STEPS)?;
+            let version = pending.public_version(self.namespace, &row.key)?;
+            if version != row.version.map(Height::from) {
+                return Ok(false);
+            }
+        }
+        let written = recent.written_since(self.height, self.namespace, meter)?;
+        let written: Vec<&str> = written.iter().map(String::as_str).collect();
+        for keys in written.chunks(pending.state.batch().max(1)) {
+            for (key, value) in pending.public_many(self.namespace, keys)? {
+                // What was only named is what it was.
+                let Some(value) = value.filter(|value| value.version.block >= self.height) else {
+                    continue;
+                };
+                meter.spend(Spend::Reading, DOCUMENT_STEPS + value.value.len() as u64)?;
+                if let Some(document) = Document::parse(key, value.version, &value.value)
+                    && self.asked.includes(key, &document, meter)?
+                {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
-    rows
 }
 
 #[cfg(test)]
@@ -184,6 +277,28 @@ mod tests {
     use crate::validation::examine::Examined;
     use crate::validation::replay_block;
     use crate::{Ledgers, Order, Purpose, commit_hash, golden};
+
+    /// The bytes of `docs/format.md`: what is written now, and what was before.
+    #[test]
+    fn records_of_before_are_read_and_taken_no_more() {
+        for (written, now) in [
+            (include_str!("../../tests/golden/rich-query-3.hex"), None),
+            (
+                include_str!("../../tests/golden/rich-query.hex"),
+                Some(Code::BAD_RWSET),
+            ),
+        ] {
+            let bytes = hex::decode(written.trim_end()).unwrap();
+            let set = ReadWriteSet::read(bytes.into()).unwrap();
+            assert_eq!(objection(&set, Records::OfAnyVersion), None);
+            assert_eq!(objection(&set, Records::OfNow), now);
+            let query = &set.namespaces[1].public.range_queries_info[0];
+            let recorded = Asked::read(&query.start_key, &query.end_key).unwrap();
+            assert_eq!(recorded.height, now.is_none().then_some(2));
+            let keys: Vec<&str> = rows_of(query).iter().map(|row| row.key.as_str()).collect();
+            assert_eq!(keys, ["k3", "k7"]);
+        }
+    }
 
     /// A block that somebody else judged valid, with writes beside queries.
     #[test]

@@ -16,13 +16,12 @@ use super::rich;
 use super::writes::{self, Asked};
 use crate::block::Height;
 use crate::error::ReadError;
-use crate::query::catalog::Catalog;
 use crate::state::{StateSnapshot, VersionedValue};
 
 /// The namespace of a channel's configuration in state.
-const CONFIG_NAMESPACE: &str = "";
+pub(super) const CONFIG_NAMESPACE: &str = "";
 /// The key of a channel's configuration in state.
-const CONFIG_KEY: &str = "CHANNEL_CONFIG_ENV_BYTES";
+pub(super) const CONFIG_KEY: &str = "CHANNEL_CONFIG_ENV_BYTES";
 
 /// What becomes of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +105,10 @@ pub(crate) fn named_keys<'a>(
     });
     for set in sets.flatten() {
         let namespace = &set.namespace;
+        if let Some(queried) = rich::queried(namespace) {
+            let rows = rich::rows(&set.public).map(|row| &row.key);
+            keys.extend(rows.map(|key| (queried.to_owned(), key.clone())));
+        }
         let reads = set.public.reads.iter().map(|read| &read.key);
         keys.extend(reads.map(|key| (namespace.clone(), key.clone())));
         if may_have_metadata(namespace)? {
@@ -202,8 +205,6 @@ pub(crate) struct Pending<'a> {
     /// Changes of batches that state may not have yet, earlier ones first. It may have the first of them:
     /// to find a change that took effect again is to find what is there.
     on_their_way: Vec<&'a Updates>,
-    /// Query indexes, which make judging faster and change no verdict.
-    pub(crate) catalog: Option<&'a Catalog>,
     earlier_blocks: Updates,
     pub(crate) block: Updates,
     number: u64,
@@ -220,20 +221,12 @@ impl<'a> Pending<'a> {
         Self {
             state,
             on_their_way: Vec::new(),
-            catalog: None,
             earlier_blocks: Updates::default(),
             block: Updates::default(),
             number: 0,
             expiry: None,
             expired: Vec::new(),
             metadata_in_state: BTreeMap::new(),
-        }
-    }
-
-    pub(crate) fn with_indexes(self, catalog: &'a Catalog) -> Self {
-        Self {
-            catalog: Some(catalog),
-            ..self
         }
     }
 
@@ -350,6 +343,38 @@ impl<'a> Pending<'a> {
         match self.latest(namespace, key) {
             Some(update) => Ok(update.value()),
             None => self.state.get(namespace, key),
+        }
+    }
+
+    /// The values of public keys of a namespace, in the order of the keys: one question to state.
+    pub(crate) fn public_many<'k>(
+        &self,
+        namespace: &str,
+        keys: &[&'k str],
+    ) -> Result<Vec<(&'k str, Option<VersionedValue>)>, ReadError> {
+        let committed = |key: &&&str| self.latest(namespace, key).is_none();
+        let committed: Vec<String> = keys
+            .iter()
+            .filter(committed)
+            .map(|key| (*key).to_owned())
+            .collect();
+        let mut values = self.state.get_many(namespace, &committed)?.into_iter();
+        let found = keys.iter().map(|key| match self.latest(namespace, key) {
+            Some(update) => (*key, update.value()),
+            None => (*key, values.next().flatten()),
+        });
+        Ok(found.collect())
+    }
+
+    /// The version of a public key, as the next transaction finds it.
+    pub(crate) fn public_version(
+        &self,
+        namespace: &str,
+        key: &str,
+    ) -> Result<Option<Height>, ReadError> {
+        match self.latest(namespace, key) {
+            Some(update) => Ok(update.content.is_some().then_some(update.version)),
+            None => self.state.version(namespace, key),
         }
     }
 

@@ -48,6 +48,29 @@ pub(crate) fn asked(set: &ReadWriteSet) -> BTreeMap<Place<'_>, Asked> {
     all
 }
 
+/// The public keys that a transaction names among what it writes, with their namespaces.
+pub(crate) fn public_keys(set: &ReadWriteSet) -> impl Iterator<Item = (&str, &str)> {
+    set.namespaces.iter().flat_map(|namespace| {
+        let name = namespace.namespace.as_str();
+        let KvRwSet {
+            writes,
+            metadata_writes,
+            ..
+        } = &namespace.public;
+        let public = writes.iter().map(|write| write.key.as_str());
+        let public = public.chain(metadata_writes.iter().map(|write| write.key.as_str()));
+        // Fabric takes a collection without a name for the public keys.
+        let collections = namespace.collections.iter();
+        let nameless = collections.filter(|(collection, _)| collection.is_empty());
+        let hashed = nameless.flat_map(|(_, set)| {
+            let writes = set.hashed_writes.iter().map(|write| &write.key_hash);
+            writes.chain(set.metadata_writes.iter().map(|write| &write.key_hash))
+        });
+        let hashed = hashed.filter_map(|key| std::str::from_utf8(key).ok());
+        public.chain(hashed).map(move |key| (name, key))
+    })
+}
+
 fn public<'a>(namespace: &'a str, set: &'a KvRwSet, all: &mut BTreeMap<Place<'a>, Asked>) {
     for write in &set.writes {
         let asked = all.entry((namespace, "", write.key.as_bytes()));

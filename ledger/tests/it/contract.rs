@@ -482,7 +482,7 @@ fn phantoms_of_rich_queries_are_found(engine: &Engine) {
 }
 
 fn phantoms_among_many_rows_are_found(engine: &Engine) {
-    rich::many_rows_are_protected_by_their_hashes(engine.documents(), &engine.channel);
+    rich::many_rows_are_protected_one_by_one(engine.documents(), &engine.channel);
 }
 
 fn indexes_follow_every_block(engine: &Engine) {

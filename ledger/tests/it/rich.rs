@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message as _;
 use quire_ledger::{
-    Content, Examined, IndexRequest, Meter, Order, Query, RangeEnd, Reader, Simulator, Snapshot,
+    Content, Examined, Height, IndexRequest, Meter, Order, Query, RangeEnd, Reader, Simulator,
+    Snapshot,
 };
 use quire_wire::Code;
 use quire_wire::rwset::{
@@ -326,8 +327,8 @@ pub(crate) fn conflicts_are_those_of_the_documents_asked_for(
     }
 }
 
-/// Sixty documents are summed up by hashes.
-pub(crate) fn many_rows_are_protected_by_their_hashes(mut documents: Documents, channel: &str) {
+/// Sixty documents, of which a range would have the hashes only.
+pub(crate) fn many_rows_are_protected_one_by_one(mut documents: Documents, channel: &str) {
     let groups = ["join", "leave", "change", "outside"];
     let given: Vec<_> = groups
         .iter()
@@ -345,10 +346,10 @@ pub(crate) fn many_rows_are_protected_by_their_hashes(mut documents: Documents, 
     let asked = groups.map(|group| {
         let envelope = asking(before.clone(), channel, group, &json!({"limit": 100}));
         let queries = queries_of(&envelope);
-        assert!(matches!(
-            queries[0].reads_info,
-            Some(ReadsInfo::ReadsMerkleHashes(_))
-        ));
+        let Some(ReadsInfo::RawReads(rows)) = &queries[0].reads_info else {
+            panic!("{queries:?}");
+        };
+        assert_eq!(rows.kv_reads.len(), 60);
         envelope
     });
     let changes = [
@@ -536,28 +537,35 @@ fn range(start: impl Into<String>, end: impl Into<String>) -> RangeQueryInfo {
     }
 }
 
-const SOUND: &str = r#"{"version":1,"selector":{"a":1},"fields":[]}"#;
+/// Of block 1, asked when there was block 0 only.
+const SOUND: &str = r#"{"version":3,"height":1,"selector":{"a":1},"fields":[]}"#;
 
 /// Starts and ends that say nothing of what was asked.
 fn malformed() -> Vec<(String, String)> {
-    let selector = |selector: &str| format!(r#"{{"version":1,"selector":{selector},"fields":[]}}"#);
+    let selector = |selector: &str| SOUND.replace(r#"{"a":1}"#, selector);
     let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
+    let fields = json!(vec!["f"; 33]).to_string();
     let starts = [
         selector(&format!(r#"{{"a":"{}"}}"#, "x".repeat(64 << 10))),
         selector(&deep),
         selector(r#"{"a":{"$foo":1}}"#),
         selector(r#"{"a":{"$regex":"("}}"#),
         selector("[]"),
-        json!({"version": 1, "selector": {}, "fields": vec!["f"; 33]}).to_string(),
-        SOUND.replace(":1,\"sel", ":2,\"sel"),
+        SOUND.replace("[]", &fields),
+        SOUND.replace(":3,", ":4,"),
+        SOUND.replace(r#""height":1,"#, ""),
+        SOUND.replace(r#""height":1,"#, r#""height":-1,"#),
+        // Those of before, which nobody writes any more.
+        SOUND.replace(r#":3,"height":1,"#, ":1,"),
+        selector(r#"{"a":{"$regex":"a"}}"#).replace(r#":3,"height":1,"#, ":2,"),
         SOUND.replace("\"fields\"", "\"more\":0,\"fields\""),
         SOUND.replace("[]", "[\"\"]"),
         SOUND.replace("[]", "[1]"),
         String::new(),
         "{}".to_owned(),
         "k1".to_owned(),
-        "[1,{},[]]".to_owned(),
-        r#"{"version":1}"#.to_owned(),
+        "[3,1,{},[]]".to_owned(),
+        r#"{"version":3}"#.to_owned(),
     ];
     let ends = [
         "",
@@ -582,45 +590,87 @@ fn queries(ranges: Vec<RangeQueryInfo>) -> KvRwSet {
     }
 }
 
+/// A query that rows answered.
+fn answered(reads_info: Option<ReadsInfo>) -> RangeQueryInfo {
+    RangeQueryInfo {
+        reads_info,
+        ..range(SOUND, "{}")
+    }
+}
+
+/// Rows that never were.
+fn lies<'a>(keys: impl IntoIterator<Item = &'a str>, is_versioned: bool) -> ReadsInfo {
+    let rows = keys.into_iter().map(|key| KvRead {
+        key: key.to_owned(),
+        version: is_versioned.then(|| Height::new(0, 0).into()),
+    });
+    ReadsInfo::RawReads(QueryReads {
+        kv_reads: rows.collect(),
+    })
+}
+
 /// Sets of queries as nobody here writes them, with the code of each.
 fn hostile_sets() -> Vec<(KvRwSet, Code)> {
     let many = |count| queries(vec![range(SOUND, "{}"); count]);
-    let seeing = |reads_info| {
-        queries(vec![RangeQueryInfo {
-            reads_info,
-            ..range(SOUND, "{}")
-        }])
-    };
-    let read = KvRead {
-        key: "k".into(),
-        version: None,
-    };
     let write = KvWrite {
         key: "k".into(),
         is_delete: false,
         value: "{\"a\":1}".into(),
     };
     let with_read = KvRwSet {
-        reads: vec![read.clone()],
+        reads: vec![KvRead {
+            key: "k".into(),
+            version: None,
+        }],
         ..many(1)
     };
     let with_write = KvRwSet {
         writes: vec![write],
         ..many(1)
     };
-    // Rows that never were, and hashes of no tree.
-    let lie = ReadsInfo::RawReads(QueryReads {
-        kv_reads: vec![read],
-    });
+    let keys: Vec<String> = (0..10_001).map(|n| format!("k{n:05}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let halves = |count| {
+        let (first, second) = keys[..count].split_at(5_000);
+        queries(vec![
+            answered(Some(lies(first.iter().copied(), true))),
+            answered(Some(lies(second.iter().copied(), true))),
+        ])
+    };
+    let one = |reads_info| queries(vec![answered(reads_info)]);
     let hashes = ReadsInfo::ReadsMerkleHashes(QueryReadsMerkleSummary::default());
+    let at_height = |height: u64| {
+        let start = SOUND.replace(r#""height":1"#, &format!(r#""height":{height}"#));
+        queries(vec![range(start, "{}")])
+    };
+    let of_bytes = |count: usize| {
+        let selector = json!({"a": "x".repeat(count - r#"{"a":""}"#.len())}).to_string();
+        queries(vec![range(SOUND.replace(r#"{"a":1}"#, &selector), "{}")])
+    };
+    let phantom = Code::PHANTOM_READ_CONFLICT;
     let mut sets = vec![
+        (of_bytes(64 << 10), Code::VALID),
+        (of_bytes((64 << 10) + 1), Code::BAD_RWSET),
         (many(100), Code::VALID),
         (many(101), Code::BAD_RWSET),
         (with_read, Code::BAD_RWSET),
         (with_write, Code::ILLEGAL_WRITESET),
-        (seeing(None), Code::VALID),
-        (seeing(Some(lie)), Code::PHANTOM_READ_CONFLICT),
-        (seeing(Some(hashes)), Code::PHANTOM_READ_CONFLICT),
+        (one(Some(lies([], true))), Code::VALID),
+        (one(Some(lies(["k"], true))), phantom),
+        (one(Some(lies(["k", "l"], true))), phantom),
+        // Not the one way to write it.
+        (one(None), Code::BAD_RWSET),
+        (one(Some(hashes)), Code::BAD_RWSET),
+        (one(Some(lies(["k"], false))), Code::BAD_RWSET),
+        (one(Some(lies(["l", "k"], true))), Code::BAD_RWSET),
+        (one(Some(lies(["k", "k"], true))), Code::BAD_RWSET),
+        (halves(10_000), phantom),
+        (halves(10_001), Code::BAD_RWSET),
+        // Of a height that there was, and of one that nobody can have seen.
+        (at_height(0), Code::VALID),
+        (at_height(1), Code::VALID),
+        (at_height(2), phantom),
+        (at_height(u64::MAX), phantom),
     ];
     sets.extend(malformed().into_iter().map(|(start, end)| {
         let set = queries(vec![range(start, end)]);
@@ -666,6 +716,166 @@ fn a_query_that_cannot_be_recorded_is_refused() {
     assert!(refused.unwrap_err().to_string().contains("100 queries"));
 }
 
+/// A transaction that asked, at a height, for what has a 1 at `a`, and found nothing.
+fn asked_at(namespace: &str, height: u64) -> TxReadWriteSet {
+    let start = SOUND.replace(r#""height":1"#, &format!(r#""height":{height}"#));
+    let write = KvRwSet {
+        writes: vec![KvWrite {
+            key: "asked".into(),
+            is_delete: false,
+            value: "1".into(),
+        }],
+        ..KvRwSet::default()
+    };
+    TxReadWriteSet {
+        data_model: 0,
+        ns_rwset: vec![
+            in_namespace("log", &write),
+            in_namespace(
+                &format!("{namespace}$$q"),
+                &queries(vec![range(start, "{}")]),
+            ),
+        ],
+    }
+}
+
+/// What such transactions of one block become.
+fn verdicts(documents: &mut Documents, round: &str, asked: &[(&str, u64)]) -> Vec<Code> {
+    let asked = asked.iter().enumerate();
+    let envelopes = asked.map(|(n, (namespace, height))| {
+        let nonce = format!("{round} {n}");
+        chain::endorsed("main", &nonce, &asked_at(namespace, *height))
+    });
+    documents.commit(&[envelopes.collect()]).remove(0)
+}
+
+/// Every verdict, given again from the blocks alone.
+fn assert_judged_again_alike(mut documents: Documents) {
+    documents.close();
+    assert_eq!(check(&open(documents.dir()), "main").findings, []);
+}
+
+/// Nothing is left in memory then of what changed.
+#[test]
+fn a_restart_between_question_and_judgement_changes_no_verdict() {
+    let mut documents = Documents::new();
+    let matching = || Some(r#"{"a":1}"#.to_owned());
+    documents.write("joins", [("k", Some("{}".to_owned()))]);
+    documents.write("leaves", [("k", matching())]);
+    documents.write("outside", [("k", None), ("l", Some("{}".to_owned()))]);
+    let height = documents.reader().height();
+    documents.write("joins", [("k", matching())]);
+    documents.write("leaves", [("k", None)]);
+    documents.write("outside", [("k", Some("{}".to_owned())), ("l", None)]);
+    documents.write("deleted", [("k", matching())]);
+    documents.write("deleted", [("k", None)]);
+    let asked = ["joins", "leaves", "outside", "deleted"].map(|namespace| (namespace, height));
+    let phantom = Code::PHANTOM_READ_CONFLICT;
+    let expected = [phantom, Code::VALID, Code::VALID, Code::VALID];
+    assert_eq!(verdicts(&mut documents, "before", &asked), expected);
+    documents.reopen();
+    assert_eq!(verdicts(&mut documents, "after", &asked), expected);
+    // Asked behind the changes.
+    let late = asked.map(|(namespace, _)| (namespace, height + 3));
+    let valid = [Code::VALID; 4];
+    assert_eq!(verdicts(&mut documents, "late", &late[1..]), valid[1..]);
+    assert_judged_again_alike(documents);
+}
+
+#[test]
+fn a_question_of_more_than_256_blocks_ago_is_a_conflict() {
+    let mut documents = Documents::new();
+    let block = |n: u64| {
+        vec![
+            chain::Act::new(n.to_string())
+                .put("k", "{}")
+                .envelope("main"),
+        ]
+    };
+    let blocks: Vec<_> = (1..=256).map(block).collect();
+    documents.commit(&blocks);
+    assert_eq!(documents.reader().height(), 257);
+    let phantom = Code::PHANTOM_READ_CONFLICT;
+    let asked = [("ns", 1), ("ns", 0), ("ns", 257), ("ns", 258)];
+    let expected = [Code::VALID, phantom, Code::VALID, phantom];
+    assert_eq!(verdicts(&mut documents, "at once", &asked), expected);
+    documents.reopen();
+    let asked = asked.map(|(namespace, height)| (namespace, height + 1));
+    assert_eq!(verdicts(&mut documents, "reopened", &asked), expected);
+    assert_judged_again_alike(documents);
+}
+
+#[test]
+fn a_question_is_judged_over_100_000_keys_that_changed_and_no_more() {
+    let mut documents = Documents::new();
+    for (namespace, count) in [("edge", 100_000), ("over", 100_001)] {
+        let keys: Vec<String> = (0..count).map(|n| format!("{n:06}")).collect();
+        let rows = keys.iter().map(|key| (key.as_str(), Some("{}".to_owned())));
+        documents.write(namespace, rows);
+    }
+    let asked = [("edge", 1), ("over", 1), ("edge", 3), ("over", 3)];
+    let phantom = Code::PHANTOM_READ_CONFLICT;
+    let expected = [Code::VALID, phantom, Code::VALID, Code::VALID];
+    assert_eq!(verdicts(&mut documents, "at once", &asked), expected);
+    documents.reopen();
+    assert_eq!(verdicts(&mut documents, "reopened", &asked), expected);
+    assert_judged_again_alike(documents);
+}
+
+/// Documents of 8 MB, each of which takes 8 million steps and half a million with its block.
+#[test]
+fn a_transaction_takes_50_million_steps_and_a_block_500_million() {
+    let mut documents = Documents::new();
+    let large = format!("{{\"b\":\"{}\"}}", "x".repeat(8_000_000));
+    for (namespace, keys) in [("edge", "12345"), ("over", "123456")] {
+        let keys: Vec<String> = keys.chars().map(String::from).collect();
+        let rows = keys.iter().map(|key| (key.as_str(), Some(large.clone())));
+        documents.write(namespace, rows);
+    }
+    let (valid, phantom) = (Code::VALID, Code::PHANTOM_READ_CONFLICT);
+    // 45.5 million, 51 million, nothing.
+    let asked = [("edge", 1), ("over", 2), ("over", 3)];
+    let expected = [valid, phantom, valid];
+    assert_eq!(verdicts(&mut documents, "one", &asked), expected);
+    // Ten fit into a block, and one that has hardly anything to look at. The eleventh takes what is left.
+    let mut asked = vec![("edge", 1); 10];
+    asked.extend([("edge", 3), ("edge", 1), ("edge", 3)]);
+    let expected = [vec![valid; 11], vec![phantom; 2]].concat();
+    assert_eq!(verdicts(&mut documents, "eleven", &asked), expected);
+    // The next block has its own.
+    assert_eq!(verdicts(&mut documents, "next", &asked[..1]), [valid]);
+    assert_judged_again_alike(documents);
+}
+
+#[test]
+fn a_transaction_that_writes_finds_at_most_10_000_documents() {
+    let mut documents = Documents::new();
+    let keys: Vec<String> = (0..10_001).map(|n| format!("k{n:05}")).collect();
+    let rows = keys.iter().map(|key| (key.as_str(), Some("{}".to_owned())));
+    documents.write(NAMESPACE, rows);
+    let find = |limit: usize, skip: usize, is_writing: bool| {
+        let mut simulator = Simulator::new(documents.reader().snapshot());
+        let rest = json!({"selector": {"_id": {"$lt": "k00002"}}});
+        let most = json!({"selector": {"_id": {"$gte": "k00002"}}, "limit": limit, "skip": skip});
+        for request in [rest, most] {
+            simulator
+                .find(NAMESPACE, &parse(&request), PAGE_BYTES)
+                .unwrap();
+        }
+        if is_writing {
+            simulator.put("log", "found", "1".into());
+        }
+        simulator.check_writes().map_err(|error| error.to_string())
+    };
+    assert_eq!(find(9_998, 0, true), Ok(()));
+    assert_eq!(find(9_000, 998, true), Ok(()));
+    for (limit, skip) in [(9_999, 0), (9_000, 999)] {
+        let refused = find(limit, skip, true).unwrap_err();
+        assert!(refused.contains("10000 documents"), "{refused}");
+        assert_eq!(find(limit, skip, false), Ok(()));
+    }
+}
+
 /// The bytes that `docs/format.md` describes, and that Fabric's decoders read in
 /// `tests/fabric-decode`.
 #[test]
@@ -700,6 +910,6 @@ fn a_query_has_the_same_bytes_for_ever() {
         .unwrap();
     simulator.put("log", "asked", "1".into());
     let written = hex::encode(simulator.into_read_write_set().encode_to_vec());
-    let golden = include_str!("../golden/rich-query.hex");
+    let golden = include_str!("../golden/rich-query-3.hex");
     assert_eq!(written, golden.trim_end());
 }

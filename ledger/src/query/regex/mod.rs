@@ -68,6 +68,14 @@ impl Regex {
         read(pattern).map(|(_, steps)| steps)
     }
 
+    /// How large it is, in steps; none of a pattern of the first version is counted.
+    pub(crate) fn steps(&self) -> u64 {
+        match &*self.0 {
+            Kind::Current { steps, .. } => *steps,
+            Kind::Version1(_) => 0,
+        }
+    }
+
     /// Compiles a pattern.
     ///
     /// # Errors

@@ -1,0 +1,50 @@
+//! Rich queries in blocks of before, whose records do not say when they were asked: they are asked
+//! again, of every document of the namespace.
+
+use std::collections::BTreeMap;
+
+use quire_wire::rwset::ReadsInfo;
+
+use super::phantom::{self, row};
+use super::updates::Pending;
+use crate::block::Height;
+use crate::error::ReadError;
+use crate::query::asked::Asked;
+use crate::query::document::Document;
+use crate::query::work::Meter;
+use crate::state::VersionedValue;
+
+/// Whether the same documents with the same versions are what was asked for.
+pub(super) fn still_holds(
+    namespace: &str,
+    asked: &Asked,
+    seen: Option<&ReadsInfo>,
+    pending: &Pending<'_>,
+) -> Result<bool, ReadError> {
+    let changes = pending.changes(namespace);
+    let mut rows: BTreeMap<String, Height> = BTreeMap::new();
+    for (key, update) in &changes {
+        if let Some(value) = update.value()
+            && includes(asked, key, &value)
+        {
+            rows.insert((*key).to_owned(), value.version);
+        }
+    }
+    let (from, to) = asked.keys();
+    for committed in pending.state.rows(namespace, from, to, false)? {
+        let (key, value) = committed?;
+        if !changes.contains_key(key.as_str()) && includes(asked, &key, &value) {
+            rows.insert(key, value.version);
+        }
+    }
+    let rows = rows.into_iter();
+    let rows = rows.map(|(key, version)| row(&key, version));
+    Ok(phantom::are_those_seen(rows.collect(), seen))
+}
+
+/// Whether a value is among the documents asked for, whatever it takes to find out.
+fn includes(asked: &Asked, key: &str, value: &VersionedValue) -> bool {
+    let document = Document::parse(key, value.version, &value.value);
+    document
+        .is_some_and(|document| asked.includes(key, &document, &mut Meter::unlimited()) == Ok(true))
+}
