@@ -181,7 +181,7 @@ fn failed(operation: &Operation, expected: Expect, found: Option<Height>) -> Cha
 fn merged(value: &Bytes, patch: &Bytes) -> Result<Bytes, ChaincodeError> {
     let patch = json::read(patch, MAX_DEPTH)?;
     // Not the caller's text, so say whose: an imported ledger may hold anything.
-    let value = json::read(value, MAX_DEPTH).map_err(|error| {
+    let value = json::read_stored(value, MAX_DEPTH).map_err(|error| {
         ChaincodeError::InvalidJson(format!("the present value cannot be merged into: {error}"))
     })?;
     let merged = json::merge_nodes(&value, &patch);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{JsonError, MAX_DEPTH, Node, Shape, read};
+use super::{JsonError, MAX_DEPTH, Node, Shape, read, read_stored};
 
 /// The text that `patch` makes of `target`: members that are `null` in the patch go, objects merge,
 /// everything else replaces. A target or a patch that is not an object is replaced or replaces.
@@ -11,11 +11,12 @@ use super::{JsonError, MAX_DEPTH, Node, Shape, read};
 /// patch's order. Only the objects on the way to a change lose the white space between members.
 ///
 /// # Errors
-/// [`JsonError`] where `target` or `patch` does not pass [`super::check`] with [`MAX_DEPTH`]. The
+/// [`JsonError`] where `target` or `patch` does not pass [`super::check`] with [`MAX_DEPTH`], but that
+/// the target's numbers may be as long as they like. The
 /// result passes it then, but may have reserved members.
 pub fn merge(target: &[u8], patch: &[u8]) -> Result<String, JsonError> {
     Ok(merge_nodes(
-        &read(target, MAX_DEPTH)?,
+        &read_stored(target, MAX_DEPTH)?,
         &read(patch, MAX_DEPTH)?,
     ))
 }

@@ -10,7 +10,7 @@ pub use merge::merge;
 pub use quire_ledger::json::JsonError;
 
 pub(crate) use merge::merge_nodes;
-pub(crate) use quire_ledger::json::{Node, Shape, read, read_array};
+pub(crate) use quire_ledger::json::{Node, Shape, read, read_array, read_stored};
 
 /// How deep a value may be nested: `[[1]]` has depth 2.
 pub const MAX_DEPTH: usize = 100;

@@ -104,6 +104,36 @@ fn what_breaks_the_grammar_is_refused_with_its_place() {
 }
 
 #[test]
+fn numbers_have_as_many_digits_as_can_be_compared_in_no_time() {
+    let digits = |count: usize| "7".repeat(count);
+    for (number, is_taken) in [
+        (digits(1024), true),
+        (digits(1025), false),
+        (format!("-0.{}", digits(1021)), true),
+        (format!("-0.{}", digits(1022)), false),
+        ("1e9999".to_owned(), true),
+        ("-1.5E-9999".to_owned(), true),
+        ("1e00009999".to_owned(), true),
+        ("1e10000".to_owned(), false),
+        ("1E-10000".to_owned(), false),
+        ("1e99999999999999999999".to_owned(), false),
+    ] {
+        let text = format!("{{\"a\": [{number}]}}");
+        let read = check_value(text.as_bytes());
+        let refused = Err(JsonError::LongNumber { offset: 7 });
+        assert_eq!(read, if is_taken { Ok(()) } else { refused }, "{number}");
+        // What a channel holds already is read, and is JSON.
+        assert!(read_stored(text.as_bytes(), MAX_DEPTH).is_ok());
+        assert!(is_json(text.as_bytes()));
+        assert!(merge(text.as_bytes(), b"{}").is_ok());
+    }
+    assert_eq!(
+        check_error("1e10000"),
+        "a number of more than 1024 characters, or with an exponent beyond 9999, at byte 0"
+    );
+}
+
+#[test]
 fn half_characters_are_refused() {
     for (text, offset) in [
         (r#""\ud800""#, 1),
@@ -333,9 +363,11 @@ fn the_check_agrees_with_serde_json_about_damaged_texts() {
         }
         let accepted = match check(&text, MAX_DEPTH) {
             // Of these serde_json's grammar knows nothing.
-            Err(JsonError::DuplicateMember { .. } | JsonError::UnpairedSurrogate { .. }) => {
-                continue;
-            }
+            Err(
+                JsonError::DuplicateMember { .. }
+                | JsonError::UnpairedSurrogate { .. }
+                | JsonError::LongNumber { .. },
+            ) => continue,
             other => other.is_ok(),
         };
         assert_eq!(

@@ -133,6 +133,17 @@ impl Chain {
         tx_id(&nonce(n), &self.identity)
     }
 
+    /// A block of one transaction that writes these values.
+    pub(crate) fn of_values(&mut self, values: impl Iterator<Item = (String, String)>) -> Block {
+        let writes = values.map(|(key, value)| KvWrite {
+            key,
+            is_delete: false,
+            value: value.into(),
+        });
+        let envelope = self.envelope(Vec::new(), writes.collect());
+        self.block(vec![envelope])
+    }
+
     /// Block 0: one transaction that writes keys `0..keys`.
     pub(crate) fn first_block(&mut self, keys: usize, value_bytes: usize) -> Block {
         let writes = (0..keys).map(|n| self.write(n, value_bytes)).collect();

@@ -25,6 +25,7 @@ mod queries;
 mod reads;
 mod report;
 mod signatures;
+mod work;
 
 use std::path::Path;
 use std::time::Duration;
@@ -75,6 +76,9 @@ fn main() {
             (true, true) => &[1_000, 100_000, 1_000_000],
         };
         queries::run(&mut report, dir.path(), scale, sizes, time);
+    }
+    if chosen("work") {
+        work::run(&mut report, dir.path(), time);
     }
     if arguments.iter().any(|argument| argument == "growth") {
         let longest = arguments

@@ -1,5 +1,7 @@
 //! Why a text is refused.
 
+use super::{MAX_EXPONENT, MAX_NUMBER_BYTES};
+
 /// Why a text is refused. Whoever wrote it mends it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
@@ -35,6 +37,15 @@ pub enum JsonError {
         /// The limit.
         limit: usize,
     },
+    /// A number is too long to be compared in the time that others take.
+    #[error(
+        "a number of more than {MAX_NUMBER_BYTES} characters, or with an exponent beyond \
+         {MAX_EXPONENT}, at byte {offset}"
+    )]
+    LongNumber {
+        /// Where the number begins.
+        offset: usize,
+    },
     /// A top-level member has a name that CouchDB and Fabric keep for themselves.
     #[error("the top-level member {name:?} is reserved")]
     ReservedMember {
@@ -50,7 +61,8 @@ impl JsonError {
         match self {
             Self::NotUtf8 { offset }
             | Self::Syntax { offset, .. }
-            | Self::UnpairedSurrogate { offset } => Some(*offset),
+            | Self::UnpairedSurrogate { offset }
+            | Self::LongNumber { offset } => Some(*offset),
             Self::DuplicateMember { .. } | Self::TooDeep { .. } | Self::ReservedMember { .. } => {
                 None
             }

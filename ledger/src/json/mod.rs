@@ -15,10 +15,16 @@ mod scanner;
 mod tree;
 
 pub use error::JsonError;
-pub use scanner::{Member, Node, Shape, read, read_array};
+pub use scanner::{Member, Node, Shape, read, read_array, read_stored};
 
 pub(crate) use parts::{Part, elements, members};
 pub(crate) use tree::{MAX_TREE_DEPTH, Repeats, parse, parse_members, parse_to};
+
+/// Most characters of a number that somebody writes or asks for. What a channel holds already may be
+/// longer.
+pub const MAX_NUMBER_BYTES: usize = 1024;
+/// Greatest exponent of such a number, and least with a minus.
+pub const MAX_EXPONENT: u32 = 9_999;
 
 fn utf8(text: &[u8]) -> Result<&str, JsonError> {
     std::str::from_utf8(text).map_err(|error| JsonError::NotUtf8 {

@@ -3,14 +3,22 @@
 
 use std::borrow::Cow;
 
-use super::{JsonError, utf8};
+use super::{JsonError, MAX_EXPONENT, MAX_NUMBER_BYTES, utf8};
 
 /// Reads and checks a text: that it is one JSON text, nested no deeper than `max_depth`, without
-/// duplicate members and unpaired surrogates.
+/// duplicate members, unpaired surrogates and numbers that are too long.
 ///
 /// # Errors
 /// [`JsonError`] with the first fault found.
 pub fn read(text: &[u8], max_depth: usize) -> Result<Node<'_>, JsonError> {
+    Scanner::strict(utf8(text)?, max_depth).document()
+}
+
+/// The same of a text that a channel holds already, whose numbers may be as long as they like.
+///
+/// # Errors
+/// As of [`read`].
+pub fn read_stored(text: &[u8], max_depth: usize) -> Result<Node<'_>, JsonError> {
     Scanner::new(utf8(text)?, max_depth).document()
 }
 
@@ -20,7 +28,7 @@ pub fn read(text: &[u8], max_depth: usize) -> Result<Node<'_>, JsonError> {
 /// # Errors
 /// As of [`read`].
 pub fn read_array(text: &[u8], max_depth: usize) -> Result<Option<Vec<Node<'_>>>, JsonError> {
-    Scanner::new(utf8(text)?, max_depth).document_array()
+    Scanner::strict(utf8(text)?, max_depth).document_array()
 }
 
 /// A value in a checked text.
@@ -56,6 +64,9 @@ pub struct Member<'a> {
     pub value: Node<'a>,
 }
 
+/// Characters of a number that leave no room for an exponent of five digits.
+const SURELY_SHORT: usize = 6;
+
 /// A position in a text. It stands between characters, never within one: it moves over bytes, and
 /// stops only at ASCII ones.
 pub(super) struct Scanner<'a> {
@@ -63,15 +74,27 @@ pub(super) struct Scanner<'a> {
     at: usize,
     depth: usize,
     max_depth: usize,
+    /// Whether a number may be as long as it likes.
+    has_any_number: bool,
 }
 
 impl<'a> Scanner<'a> {
+    /// For a text that is written already.
     pub(super) fn new(text: &'a str, max_depth: usize) -> Self {
         Self {
             text,
             at: 0,
             depth: 0,
             max_depth,
+            has_any_number: true,
+        }
+    }
+
+    /// For a text that somebody writes, or asks for.
+    pub(super) fn strict(text: &'a str, max_depth: usize) -> Self {
+        Self {
+            has_any_number: false,
+            ..Self::new(text, max_depth)
         }
     }
 
@@ -361,6 +384,7 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn number(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
         self.takes(b'-');
         if !self.takes(b'0') {
             self.digits()?;
@@ -368,9 +392,20 @@ impl<'a> Scanner<'a> {
         if self.takes(b'.') {
             self.digits()?;
         }
+        let mut exponent = "";
         if self.takes(b'e') || self.takes(b'E') {
             let _signed = self.takes(b'+') || self.takes(b'-');
+            let start = self.at;
             self.digits()?;
+            exponent = self.since(start);
+        }
+        if self.has_any_number || self.at - start <= SURELY_SHORT {
+            return Ok(());
+        }
+        let is_short =
+            exponent.is_empty() || exponent.parse().is_ok_and(|it: u32| it <= MAX_EXPONENT);
+        if self.at - start > MAX_NUMBER_BYTES || !is_short {
+            return Err(JsonError::LongNumber { offset: start });
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ const SHORT_DIGITS: usize = 18;
 pub(crate) enum Repeats {
     /// The last counts, where the first stands: for what others wrote, and what is written already.
     LastCounts,
-    /// The text is refused: for what a user asks.
+    /// The text is refused: for what a user asks. So is one with a number that is too long.
     Refused,
 }
 
@@ -38,7 +38,10 @@ pub(crate) fn parse_to(
     max_depth: usize,
 ) -> Result<Value, JsonError> {
     let mut reader = Reader {
-        scanner: Scanner::new(utf8(text)?, max_depth),
+        scanner: match repeats {
+            Repeats::Refused => Scanner::strict(utf8(text)?, max_depth),
+            Repeats::LastCounts => Scanner::new(utf8(text)?, max_depth),
+        },
         repeats,
     };
     reader.scanner.skip_space();

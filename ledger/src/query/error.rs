@@ -12,7 +12,8 @@ pub enum QueryError {
     /// The body is not JSON.
     #[error("invalid UTF-8 JSON")]
     InvalidJson,
-    /// The body is JSON, and is refused: it names a member twice, or is nested too deep.
+    /// The body is JSON, and is refused: it names a member twice, is nested too deep, or has a number
+    /// that is too long.
     #[error(transparent)]
     RefusedJson(JsonError),
     /// The body is no JSON object.
@@ -119,9 +120,9 @@ impl QueryError {
 impl From<JsonError> for QueryError {
     fn from(error: JsonError) -> Self {
         match error {
-            JsonError::DuplicateMember { .. } | JsonError::TooDeep { .. } => {
-                Self::RefusedJson(error)
-            }
+            JsonError::DuplicateMember { .. }
+            | JsonError::TooDeep { .. }
+            | JsonError::LongNumber { .. } => Self::RefusedJson(error),
             JsonError::NotUtf8 { .. }
             | JsonError::Syntax { .. }
             | JsonError::UnpairedSurrogate { .. }

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
-use quire_ledger::{IndexRequest, Meter, Query, Reader, StateEngine};
+use quire_ledger::{FindError, IndexRequest, Meter, Query, Reader, StateEngine, TooExpensive};
 use serde_json::{Map, Value, json};
 
 use crate::kit::Documents;
@@ -315,8 +315,10 @@ fn answer_is_the_naive_one(
 
     // In order of an index: those without the field are not in it.
     let direction = if *is_descending { "desc" } else { "asc" };
-    let mut sorted = request;
+    let mut sorted = request.clone();
     sorted["sort"] = json!([{"a": direction}]);
+    the_work_is_counted_and_bounded(reader, &request)?;
+    the_work_is_counted_and_bounded(reader, &sorted)?;
     let mut in_order: Vec<_> = matching
         .filter_map(|(key, document)| Some((place(document.get("a")?), (*key).to_owned())))
         .collect();
@@ -332,6 +334,48 @@ fn answer_is_the_naive_one(
         expected.sort_unstable();
     }
     prop_assert_eq!(&found, &expected, "{}", &sorted);
+    Ok(())
+}
+
+/// Steps that reading a document takes at least, whatever its size.
+const READING: u64 = 100;
+
+/// What is counted covers every document that was looked at; so many steps are enough and one fewer are
+/// not, and no meter counts more than it may.
+fn the_work_is_counted_and_bounded(reader: &Reader, request: &Value) -> Result<(), TestCaseError> {
+    let mut request = request.clone();
+    request["execution_stats"] = true.into();
+    let query = Query::parse(request.to_string().as_bytes()).unwrap();
+    let snapshot = reader.snapshot();
+    let ask = |limit| {
+        let mut meter = Meter::new(limit, None);
+        let found = snapshot.find("ns", &query, 1 << 20, &mut meter);
+        (found, meter.spent())
+    };
+    let (found, spent) = ask(u64::MAX);
+    let found = found.unwrap();
+    // A question that nothing can answer has no statistics.
+    let examined = found.stats.map_or(0, |stats| stats.documents_examined);
+    prop_assert!(
+        spent.reading >= examined * READING,
+        "{} {:?}",
+        request,
+        spent
+    );
+    prop_assert!(spent.conditions >= examined, "{} {:?}", request, spent);
+    for limit in [0, 1, 2, 3, 4].map(|fourth| spent.total() * fourth / 4) {
+        let (again, counted) = ask(limit);
+        prop_assert!(counted.total() <= limit);
+        if limit == spent.total() {
+            prop_assert_eq!(again.unwrap(), found.clone());
+        } else {
+            let why = TooExpensive::Steps {
+                limit,
+                spent: counted,
+            };
+            prop_assert!(matches!(again, Err(FindError::TooExpensive(told)) if told == why));
+        }
+    }
     Ok(())
 }
 
