@@ -57,7 +57,7 @@ impl Path {
     /// How many steps it takes to follow it.
     pub(super) fn weight(&self) -> u64 {
         let names = self.names.iter();
-        names.map(|name| 3 + name.len() as u64 / 16).sum()
+        names.map(|name| 6 + name.len() as u64 / 16).sum()
     }
 
     /// Whether it is the document's key.

@@ -261,7 +261,7 @@ impl Condition {
     }
 
     fn holds(&self, value: &Value, order: Order, meter: &mut Meter) -> Result<bool, Exceeded> {
-        meter.spend(Spend::Conditions, 1)?;
+        meter.spend(Spend::Conditions, 3)?;
         Ok(match self {
             Self::Always => true,
             Self::And(parts) => all(parts, |part| part.holds(value, order, meter))?,
@@ -354,17 +354,20 @@ fn length(text: &str) -> u64 {
     text.len() as u64
 }
 
+/// Steps that collating two texts takes, whatever their length.
+const COLLATING: u64 = 40;
+
 /// Most steps that comparing with a value takes, whatever it is compared with: it ends where either
 /// ends.
 fn weight(value: &Value) -> u64 {
     match value {
         Value::Null | Value::Bool(_) => 1,
         Value::Number(number) => 4 + length(number.as_str()),
-        Value::String(text) => 4 + 2 * length(text),
+        Value::String(text) => COLLATING + length(text),
         Value::Array(elements) => 1 + elements.iter().map(weight).sum::<u64>(),
         Value::Object(members) => {
             let members = members.iter();
-            let weights = members.map(|(name, value)| 4 + 2 * length(name) + weight(value));
+            let weights = members.map(|(name, value)| COLLATING + length(name) + weight(value));
             1 + weights.sum::<u64>()
         }
     }
@@ -381,7 +384,7 @@ impl<'a> Subject<'a> {
         let number = match value {
             Value::Number(number) => {
                 let text = number.as_str();
-                meter.spend(Spend::Conditions, 1 + length(text) / 16)?;
+                meter.spend(Spend::Conditions, 3 + length(text) / 16)?;
                 Some(View::new(text))
             }
             _ => None,
@@ -401,7 +404,9 @@ impl<'a> Subject<'a> {
             return Ok(number.compare(&other));
         }
         let steps = match (self.value, &argument.value) {
-            (Value::String(text), Value::String(other)) => 4 + 2 * length(text).min(length(other)),
+            (Value::String(text), Value::String(other)) => {
+                COLLATING + length(text).min(length(other))
+            }
             (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_)) => {
                 argument.weight
             }
@@ -451,11 +456,15 @@ fn has_all(value: &Value, arguments: &[Argument], meter: &mut Meter) -> Result<b
         return Ok(false);
     };
     let mut same = |value: &Value, argument: &Argument| {
-        let is_compound = matches!(argument.value, Value::Array(_) | Value::Object(_));
-        let steps = match value {
-            Value::Number(number) => 4 + length(number.as_str()) / 16,
-            _ if is_compound => argument.weight,
-            _ => 1 + argument.weight / 32,
+        let steps = match (value, &argument.value) {
+            (Value::Number(one), Value::Number(other)) => {
+                8 + length(one.as_str()).max(length(other.as_str())) / 2
+            }
+            (Value::String(text), Value::String(_)) => 2 + length(text) / 32,
+            (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_)) => {
+                argument.weight
+            }
+            _ => 1,
         };
         meter.spend(Spend::Conditions, steps)?;
         Ok(identical(value, &argument.value))

@@ -149,7 +149,7 @@ impl Machine {
                 open.extend(taken.map(|(_, next)| *next));
             }
         }
-        work.end()
+        work.tell()
     }
 
     fn holds(&self, place: Place, text: &[u8], at: usize) -> bool {
@@ -183,14 +183,12 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// Steps of the machine that make one of the meter's.
-    const OF_METER: u64 = 2;
     /// How many are told at once.
     const TOLD: u64 = 1 << 10;
 
     fn new(meter: &'a mut Meter, steps: usize) -> Self {
         // A place for every step is made first.
-        let counted = Self::OF_METER * (2 + steps as u64 / 32);
+        let counted = 4 + steps as u64 / 16;
         Self { meter, counted }
     }
 
@@ -203,17 +201,12 @@ impl<'a> Work<'a> {
     }
 
     fn tell(&mut self) -> Result<(), Exceeded> {
-        let steps = self.counted / Self::OF_METER;
-        self.counted = 0;
+        let steps = std::mem::take(&mut self.counted);
         // Who counts alike everywhere counted the most that it can be.
         if self.meter.is_fixed() {
             return Ok(());
         }
         self.meter.spend(Spend::Patterns, steps)
-    }
-
-    fn end(mut self) -> Result<(), Exceeded> {
-        self.tell()
     }
 }
 

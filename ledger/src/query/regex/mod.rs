@@ -108,7 +108,7 @@ impl Regex {
     pub(crate) fn is_match(&self, text: &str, meter: &mut Meter) -> Result<bool, Exceeded> {
         let text = text.as_bytes();
         let length = text.len() as u64;
-        meter.spend(Spend::Patterns, 4 + length / 4)?;
+        meter.spend(Spend::Patterns, 8 + length / 3)?;
         let (node, steps, automaton, machine) = match &*self.0 {
             Kind::Version1(regex) => {
                 meter.spend(Spend::Patterns, 4 * length)?;
@@ -123,7 +123,7 @@ impl Regex {
         };
         if meter.is_fixed() {
             // The most that it can take, because what it does take depends on texts before.
-            meter.spend(Spend::Patterns, length.saturating_mul(steps) / 4)?;
+            meter.spend(Spend::Patterns, length.saturating_mul(steps))?;
         }
         if let Some(automaton) = automaton
             && machine.get().is_none()
