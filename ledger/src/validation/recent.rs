@@ -173,18 +173,19 @@ impl Recent {
     /// Begins a block: the one before is an earlier one now.
     pub(crate) fn begin_block(&mut self, block: &Block) {
         let before = std::mem::replace(&mut self.written, Written::in_block(block));
-        if self.number < block.number {
-            self.keep(self.number, Arc::new(before));
+        let number = std::mem::replace(&mut self.number, block.number);
+        if number < block.number {
+            self.keep(number, Arc::new(before));
         }
-        self.number = block.number;
         self.steps = STEPS_OF_BLOCK;
     }
 
     /// Ends the batch: its last block is an earlier one, too.
     pub(crate) fn end_batch(&mut self) {
         let last = std::mem::take(&mut self.written);
-        self.keep(self.number, Arc::new(last));
+        let number = self.number;
         self.number += 1;
+        self.keep(number, Arc::new(last));
     }
 
     /// Adds what a valid transaction of the block writes.
@@ -257,5 +258,66 @@ impl Recent {
             }
             self.bytes -= first.remove().bytes;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn block(number: u64) -> Block {
+        Block {
+            number,
+            previous_hash: Bytes::new(),
+            data_hash: Bytes::new(),
+            envelopes: Vec::new(),
+            metadata: Vec::new(),
+        }
+    }
+
+    /// Judges blocks of one key each as a batch.
+    fn judge(recent: &mut Recent, from: u64, keys: &[&str]) {
+        recent.begin_batch(from, 0);
+        for (number, key) in (from..).zip(keys) {
+            recent.begin_block(&block(number));
+            recent.written.add("ns", key);
+        }
+        recent.end_batch();
+    }
+
+    fn since(recent: &mut Recent, height: u64) -> Vec<String> {
+        let mut meter = Meter::fixed(STEPS_OF_TRANSACTION);
+        let keys = recent.written_since(height, "ns", &mut meter).unwrap();
+        keys.into_iter().collect()
+    }
+
+    #[test]
+    fn what_blocks_wrote_that_did_not_become_the_end_is_forgotten() {
+        let mut recent = Recent::default();
+        judge(&mut recent, 1, &["a", "b", "c"]);
+        assert_eq!(since(&mut recent, 2), ["b", "c"]);
+        judge(&mut recent, 3, &["d"]);
+        assert_eq!(since(&mut recent, 1), ["a", "b", "d"]);
+        // The block that is being judged counts, too, and nothing of a batch that ended in its middle.
+        recent.begin_batch(4, 0);
+        recent.begin_block(&block(4));
+        recent.written.add("ns", "e");
+        assert_eq!(since(&mut recent, 3), ["d", "e"]);
+        recent.begin_batch(4, 0);
+        recent.begin_block(&block(4));
+        assert_eq!(since(&mut recent, 3), ["d"]);
+        assert_eq!(recent.bytes, 3 * (KEY_BYTES + 1));
+    }
+
+    #[test]
+    fn no_more_blocks_are_kept_than_a_question_may_lie_back() {
+        let mut recent = Recent::default();
+        judge(&mut recent, 1, &["k"; 400]);
+        let kept: Vec<u64> = recent.blocks.keys().copied().collect();
+        // Block 401 is next.
+        assert_eq!(kept, (145..=400).collect::<Vec<_>>());
+        assert_eq!(recent.bytes, 256 * (KEY_BYTES + 1));
     }
 }

@@ -755,6 +755,53 @@ fn assert_judged_again_alike(mut documents: Documents) {
     assert_eq!(check(&open(documents.dir()), "main").findings, []);
 }
 
+/// State has the hashes of private keys under such names, and no document.
+#[test]
+fn nobody_asks_a_namespace_that_is_made_of_another() {
+    let mut documents = Documents::new();
+    let asked = [("ns$$hprivate", 1), ("ns$$q", 1), ("ns", 1)];
+    let bad = Code::BAD_RWSET;
+    let codes = verdicts(&mut documents, "made", &asked);
+    assert_eq!(codes, [bad, bad, Code::VALID]);
+    assert_judged_again_alike(documents);
+}
+
+/// A record has no way to say what such a filter means.
+#[test]
+fn an_index_whose_filter_has_an_earlier_meaning_serves_no_transaction_that_writes() {
+    let mut documents = Documents::new();
+    documents.write(NAMESPACE, [("k", Some(r#"{"a":"x"}"#.to_owned()))]);
+    let index = json!({
+        "index": {"fields": ["a"], "partial_filter_selector": {"a": {"$regex": "^x"}}},
+        "ddoc": "old",
+    });
+    let index = IndexRequest::parse(index.to_string().as_bytes()).unwrap();
+    let wait = Duration::from_secs(30);
+    let reader = documents.reader();
+    reader.create_index(NAMESPACE, &index, wait).unwrap();
+    drop(reader);
+    let request = json!({"selector": {"a": {"$gt": ""}}, "use_index": "old"});
+    let ask = |documents: &Documents| {
+        let mut simulator = Simulator::new(documents.reader().snapshot());
+        let found = simulator.find(NAMESPACE, &parse(&request), PAGE_BYTES);
+        found.map_err(|error| error.to_string())
+    };
+    assert_eq!(ask(&documents).unwrap().documents.len(), 1);
+    documents.close();
+    let file = documents.dir().join("channels/main/indexes.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut definitions: Value = serde_json::from_str(&text).unwrap();
+    let index = &mut definitions["indexes"][0];
+    assert_eq!(
+        index.as_object_mut().unwrap().remove("selectorVersion"),
+        Some(json!("2"))
+    );
+    std::fs::write(&file, definitions.to_string()).unwrap();
+    documents.reopen();
+    let refused = ask(&documents).unwrap_err();
+    assert!(refused.contains("make the index anew"), "{refused}");
+}
+
 /// Nothing is left in memory then of what changed.
 #[test]
 fn a_restart_between_question_and_judgement_changes_no_verdict() {
