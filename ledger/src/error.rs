@@ -186,8 +186,8 @@ pub enum OpenError {
     /// Acknowledged blocks are damaged. Nothing was changed. Restore them from a copy, or accept
     /// the loss by name.
     #[error(
-        "channel {channel}: blocks {} to {} are damaged or lost: {corruption}",
-        blocks.start(), blocks.end()
+        "channel {channel}: block {} is damaged or lost{}: {corruption}",
+        blocks.start(), behind(blocks)
     )]
     Corrupt {
         /// The channel.
@@ -280,6 +280,14 @@ pub enum OpenError {
         /// Why.
         source: CommitError,
     },
+}
+
+/// What is known of the blocks behind the first damaged one: whether they are sound, only a check tells.
+fn behind(blocks: &RangeInclusive<u64>) -> String {
+    match blocks.end().saturating_sub(*blocks.start()) {
+        0 => String::new(),
+        more => format!(", and at least {more} after it were acknowledged too"),
+    }
 }
 
 /// An error with everything that caused it, in one line.

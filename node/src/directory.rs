@@ -6,6 +6,8 @@
 //! indexes elsewhere), are not here: [`Config`](crate::config::Config) reads them, and `quire config`
 //! says whether a node would start with them.
 
+mod next;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::clock;
 use crate::commands;
 use crate::migrations::{self, MigrationsError};
 use crate::node::NodeError;
+pub(crate) use next::{Place, name_next};
 
 /// What the report about the directory itself is called. No channel can be.
 pub(crate) const SUBJECT: &str = "data directory";
@@ -335,6 +338,16 @@ pub(crate) fn open_organization(
     }
 }
 
+/// Makes sure that the organisation of a data directory, where it has one, is sound and the one that is
+/// named. Changes nothing.
+pub(crate) fn check_organization(data: &Path, msp_id: &str) -> Result<(), NodeError> {
+    let missing = Organization::missing(data).map_err(OrganizationError::from)?;
+    if !missing.contains(&data.join("organization")) {
+        Organization::open_what_is_there(data, msp_id)?;
+    }
+    Ok(())
+}
+
 /// Whether a chain names this organisation and these identities: where a node has written a block.
 fn must_exist(records: &[ChannelRecord], data: &Path) -> bool {
     // What cannot be read to find out is told of when the channel is opened.
@@ -390,6 +403,10 @@ pub(crate) fn check(
         reports.push(own);
     }
     advise(&mut reports, data);
+    let on_couchdb = ledgers.is_on_couchdb();
+    for report in &mut reports {
+        name_next(report, Place::Data { data, on_couchdb });
+    }
     Ok(reports)
 }
 

@@ -79,6 +79,11 @@ impl Logging {
     }
 }
 
+/// Makes sure that a specification is one.
+pub(crate) fn check(spec: &str) -> Result<(), InvalidLogSpec> {
+    filter_of(spec).map(|_| ())
+}
+
 fn filter_of(spec: &str) -> Result<EnvFilter, InvalidLogSpec> {
     let directives = directives(spec)?;
     EnvFilter::builder()

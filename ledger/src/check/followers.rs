@@ -241,14 +241,6 @@ fn difference(follower: &str, found: Option<Entry>, expected: Option<Entry>) -> 
             format!("{} = {}", key.escape_ascii(), hex::encode(value))
         })
     };
-    Finding {
-        kind: Kind::Follower,
-        block: None,
-        file: None,
-        offset: None,
-        transaction: None,
-        transaction_id: None,
-        expected: format!("{follower} entry as replayed: {}", told(expected)),
-        found: told(found),
-    }
+    let expected = format!("{follower} entry as replayed: {}", told(expected));
+    Finding::new(Kind::Follower, expected, told(found))
 }

@@ -72,6 +72,9 @@ pub struct Finding {
     pub expected: String,
     /// What is there.
     pub found: String,
+    /// The command that comes next, where whoever asked for the check knows it.
+    #[serde(default)]
+    pub next: Option<String>,
 }
 
 /// What kind of thing is wrong.
@@ -115,6 +118,7 @@ impl Finding {
             transaction_id: None,
             expected,
             found,
+            next: None,
         }
     }
 }

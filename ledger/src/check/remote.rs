@@ -99,16 +99,9 @@ impl Differences {
             return;
         }
         let expected = expected.map_or("none".to_owned(), |row| told(namespace, row));
-        self.findings.push(Finding {
-            kind: Kind::Follower,
-            block: None,
-            file: None,
-            offset: None,
-            transaction: None,
-            transaction_id: None,
-            expected: format!("state on CouchDB as replayed: {expected}"),
-            found,
-        });
+        let expected = format!("state on CouchDB as replayed: {expected}");
+        self.findings
+            .push(Finding::new(Kind::Follower, expected, found));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::commands::{
     DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_no_channel, refuse_path,
 };
 use crate::data_directory::{PathError, must_have_block_files};
-use crate::directory;
+use crate::directory::{self, Place, name_next};
 use crate::terminal::{ProgressDisplay, print_error};
 
 pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
@@ -33,7 +33,11 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
     let reports = match &arguments.blockfiles {
         Some(dir) => {
             let scratch = std::env::temp_dir();
-            check_blockfiles(&disk, dir, &scratch, depth, &mut progress).map(|one| vec![one])
+            let report = check_blockfiles(&disk, dir, &scratch, depth, &mut progress);
+            report.map(|mut report| {
+                name_next(&mut report, Place::BlockFiles(dir));
+                vec![report]
+            })
         }
         None => check_data(
             disk,
@@ -186,6 +190,7 @@ fn print_finding(finding: &Finding) {
         transaction_id,
         expected,
         found,
+        next,
     } = finding;
     let block = block
         .map(|block| format!("block {block}, "))
@@ -202,4 +207,7 @@ fn print_finding(finding: &Finding) {
         offset.unwrap_or_default(),
         transaction.unwrap_or_default()
     );
+    if let Some(next) = next {
+        println!("    next: {next}");
+    }
 }

@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::ExitCode;
 
-use quire_ledger::{OpenError, ReadError};
+use quire_ledger::{OpenError, ReadError, chain_of};
 
 use crate::admin::Failure;
 use crate::admin::client::AskError;
@@ -34,10 +34,17 @@ pub(crate) fn refuse_path(error: &PathError) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
+/// Prints that there is nothing to check where a path leads.
+pub(crate) fn refuse_no_ledger(error: &PathError) -> ExitCode {
+    eprintln!("quire: no ledger here: {}", chain_of(error));
+    eprintln!("  {}", error.advice());
+    ExitCode::from(FAILED)
+}
+
 /// Prints that a data directory has no channel for a command to act on.
 pub(crate) fn refuse_no_channel(data: &Path) -> ExitCode {
     let data = data.display();
-    eprintln!("quire: there is no ledger in {data}: it has no channel");
+    eprintln!("quire: no ledger here: {data} has no channel");
     eprintln!(
         "  `quire run --data {data}` makes the channel main and starts a node, `quire channel create \
          main --data {data}` only makes it."

@@ -118,6 +118,9 @@ fn a_command_at_the_wrong_place_makes_nothing_and_says_what_would_be_right() {
     for (path, expected) in rows {
         for command in COMMANDS {
             let output = run(command, path);
+            if command[0] == "check" {
+                refuses(&output, command, &["no ledger here"]);
+            }
             let path = path.display().to_string();
             refuses(&output, command, &[*expected, &[&path]].concat());
             assert_eq!(tree(root.path()), before, "{command:?} {path}");
@@ -156,7 +159,7 @@ fn own_uid() -> u32 {
 }
 
 /// The binary as a user who is not this one; as this one where we may not become another.
-fn as_another(folder: &Path) -> (Command, bool) {
+pub(crate) fn as_another(folder: &Path) -> (Command, bool) {
     if own_uid() != 0 {
         return (quire(&[]), false);
     }
@@ -226,8 +229,16 @@ fn what_a_stopped_node_and_a_copy_of_it_have_is_read_without_a_trace() {
     ];
     for is_copy in [false, true] {
         if is_copy {
-            fs::remove_dir_all(data.join("derived")).unwrap();
-            fs::remove_file(data.join("lock")).unwrap();
+            // A check makes neither.
+            for name in ["derived", "lock"] {
+                let path = data.join(name);
+                fs::remove_dir_all(&path)
+                    .or_else(|_| fs::remove_file(&path))
+                    .unwrap();
+            }
+            let before = tree(root.path());
+            assert!(run(&["check"], &data).status.success());
+            assert!(tree(root.path()) == before, "check left a trace");
         }
         let before = tree(root.path());
         for command in readers {
@@ -266,8 +277,25 @@ fn settings_of_a_node_that_is_to_come_are_printed_and_nothing_is_made() {
         assert_eq!(output.status.code(), Some(2));
         let told = errors(&output);
         assert!(told.contains("nobody has to prove who they are"), "{told}");
+        let output = run(&[command, "--log-spec", "loud"], &data);
+        assert_eq!(output.status.code(), Some(2));
+        let told = errors(&output);
+        assert!(told.contains("--log-spec: \"loud\" is no level"), "{told}");
     }
     assert_eq!(tree(root.path()), before);
+    let made = root.path().join("made");
+    assert!(run(&["channel", "create", "main"], &made).status.success());
+    let mut refused = Vec::new();
+    for command in ["config", "run"] {
+        let output = run(&[command, "--msp-id", "OtherMSP"], &made);
+        assert_eq!(output.status.code(), Some(2));
+        refused.push(errors(&output));
+    }
+    assert!(
+        refused[0].contains("MSP id of the first start"),
+        "{refused:?}"
+    );
+    assert_eq!(refused[0], refused[1]);
 }
 
 #[test]
@@ -403,7 +431,7 @@ fn a_data_directory_without_a_channel_has_no_ledger_to_check() {
         refuses(
             &run(command, &data),
             command,
-            &["there is no ledger in", "quire run --data"],
+            &["no ledger here", "has no channel", "quire run --data"],
         );
     }
     let listed = run(&["channel", "list"], &data);
