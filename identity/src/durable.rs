@@ -23,14 +23,12 @@ pub struct FileError {
     pub source: io::Error,
 }
 
-/// A file to come into being.
+/// A file to come into being, for its owner's eyes only.
 #[derive(Debug)]
 pub(crate) struct NewFile<'a> {
     /// Relative to the folder.
     pub(crate) path: &'static str,
     pub(crate) content: &'a str,
-    /// Readable by the owner alone.
-    pub(crate) secret: bool,
 }
 
 /// Makes the folder `target` with `files`; durable on return. If there is an error, `target` does
@@ -63,7 +61,7 @@ pub(crate) fn replace_file(target: &Path, content: &[u8]) -> Result<(), FileErro
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         removed => removed.map_err(failed("remove", &temporary))?,
     }
-    let mut file = create_file(&temporary, true)?;
+    let mut file = create_file(&temporary)?;
     file.write_all(content)
         .map_err(failed("write", &temporary))?;
     file.sync_all().map_err(failed("sync", &temporary))?;
@@ -95,7 +93,7 @@ pub(crate) fn ensure_folder(path: &Path) -> Result<(), FileError> {
     }
     let parent = path.parent().unwrap_or(Path::new("."));
     ensure_folder(parent)?;
-    fs::create_dir(path).map_err(failed("create", path))?;
+    create_one_folder(path)?;
     sync_folder(parent)
 }
 
@@ -157,18 +155,18 @@ fn write_new(folder: &Path, new: &NewFile<'_>) -> Result<(), FileError> {
             create_one_folder(&missing)?;
         }
     }
-    let mut file = create_file(&path, new.secret)?;
+    let mut file = create_file(&path)?;
     file.write_all(new.content.as_bytes())
         .map_err(failed("write", &path))?;
     file.sync_all().map_err(failed("sync", &path))
 }
 
-/// Makes a file that is not there yet; a secret one is readable by the owner alone.
-fn create_file(path: &Path, secret: bool) -> Result<File, FileError> {
+/// Makes a file that is not there yet, readable by the owner alone.
+fn create_file(path: &Path) -> Result<File, FileError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, if secret { 0o600 } else { 0o644 });
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map_err(failed("create", path))
 }
 
@@ -191,10 +189,11 @@ fn missing_folders(folder: &Path) -> Vec<PathBuf> {
     missing
 }
 
+/// Makes a folder that the owner alone may enter.
 fn create_one_folder(path: &Path) -> Result<(), FileError> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o755);
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path).map_err(failed("create", path))
 }
 
@@ -238,12 +237,10 @@ mod tests {
         NewFile {
             path: "a/b/public",
             content: "1",
-            secret: false,
         },
         NewFile {
             path: "a/secret",
             content: "2",
-            secret: true,
         },
     ];
 
@@ -264,8 +261,15 @@ mod tests {
                     .permissions()
                     .mode()
             };
-            assert_eq!(mode("a/secret") & 0o777, 0o600);
-            assert_eq!(mode("a/b/public") & 0o400, 0o400);
+            for (path, expected) in [
+                ("", 0o700),
+                ("a", 0o700),
+                ("a/b", 0o700),
+                ("a/secret", 0o600),
+                ("a/b/public", 0o600),
+            ] {
+                assert_eq!(mode(path) & 0o777, expected, "{path}");
+            }
         }
     }
 

@@ -313,10 +313,10 @@ impl Organization {
         create_folder(
             &folder,
             &[
-                public("msp/cacerts/ca-cert.pem", &self.authority.certificate_pem),
-                public("msp/signcerts/cert.pem", &issued.certificate_pem),
-                secret("msp/keystore/priv_sk", &issued.key_pem),
-                public("msp/config.yaml", CONFIG_YAML),
+                file("msp/cacerts/ca-cert.pem", &self.authority.certificate_pem),
+                file("msp/signcerts/cert.pem", &issued.certificate_pem),
+                file("msp/keystore/priv_sk", &issued.key_pem),
+                file("msp/config.yaml", CONFIG_YAML),
             ],
         )?;
         let identity = Arc::new(self.load(name)?);
@@ -420,30 +420,18 @@ fn create_organization(
     create_folder(
         folder,
         &[
-            public("msp/cacerts/ca-cert.pem", &issued.certificate_pem),
-            public("msp/config.yaml", CONFIG_YAML),
-            public("ca/ca-cert.pem", &issued.certificate_pem),
-            secret("ca/priv_sk", &issued.key_pem),
+            file("msp/cacerts/ca-cert.pem", &issued.certificate_pem),
+            file("msp/config.yaml", CONFIG_YAML),
+            file("ca/ca-cert.pem", &issued.certificate_pem),
+            file("ca/priv_sk", &issued.key_pem),
         ],
     )?;
     tracing::info!(msp_id, folder = %folder.display(), "made the organisation");
     Ok(())
 }
 
-fn public<'a>(path: &'static str, content: &'a str) -> NewFile<'a> {
-    NewFile {
-        path,
-        content,
-        secret: false,
-    }
-}
-
-fn secret<'a>(path: &'static str, content: &'a str) -> NewFile<'a> {
-    NewFile {
-        path,
-        content,
-        secret: true,
-    }
+fn file<'a>(path: &'static str, content: &'a str) -> NewFile<'a> {
+    NewFile { path, content }
 }
 
 /// The certificate in a file and its canonical PEM; the inner result says what is wrong with the

@@ -12,14 +12,14 @@
 use std::fmt::Debug;
 use std::fs;
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
 /// A file system.
 pub trait Disk: Send + Sync + Debug {
-    /// Opens a file for reading and writing; with `create`, makes it where it is missing. A new
-    /// name is durable after [`Disk::sync_dir`] of its directory.
+    /// Opens a file for reading and writing; with `create`, makes it where it is missing, for its owner
+    /// alone. A new name is durable after [`Disk::sync_dir`] of its directory.
     ///
     /// # Errors
     /// As the file system says.
@@ -31,7 +31,7 @@ pub trait Disk: Send + Sync + Debug {
     /// As the file system says; `NotFound` where there is no such directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
 
-    /// Makes a directory and those above it. Durable after [`Disk::sync_dir`] of each parent.
+    /// Makes a directory and those above it, for their owner alone. Durable after [`Disk::sync_dir`] of each parent.
     ///
     /// # Errors
     /// As the file system says.
@@ -176,6 +176,10 @@ pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What its owner may do with a file and a directory that are made; nobody else may do anything.
+const FILE_MODE: u32 = 0o600;
+const DIR_MODE: u32 = 0o700;
+
 /// The operating system's file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsDisk;
@@ -188,6 +192,7 @@ impl Disk for OsDisk {
             .write(true)
             .create(create)
             .truncate(false)
+            .mode(FILE_MODE)
             .open(path)
         {
             // Somebody else's block files may be read-only, as may be the disk with a copy of ours, and
@@ -209,7 +214,10 @@ impl Disk for OsDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(DIR_MODE)
+            .create(dir)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the seam")]
@@ -287,7 +295,21 @@ impl DiskFile for OsFile {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn what_is_made_is_for_its_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a/b");
+        OsDisk.create_dir_all(&folder).unwrap();
+        OsDisk.open(&folder.join("file"), true).unwrap();
+        for (path, expected) in [("a", 0o700), ("a/b", 0o700), ("a/b/file", 0o600)] {
+            let metadata = fs::metadata(dir.path().join(path)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, expected, "{path}");
+        }
+    }
 
     #[test]
     fn more_pieces_than_the_system_takes_at_once_are_all_written() {

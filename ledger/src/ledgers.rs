@@ -10,6 +10,7 @@
 use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,8 +204,8 @@ impl Ledgers {
     }
 
     /// Opens a data directory only to tell what is wrong with it: as far as it can be opened, with
-    /// everything that a start would refuse. Nothing is made but the lock and a scratch engine that
-    /// goes with what is returned; that engine stands in for one that is not there or does not open.
+    /// everything that a start would refuse. Nothing is made but a scratch engine that goes with what
+    /// is returned; that engine stands in for one that is not there or does not open.
     ///
     /// # Errors
     /// [`OpenError::InUse`], or nothing at all can be looked at.
@@ -215,8 +216,8 @@ impl Ledgers {
     ) -> Result<(Self, Vec<OpenError>), OpenError> {
         let couch = couch(engine)?;
         let mut damage = Vec::new();
-        let lock = match lock(dir) {
-            Ok(lock) => Some(lock),
+        let lock = match lock_if_there(dir) {
+            Ok(lock) => lock,
             Err(in_use @ OpenError::InUse(_)) => return Err(in_use),
             Err(error) => {
                 damage.push(error);
@@ -616,6 +617,12 @@ impl Ledgers {
         &self.dir
     }
 
+    /// Whether state is on CouchDB.
+    #[must_use]
+    pub fn is_on_couchdb(&self) -> bool {
+        self.couch.is_some()
+    }
+
     /// Where state is, if it is on CouchDB.
     pub(crate) fn couch(&self) -> Option<&Arc<Couch>> {
         self.couch.as_ref()
@@ -677,12 +684,26 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(&path);
-    let file = file.map_err(io_at(&path))?;
+    lock_file(file.map_err(io_at(&path))?, dir)
+}
+
+/// The same without making the file: no process has a directory open that has none.
+fn lock_if_there(dir: &Path) -> Result<Option<File>, OpenError> {
+    let path = dir.join("lock");
+    match File::options().write(true).open(&path) {
+        Ok(file) => lock_file(file, dir).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_at(&path)(error)),
+    }
+}
+
+fn lock_file(file: File, dir: &Path) -> Result<File, OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(error)) => Err(io_at(&path)(error)),
+        Err(TryLockError::Error(error)) => Err(io_at(&dir.join("lock"))(error)),
     }
 }
 

@@ -97,6 +97,27 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether it makes anything in a data directory.
+    pub(crate) fn writes_data(&self) -> bool {
+        match self {
+            Self::Blocks(_) | Self::Config(_) => false,
+            Self::Channel(channel) => match &channel.command {
+                ChannelCommand::Create { .. } | ChannelCommand::Import { .. } => true,
+                ChannelCommand::List { .. } | ChannelCommand::Fetch { .. } => false,
+            },
+            Self::Token(token) => !matches!(token.command, TokenCommand::List { .. }),
+            // A check makes a scratch folder, and removes it again.
+            Self::Run(_)
+            | Self::Check(_)
+            | Self::Rebuild(_)
+            | Self::Repair(_)
+            | Self::TruncateTail(_)
+            | Self::Migrate(_) => true,
+        }
+    }
+}
+
 /// What keeps current state. The password of CouchDB's user is `QUIRE_COUCHDB_PASSWORD`, or in a
 /// file: no setting holds a secret.
 #[derive(Clone, Debug, Args)]

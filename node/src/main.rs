@@ -3,6 +3,7 @@
 //! * [`cli`]: what can be typed; [`settings`]: what a file adds. [`run`]: the server, as its
 //!   [`config`] says. [`commands`]: everything else.
 //! * [`data_directory`]: whether there is what a command needs, before it begins.
+//! * [`modes`]: who else may look into a data directory.
 //! * [`admin`]: the socket through which commands act on a running node.
 //! * [`directory`]: what a data directory consists of, for a start and for a check of it.
 //! * [`node`]: the channels of a data directory, as the gateway sees them.
@@ -21,6 +22,7 @@ mod listen;
 mod logging;
 mod metrics;
 mod migrations;
+mod modes;
 mod node;
 mod pipeline;
 mod run;
@@ -46,7 +48,13 @@ fn main() -> ExitCode {
     };
     let command = cli.command.unwrap_or(Command::Run(cli.run));
     if let Err(error) = look(command.needs()) {
-        return commands::refuse_path(&error);
+        return match command {
+            Command::Check(_) => commands::refuse_no_ledger(&error),
+            _ => commands::refuse_path(&error),
+        };
+    }
+    if command.writes_data() {
+        modes::own_umask();
     }
     match command {
         Command::Run(arguments) => run::run(&arguments),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use quire_gateway::backend::InvalidLogSpec;
 use quire_gateway::{Backend, Server};
 use quire_identity::Tokens;
 use quire_identity::token::OpenTokensError;
@@ -22,8 +23,9 @@ use crate::commands::{FAILED, advice, advice_of_io};
 use crate::config::{Config, ConfigError};
 use crate::directory::{self, Part};
 use crate::listen::Listen;
-use crate::logging::Logging;
+use crate::logging::{self, Logging};
 use crate::metrics;
+use crate::modes::{self, ModeError};
 use crate::node::{FIRST_CHANNEL, Node, NodeError};
 use crate::terminal::{ProgressDisplay, print_error, say};
 use crate::tls::Security;
@@ -36,21 +38,16 @@ const WORKERS_A_PROCESSOR: usize = 2;
 const OTHER_THREADS: usize = 16;
 
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
-    let logging = match Logging::start(&arguments.log_spec) {
-        Ok(logging) => logging,
-        Err(error) => {
-            eprintln!("quire: --log-spec: {error}");
-            return ExitCode::from(FAILED);
-        }
-    };
-    let config = match prepare(arguments) {
-        Ok(config) => config,
+    let prepared = prepare(arguments);
+    let started = prepared.and_then(|config| Ok((config, Logging::start(&arguments.log_spec)?)));
+    let (config, logging) = match started {
+        Ok(started) => started,
         Err(error) => return refuse(&error),
     };
     match open_and_serve(&config, logging) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print_error(&error, error.advice());
+            print_error(&error, error.advice().as_deref());
             ExitCode::from(FAILED)
         }
     }
@@ -59,6 +56,7 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
 /// Opens the operations' door, if they have their own, then the channels, then the API: whoever
 /// watches sees a long start.
 fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
+    modes::mend(&config.data)?;
     let documents = config.documents.clone();
     let node = Node::open(
         &config.data,
@@ -91,6 +89,8 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
 #[derive(Debug, thiserror::Error)]
 enum RunError {
     #[error(transparent)]
+    Modes(#[from] ModeError),
+    #[error(transparent)]
     Node(#[from] NodeError),
     #[error("{} {listen} cannot be listened on", listen.flag)]
     Listen {
@@ -103,8 +103,9 @@ enum RunError {
 
 impl RunError {
     /// What to do about it.
-    fn advice(&self) -> Option<&'static str> {
-        match self {
+    fn advice(&self) -> Option<Cow<'static, str>> {
+        let advice = match self {
+            Self::Modes(error) => return Some(error.advice().into()),
             Self::Node(error) => {
                 let open = open_error(error).and_then(advice);
                 open.or_else(|| directory::advice(error))
@@ -123,7 +124,8 @@ impl RunError {
                 _ => None,
             },
             Self::Serve(_) => None,
-        }
+        };
+        advice.map(Cow::from)
     }
 }
 
@@ -184,9 +186,13 @@ impl Doors {
     }
 }
 
-/// Checks the settings, and that nobody gets in whom the operator does not know of.
+/// Checks the settings against what they name and against the data directory, and that nobody gets in
+/// whom the operator does not know of. Changes nothing.
 pub(crate) fn prepare(arguments: &RunArguments) -> Result<Config, PrepareError> {
+    logging::check(&arguments.log_spec)?;
     let config = Config::check(arguments)?;
+    modes::check(&config.data)?;
+    directory::check_organization(&config.data, &config.msp_id)?;
     config.check_exposure(Tokens::open(&config.data)?.are_required())?;
     Ok(config)
 }
@@ -196,6 +202,12 @@ pub(crate) fn prepare(arguments: &RunArguments) -> Result<Config, PrepareError> 
 pub(crate) enum PrepareError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("--log-spec: {0}")]
+    LogSpec(#[from] InvalidLogSpec),
+    #[error(transparent)]
+    Modes(#[from] ModeError),
+    #[error(transparent)]
+    Node(#[from] NodeError),
     #[error(transparent)]
     Tokens(#[from] OpenTokensError),
 }
@@ -203,6 +215,9 @@ pub(crate) enum PrepareError {
 pub(crate) fn refuse(error: &PrepareError) -> ExitCode {
     let advice = match error {
         PrepareError::Config(error) => error.advice(),
+        PrepareError::LogSpec(_) => None,
+        PrepareError::Modes(error) => Some(error.advice().into()),
+        PrepareError::Node(error) => directory::advice(error).map(Cow::from),
         PrepareError::Tokens(error) => {
             let cause = std::error::Error::source(error);
             let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());

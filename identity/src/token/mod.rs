@@ -334,7 +334,6 @@ impl Tokens {
                 let file = NewFile {
                     path: FILE,
                     content: &content,
-                    secret: true,
                 };
                 create_folder(folder, &[file])?;
             }

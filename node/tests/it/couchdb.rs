@@ -453,7 +453,8 @@ fn the_password_of_couchdb_is_never_shown() {
         body: json!("sesame-open").to_string(),
     });
     assert_eq!(made.unwrap().status, 200);
-    let file = data.path().join("password");
+    let elsewhere = TempDir::new().unwrap();
+    let file = elsewhere.path().join("password");
     std::fs::write(&file, "sesame-open\n").unwrap();
     let mut flags = flags.to_vec();
     let file = file.display().to_string();

@@ -24,6 +24,7 @@ mod lost;
 mod mango;
 mod metrics;
 mod migrations;
+mod modes;
 mod openapi;
 mod operator;
 mod security;
