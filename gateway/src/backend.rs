@@ -38,8 +38,14 @@ pub trait Backend: Send + Sync + 'static {
     /// See [`CreateChannelError`].
     fn create_channel(&self, name: &str) -> Result<(), CreateChannelError>;
 
-    /// What is wrong with the node now; empty when it is healthy.
+    /// What keeps the node from its work now; empty when nothing does.
     fn failed_checks(&self) -> Vec<FailedCheck>;
+
+    /// The channels in which reads have met damaged blocks, each with which and what to do about it. Those
+    /// blocks are refused, and everything else is served.
+    fn damaged_blocks(&self) -> Vec<FailedCheck> {
+        Vec::new()
+    }
 
     /// Whether the node takes requests: false while it starts and while it stops.
     fn ready(&self) -> bool;

@@ -44,6 +44,7 @@ struct LogSpec {
 )]
 pub(crate) async fn healthz(State(gateway): State<Arc<Gateway>>) -> Result<Response, Problem> {
     let mut failed = failed_checks(&gateway).await?;
+    failed.extend(gateway.backend.damaged_blocks());
     let closed = gateway.backend.closed_channels().into_iter();
     failed.extend(closed.map(|closed| FailedCheck {
         component: format!("channel {}", closed.component),
@@ -53,7 +54,7 @@ pub(crate) async fn healthz(State(gateway): State<Arc<Gateway>>) -> Result<Respo
 }
 
 /// Whether the node takes requests, which a healthy one does not while it starts or stops. A channel that
-/// did not open is for [`healthz`] to tell: the others are served.
+/// did not open, and a block that is damaged, are for [`healthz`] to tell: everything else is served.
 #[utoipa::path(
     get,
     path = "/readyz",

@@ -24,8 +24,8 @@ use quire_identity::{
 };
 use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
 use quire_ledger::{
-    ChannelRecord, CommitError, Content, CreateOptions, EngineStatus, Examined, Ledger, Ledgers,
-    MigrateError, Migrated, Migration, OpenError, OpenReport, Progress, ReadError, Reader,
+    ChannelRecord, CommitError, Content, Corruption, CreateOptions, EngineStatus, Examined, Ledger,
+    Ledgers, MigrateError, Migrated, Migration, OpenError, OpenReport, Progress, ReadError, Reader,
     StateEngine, Status, Verifier, chain_of,
 };
 use quire_ordering::last_config;
@@ -50,6 +50,8 @@ pub(crate) const FIRST_CHANNEL: &str = "main";
 /// Where state keeps a channel's configuration: Fabric's namespace and key.
 const CONFIG_NAMESPACE: &str = "";
 const CONFIG_KEY: &str = "CHANNEL_CONFIG_ENV_BYTES";
+/// Damaged blocks of a channel that are told one by one.
+const TOLD_DAMAGE: usize = 10;
 /// The policy that endorsements of a channel's transactions must satisfy.
 const ENDORSEMENT_POLICY: &str = "/Channel/Application/Endorsement";
 
@@ -574,6 +576,28 @@ fn current_config(reader: &Reader) -> Result<(u64, ConfigGroup), ConfigError> {
     Ok((number, root.ok_or(ConfigError::Missing(number))?))
 }
 
+/// What is told of damaged blocks that reads of a channel have met, and what to do about them; none where
+/// there are none.
+fn told_damage(channel: &str, damage: &[Corruption], data: &Path) -> Option<String> {
+    let told = damage.iter().take(TOLD_DAMAGE).map(Corruption::to_string);
+    let mut told: Vec<String> = told.collect();
+    let more = damage.len().saturating_sub(told.len());
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    let is = match damage.len() {
+        0 => return None,
+        1 => "a block is damaged".to_owned(),
+        count => format!("{count} blocks are damaged"),
+    };
+    let (told, data) = (told.join("; "), data.display());
+    Some(format!(
+        "{is}, all others are served: {told}. Next: `quire check --channel \
+         {channel} --data {data}`; then, with the node stopped, `quire repair --channel {channel} --from \
+         COPY --data {data}`"
+    ))
+}
+
 fn build_info() -> BuildInfo {
     BuildInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -706,27 +730,32 @@ impl Backend for Node {
 
     fn failed_checks(&self) -> Vec<FailedCheck> {
         let channels = self.channels.read();
-        let failed = channels.iter().flat_map(|(name, open)| {
+        let failed = channels.iter().filter_map(|(name, open)| {
             let stopped = match &open.committing {
                 Committing::Pipeline(pipeline, _) => pipeline.failure(),
                 Committing::Nobody { .. } => None,
             };
-            let damaged = open.channel.reader.damage();
-            let damaged = damaged.into_iter().map(|corruption| corruption.to_string());
             // Known once is enough.
             let away = || open.channel.reader.state_trouble();
             let away =
                 || away().map(|reason| format!("the state database cannot be used: {reason}"));
-            stopped
-                .or_else(away)
-                .into_iter()
-                .chain(damaged.map(|place| format!("a block is damaged: {place}")))
-                .map(move |reason| FailedCheck {
-                    component: format!("channel {name}"),
-                    reason,
-                })
+            stopped.or_else(away).map(|reason| FailedCheck {
+                component: format!("channel {name}"),
+                reason,
+            })
         });
         failed.collect()
+    }
+
+    fn damaged_blocks(&self) -> Vec<FailedCheck> {
+        let channels = self.channels.read();
+        let met = channels.iter().filter_map(|(name, open)| {
+            Some(FailedCheck {
+                component: format!("channel {name}"),
+                reason: told_damage(name, &open.channel.reader.damage(), &self.data)?,
+            })
+        });
+        met.collect()
     }
 
     fn ready(&self) -> bool {

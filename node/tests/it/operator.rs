@@ -247,6 +247,12 @@ fn a_damaged_old_block_turns_health_red_and_every_other_is_served() {
         assert_eq!(health.status, 503);
         let reason = health.json()["failed_checks"][0]["reason"].to_string();
         assert!(reason.contains(&format!("block {number}")), "{reason}");
+        let next = "quire repair --channel main --from COPY";
+        assert!(reason.contains(next), "{reason}");
+        // Writes work, so traffic goes on.
+        assert_eq!(client.send(&get("/readyz")).unwrap().status, 200);
+        let written = client.send(&put(&format!("after-{number}"), 10)).unwrap();
+        assert_eq!(written.status, 201, "{}", written.text());
         let told = "a block is damaged; all others are served";
         assert_eq!(node.log().matches(told).count(), 1, "{}", node.log());
         assert!(node.is_running());
@@ -254,6 +260,14 @@ fn a_damaged_old_block_turns_health_red_and_every_other_is_served() {
 
         let printed = expect(1, &["check", "--channel", "main"], data.path());
         assert!(printed.contains(&format!("block {number}, ")), "{printed}");
+        let next = "next: `quire repair --from COPY --channel main --data ";
+        assert!(printed.contains(next), "{printed}");
+        // Nor is any other block called damaged where there is no index to tell where it is.
+        let bare = backup.path().join(format!("without-derived-{number}"));
+        copy_without_derived(data.path(), &bare);
+        let printed = expect(1, &["check", "--channel", "main"], &bare);
+        assert!(printed.contains("DAMAGED, 1 finding\n"), "{printed}");
+        assert!(!printed.contains("damaged or lost"), "{printed}");
         let copy = backup.path().to_str().unwrap();
         let arguments = ["repair", "--channel", "main", "--from", copy];
         let printed = expect(0, &arguments, data.path());
@@ -264,18 +278,31 @@ fn a_damaged_old_block_turns_health_red_and_every_other_is_served() {
         expect(0, &["check"], data.path());
     }
     damage(&blockfile, 6);
+    accept_the_loss(data.path());
+}
+
+/// Copies a data directory as a backup does.
+fn copy_without_derived(data: &Path, copy: &Path) {
+    let mut copying = Command::new("cp");
+    copying.arg("-r").arg(data).arg(copy);
+    assert!(copying.status().unwrap().success());
+    fs::remove_dir_all(copy.join("derived")).unwrap();
+}
+
+/// Cuts a channel of eleven blocks where the sixth is damaged, and goes on.
+fn accept_the_loss(data: &Path) {
     let lose = |from| ["truncate-tail", "--channel", "main", "--from-block", from];
     for wrong in ["5", "7"] {
-        let printed = expect(2, &lose(wrong), data.path());
-        assert!(printed.contains("blocks 6 to 8"), "{printed}");
+        let printed = expect(2, &lose(wrong), data);
+        assert!(printed.contains("blocks 6 to 10"), "{printed}");
     }
-    let printed = expect(0, &lose("6"), data.path());
-    assert!(printed.contains("lost blocks 6 to 8"), "{printed}");
-    expect(0, &["rebuild", "--history"], data.path());
-    let node = Node::start(data.path());
+    let printed = expect(0, &lose("6"), data);
+    assert!(printed.contains("lost blocks 6 to 10"), "{printed}");
+    expect(0, &["rebuild", "--history"], data);
+    let node = Node::start(data);
     assert_eq!(node.client().height(), 6);
     assert!(node.stop().success());
-    expect(0, &["check"], data.path());
+    expect(0, &["check"], data);
 }
 
 /// A place for a data directory that fills up: a small tmpfs where the test may mount one, otherwise
