@@ -18,6 +18,7 @@ use crate::gateway::Gateway;
 use crate::path;
 use crate::peer::Peer;
 use crate::problem::{Problem, ProblemKind};
+use crate::request_log::note_caller;
 use crate::rights;
 
 /// How long a credential that has ended may go unnoticed while its caller waits.
@@ -98,13 +99,16 @@ impl Caller {
 
 /// Lets a request through to its handler, with its [`Caller`], or says why not.
 pub(crate) async fn enter(gateway: &Gateway, mut request: Request, next: Next) -> Response {
-    match admit(gateway, &request) {
-        Ok(Some(caller)) => {
-            request.extensions_mut().insert(caller);
-        }
-        Ok(None) => {}
+    let caller = match identify(gateway, &request) {
+        Ok(Some(caller)) => caller,
+        Ok(None) => return next.run(request).await,
         Err(problem) => return refuse(problem, request).await,
+    };
+    note_caller(request.extensions(), &caller);
+    if let Err(problem) = admit(gateway, &caller, &request) {
+        return refuse(problem, request).await;
     }
+    request.extensions_mut().insert(caller);
     next.run(request).await
 }
 
@@ -114,14 +118,20 @@ pub(crate) async fn refuse(problem: Problem, request: Request) -> Response {
     problem.into_response()
 }
 
-/// The caller of a request that may be served; none where nobody is asked.
-fn admit(gateway: &Gateway, request: &Request) -> Result<Option<Caller>, Problem> {
+/// The caller of a request; none where nobody is asked.
+fn identify(gateway: &Gateway, request: &Request) -> Result<Option<Caller>, Problem> {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map(MatchedPath::as_str);
     if rights::is_open(request.method(), route, gateway.door.opens_metrics()) {
         return Ok(None);
     }
-    let caller = authenticate(gateway, request)?;
+    authenticate(gateway, request).map(Some)
+}
+
+/// Makes sure that a caller may make a request.
+fn admit(gateway: &Gateway, caller: &Caller, request: &Request) -> Result<(), Problem> {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map(MatchedPath::as_str);
     let name = caller.token.as_ref().map(|token| &token.id);
     gateway.rate.admit(name)?;
     let needed = rights::needed(request.method(), route);
@@ -138,14 +148,15 @@ fn admit(gateway: &Gateway, request: &Request) -> Result<Option<Caller>, Problem
                 caller.check_channel(&channel)?;
             }
         }
-        Some("/v1/channels") | None => {}
+        // What says how to ask is for everybody who may ask for anything.
+        Some("/v1/channels" | "/docs" | "/openapi.json") | None => {}
         Some(_) if caller.is_limited() => {
             let detail = "The token is for some channels, and this is the whole node's.";
             return Err(forbidden(detail));
         }
         Some(_) => {}
     }
-    Ok(Some(caller))
+    Ok(())
 }
 
 fn authenticate(gateway: &Gateway, request: &Request) -> Result<Caller, Problem> {

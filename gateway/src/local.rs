@@ -12,9 +12,58 @@ use crate::gateway::Gateway;
 use crate::grammar;
 use crate::problem::{Problem, ProblemKind};
 
-/// What a proxy adds, and what all of its other additions begin with.
-const FORWARDED: &str = "forwarded";
-const X_FORWARDED: &str = "x-forwarded-";
+/// Headers that a proxy, a load balancer or a content network adds, by their names: the standards'
+/// (RFC 7239, RFC 9110, RFC 8586) first, then what products made up.
+const OF_PROXIES: [&str; 36] = [
+    "forwarded",
+    "via",
+    "cdn-loop",
+    "akamai-origin-hop",
+    "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-ipcountry",
+    "cf-pseudo-ipv4",
+    "cf-ray",
+    "cf-visitor",
+    "client-ip",
+    "disguised-host",
+    "do-connecting-ip",
+    "fastly-client",
+    "fastly-client-ip",
+    "fastly-ff",
+    "fly-client-ip",
+    "forwarded-for",
+    "front-end-https",
+    "proxy-client-ip",
+    "true-client-ip",
+    "was-default-hostname",
+    "wl-proxy-client-ip",
+    "x-amz-cf-id",
+    "x-amzn-trace-id",
+    "x-appgw-trace-id",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "x-host",
+    "x-nf-client-connection-ip",
+    "x-proxyuser-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-true-client-ip",
+    "x-varnish",
+];
+/// What all others of a family begin with.
+const OF_PROXIES_BEGIN: [&str; 9] = [
+    "x-forwarded-",
+    "x-real-",
+    "x-original-",
+    "x-envoy-",
+    "x-akamai-",
+    "x-appengine-",
+    "x-arr-",
+    "x-azure-",
+    "x-vercel-",
+];
 
 /// Refuses what did not come from here, or came from a page of another site.
 pub(crate) fn check(request: &Request, gateway: &Gateway) -> Result<(), Problem> {
@@ -58,14 +107,18 @@ fn check_local(headers: &HeaderMap, authority: Option<&str>) -> Result<(), Probl
     if !are_ours || authority.is_some_and(|host| !is_loopback(host)) {
         return Err(forbidden(format!("Host is not this machine. {WHY}")));
     }
-    let is_forwarded = |name: &HeaderName| {
-        let name = name.as_str();
-        name == FORWARDED || name.starts_with(X_FORWARDED)
-    };
-    if headers.keys().any(is_forwarded) {
-        return Err(forbidden(format!("The request was forwarded. {WHY}")));
+    match headers.keys().find(|name| is_of_a_proxy(name)) {
+        Some(name) => Err(forbidden(format!(
+            "The request was forwarded: it has the header {name}. {WHY}"
+        ))),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Whether a header tells that the request was passed on.
+fn is_of_a_proxy(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    OF_PROXIES.contains(&name) || OF_PROXIES_BEGIN.iter().any(|start| name.starts_with(start))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
@@ -104,6 +157,59 @@ fn forbidden(detail: impl Into<String>) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_of_proxies_are_known_and_those_of_clients_are_none() {
+        for name in [
+            "Forwarded",
+            "Via",
+            "CDN-Loop",
+            "X-Real-IP",
+            "X-Real-Port",
+            "X-Forwarded",
+            "X-Forwarded-For",
+            "X-Forwarded-Client-Cert",
+            "X-Original-Forwarded-For",
+            "X-Original-Host",
+            "X-Client-IP",
+            "X-Cluster-Client-IP",
+            "CF-Connecting-IP",
+            "CF-Ray",
+            "True-Client-IP",
+            "Fastly-Client-IP",
+            "Akamai-Origin-Hop",
+            "X-Akamai-Edgescape",
+            "X-Azure-ClientIP",
+            "X-Azure-FDID",
+            "X-ARR-LOG-ID",
+            "X-AppGW-Trace-Id",
+            "X-Envoy-External-Address",
+            "X-Amzn-Trace-Id",
+            "X-Amz-Cf-Id",
+            "X-Appengine-User-IP",
+            "Fly-Client-IP",
+            "X-Vercel-Forwarded-For",
+        ] {
+            assert!(is_of_a_proxy(&name.parse().unwrap()), "{name}");
+        }
+        for name in [
+            "Accept",
+            "Authorization",
+            "Content-Type",
+            "Host",
+            "Idempotency-Key",
+            "Last-Event-ID",
+            "Origin",
+            "Prefer",
+            "Quire-Max-Attempts",
+            "Traceparent",
+            "User-Agent",
+            "Viable",
+            "X-Request-Id",
+        ] {
+            assert!(!is_of_a_proxy(&name.parse().unwrap()), "{name}");
+        }
+    }
 
     #[test]
     fn only_this_machine_s_names_are_loopback() {

@@ -36,6 +36,9 @@ impl Document {
                             `Idempotency-Key` is always safe.",
         });
         document["components"]["schemas"]["Problem"] = problem_schema();
+        document["components"]["securitySchemes"] = security_schemes();
+        // Any one of them; and none, where none is asked for.
+        document["security"] = json!([{"token": []}, {"password": []}, {"certificate": []}, {}]);
         if let Some(paths) = document["paths"].as_object_mut() {
             for (path, item) in paths {
                 for (method, operation) in item.as_object_mut().into_iter().flatten() {
@@ -71,6 +74,9 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         let name = part.split_once('{')?.1;
         Some(name.split_once('}')?.0)
     });
+    if OPEN.contains(&path) {
+        operation["security"] = json!([]);
+    }
     let mut parameters: Vec<Value> = names.map(path_parameter).collect();
     if let Some(own) = operation["parameters"].as_array_mut() {
         parameters.append(own);
@@ -87,9 +93,13 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
 }
 
+/// What anybody may ask. Metrics are only where the operations have their own door.
+const OPEN: [&str; 3] = ["/healthz", "/readyz", "/version"];
+
 const VERSION_DID_NOT_HOLD: (u16, &str) = (
     412,
-    "PRECONDITION_FAILED: a version or existence did not hold.",
+    "PRECONDITION_FAILED: a version or existence did not hold; `namespace`, `key` and the `version` \
+     found say where, and `operation` of which one of a transaction.",
 );
 
 /// Problems of every operation.
@@ -126,7 +136,8 @@ const OF_WRITES: [(u16, &str); 4] = [
     VERSION_DID_NOT_HOLD,
     (
         422,
-        "IDEMPOTENCY_KEY_REUSED, CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE.",
+        "IDEMPOTENCY_KEY_REUSED, CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE, with the `namespace` and, of one operation, the \
+         `key`.",
     ),
     (
         504,
@@ -219,6 +230,26 @@ fn path_parameter(name: &str) -> Value {
     })
 }
 
+fn security_schemes() -> Value {
+    json!({
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token, as `quire token create` prints it. Asked for once a token was made.",
+        },
+        "password": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "The same token as the password of any user.",
+        },
+        "certificate": {
+            "type": "mutualTLS",
+            "description": "A client certificate, where the node was started with `--tls-client-ca`; its \
+                            common name is the identity.",
+        },
+    })
+}
+
 fn problem_schema() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     let mut properties = Map::new();
@@ -229,11 +260,28 @@ fn problem_schema() -> Value {
         ("code", "Stable, UPPER_SNAKE."),
         ("requestId", "As in X-Request-Id and in the log."),
         ("transactionId", "Where there is one."),
+        ("namespace", "What it is about, as of 412 and 422."),
+        ("key", "What it is about, as of 412 and 422."),
     ] {
         properties.insert(name.to_owned(), text(description));
     }
     properties.insert("status".to_owned(), json!({"type": "integer"}));
     properties.insert("blockNumber".to_owned(), json!({"type": "integer"}));
+    properties.insert(
+        "operation".to_owned(),
+        json!({
+            "type": "integer",
+            "minimum": 0,
+            "description": "Which operation of the transaction, from 0.",
+        }),
+    );
+    properties.insert(
+        "version".to_owned(),
+        json!({
+            "type": ["string", "null"],
+            "description": "The version that the key was found in; null where it does not exist.",
+        }),
+    );
     json!({
         "type": "object",
         "properties": properties,

@@ -124,6 +124,13 @@ async fn a_token_reaches_its_channels_and_tells_nothing_of_others() {
     let answer = client.get_with("/v1/channels/elsewhere", &elsewhere).await;
     answer.assert_problem(404, "CHANNEL_NOT_FOUND");
 
+    // How to ask is for everybody who may ask for anything.
+    for path in ["/docs", "/openapi.json"] {
+        let answer = client.get_with(path, &elsewhere).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let answer = client.get(path).await;
+        answer.assert_problem(401, "UNAUTHENTICATED");
+    }
     let here = bearer(&node, AccessRole::Reader, &["elsewhere", "main"]);
     let answer = client.get_with("/v1/channels/main", &here).await;
     assert_eq!(answer.status, 200);
@@ -218,6 +225,8 @@ async fn behind_a_token_a_proxy_and_any_host_are_welcome() {
     for header in headers
         .iter()
         .chain(&["x-forwarded-anything: 1", "forwarded: for=x"])
+        .chain(&["via: 1.1 edge", "x-real-ip: 10.0.0.1"])
+        .chain(&["cf-connecting-ip: 10.0.0.1", "true-client-ip: 10.0.0.1"])
     {
         let answer = client.get_with("/v1/channels", header).await;
         answer.assert_problem(403, "FORBIDDEN");

@@ -93,6 +93,18 @@ fn every_example_of_the_document_runs_and_gives_a_status_that_it_names() {
             sent += 1;
         }
     }
+    let schemes = document["components"]["securitySchemes"]
+        .as_object()
+        .unwrap();
+    let kinds: Vec<_> = schemes.values().map(|one| one["type"].as_str()).collect();
+    assert!(kinds.contains(&Some("mutualTLS")), "{kinds:?}");
+    for alternative in document["security"].as_array().unwrap() {
+        let mut names = alternative.as_object().unwrap().keys();
+        assert!(
+            names.all(|name| schemes.contains_key(name)),
+            "{alternative}"
+        );
+    }
     println!("{sent} examples");
     assert!(sent >= 20);
     let page = client.get("/docs", "text/html").text();

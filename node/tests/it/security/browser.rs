@@ -23,6 +23,15 @@ fn ask(node: &Node, head: &str, headers: &[String], body: &str) -> String {
 const PUT: &str = "PUT /v1/channels/main/state/orders/1001";
 const POST: &str = "POST /v1/channels/main/transactions";
 const CALL: &str = r#"{"chaincode":"orders","function":"put","args":["1",1]}"#;
+/// What a proxy adds.
+const OF_PROXIES: [&str; 6] = [
+    "Forwarded: for=10.0.0.1",
+    "X-Forwarded-For: 10.0.0.1",
+    "x-forwarded-by: x",
+    "Via: 1.1 edge",
+    "X-Real-IP: 10.0.0.1",
+    "CF-Connecting-IP: 10.0.0.1",
+];
 
 #[test]
 fn dns_rebinding_and_cross_origin_posts_are_refused_on_the_open_loopback() {
@@ -64,11 +73,7 @@ fn dns_rebinding_and_cross_origin_posts_are_refused_on_the_open_loopback() {
         let asks = line("Access-Control-Request-Method: PUT");
         refused.push(("OPTIONS /v1/channels", vec![own.clone(), origin, asks]));
     }
-    for forwarded in [
-        "Forwarded: for=10.0.0.1",
-        "X-Forwarded-For: 10.0.0.1",
-        "x-forwarded-by: x",
-    ] {
+    for forwarded in OF_PROXIES {
         refused.push((POST, vec![own.clone(), json.clone(), line(forwarded)]));
     }
     for (head, headers) in refused {
