@@ -48,7 +48,7 @@ pub(crate) async fn layer(
         .then(|| Held::new(&gateway.metrics.in_flight));
     let id = RequestId::give(&mut request, gateway.backend.as_ref());
     let origin = gateway.cors.origin(request.headers());
-    let line = LogLine::begin(&request);
+    let line = LogLine::begin(&mut request, id.to_str().unwrap_or_default());
     let response = if head_bytes(&request) > gateway.limits.header_bytes {
         let detail = format!(
             "Target and headers exceed {} bytes.",
@@ -75,7 +75,7 @@ pub(crate) async fn layer(
             Err(problem) => problem.into_response(),
         }
     };
-    line.end(&response, id.to_str().unwrap_or_default());
+    line.end(&response);
     let mut response = finish(response, id);
     if let Some(date) = date::header(gateway.backend.now()) {
         response.headers_mut().insert(DATE, date);

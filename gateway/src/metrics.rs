@@ -25,7 +25,7 @@ const REQUEST_BUCKETS: [f64; 15] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 /// The status of a request whose caller went away before it was answered.
-const CLIENT_GONE: (&str, &str) = ("499", "CLIENT_GONE");
+pub(crate) const CLIENT_GONE: (&str, &str) = ("499", "CLIENT_GONE");
 
 /// Makes metrics and puts them into a registry.
 #[derive(Clone, Debug)]
@@ -253,6 +253,9 @@ impl Counted {
     pub(crate) fn answered(mut self, response: &Response) {
         let status = response.status();
         let problem = response.extensions().get::<ProblemKind>();
+        if let Some(kind) = problem {
+            self.metrics.traffic.refused(*kind);
+        }
         let outcome = match problem {
             Some(kind) => kind.row().1,
             None if status.is_client_error() || status.is_server_error() => "ERROR",

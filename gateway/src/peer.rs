@@ -1,6 +1,7 @@
 //! The other end of a connection.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,6 +13,8 @@ use tokio::net::TcpStream;
 pub struct Peer {
     /// The common name of the client certificate, if it showed a valid one.
     pub certificate: Option<Arc<str>>,
+    /// Its address, for the log; the server knows it of every connection that it has taken itself.
+    pub address: Option<SocketAddr>,
 }
 
 /// What happens between the network and HTTP: nothing, or TLS.

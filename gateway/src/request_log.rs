@@ -1,12 +1,18 @@
-//! One line a request: who asked for what, what came of it, and how long it took.
+//! One line a request: who asked from where for what, what came of it, and how long it took. A token is
+//! named by its id, which is no secret. A request whose client goes before its answer has its line too.
 
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::extract::Request;
-use axum::http::{Method, StatusCode};
+use axum::http::{Extensions, Method, StatusCode};
 use axum::response::Response;
 
+use crate::access::Caller;
+use crate::metrics::CLIENT_GONE;
 use crate::path::decode;
+use crate::peer::Peer;
 use crate::problem::Problem;
 
 /// The logger's name, for `/logspec`.
@@ -16,25 +22,48 @@ const TARGET: &str = "quire::request";
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedTransaction(pub(crate) String);
 
+/// In a request's extensions: where its caller is written down once it is known.
+#[derive(Clone, Debug, Default)]
+struct LoggedCaller(Arc<OnceLock<Caller>>);
+
+/// Tells the line of a request who makes it.
+pub(crate) fn note_caller(extensions: &Extensions, caller: &Caller) {
+    if let Some(logged) = extensions.get::<LoggedCaller>() {
+        // Only one finds out who asks.
+        drop(logged.0.set(caller.clone()));
+    }
+}
+
 /// A request that is not answered yet.
 #[derive(Debug)]
 pub(crate) struct LogLine {
+    request_id: String,
     method: Method,
     path: String,
+    peer: Option<SocketAddr>,
+    caller: LoggedCaller,
     begun: Instant,
+    is_written: bool,
 }
 
 impl LogLine {
-    pub(crate) fn begin(request: &Request) -> Self {
+    pub(crate) fn begin(request: &mut Request, request_id: &str) -> Self {
+        let caller = LoggedCaller::default();
+        request.extensions_mut().insert(caller.clone());
+        let peer = request.extensions().get::<Peer>();
         Self {
+            request_id: request_id.to_owned(),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
+            peer: peer.and_then(|peer| peer.address),
+            caller,
             begun: Instant::now(),
+            is_written: false,
         }
     }
 
     /// Writes the line. For a stream it tells how long the beginning took.
-    pub(crate) fn end(self, response: &Response, request_id: &str) {
+    pub(crate) fn end(mut self, response: &Response) {
         let status = response.status();
         let is_error = status.is_client_error() || status.is_server_error();
         let problem = response.extensions().get::<Problem>();
@@ -49,17 +78,37 @@ impl LogLine {
             None if is_error => "REFUSED",
             None => "OK",
         };
+        self.write(status.as_str(), is_error, outcome, transaction);
+    }
+
+    fn write(&mut self, status: &str, is_error: bool, outcome: &str, transaction: Option<&str>) {
+        self.is_written = true;
+        let is_fault = status == StatusCode::INTERNAL_SERVER_ERROR.as_str();
+        let caller = self.caller.0.get();
+        let identity = caller.map(|caller| caller.identity.name());
+        let token = caller.and_then(|caller| Some(&*caller.token.as_ref()?.id));
+        let peer = self.peer.map(tracing::field::display);
         let channel = channel_of(&self.path);
         let micros = u32::try_from(self.begun.elapsed().as_micros()).unwrap_or(u32::MAX);
         let duration_ms = f64::from(micros) / 1000.0;
-        let (method, path, status) = (self.method.as_str(), self.path.as_str(), status.as_u16());
+        let (method, path) = (self.method.as_str(), self.path.as_str());
+        let (request_id, status) = (self.request_id.as_str(), tracing::field::display(status));
         // The path as it was sent: its escapes keep line ends and the like out of the log.
-        if status == StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
-            tracing::error!(target: TARGET, request_id, method, path, status, outcome, channel, transaction, duration_ms, "request");
-        } else if is_probe(&self.path) && !is_error {
-            tracing::debug!(target: TARGET, request_id, method, path, status, outcome, channel, transaction, duration_ms, "request");
+        if is_fault {
+            tracing::error!(target: TARGET, request_id, method, path, status, outcome, channel, transaction, identity, token, peer, duration_ms, "request");
+        } else if is_probe(path) && !is_error {
+            tracing::debug!(target: TARGET, request_id, method, path, status, outcome, channel, transaction, identity, token, peer, duration_ms, "request");
         } else {
-            tracing::info!(target: TARGET, request_id, method, path, status, outcome, channel, transaction, duration_ms, "request");
+            tracing::info!(target: TARGET, request_id, method, path, status, outcome, channel, transaction, identity, token, peer, duration_ms, "request");
+        }
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        if !self.is_written {
+            let (status, outcome) = CLIENT_GONE;
+            self.write(status, true, outcome, None);
         }
     }
 }

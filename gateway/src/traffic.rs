@@ -39,6 +39,8 @@ pub(crate) struct Traffic {
     pub(crate) batches: IntGauge,
     connections: IntCounterVec,
     refusals: IntCounterVec,
+    /// Of every kind, wherever they were made.
+    refused: IntCounterVec,
     shed: IntCounterVec,
     streams_opened: IntCounter,
     streams_closed: IntCounter,
@@ -71,6 +73,14 @@ impl Traffic {
                  (408), are too large (431) or no HTTP (400), and connections too many (503). They \
                  are in no other count.",
                 &["status", "outcome"],
+            ),
+            refused: family.counters(
+                "quire_refusals_total",
+                "Requests and lines of batches that got a problem instead of what they asked for, by \
+                 its code, whoever refused them: a route, a line of a batch or the edge. Rising \
+                 UNAUTHENTICATED or FORBIDDEN: somebody tries doors; the request log has the peer's \
+                 address and the token's id.",
+                &["code"],
             ),
             shed: family.counters(
                 "quire_gateway_shed_total",
@@ -124,6 +134,20 @@ impl Traffic {
             self.refusal_series(kind);
         }
         self.batch_lines.with_label_values(&["OK"]);
+        for kind in [
+            ProblemKind::Unauthenticated,
+            ProblemKind::Forbidden,
+            ProblemKind::RateLimited,
+            ProblemKind::TooLarge,
+            ProblemKind::Overloaded,
+        ] {
+            self.refused.with_label_values(&[kind.row().1]);
+        }
+    }
+
+    /// A request, or a line of a batch, got a problem for its answer.
+    pub(crate) fn refused(&self, kind: ProblemKind) {
+        self.refused.with_label_values(&[kind.row().1]).inc();
     }
 
     pub(crate) fn arrived(&self, arrival: Arrival) {
@@ -138,6 +162,7 @@ impl Traffic {
 
     pub(crate) fn refused_at_edge(&self, kind: ProblemKind) {
         self.refusal_series(kind).inc();
+        self.refused(kind);
     }
 
     fn refusal_series(&self, kind: ProblemKind) -> IntCounter {
@@ -175,6 +200,9 @@ impl Traffic {
     pub(crate) fn line_told(&self, problem: Option<ProblemKind>) {
         let outcome = problem.map_or("OK", |kind| kind.row().1);
         self.batch_lines.with_label_values(&[outcome]).inc();
+        if let Some(kind) = problem {
+            self.refused(kind);
+        }
     }
 }
 

@@ -101,6 +101,7 @@ impl Tls {
         let shown = connection.peer_certificates().and_then(<[_]>::first);
         let peer = Peer {
             certificate: shown.and_then(common_name),
+            address: None,
         };
         Ok((Stream::Tls(Box::new(stream)), peer))
     }

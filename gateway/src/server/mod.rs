@@ -7,6 +7,7 @@ mod edge;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,8 +139,8 @@ impl Server {
                 // An error means that the node is gone: time to stop too.
                 _ = stopping.wait_for(|stopping| *stopping) => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be taken");
                     sleep(ACCEPT_AGAIN).await;
@@ -153,7 +154,7 @@ impl Server {
             if let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() {
                 let (server, handshake) = (self.clone(), handshake.clone());
                 tokio::spawn(async move {
-                    server.shake_and_serve(stream, handshake).await;
+                    server.shake_and_serve(stream, address, handshake).await;
                     drop(place);
                 });
             } else if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
@@ -181,10 +182,16 @@ impl Server {
     }
 
     /// Serves a connection to its end, if its handshake comes to one in time.
-    async fn shake_and_serve(&self, stream: TcpStream, handshake: impl Handshake) {
+    async fn shake_and_serve(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        handshake: impl Handshake,
+    ) {
         let traffic = &self.metrics.traffic;
         match timeout(self.terms.head, handshake.shake(stream)).await {
-            Ok(Ok((stream, peer))) => {
+            Ok(Ok((stream, mut peer))) => {
+                peer.address = Some(address);
                 traffic.arrived(Arrival::Served);
                 let _open = Held::new(&traffic.connections_open);
                 self.connection(stream, peer).await;

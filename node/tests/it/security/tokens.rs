@@ -124,6 +124,70 @@ fn roles_and_channels_hold_over_the_wire() {
     assert!(node.stop().success());
 }
 
+/// The line of a request in the log.
+fn line<'a>(log: &'a str, request_id: &str) -> &'a str {
+    let id = format!("request_id=\"{request_id}\"");
+    let mut lines = log.lines().filter(|line| line.contains(&id));
+    let line = lines.next().unwrap_or_else(|| panic!("no {id} in\n{log}"));
+    assert_eq!(lines.next(), None);
+    line
+}
+
+#[test]
+fn the_log_names_who_asked_by_which_token_from_where_and_refusals_are_counted() {
+    let data = TempDir::new().unwrap();
+    let node = Node::start(data.path());
+    let client = node.client();
+    let ask = |route: &str, token: &str, request_id: &str| {
+        let more = [("X-Request-Id", request_id)];
+        send_with(&client, route, token, &more, "1").status
+    };
+    assert_eq!(ask(ORDER, "", "open"), 201);
+    let writer = create(data.path(), "--identity shop --role writer");
+    let reader = create(data.path(), "--identity clerk --role reader");
+    assert_eq!(ask(ORDER, &writer, "written"), 200);
+    assert_eq!(ask(ORDER, &reader, "refused"), 403);
+    assert_eq!(ask(ORDER, "quire_0a1b2c3d4e5f6071_x", "unknown"), 401);
+    let metrics = send(&client, "GET /metrics", &reader, "").text();
+    for (code, expected) in [("FORBIDDEN", 1), ("UNAUTHENTICATED", 1), ("TOO_LARGE", 0)] {
+        let series = format!("quire_refusals_total{{code=\"{code}\"}} {expected}");
+        assert!(metrics.contains(&series), "no {series} in {metrics}");
+    }
+    let secrets: Vec<_> = [&writer, &reader]
+        .iter()
+        .map(|token| token.splitn(3, '_').nth(2).unwrap().to_owned())
+        .collect();
+    let (writer, reader) = (id(&writer).to_owned(), id(&reader).to_owned());
+    let log = node.log_after_stop();
+    for (request_id, parts) in [
+        ("open", vec!["identity=\"client\"".to_owned()]),
+        (
+            "written",
+            vec![
+                "identity=\"shop\"".to_owned(),
+                format!("token=\"{writer}\""),
+            ],
+        ),
+        (
+            "refused",
+            vec![
+                "identity=\"clerk\"".to_owned(),
+                format!("token=\"{reader}\""),
+            ],
+        ),
+        ("unknown", vec!["outcome=\"UNAUTHENTICATED\"".to_owned()]),
+    ] {
+        let line = line(&log, request_id);
+        assert!(line.contains("peer=127.0.0.1:"), "{line}");
+        for part in parts {
+            assert!(line.contains(&part), "no {part} in {line}");
+        }
+    }
+    assert!(!line(&log, "open").contains("token="));
+    assert!(!line(&log, "unknown").contains("identity="));
+    assert!(secrets.iter().all(|secret| !log.contains(secret)), "{log}");
+}
+
 #[test]
 fn an_expired_token_is_told_so_and_a_stopped_node_can_get_another() {
     let data = TempDir::new().unwrap();
