@@ -66,6 +66,8 @@ pub enum ChaincodeError {
     /// What the caller demanded of a key's version does not hold.
     #[error("key {key:?} in namespace {namespace:?} {expected}, but {}", found_text(expected, *found))]
     PreconditionFailed {
+        /// Which operation of the call demanded it, from 0.
+        operation: usize,
         /// The key's namespace.
         namespace: String,
         /// The key.

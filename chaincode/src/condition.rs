@@ -20,6 +20,8 @@ use crate::{Call, ChaincodeError};
 /// A demand on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
+    /// Which operation of the call demands it, from 0.
+    pub operation: usize,
     /// The key's namespace.
     pub namespace: String,
     /// The key.
@@ -137,6 +139,7 @@ pub fn is_conditional(call: &Call) -> Vec<Condition> {
         let given = operation.expect.clone().map(|expect| (expect, false));
         for (expect, is_implied) in implied.into_iter().chain(given) {
             conditions.push(Condition {
+                operation: operation.position,
                 namespace: operation.namespace.clone(),
                 key: operation.key.clone(),
                 expect,

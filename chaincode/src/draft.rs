@@ -171,6 +171,7 @@ fn outcome(operation: &Operation, copy: &WorkingCopy) -> Result<Option<Bytes>, C
 
 fn failed(operation: &Operation, expected: Expect, found: Option<Height>) -> ChaincodeError {
     ChaincodeError::PreconditionFailed {
+        operation: operation.position,
         namespace: operation.namespace.clone(),
         key: operation.key.clone(),
         expected,

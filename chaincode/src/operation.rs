@@ -24,6 +24,8 @@ pub(crate) const MAX_OPERATIONS: usize = 1_000;
 /// One step of a transaction, on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Operation {
+    /// Which one of the list it is, from 0.
+    pub(crate) position: usize,
     pub(crate) namespace: String,
     pub(crate) key: String,
     /// Demanded of the committed version.
@@ -89,6 +91,7 @@ pub(crate) fn from_call(call: &Call) -> Result<Option<Vec<Operation>>, Chaincode
         _ => return Ok(None),
     };
     let operation = Operation {
+        position: 0,
         namespace: call.chaincode.clone(),
         key: string(&json::read(key, MAX_DEPTH)?, "a key")?.into_owned(),
         expect: match conditions {
@@ -135,7 +138,9 @@ fn from_list(text: &Bytes) -> Result<Vec<Operation>, ChaincodeError> {
     nodes
         .iter()
         .enumerate()
-        .map(|(index, node)| Operation::from_node(text, node).map_err(|error| at(index, error)))
+        .map(|(position, node)| {
+            Operation::from_node(text, node, position).map_err(|error| at(position, error))
+        })
         .collect()
 }
 
@@ -151,7 +156,7 @@ fn at(index: usize, error: ChaincodeError) -> ChaincodeError {
 
 impl Operation {
     /// Reads an operation, a part of `text`.
-    fn from_node(text: &Bytes, node: &Node<'_>) -> Result<Self, ChaincodeError> {
+    fn from_node(text: &Bytes, node: &Node<'_>, position: usize) -> Result<Self, ChaincodeError> {
         let Shape::Object(members) = &node.shape else {
             return Err(invalid("an operation has to be an object"));
         };
@@ -174,6 +179,7 @@ impl Operation {
         let missing = |member| move || invalid(format!("{member} is missing"));
         let op = op.ok_or_else(missing("op"))?;
         let operation = Self {
+            position,
             namespace: namespace.ok_or_else(missing("namespace"))?.into_owned(),
             key: key.ok_or_else(missing("key"))?.into_owned(),
             action: Action::from_members(&op, text, value)?,

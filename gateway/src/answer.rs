@@ -218,12 +218,15 @@ fn invalid(channel: &Channel, committed: &Committed) -> Result<Problem, Problem>
         let envelope = channel.reader.envelope(committed.height)?;
         let call = envelope.as_ref().and_then(call::of_envelope);
         let conditions = call.as_ref().map(is_conditional).unwrap_or_default();
-        if let Some(condition) = first_broken(channel, &conditions, committed.height)? {
+        if let Some((condition, found)) = first_broken(channel, &conditions, committed.height)? {
             let (namespace, key) = (&condition.namespace, &condition.key);
             problem = Problem::new(
                 ProblemKind::PreconditionFailed,
                 format!("The condition on {key:?} in {namespace:?} did not hold."),
-            );
+            )
+            .at_operation(condition.operation)
+            .about_key(namespace, key)
+            .at_version(found);
         }
     }
     Ok(problem
@@ -243,12 +246,13 @@ pub(crate) fn is_final_loss(
     Ok(is_given || first_broken(channel, &conditions, committed.height)?.is_some())
 }
 
-/// The first condition that did not hold just before the transaction.
+/// The first condition that did not hold just before the transaction, and the version that its key had
+/// then.
 fn first_broken<'a>(
     channel: &Channel,
     conditions: &'a [Condition],
     at: Height,
-) -> Result<Option<&'a Condition>, Problem> {
+) -> Result<Option<(&'a Condition, Option<Height>)>, Problem> {
     if conditions.is_empty() {
         return Ok(None);
     }
@@ -256,7 +260,7 @@ fn first_broken<'a>(
     for condition in conditions {
         let version = snapshot.version_before(&condition.namespace, &condition.key, at)?;
         if !condition.expect.holds(version) {
-            return Ok(Some(condition));
+            return Ok(Some((condition, version)));
         }
     }
     Ok(None)

@@ -1,5 +1,9 @@
 //! Who stands in an envelope: organisation and name, out of the serialized identity.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use quire_wire::Message;
 use quire_wire::msp::SerializedIdentity;
 use x509_parser::pem::parse_x509_pem;
@@ -23,6 +27,22 @@ impl Creator {
             msp_id: identity.mspid,
             certificate: String::from_utf8_lossy(&identity.id_bytes).into_owned(),
         })
+    }
+}
+
+/// Creators of a page, each read once: a few make most transactions.
+#[derive(Debug, Default)]
+pub(crate) struct Creators(HashMap<Bytes, Option<Arc<Creator>>>);
+
+impl Creators {
+    /// As [`Creator::read`].
+    pub(crate) fn read(&mut self, serialized: &Bytes) -> Option<Arc<Creator>> {
+        if let Some(known) = self.0.get(serialized) {
+            return known.clone();
+        }
+        let creator = Creator::read(serialized).map(Arc::new);
+        self.0.insert(serialized.clone(), creator.clone());
+        creator
     }
 }
 

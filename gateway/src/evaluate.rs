@@ -57,7 +57,8 @@ pub(crate) async fn evaluate(
 }
 
 fn run(channel: &Channel, call: &Call, meter: Meter) -> Result<Response, Problem> {
-    let evaluated = channel.submitter.evaluate(call, meter)?;
+    let evaluated = channel.submitter.evaluate(call, meter);
+    let evaluated = evaluated.map_err(|error| Problem::from(error).about_call(call))?;
     let response = reply::json(StatusCode::OK, &CallResult::of(&evaluated.result))?;
     Ok(reply::at_height(response, evaluated.height))
 }

@@ -12,6 +12,7 @@ use quire_wire::common::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::creator::{Creator, Creators};
 use crate::gateway::Gateway;
 use crate::parameters;
 use crate::path::{self, KeyPath};
@@ -86,6 +87,9 @@ struct Row<'a> {
     block_number: u64,
     tx_number: u64,
     timestamp: Option<&'a str>,
+    /// Who made it: the common name of the certificate that it is signed with.
+    creator: Option<&'a str>,
+    creator_msp_id: Option<&'a str>,
     is_delete: bool,
     #[serde(flatten)]
     value: Value<'a>,
@@ -113,23 +117,25 @@ fn read(path: &KeyPath, page: &Page) -> Result<Response, Problem> {
     let mut more = heights.len() > page.limit;
     heights.truncate(page.limit);
     let mut entries = Vec::with_capacity(heights.len());
+    let mut creators = Creators::default();
     let mut bytes = 0;
     for height in heights {
         if bytes > page.max_bytes {
             more = true;
             break;
         }
-        let entry = snapshot.modification(namespace, key, height)?;
+        let mut entry = snapshot.modification(namespace, key, height)?;
+        let creator = creators.read(&std::mem::take(&mut entry.creator));
         bytes += entry.value.as_ref().map_or(0, Bytes::len);
         let timestamp = entry.timestamp.as_ref().and_then(Timestamp::rfc3339);
-        entries.push((entry, timestamp));
+        entries.push((entry, timestamp, creator));
     }
     let last = entries.last().filter(|_| more);
     let document = Rows {
-        bookmark: last.map(|(entry, _)| listing.bookmark(&entry.height.to_string())),
+        bookmark: last.map(|(entry, ..)| listing.bookmark(&entry.height.to_string())),
         entries: entries
             .iter()
-            .map(|(entry, timestamp)| row(entry, timestamp.as_deref()))
+            .map(|(entry, timestamp, creator)| row(entry, timestamp.as_deref(), creator.as_deref()))
             .collect(),
     };
     let response = reply::json(StatusCode::OK, &document)?;
@@ -137,12 +143,18 @@ fn read(path: &KeyPath, page: &Page) -> Result<Response, Problem> {
     Ok(reply::no_cache(response))
 }
 
-fn row<'a>(modification: &'a KeyModification, timestamp: Option<&'a str>) -> Row<'a> {
+fn row<'a>(
+    modification: &'a KeyModification,
+    timestamp: Option<&'a str>,
+    creator: Option<&'a Creator>,
+) -> Row<'a> {
     Row {
         transaction_id: &modification.tx_id,
         block_number: modification.height.block,
         tx_number: modification.height.tx,
         timestamp,
+        creator: creator.and_then(|creator| creator.name.as_deref()),
+        creator_msp_id: creator.map(|creator| creator.msp_id.as_str()),
         is_delete: modification.value.is_none(),
         value: Value {
             bytes: modification.value.as_deref(),

@@ -9,9 +9,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use quire_chaincode::ChaincodeError;
 use quire_chaincode::name::NameError;
-use quire_ledger::{FindError, IndexError, QueryError, ReadError, TooExpensive};
+use quire_chaincode::{Call, ChaincodeError, touched};
+use quire_ledger::{FindError, Height, IndexError, QueryError, ReadError, TooExpensive};
 use quire_wire::Code;
 use serde::Serialize;
 
@@ -195,10 +195,25 @@ pub struct Problem {
     cause: Option<String>,
     transaction_id: Option<String>,
     block_number: Option<u64>,
+    subject: Option<Box<Subject>>,
     /// CouchDB's `error`, and its `reason` where that is not the detail.
     couch: Option<(&'static str, Option<String>)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
+
+/// What of a request, or of the state that it met, a problem is about.
+#[derive(Clone, Debug, Default)]
+struct Subject {
+    /// Which operation of a transaction, from 0.
+    operation: Option<usize>,
+    namespace: Option<String>,
+    key: Option<String>,
+    /// The version that the key has, if it was looked at.
+    version: Option<Found>,
+}
+
+/// The version of a key; none where the key does not exist.
+type Found = Option<Height>;
 
 /// What a full queue asks of the caller, where nobody knows better.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -214,6 +229,7 @@ impl Problem {
             cause: None,
             transaction_id: None,
             block_number: None,
+            subject: None,
             couch: None,
             headers: Vec::new(),
         }
@@ -334,6 +350,49 @@ impl Problem {
         self
     }
 
+    /// Names the operation of a transaction, counted from 0.
+    #[must_use]
+    pub fn at_operation(mut self, position: usize) -> Self {
+        self.subject.get_or_insert_default().operation = Some(position);
+        self
+    }
+
+    /// Names the namespace.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.subject.get_or_insert_default().namespace = Some(namespace.into());
+        self
+    }
+
+    /// Names the key.
+    #[must_use]
+    pub fn about_key(mut self, namespace: impl Into<String>, key: impl Into<String>) -> Self {
+        self.subject.get_or_insert_default().key = Some(key.into());
+        self.in_namespace(namespace)
+    }
+
+    /// Names the version that the key was found in; none where it does not exist.
+    #[must_use]
+    pub fn at_version(mut self, version: Option<Height>) -> Self {
+        self.subject.get_or_insert_default().version = Some(version);
+        self
+    }
+
+    /// Names what a call is about, in a 422 that does not say so yet: the one key that it touches, or else
+    /// the namespace that its chaincode governs.
+    #[must_use]
+    pub(crate) fn about_call(self, call: &Call) -> Self {
+        if self.subject.is_some() || self.kind.row().0 != StatusCode::UNPROCESSABLE_ENTITY {
+            return self;
+        }
+        match touched(call).as_deref() {
+            Some([(namespace, key)]) => self.at_operation(0).about_key(namespace, key),
+            // Operations name their namespaces, which may be many.
+            Some([_, _, ..]) => self,
+            _ => self.in_namespace(&call.chaincode),
+        }
+    }
+
     /// Adds what CouchDB's clients look for, if it is not there yet.
     #[must_use]
     pub fn with_couch(mut self, error: &'static str, reason: Option<String>) -> Self {
@@ -396,6 +455,7 @@ impl Problem {
             ProblemKind::Invalid(code) => code.to_string(),
             _ => code.to_owned(),
         };
+        let subject = self.subject.as_deref();
         let document = Document {
             r#type: format!("urn:quire:problem:{code}"),
             title,
@@ -405,6 +465,13 @@ impl Problem {
             request_id,
             transaction_id: self.transaction_id.as_deref(),
             block_number: self.block_number,
+            operation: subject.and_then(|subject| subject.operation),
+            namespace: subject.and_then(|subject| subject.namespace.as_deref()),
+            key: subject.and_then(|subject| subject.key.as_deref()),
+            version: subject.and_then(|subject| {
+                let version = subject.version?;
+                Some(version.map(|version| version.to_string()).into())
+            }),
             error: self.couch.as_ref().map(|(error, _)| *error),
             reason: self
                 .couch
@@ -429,6 +496,15 @@ struct Document<'a> {
     transaction_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     block_number: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    /// Null where the key does not exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -610,7 +686,18 @@ impl From<ChaincodeError> for Problem {
             ChaincodeError::ReservedMember(_) => ProblemKind::ReservedMember,
             ChaincodeError::TooLarge { .. } => ProblemKind::TooLarge,
             ChaincodeError::KeyNotFound { .. } => ProblemKind::KeyNotFound,
-            ChaincodeError::PreconditionFailed { .. } => ProblemKind::PreconditionFailed,
+            ChaincodeError::PreconditionFailed {
+                operation,
+                namespace,
+                key,
+                found,
+                ..
+            } => {
+                return Self::new(ProblemKind::PreconditionFailed, detail)
+                    .at_operation(operation)
+                    .about_key(namespace, key)
+                    .at_version(found);
+            }
             ChaincodeError::Refused(_) => ProblemKind::ChaincodeError,
         };
         Self::new(kind, detail)
@@ -763,6 +850,7 @@ mod tests {
             ),
             (
                 E::PreconditionFailed {
+                    operation: 0,
                     namespace: text(),
                     key: text(),
                     expected: Expect::Absent,

@@ -129,7 +129,9 @@ fn read(path: &KeyPath, headers: &HeaderMap) -> Result<Response, Problem> {
     let mut response = match judge_read(headers, found.version)? {
         ReadVerdict::Failed => {
             let detail = format!("The key is at version {}.", found.version);
-            let problem = Problem::new(ProblemKind::PreconditionFailed, detail);
+            let problem = Problem::new(ProblemKind::PreconditionFailed, detail)
+                .about_key(namespace.as_ref(), key.as_ref())
+                .at_version(Some(found.version));
             return Err(reply::state_problem(problem, snapshot.height()));
         }
         ReadVerdict::NotModified => StatusCode::NOT_MODIFIED.into_response(),

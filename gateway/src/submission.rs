@@ -141,7 +141,11 @@ pub(crate) async fn carry_out(
         let tx_id = first_tx_id;
         return Ok(Told::Settled(Settled::Unknown { tx_id }));
     };
-    match boarded.inspect_err(|problem| gateway.metrics.key_turned_away(problem))? {
+    let boarded = boarded.map_err(|problem| {
+        gateway.metrics.key_turned_away(&problem);
+        problem.about_call(&write.call)
+    });
+    match boarded? {
         Boarded::Joined(progress) => {
             gateway.metrics.key_met(KeyMet::Joined);
             let told = watch_progress(gateway, progress, prefer, first_tx_id).await;
@@ -273,6 +277,7 @@ async fn settle(
         let turn = turn(gateway, write).await;
         let (committed, result) = match step(gateway, write, attempt, allowed).await {
             Err(problem) => {
+                let problem = problem.about_call(&write.call);
                 return Settled::Refused(match last {
                     Some(last) => problem.with_transaction(last.tx_id),
                     None => problem,

@@ -18,6 +18,9 @@ pub struct KeyModification {
     pub tx_id: String,
     /// When its creator says it made it.
     pub timestamp: Option<Timestamp>,
+    /// Who made it: a serialized identity as it stands in the envelope. Whether it signed was judged at
+    /// commit.
+    pub creator: Bytes,
     /// The new value; none where the key was deleted.
     pub value: Option<Bytes>,
 }
@@ -43,6 +46,7 @@ impl KeyModification {
             height,
             tx_id: endorsed.opened.indexed_tx_id(),
             timestamp: endorsed.timestamp(),
+            creator: Bytes::copy_from_slice(&endorsed.opened.signature_header.creator),
             value: (!write.deletes()).then(|| Bytes::copy_from_slice(&write.value)),
         })
     }

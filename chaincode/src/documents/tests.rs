@@ -134,6 +134,7 @@ impl View for Fake {
                 seconds: 0,
                 nanos: 0,
             }),
+            creator: Bytes::new(),
             value: match height.block {
                 1 => Some(r#"{"n": 1.10}"#.into()),
                 2 => None,
@@ -481,15 +482,27 @@ fn a_list_may_span_namespaces() {
 
 #[test]
 fn a_failed_condition_says_what_was_demanded_and_found() {
-    let refused = run(&mut state(), &call("ns", "create", &[r#""a""#, "1"])).unwrap_err();
-    let ChaincodeError::PreconditionFailed {
-        expected, found, ..
-    } = refused
-    else {
-        panic!("{refused}")
-    };
-    assert_eq!(expected, Expect::Absent);
-    assert_eq!(found, Some(Height { block: 12, tx: 0 }));
+    let list = r#"[
+        {"op":"put","namespace":"ns","key":"b","value":1},
+        {"op":"create","namespace":"ns","key":"a","value":1}]"#;
+    for (call, position) in [
+        (call("ns", "create", &[r#""a""#, "1"]), 0),
+        (call("documents", "apply", &[list]), 1),
+    ] {
+        let refused = run(&mut state(), &call).unwrap_err();
+        let ChaincodeError::PreconditionFailed {
+            operation,
+            expected,
+            found,
+            ..
+        } = refused
+        else {
+            panic!("{refused}")
+        };
+        assert_eq!(operation, position);
+        assert_eq!(expected, Expect::Absent);
+        assert_eq!(found, Some(Height { block: 12, tx: 0 }));
+    }
 }
 
 #[test]

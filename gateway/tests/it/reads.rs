@@ -149,6 +149,10 @@ async fn history_tells_every_value_in_both_orders() {
     assert!(entries[1]["value"].is_null());
     assert_eq!(entries[0]["isDelete"], false);
     assert_eq!(entries[3]["timestamp"], "2027-01-15T08:00:00Z");
+    for entry in entries.as_array().unwrap() {
+        assert_eq!(entry["creator"], "client");
+        assert_eq!(entry["creatorMspId"], "TestOrg");
+    }
     assert!(newest.text().contains(r#""value":{"a": 2}"#));
 
     let mut blocks = Vec::new();

@@ -1,7 +1,9 @@
 //! Writes without a key: statuses, tags, conditions, and what is recorded.
 
-use quire_gateway::backend::SubmitError;
 use std::time::Duration;
+
+use quire_gateway::backend::SubmitError;
+use serde_json::{Value, json};
 
 use crate::kit::Node;
 
@@ -68,6 +70,7 @@ async fn conditions_that_do_not_hold_are_412_before_and_after_ordering() {
         let answer = client.put(KEY, &[condition], "2").await;
         answer.assert_problem(412, "PRECONDITION_FAILED");
         assert!(answer.json().get("transactionId").is_none(), "{answer:?}");
+        assert_about(&answer.json(), 0, "1001", &json!("1.0"));
     }
 
     // Both see version 1.0; the block decides.
@@ -86,7 +89,79 @@ async fn conditions_that_do_not_hold_are_412_before_and_after_ordering() {
     lost.assert_problem(412, "PRECONDITION_FAILED");
     assert!(lost.json()["transactionId"].is_string());
     assert_eq!(lost.json()["blockNumber"], 2);
+    // What it was just before the transaction, whatever it is now.
+    assert_about(&lost.json(), 0, "1001", &json!("2.0"));
     assert_eq!(client.get(KEY).await.text(), "3");
+}
+
+/// Fails unless a problem names the operation, the key in `orders` and the version that was found.
+#[track_caller]
+fn assert_about(problem: &Value, operation: u64, key: &str, version: &Value) {
+    assert_eq!(problem["operation"], operation, "{problem}");
+    assert_eq!(problem["namespace"], "orders", "{problem}");
+    assert_eq!(problem["key"], key, "{problem}");
+    assert_eq!(problem.get("version"), Some(version), "{problem}");
+}
+
+#[tokio::test]
+async fn a_failed_condition_names_its_operation_key_and_version() {
+    let node = Node::new();
+    let client = node.client();
+    client.put(KEY, &[], "1").await.assert_status(201);
+    for (demand, key, found) in [
+        (r#""ifVersion":"0.0""#, "1001", json!("1.0")),
+        (r#""ifVersion":null"#, "1001", json!("1.0")),
+        (r#""ifVersion":"1.0""#, "other", Value::Null),
+    ] {
+        let operations = format!(
+            r#"{{"operations":[
+                {{"op":"put","namespace":"orders","key":"first","value":1}},
+                {{"op":"put","namespace":"orders","key":"{key}","value":1,{demand}}}]}}"#
+        );
+        for path in ["./transactions", "./transactions:batch"] {
+            let is_batch = path.ends_with(":batch");
+            let answer = if is_batch {
+                let line = operations.replace('\n', "");
+                let headers = ["content-type: application/x-ndjson"];
+                client.send("POST", path, &headers, line).await
+            } else {
+                client.post(path, &[], operations.as_str()).await
+            };
+            let problem = if is_batch {
+                answer.json()["body"].clone()
+            } else {
+                answer.assert_problem(412, "PRECONDITION_FAILED");
+                answer.json()
+            };
+            assert_about(&problem, 1, key, &found);
+        }
+    }
+    let read = client.get_with(KEY, "if-match: \"0.0\"").await;
+    read.assert_problem(412, "PRECONDITION_FAILED");
+    assert_eq!(read.json()["key"], "1001");
+    assert_eq!(read.json()["version"], "1.0");
+    assert!(read.json().get("operation").is_none());
+}
+
+#[tokio::test]
+async fn a_reused_key_and_a_refusal_name_what_the_request_is_about() {
+    let client = Node::new().client();
+    let key = "idempotency-key: one";
+    client.put(KEY, &[key], "1").await.assert_status(201);
+    let reused = client.put(KEY, &[key], "2").await;
+    reused.assert_problem(422, "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(reused.json()["namespace"], "orders");
+    assert_eq!(reused.json()["key"], "1001");
+    assert_eq!(reused.json()["operation"], 0);
+    let two = r#"{"operations":[
+        {"op":"put","namespace":"a","key":"1","value":1},
+        {"op":"put","namespace":"b","key":"2","value":1}]}"#;
+    let reused = client.post("./transactions", &[key], two).await;
+    reused.assert_problem(422, "IDEMPOTENCY_KEY_REUSED");
+    // It is about neither more than about the other.
+    for member in ["operation", "namespace", "key", "version"] {
+        assert!(reused.json().get(member).is_none(), "{member}");
+    }
 }
 
 #[tokio::test]
