@@ -129,6 +129,9 @@ section='start'
 section 'its block files, by Fabric'\''s message definitions'
 node tests/fabric-decode/main.mjs --blockfiles "$data" --channel main
 
+section 'a hostile caller, for two minutes, against a node with 2 GiB of memory'
+node tests/hostile/main.mjs --quire "$quire"
+
 section 'the description of the API, by schemathesis'
 node tests/openapi/main.mjs --quire "$quire"
 
