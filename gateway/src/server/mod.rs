@@ -4,6 +4,7 @@
 //! kind its stream is; a [`Handshake`] stands between the two.
 
 mod edge;
+mod rest;
 
 use std::fmt;
 use std::io;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::{HeaderValue, Request, Response, Version, header};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -36,6 +37,7 @@ use crate::problem::Problem;
 use crate::router::{routers, whole};
 use crate::traffic::{Arrival, Held};
 use edge::{Answering, Edge, Exchange, Terms};
+use rest::Drained;
 
 /// Connections that are told of an overload at one time; any further one is closed unheard.
 const REFUSALS: usize = 128;
@@ -43,6 +45,11 @@ const REFUSALS: usize = 128;
 const REFUSAL: Duration = Duration::from_secs(1);
 /// What streams of one HTTP/2 connection may be open.
 const STREAMS: u32 = 250;
+/// What a client may send in one stream before it is read, and in all streams of its connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 512 << 10;
+/// What of an answer waits in a stream for its client.
+const SEND_BYTES: usize = 64 << 10;
 /// How long the processor is left alone when no connection can be taken, as for want of files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// What connections still have after the last waiting request was told to end.
@@ -220,7 +227,15 @@ impl Server {
             request.extensions_mut().insert(peer.clone());
             let router = self.router.clone();
             async move {
-                let response = router.oneshot(request.map(Body::new)).await;
+                let is_http2 = request.version() == Version::HTTP_2;
+                let request = request.map(|body| {
+                    if is_http2 {
+                        Body::new(Drained::new(body))
+                    } else {
+                        Body::new(body)
+                    }
+                });
+                let response = router.oneshot(request).await;
                 response.map(|response| guarded(response, answering))
             }
         });
@@ -239,6 +254,9 @@ impl Server {
             .keep_alive_interval(self.limits.head_timeout)
             .keep_alive_timeout(self.limits.head_timeout)
             .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BYTES)
             .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(edge), service));
         let mut stopping = self.backend.stopping();
