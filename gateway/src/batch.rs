@@ -35,10 +35,11 @@ use crate::accept::admit;
 use crate::access::Caller;
 use crate::answer::{Asked, Teller};
 use crate::backend::Channel;
-use crate::body::{JSON, Members, NDJSON, check_type, without_mark};
+use crate::body::{JSON, Members, NDJSON, WORK, check_type, without_mark};
 use crate::call;
 use crate::gateway::Gateway;
 use crate::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS, Recorded};
+use crate::memory::{Kind, Share};
 use crate::metrics::Metrics;
 use crate::parameters::Waiting;
 use crate::path;
@@ -130,7 +131,8 @@ pub(crate) async fn submit(
         _in_flight: Held::new(&metrics.traffic.batches),
         _place: place,
     };
-    tokio::spawn(batch.run(Lines::new(body)));
+    let share = batch.gateway.memory.share(Kind::Batches);
+    tokio::spawn(batch.run(Lines::new(body, share)));
     let telling = Telling {
         told,
         request_id,
@@ -201,7 +203,10 @@ impl Batch {
                 return self.refuse(problem);
             }
             match self.write_of(line) {
-                Ok(write) => self.start(write).await,
+                Ok((write, size_bytes)) => match self.room(size_bytes) {
+                    Ok(share) => self.start(write, size_bytes, share).await,
+                    Err(problem) => self.refuse(problem),
+                },
                 Err(problem) => self.refuse(problem),
             }
         }
@@ -249,8 +254,14 @@ impl Batch {
         })
     }
 
+    /// What a line holds of the budget until it is carried out.
+    fn room(&self, size_bytes: usize) -> Result<Share, Problem> {
+        let share = self.gateway.memory.take(Kind::Batches, size_bytes * WORK);
+        share.map_err(|full| self.gateway.full(full))
+    }
+
     /// Carries a line out, when there is room for it and those before it are done.
-    async fn start(&mut self, (write, size_bytes): (Write, usize)) {
+    async fn start(&mut self, write: Write, size_bytes: usize, share: Share) {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             return;
         };
@@ -267,7 +278,15 @@ impl Batch {
         let (gateway, prefer) = (Arc::clone(&self.gateway), self.prefer);
         let caller = self.caller.clone();
         self.carried.spawn(async move {
-            let outcome = carry(&gateway, &caller, write, prefer, turn, (place, bytes)).await;
+            let outcome = carry(
+                &gateway,
+                &caller,
+                write,
+                prefer,
+                turn,
+                (place, bytes, share),
+            )
+            .await;
             drop(sender.send(outcome));
         });
     }
@@ -280,7 +299,7 @@ async fn carry(
     write: Write,
     prefer: Prefer,
     turn: Turn,
-    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    _room: (OwnedSemaphorePermit, OwnedSemaphorePermit, Share),
 ) -> Result<(Teller, Told), Problem> {
     let Turn {
         before,
@@ -373,6 +392,8 @@ fn take_member<T: for<'de> serde::Deserialize<'de>>(
 struct Lines {
     body: Body,
     buffer: BytesMut,
+    /// For what is in the buffer.
+    share: Share,
     /// Bytes at the start of the buffer that hold no line end.
     searched: usize,
     /// When the next line that says anything has to be there; none before it is waited for.
@@ -381,9 +402,10 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(body: Body) -> Self {
+    fn new(body: Body, share: Share) -> Self {
         Self {
             body,
+            share,
             buffer: BytesMut::new(),
             searched: 0,
             deadline: None,
@@ -403,6 +425,7 @@ impl Lines {
             if let Some(end) = fresh.copied().position(|byte| byte == b'\n') {
                 let line = self.buffer.split_to(self.searched + end + 1).freeze();
                 self.searched = 0;
+                self.share.give_back_to(self.buffer.len());
                 // One at the start of the body, or of a file that was appended to another.
                 let line = without_mark(line.slice(..line.len() - 1));
                 if !line.trim_ascii().is_empty() {
@@ -418,6 +441,7 @@ impl Lines {
             if self.ended {
                 self.searched = 0;
                 let rest = self.buffer.split().freeze();
+                self.share.give_back_to(0);
                 return Ok((!rest.is_empty()).then(|| without_mark(rest)));
             }
             let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context));
@@ -425,6 +449,8 @@ impl Lines {
                 Ok(Some(Ok(frame))) => {
                     // Trailers say nothing here.
                     if let Ok(chunk) = frame.into_data() {
+                        let held = self.share.set(self.buffer.len() + chunk.len());
+                        held.map_err(|full| gateway.full(full))?;
                         self.buffer.extend_from_slice(&chunk);
                     }
                 }

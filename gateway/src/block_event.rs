@@ -10,7 +10,8 @@ use quire_wire::Code;
 use serde::Serialize;
 
 use crate::backend::Channel;
-use crate::pools::Pools;
+use crate::gateway::Gateway;
+use crate::memory::Kind;
 use crate::problem::Problem;
 
 /// Bytes of rendered blocks that are kept for further listeners.
@@ -45,7 +46,7 @@ impl BlockEvents {
     /// The event of a block, as it goes over the wire.
     pub(crate) async fn event(
         &self,
-        pools: &Pools,
+        gateway: &Gateway,
         channel: &Channel,
         number: u64,
         namespace: Option<&Arc<str>>,
@@ -53,13 +54,15 @@ impl BlockEvents {
         let wanted = (Arc::clone(&channel.name), number, namespace.cloned());
         let render = async {
             let (channel, namespace) = (channel.clone(), namespace.cloned());
-            let rendered = pools.work(move || {
+            let rendered = gateway.pools.work(move || {
                 let block = channel.reader.block(number)?;
                 let block = block.ok_or_else(|| Problem::internal(format!("no block {number}")))?;
                 let document = document(&block, namespace.as_deref())?;
-                Ok(format!("event: block\nid: {number}\ndata: {document}\n\n").into())
+                Ok(format!("event: block\nid: {number}\ndata: {document}\n\n"))
             });
-            rendered.await
+            let event = rendered.await?;
+            let share = gateway.memory.take(Kind::Events, event.len());
+            Ok(share.map_err(|full| gateway.full(full))?.hold(event))
         };
         self.0.get_or_insert_async(&wanted, render).await
     }

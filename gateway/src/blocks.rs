@@ -8,13 +8,13 @@ use axum::response::Response;
 use quire_chaincode::Listing;
 use quire_ledger::Block;
 use quire_wire::Message;
-use serde::Serialize;
 
 use crate::accept::{Form, negotiate, not_acceptable};
 use crate::backend::Channel;
 use crate::block_json;
+use crate::body;
 use crate::gateway::Gateway;
-use crate::json::Json;
+use crate::pages;
 use crate::path;
 use crate::problem::{Problem, ProblemKind};
 use crate::query::{Query, number};
@@ -113,11 +113,7 @@ pub(crate) async fn find(
             }
             let first = First::of(&query, &channel)?;
             let limit = query.limit(PAGE_BLOCKS.0, PAGE_BLOCKS.1)?;
-            let page_bytes = gateway.limits.page_bytes;
-            let paged = gateway
-                .pools
-                .work(move || page(&channel, first, limit, page_bytes));
-            return paged.await;
+            return page(&gateway, channel, first, limit).await;
         }
         _ => {
             return Err(Problem::invalid_argument(
@@ -207,35 +203,62 @@ impl First {
     }
 }
 
-#[derive(Serialize)]
-struct Page {
-    blocks: Vec<Json>,
-    bookmark: Option<String>,
+/// The blocks of a page, read as they are written.
+struct Blocks {
+    channel: Channel,
+    first: First,
+    next: u64,
+    /// Behind the last block that there was when the page began.
+    height: u64,
+    left: usize,
+    /// Bytes of envelopes that were written, and the most.
+    bytes: usize,
+    max_bytes: usize,
 }
 
-fn page(
-    channel: &Channel,
+impl pages::Page for Blocks {
+    const MEMBER: &'static str = "blocks";
+
+    fn next(&mut self, out: &mut Vec<u8>) -> Result<bool, Problem> {
+        if self.next >= self.height || self.left == 0 || self.bytes > self.max_bytes {
+            return Ok(false);
+        }
+        let Some(block) = self.channel.reader.block(self.next)? else {
+            return Ok(false);
+        };
+        serde_json::to_writer(out, &block_json::block(&block)).map_err(Problem::internal)?;
+        self.bytes += size(&block);
+        self.next += 1;
+        self.left -= 1;
+        Ok(true)
+    }
+
+    /// What was not written is on the next page anyway.
+    fn cut(&mut self) {}
+
+    fn bookmark(&self) -> Option<String> {
+        (self.next < self.height).then(|| self.first.bookmark(self.next, &self.channel))
+    }
+}
+
+async fn page(
+    gateway: &Arc<Gateway>,
+    channel: Channel,
     first: First,
     limit: usize,
-    page_bytes: usize,
 ) -> Result<Response, Problem> {
     let height = channel.reader.height();
-    let mut blocks = Vec::new();
-    let mut bytes = 0;
-    let mut next = first.of_page;
-    while next < height && blocks.len() < limit && bytes <= page_bytes {
-        let Some(block) = channel.reader.block(next)? else {
-            break;
-        };
-        bytes += size(&block);
-        blocks.push(block_json::block(&block));
-        next += 1;
-    }
-    let document = Page {
-        bookmark: (next < height).then(|| first.bookmark(next, channel)),
-        blocks,
+    let blocks = Blocks {
+        channel,
+        first,
+        next: first.of_page,
+        height,
+        left: limit,
+        bytes: 0,
+        max_bytes: gateway.limits.page_bytes,
     };
-    let response = reply::json(StatusCode::OK, &document)?;
+    let body = pages::body(gateway, blocks).await?;
+    let response = reply::of_type(body::JSON, body, StatusCode::OK);
     Ok(reply::negotiated(reply::at_height(response, height)))
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::http::header::{self, HeaderValue};
 use axum::http::{HeaderMap, request::Parts};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -16,6 +16,7 @@ use crate::access::Caller;
 use crate::gateway::Gateway;
 use crate::grammar::{elements, name_and_value, pieces, text};
 use crate::limits::Limits;
+use crate::memory::Kind;
 use crate::problem::{Problem, ProblemKind};
 
 /// The type of every body but a merge patch.
@@ -24,6 +25,10 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 /// The type of the body of `PATCH`.
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// Times its own bytes that a body holds of the budget until the work on it is over: itself, and the envelope
+/// that is made of it, in which arguments and written values both stand.
+pub(crate) const WORK: usize = 3;
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -45,7 +50,7 @@ pub(crate) async fn read(
     gateway: &Gateway,
 ) -> Result<Bytes, Problem> {
     check_type(&parts.headers, expected)?;
-    let body = read_any(parts, body, &gateway.limits).await?;
+    let body = read_any(parts, body, gateway).await?;
     check_caller(parts, gateway)?;
     Ok(without_mark(body))
 }
@@ -92,7 +97,7 @@ pub(crate) fn check_type(headers: &HeaderMap, expected: &'static str) -> Result<
 /// Makes sure that there is no body, or one that says nothing: clients that send JSON with whatever
 /// they send have `{}` or `null` to say there. Anything else was meant to do something.
 pub(crate) async fn read_none(parts: &Parts, body: Body, gateway: &Gateway) -> Result<(), Problem> {
-    let body = without_mark(read_any(parts, body, &gateway.limits).await?);
+    let body = without_mark(read_any(parts, body, gateway).await?);
     check_caller(parts, gateway)?;
     if body.is_empty() {
         return Ok(());
@@ -134,13 +139,15 @@ pub(crate) async fn discard(mut body: Body) {
     drop(tokio::time::timeout(DISCARD, taken).await);
 }
 
-async fn read_any(parts: &Parts, body: Body, limits: &Limits) -> Result<Bytes, Problem> {
+async fn read_any(parts: &Parts, body: Body, gateway: &Gateway) -> Result<Bytes, Problem> {
+    let limits = &gateway.limits;
     let length = parts.headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > limits.body_bytes as u64) {
         return Err(too_large(limits));
     }
-    let collected = collect(body, limits);
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    let collected = collect(body, length.unwrap_or(limits.body_bytes), gateway);
     match tokio::time::timeout(limits.body_timeout, collected).await {
         Ok(bytes) => bytes,
         Err(_) => Err(Problem::new(
@@ -150,27 +157,43 @@ async fn read_any(parts: &Parts, body: Body, limits: &Limits) -> Result<Bytes, P
     }
 }
 
-async fn collect(mut body: Body, limits: &Limits) -> Result<Bytes, Problem> {
+/// The whole body, of which `at_most` so many bytes are expected. It takes its share of the budget as it
+/// comes, so that a length that is only promised takes nothing from others; once it is there, what the
+/// work on it will make of it is added.
+async fn collect(mut body: Body, at_most: usize, gateway: &Gateway) -> Result<Bytes, Problem> {
+    let limits = &gateway.limits;
+    let mut share = gateway.memory.share(Kind::Bodies);
     let mut first = Bytes::new();
-    let mut all = BytesMut::new();
+    let mut all = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|_| Problem::invalid_argument("The body broke off."))?;
         // Trailers say nothing here.
         let Ok(chunk) = frame.into_data() else {
             continue;
         };
-        if first.len() + all.len() + chunk.len() > limits.body_bytes {
+        let size = first.len() + all.len() + chunk.len();
+        if size > limits.body_bytes {
             return Err(too_large(limits));
         }
         if first.is_empty() && all.is_empty() {
             // Most bodies are one chunk, which needs no copy.
+            share.set(size).map_err(|full| gateway.full(full))?;
             first = chunk;
-        } else {
-            all.extend_from_slice(&std::mem::take(&mut first));
-            all.extend_from_slice(&chunk);
+            continue;
         }
+        if size > all.capacity() {
+            let capacity = (2 * all.capacity()).min(at_most).max(size);
+            let taken = share.set(capacity);
+            taken.map_err(|full| gateway.full(full))?;
+            all.reserve_exact(capacity - all.len());
+        }
+        all.extend_from_slice(&std::mem::take(&mut first));
+        all.extend_from_slice(&chunk);
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    let whole = if all.is_empty() { first } else { all.into() };
+    let held = share.set(whole.len() * WORK);
+    held.map_err(|full| gateway.full(full))?;
+    Ok(share.hold(whole))
 }
 
 fn too_large(limits: &Limits) -> Problem {

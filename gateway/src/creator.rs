@@ -41,7 +41,9 @@ impl Creators {
             return known.clone();
         }
         let creator = Creator::read(serialized).map(Arc::new);
-        self.0.insert(serialized.clone(), creator.clone());
+        // A part of an envelope would keep the whole of it.
+        let serialized = Bytes::copy_from_slice(serialized);
+        self.0.insert(serialized, creator.clone());
         creator
     }
 }

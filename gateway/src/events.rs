@@ -188,12 +188,7 @@ impl Listener {
             }
         }
         let events = &self.gateway.block_events;
-        let event = events.event(
-            &self.gateway.pools,
-            &self.channel,
-            next,
-            self.namespace.as_ref(),
-        );
+        let event = events.event(&self.gateway, &self.channel, next, self.namespace.as_ref());
         let event = match event.await {
             Ok(event) => {
                 self.next += 1;

@@ -4,15 +4,18 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
 use tokio::time::sleep;
 
 use crate::access;
@@ -20,6 +23,7 @@ use crate::cors::Cors;
 use crate::date;
 use crate::gateway::{Gateway, PLACE, Place};
 use crate::local;
+use crate::memory::{Kind, Share};
 use crate::message;
 use crate::metrics::Counted;
 use crate::problem::{Problem, ProblemKind};
@@ -29,6 +33,8 @@ use crate::traffic::{Bound, Held};
 
 /// When to come back where too many requests are worked on.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What an answer holds beside its body: its head, and what the connection keeps of it.
+const ANSWER_BYTES: usize = 1024;
 /// Where a request may stay for ever.
 const EVENTS: &str = "/v1/channels/{channel}/events";
 
@@ -49,6 +55,7 @@ pub(crate) async fn layer(
     let id = RequestId::give(&mut request, gateway.backend.as_ref());
     let origin = gateway.cors.origin(request.headers());
     let line = LogLine::begin(&mut request, id.to_str().unwrap_or_default());
+    let is_read = is_read(&request);
     let response = if head_bytes(&request) > gateway.limits.header_bytes {
         let detail = format!(
             "Target and headers exceed {} bytes.",
@@ -75,6 +82,7 @@ pub(crate) async fn layer(
             Err(problem) => problem.into_response(),
         }
     };
+    let response = hold(&gateway, response, is_read);
     line.end(&response);
     let mut response = finish(response, id);
     if let Some(date) = date::header(gateway.backend.now()) {
@@ -120,6 +128,14 @@ fn admit(
     }))
 }
 
+/// Whether a request of the API changes nothing.
+fn is_read(request: &Request) -> bool {
+    let path = request.uri().path();
+    let asks = ["/_find", "/_explain", "/evaluate"];
+    path.starts_with("/v1/")
+        && (request.method().is_safe() || asks.iter().any(|end| path.ends_with(end)))
+}
+
 fn head_bytes(request: &Request) -> usize {
     let target = request.uri().path().len() + request.uri().query().map_or(0, str::len);
     let headers = request.headers().iter();
@@ -142,6 +158,66 @@ async fn catch_panic(future: impl Future<Output = Response>) -> Response {
     match caught.await {
         Ok(response) => response,
         Err(_) => Problem::internal("a request handler panicked").into_response(),
+    }
+}
+
+/// Gives an answer its share of the budget, which it has until the connection has taken it. What is made
+/// as it is taken has seen to that itself.
+///
+/// Only reads are refused it: whoever changed something must learn that, and whoever operates the node must
+/// see what it does.
+fn hold(gateway: &Gateway, response: Response, is_read: bool) -> Response {
+    let size = response.body().size_hint().exact();
+    let size = size.and_then(|size| usize::try_from(size).ok());
+    let Some(size @ 1..) = size else {
+        return response;
+    };
+    let size = size + ANSWER_BYTES;
+    let share = if is_read {
+        gateway.memory.take(Kind::Answers, size)
+    } else {
+        Ok(gateway.memory.force(Kind::Answers, size))
+    };
+    match share {
+        Ok(share) => response.map(|body| {
+            Body::new(Counting {
+                body,
+                share: Some(share),
+            })
+        }),
+        Err(full) => gateway.full(full).into_response(),
+    }
+}
+
+/// An answer's body with its share, which goes on with the bytes.
+struct Counting {
+    body: Body,
+    share: Option<Share>,
+}
+
+impl HttpBody for Counting {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let share = &mut self.share;
+        let hold = |bytes: Bytes| match share.take() {
+            Some(share) => share.hold(bytes),
+            None => bytes,
+        };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(hold))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

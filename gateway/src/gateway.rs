@@ -14,6 +14,7 @@ use crate::contention::Contention;
 use crate::cors::Cors;
 use crate::flights::Flights;
 use crate::limits::Limits;
+use crate::memory::{Full, Memory};
 use crate::metrics::{Family, Metrics};
 use crate::pools::{Asking, Pools, Refused};
 use crate::problem::{Problem, ProblemKind};
@@ -61,6 +62,7 @@ pub(crate) struct Gateway {
     /// Event streams that may still be opened.
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) pools: Arc<Pools>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) block_events: BlockEvents,
     pub(crate) rate: RateLimit,
     pub(crate) metrics: Arc<Metrics>,
@@ -78,8 +80,10 @@ impl fmt::Debug for Gateway {
 impl Gateway {
     pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
         let metrics = Arc::new(Metrics::new(backend.registry()));
+        let family = Family(metrics.registry.clone());
         Self {
-            pools: Arc::new(Pools::new(&limits, &Family(metrics.registry.clone()))),
+            pools: Arc::new(Pools::new(&limits, &family)),
+            memory: Arc::new(Memory::new(limits.memory_bytes, &family)),
             metrics,
             backend,
             limits,
@@ -110,6 +114,7 @@ impl Gateway {
             block_events: BlockEvents::new(),
             rate: RateLimit::new(limits.requests_per_second),
             pools: Arc::clone(&self.pools),
+            memory: Arc::clone(&self.memory),
             metrics: Arc::clone(&self.metrics),
             door: Door::Operations { is_remote },
         }
@@ -127,6 +132,12 @@ impl Gateway {
         }
         let detail = format!("There is no channel {name}.");
         Err(Problem::new(ProblemKind::ChannelNotFound, detail))
+    }
+
+    /// What is answered where memory is used up; counted.
+    pub(crate) fn full(&self, full: Full) -> Problem {
+        self.metrics.traffic.shed(Bound::Memory);
+        full.into()
     }
 
     /// Runs a query, as [`Pools::query`] does, and counts one that is turned away.
@@ -168,9 +179,10 @@ tokio::task_local! {
 /// all work on the request that blocks, until that has ended.
 #[derive(Debug)]
 pub(crate) struct Place {
+    // In this order: whoever gets the place finds it no longer counted.
+    pub(crate) _counted: Option<Held>,
     /// None for those who get in always.
     pub(crate) _permit: Option<OwnedSemaphorePermit>,
-    pub(crate) _counted: Option<Held>,
 }
 
 /// Like a thread of its own, a panic of the work ends the work only.

@@ -1,19 +1,22 @@
 //! `GET /v1/channels/{channel}/history/{namespace}/{key}`: every value a key ever had.
 
 use std::sync::Arc;
+use std::vec;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use quire_chaincode::Listing;
-use quire_ledger::{Height, KeyModification, Order};
+use quire_ledger::{Height, KeyModification, Order, Snapshot};
 use quire_wire::common::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::body;
 use crate::creator::{Creator, Creators};
 use crate::gateway::Gateway;
+use crate::pages;
 use crate::parameters;
 use crate::path::{self, KeyPath};
 use crate::problem::Problem;
@@ -51,7 +54,12 @@ pub(crate) async fn history(
         },
         bookmark: query.get("bookmark").map(str::to_owned),
     };
-    gateway.pools.work(move || read(&path, &page)).await
+    let found = gateway.pools.work(move || Entries::find(path, &page));
+    let entries = found.await?;
+    let height = entries.snapshot.height();
+    let body = pages::body(&gateway, entries).await?;
+    let response = reply::of_type(body::JSON, body, StatusCode::OK);
+    Ok(reply::no_cache(reply::at_height(response, height)))
 }
 
 /// Which part of the history.
@@ -95,52 +103,101 @@ struct Row<'a> {
     value: Value<'a>,
 }
 
-#[derive(Serialize, ToSchema)]
+/// A page, which is written row by row.
+#[derive(ToSchema)]
 #[schema(as = HistoryEntries)]
+#[expect(dead_code, reason = "tells the shape of the document")]
 struct Rows<'a> {
     entries: Vec<Row<'a>>,
     bookmark: Option<String>,
 }
 
-fn read(path: &KeyPath, page: &Page) -> Result<Response, Problem> {
-    let (namespace, key) = (&path.namespace, &path.key);
-    let order = match page.order {
-        Order::NewestFirst => "desc",
-        Order::OldestFirst => "asc",
-    };
-    let listing = ["history", &path.channel.name, namespace, key, order];
-    let listing = Listing(&listing);
-    let after = page.after(listing)?;
-    let snapshot = path.channel.reader.snapshot();
-    // One more than asked for tells whether there are more.
-    let mut heights = snapshot.history(namespace, key, page.order, after, page.limit + 1)?;
-    let mut more = heights.len() > page.limit;
-    heights.truncate(page.limit);
-    let mut entries = Vec::with_capacity(heights.len());
-    let mut creators = Creators::default();
-    let mut bytes = 0;
-    for height in heights {
-        if bytes > page.max_bytes {
-            more = true;
-            break;
-        }
-        let mut entry = snapshot.modification(namespace, key, height)?;
-        let creator = creators.read(&std::mem::take(&mut entry.creator));
-        bytes += entry.value.as_ref().map_or(0, Bytes::len);
-        let timestamp = entry.timestamp.as_ref().and_then(Timestamp::rfc3339);
-        entries.push((entry, timestamp, creator));
+/// The rows of a page, read as they are written.
+struct Entries {
+    snapshot: Snapshot,
+    path: KeyPath,
+    order: &'static str,
+    /// Those still to come.
+    heights: vec::IntoIter<Height>,
+    /// The last one that was written.
+    last: Option<Height>,
+    /// Bytes of values that were written, and the most.
+    bytes: usize,
+    max_bytes: usize,
+    has_more: bool,
+    creators: Creators,
+}
+
+impl Entries {
+    /// Finds out what is on a page. Blocks.
+    fn find(path: KeyPath, page: &Page) -> Result<Self, Problem> {
+        let order = match page.order {
+            Order::NewestFirst => "desc",
+            Order::OldestFirst => "asc",
+        };
+        let listing = listing(&path, order);
+        let after = page.after(Listing(&listing))?;
+        let snapshot = path.channel.reader.snapshot();
+        // One more than asked for tells whether there are more.
+        let (namespace, key, limit) = (&path.namespace, &path.key, page.limit + 1);
+        let mut heights = snapshot.history(namespace, key, page.order, after, limit)?;
+        let has_more = heights.len() > page.limit;
+        heights.truncate(page.limit);
+        Ok(Self {
+            snapshot,
+            order,
+            heights: heights.into_iter(),
+            last: None,
+            bytes: 0,
+            max_bytes: page.max_bytes,
+            has_more,
+            creators: Creators::default(),
+            path,
+        })
     }
-    let last = entries.last().filter(|_| more);
-    let document = Rows {
-        bookmark: last.map(|(entry, ..)| listing.bookmark(&entry.height.to_string())),
-        entries: entries
-            .iter()
-            .map(|(entry, timestamp, creator)| row(entry, timestamp.as_deref(), creator.as_deref()))
-            .collect(),
-    };
-    let response = reply::json(StatusCode::OK, &document)?;
-    let response = reply::at_height(response, snapshot.height());
-    Ok(reply::no_cache(response))
+}
+
+fn listing<'a>(path: &'a KeyPath, order: &'a str) -> [&'a str; 5] {
+    [
+        "history",
+        &path.channel.name,
+        &path.namespace,
+        &path.key,
+        order,
+    ]
+}
+
+impl pages::Page for Entries {
+    const MEMBER: &'static str = "entries";
+
+    fn next(&mut self, out: &mut Vec<u8>) -> Result<bool, Problem> {
+        let Some(height) = self.heights.next() else {
+            return Ok(false);
+        };
+        if self.bytes > self.max_bytes {
+            self.cut();
+            return Ok(false);
+        }
+        let (namespace, key) = (&self.path.namespace, &self.path.key);
+        let entry = self.snapshot.modification(namespace, key, height)?;
+        self.bytes += entry.value.as_ref().map_or(0, Bytes::len);
+        let timestamp = entry.timestamp.as_ref().and_then(Timestamp::rfc3339);
+        let creator = self.creators.read(&entry.creator);
+        let row = row(&entry, timestamp.as_deref(), creator.as_deref());
+        serde_json::to_writer(out, &row).map_err(Problem::internal)?;
+        self.last = Some(height);
+        Ok(true)
+    }
+
+    fn cut(&mut self) {
+        self.has_more = true;
+    }
+
+    fn bookmark(&self) -> Option<String> {
+        let last = self.last.filter(|_| self.has_more)?;
+        let listing = listing(&self.path, self.order);
+        Some(Listing(&listing).bookmark(&last.to_string()))
+    }
 }
 
 fn row<'a>(

@@ -44,6 +44,8 @@ pub struct Limits {
     pub local_only: bool,
     /// How many threads work that blocks may have.
     pub pools: PoolSizes,
+    /// Most bytes that requests hold in sum: their bodies, answers not taken yet, batches, events.
+    pub memory_bytes: usize,
     /// How long a query may take.
     pub query_timeout: Duration,
     /// Most requests a second with one token; after a pause a whole second's worth may come at
@@ -72,6 +74,7 @@ impl Default for Limits {
             grace: Duration::from_secs(10),
             local_only: true,
             pools: PoolSizes::default(),
+            memory_bytes: 1 << 30,
             query_timeout: Duration::from_secs(10),
             requests_per_second: None,
         }

@@ -222,7 +222,8 @@ impl Pool {
         thread: OwnedSemaphorePermit,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let held = (thread, Held::new(&self.busy), place());
+        // In this order: whoever gets the thread finds it no longer counted.
+        let held = (Held::new(&self.busy), place(), thread);
         let work = move || {
             let _held = held;
             work()

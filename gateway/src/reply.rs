@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::accept::PROTOBUF;
 use crate::idempotency::IdempotencyKey;
+use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
 
 /// The height that a read saw.
@@ -42,7 +43,11 @@ const QUERY_VALUE: &AsciiSet = &CONTROLS
 
 /// An answer of JSON.
 pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Result<Response, Problem> {
-    let body = serde_json::to_vec(document).map_err(Problem::internal)?;
+    let mut body = serde_json::to_vec(document).map_err(Problem::internal)?;
+    // A buffer grows to twice what is in it, and may wait for long until it is taken.
+    if body.capacity() > SMALL_BYTES {
+        body.shrink_to_fit();
+    }
     Ok(of_type("application/json", Body::from(body), status))
 }
 

@@ -1,5 +1,6 @@
 //! `/v1/channels/{channel}/state`: namespaces, ranges, and single keys.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -20,6 +21,7 @@ use crate::backend::Channel;
 use crate::body;
 use crate::conditions::{ReadVerdict, WriteConditions, etag, judge_read};
 use crate::gateway::Gateway;
+use crate::pages::{self, PIECE_BYTES};
 use crate::parameters::{Page, ReadDemands, Retries, Waiting, WriteDemands};
 use crate::path::{self, KeyPath};
 use crate::prefer::{self, Prefer};
@@ -32,7 +34,7 @@ use crate::value::{Value, json_text};
 
 /// Rows of a page without `limit`, and the most.
 pub(crate) const PAGE_ROWS: (usize, usize) = (25, 1000);
-/// Rows that are read at a time: bounds what a page of large values holds in memory.
+/// Rows that are read at a time.
 const CHUNK_ROWS: usize = 32;
 
 #[derive(Serialize, ToSchema)]
@@ -301,8 +303,10 @@ struct Row<'a> {
     value: Value<'a>,
 }
 
-#[derive(Serialize, ToSchema)]
+/// A page, which is written row by row.
+#[derive(ToSchema)]
 #[schema(as = StateRows)]
+#[expect(dead_code, reason = "tells the shape of the document")]
 struct Rows<'a> {
     rows: Vec<Row<'a>>,
     bookmark: Option<String>,
@@ -331,35 +335,15 @@ pub(crate) async fn range(
     let namespace = path::namespace(uri)?;
     let query = Query::parse(uri, &["start", "end", "limit", "bookmark"])?;
     let limit = query.limit(PAGE_ROWS.0, PAGE_ROWS.1)?;
-    let page_bytes = gateway.limits.page_bytes;
-    let answered = gateway.pools.work(move || {
-        let start = query.get("start").unwrap_or_default();
-        let end = query.get("end").unwrap_or_default();
-        let listing = ["range", &channel.name, &namespace, start, end];
-        let listing = Listing(&listing);
-        let first = match query.get("bookmark") {
-            Some(bookmark) => first_behind(listing, bookmark, start)?,
-            None => start.to_owned(),
-        };
-        let snapshot = channel.reader.snapshot();
-        let page = read_page(&snapshot, &namespace, (&first, end), limit, page_bytes)?;
-        let (found, more) = page;
-        let rows = found.iter().map(|(key, found)| Row {
-            key,
-            version: found.version.to_string(),
-            value: Value {
-                bytes: Some(&found.value),
-            },
-        });
-        let last = found.last().filter(|_| more);
-        let document = Rows {
-            rows: rows.collect(),
-            bookmark: last.map(|(key, _)| listing.bookmark(key)),
-        };
-        let response = reply::json(StatusCode::OK, &document)?;
-        Ok(of_state(response, &snapshot))
-    });
-    answered.await
+    let max_bytes = gateway.limits.page_bytes;
+    let found = gateway
+        .pools
+        .work(move || KeyRange::find(&channel, namespace, &query, limit, max_bytes));
+    let rows = found.await?;
+    let height = rows.snapshot.height();
+    let body = pages::body(&gateway, rows).await?;
+    let response = reply::of_type(body::JSON, body, StatusCode::OK);
+    Ok(reply::no_cache(reply::at_height(response, height)))
 }
 
 /// The first key behind the last one of the page that the bookmark came with.
@@ -381,41 +365,122 @@ fn next_key(key: &str) -> String {
     format!("{key}\0")
 }
 
-type Found = Vec<(String, VersionedValue)>;
+/// The rows of a page, read as they are written.
+struct KeyRange {
+    snapshot: Snapshot,
+    namespace: Arc<str>,
+    /// What the listing is of, for its bookmarks: channel, start and end.
+    of: [String; 3],
+    /// The first key that was not read yet; none once all were.
+    next: Option<String>,
+    /// Rows that were read and not written.
+    read: VecDeque<(String, VersionedValue)>,
+    /// Rows that may still be written.
+    left: usize,
+    /// Bytes that were written, and the most.
+    bytes: usize,
+    max_bytes: usize,
+    /// The last key that was written.
+    last: Option<String>,
+    has_more: bool,
+}
 
-/// Up to `limit` rows, fewer when they are large; whether there are more.
-fn read_page(
-    snapshot: &Snapshot,
-    namespace: &str,
-    (start, end): (&str, &str),
-    limit: usize,
-    page_bytes: usize,
-) -> Result<(Found, bool), Problem> {
-    if !end.is_empty() && start >= end {
-        return Ok((Found::new(), false));
-    }
-    let mut found = Found::new();
-    let mut bytes = 0;
-    let mut start = start.to_owned();
-    let end = match end {
-        "" => RangeEnd::Unbounded,
-        end => RangeEnd::Before(end),
-    };
-    loop {
-        // One more than asked for tells whether there are more.
-        let want = (limit + 1 - found.len()).min(CHUNK_ROWS);
-        let chunk = snapshot.range(namespace, &start, end, want)?;
-        let is_last = chunk.len() < want;
-        for (key, value) in chunk {
-            if found.len() == limit || (bytes > page_bytes && !found.is_empty()) {
-                return Ok((found, true));
+impl KeyRange {
+    fn find(
+        channel: &Channel,
+        namespace: Arc<str>,
+        query: &Query,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Self, Problem> {
+        let start = query.get("start").unwrap_or_default();
+        let end = query.get("end").unwrap_or_default();
+        let of = [channel.name.as_ref(), start, end].map(str::to_owned);
+        let first = match query.get("bookmark") {
+            Some(bookmark) => {
+                let listing = listing(&of, &namespace);
+                first_behind(Listing(&listing), bookmark, start)?
             }
-            bytes += key.len() + value.value.len();
-            found.push((key, value));
+            None => start.to_owned(),
+        };
+        let is_empty = !end.is_empty() && first.as_str() >= end;
+        Ok(Self {
+            snapshot: channel.reader.snapshot(),
+            namespace,
+            of,
+            next: (!is_empty).then_some(first),
+            read: VecDeque::new(),
+            left: limit,
+            bytes: 0,
+            max_bytes,
+            last: None,
+            has_more: false,
+        })
+    }
+
+    /// Reads some rows more, if there are any.
+    fn read(&mut self) -> Result<(), Problem> {
+        let Some(next) = self.next.take() else {
+            return Ok(());
+        };
+        let [_, _, end] = &self.of;
+        let end = match end.as_str() {
+            "" => RangeEnd::Unbounded,
+            end => RangeEnd::Before(end),
+        };
+        // One more than asked for tells whether there are more.
+        let most = (self.left + 1).min(CHUNK_ROWS);
+        let (rows, is_last) =
+            self.snapshot
+                .range_within(&self.namespace, &next, end, most, PIECE_BYTES)?;
+        self.next = rows
+            .last()
+            .filter(|_| !is_last)
+            .map(|(key, _)| next_key(key));
+        self.read = rows.into();
+        Ok(())
+    }
+}
+
+fn listing<'a>([channel, start, end]: &'a [String; 3], namespace: &'a str) -> [&'a str; 5] {
+    ["range", channel, namespace, start, end]
+}
+
+impl pages::Page for KeyRange {
+    const MEMBER: &'static str = "rows";
+
+    fn next(&mut self, out: &mut Vec<u8>) -> Result<bool, Problem> {
+        if self.read.is_empty() {
+            self.read()?;
         }
-        match found.last() {
-            Some((key, _)) if !is_last => start = next_key(key),
-            _ => return Ok((found, false)),
+        let Some((key, found)) = self.read.pop_front() else {
+            return Ok(false);
+        };
+        if self.left == 0 || (self.bytes > self.max_bytes && self.last.is_some()) {
+            self.cut();
+            return Ok(false);
         }
+        let row = Row {
+            key: &key,
+            version: found.version.to_string(),
+            value: Value {
+                bytes: Some(&found.value),
+            },
+        };
+        serde_json::to_writer(out, &row).map_err(Problem::internal)?;
+        self.left -= 1;
+        self.bytes += key.len() + found.value.len();
+        self.last = Some(key);
+        Ok(true)
+    }
+
+    fn cut(&mut self) {
+        self.has_more = true;
+    }
+
+    fn bookmark(&self) -> Option<String> {
+        let last = self.last.as_ref().filter(|_| self.has_more)?;
+        let listing = listing(&self.of, &self.namespace);
+        Some(Listing(&listing).bookmark(last))
     }
 }

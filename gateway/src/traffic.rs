@@ -27,6 +27,7 @@ pub(crate) enum Bound {
     Listeners,
     Keys,
     Queries,
+    Memory,
 }
 
 /// The counters.
@@ -86,7 +87,7 @@ impl Traffic {
                 "quire_gateway_shed_total",
                 "Requests turned away with 503, by the bound that was met: requests \
                  (--max-requests), batches, listeners (event streams), keys (idempotency keys under \
-                 way), queries (threads for them). A full queue is in quire_queue_refused_total.",
+                 way), queries (threads for them), memory (--memory-budget). A full queue is in quire_queue_refused_total.",
                 &["bound"],
             ),
             listeners: family.gauge(
@@ -127,7 +128,14 @@ impl Traffic {
         for arrival in ["served", "refused", "unheard", "handshake_failed"] {
             self.connections.with_label_values(&[arrival]);
         }
-        for bound in ["requests", "batches", "listeners", "keys", "queries"] {
+        for bound in [
+            "requests",
+            "batches",
+            "listeners",
+            "keys",
+            "queries",
+            "memory",
+        ] {
             self.shed.with_label_values(&[bound]);
         }
         for kind in [ProblemKind::RequestTimeout, ProblemKind::HeadersTooLarge] {
@@ -177,6 +185,7 @@ impl Traffic {
             Bound::Listeners => "listeners",
             Bound::Keys => "keys",
             Bound::Queries => "queries",
+            Bound::Memory => "memory",
         };
         self.shed.with_label_values(&[bound]).inc();
     }

@@ -159,6 +159,20 @@ impl Ledgers {
         purpose: Purpose,
         engine: &StateEngine,
     ) -> Result<Self, OpenError> {
+        Self::open_sized(disk, dir, purpose, engine, DEFAULT_CACHE_BYTES)
+    }
+
+    /// As [`Ledgers::open_with`], with so many bytes for the embedded engine's cache of tables.
+    ///
+    /// # Errors
+    /// As [`Ledgers::open`].
+    pub fn open_sized(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        purpose: Purpose,
+        engine: &StateEngine,
+        cache_bytes: u64,
+    ) -> Result<Self, OpenError> {
         let couch = couch(engine)?;
         for folder in [dir, &dir.join(CHANNELS)] {
             make_dir(disk.as_ref(), folder).map_err(io_at(folder))?;
@@ -174,7 +188,7 @@ impl Ledgers {
         let engine = Engine {
             disk: disk.as_ref(),
             dir: &dir.join(DERIVED),
-            cache_bytes: DEFAULT_CACHE_BYTES,
+            cache_bytes,
             purpose,
         };
         let (database, set_aside) = engine.open(&names(&records))?;

@@ -342,6 +342,35 @@ impl Snapshot {
         })
     }
 
+    /// The same, but for rows after the one with which they exceed `bytes`; and whether the range ends with
+    /// them.
+    ///
+    /// # Errors
+    /// As [`Snapshot::range`].
+    pub fn range_within(
+        &self,
+        namespace: &str,
+        start: &str,
+        end: RangeEnd<'_>,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<(Vec<(String, VersionedValue)>, bool), ReadError> {
+        self.observed().asked(StateCall::Range, || {
+            let mut taken = Vec::new();
+            let mut size = 0;
+            for row in self.view.state.range(namespace, start, end)?.take(limit) {
+                let (key, value) = row?;
+                size += key.len() + value.value.len();
+                taken.push((key, value));
+                if size > bytes {
+                    return Ok((taken, false));
+                }
+            }
+            let is_last = taken.len() < limit;
+            Ok((taken, is_last))
+        })
+    }
+
     /// A page of the documents that match a query; it ends early when they exceed `page_bytes`.
     /// Values that are no JSON objects are passed over. `meter` counts its work, behind what it counted
     /// before, and ends it.

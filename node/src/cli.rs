@@ -267,6 +267,10 @@ pub(crate) struct RunArguments {
         default_value = "info"
     )]
     pub(crate) log_spec: String,
+    /// The most bytes that requests hold in sum: bodies, answers not taken yet, batches, events. Without
+    /// it, a quarter of the memory that the machine or the process's control group has.
+    #[arg(long, value_name = "BYTES", env = "QUIRE_MEMORY_BUDGET", value_parser = budget)]
+    pub(crate) memory_budget: Option<u64>,
     /// How long the head of a request may take to arrive.
     #[arg(
         long,
@@ -576,6 +580,16 @@ fn a_second(text: &str) -> Result<NonZeroU32, String> {
 fn bytes(text: &str) -> Result<usize, String> {
     let number = whole(text, "bytes", 0..=1 << 30, "1048576 for a mebibyte")?;
     usize::try_from(number).map_err(|error| error.to_string())
+}
+
+/// Bytes that requests may hold, up to a tebibyte.
+fn budget(text: &str) -> Result<u64, String> {
+    whole(
+        text,
+        "bytes",
+        16 << 20..=1 << 40,
+        "1073741824 for a gibibyte",
+    )
 }
 
 fn msp_id(text: &str) -> Result<String, OrganizationError> {

@@ -11,6 +11,7 @@ use quire_ledger::{Migration, StateEngine};
 use crate::cli::RunArguments;
 use crate::data_directory::{self, PathError};
 use crate::listen::{Listen, ResolveError};
+use crate::memory;
 use crate::migrations::{self, MigrationsError};
 use crate::state::StateError;
 use crate::tls::{Tls, TlsError};
@@ -88,6 +89,8 @@ pub(crate) struct Config {
     /// Where the operations are, if not beside the API.
     pub(crate) operations_listen: Option<Listen>,
     pub(crate) engine: StateEngine,
+    /// What the embedded engine caches, in bytes.
+    pub(crate) engine_cache: u64,
     /// Whether anything is counted.
     pub(crate) counts: bool,
     pub(crate) documents: Documents,
@@ -113,6 +116,8 @@ impl Config {
             _ => return Err(ConfigError::HalfTls),
         };
         let engine = arguments.data.state.engine()?;
+        let budget = arguments.memory_budget;
+        let budget = budget.unwrap_or_else(memory::default_budget);
         Ok(Self {
             data: arguments.data.data.clone(),
             msp_id: arguments.data.msp_id.clone(),
@@ -132,6 +137,7 @@ impl Config {
                 grace: Duration::from_secs(arguments.grace),
                 connections: arguments.max_connections,
                 requests: arguments.max_requests,
+                memory_bytes: usize::try_from(budget).unwrap_or(usize::MAX),
                 query_timeout: Duration::from_secs(arguments.query_timeout),
                 pools: pools(&engine),
                 ..Limits::default()
@@ -140,6 +146,7 @@ impl Config {
             tls,
             insecure_plain_http: arguments.insecure_plain_http,
             engine,
+            engine_cache: memory::engine_cache(budget),
         })
     }
 

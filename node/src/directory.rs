@@ -304,8 +304,14 @@ pub(crate) struct Directory {
 impl Directory {
     /// Reads what a start needs. The first start makes it; what cannot be made again is refused where
     /// it is missing or damaged.
-    pub(crate) fn open(data: &Path, msp_id: &str, engine: &StateEngine) -> Result<Self, NodeError> {
-        let ledgers = Ledgers::open_with(Arc::new(OsDisk), data, Purpose::Use, engine)?;
+    pub(crate) fn open(
+        data: &Path,
+        msp_id: &str,
+        engine: &StateEngine,
+        cache_bytes: u64,
+    ) -> Result<Self, NodeError> {
+        let disk = Arc::new(OsDisk);
+        let ledgers = Ledgers::open_sized(disk, data, Purpose::Use, engine, cache_bytes)?;
         let organization = open_organization(&ledgers.list()?, data, msp_id)?;
         let own = |name: &str| {
             let identity = organization.identity(name)?;

@@ -7,6 +7,7 @@
 //! * [`admin`]: the socket through which commands act on a running node.
 //! * [`directory`]: what a data directory consists of, for a start and for a check of it.
 //! * [`node`]: the channels of a data directory, as the gateway sees them.
+//! * [`memory`]: how much of it there is, and what requests may hold.
 //! * [`metrics`]: what is counted, and what it means.
 //! * [`pipeline`]: the journey of a transaction, top to bottom. Read that first.
 
@@ -20,6 +21,7 @@ mod directory;
 mod genesis;
 mod listen;
 mod logging;
+mod memory;
 mod metrics;
 mod migrations;
 mod modes;

@@ -176,7 +176,7 @@ impl Node {
     pub(crate) fn open(
         data: &Path,
         msp_id: &str,
-        engine: &StateEngine,
+        (engine, cache_bytes): (&StateEngine, u64),
         documents: Documents,
         logging: Logging,
         counts: bool,
@@ -189,7 +189,7 @@ impl Node {
             endorser,
             orderer,
             client,
-        } = Directory::open(data, msp_id, engine)?;
+        } = Directory::open(data, msp_id, engine, cache_bytes)?;
         if counts {
             ledgers = ledgers.observed_by(Arc::clone(&metrics) as Arc<_>);
         }

@@ -61,7 +61,7 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
     let node = Node::open(
         &config.data,
         &config.msp_id,
-        &config.engine,
+        (&config.engine, config.engine_cache),
         documents,
         logging,
         config.counts,

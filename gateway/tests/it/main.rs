@@ -16,6 +16,7 @@ mod headers;
 mod http2;
 mod idempotency;
 mod kit;
+mod memory;
 mod pools;
 mod reads;
 mod socket;

@@ -23,6 +23,7 @@ use crate::commands::{
 };
 use crate::data_directory::{may_be_made, must_be, must_have_block_files};
 use crate::logging::Logging;
+use crate::memory::{default_budget, engine_cache};
 use crate::node::{Imported, Node, NodeError};
 use crate::terminal::{ProgressDisplay, print_error};
 
@@ -60,7 +61,7 @@ fn create(name: &str, data: &DataArguments, progress: &mut dyn FnMut(Progress<'_
         Node::open(
             &data.data,
             &data.msp_id,
-            &engine,
+            (&engine, engine_cache(default_budget())),
             Documents::default(),
             Logging::none(),
             false,

@@ -19,7 +19,8 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn every_file_of_a_directory_that_was_used_belongs_to_a_part() {
     let data = tempfile::tempdir().unwrap();
-    let directory = Directory::open(data.path(), "QuireMSP", &StateEngine::Fjall).unwrap();
+    let directory =
+        Directory::open(data.path(), "QuireMSP", &StateEngine::Fjall, 16 << 20).unwrap();
     let files = files(data.path());
     assert!(files.len() > 15, "{files:?}");
     for file in files {

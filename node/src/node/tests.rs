@@ -18,7 +18,15 @@ const CALLERS: u64 = 4;
 fn node(data: &Path) -> Node {
     let (documents, engine) = (Documents::default(), StateEngine::Fjall);
     let logging = Logging::none();
-    Node::open(data, "Org1MSP", &engine, documents, logging, false).unwrap()
+    Node::open(
+        data,
+        "Org1MSP",
+        (&engine, 16 << 20),
+        documents,
+        logging,
+        false,
+    )
+    .unwrap()
 }
 
 /// A channel with two transactions a block.

@@ -1,0 +1,251 @@
+//! One budget of bytes for what requests hold: bodies, answers not taken yet, batches, events.
+//!
+//! A [`Share`] is taken before the bytes are there, or, where nobody knows how many there will be, as soon
+//! as they are; it lives as long as they do. What is over the budget is refused, never waited for: who
+//! holds bytes and waits for more would hold up everybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use prometheus::IntGauge;
+
+use crate::metrics::Family;
+use crate::problem::Problem;
+
+/// What a request may hold of the part of the budget that is kept for small ones.
+pub(crate) const SMALL_BYTES: usize = 64 << 10;
+/// The part of the budget that is kept for small requests: one in so many.
+const RESERVE: usize = 8;
+/// When to come back where memory is used up.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What bytes are held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Bodies of requests, as they come and until the work on them is over, and what that makes of them.
+    Bodies,
+    /// Answers, or the pieces of them that are made, until the connection has taken them.
+    Answers,
+    /// Lines of batches.
+    Batches,
+    /// Events of blocks, kept for further listeners or not taken yet.
+    Events,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Bodies, Self::Answers, Self::Batches, Self::Events];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bodies => "bodies",
+            Self::Answers => "answers",
+            Self::Batches => "batches",
+            Self::Events => "events",
+        }
+    }
+}
+
+/// The budget. Those of two doors are the same.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    limit: usize,
+    taken: AtomicUsize,
+    kinds: [(Kind, IntGauge); 4],
+}
+
+/// There is no room for so many bytes more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+impl From<Full> for Problem {
+    fn from(Full: Full) -> Self {
+        let detail = "The memory for requests (--memory-budget) is used up";
+        Self::busy(detail, RETRY_AFTER)
+    }
+}
+
+impl Memory {
+    pub(crate) fn new(limit: usize, family: &Family) -> Self {
+        let held = family.gauges(
+            "quire_memory_bytes",
+            "Bytes that requests hold, by kind: bodies (with what is made of them), answers (not taken \
+             yet), batches, events. Near quire_memory_budget_bytes in sum, requests get 503: find who \
+             sends, or does not read, so much; or raise --memory-budget.",
+            &["kind"],
+        );
+        let budget = family.gauge(
+            "quire_memory_budget_bytes",
+            "What requests may hold in sum (--memory-budget); an eighth of it is for small ones.",
+        );
+        budget.set(i64::try_from(limit).unwrap_or(i64::MAX));
+        Self {
+            limit,
+            taken: AtomicUsize::new(0),
+            kinds: Kind::ALL.map(|kind| (kind, held.with_label_values(&[kind.name()]))),
+        }
+    }
+
+    /// A share of no bytes yet.
+    pub(crate) fn share(self: &Arc<Self>, kind: Kind) -> Share {
+        Share {
+            memory: Arc::clone(self),
+            kind,
+            bytes: 0,
+        }
+    }
+
+    /// A share of so many bytes.
+    pub(crate) fn take(self: &Arc<Self>, kind: Kind, bytes: usize) -> Result<Share, Full> {
+        let mut share = self.share(kind);
+        share.set(bytes)?;
+        Ok(share)
+    }
+
+    /// The same where it is too late to refuse: what is counted here is over soon, or small.
+    pub(crate) fn force(self: &Arc<Self>, kind: Kind, bytes: usize) -> Share {
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        self.count(kind, bytes, true);
+        let memory = Arc::clone(self);
+        Share {
+            memory,
+            kind,
+            bytes,
+        }
+    }
+
+    /// What requests may hold that hold `bytes` each.
+    fn limit_of(&self, bytes: usize) -> usize {
+        if bytes <= SMALL_BYTES {
+            self.limit
+        } else {
+            self.limit - self.limit / RESERVE
+        }
+    }
+
+    fn count(&self, kind: Kind, bytes: usize, is_more: bool) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        for (_, gauge) in self.kinds.iter().filter(|(known, _)| *known == kind) {
+            gauge.add(if is_more { bytes } else { -bytes });
+        }
+    }
+}
+
+/// A part of the budget; given back when it goes.
+#[derive(Debug)]
+pub(crate) struct Share {
+    memory: Arc<Memory>,
+    kind: Kind,
+    bytes: usize,
+}
+
+impl Share {
+    /// Makes it so many bytes, more than before or less.
+    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), Full> {
+        let Some(more) = bytes.checked_sub(self.bytes) else {
+            self.give_back_to(bytes);
+            return Ok(());
+        };
+        let memory = &self.memory;
+        let before = memory.taken.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > memory.limit_of(bytes) {
+            memory.taken.fetch_sub(more, Ordering::Relaxed);
+            return Err(Full);
+        }
+        memory.count(self.kind, more, true);
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Gives back what is above so many bytes.
+    pub(crate) fn give_back_to(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.bytes -= less;
+        self.memory.taken.fetch_sub(less, Ordering::Relaxed);
+        self.memory.count(self.kind, less, false);
+    }
+
+    /// The bytes, which keep the share for as long as anybody has a part of them.
+    pub(crate) fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
+        let share = self;
+        Bytes::from_owner(Held {
+            bytes,
+            _share: share,
+        })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.give_back_to(0);
+    }
+}
+
+/// Bytes with their share of the budget, or with one that they have in common with others.
+pub(crate) struct Held<B, S = Share> {
+    pub(crate) bytes: B,
+    pub(crate) _share: S,
+}
+
+impl<B: AsRef<[u8]>, S> AsRef<[u8]> for Held<B, S> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory(limit: usize) -> Arc<Memory> {
+        Arc::new(Memory::new(limit, &Family(prometheus::Registry::new())))
+    }
+
+    fn held(memory: &Memory) -> [i64; 4] {
+        memory.kinds.each_ref().map(|(_, gauge)| gauge.get())
+    }
+
+    #[test]
+    fn shares_are_taken_up_to_the_limit_and_given_back() {
+        let memory = memory(8_000_000);
+        let first = memory.take(Kind::Bodies, 3_000_000).unwrap();
+        let mut second = memory.take(Kind::Answers, 4_000_000).unwrap();
+        assert!(memory.take(Kind::Batches, 1_000_000).is_err());
+        assert_eq!(held(&memory), [3_000_000, 4_000_000, 0, 0]);
+        assert!(second.set(4_000_001).is_err());
+        assert_eq!(held(&memory), [3_000_000, 4_000_000, 0, 0]);
+        second.set(1_000_000).unwrap();
+        let third = memory.take(Kind::Events, 3_000_000).unwrap();
+        assert_eq!(held(&memory), [3_000_000, 1_000_000, 0, 3_000_000]);
+        drop((first, second, third));
+        assert_eq!(held(&memory), [0; 4]);
+        assert_eq!(memory.taken.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn large_requests_leave_room_for_small_ones() {
+        let memory = memory(8_000_000);
+        let large = memory.take(Kind::Bodies, 7_000_000).unwrap();
+        assert!(memory.take(Kind::Bodies, SMALL_BYTES + 1).is_err());
+        let small = (0..15).map(|_| memory.take(Kind::Bodies, SMALL_BYTES).unwrap());
+        let small: Vec<_> = small.collect();
+        assert!(memory.take(Kind::Bodies, SMALL_BYTES).is_err());
+        drop(large);
+        let mut grows = memory.take(Kind::Bodies, 1).unwrap();
+        grows.set(5_000_000).unwrap();
+        drop(small);
+    }
+
+    #[test]
+    fn bytes_keep_their_share_as_long_as_a_part_of_them_is_kept() {
+        let memory = memory(1_000_000);
+        let share = memory.take(Kind::Answers, 5).unwrap();
+        let bytes = share.hold(b"12345".to_vec());
+        let part = bytes.slice(1..2);
+        drop(bytes);
+        assert_eq!(held(&memory), [0, 5, 0, 0]);
+        drop(part);
+        assert_eq!(held(&memory), [0; 4]);
+    }
+}
