@@ -8,6 +8,7 @@ use super::error::QueryError;
 use super::path::{Found, Path};
 use super::request::{Members, Sort, selector};
 use super::selector::Selector;
+use super::size;
 use super::version::Version;
 use super::work::Meter;
 use crate::json::{self, Repeats};
@@ -231,6 +232,7 @@ impl IndexRequest {
         if sort.fields.is_empty() || sort.fields.len() > MAX_FIELDS {
             return Err(invalid(format!("An index has 1 to {MAX_FIELDS} fields.")));
         }
+        let pattern_steps = partial.as_ref().map_or(0, Selector::pattern_steps);
         let partial = partial.map(|partial| partial.normal().clone());
         let Value::Object(partial) = partial.unwrap_or_else(|| json!({})) else {
             return Err(QueryError::MissingFieldName);
@@ -238,6 +240,7 @@ impl IndexRequest {
         // In normal form it is deeper than it was written, and it is in normal form that it is kept.
         let kept = Value::Object(partial.clone()).to_string();
         json::parse(kept.as_bytes(), Repeats::LastCounts)?;
+        size::check_filter(&kept, pattern_steps)?;
         let generated = generated_name(&sort, &partial);
         let ddoc = ddoc.as_deref().unwrap_or(&generated);
         Definition::new(Record {

@@ -20,6 +20,11 @@ const MAX_PATTERN_STEPS: u64 = 32 << 10;
 /// Most names in the paths of fields that are shown.
 const MAX_SHOWN_NAMES: usize = 10_000;
 
+/// Most bytes of an index's filter, in normal form, and most steps of its patterns: the thread that
+/// commits asks it of every document that is written, and no meter ends that.
+const MAX_FILTER_BYTES: usize = 16 << 10;
+const MAX_FILTER_PATTERN_STEPS: u64 = 256;
+
 /// What a selector has so far.
 #[derive(Debug, Default)]
 pub(super) struct Size {
@@ -51,6 +56,24 @@ pub(super) fn check_shown(names: usize) -> Result<(), QueryError> {
         "names in its fields",
         MAX_SHOWN_NAMES,
     )
+}
+
+/// Refuses the filter of an index that is too large.
+pub(super) fn check_filter(text: &str, pattern_steps: u64) -> Result<(), QueryError> {
+    let refused = |what: &str, limit: u64| {
+        let reason = format!("the filter of an index has at most {limit} {what}");
+        Err(QueryError::TooLarge(reason))
+    };
+    if text.len() > MAX_FILTER_BYTES {
+        return refused("bytes in normal form", MAX_FILTER_BYTES as u64);
+    }
+    if pattern_steps > MAX_FILTER_PATTERN_STEPS {
+        return refused(
+            "characters in its patterns, repetitions written out",
+            MAX_FILTER_PATTERN_STEPS,
+        );
+    }
+    Ok(())
 }
 
 impl Size {
@@ -94,5 +117,89 @@ impl Size {
             "characters in its patterns, repetitions written out",
             MAX_PATTERN_STEPS,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::query::index::IndexRequest;
+    use crate::query::request::Query;
+
+    fn asked(query: &Value) -> Result<Query, QueryError> {
+        Query::parse(query.to_string().as_bytes())
+    }
+
+    fn selected(selector: &Value) -> Result<Query, QueryError> {
+        asked(&json!({ "selector": selector }))
+    }
+
+    fn is_refused(asked: Result<Query, QueryError>, limit: &str) -> bool {
+        match asked {
+            Err(error @ QueryError::TooLarge(_)) => error.to_string().contains(limit),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn a_query_is_as_large_as_it_may_be_and_no_larger() {
+        let many = |count: usize| (0..count).map(|n| json!({ "a": n })).collect::<Vec<_>>();
+        // Each branch is a condition, and so is what joins them.
+        let or = |count: usize| json!({"$or": many(count)});
+        assert!(selected(&or(9_999)).is_ok());
+        assert!(is_refused(selected(&or(10_000)), "10000 conditions"));
+
+        let values = |count: usize| (0..count).collect::<Vec<_>>();
+        let lists = |count: usize| json!({"a": {"$in": values(count), "$nin": values(25_000)}});
+        assert!(selected(&lists(25_000)).is_ok());
+        assert!(is_refused(selected(&lists(25_001)), "50000 values"));
+
+        let patterns = |count: usize, pattern: &str| {
+            let one = json!({"a": {"$regex": pattern}});
+            json!({"$nor": vec![one; count]})
+        };
+        assert!(selected(&patterns(100, "a{326}")).is_ok());
+        assert!(is_refused(selected(&patterns(101, "a")), "100 patterns"));
+        assert!(is_refused(
+            selected(&patterns(100, "a{327}")),
+            "32768 characters"
+        ));
+        let bomb = selected(&patterns(1, "(x{0,90}){0,91}y0"));
+        assert!(matches!(bomb, Err(QueryError::BadRegex(_))), "{bomb:?}");
+
+        let long = "n".repeat(1 << 19);
+        let path = |count: usize| json!({&long: {"$and": vec![json!({"$gt": 1}); count]}});
+        assert!(selected(&path(2)).is_ok());
+        assert!(is_refused(selected(&path(3)), "1048576 bytes of paths"));
+
+        let fields = |count: usize| json!({"selector": {}, "fields": vec!["a.b"; count]});
+        assert!(asked(&fields(5_000)).is_ok());
+        assert!(is_refused(asked(&fields(5_001)), "10000 names"));
+
+        let text = |count: usize| format!("{{\"selector\":{{}}{}}}", " ".repeat(count - 15));
+        assert!(Query::parse(text(1 << 20).as_bytes()).is_ok());
+        assert!(is_refused(
+            Query::parse(text((1 << 20) + 1).as_bytes()),
+            "1048576 bytes"
+        ));
+    }
+
+    #[test]
+    fn the_filter_of_an_index_is_small() {
+        let index = |filter: Value| {
+            let index = json!({"fields": ["a"], "partial_filter_selector": filter});
+            IndexRequest::parse(json!({ "index": index }).to_string().as_bytes())
+        };
+        let pattern = |count: usize| json!({"a": {"$regex": "a".repeat(count)}});
+        assert!(index(pattern(255)).is_ok());
+        assert!(matches!(index(pattern(256)), Err(QueryError::TooLarge(_))));
+        let text = |count: usize| json!({"a": "x".repeat(count)});
+        assert!(index(text((16 << 10) - 16)).is_ok());
+        assert!(matches!(
+            index(text(16 << 10)),
+            Err(QueryError::TooLarge(_))
+        ));
     }
 }
