@@ -442,9 +442,9 @@ fn steps_are_counted_as_the_format_says() {
     let query = sevens(height, &[("row", crate::Height::new(height - 1, 0))]);
     // The record, a row, a block, the names of its keys, and its documents.
     let record = 10 * (query.start_key.len() + query.end_key.len()) as u64;
-    let names = 10 + 1 + 10 + 8;
-    let documents = 2 * (100 + 11 + selector);
-    let steps = record + 100 + 1_000 + bytes as u64 / 16 + names + documents;
+    let names = 20 + 1 + 20 + 8;
+    let documents = 2 * (300 + 11 + selector);
+    let steps = record + 500 + 1_000 + bytes as u64 / 16 + names + documents;
     assert_eq!(judged(&mut world, &query, u64::MAX), (Code::VALID, steps));
     assert_eq!(judged(&mut world, &query, steps), (Code::VALID, steps));
     for fewer in 0..steps {

@@ -30,8 +30,9 @@ const STEPS_OF_BLOCK: u64 = 500_000_000;
 const BLOCK_STEPS: u64 = 1_000;
 /// Bytes of such a block's envelopes that take a step more.
 const BYTES_A_STEP: u64 = 16;
-/// Steps that a key takes which such a block wrote in the namespace. Each of its bytes takes one more.
-const KEY_STEPS: u64 = 10;
+/// Steps that the name of a key takes which such a block wrote in the namespace. Each of its bytes takes
+/// one more.
+const NAME_STEPS: u64 = 20;
 
 /// Bytes that the blocks take up which could be read again.
 const MAX_BYTES: usize = 16 << 20;
@@ -117,7 +118,7 @@ impl Written {
         meter: &mut Meter,
     ) -> Result<(), Exceeded> {
         for key in self.keys.get(namespace).into_iter().flatten() {
-            meter.spend(Spend::Reading, KEY_STEPS + key.len() as u64)?;
+            meter.spend(Spend::Reading, NAME_STEPS + key.len() as u64)?;
             if !keys.contains(&**key) {
                 keys.insert(key.to_string());
             }
@@ -308,7 +309,10 @@ mod tests {
         recent.begin_batch(4, 0);
         recent.begin_block(&block(4));
         assert_eq!(since(&mut recent, 3), ["d"]);
-        assert_eq!(recent.bytes, 3 * (KEY_BYTES + 1));
+        recent.begin_batch(2, 0);
+        assert!(recent.has(1) && !recent.has(2) && !recent.has(3));
+        assert_eq!(recent.bytes, KEY_BYTES + 1);
+        assert_eq!(since(&mut recent, 1), ["a"]);
     }
 
     #[test]

@@ -58,11 +58,11 @@ pub(crate) const MAX_ROWS: usize = 10_000;
 const TEXT_STEPS: u64 = 10;
 /// Steps that each step of a pattern takes when it is made ready.
 const PATTERN_STEPS: u64 = 50;
-/// Steps that a row takes that answered.
-const ROW_STEPS: u64 = 100;
-/// Steps that a document takes that was written since. Each of its bytes takes one more, and what is
-/// asked of it is counted beside.
-const DOCUMENT_STEPS: u64 = 100;
+/// Steps that it takes to find the version of a row that answered.
+const ROW_STEPS: u64 = 500;
+/// Steps that it takes to find what a key is that was written since. Each byte of what it is takes one
+/// more, and what is asked of it is counted beside.
+const KEY_STEPS: u64 = 300;
 
 /// The pseudo-namespace for queries of a namespace.
 pub(crate) fn queries_of(namespace: &str) -> String {
@@ -245,11 +245,12 @@ impl Question<'_> {
         let written: Vec<&str> = written.iter().map(String::as_str).collect();
         for keys in written.chunks(pending.state.batch().max(1)) {
             for (key, value) in pending.public_many(self.namespace, keys)? {
+                meter.spend(Spend::Reading, KEY_STEPS)?;
                 // What was only named is what it was.
                 let Some(value) = value.filter(|value| value.version.block >= self.height) else {
                     continue;
                 };
-                meter.spend(Spend::Reading, DOCUMENT_STEPS + value.value.len() as u64)?;
+                meter.spend(Spend::Reading, value.value.len() as u64)?;
                 if let Some(document) = Document::parse(key, value.version, &value.value)
                     && self.asked.includes(key, &document, meter)?
                 {
