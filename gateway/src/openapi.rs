@@ -136,8 +136,8 @@ const OF_WRITES: [(u16, &str); 4] = [
     VERSION_DID_NOT_HOLD,
     (
         422,
-        "IDEMPOTENCY_KEY_REUSED, CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE, with the `namespace` and, of one operation, the \
-         `key`.",
+        "IDEMPOTENCY_KEY_REUSED, CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE, with the `namespace` and, of \
+         one operation, the `key`.",
     ),
     (
         504,

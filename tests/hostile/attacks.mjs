@@ -6,7 +6,8 @@ const PATTERN = '(x{0,90}){0,90}y';
 const repeat = (count, make) => Array.from({ length: count }, (_, index) => make(index));
 const digits = (count) => '9'.repeat(count);
 const patterns = (count) => repeat(count, (index) => ({ s: { $regex: `${PATTERN}${index}` } }));
-const hard = { selector: { $nor: patterns(200) } };
+/** A query within all limits of size, whose patterns look ahead: on every document it takes what it may. */
+const hard = { selector: { $nor: repeat(100, (index) => ({ text: { $regex: `(?=.*a)(?=.*b)(?!.*${index}z).*y` } })) } };
 
 /** A query that is within its budget, or is told that it is not. */
 const QUERY = ['200', '422 QUERY_TOO_EXPENSIVE', '503 OVERLOADED', '400 INVALID_SELECTOR', '400 INVALID_ARGUMENT', '400 INVALID_JSON', '413 TOO_LARGE'];
@@ -144,8 +145,15 @@ export const ATTACKS = [
     },
   },
   {
+    name: 'hard queries',
+    what: '40 (400) at once of 100 patterns that look ahead, on 500 (3,000) documents without an index',
+    expected: ['200', '422 QUERY_TOO_EXPENSIVE', '503 OVERLOADED', '429 RATE_LIMITED'],
+    seconds: 60,
+    run: ({ target, isLong }) => many(isLong ? 400 : 40, 10_000, () => find(target, hard)),
+  },
+  {
     name: 'abandoned queries',
-    what: '100 (600) hard queries whose clients hang up after 50 ms',
+    what: '100 (600) of these whose clients hang up after 50 ms',
     expected: ['left'],
     seconds: 30,
     run: async ({ target, isLong }) => {
