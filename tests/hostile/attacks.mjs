@@ -217,9 +217,9 @@ export const ATTACKS = [
     const timer = setInterval(() => socket.write('a'), 1000);
     socket.on('close', () => clearInterval(timer));
   }),
-  connections('listeners', '500 (5,000) event streams, opened and not read', [500, 5000], ['200', '503 OVERLOADED', 'closed'], 10, async ({ target, socket }) => {
+  connections('listeners', '500 (5,000) event streams, opened and not read', [500, 5000], ['200', '503 OVERLOADED', 'closed'], 30, async ({ target, socket }) => {
     socket.write(target.head('GET', `${target.channel}/events?from=0`, { accept: 'text/event-stream' }));
-  }, 5000),
+  }, 15_000),
   connections('long waits', '300 (3,000) requests that wait five minutes for a transaction that never comes', [300, 3000], ['404 TRANSACTION_NOT_FOUND', '503 OVERLOADED', '400 INVALID_ARGUMENT', 'silence', 'closed'], 10, async ({ target, socket, index }) => {
     socket.write(target.head('GET', `${target.channel}/transactions?idempotencyKey=never-${index}&wait=300`));
   }, 3000),

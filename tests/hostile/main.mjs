@@ -91,7 +91,8 @@ async function attackOnce(attack, look) {
   return seen;
 }
 
-/** Documents to look through, a key with a history of pages of 9 MB. */
+/** Documents to look through, a key with a history of pages of 9 MB, and blocks that fill the caches: what those keep is
+ * not what attacks leave behind. */
 async function prepare() {
   const put = (key, value) => JSON.stringify({ operations: [{ op: 'put', namespace: 'hostile', key, value }] });
   const batch = async (lines) => {
@@ -103,6 +104,7 @@ async function prepare() {
   for (const lines of [documents, versions]) {
     for (let from = 0; from < lines.length; from += 500) await batch(lines.slice(from, from + 500));
   }
+  for (let n = 0; n < 12; n++) await batch(Array.from({ length: 8 }, () => put(`cached-${n}`, 'x'.repeat(1_000_000))));
   const index = { index: { fields: ['n'] }, ddoc: 'by-n', name: 'by-n' };
   const made = await target.request('POST', `${target.state}/_index`, { body: index });
   if (made.status !== 200) console.log(`without an index: ${made.status} ${made.code}`);
