@@ -1,4 +1,4 @@
-//! One budget of bytes for what requests hold: bodies, answers not taken yet, batches, events.
+//! One budget of bytes for what requests hold: heads, bodies, answers not taken yet, batches, events.
 //!
 //! A [`Share`] is taken before the bytes are there, or, where nobody knows how many there will be, as soon
 //! as they are; it lives as long as they do. What is over the budget is refused, never waited for: who
@@ -21,9 +21,14 @@ const RESERVE: usize = 8;
 /// When to come back where memory is used up.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How many kinds there are.
+const KINDS: usize = 5;
+
 /// What bytes are held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// Heads of requests as they come, over HTTP/1.
+    Heads,
     /// Bodies of requests, as they come and until the work on them is over, and what that makes of them.
     Bodies,
     /// Answers, or the pieces of them that are made, until the connection has taken them.
@@ -35,10 +40,17 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Bodies, Self::Answers, Self::Batches, Self::Events];
+    const ALL: [Self; KINDS] = [
+        Self::Heads,
+        Self::Bodies,
+        Self::Answers,
+        Self::Batches,
+        Self::Events,
+    ];
 
     fn name(self) -> &'static str {
         match self {
+            Self::Heads => "heads",
             Self::Bodies => "bodies",
             Self::Answers => "answers",
             Self::Batches => "batches",
@@ -52,7 +64,7 @@ impl Kind {
 pub(crate) struct Memory {
     limit: usize,
     taken: AtomicUsize,
-    kinds: [(Kind, IntGauge); 4],
+    kinds: [(Kind, IntGauge); KINDS],
 }
 
 /// There is no room for so many bytes more.
@@ -70,7 +82,7 @@ impl Memory {
     pub(crate) fn new(limit: usize, family: &Family) -> Self {
         let held = family.gauges(
             "quire_memory_bytes",
-            "Bytes that requests hold, by kind: bodies (with what is made of them), answers (not taken \
+            "Bytes that requests hold, by kind: heads (not come to their end), bodies (with what is made of them), answers (not taken \
              yet), batches, events. Near quire_memory_budget_bytes in sum, requests get 503: find who \
              sends, or does not read, so much; or raise --memory-budget.",
             &["kind"],
@@ -202,7 +214,7 @@ mod tests {
         Arc::new(Memory::new(limit, &Family(prometheus::Registry::new())))
     }
 
-    fn held(memory: &Memory) -> [i64; 4] {
+    fn held(memory: &Memory) -> [i64; KINDS] {
         memory.kinds.each_ref().map(|(_, gauge)| gauge.get())
     }
 
@@ -212,14 +224,14 @@ mod tests {
         let first = memory.take(Kind::Bodies, 3_000_000).unwrap();
         let mut second = memory.take(Kind::Answers, 4_000_000).unwrap();
         assert!(memory.take(Kind::Batches, 1_000_000).is_err());
-        assert_eq!(held(&memory), [3_000_000, 4_000_000, 0, 0]);
+        assert_eq!(held(&memory), [0, 3_000_000, 4_000_000, 0, 0]);
         assert!(second.set(4_000_001).is_err());
-        assert_eq!(held(&memory), [3_000_000, 4_000_000, 0, 0]);
+        assert_eq!(held(&memory), [0, 3_000_000, 4_000_000, 0, 0]);
         second.set(1_000_000).unwrap();
         let third = memory.take(Kind::Events, 3_000_000).unwrap();
-        assert_eq!(held(&memory), [3_000_000, 1_000_000, 0, 3_000_000]);
+        assert_eq!(held(&memory), [0, 3_000_000, 1_000_000, 0, 3_000_000]);
         drop((first, second, third));
-        assert_eq!(held(&memory), [0; 4]);
+        assert_eq!(held(&memory), [0; KINDS]);
         assert_eq!(memory.taken.load(Ordering::Relaxed), 0);
     }
 
@@ -244,8 +256,8 @@ mod tests {
         let bytes = share.hold(b"12345".to_vec());
         let part = bytes.slice(1..2);
         drop(bytes);
-        assert_eq!(held(&memory), [0, 5, 0, 0]);
+        assert_eq!(held(&memory), [0, 0, 5, 0, 0]);
         drop(part);
-        assert_eq!(held(&memory), [0; 4]);
+        assert_eq!(held(&memory), [0; KINDS]);
     }
 }

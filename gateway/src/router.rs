@@ -14,7 +14,6 @@ use crate::backend::Backend;
 use crate::cors::Cors;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
-use crate::metrics::Metrics;
 use crate::openapi::{Document, docs};
 use crate::{
     batch, blocks, channels, evaluate, events, every_request, find, history, indexes, operations,
@@ -28,8 +27,8 @@ pub(crate) struct Routers {
     pub(crate) api: Router,
     /// Health, metrics, version, log levels.
     pub(crate) operations: Router,
-    /// What both count.
-    pub(crate) metrics: Arc<Metrics>,
+    /// What both have in common.
+    pub(crate) gateway: Arc<Gateway>,
 }
 
 /// The whole HTTP API over a node. A request with [`crate::Peer`] as an extension
@@ -38,17 +37,16 @@ pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
     whole(backend, limits, cors).0
 }
 
-/// The whole HTTP API, and what it counts.
+/// The whole HTTP API, and what is behind it.
 pub(crate) fn whole(
     backend: Arc<dyn Backend>,
     limits: Limits,
     cors: Cors,
-) -> (Router, Arc<Metrics>) {
+) -> (Router, Arc<Gateway>) {
     let gateway = Arc::new(Gateway::new(backend, limits, cors));
-    let metrics = Arc::clone(&gateway.metrics);
     let (routes, document) = api().merge(operations()).split_for_parts();
-    let whole = finish(described(routes, document, &gateway), gateway);
-    (whole, metrics)
+    let routes = described(routes, document, &gateway);
+    (finish(routes, Arc::clone(&gateway)), gateway)
 }
 
 /// The HTTP API in two parts, for two addresses.
@@ -64,7 +62,7 @@ pub(crate) fn routers(
     let (operations, its_document) = operations().split_for_parts();
     document.merge(its_document);
     Routers {
-        metrics: Arc::clone(&gateway.metrics),
+        gateway: Arc::clone(&gateway),
         api: finish(described(routes, document, &gateway), gateway),
         operations: finish(operations, door),
     }

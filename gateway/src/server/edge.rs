@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! head does not come in time             408, then the end
+//! no memory for the head                503, then the end
 //! hyper refuses a head (400, 414, 431)   its empty answer is exchanged for a problem
 //! idle between requests                  the end
 //! peer takes nothing of an answer        the end: a slow reader is cut off
@@ -10,7 +11,7 @@
 //!                                        the last answer is not lost to a reset
 //! ```
 //!
-//! HTTP/2 has its own ways for the first three, and only the last two apply to it. A connection is of
+//! HTTP/2 has its own ways for the first four, and only the last two apply to it. A connection is of
 //! HTTP/2 once the whole of its preface has come, and of HTTP/1 until then.
 
 use std::io;
@@ -26,6 +27,7 @@ use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::memory::{Full, Kind, Memory, Share};
 use crate::problem::{Problem, ProblemKind};
 
 /// How long a connection has, and who writes its refusals.
@@ -39,6 +41,8 @@ pub(crate) struct Terms {
     pub(crate) stall: Duration,
     /// Counts readers that are cut off.
     pub(crate) cut_off: IntCounter,
+    /// Has a share for each head that comes.
+    pub(crate) memory: Arc<Memory>,
     /// Makes the bytes of an answer.
     pub(crate) refusal: Arc<dyn Fn(&Problem) -> Bytes + Send + Sync>,
 }
@@ -144,6 +148,9 @@ pub(crate) struct Edge<T> {
 struct Head {
     number: u64,
     has_begun: bool,
+    /// What has come of it.
+    bytes: usize,
+    share: Share,
     deadline: Pin<Box<Sleep>>,
 }
 
@@ -176,8 +183,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
         matches!(self.protocol, Protocol::Http2)
     }
 
-    fn refuse(&mut self, kind: ProblemKind, detail: &str) {
-        self.own = (self.terms.refusal)(&Problem::new(kind, detail));
+    fn refuse(&mut self, problem: &Problem) {
+        self.own = (self.terms.refusal)(problem);
         self.end = End::Refused;
     }
 
@@ -194,6 +201,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
             head => head.insert(Head {
                 number,
                 has_begun: false,
+                bytes: 0,
+                share: self.terms.memory.share(Kind::Heads),
                 deadline: Box::pin(sleep(idle)),
             }),
         };
@@ -202,7 +211,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
     }
 
     /// Takes note of bytes that came.
-    fn note_read(&mut self, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// They are part of a head, for which there is no memory.
+    fn note_read(&mut self, bytes: &[u8]) -> Result<(), Full> {
         if let Some(stalled) = &mut self.stalled {
             let deadline = Instant::now() + self.terms.stall;
             stalled.as_mut().reset(deadline);
@@ -211,13 +223,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
         if self.is_http2() {
             self.exchange.is_http2.store(true, Ordering::Release);
         }
-        if let Some(head) = &mut self.head
-            && !head.has_begun
-        {
+        let Some(head) = &mut self.head else {
+            return Ok(());
+        };
+        if !head.has_begun {
             head.has_begun = true;
             let deadline = Instant::now() + self.terms.head;
             head.deadline.as_mut().reset(deadline);
         }
+        head.bytes += bytes.len();
+        head.share.set(head.bytes)
     }
 
     /// Writes what is ours, says that nothing follows, and hears the peer out.
@@ -310,7 +325,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
             ProblemKind::HeadersTooLarge => "Target and headers are too large.",
             _ => "The request is not HTTP as it is understood here.",
         };
-        self.refuse(kind, detail);
+        self.refuse(&Problem::new(kind, detail));
     }
 }
 
@@ -328,15 +343,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Edge<T> {
         if let Poll::Ready(has_begun) = edge.poll_head(context) {
             if has_begun {
                 let detail = "The head of the request did not arrive in time.";
-                edge.refuse(ProblemKind::RequestTimeout, detail);
+                edge.refuse(&Problem::new(ProblemKind::RequestTimeout, detail));
             }
             return edge.poll_end(context);
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut edge.inner).poll_read(context, buffer))?;
         let (_, fresh) = buffer.filled().split_at(before);
-        if !fresh.is_empty() {
-            edge.note_read(fresh);
+        if fresh.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(full) = edge.note_read(fresh) {
+            // For hyper nothing came any more.
+            buffer.set_filled(before);
+            edge.refuse(&full.into());
+            return edge.poll_end(context);
         }
         Poll::Ready(Ok(()))
     }

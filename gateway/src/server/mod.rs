@@ -5,6 +5,7 @@
 
 mod edge;
 mod rest;
+mod taken;
 
 use std::fmt;
 use std::io;
@@ -30,6 +31,7 @@ use tower::ServiceExt as _;
 use crate::backend::Backend;
 use crate::cors::Cors;
 use crate::date;
+use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::peer::{Handshake, Peer};
@@ -38,6 +40,7 @@ use crate::router::{routers, whole};
 use crate::traffic::{Arrival, Held};
 use edge::{Answering, Edge, Exchange, Terms};
 use rest::Drained;
+use taken::{Untaken, Watched};
 
 /// Connections that are told of an overload at one time; any further one is closed unheard.
 const REFUSALS: usize = 128;
@@ -78,8 +81,8 @@ impl Server {
     /// A server of the whole API.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
-        let (router, metrics) = whole(Arc::clone(&backend), limits, cors);
-        Self::of(router, backend, limits, metrics)
+        let (router, gateway) = whole(Arc::clone(&backend), limits, cors);
+        Self::of(router, backend, limits, &gateway)
     }
 
     /// A server of the API, and one of the operations at their own address: health, metrics,
@@ -93,29 +96,22 @@ impl Server {
         is_remote: bool,
     ) -> (Self, Self) {
         let routers = routers(Arc::clone(&backend), limits, cors, is_remote);
+        let gateway = routers.gateway;
         (
-            Self::of(
-                routers.api,
-                Arc::clone(&backend),
-                limits,
-                Arc::clone(&routers.metrics),
-            ),
-            Self::of(routers.operations, backend, limits, routers.metrics),
+            Self::of(routers.api, Arc::clone(&backend), limits, &gateway),
+            Self::of(routers.operations, backend, limits, &gateway),
         )
     }
 
-    fn of(
-        router: Router,
-        backend: Arc<dyn Backend>,
-        limits: Limits,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    fn of(router: Router, backend: Arc<dyn Backend>, limits: Limits, gateway: &Gateway) -> Self {
+        let metrics = Arc::clone(&gateway.metrics);
         let (nonces, counters) = (Arc::clone(&backend), Arc::clone(&metrics));
         let terms = Terms {
             head: limits.head_timeout,
             idle: limits.idle_timeout,
             stall: limits.stall_timeout,
             cut_off: metrics.traffic.cut_off.clone(),
+            memory: Arc::clone(&gateway.memory),
             refusal: Arc::new(move |problem| {
                 counters.traffic.refused_at_edge(problem.kind());
                 refusal(nonces.as_ref(), problem)
@@ -214,31 +210,8 @@ impl Server {
         }
     }
 
-    /// Serves one connection to its end.
-    pub async fn connection(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: Peer,
-    ) {
-        let exchange = Arc::new(Exchange::default());
-        let edge = Edge::new(stream, self.terms.clone(), Arc::clone(&exchange));
-        let service = service_fn(|mut request: Request<Incoming>| {
-            let answering = exchange.begin();
-            request.extensions_mut().insert(peer.clone());
-            let router = self.router.clone();
-            async move {
-                let is_http2 = request.version() == Version::HTTP_2;
-                let request = request.map(|body| {
-                    if is_http2 {
-                        Body::new(Drained::new(body))
-                    } else {
-                        Body::new(body)
-                    }
-                });
-                let response = router.oneshot(request).await;
-                response.map(|response| guarded(response, answering))
-            }
-        });
+    /// What hyper is told of a connection.
+    fn builder(&self) -> auto::Builder<TokioExecutor> {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         // Head and headers are judged exactly by the router; hyper's buffer only has to hold them.
         let head_bytes = self.limits.header_bytes * 2;
@@ -258,22 +231,67 @@ impl Server {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BYTES)
             .max_header_list_size(u32::try_from(self.limits.header_bytes).unwrap_or(u32::MAX));
+        builder
+    }
+
+    /// Serves one connection to its end.
+    pub async fn connection(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+    ) {
+        let exchange = Arc::new(Exchange::default());
+        let untaken = Arc::new(Untaken::default());
+        let edge = Edge::new(stream, self.terms.clone(), Arc::clone(&exchange));
+        let service = service_fn(|mut request: Request<Incoming>| {
+            let answering = exchange.begin();
+            request.extensions_mut().insert(peer.clone());
+            let (router, untaken) = (self.router.clone(), Arc::clone(&untaken));
+            async move {
+                let is_http2 = request.version() == Version::HTTP_2;
+                let request = request.map(|body| {
+                    if is_http2 {
+                        Body::new(Drained::new(body))
+                    } else {
+                        Body::new(body)
+                    }
+                });
+                let response = router.oneshot(request).await;
+                response.map(|response| {
+                    let response = if is_http2 {
+                        response.map(|body| Body::new(Watched::new(body, &untaken)))
+                    } else {
+                        response
+                    };
+                    guarded(response, answering)
+                })
+            }
+        });
+        let builder = self.builder();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(edge), service));
         let mut stopping = self.backend.stopping();
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = async {
-                tokio::select! {
-                    _ = stopping.wait_for(|stopping| *stopping) => {}
-                    () = exchange.http2_idles(self.limits.idle_timeout) => {}
+        let served = async {
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = async {
+                    tokio::select! {
+                        _ = stopping.wait_for(|stopping| *stopping) => {}
+                        () = exchange.http2_idles(self.limits.idle_timeout) => {}
+                    }
+                } => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
                 }
-            } => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(error, "a connection ended");
+        tokio::select! {
+            ended = served => if let Err(error) = ended {
+                tracing::debug!(error, "a connection ended");
+            },
+            () = untaken.stalls(self.terms.stall) => {
+                self.terms.cut_off.inc();
+                tracing::debug!("a client that takes nothing of an answer is cut off");
+            }
         }
     }
 }

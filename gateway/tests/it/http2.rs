@@ -277,3 +277,26 @@ async fn a_stream_is_not_reset_behind_an_early_answer_while_its_body_comes() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_an_answer_is_cut_off_though_it_is_there() {
+    // A window of nothing, and one of a single byte: the answer waits here, or at the connection.
+    for window in [0, 1] {
+        let limits = Limits {
+            stall_timeout: Duration::from_millis(200),
+            ..Limits::default()
+        };
+        let mut stream = serve(limits).await;
+        let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, window];
+        let block = b"\x82\x86\x04\x08/version\x01\x09localhost";
+        let length = u8::try_from(block.len()).unwrap();
+        let head = [0, 0, length, HEADERS, END_STREAM | END_HEADERS, 0, 0, 0, 1];
+        let begin = [PREFACE, &settings, &head, block].concat();
+        stream.write_all(&begin).await.unwrap();
+        let ended = timeout(FOR_EVER, async {
+            // Every ping is answered: the connection is well.
+            while next(&mut stream).await.is_some() {}
+        });
+        ended.await.expect("an end");
+    }
+}

@@ -10,13 +10,16 @@ use axum::body::{Body, HttpBody};
 use axum::http::Request;
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use quire_gateway::{Cors, Limits};
+use quire_gateway::{Cors, Limits, Server};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
 use crate::kit::{Answer, Client, Node};
+use crate::socket::Plain;
 
 /// Who waits for longer waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
@@ -244,4 +247,36 @@ async fn lines_of_a_batch_that_does_not_end_have_a_share() {
     sent.answer.abort();
     drop(sent.pieces);
     until(&client, "batches", |bytes| bytes == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_do_not_come_to_their_end_have_a_share_and_no_more() {
+    let node = Node::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server::new(node, limits(MIB), Cors::default());
+    tokio::spawn(server.run(listener, Plain));
+    let head = format!(
+        "GET /version HTTP/1.1\r\nHost: localhost\r\nX: {}",
+        "x".repeat(60 << 10)
+    );
+    let mut unfinished = Vec::new();
+    let refused = loop {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        let answers = stream.read_exact(&mut answer);
+        if timeout(Duration::from_millis(100), answers).await.is_ok() {
+            break answer;
+        }
+        unfinished.push(stream);
+        assert!(unfinished.len() < 30, "nothing is refused");
+    };
+    assert_eq!(refused, b"HTTP/1.1 503");
+    assert!(unfinished.len() > 10, "{}", unfinished.len());
+    let mut first = unfinished.swap_remove(0);
+    first.write_all(b"\r\n\r\n").await.unwrap();
+    let mut answer = vec![0; 12];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 200");
 }
