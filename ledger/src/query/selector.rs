@@ -492,3 +492,48 @@ fn type_name(value: &Value) -> &'static str {
         Value::Object(_) => "object",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::query::work::Spent;
+
+    /// Verdicts rest on these numbers: a query that needs more than the judge has is a conflict, on every
+    /// node and for ever. Others need a version of records of their own.
+    #[test]
+    fn what_a_selector_costs_the_judge_never_changes() {
+        let document = json!({
+            "n": 12.5, "s": "straße", "l": [1, "zwei", [3]], "o": {"p": {"q": "long enough"}},
+        });
+        for (selector, conditions, patterns) in [
+            (json!({"n": 12.5}), 16, 0),
+            (json!({"n": {"$gt": 1}, "absent": null}), 28, 0),
+            (json!({"s": {"$gte": "strasse"}}), 59, 0),
+            (json!({"s": {"$in": ["a", "b", "straße"]}}), 141, 0),
+            (json!({"l": {"$in": ["zwei", 4]}}), 61, 0),
+            (json!({"l": {"$all": [1, [3]]}}), 28, 0),
+            (json!({"l": {"$elemMatch": {"$type": "array"}}}), 21, 0),
+            (json!({"o": {"$keyMapMatch": {"$eq": "p"}}}), 60, 0),
+            (json!({"o.p.q": {"$beginsWith": "long"}}), 34, 0),
+            (
+                json!({"$nor": [{"n": {"$mod": [2, 1]}}, {"s": {"$not": {"$size": 1}}}]}),
+                34,
+                0,
+            ),
+            (json!({"s": {"$regex": "^stra"}}), 12, 52),
+            (json!({"s": {"$regex": "(?<=t)r\\b"}}), 12, 52),
+        ] {
+            let parsed = Selector::parse(selector.as_object().unwrap()).unwrap();
+            let mut meter = Meter::fixed(u64::MAX);
+            parsed.matches(&document, &mut meter).unwrap();
+            let spent = Spent {
+                reading: 0,
+                conditions,
+                patterns,
+            };
+            assert_eq!(meter.spent(), spent, "{selector}");
+        }
+    }
+}
