@@ -139,7 +139,9 @@ fn bodies_of_100_mb_and_deep_json_are_refused_and_memory_stays_flat() {
             assert!(
                 matches!(
                     (status, code.as_str()),
-                    (400, "INVALID_JSON" | "INVALID_ARGUMENT") | (413, "TOO_LARGE")
+                    (400, "INVALID_JSON" | "INVALID_ARGUMENT")
+                        | (413, "TOO_LARGE")
+                        | (422, "QUERY_TOO_EXPENSIVE")
                 ),
                 "{method} {path} {}: {status} {code}",
                 &body[..20]
