@@ -29,6 +29,7 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
 use crate::backend::Backend;
+use crate::body;
 use crate::cors::Cors;
 use crate::date;
 use crate::gateway::Gateway;
@@ -39,7 +40,7 @@ use crate::problem::Problem;
 use crate::router::{routers, whole};
 use crate::traffic::{Arrival, Held};
 use edge::{Answering, Edge, Exchange, Terms};
-use rest::Drained;
+use rest::{Drained, Leaving};
 use taken::{Untaken, Watched};
 
 /// Connections that are told of an overload at one time; any further one is closed unheard.
@@ -249,14 +250,23 @@ impl Server {
             let (router, untaken) = (self.router.clone(), Arc::clone(&untaken));
             async move {
                 let is_http2 = request.version() == Version::HTTP_2;
+                // Who waits to be asked for the body has not sent it.
+                let is_held_back = request.headers().contains_key(header::EXPECT);
+                let mut left = None;
                 let request = request.map(|body| {
                     if is_http2 {
-                        Body::new(Drained::new(body))
-                    } else {
-                        Body::new(body)
+                        return Body::new(Drained::new(body));
                     }
+                    let (body, rest) = Leaving::new(body);
+                    left = Some(rest);
+                    Body::new(body)
                 });
                 let response = router.oneshot(request).await;
+                let left = left.filter(|_| !is_held_back);
+                let left = left.and_then(|left| left.lock().take());
+                if let Some(left) = left {
+                    body::discard(Body::new(left)).await;
+                }
                 response.map(|response| {
                     let response = if is_http2 {
                         response.map(|body| Body::new(Watched::new(body, &untaken)))

@@ -118,3 +118,50 @@ async fn what_only_the_node_can_cause_is_told_with_its_code_and_no_more() {
     let (head, _) = submit(&address).await;
     assert!(head.starts_with("http/1.1 201 "), "{head}");
 }
+
+/// Answers to a connection that is kept, one after the other.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    loop {
+        let mut bytes = [0; 1024];
+        let count = stream.read(&mut bytes).await.unwrap();
+        assert_ne!(count, 0, "the connection ended");
+        answer.extend_from_slice(&bytes[..count]);
+        let text = String::from_utf8_lossy(&answer).to_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        if length.unwrap().parse::<usize>().unwrap() <= body.len() {
+            return head.to_owned();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_request_is_refused_before_its_body_came_goes_on() {
+    let backend = Node::new() as Arc<dyn Backend>;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = Server::new(backend, Limits::default(), Cors::default());
+    tokio::spawn(server.run(listener, Plain));
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    for path in ["/v1/channels/nowhere/state/a/1", "/nowhere"] {
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+             Content-Length: 2\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // As on a network, where head and body are two packets.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(b"{}").await.unwrap();
+        let head = answer(&mut stream).await;
+        assert!(head.starts_with("http/1.1 404 "), "{head}");
+    }
+    let head = format!("GET /version HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let head = answer(&mut stream).await;
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+}
