@@ -56,6 +56,10 @@ pub(crate) async fn layer(
     let origin = gateway.cors.origin(request.headers());
     let line = LogLine::begin(&mut request, id.to_str().unwrap_or_default());
     let is_read = is_read(&request);
+    if request.method().is_safe() {
+        // Nobody reads it, and a request may wait for minutes.
+        drop(std::mem::take(request.body_mut()));
+    }
     let response = if head_bytes(&request) > gateway.limits.header_bytes {
         let detail = format!(
             "Target and headers exceed {} bytes.",

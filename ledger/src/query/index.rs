@@ -179,6 +179,9 @@ impl Record {
 pub(crate) fn sort_key(values: &[&Value]) -> Vec<u8> {
     let mut key = Vec::new();
     for value in values {
+        if key.len() >= MAX_SORT_KEY_BYTES {
+            break;
+        }
         put_sort_key(value, &mut key);
     }
     key.truncate(MAX_SORT_KEY_BYTES);

@@ -357,17 +357,40 @@ fn length(text: &str) -> u64 {
 /// Steps that collating two texts takes, whatever their length.
 const COLLATING: u64 = 40;
 
-/// Most steps that comparing with a value takes, whatever it is compared with: it ends where either
-/// ends.
+/// Bytes of characters that collation may have nothing to compare by, and passes over to the end of the
+/// text: none of them is printable ASCII.
+fn passed_over(text: &str) -> u64 {
+    let bytes = text.bytes();
+    bytes.filter(|byte| !matches!(byte, b' '..=b'~')).count() as u64
+}
+
+/// Most steps that a value's own numbers and texts add to a comparison with a list or an object.
+fn inside(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) => 1,
+        Value::Number(number) => 1 + length(number.as_str()) / 16,
+        Value::String(text) => 1 + length(text) / 32 + passed_over(text),
+        Value::Array(elements) => 1 + elements.iter().map(inside).sum::<u64>(),
+        Value::Object(members) => {
+            let members = members.iter();
+            let inside = members.map(|(name, value)| 1 + passed_over(name) + inside(value));
+            1 + inside.sum::<u64>()
+        }
+    }
+}
+
+/// Most steps that comparing with a value takes, whatever it is compared with, but for what that has
+/// inside.
 fn weight(value: &Value) -> u64 {
     match value {
         Value::Null | Value::Bool(_) => 1,
         Value::Number(number) => 4 + length(number.as_str()),
-        Value::String(text) => COLLATING + length(text),
+        Value::String(text) => COLLATING + length(text) + passed_over(text),
         Value::Array(elements) => 1 + elements.iter().map(weight).sum::<u64>(),
         Value::Object(members) => {
             let members = members.iter();
-            let weights = members.map(|(name, value)| COLLATING + length(name) + weight(value));
+            let weights = members
+                .map(|(name, value)| COLLATING + length(name) + passed_over(name) + weight(value));
             1 + weights.sum::<u64>()
         }
     }
@@ -377,6 +400,8 @@ fn weight(value: &Value) -> u64 {
 struct Subject<'a> {
     value: &'a Value,
     number: Option<View<'a>>,
+    /// Of its text, where it is one.
+    passed_over: u64,
 }
 
 impl<'a> Subject<'a> {
@@ -389,7 +414,18 @@ impl<'a> Subject<'a> {
             }
             _ => None,
         };
-        Ok(Self { value, number })
+        let passed_over = match value {
+            Value::String(text) => {
+                meter.spend(Spend::Conditions, length(text) / 32)?;
+                passed_over(text)
+            }
+            _ => 0,
+        };
+        Ok(Self {
+            value,
+            number,
+            passed_over,
+        })
     }
 
     fn compare(
@@ -405,10 +441,11 @@ impl<'a> Subject<'a> {
         }
         let steps = match (self.value, &argument.value) {
             (Value::String(text), Value::String(other)) => {
-                COLLATING + length(text).min(length(other))
+                let passed_over = self.passed_over + passed_over(other);
+                COLLATING + length(text).min(length(other)) + passed_over
             }
             (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_)) => {
-                argument.weight
+                argument.weight + inside(self.value)
             }
             _ => 1,
         };
@@ -462,7 +499,7 @@ fn has_all(value: &Value, arguments: &[Argument], meter: &mut Meter) -> Result<b
             }
             (Value::String(text), Value::String(_)) => 2 + length(text) / 32,
             (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_)) => {
-                argument.weight
+                argument.weight + inside(value)
             }
             _ => 1,
         };
@@ -510,10 +547,10 @@ mod tests {
         for (selector, conditions, patterns) in [
             (json!({"n": 12.5}), 16, 0),
             (json!({"n": {"$gt": 1}, "absent": null}), 28, 0),
-            (json!({"s": {"$gte": "strasse"}}), 59, 0),
-            (json!({"s": {"$in": ["a", "b", "straße"]}}), 141, 0),
+            (json!({"s": {"$gte": "strasse"}}), 61, 0),
+            (json!({"s": {"$in": ["a", "b", "straße"]}}), 149, 0),
             (json!({"l": {"$in": ["zwei", 4]}}), 61, 0),
-            (json!({"l": {"$all": [1, [3]]}}), 28, 0),
+            (json!({"l": {"$all": [1, [3]]}}), 30, 0),
             (json!({"l": {"$elemMatch": {"$type": "array"}}}), 21, 0),
             (json!({"o": {"$keyMapMatch": {"$eq": "p"}}}), 60, 0),
             (json!({"o.p.q": {"$beginsWith": "long"}}), 34, 0),
@@ -522,8 +559,8 @@ mod tests {
                 34,
                 0,
             ),
-            (json!({"s": {"$regex": "^stra"}}), 12, 52),
-            (json!({"s": {"$regex": "(?<=t)r\\b"}}), 12, 52),
+            (json!({"s": {"$regex": "^stra"}}), 12, 58),
+            (json!({"s": {"$regex": "(?<=t)r\\b"}}), 12, 58),
         ] {
             let parsed = Selector::parse(selector.as_object().unwrap()).unwrap();
             let mut meter = Meter::fixed(u64::MAX);

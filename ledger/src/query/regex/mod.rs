@@ -123,7 +123,7 @@ impl Regex {
         };
         if meter.is_fixed() {
             // The most that it can take, because what it does take depends on texts before.
-            meter.spend(Spend::Patterns, length.saturating_mul(steps))?;
+            meter.spend(Spend::Patterns, (length + 1).saturating_mul(steps))?;
         }
         if let Some(automaton) = automaton
             && machine.get().is_none()
