@@ -248,6 +248,7 @@ impl Server {
             let answering = exchange.begin();
             request.extensions_mut().insert(peer.clone());
             let (router, untaken) = (self.router.clone(), Arc::clone(&untaken));
+            let stopping = self.backend.stopping();
             async move {
                 let is_http2 = request.version() == Version::HTTP_2;
                 // Who waits to be asked for the body has not sent it.
@@ -262,7 +263,9 @@ impl Server {
                     Body::new(body)
                 });
                 let response = router.oneshot(request).await;
-                let left = left.filter(|_| !is_held_back);
+                // A node that stops has no time for it.
+                let is_stopping = *stopping.borrow();
+                let left = left.filter(|_| !is_held_back && !is_stopping);
                 let left = left.and_then(|left| left.lock().take());
                 if let Some(left) = left {
                     body::discard(Body::new(left)).await;
