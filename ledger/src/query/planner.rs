@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::collation::{compare, compare_raw};
 use super::normalize::single;
+use super::selector::weight;
 
 /// The part of a field's values that can match; `_id` by its bytes, the rest by collation.
 #[derive(Clone, Debug, PartialEq)]
@@ -241,6 +242,33 @@ pub(super) fn ranges(selector: &Value) -> Vec<(&str, Range)> {
     match found.iter().find(|(_, range)| **range == Range::Empty) {
         Some((field, _)) => vec![(*field, Range::Empty)],
         None => found.into_iter().collect(),
+    }
+}
+
+/// Most steps that finding the ranges takes: each bound of a field is compared with the one before it,
+/// and with the other end.
+pub(super) fn steps(selector: &Value) -> u64 {
+    let mut fields: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    collect_steps(selector, &mut fields);
+    let steps = fields.values();
+    let steps = steps.map(|(bounds, heaviest)| bounds.saturating_mul(4 * heaviest));
+    steps.fold(0, u64::saturating_add)
+}
+
+fn collect_steps<'a>(selector: &'a Value, fields: &mut BTreeMap<&'a str, (u64, u64)>) {
+    match single(selector) {
+        Some(("$and", Value::Array(parts))) => {
+            for part in parts {
+                collect_steps(part, fields);
+            }
+        }
+        Some((name, argument)) if !name.starts_with('$') => {
+            let weight = single(argument).map_or(1, |(_, value)| weight(value));
+            let (bounds, heaviest) = fields.entry(name).or_default();
+            *bounds += 1;
+            *heaviest = weight.max(*heaviest);
+        }
+        _ => (),
     }
 }
 

@@ -6,6 +6,7 @@ use super::erlang::{Plain, Pretty};
 use super::error::QueryError;
 use super::fields::Fields;
 use super::path::Path;
+use super::planner;
 use super::selector::Selector;
 use super::size;
 use crate::json::{self, Repeats};
@@ -172,6 +173,7 @@ impl Query {
             .take("selector")
             .ok_or(QueryError::MissingKey("selector"))?;
         let selector = selector(&wanted)?;
+        size::check_planning(planner::steps(selector.normal()))?;
         let use_index = use_index(members.take("use_index"))?;
         let bookmark = match members.take("bookmark") {
             None | Some(Value::Null) => None,

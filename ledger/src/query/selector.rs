@@ -381,7 +381,7 @@ fn inside(value: &Value) -> u64 {
 
 /// Most steps that comparing with a value takes, whatever it is compared with, but for what that has
 /// inside.
-fn weight(value: &Value) -> u64 {
+pub(super) fn weight(value: &Value) -> u64 {
     match value {
         Value::Null | Value::Bool(_) => 1,
         Value::Number(number) => 4 + length(number.as_str()),

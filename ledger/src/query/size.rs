@@ -20,6 +20,9 @@ const MAX_PATTERN_STEPS: u64 = 32 << 10;
 /// Most names in the paths of fields that are shown.
 const MAX_SHOWN_NAMES: usize = 10_000;
 
+/// Most steps that finding the ranges of its fields takes, which no meter ends.
+const MAX_PLANNING_STEPS: u64 = 20_000_000;
+
 /// Most bytes of an index's filter, in normal form, and most steps of its patterns: the thread that
 /// commits asks it of every document that is written, and no meter ends that.
 const MAX_FILTER_BYTES: usize = 16 << 10;
@@ -55,6 +58,15 @@ pub(super) fn check_shown(names: usize) -> Result<(), QueryError> {
         names <= MAX_SHOWN_NAMES,
         "names in its fields",
         MAX_SHOWN_NAMES,
+    )
+}
+
+/// Refuses a selector whose ranges take too long to find.
+pub(super) fn check_planning(steps: u64) -> Result<(), QueryError> {
+    check(
+        steps <= MAX_PLANNING_STEPS,
+        "steps of comparing the bounds of its fields with each other",
+        MAX_PLANNING_STEPS,
     )
 }
 
@@ -177,6 +189,14 @@ mod tests {
         let fields = |count: usize| json!({"selector": {}, "fields": vec!["a.b"; count]});
         assert!(asked(&fields(5_000)).is_ok());
         assert!(is_refused(asked(&fields(5_001)), "10000 names"));
+
+        let hyphens = "\u{ad}".repeat(1_000);
+        let bounds = |count: usize| {
+            let bounds = vec![json!({"a": {"$gt": ""}}); count];
+            json!({"$and": [{"a": {"$gt": &hyphens}}, {"$and": bounds}]})
+        };
+        assert!(selected(&bounds(1_200)).is_ok());
+        assert!(is_refused(selected(&bounds(1_300)), "20000000 steps"));
 
         let text = |count: usize| format!("{{\"selector\":{{}}{}}}", " ".repeat(count - 15));
         assert!(Query::parse(text(1 << 20).as_bytes()).is_ok());

@@ -41,8 +41,9 @@ enum Kind {
         node: Node,
         /// Steps of the machine, made or not.
         steps: u64,
-        /// None where the engine has no words for it.
-        automaton: Option<Box<Automaton>>,
+        /// None where the engine has no words for it. Made when it is first asked: whoever only reads a
+        /// pattern, as in a block, does not wait for it.
+        automaton: OnceLock<Option<Box<Automaton>>>,
         machine: OnceLock<Machine>,
     },
     Version1(version1::Regex),
@@ -86,18 +87,11 @@ impl Regex {
             return Ok(Self(Arc::new(Kind::Version1(regex))));
         }
         let (node, steps) = read(pattern)?;
-        let machine = OnceLock::new();
-        let automaton = print::print(&node)
-            .and_then(|text| Automaton::new(&text))
-            .map(Box::new);
-        if automaton.is_none() {
-            machine.get_or_init(|| Machine::new(&node));
-        }
         Ok(Self(Arc::new(Kind::Current {
             node,
             steps,
-            automaton,
-            machine,
+            automaton: OnceLock::new(),
+            machine: OnceLock::new(),
         })))
     }
 
@@ -125,8 +119,12 @@ impl Regex {
             // The most that it can take, because what it does take depends on texts before.
             meter.spend(Spend::Patterns, (length + 1).saturating_mul(steps))?;
         }
-        if let Some(automaton) = automaton
-            && machine.get().is_none()
+        let make = || {
+            let text = print::print(node)?;
+            Automaton::new(&text).map(Box::new)
+        };
+        if machine.get().is_none()
+            && let Some(automaton) = automaton.get_or_init(make)
             && let Some(is_match) = automaton.is_match(text, meter)?
         {
             return Ok(is_match);
