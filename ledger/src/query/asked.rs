@@ -28,6 +28,7 @@ use super::path::{Found, Path};
 use super::plan::Plan;
 use super::request::Query;
 use super::selector::Selector;
+use super::size::Admission;
 use super::version::Version;
 use super::work::{Exceeded, Meter};
 use crate::json::{self, Repeats};
@@ -198,6 +199,18 @@ impl Asked {
     /// # Errors
     /// They are not of this form, or say what no query can.
     pub(crate) fn read(start: &str, end: &str) -> Result<Recorded, NotAsked> {
+        Self::read_from(start, end, 0)
+    }
+
+    /// The same of texts as they are written now. Nothing is made of a selector of earlier versions.
+    ///
+    /// # Errors
+    /// As [`Asked::read`].
+    pub(crate) fn read_new(start: &str, end: &str) -> Result<Recorded, NotAsked> {
+        Self::read_from(start, end, RECORD_VERSION)
+    }
+
+    fn read_from(start: &str, end: &str, oldest: u64) -> Result<Recorded, NotAsked> {
         // A repeated member counts last, as ever: the verdicts of old depend on it.
         let parse = |text: &str| json::parse(text.as_bytes(), Repeats::LastCounts);
         let parse = |text| parse(text).map_err(|_| NotAsked);
@@ -206,9 +219,13 @@ impl Asked {
             let number = start.shift_remove(name);
             number.as_ref().and_then(Value::as_u64).ok_or(NotAsked)
         };
-        let (version, height) = match number("version")? {
-            RECORD_VERSION => (MEANING, Some(number("height")?)),
-            before => (Version::try_from(before).map_err(|_| NotAsked)?, None),
+        let (version, height, admission) = match number("version")? {
+            RECORD_VERSION => (MEANING, Some(number("height")?), Admission::Now),
+            before if before < oldest => return Err(NotAsked),
+            before => {
+                let version = Version::try_from(before).map_err(|_| NotAsked)?;
+                (version, None, Admission::Before)
+            }
         };
         let selector = start.shift_remove("selector").ok_or(NotAsked)?;
         let fields = fields(start.shift_remove("fields"))?;
@@ -221,7 +238,8 @@ impl Asked {
         let Value::Object(selector) = selector else {
             return Err(NotAsked);
         };
-        let selector = Selector::parse_as(&selector, version).map_err(|_| NotAsked)?;
+        let selector = Selector::parse_as(&selector, version, admission);
+        let selector = selector.map_err(|_| NotAsked)?;
         // Before the height was told there was one version for it: the first that means this.
         if height.is_none() && selector.version() != version {
             return Err(NotAsked);

@@ -8,7 +8,7 @@ use super::error::QueryError;
 use super::path::{Found, Path};
 use super::request::{Members, Sort, selector};
 use super::selector::Selector;
-use super::size;
+use super::size::{self, Admission};
 use super::version::Version;
 use super::work::Meter;
 use crate::json::{self, Repeats};
@@ -54,8 +54,9 @@ impl Definition {
         let paths = record.fields.iter().map(|field| Path::parse(field));
         let paths = paths.collect::<Result<_, _>>()?;
         let partial = &record.partial_filter_selector;
-        let partial =
-            (!partial.is_empty()).then(|| Selector::parse_as(partial, record.selector_version));
+        // Who makes a definition has asked for its filter, and was told if it is too large.
+        let parse = || Selector::parse_as(partial, record.selector_version, Admission::Before);
+        let partial = (!partial.is_empty()).then(parse);
         Ok(Self {
             partial: partial.transpose()?,
             paths,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::erlang::Plain;
 use super::error::QueryError;
 use super::regex::Regex;
-use super::size::Size;
+use super::size::{Admission, Size};
 use super::version::Version;
 
 /// A selector in normal form. Idempotent.
@@ -18,13 +18,15 @@ use super::version::Version;
 pub(crate) fn normalize(
     selector: &Map<String, Value>,
     version: Version,
+    admission: Admission,
 ) -> Result<Value, QueryError> {
     if selector.is_empty() {
         return Ok(Value::Object(Map::new()));
     }
-    let mut size = Size::default();
+    let mut size = Size::new(admission);
     let mut reading = Reading {
         version,
+        admission,
         size: &mut size,
     };
     let explicit = reading.explicit(&Value::Object(selector.clone()))?;
@@ -59,6 +61,7 @@ fn list(
 /// First pass: implicit `$eq` and `$and` become explicit, and arguments are checked.
 struct Reading<'a> {
     version: Version,
+    admission: Admission,
     size: &'a mut Size,
 }
 
@@ -115,7 +118,8 @@ impl Reading<'_> {
             "$mod" => checked("$mod", is_modulo(argument)),
             "$regex" => match argument {
                 Value::String(pattern) => {
-                    self.size.pattern(Regex::check(pattern, self.version)?)?;
+                    let steps = Regex::check(pattern, self.version, self.admission)?;
+                    self.size.pattern(steps)?;
                     Ok(same())
                 }
                 _ => Err(QueryError::InvalidOperator(name.to_owned())),
@@ -291,12 +295,12 @@ mod tests {
             ),
             (json!({"$text": "x"}), json!({"$default": {"$text": "x"}})),
         ] {
-            let normal = normalize(selector.as_object().unwrap(), Version::CURRENT).unwrap();
-            assert_eq!(normal, expected);
-            assert_eq!(
-                normalize(normal.as_object().unwrap(), Version::CURRENT).unwrap(),
-                expected
-            );
+            let normal = |selector: &Value| {
+                let selector = selector.as_object().unwrap();
+                normalize(selector, Version::CURRENT, Admission::Now).unwrap()
+            };
+            assert_eq!(normal(&selector), expected);
+            assert_eq!(normal(&expected), expected);
         }
     }
 
@@ -339,7 +343,8 @@ mod tests {
                 "One or more conditions is missing a field name.",
             ),
         ] {
-            let refused = normalize(selector.as_object().unwrap(), Version::CURRENT).unwrap_err();
+            let selector = selector.as_object().unwrap();
+            let refused = normalize(selector, Version::CURRENT, Admission::Now).unwrap_err();
             assert_eq!(
                 (refused.error(), refused.to_string().as_str()),
                 (error, reason)

@@ -11,6 +11,7 @@ use super::normalize::{normalize, single};
 use super::number::{self, Decimal, View};
 use super::path::{Found, Path};
 use super::regex::Regex;
+use super::size::Admission;
 use super::version::Version;
 use super::work::{Exceeded, Meter, Spend};
 
@@ -102,19 +103,20 @@ impl Selector {
     /// # Errors
     /// As CouchDB refuses it.
     pub(crate) fn parse(selector: &Map<String, Value>) -> Result<Self, QueryError> {
-        Self::parse_as(selector, Version::CURRENT)
+        Self::parse_as(selector, Version::CURRENT, Admission::Now)
     }
 
-    /// Reads a selector that was written when it meant what a version says.
+    /// Reads a selector that means what a version says.
     ///
     /// # Errors
     /// As that version refused it.
     pub(crate) fn parse_as(
         selector: &Map<String, Value>,
         version: Version,
+        admission: Admission,
     ) -> Result<Self, QueryError> {
-        let normal = normalize(selector, version)?;
-        let condition = read(&normal, version)?;
+        let normal = normalize(selector, version, admission)?;
+        let condition = read(&normal, version, admission)?;
         Ok(Self {
             version: version.least(&normal),
             normal,
@@ -127,10 +129,10 @@ impl Selector {
         self.version
     }
 
-    /// Both this and another.
+    /// Both this and another, however large they are together.
     ///
     /// # Errors
-    /// Together they are refused, or they are of two versions in which they mean different things.
+    /// They are of two versions in which they mean different things.
     pub(crate) fn and(&self, other: &Self) -> Result<Self, QueryError> {
         let version = self.version.max(other.version);
         let both = [self, other];
@@ -140,7 +142,7 @@ impl Selector {
         let parts = both.into_iter().map(|part| part.normal.clone());
         let parts = parts.filter(|part| *part != Value::Object(Map::new()));
         let both = Map::from_iter([("$and".to_owned(), parts.collect())]);
-        Self::parse_as(&both, version)
+        Self::parse_as(&both, version, Admission::Before)
     }
 
     /// Whether it means in a version what it means.
@@ -176,16 +178,14 @@ impl Selector {
     }
 }
 
-fn read(value: &Value, version: Version) -> Result<Condition, QueryError> {
+fn read(value: &Value, version: Version, admission: Admission) -> Result<Condition, QueryError> {
     let Some((name, argument)) = single(value) else {
         return Ok(Condition::Always);
     };
-    let inner = || read(argument, version).map(Box::new);
+    let read = |value| read(value, version, admission);
+    let inner = || read(argument).map(Box::new);
     let each = || match argument {
-        Value::Array(parts) => {
-            let parts = parts.iter().map(|part| read(part, version));
-            parts.collect::<Result<Vec<_>, _>>()
-        }
+        Value::Array(parts) => parts.iter().map(read).collect::<Result<Vec<_>, _>>(),
         _ => Ok(Vec::new()),
     };
     let values = || {
@@ -215,7 +215,7 @@ fn read(value: &Value, version: Version) -> Result<Condition, QueryError> {
         "$exists" => Condition::Exists(argument.as_bool().unwrap_or_default()),
         "$type" => Condition::Type(text().to_owned()),
         "$beginsWith" => Condition::BeginsWith(text().to_owned(), version),
-        "$regex" => Condition::Regex(Regex::new(text(), version)?),
+        "$regex" => Condition::Regex(Regex::new(text(), version, admission)?),
         "$size" => Condition::Size(argument.as_u64().unwrap_or_default()),
         "$mod" => {
             let number = |at: usize| argument.get(at).and_then(Value::as_i64).unwrap_or_default();

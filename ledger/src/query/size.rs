@@ -1,5 +1,6 @@
-//! How large a selector may be. What is larger is refused before anything is made of it: these numbers
-//! are the same on every node, and bound what a query holds and what one document costs it.
+//! How large a selector may be that somebody asks or makes an index with. What is larger is refused before
+//! anything is made of it: these numbers are the same on every node, and bound what a query holds and what
+//! one document costs it. What a channel holds already is read as it was admitted.
 
 use serde_json::Value;
 
@@ -28,9 +29,20 @@ const MAX_PLANNING_STEPS: u64 = 20_000_000;
 const MAX_FILTER_BYTES: usize = 16 << 10;
 const MAX_FILTER_PATTERN_STEPS: u64 = 256;
 
+/// When a selector was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It is asked now, or is part of a definition that is made now: every limit holds.
+    Now,
+    /// A channel holds it. It may be from a time with fewer limits, and was admitted then; what protects
+    /// this process holds all the same.
+    Before,
+}
+
 /// What a selector has so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Size {
+    admission: Admission,
     conditions: usize,
     values: usize,
     path_bytes: usize,
@@ -89,9 +101,34 @@ pub(super) fn check_filter(text: &str, pattern_steps: u64) -> Result<(), QueryEr
 }
 
 impl Size {
+    pub(super) fn new(admission: Admission) -> Self {
+        Self {
+            admission,
+            conditions: 0,
+            values: 0,
+            path_bytes: 0,
+            patterns: 0,
+            pattern_steps: 0,
+        }
+    }
+
+    /// Refuses what has too much of something, where it is asked now.
+    fn check(
+        &self,
+        is_within: bool,
+        what: &str,
+        limit: impl std::fmt::Display,
+    ) -> Result<(), QueryError> {
+        check(
+            is_within || self.admission == Admission::Before,
+            what,
+            limit,
+        )
+    }
+
     pub(super) fn condition(&mut self) -> Result<(), QueryError> {
         self.conditions += 1;
-        check(
+        self.check(
             self.conditions <= MAX_CONDITIONS,
             "conditions",
             MAX_CONDITIONS,
@@ -100,13 +137,14 @@ impl Size {
 
     pub(super) fn list(&mut self, values: &Value) -> Result<(), QueryError> {
         self.values += values.as_array().map_or(0, Vec::len);
-        check(
+        self.check(
             self.values <= MAX_VALUES,
             "values in lists of $in, $nin and $all",
             MAX_VALUES,
         )
     }
 
+    /// Whenever it was admitted: a short text can stand for paths of gigabytes.
     pub(super) fn path(&mut self, path: &str) -> Result<(), QueryError> {
         self.path_bytes += path.len();
         check(
@@ -119,12 +157,12 @@ impl Size {
     pub(super) fn pattern(&mut self, steps: u64) -> Result<(), QueryError> {
         self.patterns += 1;
         self.pattern_steps = self.pattern_steps.saturating_add(steps);
-        check(
+        self.check(
             self.patterns <= MAX_PATTERNS,
             "patterns of $regex",
             MAX_PATTERNS,
         )?;
-        check(
+        self.check(
             self.pattern_steps <= MAX_PATTERN_STEPS,
             "characters in its patterns, repetitions written out",
             MAX_PATTERN_STEPS,

@@ -69,12 +69,13 @@ mod tests {
 
     use super::*;
     use crate::query::selector::Selector;
+    use crate::query::size::Admission;
 
     fn selector(value: Value, version: Version) -> Selector {
         let Value::Object(members) = value else {
             panic!("{value}");
         };
-        Selector::parse_as(&members, version).unwrap()
+        Selector::parse_as(&members, version, Admission::Now).unwrap()
     }
 
     #[test]

@@ -471,6 +471,53 @@ fn a_pattern_takes_steps_before_it_is_asked_of_anything() {
     assert!(steps - plain > 50 * 90 * 90, "{plain} {steps}");
 }
 
+/// Records of versions 1 and 2 were written before queries had limits.
+#[test]
+fn a_record_of_before_is_judged_though_a_query_may_not_be_so_large_any_more() {
+    let mut branches = vec![json!({"a": {"$regex": "^x"}}); 150];
+    branches.push(json!({"a": {"$regex": "x{20000}"}}));
+    branches.push(json!({"a": {"$eq": 7}}));
+    let large = json!({"$or": branches}).to_string();
+    let mut world = World::new();
+    let height = world.number;
+    world.write([("row".to_owned(), r#"{"a":7}"#.to_owned())]);
+    let row = ("row", crate::Height::new(height, 0));
+    let record = |version: &str, rows: &[_]| {
+        let mut query = sevens(height + 1, rows);
+        let start = query.start_key.replace(r#"{"a":{"$eq":7}}"#, &large);
+        query.start_key = start.replace(r#""version":3,"height":2"#, version);
+        query
+    };
+    let asked = [
+        (record(r#""version":2"#, &[row]), Records::OfAnyVersion),
+        (record(r#""version":2"#, &[]), Records::OfAnyVersion),
+        (record(r#""version":2"#, &[row]), Records::OfNow),
+        (
+            record(r#""version":3,"height":2"#, &[row]),
+            Records::OfAnyVersion,
+        ),
+    ];
+    let envelopes = (0..).zip(asked).map(|(nonce, (query, records))| {
+        let set = KvRwSet {
+            range_queries_info: vec![query],
+            ..KvRwSet::default()
+        };
+        let set = results(vec![in_namespace("ns$$q", &set)]);
+        (golden::endorsed(&[nonce], &set), records)
+    });
+    let envelopes = envelopes.collect();
+    let block = world.block(envelopes);
+    let committed = world.ledger().commit(vec![block]).unwrap();
+    let codes = committed[0].transactions.iter().map(|(_, code)| *code);
+    let expected = [
+        Code::VALID,
+        Code::PHANTOM_READ_CONFLICT,
+        Code::BAD_RWSET,
+        Code::BAD_RWSET,
+    ];
+    assert_eq!(codes.collect::<Vec<_>>(), expected);
+}
+
 /// More names than are kept.
 #[test]
 fn blocks_that_are_not_kept_are_read_again() {

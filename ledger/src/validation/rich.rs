@@ -126,14 +126,13 @@ pub(crate) fn objection(set: &ReadWriteSet, records: Records) -> Option<Code> {
             && collections.is_empty()
             && count <= MAX_QUERIES
             && queries.iter().all(|query| {
-                let is_of_now = is_of_now(namespace, query);
+                let is_of_now = is_of_now(namespace, query, records);
                 rows += if is_of_now == Some(true) {
                     rows_of(query).len()
                 } else {
                     0
                 };
-                is_of_now.is_some_and(|is_of_now| is_of_now || records == Records::OfAnyVersion)
-                    && rows <= MAX_ROWS
+                is_of_now.is_some() && rows <= MAX_ROWS
             });
         if !is_sound {
             return Some(Code::BAD_RWSET);
@@ -143,9 +142,13 @@ pub(crate) fn objection(set: &ReadWriteSet, records: Records) -> Option<Code> {
 }
 
 /// Whether a record has the form in which records are written now, or else one of before. None where it
-/// has neither.
-fn is_of_now(namespace: &str, query: &RangeQueryInfo) -> Option<bool> {
-    let recorded = Asked::read(&query.start_key, &query.end_key).ok()?;
+/// has neither, or one that is not taken.
+fn is_of_now(namespace: &str, query: &RangeQueryInfo, records: Records) -> Option<bool> {
+    let read = match records {
+        Records::OfNow => Asked::read_new,
+        Records::OfAnyVersion => Asked::read,
+    };
+    let recorded = read(&query.start_key, &query.end_key).ok()?;
     if recorded.height.is_none() {
         return Some(false);
     }

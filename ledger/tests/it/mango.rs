@@ -594,6 +594,48 @@ fn an_index_without_a_name_of_an_earlier_version_can_be_dropped() {
     assert_eq!(chain.reader().indexes("ns").len(), 1);
 }
 
+/// Puts a filter in the place of that of a channel's only index, as an earlier release may have stored it,
+/// and opens the channel without what is derived.
+fn reopen_with_filter(chain: &mut Documents, filter: Value) {
+    chain.close();
+    let file = chain.dir().join("channels/main/indexes.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut stored: Value = serde_json::from_str(&text).unwrap();
+    stored["indexes"][0]["partialFilterSelector"] = filter;
+    std::fs::write(&file, stored.to_string()).unwrap();
+    std::fs::remove_dir_all(chain.dir().join("derived")).unwrap();
+    chain.reopen();
+    let deadline = std::time::Instant::now() + WAIT;
+    while chain.reader().indexes("ns")[1].state != IndexState::Ready {
+        assert!(std::time::Instant::now() < deadline, "never ready");
+        std::thread::yield_now();
+    }
+}
+
+/// Filters were made before they had limits: more patterns, larger ones, more conditions and values.
+#[test]
+fn an_index_of_before_is_opened_though_its_filter_may_not_be_made_any_more() {
+    let mut chain = Documents::new();
+    let rows = [("a", r#"{"n":"tom"}"#), ("b", r#"{"n":"zoe"}"#)];
+    chain.write("ns", rows.map(|(key, value)| (key, Some(value.to_owned()))));
+    let body = |filter: &Value| {
+        let index = json!({"fields": ["n"], "partial_filter_selector": filter});
+        let body = json!({"name": "i", "ddoc": "i", "index": index});
+        IndexRequest::parse(body.to_string().as_bytes())
+    };
+    let request = body(&json!({"n": {"$regex": "^a"}})).unwrap();
+    chain.reader().create_index("ns", &request, WAIT).unwrap();
+    let mut conditions = vec![json!({"n": {"$regex": "^t"}}); 150];
+    conditions.push(json!({"n": {"$not": {"$regex": "a{20000}"}}}));
+    conditions.push(json!({"n": {"$nin": vec![1; 50_001]}}));
+    conditions.extend(vec![json!({"n": {"$ne": 1}}); 10_000]);
+    let filter = json!({ "$and": conditions });
+    assert!(body(&filter).is_err());
+    reopen_with_filter(&mut chain, filter);
+    let query = json!({"selector": {"n": {"$gt": ""}}, "use_index": "i", "sort": ["n"]});
+    assert_eq!(ids(&chain.reader(), &query), ["a"]);
+}
+
 #[test]
 fn a_filter_of_texts_means_for_ever_what_it_meant_when_its_index_was_made() {
     let mut chain = Documents::new();

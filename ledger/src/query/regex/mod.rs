@@ -10,7 +10,8 @@
 //! the first half is a letter. That is kept, because what a pattern finds is what clients compare.
 //!
 //! How large a pattern may be is told in steps of the machine, which are counted before any of them is
-//! made: what is taken today is taken by every version of every library.
+//! made: what is taken today is taken by every version of every library. What was taken before is read,
+//! though it may be larger.
 
 mod automaton;
 mod class;
@@ -28,6 +29,7 @@ use self::automaton::Automaton;
 use self::machine::Machine;
 use self::node::Node;
 use super::error::QueryError;
+use super::size::Admission;
 use super::version::Version;
 use super::work::{Exceeded, Meter, Spend};
 
@@ -50,9 +52,13 @@ enum Kind {
 }
 
 /// Reads a pattern, and counts its steps.
-fn read(pattern: &str) -> Result<(Node, u64), QueryError> {
+fn read(pattern: &str, admission: Admission) -> Result<(Node, u64), QueryError> {
     let node = parse::parse(pattern)?;
-    let steps = machine::check(&node)?;
+    let most = match admission {
+        Admission::Now => machine::MAX_STEPS,
+        Admission::Before => machine::MAX_STORED_STEPS,
+    };
+    let steps = machine::check(&node, most)?;
     Ok((node, steps))
 }
 
@@ -61,12 +67,16 @@ impl Regex {
     ///
     /// # Errors
     /// As of [`Regex::new`].
-    pub(crate) fn check(pattern: &str, version: Version) -> Result<u64, QueryError> {
+    pub(crate) fn check(
+        pattern: &str,
+        version: Version,
+        admission: Admission,
+    ) -> Result<u64, QueryError> {
         if version == Version::One {
             version1::Regex::new(pattern)?;
             return Ok(0);
         }
-        read(pattern).map(|(_, steps)| steps)
+        read(pattern, admission).map(|(_, steps)| steps)
     }
 
     /// How large it is, in steps; none of a pattern of the first version is counted.
@@ -81,12 +91,16 @@ impl Regex {
     ///
     /// # Errors
     /// It is none, it is too large, or it needs what only backtracking can do.
-    pub(crate) fn new(pattern: &str, version: Version) -> Result<Self, QueryError> {
+    pub(crate) fn new(
+        pattern: &str,
+        version: Version,
+        admission: Admission,
+    ) -> Result<Self, QueryError> {
         if version == Version::One {
             let regex = version1::Regex::new(pattern)?;
             return Ok(Self(Arc::new(Kind::Version1(regex))));
         }
-        let (node, steps) = read(pattern)?;
+        let (node, steps) = read(pattern, admission)?;
         Ok(Self(Arc::new(Kind::Current {
             node,
             steps,
@@ -146,7 +160,7 @@ mod tests {
     use super::*;
 
     fn regex(pattern: &str) -> Result<Regex, QueryError> {
-        Regex::new(pattern, Version::CURRENT)
+        Regex::new(pattern, Version::CURRENT, Admission::Now)
     }
 
     fn is_match(regex: &Regex, text: &str) -> bool {
@@ -255,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_pattern_of_version_1_means_what_it_meant() {
-        let was = |pattern| Regex::new(pattern, Version::One);
+        let was = |pattern| Regex::new(pattern, Version::One, Admission::Before);
         assert!(is_match(&was("^\\w").unwrap(), "a"));
         assert!(!is_match(&was("^\\w").unwrap(), "Émile"));
         assert!(is_match(&regex("^\\w").unwrap(), "Émile"));
