@@ -343,15 +343,22 @@ impl Catalog {
             let content = update.content.as_ref();
             let after = content.and_then(|(value, _)| Document::parse(&key, update.version, value));
             for index in indexes.iter().filter(|index| index.namespace == namespace) {
-                let entry = |document: &Option<Document>| {
-                    let sort_key = index.definition.sort_key(&document.as_ref()?.value)?;
+                let definition = &index.definition;
+                let entry = |document: &Document| {
+                    let sort_key = definition.sort_key(&document.value)?;
                     Some(entries::entry(index.id, &sort_key, &key))
                 };
-                let (before, after) = (entry(&before), entry(&after));
-                if before == after {
+                // What a filter said of what was there is not asked again, with the steps of today: to
+                // remove an entry that is not there does no harm.
+                let before = before.as_ref().and_then(entry);
+                let after = after.as_ref().filter(|after| definition.takes(after));
+                let after = after.and_then(entry);
+                if before == after && !definition.is_partial() {
                     continue;
                 }
-                if let Some(before) = before {
+                if let Some(before) = before
+                    && Some(&before) != after.as_ref()
+                {
                     batch.remove(&self.entries, before);
                 }
                 if let Some(after) = after {
@@ -632,6 +639,7 @@ impl Catalog {
             let (key, stored) = row?;
             bytes += stored.value.len();
             let document = Document::parse(&key, stored.version, &stored.value);
+            let document = document.filter(|document| index.definition.takes(document));
             let sort_key = document.and_then(|document| index.definition.sort_key(&document.value));
             if let Some(sort_key) = sort_key {
                 let entry = entries::entry(index.id, &sort_key, &key);

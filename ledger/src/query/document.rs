@@ -12,6 +12,8 @@ pub(crate) struct Document {
     pub(crate) value: Value,
     /// Whether it brought members of those names itself, as imported values may: they are hidden.
     has_reserved: bool,
+    /// Of the text that it was read from.
+    pub(super) bytes: usize,
 }
 
 /// Whether a member of that name is not the value's to say.
@@ -29,6 +31,7 @@ impl Document {
         Some(Self {
             value: Value::Object(members),
             has_reserved,
+            bytes: value.len(),
         })
     }
 

@@ -180,11 +180,11 @@ impl Iterator for Documents<'_> {
 
 type Candidate = Result<(String, VersionedValue), ReadError>;
 
-/// A candidate as a document, and whether it matches; none where it is no document.
+/// A candidate of a plan as a document, and whether it matches; none where it is no document.
 fn look_at(
     query: &Query,
-    key: &str,
-    value: &VersionedValue,
+    plan: &Plan,
+    (key, value): (&str, &VersionedValue),
     meter: &mut Meter,
 ) -> Result<Option<(Document, bool)>, Exceeded> {
     let bytes = value.value.len();
@@ -192,7 +192,14 @@ fn look_at(
     let Some(document) = Document::parse(key, value.version, &value.value) else {
         return Ok(None);
     };
-    let is_match = query.selector.matches(&document.value, meter)?;
+    // An index also has documents of which its filter took too long.
+    let filter = plan.index.as_ref();
+    let filter = filter.and_then(|index| index.definition.partial());
+    let is_match = query.selector.matches(&document.value, meter)?
+        && match filter {
+            Some(filter) => filter.matches(&document.value, meter)?,
+            None => true,
+        };
     if is_match {
         meter.spend(Spend::Reading, query.shown.weight(bytes))?;
     }
@@ -265,7 +272,7 @@ impl Source<'_> {
                 break;
             }
             let (key, value) = candidate?;
-            let looked_at = look_at(query, &key, &value, meter);
+            let looked_at = look_at(query, &plan, (&key, &value), meter);
             let Some((document, is_match)) = looked_at.map_err(|Exceeded| meter.why())? else {
                 continue;
             };

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::collation::put_sort_key;
+use super::document::Document;
 use super::error::QueryError;
 use super::path::{Found, Path};
 use super::request::{Members, Sort, selector};
@@ -20,6 +21,10 @@ pub(super) const MAX_SORT_KEY_BYTES: usize = 8 << 10;
 const MAX_NAME_BYTES: usize = 1 << 10;
 /// Most fields of an index.
 pub(super) const MAX_FIELDS: usize = 32;
+/// Most steps that a filter may take of a document, and how many more for each of its bytes. The thread that
+/// commits asks it, and nobody can end that.
+const FILTER_STEPS: u64 = 100_000;
+const FILTER_STEPS_A_BYTE: u64 = 4;
 
 /// An index that somebody asks for, checked.
 #[derive(Clone, Debug)]
@@ -73,16 +78,19 @@ impl Definition {
         self.partial.is_some()
     }
 
-    /// The document's values of the index's fields; none where one is missing, or the document is not
-    /// to be indexed.
+    /// Whether a document is to be indexed, if it has the fields. One of which the filter takes too many
+    /// steps is: whoever reads the index asks the filter again, and has steps of his own.
+    pub(crate) fn takes(&self, document: &Document) -> bool {
+        let Some(partial) = &self.partial else {
+            return true;
+        };
+        let more = FILTER_STEPS_A_BYTE.saturating_mul(document.bytes as u64);
+        let mut meter = Meter::new(FILTER_STEPS.saturating_add(more), None);
+        partial.matches(&document.value, &mut meter) != Ok(false)
+    }
+
+    /// The document's values of the index's fields; none where one is missing.
     pub(crate) fn values<'a>(&self, document: &'a Value) -> Option<Vec<&'a Value>> {
-        if self
-            .partial
-            .as_ref()
-            .is_some_and(|partial| partial.matches(document, &mut Meter::unlimited()) != Ok(true))
-        {
-            return None;
-        }
         let values = self.paths.iter().map(|path| match path.find(document) {
             Found::Value(value) => Some(value),
             Found::Missing | Found::Blocked => None,
@@ -90,7 +98,7 @@ impl Definition {
         values.collect()
     }
 
-    /// Where the document stands in the index.
+    /// Where the document stands in the index, if it is in it.
     pub(crate) fn sort_key(&self, document: &Value) -> Option<Vec<u8>> {
         Some(sort_key(&self.values(document)?))
     }
@@ -268,5 +276,26 @@ impl IndexRequest {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.record.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::Height;
+
+    /// Its filter would take some eighty million steps of the second document.
+    #[test]
+    fn a_document_of_which_the_filter_takes_too_much_is_taken() {
+        let wanted: Vec<u32> = (1_000..4_000).collect();
+        let index = json!({"fields": ["n"],
+            "partial_filter_selector": {"l": {"$elemMatch": {"$in": wanted}}}});
+        let body = json!({ "index": index }).to_string();
+        let definition = IndexRequest::parse(body.as_bytes()).unwrap().0;
+        for (length, is_taken) in [(1, false), (20_000, true)] {
+            let value = json!({"l": vec![0; length]}).to_string();
+            let document = Document::parse("k", Height::new(1, 0), value.as_bytes());
+            assert_eq!(definition.takes(&document.unwrap()), is_taken, "{length}");
+        }
     }
 }

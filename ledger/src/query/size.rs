@@ -24,8 +24,8 @@ const MAX_SHOWN_NAMES: usize = 10_000;
 /// Most steps that finding the ranges of its fields takes, which no meter ends.
 const MAX_PLANNING_STEPS: u64 = 20_000_000;
 
-/// Most bytes of an index's filter, in normal form, and most steps of its patterns: the thread that
-/// commits asks it of every document that is written, and no meter ends that.
+/// Most bytes of an index's filter, in normal form, and most steps of its patterns: it is kept for as long
+/// as the channel is open, and asked of every document that is written.
 const MAX_FILTER_BYTES: usize = 16 << 10;
 const MAX_FILTER_PATTERN_STEPS: u64 = 256;
 

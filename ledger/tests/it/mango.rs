@@ -636,6 +636,46 @@ fn an_index_of_before_is_opened_though_its_filter_may_not_be_made_any_more() {
     assert_eq!(ids(&chain.reader(), &query), ["a"]);
 }
 
+/// The thread that commits ends such a filter early, whatever it would say.
+#[test]
+fn a_filter_that_takes_too_much_of_a_document_changes_no_answer() {
+    let list = |length: usize, last: usize| {
+        let zeros = std::iter::repeat_n(0, length - 1);
+        zeros.chain([last]).collect::<Vec<_>>()
+    };
+    let document = |n: u32, length: usize, last: usize| {
+        let document = json!({"n": n, "l": list(length, last)});
+        Some(document.to_string())
+    };
+    let mut chain = Documents::new();
+    chain.write(
+        "ns",
+        [
+            ("cheap hit", document(1, 1, 1_000)),
+            ("cheap miss", document(2, 1, 1)),
+            ("hit", document(3, 4_000, 1_000)),
+            ("miss", document(4, 4_000, 1)),
+        ],
+    );
+    let wanted: Vec<_> = (1_000..4_000).collect();
+    let index = json!({"fields": ["n"],
+        "partial_filter_selector": {"l": {"$elemMatch": {"$in": wanted}}}});
+    let body = json!({"name": "i", "ddoc": "i", "index": index}).to_string();
+    let request = IndexRequest::parse(body.as_bytes()).unwrap();
+    chain.reader().create_index("ns", &request, WAIT).unwrap();
+    let query = json!({"selector": {"n": {"$gt": 0}}, "use_index": "i", "sort": ["n"]});
+    let found = |chain: &Documents| ids(&chain.reader(), &query);
+    assert_eq!(found(&chain), ["cheap hit", "hit"]);
+    chain.write("ns", [("miss", document(4, 4_000, 1_000))]);
+    assert_eq!(found(&chain), ["cheap hit", "hit", "miss"]);
+    chain.write("ns", [("miss", document(0, 1, 1_000)), ("hit", None)]);
+    chain.write("ns", [("cheap miss", document(5, 4_000, 1))]);
+    assert_eq!(found(&chain), ["cheap hit"]);
+    chain.write("ns", [("cheap miss", document(5, 1, 1))]);
+    chain.write("ns", [("cheap hit", document(6, 4_000, 1_000))]);
+    assert_eq!(found(&chain), ["cheap hit"]);
+}
+
 #[test]
 fn a_filter_of_texts_means_for_ever_what_it_meant_when_its_index_was_made() {
     let mut chain = Documents::new();
