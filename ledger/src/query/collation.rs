@@ -17,7 +17,7 @@ use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use icu_collator::options::CollatorOptions;
-use icu_collator::{Collator, CollatorBorrowed, CollatorPreferences};
+use icu_collator::{CollationKeySink, Collator, CollatorBorrowed, CollatorPreferences};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -43,7 +43,7 @@ pub(crate) fn fingerprint() -> &'static str {
         let mut key = Vec::new();
         for character in (0..=0xffff_u32).filter_map(char::from_u32) {
             key.clear();
-            put_string(character.encode_utf8(&mut [0; 4]), &mut key);
+            put_string(character.encode_utf8(&mut [0; 4]), &mut key, usize::MAX);
             digest.update(&key);
         }
         hex::encode(digest.finalize())
@@ -161,10 +161,39 @@ pub(super) fn identical(left: &Value, right: &Value) -> bool {
     }
 }
 
-fn put_string(text: &str, out: &mut Vec<u8>) {
+/// Takes bytes of a sort key until there are so many, and then ends the collation.
+struct Bounded<'a> {
+    out: &'a mut Vec<u8>,
+    most: usize,
+}
+
+/// There are as many bytes as are wanted, or some more.
+struct Enough;
+
+impl CollationKeySink for Bounded<'_> {
+    type Error = Enough;
+    type State = ();
+    type Output = ();
+
+    fn write(&mut self, (): &mut (), bytes: &[u8]) -> Result<(), Enough> {
+        if self.out.len() >= self.most {
+            return Err(Enough);
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(&mut self, (): ()) -> Result<(), Enough> {
+        Ok(())
+    }
+}
+
+fn put_string(text: &str, out: &mut Vec<u8>, most: usize) {
     out.push(5);
     let start = out.len();
-    let Ok(()) = COLLATOR.write_sort_key_to(text, out);
+    let mut sink = Bounded { out, most };
+    // What is ended early is longer than anybody keeps.
+    let (Ok(()) | Err(Enough)) = COLLATOR.write_sort_key_to(text, &mut sink);
     if out.iter().skip(start).any(|byte| *byte == 0) {
         let key = out.split_off(start);
         for byte in key {
@@ -177,27 +206,37 @@ fn put_string(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0]);
 }
 
-/// Appends the sort key of a value. No sort key begins another.
-pub(crate) fn put_sort_key(value: &Value, out: &mut Vec<u8>) {
+/// Appends the sort key of a value. No sort key begins another. Once `out` has `most` bytes, nobody asks for
+/// what follows, and little of it is made.
+pub(crate) fn put_sort_key(value: &Value, out: &mut Vec<u8>, most: usize) {
+    if out.len() >= most {
+        return;
+    }
     match value {
         Value::Null | Value::Bool(_) => out.push(rank(value)),
         Value::Number(number) => {
             out.push(4);
             number::put_sort_key(number.as_str(), out);
         }
-        Value::String(text) => put_string(text, out),
+        Value::String(text) => put_string(text, out, most),
         Value::Array(elements) => {
             out.push(6);
             for element in elements {
-                put_sort_key(element, out);
+                if out.len() >= most {
+                    return;
+                }
+                put_sort_key(element, out, most);
             }
             out.push(0);
         }
         Value::Object(members) => {
             out.push(7);
             for (name, value) in members {
-                put_string(name, out);
-                put_sort_key(value, out);
+                if out.len() >= most {
+                    return;
+                }
+                put_string(name, out, most);
+                put_sort_key(value, out, most);
             }
             out.push(0);
         }
@@ -253,7 +292,7 @@ mod tests {
         ];
         let key = |value| {
             let mut key = Vec::new();
-            put_sort_key(value, &mut key);
+            put_sort_key(value, &mut key, usize::MAX);
             key
         };
         for (i, left) in ascending.iter().enumerate() {
@@ -267,6 +306,40 @@ mod tests {
         assert!(compare_raw(&json!("é"), &json!("e\u{301}")).is_ne());
         assert!(compare_raw(&json!("Z"), &json!("a")).is_lt());
         assert!(compare_raw(&json!("a"), &json!({})).is_gt());
+    }
+
+    /// Characters of one byte and of several, which expand, contract, reorder, compress and are passed over;
+    /// NUL, whose key has a byte that is escaped.
+    #[test]
+    fn a_sort_key_that_is_cut_is_made_to_the_cut_and_has_the_same_bytes() {
+        let characters = [
+            "a", "B", "ß", "é", "e\u{301}", "中", "文", "\u{ad}", "\u{0}", "ch", "😀", "-", "한",
+        ];
+        let text = |length: usize, step: usize| -> String {
+            let mut at = 0;
+            let mut next = || {
+                at = (at * 7 + step) % characters.len();
+                characters[at]
+            };
+            (0..length).map(|_| next()).collect()
+        };
+        let longs = (1..13).map(|step| json!(text(30_000, step)));
+        let nested = [
+            json!(vec![0; 100_000]),
+            json!([["a", text(9_000, 5)], {"b": text(9_000, 3)}]),
+            json!({"ab": 1, text(9_000, 1): 2, "z": text(9_000, 2)}),
+        ];
+        for value in longs.chain(nested) {
+            let mut whole = Vec::new();
+            put_sort_key(&value, &mut whole, usize::MAX);
+            assert!(whole.len() > 12_000, "{}", whole.len());
+            for most in [1, 100, 101, 102, 103, 8 << 10] {
+                let mut cut = Vec::new();
+                put_sort_key(&value, &mut cut, most);
+                assert!((most..most + 1_000).contains(&cut.len()), "{}", cut.len());
+                assert_eq!(cut[..most], whole[..most], "{most}");
+            }
+        }
     }
 
     #[test]

@@ -191,7 +191,7 @@ pub(crate) fn sort_key(values: &[&Value]) -> Vec<u8> {
         if key.len() >= MAX_SORT_KEY_BYTES {
             break;
         }
-        put_sort_key(value, &mut key);
+        put_sort_key(value, &mut key, MAX_SORT_KEY_BYTES);
     }
     key.truncate(MAX_SORT_KEY_BYTES);
     key
