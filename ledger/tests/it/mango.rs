@@ -677,6 +677,29 @@ fn a_filter_that_takes_too_much_of_a_document_changes_no_answer() {
 }
 
 #[test]
+fn an_index_may_name_a_field_twice() {
+    let mut chain = Documents::new();
+    let rows = [("a", r#"{"n":2}"#), ("b", r#"{"n":1}"#), ("c", "{}")];
+    chain.write("ns", rows.map(|(key, value)| (key, Some(value.to_owned()))));
+    let request = index(&json!(["n", "n"]), "twice");
+    chain.reader().create_index("ns", &request, WAIT).unwrap();
+    for (query, expected) in [
+        (
+            json!({"selector": {"n": {"$gt": 0}}, "sort": ["n"]}),
+            vec!["b", "a"],
+        ),
+        (
+            json!({"selector": {"n": {"$gt": 1}}, "sort": ["n", "n"]}),
+            vec!["a"],
+        ),
+        (json!({"selector": {"n": 1}}), vec!["b"]),
+    ] {
+        assert_eq!(ids(&chain.reader(), &query), expected, "{query}");
+        assert_eq!(used(&chain.reader(), &query), "twice", "{query}");
+    }
+}
+
+#[test]
 fn a_filter_of_texts_means_for_ever_what_it_meant_when_its_index_was_made() {
     let mut chain = Documents::new();
     let rows = [("a", r#"{"n":"Émile"}"#), ("b", r#"{"n":"tom"}"#)];
