@@ -498,6 +498,9 @@ fn has_all(value: &Value, arguments: &[Argument], meter: &mut Meter) -> Result<b
                 8 + length(one.as_str()).max(length(other.as_str())) / 2
             }
             (Value::String(text), Value::String(_)) => 2 + length(text) / 32,
+            // Of another length, they are not looked into.
+            (Value::Array(one), Value::Array(other)) if one.len() != other.len() => 1,
+            (Value::Object(one), Value::Object(other)) if one.len() != other.len() => 1,
             (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_)) => {
                 argument.weight + inside(value)
             }
@@ -551,6 +554,7 @@ mod tests {
             (json!({"s": {"$in": ["a", "b", "straße"]}}), 149, 0),
             (json!({"l": {"$in": ["zwei", 4]}}), 61, 0),
             (json!({"l": {"$all": [1, [3]]}}), 30, 0),
+            (json!({"l": {"$all": [1, [3, 4]]}}), 23, 0),
             (json!({"l": {"$elemMatch": {"$type": "array"}}}), 21, 0),
             (json!({"o": {"$keyMapMatch": {"$eq": "p"}}}), 60, 0),
             (json!({"o.p.q": {"$beginsWith": "long"}}), 34, 0),
