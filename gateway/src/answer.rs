@@ -9,13 +9,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use quire_chaincode::{Call, Condition, is_conditional};
 use quire_ledger::Height;
+use quire_peer::Channel;
 use quire_wire::Code;
 use quire_wire::transaction::Opened;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::backend::Channel;
 use crate::call;
 use crate::conditions::etag;
 use crate::gateway::Gateway;

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use quire_ledger::{Block, Content, Examined, ReadWriteSet};
+use quire_peer::Channel;
 use quire_wire::Code;
 use serde::Serialize;
 
-use crate::backend::Channel;
 use crate::gateway::Gateway;
 use crate::memory::Kind;
 use crate::problem::Problem;

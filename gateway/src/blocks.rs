@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use quire_chaincode::Listing;
 use quire_ledger::Block;
+use quire_peer::Channel;
 use quire_wire::Message;
 
 use crate::accept::{Form, negotiate, not_acceptable};
-use crate::backend::Channel;
 use crate::block_json;
 use crate::body;
 use crate::gateway::Gateway;

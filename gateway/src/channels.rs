@@ -6,11 +6,11 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use quire_chaincode::name::check_channel;
+use quire_peer::Channel;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::Caller;
-use crate::backend::Channel;
 use crate::body::{self, Members};
 use crate::gateway::Gateway;
 use crate::path;

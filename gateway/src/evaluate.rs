@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use quire_chaincode::Call;
 use quire_ledger::Meter;
+use quire_peer::Channel;
 
 use crate::answer::CallResult;
-use crate::backend::Channel;
 use crate::body;
 use crate::call;
 use crate::gateway::Gateway;

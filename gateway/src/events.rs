@@ -13,12 +13,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::unfold;
+use quire_peer::Channel;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep;
 
 use crate::accept::admit;
 use crate::access::Caller;
-use crate::backend::Channel;
 use crate::gateway::Gateway;
 use crate::grammar::{text, trim};
 use crate::path;

@@ -8,8 +8,8 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use quire_ledger::Query as Mango;
+use quire_peer::Channel;
 
-use crate::backend::Channel;
 use crate::body;
 use crate::gateway::Gateway;
 use crate::path;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quire_chaincode::name::check_channel;
+use quire_peer::Channel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::backend::{Backend, Channel};
+use crate::backend::Backend;
 use crate::block_event::BlockEvents;
 use crate::contention::Contention;
 use crate::cors::Cors;

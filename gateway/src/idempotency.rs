@@ -26,6 +26,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use bytes::Bytes;
+use quire_peer::DECORATION;
 use quire_wire::Message;
 use quire_wire::hash::{Hash, sha256};
 use quire_wire::transaction::Opened;
@@ -36,8 +37,6 @@ use crate::problem::Problem;
 
 /// Domain of the nonces.
 const DOMAIN: &[u8] = b"quire/idempotency/v1";
-/// Under which name the record travels in `ChaincodeInput.decorations`.
-pub const DECORATION: &str = "quire";
 /// Version of [`Record`].
 const RECORD_VERSION: u32 = 1;
 /// Attempts of a caller that names no number.

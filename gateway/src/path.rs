@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use axum::http::Uri;
 use percent_encoding::percent_decode_str;
+use quire_peer::Channel;
 
-use crate::backend::Channel;
 use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemKind};
 

@@ -12,10 +12,11 @@ use axum::response::{IntoResponse, Response};
 use quire_chaincode::name::NameError;
 use quire_chaincode::{Call, ChaincodeError, touched};
 use quire_ledger::{FindError, Height, IndexError, QueryError, ReadError, TooExpensive};
+use quire_peer::SubmitError;
 use quire_wire::Code;
 use serde::Serialize;
 
-use crate::backend::{CreateChannelError, EvaluateError, SubmitError};
+use crate::backend::CreateChannelError;
 
 /// What went wrong, by the stable `code` of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -726,17 +727,6 @@ impl From<SubmitError> for Problem {
             ),
             SubmitError::Duplicate => Self::internal(error),
             SubmitError::Chaincode(error) => error.into(),
-        }
-    }
-}
-
-impl From<EvaluateError> for Problem {
-    fn from(error: EvaluateError) -> Self {
-        match error {
-            EvaluateError::Overloaded { retry_after } => Self::overloaded(retry_after),
-            EvaluateError::NotReady => Self::not_ready(),
-            EvaluateError::StateUnavailable => Self::state_unavailable(),
-            EvaluateError::Chaincode(error) => error.into(),
         }
     }
 }

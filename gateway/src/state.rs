@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use quire_chaincode::{Call, Listing};
 use quire_ledger::{Height, RangeEnd, Snapshot, VersionedValue};
+use quire_peer::Channel;
 use quire_wire::transaction::Opened;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::Caller;
 use crate::answer::{Accepted, Asked, ValidTransaction, answer};
-use crate::backend::Channel;
 use crate::body;
 use crate::conditions::{ReadVerdict, WriteConditions, etag, judge_read};
 use crate::gateway::Gateway;

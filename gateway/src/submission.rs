@@ -19,13 +19,14 @@ use bytes::Bytes;
 use quire_chaincode::{Call, is_conditional, touched};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Height, Meter, ReadError};
+use quire_peer::{Channel, Outcome, Proposal, SubmitError, Submitted};
 use quire_wire::Code;
 use quire_wire::tx_id::{NONCE_BYTES, tx_id};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::answer::is_final_loss;
-use crate::backend::{Backend, Channel, Outcome, Proposal, SubmitError, Submitted};
+use crate::backend::Backend;
 use crate::call::{is_brief, may_scan};
 use crate::contention::Turn;
 use crate::flights::{Boarded, FlightKey, FlightRequest, key_reused};

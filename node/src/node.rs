@@ -13,8 +13,8 @@ use quire_chaincode::Documents;
 use quire_chaincode::name::check_channel as check_name;
 use quire_gateway::Caller;
 use quire_gateway::backend::{
-    AuthenticateError, Backend, BuildInfo, Channel, CreateChannelError, Credential, FailedCheck,
-    InvalidLogSpec, Submitter,
+    AuthenticateError, Backend, BuildInfo, CreateChannelError, Credential, FailedCheck,
+    InvalidLogSpec,
 };
 use quire_identity::channel_config::{ChannelConfig, ChannelConfigError};
 use quire_identity::token::{NotAuthenticated, OpenTokensError};
@@ -29,6 +29,7 @@ use quire_ledger::{
     StateEngine, Status, Verifier, chain_of,
 };
 use quire_ordering::last_config;
+use quire_peer::{Channel, Submitter};
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
 use quire_wire::tx_id::NONCE_BYTES;
 use quire_wire::{DecodeError, Message as _};

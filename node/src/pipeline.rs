@@ -23,15 +23,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quire_chaincode::{Call, Chaincode, ChaincodeError, Documents};
-use quire_gateway::backend::{
-    EvaluateError, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter,
-};
 use quire_identity::SigningIdentity;
 use quire_ledger::{
     Block, CommitError, Committed, DEFAULT_SEGMENT_BYTES, Examined, Ledger, Meter, Ordered,
     ReadError, Reader, Signatures, Simulator, Verifier, chain_of,
 };
 use quire_ordering::{Batch, BlockSigner, BlockWriter, Solo};
+use quire_peer::{DECORATION, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
 use quire_wire::Message as _;
 use quire_wire::common::{BlockHeader, ChannelHeader, SignatureHeader, header_type};
 use quire_wire::config::BatchSize;
@@ -56,8 +54,6 @@ const ENOUGH_BYTES: u64 = DEFAULT_SEGMENT_BYTES;
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 /// When to come back to a full queue.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Name under which the gateway's record of an attempt travels in a proposal.
-const DECORATION: &str = "quire";
 /// The version of the built-in chaincode that transactions name.
 const CHAINCODE_VERSION: &str = "1";
 /// Fabric's type of a chaincode whose language is not said (`GOLANG`).
@@ -166,7 +162,7 @@ impl Submitter for Pipeline {
         })
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, EvaluateError> {
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
         evaluate(&self.documents, &self.reader, call, meter)
     }
 
@@ -180,7 +176,7 @@ impl Submitter for ReadOnly {
         Err(SubmitError::ReadOnly)
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, EvaluateError> {
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
         evaluate(&self.documents, &self.reader, call, meter)
     }
 
@@ -194,12 +190,10 @@ fn evaluate(
     reader: &Reader,
     call: &Call,
     meter: Meter,
-) -> Result<Evaluated, EvaluateError> {
+) -> Result<Evaluated, ChaincodeError> {
     let mut simulator = Simulator::new(reader.snapshot()).with_meter(meter);
     let height = simulator.snapshot().height();
-    let result = documents
-        .invoke(call, &mut simulator)
-        .map_err(EvaluateError::Chaincode)?;
+    let result = documents.invoke(call, &mut simulator)?;
     Ok(Evaluated { result, height })
 }
 

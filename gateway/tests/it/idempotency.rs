@@ -1,6 +1,6 @@
 //! Idempotency keys: lost answers, duplicates, crashes, and lost races.
 
-use quire_gateway::backend::SubmitError;
+use quire_peer::SubmitError;
 use tokio::task::JoinHandle;
 
 use crate::kit::{Answer, Client, Node};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quire_chaincode::ChaincodeError;
-use quire_gateway::backend::SubmitError;
 use quire_gateway::{Backend, Cors, Handshake, Limits, Peer, Server};
 use quire_ledger::ReadError;
+use quire_peer::SubmitError;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quire_gateway::backend::SubmitError;
+use quire_peer::SubmitError;
 use serde_json::{Value, json};
 
 use crate::kit::Node;

@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
-use quire_chaincode::Call;
-use quire_gateway::backend::{
-    EvaluateError, Evaluated, Proposal, SubmitError, Submitted, Submitter,
-};
+use quire_chaincode::{Call, ChaincodeError};
 use quire_gateway::metrics::Family;
 use quire_ledger::Meter;
+use quire_peer::{Evaluated, Proposal, SubmitError, Submitted, Submitter};
 
 use super::chaincodes::Chaincodes;
 use super::{Metrics, TIME_BUCKETS};
@@ -212,7 +210,7 @@ impl Submitter for Measured {
         submitted
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, EvaluateError> {
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
         self.inner.evaluate(call, meter)
     }
 

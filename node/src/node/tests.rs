@@ -5,9 +5,9 @@ use std::fs;
 use std::time::Duration;
 
 use quire_chaincode::Call;
-use quire_gateway::backend::{Outcome, Proposal, SubmitError, Submitted};
 use quire_ledger::disk::OsDisk;
 use quire_ledger::{IndexError, IndexRequest, IndexState, Meter, Purpose};
+use quire_peer::{Outcome, Proposal, SubmitError, Submitted};
 use quire_wire::tx_id::tx_id;
 use tokio::time::timeout;
 

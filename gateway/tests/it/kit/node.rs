@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use quire_chaincode::{Call, Chaincode, Documents};
+use quire_chaincode::{Call, Chaincode, ChaincodeError, Documents};
 use quire_gateway::backend::{
-    AuthenticateError, Backend, BuildInfo, Channel, CreateChannelError, Credential, EvaluateError,
-    Evaluated, FailedCheck, InvalidLogSpec, Outcome, Proposal, SubmitError, Submitted, Submitter,
+    AuthenticateError, Backend, BuildInfo, CreateChannelError, Credential, FailedCheck,
+    InvalidLogSpec,
 };
 use quire_gateway::{Caller, Cors, Limits, router};
 use quire_identity::{Organization, SigningIdentity, Token, Tokens};
@@ -18,6 +18,7 @@ use quire_ledger::disk::OsDisk;
 use quire_ledger::{
     Block, CreateOptions, Ledger, Ledgers, Meter, Ordered, Purpose, Reader, Simulator,
 };
+use quire_peer::{Channel, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
 use quire_wire::Message;
 use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
 use quire_wire::hash::{data_hash, sha256};
@@ -202,10 +203,10 @@ impl Orderer {
         }
     }
 
-    fn simulate(&self, call: &Call, meter: Meter) -> Result<(Bytes, Simulator), SubmitError> {
+    fn simulate(&self, call: &Call, meter: Meter) -> Result<(Bytes, Simulator), ChaincodeError> {
         let mut simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
         let result = Documents::default().invoke(call, &mut simulator);
-        Ok((result.map_err(SubmitError::Chaincode)?, simulator))
+        Ok((result?, simulator))
     }
 }
 
@@ -246,7 +247,8 @@ impl Submitter for Orderer {
         if let Some(refusal) = self.inner.lock().refusals.pop_front() {
             return Err(refusal);
         }
-        let (result, simulator) = self.simulate(&proposal.call, proposal.meter.clone())?;
+        let simulated = self.simulate(&proposal.call, proposal.meter.clone());
+        let (result, simulator) = simulated.map_err(SubmitError::Chaincode)?;
         let envelope = envelope(&proposal, result.clone(), simulator);
         let tx_id = proposal.tx_id;
         let mut inner = self.inner.lock();
@@ -269,18 +271,15 @@ impl Submitter for Orderer {
         })
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, EvaluateError> {
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
         let mut held = self.evaluations.0.lock();
         self.evaluations.1.wait_while(&mut held, |held| *held);
         drop(held);
-        match self.simulate(call, meter) {
-            Ok((result, simulator)) => Ok(Evaluated {
-                result,
-                height: simulator.snapshot().height(),
-            }),
-            Err(SubmitError::Chaincode(error)) => Err(EvaluateError::Chaincode(error)),
-            Err(_) => Err(EvaluateError::NotReady),
-        }
+        let (result, simulator) = self.simulate(call, meter)?;
+        Ok(Evaluated {
+            result,
+            height: simulator.snapshot().height(),
+        })
     }
 
     fn is_pending(&self, tx_id: &str) -> bool {

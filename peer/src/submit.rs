@@ -1,0 +1,104 @@
+//! What a caller hands in, and what comes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quire_chaincode::{Call, ChaincodeError};
+use quire_identity::SigningIdentity;
+use quire_ledger::Meter;
+use quire_wire::tx_id::NONCE_BYTES;
+use tokio::sync::oneshot;
+
+use crate::outcomes::Outcome;
+
+/// The name under which the gateway's record of an attempt travels in a proposal.
+pub const DECORATION: &str = "quire";
+
+/// Turns calls into ordered transactions.
+pub trait Submitter: Send + Sync {
+    /// Simulates, signs and orders. Blocks for less than a millisecond as a rule.
+    ///
+    /// # Errors
+    /// Nothing was ordered; see [`SubmitError`].
+    fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError>;
+
+    /// Runs a call without ordering it. Blocks, for as long as `meter` lets its queries.
+    ///
+    /// # Errors
+    /// The chaincode refused, see [`ChaincodeError`].
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError>;
+
+    /// Whether the transaction was ordered here and has no final outcome yet.
+    fn is_pending(&self, tx_id: &str) -> bool;
+}
+
+/// A call on its way to becoming a transaction.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// Who asks: the creator, which also signs.
+    pub identity: Arc<SigningIdentity>,
+    /// Makes the transaction id, together with the creator.
+    pub nonce: [u8; NONCE_BYTES],
+    /// The transaction id: [`tx_id`](quire_wire::tx_id::tx_id) of both.
+    pub tx_id: String,
+    /// What to run.
+    pub call: Call,
+    /// Goes into `ChaincodeInput.decorations` under [`DECORATION`]: what the gateway remembers of the request.
+    pub decoration: Option<Bytes>,
+    /// Counts the work of its queries, and ends it.
+    pub meter: Meter,
+}
+
+/// A transaction that was ordered.
+#[derive(Debug)]
+pub struct Submitted {
+    /// Its id.
+    pub tx_id: String,
+    /// What the chaincode answered, as it will stand in the block.
+    pub result: Bytes,
+    /// Its outcome, once the block is durable and state has followed. A dropped sender means that
+    /// the outcome is not known here.
+    pub outcome: oneshot::Receiver<Outcome>,
+}
+
+/// Why nothing was ordered.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The channel takes no writes.
+    #[error("the channel is read-only")]
+    ReadOnly,
+    /// Queues are full. The caller comes back later.
+    #[error("the node is overloaded")]
+    Overloaded {
+        /// When.
+        retry_after: Duration,
+    },
+    /// The node starts or stops. The caller comes back later.
+    #[error("the node is not ready")]
+    NotReady,
+    /// The state database does not answer. The operator looks at it.
+    #[error("the state database does not answer")]
+    StateUnavailable,
+    /// A write to disk failed: the channel takes no more until it is reopened.
+    #[error("storage failed")]
+    StorageFailed,
+    /// The transaction exceeds the channel's limit.
+    #[error("the transaction is larger than the channel allows")]
+    TooLarge,
+    /// This transaction id is known or pending already.
+    #[error("a transaction with this id exists")]
+    Duplicate,
+    /// The chaincode refused.
+    #[error(transparent)]
+    Chaincode(ChaincodeError),
+}
+
+/// What a call gave without being ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluated {
+    /// JSON text.
+    pub result: Bytes,
+    /// The height that the call saw.
+    pub height: u64,
+}
