@@ -8,12 +8,12 @@
     reason = "helpers of tests, where a panic is a failed test"
 )]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use quire_identity::channel_config::ChannelConfig;
 use quire_identity::{IdentityError, Msps, Policy, Role, SignatureError, ValidIdentity};
+use quire_testkit::conformance;
 use quire_wire::Message;
 use quire_wire::common::{Metadata, SignatureHeader, header_type, metadata_slot};
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -52,17 +52,8 @@ fn chunks(bytes: &mut Bytes) -> Vec<Bytes> {
 }
 
 fn read_ledger(name: &str) -> Vec<Block> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../shared/conformance/fabric-ledgers")
-        .join(name)
-        .join("blockfile_000000");
-    let content = std::fs::read(&path).unwrap_or_else(|error| {
-        panic!(
-            "the conformance data is missing: {}: {error}",
-            path.display()
-        )
-    });
-    let mut file = Bytes::from(content);
+    let path = format!("fabric-ledgers/{name}/blockfile_000000");
+    let mut file = Bytes::from(conformance::read(&path));
     let mut blocks = Vec::new();
     while file.has_remaining() {
         let mut record = chunk(&mut file);

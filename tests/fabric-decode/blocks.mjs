@@ -53,15 +53,18 @@ export function* blocksInFolder(folder) {
   const files = readdirSync(folder).filter((name) => /^blockfile_\d{6,}$/.test(name));
   files.sort((a, b) => Number(a.slice(10)) - Number(b.slice(10)));
   for (const name of files) {
-    const path = join(folder, name);
-    const bytes = readFileSync(path);
-    let offset = 0;
-    while (offset < bytes.length) {
-      const cursor = new Cursor(bytes, offset, `${name} at ${offset}`);
-      const payload = cursor.bytes();
-      yield { ...parseRecord(payload, cursor.where), record: bytes.subarray(offset, cursor.offset), file: name };
-      offset = cursor.offset;
-    }
+    yield* blocksInFile(name, readFileSync(join(folder, name)));
+  }
+}
+
+/** Blocks in the content of one block file. */
+export function* blocksInFile(name, bytes) {
+  let offset = 0;
+  while (offset < bytes.length) {
+    const cursor = new Cursor(bytes, offset, `${name} at ${offset}`);
+    const payload = cursor.bytes();
+    yield { ...parseRecord(payload, cursor.where), record: bytes.subarray(offset, cursor.offset), file: name };
+    offset = cursor.offset;
   }
 }
 

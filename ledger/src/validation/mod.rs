@@ -89,15 +89,13 @@ fn mark_duplicates(transactions: &mut [Examined], is_known: impl Fn(&str) -> boo
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use bytes::Bytes;
     use quire_identity::{ChannelConfig, Policy};
+    use quire_testkit::conformance;
     use quire_wire::Message as _;
     use quire_wire::common::Block as BlockMessage;
     use quire_wire::config::ConfigEnvelope;
     use quire_wire::transaction::Opened;
-    use serde_json::Value;
 
     use super::*;
     use crate::block::Block;
@@ -130,28 +128,9 @@ mod tests {
         None
     }
 
-    fn cases() -> Vec<Value> {
-        let file =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fabric-verdicts/verdicts.jsonl");
-        let text = std::fs::read_to_string(file).unwrap();
-        let (identities, rest) = text.split_once('\n').unwrap();
-        let identities: Value = serde_json::from_str(identities).unwrap();
-        let identities = identities["identities"].as_object().unwrap();
-        let text = identities
-            .iter()
-            .fold(rest.to_owned(), |text, (name, identity)| {
-                text.replace(name, identity.as_str().unwrap())
-            });
-        let lines = text.lines();
-        lines
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-
     fn verifier() -> Verifier {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../shared/conformance/fabric-network/two-orgs/genesis.block");
-        let block = BlockMessage::decode(Bytes::from(std::fs::read(file).unwrap())).unwrap();
+        let genesis = conformance::read("fabric-network/two-orgs/genesis.block");
+        let block = BlockMessage::decode(Bytes::from(genesis)).unwrap();
         let opened = Opened::read(&Block::from(block).envelopes[0]).unwrap();
         let config = ConfigEnvelope::decode(opened.data).unwrap().config.unwrap();
         let root = config.channel_group.unwrap();
@@ -164,7 +143,7 @@ mod tests {
     fn every_malformed_envelope_has_the_code_that_fabrics_own_validator_gives_it() {
         let verifier = verifier();
         let mut wrong = Vec::new();
-        let cases = cases();
+        let cases = conformance::fabric_verdicts();
         assert!(cases.len() > 400, "{}", cases.len());
         for case in &cases {
             let texts = |member: &str| -> Vec<&str> {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -12,10 +11,11 @@ use quire_ledger::check::{Depth, Finding, Kind, Report, check_blockfiles, check_
 use quire_ledger::{
     Block, Content, Examined, Height, ImportError, Order, RangeEnd, Reader, Snapshot,
 };
+use quire_testkit::conformance;
 use quire_wire::common::Metadata;
 use serde_json::Value;
 
-use crate::kit::{conformance, open, os_disk};
+use crate::kit::{open, os_disk};
 
 /// Everything that can be looked at.
 const ALL: Depth = Depth {
@@ -24,12 +24,16 @@ const ALL: Depth = Depth {
 };
 const SOUND: [&str; 3] = ["v2.0-testchannel", "sample-prod", "v3.1-conflicts"];
 
+fn block_files(ledger: &str) -> tempfile::TempDir {
+    conformance::block_files(&format!("fabric-ledgers/{ledger}/blockfile_000000"))
+}
+
 fn check(ledger: &str) -> Report {
-    let dir = conformance("fabric-ledgers").join(ledger);
+    let dir = block_files(ledger);
     let scratch = tempfile::tempdir().unwrap();
     check_blockfiles(
         &os_disk(),
-        &dir,
+        dir.path(),
         scratch.path(),
         Depth::default(),
         &mut |_| {},
@@ -41,9 +45,9 @@ fn check(ledger: &str) -> Report {
 fn with_imported(ledger: &str, test: impl FnOnce(&Reader)) {
     let dir = tempfile::tempdir().unwrap();
     let ledgers = open(dir.path());
-    let blockfiles = conformance("fabric-ledgers").join(ledger);
+    let blockfiles = block_files(ledger);
     let (opened, report) = ledgers
-        .import("imported", &blockfiles, false, &mut |_| {})
+        .import("imported", blockfiles.path(), false, &mut |_| {})
         .unwrap();
     assert!(report.is_sound());
     test(&opened.reader());
@@ -53,13 +57,7 @@ fn with_imported(ledger: &str, test: impl FnOnce(&Reader)) {
 }
 
 fn expected_blocks(ledger: &str) -> Vec<Value> {
-    let path = conformance("fabric-ledgers")
-        .join(ledger)
-        .join("blocks.jsonl");
-    let text = fs::read_to_string(path).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    conformance::read_lines(&format!("fabric-ledgers/{ledger}/blocks.jsonl"))
 }
 
 /// What `blocks.jsonl` says of a block, said by us.
@@ -107,9 +105,8 @@ fn sound_ledgers_are_found_sound() {
 #[test]
 fn every_verdict_and_signature_of_fabric_is_ours_too() {
     let all = |ledger: &str, depth| {
-        let dir = conformance("fabric-ledgers").join(ledger);
-        let scratch = tempfile::tempdir().unwrap();
-        check_blockfiles(&os_disk(), &dir, scratch.path(), depth, &mut |_| {}).unwrap()
+        let (dir, scratch) = (block_files(ledger), tempfile::tempdir().unwrap());
+        check_blockfiles(&os_disk(), dir.path(), scratch.path(), depth, &mut |_| {}).unwrap()
     };
     let verdicts = Depth {
         verdicts: true,
@@ -175,8 +172,8 @@ fn damaged_ledgers_are_not_imported_and_leave_nothing() {
     for ledger in ["v1.1-ledger1", "v1.1-ledger2", "glued-together"] {
         let dir = tempfile::tempdir().unwrap();
         let ledgers = open(dir.path());
-        let blockfiles = conformance("fabric-ledgers").join(ledger);
-        let refused = ledgers.import("imported", &blockfiles, false, &mut |_| {});
+        let blockfiles = block_files(ledger);
+        let refused = ledgers.import("imported", blockfiles.path(), false, &mut |_| {});
         assert!(
             matches!(&refused, Err(ImportError::Damaged(report)) if !report.findings.is_empty()),
             "{ledger}"
@@ -261,9 +258,14 @@ fn take<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     taken
 }
 
-/// Namespace, key, value, metadata, version of every record of a part of a snapshot.
-fn snapshot_rows(dir: &Path, part: &str) -> Vec<(String, Vec<u8>, Bytes, Bytes, Height)> {
-    let metadata = fs::read(dir.join(format!("{part}.metadata"))).unwrap();
+/// A file of the peer's snapshot.
+fn snapshot(name: &str) -> Vec<u8> {
+    conformance::read(&format!("fabric-snapshots/v3.1-conflicts/{name}"))
+}
+
+/// Namespace, key, value, metadata, version of every record of a part of the snapshot.
+fn snapshot_rows(part: &str) -> Vec<(String, Vec<u8>, Bytes, Bytes, Height)> {
+    let metadata = snapshot(&format!("{part}.metadata"));
     let mut counts = &metadata[1..];
     let namespaces = read_uvarint(&mut counts);
     let namespaces: Vec<_> = (0..namespaces)
@@ -274,7 +276,7 @@ fn snapshot_rows(dir: &Path, part: &str) -> Vec<(String, Vec<u8>, Bytes, Bytes, 
         .collect();
     assert!(counts.is_empty());
 
-    let data = fs::read(dir.join(format!("{part}.data"))).unwrap();
+    let data = snapshot(&format!("{part}.data"));
     let mut data = &data[1..];
     let mut rows = Vec::new();
     for (namespace, count) in namespaces {
@@ -312,15 +314,12 @@ fn version(bytes: &[u8]) -> Height {
 #[test]
 fn the_whole_state_is_that_of_the_peers_own_snapshot() {
     with_imported("v3.1-conflicts", |reader| {
-        let dir = conformance("fabric-snapshots/v3.1-conflicts");
         let mut expected = Vec::new();
-        for (namespace, key, value, metadata, version) in snapshot_rows(&dir, "public_state") {
+        for (namespace, key, value, metadata, version) in snapshot_rows("public_state") {
             let key = String::from_utf8(key).unwrap();
             expected.push((namespace, key, value, metadata, version));
         }
-        for (namespace, key, value, metadata, version) in
-            snapshot_rows(&dir, "private_state_hashes")
-        {
+        for (namespace, key, value, metadata, version) in snapshot_rows("private_state_hashes") {
             use base64::Engine as _;
             let key = base64::engine::general_purpose::STANDARD.encode(key);
             expected.push((namespace, key, value, metadata, version));
@@ -335,7 +334,7 @@ fn the_whole_state_is_that_of_the_peers_own_snapshot() {
             assert!(found == expected, "{}/{} differs", found.0, found.1);
         }
         let commit_hash = reader.block(119).unwrap().unwrap().commit_hash().unwrap();
-        let additional = fs::read(dir.join("_snapshot_additional_metadata.json")).unwrap();
+        let additional = snapshot("_snapshot_additional_metadata.json");
         let additional: Value = serde_json::from_slice(&additional).unwrap();
         assert_eq!(
             additional["last_block_commit_hash"],
@@ -423,8 +422,7 @@ fn history_is_what_valid_transactions_wrote_newest_first() {
 #[test]
 fn a_commit_hash_that_replay_does_not_give_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
-    let blockfile = conformance("fabric-ledgers/v3.1-conflicts/blockfile_000000");
-    let mut bytes = fs::read(blockfile).unwrap();
+    let mut bytes = conformance::read("fabric-ledgers/v3.1-conflicts/blockfile_000000");
     // A verdict turned round: hashes cover no metadata, so nothing but the commit hash can tell.
     let stored = Metadata {
         value: commit_hash_of_block_7(),
@@ -470,8 +468,7 @@ fn a_commit_hash_that_replay_does_not_give_is_noticed() {
 #[test]
 fn a_forged_signature_under_a_sound_data_hash_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
-    let blockfile = conformance("fabric-ledgers/v3.1-conflicts/blockfile_000000");
-    let mut bytes = fs::read(blockfile).unwrap();
+    let mut bytes = conformance::read("fabric-ledgers/v3.1-conflicts/blockfile_000000");
     let mut last = None;
     with_imported("v3.1-conflicts", |reader| {
         last = reader.block(119).unwrap();

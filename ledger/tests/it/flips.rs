@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use quire_ledger::check::{Depth, check_blockfiles};
 use quire_ledger::{Block, CreateOptions, Height, Ledgers, OpenError, Purpose, ReadError};
+use quire_testkit::conformance;
 
 use crate::kit::chain::{self, Act};
 use crate::kit::rng::Rng;
-use crate::kit::{check, conformance, copy_dir, open, os_disk, scratch};
+use crate::kit::{check, copy_dir, open, os_disk, scratch};
 
 const CHANNEL: &str = "main";
 
@@ -142,8 +143,9 @@ fn a_flipped_bit_of_an_imported_block_is_told_by_every_read_and_by_check() {
     let root = scratch();
     let data = root.path().join("data");
     let ledgers = open(&data);
-    let from = conformance("fabric-ledgers/sample-prod");
-    let (ledger, _) = ledgers.import(CHANNEL, &from, false, &mut |_| {}).unwrap();
+    let from = conformance::block_files("fabric-ledgers/sample-prod/blockfile_000000");
+    let imported = ledgers.import(CHANNEL, from.path(), false, &mut |_| {});
+    let (ledger, _) = imported.unwrap();
     let blocks: Vec<_> = ledger.reader().blocks(0).map(Result::unwrap).collect();
     drop(ledger);
     let path = data.join("channels").join(CHANNEL).join("blockfile_000000");
@@ -173,8 +175,7 @@ fn a_flipped_bit_of_an_imported_block_is_told_by_every_read_and_by_check() {
 #[test]
 fn a_flipped_bit_of_a_foreign_file_is_found_or_changes_no_answer() {
     let root = scratch();
-    let from = conformance("fabric-ledgers/sample-prod/blockfile_000000");
-    let sound = fs::read(from).unwrap();
+    let sound = conformance::read("fabric-ledgers/sample-prod/blockfile_000000");
     let dir = root.path().join("files");
     fs::create_dir(&dir).unwrap();
     let file = dir.join("blockfile_000000");

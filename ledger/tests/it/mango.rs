@@ -9,16 +9,16 @@ use std::time::Duration;
 use quire_ledger::{
     FindError, Found, IndexError, IndexRequest, IndexState, Meter, Migration, Query, Reader,
 };
+use quire_testkit::conformance;
 use serde_json::{Value, json};
 
-use crate::kit::{Documents, conformance};
+use crate::kit::Documents;
 
 const PAGE_BYTES: usize = 8 << 20;
 const WAIT: Duration = Duration::from_secs(30);
 
 fn read(file: &str) -> Value {
-    let text = std::fs::read_to_string(conformance("mango").join(file)).unwrap();
-    serde_json::from_str(&text).unwrap()
+    serde_json::from_slice(&conformance::read(&format!("mango/{file}"))).unwrap()
 }
 
 /// An answer in the form of the record.

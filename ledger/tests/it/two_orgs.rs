@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -17,6 +17,7 @@ use quire_ledger::{
     Block, Content, CreateOptions, Examined, Height, Order, Ordered, RangeEnd, Reader, Signatures,
     Snapshot, Verifier,
 };
+use quire_testkit::conformance;
 use quire_wire::Code;
 use quire_wire::common;
 use quire_wire::config::ConfigEnvelope;
@@ -24,7 +25,7 @@ use quire_wire::rwset::{KvRead, QueryReads, RangeQueryInfo, ReadsInfo};
 use serde_json::Value;
 
 use crate::kit::chain::{self, Act};
-use crate::kit::{conformance, open, os_disk};
+use crate::kit::{open, os_disk};
 
 const ALL: Depth = Depth {
     signatures: true,
@@ -67,15 +68,8 @@ const NOT_GIVEN: &[(u64, u64, Code, Rests)] = &[
     (218, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
 ];
 
-fn recorded(path: &str) -> PathBuf {
-    conformance("fabric-network").join(path)
-}
-
-/// A folder with a block file under the name that a peer gives it.
 fn block_files(file: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    fs::copy(recorded(file), dir.path().join("blockfile_000000")).unwrap();
-    dir
+    conformance::block_files(&format!("fabric-network/{file}"))
 }
 
 fn ledger() -> tempfile::TempDir {
@@ -103,11 +97,7 @@ fn with_imported(dir: &Path, test: impl FnOnce(&Reader)) {
 }
 
 fn lines(path: &str) -> Vec<Value> {
-    let text = fs::read_to_string(recorded(path)).unwrap();
-    let lines = text.lines();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    conformance::read_lines(&format!("fabric-network/{path}"))
 }
 
 /// Where the notes of a report say that verdicts are not given again.
@@ -394,7 +384,7 @@ struct Chain {
 
 impl Chain {
     fn new() -> Self {
-        let genesis = fs::read(recorded("two-orgs/genesis.block")).unwrap();
+        let genesis = conformance::read("fabric-network/two-orgs/genesis.block");
         let genesis = common::Block::decode(Bytes::from(genesis)).unwrap();
         let mut tip = Block::from(genesis);
         tip.metadata.resize(5, Bytes::new());
@@ -453,20 +443,9 @@ fn only_an_id(tx_id: &str) -> Bytes {
 
 #[test]
 fn check_gives_malformed_envelopes_the_codes_of_fabrics_own_validator() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(file.join("../tests/fabric-verdicts/verdicts.jsonl")).unwrap();
-    let (identities, rest) = text.split_once('\n').unwrap();
-    let identities: Value = serde_json::from_str(identities).unwrap();
-    let identities = identities["identities"].as_object().unwrap();
-    let text = identities
-        .iter()
-        .fold(rest.to_owned(), |text, (name, identity)| {
-            text.replace(name, identity.as_str().unwrap())
-        });
     let mut all = Chain::new();
     let mut judged = 1;
-    for line in text.lines() {
-        let case: Value = serde_json::from_str(line).unwrap();
+    for case in conformance::fabric_verdicts() {
         let texts = |member: &str| -> Vec<String> {
             let values = case[member].as_array().map_or(&[][..], Vec::as_slice);
             values

@@ -2,11 +2,12 @@
 //! say, read here by code that shares nothing with the server but the message definitions.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use quire_testkit::conformance;
 use quire_wire::Message as _;
 use quire_wire::common::header_type::ENDORSER_TRANSACTION;
 use quire_wire::rwset::{KvRwSet, TxReadWriteSet};
@@ -20,23 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 const SOUND: [&str; 3] = ["v2.0-testchannel", "sample-prod", "v3.1-conflicts"];
 
-fn fabric_ledger(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
-    assert!(
-        root.is_dir(),
-        "{} is missing: it holds ledgers of real Fabric peers",
-        root.display()
-    );
-    root.join("fabric-ledgers").join(name)
+/// Where the block file of a ledger of a Fabric peer is recorded.
+fn block_file(ledger: &str) -> String {
+    format!("fabric-ledgers/{ledger}/blockfile_000000")
 }
 
 fn import(data: &Path, ledger: &str, channel: &str) -> std::process::Output {
-    let blockfiles = fabric_ledger(ledger);
+    let blockfiles = conformance::block_files(&block_file(ledger));
     let mut command = quire(&[]);
     command.arg("channel").arg("import").arg("--data").arg(data);
     command
         .arg("--blockfiles")
-        .arg(blockfiles)
+        .arg(blockfiles.path())
         .arg("--channel")
         .arg(channel);
     command.output().unwrap()
@@ -65,7 +61,7 @@ impl<'a> Bytes<'a> {
 /// Every write of every valid endorser transaction, by namespace and key, oldest first, as the
 /// history of the key should tell it.
 fn expected_histories(ledger: &str) -> BTreeMap<(String, String), Vec<Value>> {
-    let file = std::fs::read(fabric_ledger(ledger).join("blockfile_000000")).unwrap();
+    let file = conformance::read(&block_file(ledger));
     let mut records = Bytes(&file);
     let mut histories: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
     while !records.0.is_empty() {

@@ -3,17 +3,13 @@
 //! What the answers say is compared in `ledger/tests/it/mango.rs`; this guards the way there and
 //! back: routes, problem documents, and that nothing is lost between the engine and the socket.
 
-use std::path::Path;
-
+use quire_testkit::conformance;
 use serde_json::{Value, json};
 
 use crate::kit::{Answer, Client, Node, Request};
 
 fn read(file: &str) -> Value {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance/mango");
-    let text = std::fs::read_to_string(folder.join(file))
-        .expect("these tests compare with data made by a real CouchDB");
-    serde_json::from_str(&text).unwrap()
+    serde_json::from_slice(&conformance::read(&format!("mango/{file}"))).unwrap()
 }
 
 fn send(client: &Client, method: &'static str, path: &str, body: &Value) -> Answer {

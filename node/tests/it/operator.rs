@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use quire_testkit::conformance;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -65,12 +66,6 @@ fn damage(blockfile: &Path, number: usize) {
     fs::write(blockfile, bytes).unwrap();
 }
 
-/// Block files of a Fabric peer, where the conformance data is.
-fn fabric_ledger() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    root.join("../../shared/conformance/fabric-ledgers/sample-prod")
-}
-
 #[test]
 fn commands_act_on_a_running_node_through_its_socket() {
     let data = TempDir::new().unwrap();
@@ -98,22 +93,20 @@ fn commands_act_on_a_running_node_through_its_socket() {
         let printed = expect(0, &["channel", "list"], data);
         assert!(printed.contains("main\tActive\twritable"), "{printed}");
 
-        if fabric_ledger().is_dir() {
-            let (name, from) = (format!("imported-{round}"), fabric_ledger());
-            let from = from.to_str().unwrap();
-            let arguments = [
-                "channel",
-                "import",
-                "--channel",
-                &name,
-                "--blockfiles",
-                from,
-            ];
-            let printed = expect(0, &arguments, data);
-            assert!(printed.contains("8 blocks"), "{printed}");
-            assert_eq!(client.json(&format!("/v1/channels/{name}"))["height"], 8);
-            expect(2, &arguments, data);
-        }
+        let name = format!("imported-{round}");
+        let from = conformance::block_files("fabric-ledgers/sample-prod/blockfile_000000");
+        let arguments = [
+            "channel",
+            "import",
+            "--channel",
+            &name,
+            "--blockfiles",
+            from.path().to_str().unwrap(),
+        ];
+        let printed = expect(0, &arguments, data);
+        assert!(printed.contains("8 blocks"), "{printed}");
+        assert_eq!(client.json(&format!("/v1/channels/{name}"))["height"], 8);
+        expect(2, &arguments, data);
         let arguments = ["check", "--signatures", "--revalidate", "--json"];
         let reports: Value = serde_json::from_str(&expect(0, &arguments, data)).unwrap();
         let main = reports

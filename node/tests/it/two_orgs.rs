@@ -4,20 +4,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use quire_testkit::conformance;
 use serde_json::Value;
 
 use crate::kit::{Client, Node, Request, quire};
 
-fn recorded(path: &str) -> std::path::PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
-    assert!(root.is_dir(), "{} is missing", root.display());
-    root.join("fabric-network").join(path)
-}
-
 /// Imports a block file of a peer under the name of a channel.
 fn import(data: &Path, file: &str, channel: &str) {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::copy(recorded(file), dir.path().join("blockfile_000000")).unwrap();
+    let dir = conformance::block_files(&format!("fabric-network/{file}"));
     let mut command = quire(&[]);
     command.arg("channel").arg("import").arg("--data").arg(data);
     command.arg("--blockfiles").arg(dir.path());

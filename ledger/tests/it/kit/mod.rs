@@ -1,4 +1,4 @@
-//! What the tests share: data directories, chains, a disk that fails, the conformance data.
+//! What the tests share: data directories, chains, a disk that fails.
 
 pub(crate) mod chain;
 pub(crate) mod couchdb;
@@ -9,7 +9,7 @@ pub(crate) mod proxy;
 pub(crate) mod rng;
 pub(crate) mod sim_disk;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use quire_ledger::check::{Depth, Report, check_channel};
@@ -71,15 +71,4 @@ pub(crate) fn copy_dir(from: &Path, to: &Path) {
         target.write_all_at(&bytes, 0).unwrap();
         target.set_len(metadata.len()).unwrap();
     }
-}
-
-/// A file or folder of the conformance data.
-pub(crate) fn conformance(path: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
-    assert!(
-        root.is_dir(),
-        "{} is missing: these tests compare with data made by real Fabric",
-        root.display()
-    );
-    root.join(path)
 }

@@ -8,9 +8,10 @@ use std::path::Path;
 use quire_ledger::Ledgers;
 use quire_ledger::Purpose;
 use quire_ledger::check::{Depth, Kind, Report, check_blockfiles};
+use quire_testkit::conformance;
 
 use super::chain::{CHANNEL, Chain, HEIGHT, check};
-use crate::kit::{conformance, open, os_disk};
+use crate::kit::{open, os_disk};
 
 /// The blocks that a report names as damaged; those of a range are all named.
 fn named(report: &Report) -> BTreeSet<u64> {
@@ -187,8 +188,7 @@ fn an_index_that_is_wrong_about_a_block_behind_damage_is_told() {
 /// A peer's records have no seals to be found by.
 #[test]
 fn damaged_records_of_a_peer_are_all_told_too() {
-    let from = conformance("fabric-ledgers/sample-prod/blockfile_000000");
-    let sound = fs::read(from).unwrap();
+    let sound = conformance::read("fabric-ledgers/sample-prod/blockfile_000000");
     let mut starts = vec![0];
     while let Some(start) = starts.last().filter(|start| **start < sound.len()) {
         let mut rest = &sound[*start..];
