@@ -1,11 +1,55 @@
 #!/usr/bin/env bash
-# Every test there is. Needs a Rust toolchain; as root on Debian it installs the rest by itself.
+# Every test there is, or the sections that are named: scripts/test.sh --list. Needs a Rust toolchain; as root on
+# Debian it installs the rest by itself.
+#
+# What Cargo compiles, it compiles once: `clippy` and `docs` check the dependencies with the same features, and `rust`
+# and the sections with a node build them with the same features.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Each section: its name, to which a function `run_NAME` belongs, and what it does.
+sections='
+format      the format of the Rust code
+clippy      clippy, with warnings denied
+docs        the links of the documentation of the crates
+rust        every Rust test
+scripts     the survey of the rooms, on workspaces made up for it
+verifier    the verifier of blocks, on ledgers of real Fabric peers
+dashboards  dashboards and alerts, as files
+example     a node: the example loads countries, and once more without effect
+mango       a node: rich queries, by nano, CouchDB'\''s own client
+blocks      a node: its blocks, over HTTP, by Fabric'\''s message definitions
+page        a node: its page, in a browser
+openssl     a node: its certificates, by openssl
+stop        a node: it stops when told to, and its data is sound
+files       a node that stopped: its block files, by Fabric'\''s message definitions
+hostile     a hostile caller, for two minutes, against a node with 2 GiB of memory
+openapi     the description of the API, by schemathesis
+prometheus  dashboards and alerts, against a real Prometheus, under load
+alerts      every alert, by causing its condition
+'
+names() { sed -n 's/^\([a-z]\{1,\}\) .*/\1/p' <<<"$sections"; }
+
+wanted=("$@")
+if [ "${1:-}" = --list ]; then
+  sed '/^$/d' <<<"$sections"
+  exit
+fi
+for name in "${wanted[@]}"; do
+  if ! names | grep -qx -- "$name"; then
+    echo "scripts/test.sh: there is no section '$name'; --list prints them" >&2
+    exit 2
+  fi
+done
+if [ ${#wanted[@]} -eq 0 ]; then
+  mapfile -t wanted < <(names)
+fi
+chosen() { [[ " ${wanted[*]} " == *" $1 "* ]]; }
+
 work=$(mktemp -d)
+data=$work/data
 node_pid=
-section='start'
+current='the tools'
 finish() {
   status=$?
   if [ -n "$node_pid" ] && kill -0 "$node_pid" 2>/dev/null; then
@@ -17,33 +61,60 @@ finish() {
     tail -n 50 "$work/node.log"
   fi
   rm -rf "$work"
-  [ "$status" -eq 0 ] || printf '\nFAILED: %s\n' "$section"
+  [ "$status" -eq 0 ] || printf '\nFAILED: %s\n' "$current"
 }
 trap finish EXIT
 
-section() {
-  section=$1
-  printf '\n==== %s\n' "$section"
+# ---- What the sections stand on.
+
+# Puts a package on the list of what is missing, if one of these sections was chosen and the check after `--` fails.
+missing=()
+needs() {
+  local package=$1 section used=
+  shift
+  while [ "$1" != -- ]; do
+    section=$1
+    shift
+    if chosen "$section"; then used=1; fi
+  done
+  shift
+  if [ -n "$used" ] && ! "$@" >/dev/null 2>&1; then missing+=("$package"); fi
+}
+has() { command -v "$@"; }
+
+tools() {
+  local compiled=(clippy docs rust example mango blocks page openssl stop files hostile openapi prometheus alerts)
+  local node=(rust scripts verifier dashboards example mango blocks page openssl stop files hostile openapi prometheus alerts)
+  # Rust links with it; ring and jemalloc are built by it.
+  needs gcc "${compiled[@]}" -- has cc
+  needs libc6-dev "${compiled[@]}" -- has cc
+  needs make "${compiled[@]}" -- has make
+  needs nodejs "${node[@]}" -- has node
+  needs npm "${node[@]}" -- has npm
+  needs curl rust -- has curl
+  needs openssl openssl -- has openssl
+  needs prometheus prometheus alerts -- has promtool
+  needs prometheus prometheus alerts -- has prometheus
+  # schemathesis and k6 come by it.
+  needs python3-venv openapi prometheus -- python3 -c 'import ensurepip'
+  # Fails system calls of the node, one at a time.
+  needs strace rust alerts -- has strace
+  # Opens /docs.
+  needs chromium page -- has "${CHROMIUM:-chromium}"
+  needs util-linux rust hostile alerts -- has unshare
+  if [ ${#missing[@]} -gt 0 ]; then install; fi
+  # rustup's minimal profile lacks these two.
+  if chosen format; then cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt; fi
+  if chosen clippy; then cargo clippy --version >/dev/null 2>&1 || rustup component add clippy; fi
+  cargo --version
+  if has node >/dev/null; then
+    echo "node $(node --version)"
+    node -e 'process.exit(process.versions.node.split(".")[0] >= 18 ? 0 : 1)' || { echo 'Node 18 or newer is needed' >&2; exit 1; }
+  fi
 }
 
-section 'tools'
-missing=()
-command -v curl >/dev/null || missing+=(curl)
-command -v openssl >/dev/null || missing+=(openssl)
-# Rust links with it; ring and jemalloc are built by it.
-command -v cc >/dev/null || missing+=(gcc libc6-dev)
-command -v make >/dev/null || missing+=(make)
-command -v node >/dev/null || missing+=(nodejs)
-command -v npm >/dev/null || missing+=(npm)
-command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)
-python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
-# Fails system calls of the node, one at a time.
-command -v strace >/dev/null || missing+=(strace)
-# Opens /docs.
-command -v "${CHROMIUM:-chromium}" >/dev/null || missing+=(chromium)
-command -v unshare >/dev/null || missing+=(util-linux)
-if [ ${#missing[@]} -gt 0 ]; then
-  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+install() {
+  if [ "$(id -u)" -ne 0 ] || ! has apt-get >/dev/null; then
     echo "please install: ${missing[*]}" >&2
     exit 1
   fi
@@ -54,92 +125,156 @@ if [ ${#missing[@]} -gt 0 ]; then
   if [[ " ${missing[*]} " == *' prometheus '* ]] && [ -d /run/systemd/system ]; then
     systemctl disable --now prometheus 2>/dev/null || true
   fi
-fi
-# rustup's minimal profile lacks these two.
-for component in rustfmt clippy; do
-  cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
-done
-cargo --version
-echo "node $(node --version), npm $(npm --version), $(curl --version | head -n 1 | cut -d' ' -f1-2), $(openssl version)"
-node -e 'process.exit(process.versions.node.split(".")[0] >= 18 ? 0 : 1)' || { echo 'Node 18 or newer is needed' >&2; exit 1; }
+}
 
-section 'format'
-cargo fmt --all --check
+declare -A installed=()
+packages() {
+  [ -z "${installed[$1]:-}" ] || return 0
+  npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund
+  installed[$1]=1
+}
 
-section 'clippy'
-cargo clippy --workspace --all-targets -- -D warnings
+# The binary, with the features that the tests gave its dependencies: that is what `--examples` is for.
+quire=
+binary() {
+  [ -z "$quire" ] || return 0
+  cargo build --workspace --bins --examples
+  quire=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/quire
+}
 
-section 'links of the documentation'
-RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
-
-section 'tests of the workspace'
-cargo test --workspace
-
-section 'packages of the node scripts'
-for folder in examples/world-countries tests/fabric-decode tests/observability tests/mango-client ledger/tests/pouchdb; do
-  npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund
-done
-
-section 'the verifier of blocks, on ledgers of real Fabric peers'
-(cd tests/fabric-decode && node --test)
-
-section 'dashboards and alerts, as files'
-(cd tests/observability && node --test)
-
-section 'a node'
-cargo build -p quire
-target=$(cargo metadata --format-version 1 --no-deps | node -p 'JSON.parse(fs.readFileSync(0)).target_directory')
-quire=$target/debug/quire
-data=$work/data
-"$quire" run --data "$data" --listen 127.0.0.1:0 >"$work/node.log" 2>&1 &
-node_pid=$!
+# One node serves all sections that ask for one, until `stop`.
 url=
-for _ in $(seq 300); do
-  url=$(grep -o -m 1 'http://127\.0\.0\.1:[0-9]*' "$work/node.log" | head -n 1 || true)
-  [ -z "$url" ] || break
-  kill -0 "$node_pid"
-  sleep 0.1
+running_node() {
+  [ -z "$node_pid" ] || return 0
+  binary
+  "$quire" run --data "$data" --listen 127.0.0.1:0 >"$work/node.log" 2>&1 &
+  node_pid=$!
+  url=
+  for _ in $(seq 300); do
+    url=$(grep -o -m 1 'http://127\.0\.0\.1:[0-9]*' "$work/node.log" | head -n 1 || true)
+    [ -z "$url" ] || break
+    kill -0 "$node_pid"
+    sleep 0.1
+  done
+  [ -n "$url" ] || { echo 'it printed no address' >&2; exit 1; }
+  echo "$url"
+}
+
+# The node with something in it.
+loaded=
+loaded_node() {
+  running_node
+  [ -z "$loaded" ] || return 0
+  packages examples/world-countries
+  node examples/world-countries/main.mjs --url "$url"
+  loaded=1
+}
+
+stopped=
+stopped_node() {
+  [ -z "$stopped" ] || return 0
+  loaded_node
+  kill -TERM "$node_pid"
+  wait "$node_pid"
+  node_pid=
+  stopped=1
+}
+
+# ---- The sections.
+
+run_format() { cargo fmt --all --check; }
+run_clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
+# `--examples` for the features, as with the binary.
+run_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --lib --bins --examples; }
+run_rust() { cargo test --workspace; }
+
+run_scripts() { node --test scripts/; }
+
+run_verifier() {
+  packages tests/fabric-decode
+  (cd tests/fabric-decode && node --test)
+}
+
+run_dashboards() {
+  packages tests/observability
+  (cd tests/observability && node --test)
+}
+
+run_example() {
+  loaded_node
+  node examples/world-countries/main.mjs --url "$url" >"$work/again"
+  grep '^0 written, 250 were there already' "$work/again"
+}
+
+run_mango() {
+  loaded_node
+  packages tests/mango-client
+  node tests/mango-client/main.mjs --url "$url"
+}
+
+run_blocks() {
+  loaded_node
+  packages tests/fabric-decode
+  node tests/fabric-decode/main.mjs --url "$url" --channel main
+}
+
+run_page() {
+  running_node
+  node tests/browser/main.mjs --url "$url"
+}
+
+run_openssl() {
+  running_node
+  openssl verify -CAfile "$data/organization/msp/cacerts/ca-cert.pem" "$data"/identities/*/msp/signcerts/cert.pem
+}
+
+run_stop() {
+  stopped_node
+  "$quire" check --data "$data"
+}
+
+run_files() {
+  stopped_node
+  packages tests/fabric-decode
+  node tests/fabric-decode/main.mjs --blockfiles "$data" --channel main
+}
+
+run_hostile() {
+  binary
+  node tests/hostile/main.mjs --quire "$quire"
+}
+
+run_openapi() {
+  binary
+  node tests/openapi/main.mjs --quire "$quire"
+}
+
+run_prometheus() {
+  binary
+  packages tests/observability
+  node tests/observability/main.mjs --quire "$quire"
+}
+
+run_alerts() {
+  binary
+  packages ledger/tests/pouchdb
+  packages tests/observability
+  node tests/observability/fire.mjs --quire "$quire"
+}
+
+# ---- The run.
+
+printf '==== the tools\n'
+tools
+for name in $(names); do
+  if chosen "$name"; then
+    current=$(grep "^$name " <<<"$sections" | tr -s ' ')
+    printf '\n==== %s\n' "$current"
+    "run_$name"
+  fi
 done
-[ -n "$url" ] || { echo 'it printed no address' >&2; exit 1; }
-echo "$url"
-
-section 'the example loads countries, and once more without effect'
-node examples/world-countries/main.mjs --url "$url"
-node examples/world-countries/main.mjs --url "$url" >"$work/again"
-grep '^0 written, 250 were there already' "$work/again"
-
-section 'rich queries, by nano, CouchDB'\''s own client'
-node tests/mango-client/main.mjs --url "$url"
-
-section 'its blocks, over HTTP, by Fabric'\''s message definitions'
-node tests/fabric-decode/main.mjs --url "$url" --channel main
-
-section 'its page, in a browser'
-node tests/browser/main.mjs --url "$url"
-
-section 'its certificates, by openssl'
-openssl verify -CAfile "$data/organization/msp/cacerts/ca-cert.pem" "$data"/identities/*/msp/signcerts/cert.pem
-
-section 'it stops when told to'
-kill -TERM "$node_pid"
-wait "$node_pid"
-node_pid=
-section='start'
-"$quire" check --data "$data"
-
-section 'its block files, by Fabric'\''s message definitions'
-node tests/fabric-decode/main.mjs --blockfiles "$data" --channel main
-
-section 'a hostile caller, for two minutes, against a node with 2 GiB of memory'
-node tests/hostile/main.mjs --quire "$quire"
-
-section 'the description of the API, by schemathesis'
-node tests/openapi/main.mjs --quire "$quire"
-
-section 'dashboards and alerts, against a real Prometheus, under k6 smoke'
-node tests/observability/main.mjs --quire "$quire"
-
-section 'every alert, by causing its condition'
-node tests/observability/fire.mjs --quire "$quire"
-
-printf '\n==== all passed\n'
+if [ $# -eq 0 ]; then
+  printf '\n==== all passed\n'
+else
+  printf '\n==== passed: %s\n' "$*"
+fi
