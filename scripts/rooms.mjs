@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Are the rooms small, and do their doors open one way? Prints the import circles between the files of each crate and
-// between crates, and how long the files are. Exit code 1 says that a bar is not met.
+// between crates, and how long the files are. Exit code 1 says that a bar is not met, and 2 that a file is missing.
 //
 //   node scripts/rooms.mjs [FOLDER OF A WORKSPACE]
 //
@@ -54,11 +54,19 @@ function short(crate) {
   return (file) => file.replace(`${crate.folder}/src/`, '');
 }
 
-if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+function main() {
   const { said, over } = survey(process.argv[2] ?? fileURLToPath(new URL('..', import.meta.url)));
   console.log(said.join('\n'));
-  if (over.length > 0) {
-    console.log(`\nOver the bars:\n${over.map((line) => `  ${line}`).join('\n')}`);
-    process.exitCode = 1;
+  if (over.length === 0) return 0;
+  console.log(`\nOver the bars:\n${over.map((line) => `  ${line}`).join('\n')}`);
+  return 1;
+}
+
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  try {
+    process.exitCode = main();
+  } catch (error) {
+    console.error(error.message);
+    process.exitCode = 2;
   }
 }

@@ -192,3 +192,10 @@ test('long files are told, and crates of tests are not measured', () => {
   files['node/src/b.rs'] = lines(180);
   assert.deepEqual(withWorkspace(files, (root) => survey(root).over), []);
 });
+
+test('a module without a file is named', () => {
+  const files = { 'node/src/main.rs': 'mod lost;\n' };
+  withWorkspace(files, (root) => {
+    assert.throws(() => survey(root), /node\/src\/main\.rs: no file for mod lost/u);
+  });
+});
