@@ -139,20 +139,28 @@ struct Documents<'a> {
     keys: Keys<'a>,
     /// How many to read next: few at first, the page may be full soon.
     batch: usize,
+    /// How many it may be at most.
+    most: usize,
+    /// Those that are to be read next.
+    waiting: VecDeque<String>,
     read: VecDeque<(String, Option<VersionedValue>)>,
 }
 
 impl Documents<'_> {
     fn read_more(&mut self) -> Result<(), ReadError> {
         let (state, namespace) = (self.source.state, self.source.namespace);
-        let keys: Vec<String> = self
-            .keys
-            .by_ref()
-            .take(self.batch)
-            .collect::<Result<_, _>>()?;
-        let values = state.get_many(namespace, &keys)?;
-        self.read.extend(keys.into_iter().zip(values));
-        self.batch = (self.batch * 4).min(state.batch());
+        while self.waiting.len() < self.batch
+            && let Some(key) = self.keys.next()
+        {
+            self.waiting.push_back(key?);
+        }
+        let values = state.get_some(namespace, self.waiting.make_contiguous())?;
+        if values.len() < self.waiting.len() {
+            self.most = values.len();
+        }
+        self.batch = (self.batch * 4).min(self.most).max(1);
+        let keys = self.waiting.drain(..values.len().min(self.waiting.len()));
+        self.read.extend(keys.zip(values));
         Ok(())
     }
 }
@@ -365,6 +373,8 @@ impl Source<'_> {
             source: self,
             keys,
             batch: 1,
+            most: self.state.batch(),
+            waiting: VecDeque::new(),
             read: VecDeque::new(),
         }))
     }

@@ -113,7 +113,20 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
         keys.iter().map(|key| self.get(namespace, key)).collect()
     }
 
-    /// The same for keys of several namespaces, each named with its own.
+    /// The values of the first of these keys, in their order: of one at least, and of as many as take up
+    /// no more memory than is good.
+    ///
+    /// # Errors
+    /// As [`StateSnapshot::get`].
+    fn get_some(
+        &self,
+        namespace: &str,
+        keys: &[String],
+    ) -> Result<Vec<Option<VersionedValue>>, ReadError> {
+        self.get_many(namespace, keys)
+    }
+
+    /// The values of keys of several namespaces, each named with its own.
     ///
     /// # Errors
     /// As [`StateSnapshot::get`].

@@ -246,8 +246,15 @@ impl Question<'_> {
         }
         let written = recent.written_since(self.height, self.namespace, meter)?;
         let written: Vec<&str> = written.iter().map(String::as_str).collect();
-        for keys in written.chunks(pending.state.batch().max(1)) {
-            for (key, value) in pending.public_many(self.namespace, keys)? {
+        let (mut left, mut most) = (written.as_slice(), pending.state.batch().max(1));
+        while !left.is_empty() {
+            let next = left.get(..most).unwrap_or(left);
+            let values = pending.public_some(self.namespace, next)?;
+            if values.len() < next.len() {
+                most = values.len().max(1);
+            }
+            left = left.get(values.len().max(1)..).unwrap_or_default();
+            for (key, value) in values {
                 meter.spend(Spend::Reading, KEY_STEPS)?;
                 // What was only named is what it was.
                 let Some(value) = value.filter(|value| value.version.block >= self.height) else {

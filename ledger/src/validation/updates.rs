@@ -346,8 +346,9 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// The values of public keys of a namespace, in the order of the keys: one question to state.
-    pub(crate) fn public_many<'k>(
+    /// The values of the first of these public keys of a namespace, in their order: one question to state,
+    /// and of as many keys as its answer has room for.
+    pub(crate) fn public_some<'k>(
         &self,
         namespace: &str,
         keys: &[&'k str],
@@ -358,11 +359,13 @@ impl<'a> Pending<'a> {
             .filter(committed)
             .map(|key| (*key).to_owned())
             .collect();
-        let mut values = self.state.get_many(namespace, &committed)?.into_iter();
-        let found = keys.iter().map(|key| match self.latest(namespace, key) {
-            Some(update) => (*key, update.value()),
-            None => (*key, values.next().flatten()),
-        });
+        let mut values = self.state.get_some(namespace, &committed)?.into_iter();
+        let found = keys
+            .iter()
+            .map_while(|key| match self.latest(namespace, key) {
+                Some(update) => Some((*key, update.value())),
+                None => Some((*key, values.next()?)),
+            });
         Ok(found.collect())
     }
 

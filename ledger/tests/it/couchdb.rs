@@ -652,3 +652,37 @@ fn reads_that_come_together_go_together_and_each_has_its_own_answer() {
         assert!(made < 200, "{made} calls for 512 reads");
     }
 }
+
+/// Fourteen megabytes of documents; an answer with several is read up to eight.
+#[test]
+fn large_documents_are_asked_for_a_few_at_a_time_by_key_and_by_index() {
+    for server in Server::all() {
+        let mut documents = server.documents();
+        for n in 0..24 {
+            let value = json!({"v": n, "text": "x".repeat(600_000)}).to_string();
+            let block = vec![("ns", format!("k{n:02}"), Some(value.into_bytes()))];
+            write(&mut documents, &block).unwrap();
+        }
+        let reader = documents.reader();
+        make_index(&reader);
+        for (sort, questions) in [(json!([]), 4), (json!(["v"]), 5)] {
+            let calls = Arc::new(AtomicUsize::new(0));
+            let told = Arc::clone(&calls);
+            server.proxy.set(move |head| {
+                let is_question =
+                    head.path.contains("/_all_docs") || head.path.contains("/_bulk_get");
+                told.fetch_add(usize::from(is_question), Ordering::SeqCst);
+                Fault::None
+            });
+            let query = json!({"selector": {"_id": {"$gte": "k"}, "v": {"$lt": 24}}, "sort": sort,
+                "fields": ["v"], "limit": 1000});
+            let query = Query::parse(query.to_string().as_bytes()).unwrap();
+            let snapshot = reader.snapshot();
+            let found = snapshot.find("ns", &query, 8 << 20, &mut Meter::default());
+            let expected: Vec<_> = (0..24).map(|n| format!("{{\"v\":{n}}}")).collect();
+            assert_eq!(found.unwrap().documents, expected, "{sort}");
+            let made = calls.load(Ordering::SeqCst);
+            assert!(made >= questions, "{made} questions, {sort}");
+        }
+    }
+}

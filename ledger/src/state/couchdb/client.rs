@@ -264,6 +264,20 @@ impl Calls {
         query: &[(&str, String)],
         body: Option<Bytes>,
     ) -> Result<Answer, ReadError> {
+        let answer = self.call_for(method, path, query, body, usize::MAX).await?;
+        let endless = || ReadError::StateUnavailable(format!("{path}: an endless answer"));
+        answer.ok_or_else(endless)
+    }
+
+    /// The same, and none where the answer has more bytes than `most`, of which no more are read.
+    pub(super) async fn call_for(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Bytes>,
+        most: usize,
+    ) -> Result<Option<Answer>, ReadError> {
         let _permit = self.under_way.acquire().await;
         let database = path.split('/').nth(1).unwrap_or_default();
         let mut pause = FIRST_PAUSE;
@@ -273,14 +287,18 @@ impl Calls {
             }
             *self.asked.lock() = format!("/{database}");
             let called = self
-                .call_once(method.clone(), path, query, body.clone())
+                .call_once(method.clone(), path, query, body.clone(), most)
                 .await;
             let reason = match called {
-                Ok(answer) if answer.status < 500 => {
-                    self.note(&answer, path)?;
-                    return Ok(answer);
+                Ok(None) => {
+                    *self.trouble.lock() = None;
+                    return Ok(None);
                 }
-                Ok(answer) => answer.unexpected(path).to_string(),
+                Ok(Some(answer)) if answer.status < 500 => {
+                    self.note(&answer, path)?;
+                    return Ok(Some(answer));
+                }
+                Ok(Some(answer)) => answer.unexpected(path).to_string(),
                 Err(reason) => reason,
             };
             if attempt == ATTEMPTS {
@@ -358,13 +376,15 @@ impl Calls {
                 continue;
             }
             let path = refused.unwrap_or_else(|| self.asked.lock().clone());
-            match self.call_once(Method::GET, &path, &[], None).await {
-                Ok(answer) if answer.status < 500 => {
+            let called = self.call_once(Method::GET, &path, &[], None, usize::MAX);
+            match called.await {
+                Ok(None) => (),
+                Ok(Some(answer)) if answer.status < 500 => {
                     if self.note(&answer, &path).is_ok() {
                         self.refusal.is_over();
                     }
                 }
-                Ok(answer) => {
+                Ok(Some(answer)) => {
                     *self.trouble.lock() = Some(answer.unexpected(&path).to_string());
                 }
                 Err(reason) => *self.trouble.lock() = Some(reason),
@@ -379,16 +399,28 @@ impl Calls {
         path: &str,
         query: &[(&str, String)],
         body: Option<Bytes>,
-    ) -> Result<Answer, String> {
+        most: usize,
+    ) -> Result<Option<Answer>, String> {
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut request = self.client.req(method, path, None).query(query);
         if let Some(body) = body {
             request = request.body(body);
         }
-        let response = request.send().await.map_err(|error| chain_of(&error))?;
+        let mut response = request.send().await.map_err(|error| chain_of(&error))?;
         let status = response.status().as_u16();
-        let body = response.bytes().await.map_err(|error| chain_of(&error))?;
-        Ok(Answer { status, body })
+        if status != 200 || most == usize::MAX {
+            let body = response.bytes().await.map_err(|error| chain_of(&error))?;
+            return Ok(Some(Answer { status, body }));
+        }
+        let mut body = Vec::new();
+        while let Some(bytes) = response.chunk().await.map_err(|error| chain_of(&error))? {
+            if body.len() + bytes.len() > most {
+                return Ok(None);
+            }
+            body.extend_from_slice(&bytes);
+        }
+        let body = body.into();
+        Ok(Some(Answer { status, body }))
     }
 
     /// The server, for what `couch_rs` does by itself.

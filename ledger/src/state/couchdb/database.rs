@@ -20,6 +20,9 @@ use crate::state::VersionedValue;
 const MAX_DOCUMENTS: usize = 1000;
 /// Calls of one job that are under way together.
 const SIDE_BY_SIDE: usize = 4;
+/// Bytes of an answer with several documents that is read: as many as the largest document has. What is made
+/// of them takes up to fifty times as many.
+const MAX_ANSWER: usize = 8 << 20;
 /// Bytes of documents after which a call is full.
 const MAX_BYTES: usize = 4 << 20;
 /// Times that documents which somebody else changed meanwhile are written again.
@@ -73,14 +76,56 @@ pub(super) async fn find(
         {
             let ids = ids.to_vec();
             let (calls, database) = (Arc::clone(calls), database.to_owned());
-            under_way.spawn(async move { find_some(&calls, &database, &ids).await });
+            under_way.spawn(async move { find_some(&calls, &database, &ids, usize::MAX).await });
         }
         match ended(&mut under_way).await? {
             None => return Ok(Some(found)),
-            Some(None) => return Ok(None),
-            Some(Some(documents)) => {
+            // Nothing is too long where there is no bound.
+            Some(Reply::Gone | Reply::TooLong) => return Ok(None),
+            Some(Reply::Documents(documents)) => {
                 let documents = documents.into_iter();
                 found.extend(documents.map(|stored| (stored.id.clone(), stored)));
+            }
+        }
+    }
+}
+
+/// What a server said that was asked for documents.
+enum Reply {
+    Documents(Vec<Stored>),
+    /// The database is not there.
+    Gone,
+    /// They are more than may be read.
+    TooLong,
+}
+
+/// How many of a call that was too long are asked for next.
+fn fewer(count: usize) -> usize {
+    (count / 4).max(1)
+}
+
+/// How long the answer may be to a question for so many documents: one is read however large it is.
+fn most_of(count: usize) -> usize {
+    if count > 1 { MAX_ANSWER } else { usize::MAX }
+}
+
+/// Documents of the first of these ids, in a database that must be there, and how many ids those are: as many
+/// as one answer has room for, and one at least.
+pub(super) async fn fetch_some(
+    calls: &Calls,
+    database: &str,
+    ids: &[String],
+) -> Result<(usize, HashMap<String, Stored>), ReadError> {
+    let mut count = ids.len().min(MAX_DOCUMENTS);
+    loop {
+        let first = ids.get(..count).unwrap_or_default();
+        match find_some(calls, database, first, most_of(count)).await? {
+            Reply::TooLong => count = fewer(count),
+            Reply::Gone => return Err(gone(database)),
+            Reply::Documents(documents) => {
+                let documents = documents.into_iter();
+                let by_id = documents.map(|stored| (stored.id.clone(), stored));
+                return Ok((count, by_id.collect()));
             }
         }
     }
@@ -90,7 +135,8 @@ async fn find_some(
     calls: &Calls,
     database: &str,
     ids: &[String],
-) -> Result<Option<Vec<Stored>>, ReadError> {
+    most: usize,
+) -> Result<Reply, ReadError> {
     let (url, query, body) = if calls.has_quick_bulk_get() {
         let docs: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
         (
@@ -103,16 +149,20 @@ async fn find_some(
         (path(database, "/_all_docs"), query, json!({ "keys": ids }))
     };
     let body = Some(list(&body));
-    let answer = calls.call(Method::POST, &url, &query, body).await?;
+    let answer = calls.call_for(Method::POST, &url, &query, body, most);
+    let Some(answer) = answer.await? else {
+        return Ok(Reply::TooLong);
+    };
     let read = |body: &[u8]| match query.as_slice() {
         [] => read_leaves(body),
         _ => read_rows(body).map(|page| page.documents),
     };
     match answer.status {
-        404 => Ok(None),
+        404 => Ok(Reply::Gone),
         200 => {
             let unreadable = |error| ReadError::StateUnavailable(format!("{url}: {error}"));
-            read(&answer.body).map(Some).map_err(unreadable)
+            let documents = read(&answer.body).map_err(unreadable)?;
+            Ok(Reply::Documents(documents))
         }
         _ => Err(answer.unexpected(&url)),
     }
@@ -139,18 +189,40 @@ pub(super) async fn fetch(
     found.ok_or_else(|| gone(database))
 }
 
-/// A page of documents in order of id.
+/// A page of at most so many documents in order of id, and how many it could have: fewer, and one at least,
+/// where the answer has no room for them.
 pub(super) async fn page(
     calls: &Calls,
     database: &str,
     query: &[(&str, String)],
-) -> Result<Page, ReadError> {
+    size: usize,
+) -> Result<(Page, usize), ReadError> {
+    let mut size = size;
+    loop {
+        if let Some(page) = page_of(calls, database, query, size).await? {
+            return Ok((page, size));
+        }
+        size = fewer(size);
+    }
+}
+
+async fn page_of(
+    calls: &Calls,
+    database: &str,
+    query: &[(&str, String)],
+    size: usize,
+) -> Result<Option<Page>, ReadError> {
     let url = path(database, "/_all_docs");
-    let answer = calls.call(Method::GET, &url, query, None).await?;
+    let mut query = query.to_vec();
+    query.push(("limit", size.to_string()));
+    let answer = calls.call_for(Method::GET, &url, &query, None, most_of(size));
+    let Some(answer) = answer.await? else {
+        return Ok(None);
+    };
     match answer.status {
         200 => {
             let unreadable = |error| ReadError::StateUnavailable(format!("{url}: {error}"));
-            read_rows(&answer.body).map_err(unreadable)
+            read_rows(&answer.body).map(Some).map_err(unreadable)
         }
         404 => Err(gone(database)),
         _ => Err(answer.unexpected(&url)),

@@ -116,6 +116,40 @@ impl StateSnapshot for CouchSnapshot {
         self.get_all(&names.collect::<Vec<_>>())
     }
 
+    fn get_some(
+        &self,
+        namespace: &str,
+        keys: &[String],
+    ) -> Result<Vec<Option<VersionedValue>>, ReadError> {
+        let Some(database) = self.server.database(namespace) else {
+            return self.get_many(namespace, keys);
+        };
+        let asked = keys.iter().enumerate();
+        let asked = asked.filter(|(_, key)| self.undone(namespace, key).is_none());
+        let asked: Vec<(usize, String)> = asked
+            .map(|(position, key)| (position, names::id(namespace, key)))
+            .collect();
+        let ids: Vec<String> = asked.iter().map(|(_, id)| id.clone()).collect();
+        let (count, documents) = if ids.is_empty() {
+            (0, HashMap::new())
+        } else {
+            self.server
+                .couch
+                .run(|calls| async move { database::fetch_some(&calls, &database, &ids).await })?
+        };
+        let end = asked
+            .get(count)
+            .map_or(keys.len(), |(position, _)| *position);
+        let values = keys.iter().take(end).map(|key| {
+            if let Some(before) = self.undone(namespace, key) {
+                return Ok(before);
+            }
+            let stored = documents.get(&names::id(namespace, key));
+            self.server.value(namespace, stored)
+        });
+        values.collect()
+    }
+
     fn get_all(&self, names: &[Name]) -> Result<Vec<Option<VersionedValue>>, ReadError> {
         let undone = |(namespace, key): &Name| self.undone(namespace, key);
         let asked = names.iter().filter(|name| undone(name).is_none());
@@ -308,7 +342,7 @@ fn is_empty(from: &Bound<String>, to: &Bound<String>) -> bool {
 }
 
 impl Pages<'_> {
-    /// Parameters of `_all_docs`. Bounds are inclusive: what does not belong is passed over.
+    /// Parameters of `_all_docs`, but for how many rows it is to have. Bounds are inclusive: what does not belong is passed over.
     fn query(&self) -> Vec<(&'static str, String)> {
         let text = |id: &String| serde_json::Value::from(id.as_str()).to_string();
         let bound = |bound: &Bound<String>| match bound {
@@ -322,10 +356,7 @@ impl Pages<'_> {
         } else {
             (low, high)
         };
-        let mut query = vec![
-            ("include_docs", "true".to_owned()),
-            ("limit", self.size.to_string()),
-        ];
+        let mut query = vec![("include_docs", "true".to_owned())];
         if self.is_reversed {
             query.push(("descending", "true".to_owned()));
         }
@@ -339,11 +370,12 @@ impl Pages<'_> {
             self.is_last = true;
             return Ok(());
         }
-        let (database, query) = (self.place.database.clone(), self.query());
+        let (database, query, size) = (self.place.database.clone(), self.query(), self.size);
         let server = &self.snapshot.server;
-        let page = server
+        let (page, size) = server
             .couch
-            .run(|calls| async move { database::page(&calls, &database, &query).await })?;
+            .run(|calls| async move { database::page(&calls, &database, &query, size).await })?;
+        self.size = size;
         self.is_last = page.rows < self.size;
         // What lies beyond the last row is for the next page.
         let (mut from, mut to) = (self.from.clone(), self.to.clone());
