@@ -1,5 +1,7 @@
 //! A text as a [`Value`] in which every member is one, whatever its name.
 
+use std::borrow::Cow;
+
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
@@ -54,7 +56,8 @@ pub(crate) fn parse_to(
 pub(crate) type Members = (Map<String, Value>, bool);
 
 /// Reads an object behind the members that are given, but for those whose names `hides` has; none
-/// where the text is no object. Of a repeated member the last counts.
+/// where the text is no object. Nothing is made of members that are not `wanted`, but they are checked as
+/// all others are. Of a repeated member the last counts.
 ///
 /// # Errors
 /// [`JsonError`] with the first fault found.
@@ -62,6 +65,7 @@ pub(crate) fn parse_members(
     text: &[u8],
     mut members: Map<String, Value>,
     hides: &dyn Fn(&str) -> bool,
+    wanted: &dyn Fn(&str) -> bool,
 ) -> Result<Option<Members>, JsonError> {
     let mut reader = Reader {
         scanner: Scanner::new(utf8(text)?, MAX_TREE_DEPTH),
@@ -71,7 +75,16 @@ pub(crate) fn parse_members(
     if reader.scanner.peek() != Some(b'{') {
         return Ok(None);
     }
-    let has_hidden = reader.object(&mut members, hides)?;
+    let mut has_hidden = false;
+    reader.object(&mut |reader, name| {
+        let is_hidden = hides(&name);
+        has_hidden |= is_hidden;
+        if is_hidden || !wanted(&name) {
+            return reader.pass_over();
+        }
+        let value = reader.value()?;
+        reader.insert(&mut members, name.into_owned(), value)
+    })?;
     reader.scanner.end()?;
     Ok(Some((members, has_hidden)))
 }
@@ -81,17 +94,30 @@ struct Reader<'a> {
     repeats: Repeats,
 }
 
-impl Reader<'_> {
+/// Reads the value of a member, whose name was read.
+type ReadMember<'a, 'f> = dyn FnMut(&mut Reader<'a>, Cow<'a, str>) -> Result<(), JsonError> + 'f;
+
+impl<'a> Reader<'a> {
     /// A value; the position is at its first character.
     fn value(&mut self) -> Result<Value, JsonError> {
         match self.scanner.peek() {
             Some(b'"') => Ok(Value::String(self.scanner.string()?.into_owned())),
             Some(b'{') => {
                 let mut members = Map::new();
-                self.object(&mut members, &|_| false)?;
+                self.object(&mut |reader, name| {
+                    let value = reader.value()?;
+                    reader.insert(&mut members, name.into_owned(), value)
+                })?;
                 Ok(Value::Object(members))
             }
-            Some(b'[') => self.array(),
+            Some(b'[') => {
+                let mut elements = Vec::new();
+                self.array(&mut |reader| {
+                    elements.push(reader.value()?);
+                    Ok(())
+                })?;
+                Ok(Value::Array(elements))
+            }
             Some(b'-' | b'0'..=b'9') => {
                 let start = self.scanner.position();
                 self.scanner.number()?;
@@ -105,46 +131,51 @@ impl Reader<'_> {
         }
     }
 
-    fn array(&mut self) -> Result<Value, JsonError> {
-        let mut elements = Vec::new();
+    /// The same of a value of which nothing is made.
+    fn pass_over(&mut self) -> Result<(), JsonError> {
+        match self.scanner.peek() {
+            Some(b'"') => self.scanner.string().map(|_| ()),
+            Some(b'{') => self.object(&mut |reader, _| reader.pass_over()),
+            Some(b'[') => self.array(&mut Self::pass_over),
+            Some(b'-' | b'0'..=b'9') => self.scanner.number(),
+            _ => self.scanner.word().map(|_| ()),
+        }
+    }
+
+    /// An array; `element` reads each of its elements.
+    fn array(
+        &mut self,
+        element: &mut dyn FnMut(&mut Self) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
         self.scanner.enter()?;
         if !self.scanner.closes(b']') {
             loop {
                 self.scanner.skip_space();
-                elements.push(self.value()?);
+                element(self)?;
                 if !self.scanner.goes_on(b']')? {
                     break;
                 }
             }
         }
         self.scanner.leave();
-        Ok(Value::Array(elements))
+        Ok(())
     }
 
-    fn object(
-        &mut self,
-        members: &mut Map<String, Value>,
-        hides: &dyn Fn(&str) -> bool,
-    ) -> Result<bool, JsonError> {
-        let mut has_hidden = false;
+    /// An object; `value` reads the value of each of its members.
+    fn object(&mut self, value: &mut ReadMember<'a, '_>) -> Result<(), JsonError> {
         self.scanner.enter()?;
         if !self.scanner.closes(b'}') {
             loop {
                 self.scanner.skip_space();
                 let (name, _) = self.scanner.name()?;
-                let value = self.value()?;
-                if hides(&name) {
-                    has_hidden = true;
-                } else {
-                    self.insert(members, name.into_owned(), value)?;
-                }
+                value(self, name)?;
                 if !self.scanner.goes_on(b'}')? {
                     break;
                 }
             }
         }
         self.scanner.leave();
-        Ok(has_hidden)
+        Ok(())
     }
 
     fn insert(
@@ -241,6 +272,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_wanted_is_checked_all_the_same() {
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let (deepest, too_deep) = (deep(126), deep(127));
+        for value in [
+            "null",
+            "[1, -2.50e3 ,{}, [ ],\"\\ud83d\\ude00\"]",
+            r#"{"a":1,"a":2,"b":{"":[]}}"#,
+            &"9".repeat(5_000),
+            &deepest,
+            &too_deep,
+            "[1,]",
+            "01",
+            "-",
+            "1e",
+            "tru",
+            "\"\\ud800\"",
+            "\"\n\"",
+            "\"",
+            "{\"a\"}",
+            "{a:1}",
+            "[}",
+            "",
+        ] {
+            let text = format!("{{\"a\":{value}}}");
+            let read = |is_wanted: bool| {
+                let read = parse_members(text.as_bytes(), Map::new(), &|_| false, &|_| is_wanted);
+                read.map(|read| read.is_some())
+            };
+            assert_eq!(read(false), read(true), "{text}");
+        }
+    }
+
+    #[test]
     fn no_name_is_anything_but_a_name() {
         for text in [
             r#"{"$serde_json::private::Number":"5"}"#,
@@ -268,12 +332,15 @@ mod tests {
     fn members_come_behind_others_and_some_are_hidden() {
         let read = |text: &str| {
             let given = Map::from_iter([("k".to_owned(), Value::from(0))]);
-            let read = parse_members(text.as_bytes(), given, &|name| name == "k");
+            let is_hidden = |name: &str| name == "k";
+            let read = parse_members(text.as_bytes(), given, &is_hidden, &|name| name != "n");
             let read = read.unwrap();
             read.map(|(members, hidden)| (Value::Object(members).to_string(), hidden))
         };
         assert_eq!(read("{}"), Some((r#"{"k":0}"#.to_owned(), false)));
         let hidden = Some((r#"{"k":0,"a":{"k":2}}"#.to_owned(), true));
+        let text = r#"{"n":[{"a":{}}],"k":1,"a":{"k":2},"n":"\u0061"}"#;
+        assert_eq!(read(text), hidden);
         assert_eq!(read(r#" {"k":1,"a":{"k":2}} "#), hidden);
         assert_eq!(read("[1]"), None);
     }

@@ -21,7 +21,7 @@ use std::ops::Bound;
 use serde_json::{Map, Value, json};
 
 use super::bookmark::Bookmark;
-use super::document::Document;
+use super::document::{Document, Wanted};
 use super::error::QueryError;
 use super::index::{Definition, MAX_FIELDS, sort_key};
 use super::path::{Found, Path};
@@ -259,6 +259,16 @@ impl Asked {
         self.selector.pattern_steps()
     }
 
+    /// The members of documents that decide on that.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let mut wanted = Wanted::default();
+        self.selector.add_wanted(&mut wanted);
+        for path in &self.paths {
+            wanted.add(path.first());
+        }
+        wanted
+    }
+
     /// Whether a document is one of those.
     ///
     /// # Errors
@@ -343,7 +353,8 @@ mod tests {
     }
 
     fn includes(asked: &Asked, key: &str, value: &str) -> bool {
-        let document = Document::parse(key, Height::new(1, 0), value.as_bytes()).unwrap();
+        let (version, wanted) = (Height::new(1, 0), asked.wanted());
+        let document = Document::parse(key, version, value.as_bytes(), &wanted).unwrap();
         let included = asked.includes(key, &document, &mut Meter::unlimited());
         included.unwrap()
     }

@@ -6,6 +6,7 @@
 //! block comes in between reading a document and writing its entry. An index is used once a snapshot
 //! holds its mark of being built.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use super::definitions::{Applied, Definitions, Stored, damaged};
-use super::document::Document;
+use super::document::{Document, Wanted};
 use super::entries;
 use super::index::{Definition, IndexRequest};
 use super::migration::{MigrateError, Migrated, Migration};
@@ -334,14 +335,20 @@ impl Catalog {
         if indexes.is_empty() {
             return Ok(());
         }
+        let mut wanted: BTreeMap<&str, Wanted> = BTreeMap::new();
+        for index in &indexes {
+            let of_namespace = wanted.entry(&index.namespace).or_default();
+            of_namespace.add_those(index.definition.wanted());
+        }
         for (namespace, key, update) in changes.iter() {
-            if indexes.iter().all(|index| index.namespace != namespace) {
+            let Some(wanted) = wanted.get(&*namespace) else {
                 continue;
-            }
-            let before = before(&namespace, &key)?
-                .and_then(|stored| Document::parse(&key, stored.version, &stored.value));
+            };
+            let parse = |version, value: &[u8]| Document::parse(&key, version, value, wanted);
+            let before = before(&namespace, &key)?;
+            let before = before.and_then(|stored| parse(stored.version, &stored.value));
             let content = update.content.as_ref();
-            let after = content.and_then(|(value, _)| Document::parse(&key, update.version, value));
+            let after = content.and_then(|(value, _)| parse(update.version, value));
             for index in indexes.iter().filter(|index| index.namespace == namespace) {
                 let definition = &index.definition;
                 let entry = |document: &Document| {
@@ -638,7 +645,8 @@ impl Catalog {
         for row in view.rows(&index.namespace, start, Bound::Unbounded, false)? {
             let (key, stored) = row?;
             bytes += stored.value.len();
-            let document = Document::parse(&key, stored.version, &stored.value);
+            let wanted = index.definition.wanted();
+            let document = Document::parse(&key, stored.version, &stored.value, wanted);
             let document = document.filter(|document| index.definition.takes(document));
             let sort_key = document.and_then(|document| index.definition.sort_key(&document.value));
             if let Some(sort_key) = sort_key {

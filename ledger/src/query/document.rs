@@ -1,14 +1,48 @@
 //! A value of state as a document: with `_id`, its key, and `_rev`, its version.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::block::Height;
 use crate::json;
 
+/// The members of documents that somebody looks at. A member can take fifty times the memory that its text
+/// takes, so the others are only checked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    has_all: bool,
+    names: BTreeSet<String>,
+}
+
+impl Wanted {
+    /// Every member.
+    pub(crate) fn add_all(&mut self) {
+        self.has_all = true;
+    }
+
+    /// The member of that name.
+    pub(crate) fn add(&mut self, name: &str) {
+        if !self.names.contains(name) {
+            self.names.insert(name.to_owned());
+        }
+    }
+
+    /// What somebody else looks at.
+    pub(crate) fn add_those(&mut self, others: &Self) {
+        self.has_all |= others.has_all;
+        self.names.extend(others.names.iter().cloned());
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.has_all || self.names.contains(name)
+    }
+}
+
 /// A parsed document.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// Its members, `_id` and `_rev` first.
+    /// Its members that are wanted, `_id` and `_rev` first, which always are.
     pub(crate) value: Value,
     /// Whether it brought members of those names itself, as imported values may: they are hidden.
     has_reserved: bool,
@@ -23,11 +57,13 @@ pub(super) fn is_reserved(name: &str) -> bool {
 
 impl Document {
     /// Reads a value; none where it is no JSON object.
-    pub(crate) fn parse(key: &str, version: Height, value: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(key: &str, version: Height, value: &[u8], wanted: &Wanted) -> Option<Self> {
         let mut members = Map::new();
         members.insert("_id".to_owned(), key.into());
         members.insert("_rev".to_owned(), version.to_string().into());
-        let (members, has_reserved) = json::parse_members(value, members, &is_reserved).ok()??;
+        let is_wanted = |name: &str| wanted.has(name);
+        let read = json::parse_members(value, members, &is_reserved, &is_wanted);
+        let (members, has_reserved) = read.ok()??;
         Some(Self {
             value: Value::Object(members),
             has_reserved,
@@ -89,7 +125,8 @@ mod tests {
             ("{} x", None),
             ("\u{1}", None),
         ] {
-            let document = Document::parse("k", Height::new(3, 1), value.as_bytes());
+            let none = Wanted::default();
+            let document = Document::parse("k", Height::new(3, 1), value.as_bytes(), &none);
             let text = document.map(|document| document.text(value));
             assert_eq!(text.as_deref(), expected);
         }

@@ -11,7 +11,7 @@ use super::asked::Asked;
 use super::bookmark::{self, Bookmark};
 use super::catalog::{Catalog, Index};
 use super::collation::ABOVE_ALL;
-use super::document::Document;
+use super::document::{Document, Wanted};
 use super::error::QueryError;
 use super::index::sort_key;
 use super::normalize::single;
@@ -188,16 +188,27 @@ impl Iterator for Documents<'_> {
 
 type Candidate = Result<(String, VersionedValue), ReadError>;
 
+/// What a query looks at of the documents of a plan: by its selector, by the index's filter, and for the
+/// places where pages end.
+fn wanted(query: &Query, plan: &Plan) -> Wanted {
+    let mut wanted = Wanted::default();
+    query.selector.add_wanted(&mut wanted);
+    if let Some(index) = &plan.index {
+        wanted.add_those(index.definition.wanted());
+    }
+    wanted
+}
+
 /// A candidate of a plan as a document, and whether it matches; none where it is no document.
 fn look_at(
     query: &Query,
-    plan: &Plan,
+    (plan, wanted): (&Plan, &Wanted),
     (key, value): (&str, &VersionedValue),
     meter: &mut Meter,
 ) -> Result<Option<(Document, bool)>, Exceeded> {
     let bytes = value.value.len();
     meter.spend(Spend::Reading, reading(bytes))?;
-    let Some(document) = Document::parse(key, value.version, &value.value) else {
+    let Some(document) = Document::parse(key, value.version, &value.value, wanted) else {
         return Ok(None);
     };
     // An index also has documents of which its filter took too long.
@@ -273,6 +284,7 @@ impl Source<'_> {
         let (mut examined, mut bytes, mut skip) = (0, 0, query.skip);
         let mut last = None;
         let candidates = self.candidates(&plan, query, after.as_ref())?;
+        let wanted = wanted(query, &plan);
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         // A limit of nothing reads nothing, and a page is full when it is full.
         for candidate in candidates {
@@ -280,7 +292,7 @@ impl Source<'_> {
                 break;
             }
             let (key, value) = candidate?;
-            let looked_at = look_at(query, &plan, (&key, &value), meter);
+            let looked_at = look_at(query, (&plan, &wanted), (&key, &value), meter);
             let Some((document, is_match)) = looked_at.map_err(|Exceeded| meter.why())? else {
                 continue;
             };

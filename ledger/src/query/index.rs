@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::collation::put_sort_key;
-use super::document::Document;
+use super::document::{Document, Wanted};
 use super::error::QueryError;
 use super::path::{Found, Path};
 use super::request::{Members, Sort, selector};
@@ -36,6 +36,8 @@ pub(crate) struct Definition {
     pub(crate) record: Record,
     paths: Vec<Path>,
     partial: Option<Selector>,
+    /// What it looks at.
+    wanted: Wanted,
 }
 
 /// A definition as it is stored.
@@ -57,16 +59,29 @@ impl Definition {
     /// A path or the selector is not well-formed.
     pub(crate) fn new(record: Record) -> Result<Self, QueryError> {
         let paths = record.fields.iter().map(|field| Path::parse(field));
-        let paths = paths.collect::<Result<_, _>>()?;
+        let paths = paths.collect::<Result<Vec<_>, _>>()?;
         let partial = &record.partial_filter_selector;
         // Who makes a definition has asked for its filter, and was told if it is too large.
         let parse = || Selector::parse_as(partial, record.selector_version, Admission::Before);
-        let partial = (!partial.is_empty()).then(parse);
+        let partial = (!partial.is_empty()).then(parse).transpose()?;
+        let mut wanted = Wanted::default();
+        for path in &paths {
+            wanted.add(path.first());
+        }
+        if let Some(partial) = &partial {
+            partial.add_wanted(&mut wanted);
+        }
         Ok(Self {
-            partial: partial.transpose()?,
-            paths,
             record,
+            paths,
+            partial,
+            wanted,
         })
+    }
+
+    /// The members of documents that it looks at.
+    pub(crate) fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// Which documents are indexed, where it is not all of them.
@@ -294,7 +309,8 @@ mod tests {
         let definition = IndexRequest::parse(body.as_bytes()).unwrap().0;
         for (length, is_taken) in [(1, false), (20_000, true)] {
             let value = json!({"l": vec![0; length]}).to_string();
-            let document = Document::parse("k", Height::new(1, 0), value.as_bytes());
+            let wanted = definition.wanted();
+            let document = Document::parse("k", Height::new(1, 0), value.as_bytes(), wanted);
             assert_eq!(definition.takes(&document.unwrap()), is_taken, "{length}");
         }
     }

@@ -54,6 +54,11 @@ impl Path {
         &self.names
     }
 
+    /// The member of a document that it leads to or into.
+    pub(super) fn first(&self) -> &str {
+        self.names.first().map_or("", String::as_str)
+    }
+
     /// How many steps it takes to follow it.
     pub(super) fn weight(&self) -> u64 {
         let names = self.names.iter();

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value};
 
 use super::collation::{compare, compare_raw, identical};
+use super::document::Wanted;
 use super::error::QueryError;
 use super::graphemes::begins_with;
 use super::normalize::{normalize, single};
@@ -169,6 +170,11 @@ impl Selector {
         self.condition.pattern_steps()
     }
 
+    /// Adds the members of documents that it looks at.
+    pub(crate) fn add_wanted(&self, wanted: &mut Wanted) {
+        self.condition.add_wanted(wanted);
+    }
+
     /// Whether a document, with its `_id` and `_rev`, matches.
     ///
     /// # Errors
@@ -234,6 +240,22 @@ fn read(value: &Value, version: Version, admission: Admission) -> Result<Conditi
 type Order = fn(&Value, &Value) -> Ordering;
 
 impl Condition {
+    /// Adds the members that it looks at of a document.
+    fn add_wanted(&self, wanted: &mut Wanted) {
+        match self {
+            Self::Always => (),
+            Self::And(parts) | Self::Or(parts) | Self::Nor(parts) => {
+                for part in parts {
+                    part.add_wanted(wanted);
+                }
+            }
+            Self::Not(part) => part.add_wanted(wanted),
+            Self::Field { path, .. } => wanted.add(path.first()),
+            // Of the document itself.
+            _ => wanted.add_all(),
+        }
+    }
+
     fn pattern_steps(&self) -> u64 {
         match self {
             Self::Regex(regex) => regex.steps(),

@@ -432,7 +432,12 @@ fn steps_are_counted_as_the_format_says() {
         let query = sevens(height, &[]);
         let asked = Asked::read(&query.start_key, &query.end_key).unwrap().asked;
         let version = crate::Height::new(height, 0);
-        let document = crate::query::document::Document::parse("k", version, br#"{"a":12345}"#);
+        let document = crate::query::document::Document::parse(
+            "k",
+            version,
+            br#"{"a":12345}"#,
+            &asked.wanted(),
+        );
         assert_eq!(
             asked.includes("k", &document.unwrap(), &mut meter),
             Ok(false)

@@ -10,7 +10,7 @@ use super::updates::Pending;
 use crate::block::Height;
 use crate::error::ReadError;
 use crate::query::asked::Asked;
-use crate::query::document::Document;
+use crate::query::document::{Document, Wanted};
 use crate::query::work::Meter;
 use crate::state::VersionedValue;
 
@@ -21,11 +21,13 @@ pub(super) fn still_holds(
     seen: Option<&ReadsInfo>,
     pending: &Pending<'_>,
 ) -> Result<bool, ReadError> {
+    let wanted = asked.wanted();
+    let includes = |key: &str, value: &VersionedValue| includes(asked, &wanted, key, value);
     let changes = pending.changes(namespace);
     let mut rows: BTreeMap<String, Height> = BTreeMap::new();
     for (key, update) in &changes {
         if let Some(value) = update.value()
-            && includes(asked, key, &value)
+            && includes(key, &value)
         {
             rows.insert((*key).to_owned(), value.version);
         }
@@ -33,7 +35,7 @@ pub(super) fn still_holds(
     let (from, to) = asked.keys();
     for committed in pending.state.rows(namespace, from, to, false)? {
         let (key, value) = committed?;
-        if !changes.contains_key(key.as_str()) && includes(asked, &key, &value) {
+        if !changes.contains_key(key.as_str()) && includes(&key, &value) {
             rows.insert(key, value.version);
         }
     }
@@ -43,8 +45,8 @@ pub(super) fn still_holds(
 }
 
 /// Whether a value is among the documents asked for, whatever it takes to find out.
-fn includes(asked: &Asked, key: &str, value: &VersionedValue) -> bool {
-    let document = Document::parse(key, value.version, &value.value);
+fn includes(asked: &Asked, wanted: &Wanted, key: &str, value: &VersionedValue) -> bool {
+    let document = Document::parse(key, value.version, &value.value, wanted);
     document
         .is_some_and(|document| asked.includes(key, &document, &mut Meter::unlimited()) == Ok(true))
 }

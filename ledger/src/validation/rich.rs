@@ -244,6 +244,7 @@ impl Question<'_> {
                 return Ok(false);
             }
         }
+        let wanted = self.asked.wanted();
         let written = recent.written_since(self.height, self.namespace, meter)?;
         let written: Vec<&str> = written.iter().map(String::as_str).collect();
         let (mut left, mut most) = (written.as_slice(), pending.state.batch().max(1));
@@ -261,7 +262,7 @@ impl Question<'_> {
                     continue;
                 };
                 meter.spend(Spend::Reading, value.value.len() as u64)?;
-                if let Some(document) = Document::parse(key, value.version, &value.value)
+                if let Some(document) = Document::parse(key, value.version, &value.value, &wanted)
                     && self.asked.includes(key, &document, meter)?
                 {
                     return Ok(false);
