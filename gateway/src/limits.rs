@@ -14,7 +14,7 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a connection may stay open between two requests.
     pub idle_timeout: Duration,
-    /// How long a peer may take nothing of an answer that waits for it.
+    /// How long a client may leave an answer waiting for it; each 8 KiB that it takes give a second back.
     pub stall_timeout: Duration,
     /// Most connections at one time.
     pub connections: usize,

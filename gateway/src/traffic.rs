@@ -34,7 +34,7 @@ pub(crate) enum Bound {
 #[derive(Debug)]
 pub(crate) struct Traffic {
     pub(crate) connections_open: IntGauge,
-    /// A reader that takes nothing of its answer was cut off.
+    /// A reader that took too little of its answer was cut off.
     pub(crate) cut_off: IntCounter,
     pub(crate) listeners: IntGauge,
     pub(crate) batches: IntGauge,
@@ -65,8 +65,8 @@ impl Traffic {
             ),
             cut_off: family.counter(
                 "quire_connections_cut_off_total",
-                "Connections ended because the client took nothing of its answer for \
-                 --stall-timeout. Many: clients or a proxy between hang.",
+                "Connections ended because the client left its answer waiting for --stall-timeout \
+                 (8 KiB taken give a second back). Many: clients or a proxy between hang.",
             ),
             refusals: family.counters(
                 "quire_edge_refusals_total",

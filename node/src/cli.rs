@@ -289,7 +289,7 @@ pub(crate) struct RunArguments {
         default_value_t = 30
     )]
     pub(crate) body_timeout: u64,
-    /// How long a client may take nothing of an answer that waits for it.
+    /// How long a client may leave an answer waiting for it; each 8 KiB that it takes give a second back.
     #[arg(
         long,
         value_name = "SECONDS",

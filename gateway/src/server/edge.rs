@@ -6,7 +6,7 @@
 //! no memory for the head                503, then the end
 //! hyper refuses a head (400, 414, 431)   its empty answer is exchanged for a problem
 //! idle between requests                  the end
-//! peer takes nothing of an answer        the end: a slow reader is cut off
+//! peer takes too little of an answer     the end: a slow reader is cut off
 //! the end                                what the peer still sends is read for a moment, so that
 //!                                        the last answer is not lost to a reset
 //! ```
@@ -25,8 +25,9 @@ use axum::http::StatusCode;
 use bytes::{Buf, Bytes};
 use prometheus::IntCounter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::pace::Pace;
 use crate::memory::{Full, Kind, Memory, Share};
 use crate::problem::{Problem, ProblemKind};
 
@@ -37,7 +38,7 @@ pub(crate) struct Terms {
     pub(crate) head: Duration,
     /// Between two requests, and before the first.
     pub(crate) idle: Duration,
-    /// Without taking or sending a byte while an answer waits for it.
+    /// For leaving an answer waiting; see [`Pace`].
     pub(crate) stall: Duration,
     /// Counts readers that are cut off.
     pub(crate) cut_off: IntCounter,
@@ -136,7 +137,9 @@ pub(crate) struct Edge<T> {
     protocol: Protocol,
     /// The request whose head is waited for, and until when.
     head: Option<Head>,
-    /// Set while a write waits.
+    /// What the peer has left of its time.
+    pace: Pace,
+    /// Its end, while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Whether all that hyper wrote has gone out.
     is_flushed: bool,
@@ -168,6 +171,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
     pub(crate) fn new(inner: T, terms: Terms, exchange: Arc<Exchange>) -> Self {
         Self {
             inner,
+            pace: Pace::new(terms.stall),
             terms,
             exchange,
             protocol: Protocol::Undecided(0),
@@ -190,7 +194,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
 
     /// Whether the head that is waited for has had its time.
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        if self.is_http2() || !self.is_flushed || !self.exchange.is_idle() {
+        let is_between_answers = self.is_flushed && self.exchange.is_idle();
+        if is_between_answers {
+            self.pace.renew();
+        }
+        if self.is_http2() || !is_between_answers {
             self.head = None;
             return Poll::Pending;
         }
@@ -216,8 +224,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
     /// They are part of a head, for which there is no memory.
     fn note_read(&mut self, bytes: &[u8]) -> Result<(), Full> {
         if let Some(stalled) = &mut self.stalled {
-            let deadline = Instant::now() + self.terms.stall;
-            stalled.as_mut().reset(deadline);
+            self.pace.moved(bytes.len());
+            stalled.as_mut().reset(self.pace.wait());
         }
         self.protocol = self.protocol.after(bytes);
         if self.is_http2() {
@@ -282,21 +290,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends a write that has waited for too long.
-    fn judge<V>(
+    /// Ends a write whose peer takes too little.
+    fn judge(
         &mut self,
-        written: Poll<io::Result<V>>,
+        written: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<V>> {
-        if written.is_ready() {
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            self.pace.moved(*written.as_ref().unwrap_or(&0));
+            self.pace.stop();
             self.stalled = None;
-            return written;
+            return Poll::Ready(written);
         }
-        let stall = self.terms.stall;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
+        let deadline = self.pace.wait();
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         ready!(stalled.as_mut().poll(context));
         self.terms.cut_off.inc();
-        tracing::debug!("a reader that takes nothing is cut off");
+        tracing::debug!("a reader that takes too little is cut off");
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
@@ -405,7 +417,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Edge<T> {
         ready!(edge.poll_own(context))?;
         let flushed = pin!(&mut edge.inner).poll_flush(context);
         edge.is_flushed |= flushed.is_ready();
-        edge.judge(flushed, context)
+        // Its bytes were counted when they were written.
+        let judged = edge.judge(flushed.map_ok(|()| 0), context);
+        judged.map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

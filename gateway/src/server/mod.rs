@@ -4,6 +4,7 @@
 //! kind its stream is; a [`Handshake`] stands between the two.
 
 mod edge;
+mod pace;
 mod rest;
 mod taken;
 
@@ -242,7 +243,7 @@ impl Server {
         peer: Peer,
     ) {
         let exchange = Arc::new(Exchange::default());
-        let untaken = Arc::new(Untaken::default());
+        let untaken = Arc::new(Untaken::new(self.terms.stall));
         let edge = Edge::new(stream, self.terms.clone(), Arc::clone(&exchange));
         let service = service_fn(|mut request: Request<Incoming>| {
             let answering = exchange.begin();
@@ -301,9 +302,9 @@ impl Server {
             ended = served => if let Err(error) = ended {
                 tracing::debug!(error, "a connection ended");
             },
-            () = untaken.stalls(self.terms.stall) => {
+            () = untaken.stalls() => {
                 self.terms.cut_off.inc();
-                tracing::debug!("a client that takes nothing of an answer is cut off");
+                tracing::debug!("a client that takes too little of an answer is cut off");
             }
         }
     }

@@ -2,12 +2,12 @@
 //!
 //! Over HTTP/1 a client that takes nothing stops the [edge](super::edge) from writing. Over HTTP/2 it need not:
 //! a window that stays shut leaves nothing to write, and the connection well. So each step that is the
-//! client's to make is entered here, and the oldest of them tells whether it is cut off.
+//! client's to make is entered here, and each answer has a [`Pace`] of its own.
 
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,61 +17,127 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-/// The steps of one connection.
-#[derive(Debug, Default)]
+use super::pace::Pace;
+
+/// What is handed on of an answer in one step: who takes a large answer slowly shows so.
+const STEP_BYTES: usize = 64 << 10;
+
+/// The answers of one connection.
+#[derive(Debug)]
 pub(super) struct Untaken {
+    /// What a client may leave an answer waiting.
+    stall: Duration,
     // Held for an insertion or a removal, never across an await.
-    steps: Mutex<Steps>,
-    /// Told of the first step.
+    answers: Mutex<Answers>,
+    /// Told of the first answer.
     begun: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Steps {
+struct Answers {
     next: u64,
-    since: BTreeMap<u64, Instant>,
+    untaken: BTreeMap<u64, Taking>,
+}
+
+/// How an answer is taken.
+#[derive(Debug)]
+struct Taking {
+    pace: Pace,
+    /// Steps that are the client's to make.
+    steps: usize,
 }
 
 impl Untaken {
-    /// A step is the client's from now on, until what is returned goes.
-    fn due(self: &Arc<Self>) -> Due {
-        let mut steps = self.steps.lock();
-        let number = steps.next;
-        steps.next += 1;
-        steps.since.insert(number, Instant::now());
-        if number == 0 {
-            self.begun.notify_one();
-        }
-        Due {
-            untaken: Arc::clone(self),
-            number,
+    pub(super) fn new(stall: Duration) -> Self {
+        Self {
+            stall,
+            answers: Mutex::default(),
+            begun: Notify::new(),
         }
     }
 
-    /// Comes back when the client has left a step alone for `stall`, at most half as long again.
-    pub(super) async fn stalls(&self, stall: Duration) {
+    /// An answer, until what is returned goes.
+    fn answer(self: &Arc<Self>) -> Arc<Answer> {
+        let mut answers = self.answers.lock();
+        let number = answers.next;
+        answers.next += 1;
+        let taking = Taking {
+            pace: Pace::new(self.stall),
+            steps: 0,
+        };
+        answers.untaken.insert(number, taking);
+        if number == 0 {
+            self.begun.notify_one();
+        }
+        let untaken = Arc::clone(self);
+        Arc::new(Answer { untaken, number })
+    }
+
+    /// Comes back when the time of the client for one of its answers is over, at most `stall / 2` later.
+    pub(super) async fn stalls(&self) {
         // Never told, and never woken, over HTTP/1.
         self.begun.notified().await;
         loop {
-            sleep(stall / 2).await;
-            let oldest = self.steps.lock().since.values().next().copied();
-            if oldest.is_some_and(|since| since.elapsed() >= stall) {
+            sleep(self.stall / 2).await;
+            let now = Instant::now();
+            let is_over = |taking: &Taking| taking.pace.deadline().is_some_and(|end| end <= now);
+            if self.answers.lock().untaken.values().any(is_over) {
                 return;
             }
         }
     }
 }
 
-/// A step that is the client's to make.
+/// An answer of which something is not taken yet.
 #[derive(Debug)]
-struct Due {
+struct Answer {
     untaken: Arc<Untaken>,
     number: u64,
 }
 
+impl Answer {
+    /// A step is the client's from now on, until what is returned goes: that it takes so many bytes, or
+    /// asks for more.
+    fn due(self: &Arc<Self>, bytes: usize) -> Due {
+        self.enter(|taking| {
+            taking.steps += 1;
+            taking.pace.wait();
+        });
+        Due {
+            answer: Arc::clone(self),
+            bytes,
+        }
+    }
+
+    fn enter(&self, what: impl FnOnce(&mut Taking)) {
+        let mut answers = self.untaken.answers.lock();
+        // It is there for as long as this is.
+        answers.untaken.get_mut(&self.number).map(what);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.untaken.answers.lock().untaken.remove(&self.number);
+    }
+}
+
+/// A step that is the client's to make.
+#[derive(Debug)]
+struct Due {
+    answer: Arc<Answer>,
+    bytes: usize,
+}
+
 impl Drop for Due {
     fn drop(&mut self) {
-        self.untaken.steps.lock().since.remove(&self.number);
+        self.answer.enter(|taking| {
+            taking.pace.moved(self.bytes);
+            taking.steps -= 1;
+            if taking.steps == 0 {
+                taking.pace.stop();
+            }
+        });
     }
 }
 
@@ -90,17 +156,21 @@ impl AsRef<[u8]> for Piece {
 /// The body of an answer over HTTP/2.
 pub(super) struct Watched {
     body: Body,
-    untaken: Arc<Untaken>,
+    /// What has come of it and is not handed on yet.
+    come: Bytes,
+    answer: Arc<Answer>,
     /// There while the next piece is the client's to ask for.
     due: Option<Due>,
 }
 
 impl Watched {
     pub(super) fn new(body: Body, untaken: &Arc<Untaken>) -> Self {
-        let due = (!body.is_end_stream()).then(|| untaken.due());
+        let answer = untaken.answer();
+        let due = (!body.is_end_stream()).then(|| answer.due(0));
         Self {
             body,
-            untaken: Arc::clone(untaken),
+            come: Bytes::new(),
+            answer,
             due,
         }
     }
@@ -116,28 +186,36 @@ impl HttpBody for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let watched = &mut *self;
         watched.due = None;
-        let polled = pin!(&mut watched.body).poll_frame(context);
-        let Poll::Ready(Some(Ok(frame))) = polled else {
-            return polled;
-        };
-        let untaken = &watched.untaken;
-        let frame = frame.map_data(|bytes| {
-            Bytes::from_owner(Piece {
-                bytes,
-                _due: untaken.due(),
-            })
-        });
-        if !watched.body.is_end_stream() {
-            watched.due = Some(untaken.due());
+        if watched.come.is_empty() {
+            let Some(frame) = ready!(pin!(&mut watched.body).poll_frame(context)) else {
+                return Poll::Ready(None);
+            };
+            match frame?.into_data() {
+                Ok(bytes) => watched.come = bytes,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
         }
-        Poll::Ready(Some(Ok(frame)))
+        let bytes = watched.come.len().min(STEP_BYTES);
+        let bytes = watched.come.split_to(bytes);
+        let due = watched.answer.due(bytes.len());
+        let piece = Bytes::from_owner(Piece { bytes, _due: due });
+        if !watched.is_end_stream() {
+            watched.due = Some(watched.answer.due(0));
+        }
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.come.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (come, body) = (self.come.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower() + come);
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper + come);
+        }
+        hint
     }
 }

@@ -19,6 +19,7 @@ mod kit;
 mod memory;
 mod pools;
 mod reads;
+mod slow_readers;
 mod socket;
 mod waiting;
 mod writes;

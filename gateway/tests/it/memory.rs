@@ -23,7 +23,7 @@ use crate::socket::Plain;
 
 /// Who waits for longer waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
-const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 
 fn limits(memory_bytes: usize) -> Limits {
     Limits {
@@ -134,7 +134,7 @@ async fn a_write_whose_client_is_gone_keeps_its_share_until_it_is_over() {
 }
 
 /// A key with a history of so many values of a quarter of a mebibyte.
-async fn with_history(memory_bytes: usize, values: usize) -> (Arc<Node>, Client) {
+pub(crate) async fn with_history(memory_bytes: usize, values: usize) -> (Arc<Node>, Client) {
     let node = Node::new();
     let client = node.client_with(limits(memory_bytes), Cors::default());
     for value in 0..values {
