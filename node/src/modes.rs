@@ -2,13 +2,20 @@
 //!
 //! What this process makes there has such modes whatever the umask it was started with: [`own_umask`].
 //! What is there already, or was copied there by hand, is mended at a start: [`mend`].
+//!
+//! While a folder is open to others, they may exchange what is in it for a link to something else of the
+//! same owner. So everything below the data directory is opened from the folder that it is in, never through
+//! a link, and the mode of what was opened is changed. What the operator put behind a link is looked at, and
+//! refused where it is open: nothing is changed there.
 
-use std::fs::{self, Metadata};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 
 use crate::data_directory::{self, PathError, whose};
 use crate::directory::Part;
@@ -23,6 +30,9 @@ const FILE: u32 = 0o600;
 const DEPTH: usize = 12;
 /// Files and folders that were mended and are told one by one.
 const TOLD: usize = 20;
+
+/// Who may do everything.
+const ROOT: u32 = 0;
 
 /// A file or folder that is open to others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +65,11 @@ pub(crate) enum ModeError {
         mode: u32,
         found: String,
     },
+    #[error(
+        "{} is open to other users of this machine (mode {mode:04o}), and a link leads to it: nothing is \
+         changed behind a link", path.display()
+    )]
+    BehindLink { path: PathBuf, mode: u32 },
     #[error("{} cannot be looked at", path.display())]
     Look { path: PathBuf, source: io::Error },
     #[error("the mode of {} cannot be changed", path.display())]
@@ -75,6 +90,10 @@ impl ModeError {
                 "Give a folder of its own: --data {0}/quire. Or close this one: `chmod go= {0}`.",
                 path.display()
             ),
+            Self::BehindLink { path, .. } => {
+                let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+                format!("Close it: `chmod -R go= {}`.", path.display())
+            }
             Self::Look { path, source } | Self::Change { path, source } => match source.kind() {
                 ErrorKind::PermissionDenied => whose(path),
                 _ => "`dmesg` tells whether the disk failed.".to_owned(),
@@ -91,46 +110,59 @@ pub(crate) fn own_umask() {
 
 /// Makes sure that a data directory is closed to others, or can be closed by this process. Changes nothing.
 pub(crate) fn check(data: &Path) -> Result<(), ModeError> {
-    for loose in look(data)? {
-        may_mend(&loose, rustix::process::geteuid().as_raw())?;
-    }
-    Ok(())
+    let user = rustix::process::geteuid().as_raw();
+    walk(data, &mut |loose, _| may_mend(&loose, user))
 }
 
 /// Closes a data directory to others, and says so in the log.
 pub(crate) fn mend(data: &Path) -> Result<(), ModeError> {
-    let all = look(data)?;
-    for (count, loose) in all.iter().enumerate() {
-        may_mend(loose, rustix::process::geteuid().as_raw())?;
-        let Loose {
-            path, mode, wanted, ..
-        } = loose;
-        match fs::set_permissions(path, fs::Permissions::from_mode(*wanted)) {
-            // The embedded engine, or a command, has removed it meanwhile.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            done => done.map_err(|source| ModeError::Change {
-                path: path.clone(),
-                source,
-            })?,
+    let user = rustix::process::geteuid().as_raw();
+    let mut count = 0;
+    walk(data, &mut |loose, open| {
+        if !close(&loose, user, open)? {
+            return Ok(());
         }
-        if count < TOLD {
+        count += 1;
+        if count <= TOLD {
             tracing::warn!(
-                path = %path.display(),
-                before = format!("{mode:04o}"),
-                now = format!("{wanted:04o}"),
+                path = %loose.path.display(),
+                before = format!("{:04o}", loose.mode),
+                now = format!("{:04o}", loose.wanted),
                 "was open to other users of this machine, and is not any more"
             );
         }
-    }
-    if let Some(more) = all.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        Ok(())
+    })?;
+    if let Some(more) = count.checked_sub(TOLD).filter(|more| *more > 0) {
         tracing::warn!(more, "files and folders were open to other users, too");
     }
     Ok(())
 }
 
+/// Closes what is found to be open; whether it still was. What is opened is judged once more: it may be
+/// something else by now.
+fn close(loose: &Loose, user: u32, open: Open<'_>) -> Result<bool, ModeError> {
+    let failed = |source| ModeError::Change {
+        path: loose.path.clone(),
+        source,
+    };
+    let file = match open() {
+        // The embedded engine, or a command, has removed it meanwhile.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        file => file.map_err(failed)?,
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    let Some(loose) = Loose::of(&loose.path, metadata.mode(), metadata.uid()) else {
+        return Ok(false);
+    };
+    may_mend(&loose, user)?;
+    let closed = fs::Permissions::from_mode(loose.wanted);
+    file.set_permissions(closed).map_err(failed)?;
+    Ok(true)
+}
+
 /// Whether a user may change the mode of what is loose.
 fn may_mend(loose: &Loose, user: u32) -> Result<(), ModeError> {
-    const ROOT: u32 = 0;
     if user == ROOT || user == loose.owner {
         return Ok(());
     }
@@ -141,68 +173,122 @@ fn may_mend(loose: &Loose, user: u32) -> Result<(), ModeError> {
     })
 }
 
-/// What of a data directory is open to others; nothing where there is none yet.
-fn look(data: &Path) -> Result<Vec<Loose>, ModeError> {
-    let mut found = Vec::new();
+/// Opens what was found, if it is no link.
+type Open<'a> = &'a dyn Fn() -> io::Result<File>;
+/// Told of everything that is open to others.
+type Visit<'a> = &'a mut dyn FnMut(Loose, Open<'_>) -> Result<(), ModeError>;
+
+/// Tells what of a data directory is open to others; nothing where there is none yet.
+fn walk(data: &Path, visit: Visit<'_>) -> Result<(), ModeError> {
     let Some(metadata) = existing(data, fs::metadata(data))? else {
-        return Ok(found);
+        return Ok(());
     };
-    if let Some(loose) = loose(data, &metadata) {
+    // The operator named it, and may have named a link.
+    let open = || File::open(data);
+    if let Some(loose) = Loose::of(data, metadata.mode(), metadata.uid()) {
         // Its mode is not ours to change where others keep their things in it.
         if let Err(PathError::Other { path, found }) = data_directory::may_be_made(data) {
             let mode = loose.mode;
             return Err(ModeError::Shared { path, mode, found });
         }
-        found.push(loose);
+        visit(loose, &open)?;
     }
-    for path in children(data)? {
-        let name = path.strip_prefix(data).unwrap_or(&path);
-        // What else lies there is somebody else's, as files of query indexes are the operator's.
-        if name != Path::new(migrations::FOLDER) && Part::of(name).is_some() {
-            look_at(&path, DEPTH, &mut found)?;
-        }
-    }
-    Ok(found)
-}
-
-/// Looks at a file or folder and all that is in it. A link is followed where its owner is the one of what
-/// it leads to: others may have put it there.
-fn look_at(path: &Path, depth: usize, found: &mut Vec<Loose>) -> Result<(), ModeError> {
-    let Some(own) = existing(path, fs::symlink_metadata(path))? else {
+    let Some(folder) = existing(data, open())? else {
         return Ok(());
     };
-    let metadata = if own.is_symlink() {
-        match existing(path, fs::metadata(path))? {
-            Some(target) if target.uid() == own.uid() => target,
-            _ => return Ok(()),
-        }
-    } else {
-        own
-    };
-    found.extend(loose(path, &metadata));
-    if metadata.is_dir() && depth > 0 {
-        for child in children(path)? {
-            look_at(&child, depth - 1, found)?;
+    for name in names(&folder, data)? {
+        // What else lies there is somebody else's, as files of query indexes are the operator's.
+        if name != migrations::FOLDER && Part::of(Path::new(&name)).is_some() {
+            look_at(&folder, &name, &data.join(&name), DEPTH, visit)?;
         }
     }
     Ok(())
 }
 
-fn loose(path: &Path, metadata: &Metadata) -> Option<Loose> {
-    let mode = metadata.permissions().mode() & 0o7777;
-    let most = if metadata.is_dir() { FOLDER } else { FILE };
-    (mode & OTHERS != 0).then(|| Loose {
-        path: path.to_owned(),
-        mode,
-        wanted: mode & most,
-        owner: metadata.uid(),
-    })
+/// Looks at a file or folder, and at all that is in it.
+fn look_at(
+    folder: &File,
+    name: &OsStr,
+    path: &Path,
+    depth: usize,
+    visit: Visit<'_>,
+) -> Result<(), ModeError> {
+    let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    let Some(stat) = existing(path, stat.map_err(io::Error::from))? else {
+        return Ok(());
+    };
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind.is_symlink() {
+        return look_behind(path, stat.st_uid, depth);
+    }
+    let open = || {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = openat(folder, name, flags, Mode::empty())?;
+        Ok(File::from(file))
+    };
+    if let Some(loose) = Loose::of(path, stat.st_mode, stat.st_uid) {
+        visit(loose, &open)?;
+    }
+    if kind.is_dir()
+        && depth > 0
+        && let Some(folder) = existing(path, open())?
+    {
+        for name in names(&folder, path)? {
+            look_at(&folder, &name, &path.join(&name), depth - 1, visit)?;
+        }
+    }
+    Ok(())
 }
 
-/// What is known of a path; none where there is nothing.
-fn existing(path: &Path, looked: io::Result<Metadata>) -> Result<Option<Metadata>, ModeError> {
-    match looked {
-        Ok(metadata) => Ok(Some(metadata)),
+/// Looks at what a link of this `owner` leads to. A link that is neither root's nor of the owner of what it
+/// leads to may have been put there by anybody, and is passed over.
+fn look_behind(link: &Path, owner: u32, depth: usize) -> Result<(), ModeError> {
+    let Some(target) = existing(link, fs::metadata(link))? else {
+        return Ok(());
+    };
+    if owner != ROOT && owner != target.uid() {
+        return Ok(());
+    }
+    let refuse: Visit<'_> = &mut |loose, _| {
+        let Loose { path, mode, .. } = loose;
+        Err(ModeError::BehindLink { path, mode })
+    };
+    let open = || File::open(link);
+    if let Some(loose) = Loose::of(link, target.mode(), target.uid()) {
+        refuse(loose, &open)?;
+    }
+    if target.is_dir()
+        && depth > 0
+        && let Some(folder) = existing(link, open())?
+    {
+        for name in names(&folder, link)? {
+            look_at(&folder, &name, &link.join(&name), depth - 1, refuse)?;
+        }
+    }
+    Ok(())
+}
+
+impl Loose {
+    /// What is loose of a file or folder of this mode, with its kind, and owner.
+    fn of(path: &Path, mode: u32, owner: u32) -> Option<Self> {
+        let most = match FileType::from_raw_mode(mode) {
+            FileType::Directory => FOLDER,
+            _ => FILE,
+        };
+        let mode = mode & 0o7777;
+        (mode & OTHERS != 0).then(|| Self {
+            path: path.to_owned(),
+            mode,
+            wanted: mode & most,
+            owner,
+        })
+    }
+}
+
+/// What was found at a path; none where there is nothing.
+fn existing<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, ModeError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(ModeError::Look {
             path: path.to_owned(),
@@ -211,21 +297,21 @@ fn existing(path: &Path, looked: io::Result<Metadata>) -> Result<Option<Metadata
     }
 }
 
-/// What is in a folder; nothing where it has gone, or is none.
-fn children(path: &Path) -> Result<Vec<PathBuf>, ModeError> {
-    let listed = fs::read_dir(path).and_then(|entries| {
-        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-        paths.collect::<io::Result<Vec<_>>>()
+/// What is in a folder.
+fn names(folder: &File, path: &Path) -> Result<Vec<OsString>, ModeError> {
+    let listed = Dir::read_from(folder).and_then(|entries| {
+        let names = entries.map(|entry| {
+            let entry = entry?;
+            Ok(OsStr::from_bytes(entry.file_name().to_bytes()).to_owned())
+        });
+        names.collect::<rustix::io::Result<Vec<_>>>()
     });
-    match listed {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(Vec::new())
-        }
-        other => other.map_err(|source| ModeError::Look {
-            path: path.to_owned(),
-            source,
-        }),
-    }
+    let mut names = listed.map_err(|error| ModeError::Look {
+        path: path.to_owned(),
+        source: error.into(),
+    })?;
+    names.retain(|name| name != "." && name != "..");
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -304,7 +390,7 @@ mod tests {
         for folder in folders {
             assert_eq!(mode(&data.join(folder)), 0o700, "{folder}");
         }
-        assert_eq!(look(&data).unwrap(), []);
+        walk(&data, &mut |loose, _| panic!("{loose:?}")).unwrap();
     }
 
     #[test]
@@ -325,24 +411,94 @@ mod tests {
         check(&root.path().join("nothing")).unwrap();
     }
 
-    #[test]
-    fn a_link_of_somebody_else_is_not_followed() {
-        let root = tempfile::tempdir().unwrap();
-        let (data, elsewhere) = (root.path().join("data"), root.path().join("elsewhere"));
+    /// A data directory whose channels are behind a link, and where they are.
+    fn with_link(root: &Path) -> (PathBuf, PathBuf) {
+        let (data, elsewhere) = (root.join("data"), root.join("elsewhere"));
         fs::create_dir_all(data.join("id-store")).unwrap();
         fs::create_dir_all(elsewhere.join("main")).unwrap();
-        set(&elsewhere, 0o755);
+        for folder in [
+            &data,
+            &data.join("id-store"),
+            &elsewhere,
+            &elsewhere.join("main"),
+        ] {
+            set(folder, 0o700);
+        }
         std::os::unix::fs::symlink(&elsewhere, data.join("channels")).unwrap();
+        (data, elsewhere)
+    }
+
+    #[test]
+    fn what_is_open_behind_a_link_is_refused_and_nothing_is_changed_there() {
+        let root = tempfile::tempdir().unwrap();
+        let (data, elsewhere) = with_link(root.path());
         std::os::unix::fs::symlink("nowhere", data.join("derived")).unwrap();
+        mend(&data).unwrap();
+        let block = elsewhere.join("main/blockfile_000000");
+        fs::write(&block, "x").unwrap();
+        set(&block, 0o600);
+        for (path, open, closed) in [(&elsewhere, 0o755, 0o700), (&block, 0o644, 0o600)] {
+            set(path, open);
+            for refused in [check(&data), mend(&data)] {
+                let refused = refused.unwrap_err();
+                assert!(matches!(refused, ModeError::BehindLink { .. }), "{refused}");
+                let advice = format!("`chmod -R go= {}`", path.display());
+                assert!(refused.advice().contains(&advice), "{}", refused.advice());
+            }
+            assert_eq!(mode(path), open);
+            set(path, closed);
+            mend(&data).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_link_of_somebody_else_is_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let (data, elsewhere) = with_link(root.path());
+        set(&elsewhere, 0o755);
         let nobody = 65_534;
         if std::os::unix::fs::lchown(data.join("channels"), Some(nobody), None).is_ok() {
             mend(&data).unwrap();
             assert_eq!(mode(&elsewhere), 0o755);
-            let own = rustix::process::geteuid().as_raw();
-            std::os::unix::fs::lchown(data.join("channels"), Some(own), None).unwrap();
         }
-        mend(&data).unwrap();
-        assert_eq!(mode(&elsewhere), 0o700);
-        assert_eq!(mode(&elsewhere.join("main")), 0o700);
+    }
+
+    #[test]
+    fn what_is_exchanged_for_a_link_meanwhile_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let elsewhere = root.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("letter"), "x").unwrap();
+        set(&elsewhere, 0o755);
+        set(&elsewhere.join("letter"), 0o644);
+        let user = rustix::process::geteuid().as_raw();
+        for (loose, kind, target) in [
+            ("lock", "file", elsewhere.join("letter")),
+            ("channels", "folder", elsewhere.clone()),
+        ] {
+            let data = root.path().join(kind);
+            fs::create_dir(&data).unwrap();
+            set(&data, 0o700);
+            let path = data.join(loose);
+            if kind == "file" {
+                fs::write(&path, "x").unwrap();
+                set(&path, 0o644);
+            } else {
+                fs::create_dir(&path).unwrap();
+                set(&path, 0o755);
+            }
+            let mut is_exchanged = false;
+            let walked = walk(&data, &mut |loose, open| {
+                fs::rename(&path, data.join("before")).unwrap();
+                std::os::unix::fs::symlink(&target, &path).unwrap();
+                is_exchanged = true;
+                close(&loose, user, open).map(|_| ())
+            });
+            let refused = walked.unwrap_err();
+            assert!(matches!(refused, ModeError::Change { .. }), "{refused}");
+            assert!(is_exchanged);
+        }
+        assert_eq!(mode(&elsewhere), 0o755);
+        assert_eq!(mode(&elsewhere.join("letter")), 0o644);
     }
 }
