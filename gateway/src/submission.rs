@@ -354,10 +354,15 @@ async fn step(
         move |meter| write.step(backend.as_ref(), (attempt, allowed), meter)
     };
     let step = if may_scan(&write.call) {
-        let time = gateway.limits.query_timeout;
-        gateway
-            .query(time, move |asking| work(asking.meter()))
-            .await?
+        match look_up(gateway, write, attempt, allowed).await? {
+            Some(known) => known,
+            None => {
+                let time = gateway.limits.query_timeout;
+                gateway
+                    .query(time, move |asking| work(asking.meter()))
+                    .await?
+            }
+        }
     } else {
         let (reader, brief) = (&write.channel.reader, is_brief(&write.call));
         let work = move || work(Meter::default());
@@ -374,6 +379,23 @@ async fn step(
         Ok(Step::Found(committed, recorded))
     });
     checked.await
+}
+
+/// What is known of an attempt, for a call that has to wait for a thread of the queries: what is recorded
+/// already needs none.
+async fn look_up(
+    gateway: &Gateway,
+    write: &Arc<Write>,
+    attempt: u32,
+    allowed: u32,
+) -> Result<Option<Step>, Problem> {
+    let Some((key, _)) = &write.key else {
+        return Ok(None);
+    };
+    let tx_id = tx_id(&key.nonce(attempt), write.identity.serialized());
+    let write = Arc::clone(write);
+    let known = gateway.pools.work(move || write.known(&tx_id, allowed));
+    known.await
 }
 
 /// Waits until nobody else is at the contended keys among those that the write wants.
@@ -531,15 +553,24 @@ impl Write {
         };
         let nonce = key.nonce(attempt);
         let tx_id = tx_id(&nonce, self.identity.serialized());
-        match look(&self.channel, &tx_id)? {
-            // Whether it is this request's, and the attempts it allows, is still to be checked.
-            Seen::Committed(committed) => Ok(Step::Found(committed, allowed)),
-            Seen::Pending => Ok(Step::Pending { tx_id }),
-            Seen::Never => {
-                let record = Record::new(request.digest(allowed), attempt, allowed);
-                self.submit(nonce, tx_id, Some(record), meter)
-            }
+        if let Some(known) = self.known(&tx_id, allowed)? {
+            return Ok(known);
         }
+        let record = Record::new(request.digest(allowed), attempt, allowed);
+        self.submit(nonce, tx_id, Some(record), meter)
+    }
+
+    /// What is known of an attempt; none where it was never made. Blocks.
+    fn known(&self, tx_id: &str, allowed: u32) -> Result<Option<Step>, Problem> {
+        Ok(match look(&self.channel, tx_id)? {
+            // Whether it is this request's, and the attempts it allows, is still to be checked.
+            Seen::Committed(committed) => Some(Step::Found(committed, allowed)),
+            Seen::Pending => {
+                let tx_id = tx_id.to_owned();
+                Some(Step::Pending { tx_id })
+            }
+            Seen::Never => None,
+        })
     }
 
     /// Makes sure that an attempt in a block is one of this request; gives the attempts allowed.

@@ -125,3 +125,30 @@ async fn half_of_the_places_are_for_other_requests_than_queries() {
             .assert_status(200);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_is_answered_from_the_record_though_all_threads_for_queries_are_taken() {
+    let node = Node::new();
+    let limits = Limits {
+        pools: PoolSizes::of_processors(1),
+        ..Limits::default()
+    };
+    let client = node.client_with(limits, Cors::default());
+    let find = r#"{"chaincode":"orders","function":"find","args":[{"selector":{}}]}"#;
+    let key = ["idempotency-key: k"];
+    let first = client.post("./transactions", &key, find).await;
+    first.assert_status(201);
+
+    node.orderer.hold_evaluations();
+    let asked = {
+        let client = client.clone();
+        tokio::spawn(async move { client.post("./evaluate", &[], find).await })
+    };
+    until(&client, BUSY, 1).await;
+    let again = client.post("./transactions", &key, find).await;
+    node.orderer.release_evaluations();
+    asked.await.unwrap().assert_status(200);
+    again.assert_status(201);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.json(), first.json());
+}
