@@ -41,7 +41,7 @@ use crate::problem::Problem;
 use crate::router::{routers, whole};
 use crate::traffic::{Arrival, Held};
 use edge::{Answering, Edge, Exchange, Terms};
-use rest::{Drained, Leaving};
+use rest::Rest;
 use taken::{Untaken, Watched};
 
 /// Connections that are told of an overload at one time; any further one is closed unheard.
@@ -257,11 +257,11 @@ impl Server {
                 let mut left = None;
                 let request = request.map(|body| {
                     if is_http2 {
-                        return Body::new(Drained::new(body));
+                        return Rest::taken_in(body);
                     }
-                    let (body, rest) = Leaving::new(body);
-                    left = Some(rest);
-                    Body::new(body)
+                    let (body, rest) = Rest::left(body);
+                    left = rest;
+                    body
                 });
                 let response = router.oneshot(request).await;
                 // A node that stops has no time for it.

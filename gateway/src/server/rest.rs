@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -23,67 +24,39 @@ use tokio::time::timeout;
 /// How long, and how much, is taken in of a body that nobody reads.
 const REST: (Duration, usize) = (Duration::from_secs(5), 16 << 20);
 
-/// A body of HTTP/2.
-pub(super) struct Drained(Option<Incoming>);
+/// Where what nobody read of a body is left.
+pub(super) type Left = Arc<Mutex<Option<Incoming>>>;
 
-impl Drained {
-    pub(super) fn new(body: Incoming) -> Self {
-        Self(Some(body))
-    }
-}
-
-impl Body for Drained {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.0 {
-            Some(body) => pin!(body).poll_frame(context),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map(Body::size_hint).unwrap_or_default()
-    }
-}
-
-impl Drop for Drained {
-    fn drop(&mut self) {
-        let rest = self.0.take().filter(|body| !body.is_end_stream());
-        // Without a runtime there is no connection either.
-        if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
-            runtime.spawn(timeout(REST.0, take(rest)));
-        }
-    }
-}
-
-/// A body of HTTP/1, which leaves what nobody read of it.
-pub(super) struct Leaving {
+/// The body of a request, which sees to the rest of it where nobody reads it to its end.
+pub(super) struct Rest {
     body: Option<Incoming>,
-    left: Arc<Mutex<Option<Incoming>>>,
+    /// Where the rest is left; where it is left nowhere, it is taken in.
+    left: Option<Left>,
 }
 
-impl Leaving {
-    /// The second value has what is left once the first is dropped.
-    pub(super) fn new(body: Incoming) -> (Self, Arc<Mutex<Option<Incoming>>>) {
-        let left = Arc::default();
-        let body = Self {
-            body: Some(body),
-            left: Arc::clone(&left),
-        };
-        (body, left)
+impl Rest {
+    /// The body of a request over HTTP/2: its rest is taken in.
+    pub(super) fn taken_in(body: Incoming) -> Body {
+        Self::of(body, None)
+    }
+
+    /// The body of a request over HTTP/1; the second value has its rest once the first is dropped. None for
+    /// a request without a body.
+    pub(super) fn left(body: Incoming) -> (Body, Option<Left>) {
+        let left = (!body.is_end_stream()).then(Left::default);
+        (Self::of(body, left.clone()), left)
+    }
+
+    fn of(body: Incoming, left: Option<Left>) -> Body {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
+        let body = Some(body);
+        Body::new(Self { body, left })
     }
 }
 
-impl Body for Leaving {
+impl HttpBody for Rest {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -98,17 +71,26 @@ impl Body for Leaving {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
+        let hint = self.body.as_ref().map(HttpBody::size_hint);
+        hint.unwrap_or_default()
     }
 }
 
-impl Drop for Leaving {
+impl Drop for Rest {
     fn drop(&mut self) {
-        *self.left.lock() = self.body.take().filter(|body| !body.is_end_stream());
+        let Some(rest) = self.body.take().filter(|body| !body.is_end_stream()) else {
+            return;
+        };
+        if let Some(left) = &self.left {
+            *left.lock() = Some(rest);
+        } else if let Ok(runtime) = Handle::try_current() {
+            // Without a runtime there is no connection either.
+            runtime.spawn(timeout(REST.0, take(rest)));
+        }
     }
 }
 
