@@ -9,6 +9,10 @@
 //! `desc`, the default, is newest first. A bookmark belongs to its key and order; its place is
 //! the version of the last entry. As in Fabric, nothing of it is protected: the key may be written
 //! again before the transaction commits. Who depends on that it is not reads the key too.
+//!
+//! An entry has what Fabric's `KeyModification` has. It does not name the creator, as the API's history
+//! does: a result stands in a block and is endorsed, and names are read out of certificates by a parser that
+//! may change.
 
 use bytes::Bytes;
 use quire_ledger::{Height, KeyModification, Order};

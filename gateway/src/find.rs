@@ -108,13 +108,19 @@ async fn answer(
         let body = body::read(&parts, body, body::JSON, gateway).await?;
         let page_bytes = gateway.limits.page_bytes;
         let asked = gateway.query(time, move |asking| {
-            let question = Question {
-                channel: &channel,
-                namespace: &namespace,
-                query: &Mango::parse(&body)?,
-                page_bytes,
-            };
-            ask(&question, asking).map(reply::no_cache)
+            let answered = Mango::parse(&body)
+                .map_err(Problem::from)
+                .and_then(|query| {
+                    let question = Question {
+                        channel: &channel,
+                        namespace: &namespace,
+                        query: &query,
+                        page_bytes,
+                    };
+                    ask(&question, asking)
+                });
+            let answered = answered.map_err(|problem| problem.about_query_of(&namespace));
+            answered.map(reply::no_cache)
         });
         asked.await
     };

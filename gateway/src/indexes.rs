@@ -109,7 +109,9 @@ pub(crate) async fn create(
         gateway
             .pools
             .change(move || {
-                let request = IndexRequest::parse(&body)?;
+                let request = IndexRequest::parse(&body);
+                let request =
+                    request.map_err(|error| Problem::from(error).about_query_of(&namespace))?;
                 let is_new = channel
                     .reader
                     .create_index(&namespace, &request, BUILD_WAIT)?;

@@ -171,13 +171,16 @@ fn problems(path: &str, method: &str) -> Vec<(u16, &'static str)> {
     if path.ends_with("/evaluate") {
         problems.extend([
             VERSION_DID_NOT_HOLD,
-            (422, "CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE."),
+            (
+                422,
+                "CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE, with the `namespace`.",
+            ),
         ]);
     }
     if path.ends_with("/_find") || path.ends_with("/_explain") || path.ends_with("/_index") {
         problems.push((
             422,
-            "QUERY_TOO_EXPENSIVE: the query is too large, or took too much work.",
+            "QUERY_TOO_EXPENSIVE: the query is too large, or took too much work; with the `namespace`.",
         ));
     }
     if path == "/v1/channels" && method == "post" {

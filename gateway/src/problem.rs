@@ -383,7 +383,7 @@ impl Problem {
     /// the namespace that its chaincode governs.
     #[must_use]
     pub(crate) fn about_call(self, call: &Call) -> Self {
-        if self.subject.is_some() || self.kind.row().0 != StatusCode::UNPROCESSABLE_ENTITY {
+        if !self.lacks_subject() {
             return self;
         }
         match touched(call).as_deref() {
@@ -392,6 +392,20 @@ impl Problem {
             Some([_, _, ..]) => self,
             _ => self.in_namespace(&call.chaincode),
         }
+    }
+
+    /// Names the namespace that a query is about, in a 422 that does not say so yet.
+    #[must_use]
+    pub(crate) fn about_query_of(self, namespace: &str) -> Self {
+        if self.lacks_subject() {
+            return self.in_namespace(namespace);
+        }
+        self
+    }
+
+    /// Whether it is a 422 that does not say what it is about.
+    fn lacks_subject(&self) -> bool {
+        self.subject.is_none() && self.kind.row().0 == StatusCode::UNPROCESSABLE_ENTITY
     }
 
     /// Adds what CouchDB's clients look for, if it is not there yet.

@@ -104,6 +104,27 @@ fn assert_about(problem: &Value, operation: u64, key: &str, version: &Value) {
 }
 
 #[tokio::test]
+async fn a_query_that_is_too_large_names_its_namespace() {
+    let client = Node::new().client();
+    let patterns = vec![r#"{"a":{"$regex":"x"}}"#; 1_000].join(",");
+    let selector = format!(r#"{{"$or":[{patterns}]}}"#);
+    let query = format!(r#"{{"selector":{selector}}}"#);
+    let find = format!(r#"{{"chaincode":"orders","function":"find","args":[{query}]}}"#);
+    let index = format!(r#"{{"index":{{"fields":["a"],"partial_filter_selector":{selector}}}}}"#);
+    for (path, body) in [
+        ("./state/orders/_find", &query),
+        ("./state/orders/_explain", &query),
+        ("./state/orders/_index", &index),
+        ("./evaluate", &find),
+        ("./transactions", &find),
+    ] {
+        let answer = client.post(path, &[], body).await;
+        answer.assert_problem(422, "QUERY_TOO_EXPENSIVE");
+        assert_eq!(answer.json()["namespace"], "orders", "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_condition_names_its_operation_key_and_version() {
     let node = Node::new();
     let client = node.client();
