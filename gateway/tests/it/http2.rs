@@ -4,12 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, StatusCode};
-use bytes::Bytes;
-use futures_util::stream::unfold;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use quire_gateway::{Backend, Cors, Handshake, Limits, Peer, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -203,43 +197,6 @@ async fn a_connection_of_http2_without_a_stream_is_told_to_go() {
             last
         });
         assert_eq!(ended.await.expect("an end"), Some(GOAWAY));
-    }
-}
-
-/// Sends a body of some mebibytes to a path where there is nothing, with a client in common use.
-async fn post_to_nowhere(address: &str) -> StatusCode {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let io = TokioIo::new(stream);
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
-    let connection = tokio::spawn(connection);
-    let pieces = unfold(0, async |sent| {
-        let piece = Bytes::from_static(&[b' '; 16 << 10]);
-        (sent < 256).then(|| (Ok::<_, io::Error>(piece), sent + 1))
-    });
-    let request = Request::post(format!("http://{address}/v1/nowhere"))
-        .header("content-type", "application/json")
-        .body(Body::from_stream(pieces))
-        .unwrap();
-    let response = sender.send_request(request).await.unwrap();
-    let status = response.status();
-    let body = to_bytes(Body::new(response.into_body()), usize::MAX).await;
-    let body = body.unwrap();
-    assert!(body.starts_with(b"{\"type\":"), "{body:?}");
-    drop(sender);
-    connection.await.unwrap().unwrap();
-    status
-}
-
-#[tokio::test]
-async fn an_answer_that_does_not_wait_for_its_body_reaches_the_client_over_http2() {
-    let backend = Node::new() as Arc<dyn Backend>;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let server = Server::new(backend, Limits::default(), Cors::default());
-    tokio::spawn(server.run(listener, Plain));
-    for _ in 0..40 {
-        let answered = timeout(FOR_EVER, post_to_nowhere(&address)).await;
-        assert_eq!(answered.expect("an answer"), 404);
     }
 }
 
