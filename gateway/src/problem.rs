@@ -739,6 +739,10 @@ impl From<SubmitError> for Problem {
                 ProblemKind::TooLarge,
                 "The transaction is larger than the channel allows.",
             ),
+            SubmitError::Refused(refused) => Self::new(
+                ProblemKind::Forbidden,
+                format!("The channel does not let the transaction in: {refused}."),
+            ),
             SubmitError::Duplicate => Self::internal(error),
             SubmitError::Chaincode(error) => error.into(),
         }

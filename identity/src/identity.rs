@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use quire_wire::hash::Hash;
 
@@ -52,6 +53,8 @@ pub struct ValidIdentity {
     pub(crate) is_listed_admin: bool,
     pub(crate) key: PublicKey,
     pub(crate) fingerprint: Hash,
+    /// Seconds since 1970.
+    pub(crate) not_after: i64,
 }
 
 impl ValidIdentity {
@@ -78,6 +81,20 @@ impl ValidIdentity {
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.is_listed_admin || self.role == Some(Role::Admin)
+    }
+
+    /// Whether the certificate's time is over. It stays valid: blocks of its time are judged by it for
+    /// ever, and only who lets somebody in now asks for this.
+    #[must_use]
+    pub fn has_expired_at(&self, now: SystemTime) -> bool {
+        let end = Duration::from_secs(self.not_after.unsigned_abs());
+        let end = if self.not_after < 0 {
+            SystemTime::UNIX_EPOCH.checked_sub(end)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(end)
+        };
+        // What the clock cannot express lies far behind or far ahead.
+        end.map_or(self.not_after < 0, |end| end <= now)
     }
 
     /// Checks a signature of this identity.

@@ -209,6 +209,7 @@ impl Msp {
             is_listed_admin: self.admins.contains(&certificate.fingerprint),
             key: certificate.public_key().ok_or(IdentityError::Key)?,
             fingerprint: certificate.fingerprint,
+            not_after: certificate.not_after,
             name: certificate.common_name,
         })
     }

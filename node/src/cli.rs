@@ -259,7 +259,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "DIR", env = "QUIRE_MIGRATIONS")]
     pub(crate) migrations: Option<PathBuf>,
     /// What is logged, as `LEVEL` or `LOGGER[,LOGGER]=LEVEL[:...]:LEVEL`; loggers are `request`,
-    /// `gateway`, `ledger`, or the name of a Rust module with dots. `PUT /logspec` changes it.
+    /// `gateway`, `peer`, `ledger`, or the name of a Rust module with dots. `PUT /logspec` changes it.
     #[arg(
         long,
         value_name = "SPEC",

@@ -24,6 +24,7 @@ use quire_ledger::{
     ChannelRecord, Ledgers, OpenError, Purpose, ReadError, StateEngine, Status, chain_of,
     has_own_blocks,
 };
+use quire_peer::channel::StartError;
 
 use crate::clock;
 use crate::commands;
@@ -617,9 +618,8 @@ pub(crate) fn advice(error: &NodeError) -> Option<&'static str> {
         }
         NodeError::Organization(OrganizationError::MspId(_))
         | NodeError::Open(_)
-        | NodeError::Config { .. }
-        | NodeError::Migrate { .. }
-        | NodeError::Thread { .. } => return None,
+        | NodeError::Start(_)
+        | NodeError::Migrate { .. } => return None,
         NodeError::Organization(_) => "organization",
         NodeError::Identity(_) | NodeError::NoIdentity(_) => "identities",
         NodeError::Tokens(_) => "tokens",
@@ -631,7 +631,7 @@ pub(crate) fn advice(error: &NodeError) -> Option<&'static str> {
 /// the disk, the embedded engine or the state database concerns all of them.
 pub(crate) fn is_of_one_channel(error: &NodeError) -> bool {
     let NodeError::Open(open) = error else {
-        return matches!(error, NodeError::Config { .. });
+        return matches!(error, NodeError::Start(StartError::Config { .. }));
     };
     match open {
         OpenError::Corrupt { .. } | OpenError::Ahead { .. } | OpenError::IdStore { .. } => true,

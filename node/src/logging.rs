@@ -134,14 +134,14 @@ fn target_of(logger: &str) -> Result<String, InvalidLogSpec> {
     };
     if !logger.split('.').all(sound) {
         return Err(InvalidLogSpec(format!(
-            "{logger:?} is no logger; there are request, gateway, ledger, chaincode, identity, ordering, \
-             wire, and Rust modules with dots, as quire_gateway.batch"
+            "{logger:?} is no logger; there are request, gateway, peer, ordering, ledger, chaincode, \
+             identity, wire, and Rust modules with dots, as quire_gateway.batch"
         )));
     }
     let target = logger.replace('.', "::");
     Ok(match target.as_str() {
         "request" => "quire::request".to_owned(),
-        "wire" | "identity" | "ledger" | "chaincode" | "ordering" | "gateway" => {
+        "wire" | "identity" | "ledger" | "chaincode" | "ordering" | "peer" | "gateway" => {
             format!("quire_{target}")
         }
         _ => target,
@@ -162,6 +162,7 @@ mod tests {
                 "gateway,ledger=debug:warn",
                 Some("warn,quire_gateway=debug,quire_ledger=debug"),
             ),
+            ("peer=trace", Some("info,quire_peer=trace")),
             ("request=off", Some("info,quire::request=off")),
             (
                 "quire_ledger.recovery=trace:fatal",

@@ -9,7 +9,8 @@
 //! * [`node`]: the channels of a data directory, as the gateway sees them.
 //! * [`memory`]: how much of it there is, and what requests may hold.
 //! * [`metrics`]: what is counted, and what it means.
-//! * [`pipeline`]: the journey of a transaction, top to bottom. Read that first.
+//!
+//! The journey of a transaction is told by `quire_peer`.
 
 mod admin;
 mod cli;
@@ -18,7 +19,6 @@ mod commands;
 mod config;
 mod data_directory;
 mod directory;
-mod genesis;
 mod listen;
 mod logging;
 mod memory;
@@ -26,9 +26,10 @@ mod metrics;
 mod migrations;
 mod modes;
 mod node;
-mod pipeline;
+mod random;
 mod run;
 mod settings;
+mod signer;
 mod state;
 mod terminal;
 mod tls;

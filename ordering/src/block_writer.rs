@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header     number | previous_hash = hash of the last header | data_hash
-//! metadata   0  Metadata { OrdererBlockMetadata { last_config }, one signature }
+//! metadata   0  Metadata { OrdererBlockMetadata { last_config, consenter_metadata }, one signature }
 //!            1  Metadata { LastConfig }, unsigned, as Fabric 2 and later write it
 //!            2  empty: the committer's validation codes
 //!            3  empty
@@ -18,7 +18,7 @@ use quire_wire::hash::{block_hash, data_hash, header_der};
 use quire_wire::tx_id::NONCE_BYTES;
 use quire_wire::{DecodeError, Message};
 
-use crate::Batch;
+use crate::batch::Batch;
 
 /// Who signs for the order: the node's own identity.
 pub trait BlockSigner {
@@ -74,7 +74,7 @@ impl BlockWriter {
             previous_hash: Bytes::new(),
             data_hash: Bytes::copy_from_slice(&data_hash(&[&config])),
         };
-        let orderer = signed(orderer_metadata(0), &header, signer);
+        let orderer = signed(orderer_metadata(0, Bytes::new()), &header, signer);
         assemble(header, vec![config], &orderer, 0)
     }
 
@@ -82,6 +82,19 @@ impl BlockWriter {
     #[must_use]
     pub fn next_number(&self) -> u64 {
         self.next_number
+    }
+
+    /// Says which block holds the configuration in force, where the newest that holds one is not it: it did
+    /// not take effect.
+    ///
+    /// # Panics
+    /// When that block is not made yet.
+    pub fn set_last_config(&mut self, number: u64) {
+        assert!(
+            number < self.next_number,
+            "the configuration is ahead of the tip"
+        );
+        self.last_config = number;
     }
 
     /// Makes the next block of a batch and moves on to it. A batch with a configuration becomes the
@@ -100,7 +113,8 @@ impl BlockWriter {
         if batch.is_config {
             self.last_config = header.number;
         }
-        let orderer = signed(orderer_metadata(self.last_config), &header, signer);
+        let value = orderer_metadata(self.last_config, batch.consenter_metadata);
+        let orderer = signed(value, &header, signer);
         self.previous_hash = hash_of(&header);
         self.next_number += 1;
         assemble(header, batch.envelopes, &orderer, self.last_config)
@@ -150,10 +164,10 @@ fn assemble(
     }
 }
 
-fn orderer_metadata(last_config: u64) -> Bytes {
+fn orderer_metadata(last_config: u64, consenter_metadata: Bytes) -> Bytes {
     OrdererBlockMetadata {
         last_config: Some(LastConfig { index: last_config }),
-        consenter_metadata: Bytes::new(),
+        consenter_metadata,
     }
     .encode_to_vec()
     .into()
@@ -211,7 +225,7 @@ mod tests {
     fn normal(envelopes: &[&'static str]) -> Batch {
         Batch {
             envelopes: envelopes.iter().map(|name| (*name).into()).collect(),
-            is_config: false,
+            ..Batch::default()
         }
     }
 
@@ -219,6 +233,7 @@ mod tests {
         Batch {
             envelopes: vec!["config".into()],
             is_config: true,
+            ..Batch::default()
         }
     }
 
@@ -284,6 +299,20 @@ mod tests {
         ]
         .concat();
         assert_eq!(signature.signature, covered);
+    }
+
+    #[test]
+    fn what_the_consenter_must_find_again_is_signed_with_the_rest() {
+        let mut batch = normal(&["a"]);
+        batch.consenter_metadata = "offset 7".into();
+        let tip = BlockHeader::default();
+        let block = BlockWriter::after(&tip, 0).next_block(batch, &signer());
+        let metadata = Metadata::decode(slots(&block)[0].clone()).unwrap();
+        let signature = &metadata.signatures[0].signature;
+        assert!(signature.starts_with(&metadata.value));
+        let orderer = OrdererBlockMetadata::decode(metadata.value).unwrap();
+        assert_eq!(orderer.consenter_metadata, "offset 7");
+        assert_eq!(last_config(slots(&block)), Ok(0));
     }
 
     #[test]

@@ -9,14 +9,12 @@
 //!
 //! The size of an envelope is that of its payload and signature, without protobuf's framing.
 
-use bytes::Bytes;
-use quire_wire::common::Envelope;
 use quire_wire::config::BatchSize;
 
 /// The size by which Fabric judges an envelope: payload and signature.
 #[must_use]
-pub fn envelope_size_bytes(envelope: &Envelope) -> usize {
-    envelope.payload.len() + envelope.signature.len()
+pub fn envelope_size_bytes(payload: &[u8], signature: &[u8]) -> usize {
+    payload.len() + signature.len()
 }
 
 /// An envelope above `absolute_max_bytes`, which no block may hold. Its sender has to make it
@@ -30,16 +28,16 @@ pub struct EnvelopeTooLarge {
     pub limit_bytes: u32,
 }
 
-/// Collects envelopes until they make a block. Holds fewer envelopes than `max_message_count` and
+/// Collects envelopes, of whatever form `E`, until they make a block. Holds fewer envelopes than `max_message_count` and
 /// no more bytes than `preferred_max_bytes`.
 #[derive(Debug)]
-pub struct Cutter {
+pub struct Cutter<E> {
     limits: BatchSize,
-    pending: Vec<Bytes>,
+    pending: Vec<E>,
     pending_bytes: usize,
 }
 
-impl Cutter {
+impl<E> Cutter<E> {
     /// An empty cutter.
     #[must_use]
     pub fn new(limits: BatchSize) -> Self {
@@ -55,26 +53,11 @@ impl Cutter {
         self.limits = limits;
     }
 
-    /// Whether an envelope may be ordered at all: to be asked before [`Self::ordered`], which
-    /// takes any size.
-    ///
-    /// # Errors
-    /// [`EnvelopeTooLarge`] when `size_bytes` exceeds `absolute_max_bytes`.
-    pub fn admit(&self, size_bytes: usize) -> Result<(), EnvelopeTooLarge> {
-        if exceeds(size_bytes, self.limits.absolute_max_bytes) {
-            return Err(EnvelopeTooLarge {
-                size_bytes,
-                limit_bytes: self.limits.absolute_max_bytes,
-            });
-        }
-        Ok(())
-    }
-
-    /// Takes the next envelope. Returns the batches that are complete, in order, at most two, and
+    /// Takes the next envelope, of any size. Returns the batches that are complete, in order, at most two, and
     /// whether anything is left pending; two batches leave nothing pending.
     ///
     /// `size_bytes` is [`envelope_size_bytes`] of what `envelope` holds.
-    pub fn ordered(&mut self, envelope: Bytes, size_bytes: usize) -> (Vec<Vec<Bytes>>, bool) {
+    pub fn ordered(&mut self, envelope: E, size_bytes: usize) -> (Vec<Vec<E>>, bool) {
         let mut batches = Vec::new();
         if exceeds(size_bytes, self.limits.preferred_max_bytes) {
             self.cut_into(&mut batches);
@@ -95,7 +78,7 @@ impl Cutter {
 
     /// Takes an envelope that changes the channel's configuration. Returns one or two batches, the
     /// last of which holds this envelope alone; nothing is pending afterwards.
-    pub fn ordered_config(&mut self, envelope: Bytes) -> Vec<Vec<Bytes>> {
+    pub fn ordered_config(&mut self, envelope: E) -> Vec<Vec<E>> {
         let mut batches = Vec::new();
         self.cut_into(&mut batches);
         batches.push(vec![envelope]);
@@ -103,7 +86,7 @@ impl Cutter {
     }
 
     /// Ends the pending batch. Empty when nothing is pending.
-    pub fn cut(&mut self) -> Vec<Bytes> {
+    pub fn cut(&mut self) -> Vec<E> {
         self.pending_bytes = 0;
         std::mem::take(&mut self.pending)
     }
@@ -114,7 +97,7 @@ impl Cutter {
         self.pending.len()
     }
 
-    fn cut_into(&mut self, batches: &mut Vec<Vec<Bytes>>) {
+    fn cut_into(&mut self, batches: &mut Vec<Vec<E>>) {
         let batch = self.cut();
         if !batch.is_empty() {
             batches.push(batch);
@@ -122,7 +105,7 @@ impl Cutter {
     }
 }
 
-fn exceeds(size_bytes: usize, limit: u32) -> bool {
+pub(crate) fn exceeds(size_bytes: usize, limit: u32) -> bool {
     size_bytes > to_usize(limit)
 }
 
@@ -133,6 +116,8 @@ fn to_usize(limit: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const LIMITS: BatchSize = BatchSize {
@@ -294,30 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_absolute_size_refuses_an_envelope() {
-        let cutter = Cutter::new(LIMITS);
-        for size_bytes in [0, 100, 101, 200] {
-            assert_eq!(cutter.admit(size_bytes), Ok(()), "{size_bytes}");
-        }
-        let refused = cutter.admit(201).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "the transaction has 201 bytes, the channel allows 200"
-        );
-    }
-
-    #[test]
     fn the_size_of_an_envelope_is_payload_and_signature() {
-        let envelope = Envelope {
-            payload: "payload".into(),
-            signature: "sig".into(),
-        };
-        assert_eq!(envelope_size_bytes(&envelope), 10);
+        assert_eq!(envelope_size_bytes(b"payload", b"sig"), 10);
     }
 
     #[test]
     fn new_limits_hold_from_the_next_envelope_on() {
-        let mut cutter = Cutter::new(LIMITS);
+        let mut cutter = Cutter::<Bytes>::new(LIMITS);
         cutter.ordered("a".into(), 1);
         cutter.set_limits(BatchSize {
             max_message_count: 2,

@@ -1,18 +1,29 @@
 //! Who decides the order of transactions, and where one block ends and the next begins.
 //!
 //! ```text
-//! envelopes --> Solo          one thread's order; asks the cutter, keeps the batch timeout
-//!                 Cutter      Fabric's rules of size and count, without a clock
-//!           --> BlockWriter   number, previous hash, data hash, the orderer's signature
+//! envelopes --> Admission    Broadcast's filters: kind, empty, size, expiration, signature
+//!           --> Consenter    the way into the order: order, configure
+//!               Embedded     the order of one process: a queue, and the cutter
+//!                 Cutter     Fabric's rules of size and count, without a clock
+//!           --> Batches      the way out of it: one batch a block
+//!           --> BlockWriter  number, previous hash, data hash, the orderer's signature
 //! ```
 //!
-//! Nothing here reads a clock, starts a thread or knows what is in an envelope: time and
-//! signatures come in from outside, and the same calls always give the same blocks.
+//! Nothing here asks for the time or starts a thread: time, threads and signatures come in from outside.
+//! A stopwatch tells an observer how long envelopes waited, and decides nothing.
 
+pub mod admission;
+mod batch;
 mod block_writer;
+mod consenter;
 mod cutter;
-mod solo;
+mod embedded;
+mod room;
 
+pub use admission::{Admission, Refused};
+pub use batch::{Batch, Cut, Message};
 pub use block_writer::{BlockSigner, BlockWriter, last_config};
+pub use consenter::{Batches, Consenter, Elsewhere, Next, NotOrdered};
 pub use cutter::{Cutter, EnvelopeTooLarge, envelope_size_bytes};
-pub use solo::{Batch, Solo};
+pub use embedded::{Bounds, Embedded, EmbeddedBatches};
+pub use room::{QueueObserver, Unobserved};

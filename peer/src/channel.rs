@@ -1,12 +1,35 @@
-//! One channel, as those see it who serve it.
+//! One channel: as those see it who serve it, and with whoever appends to it.
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use quire_ledger::Reader;
+use parking_lot::Mutex;
+use quire_chaincode::Documents;
+use quire_identity::SigningIdentity;
+use quire_ledger::{DEFAULT_SEGMENT_BYTES, Ledger, Reader};
+use quire_ordering::{BlockSigner, Bounds, Consenter, Elsewhere, Embedded, QueueObserver};
 use tokio::sync::watch;
 
+use crate::clock::Clock;
+use crate::committer::Committer;
+use crate::config::{Bundle, ConfigError, Current};
+use crate::cut_here::{CutHere, Known};
+use crate::delivered::Deliveries;
+use crate::endorser::Endorser;
+use crate::outcomes::Outcomes;
+use crate::peer::Peer;
+use crate::read_only::ReadOnly;
+use crate::source::BlockSource;
 use crate::submit::Submitter;
+
+/// Transactions that may wait for the committing thread.
+pub const QUEUE_LENGTH: usize = 10_000;
+/// Bytes of the transactions that wait for it.
+const QUEUE_BYTES: usize = 256 << 20;
+/// Bytes of transactions behind which no more of them share a commit and its fsync: a block file's
+/// worth.
+const ENOUGH_BYTES: u64 = DEFAULT_SEGMENT_BYTES;
 
 /// One channel: its reads and its writes. A cheap clone.
 #[derive(Clone)]
@@ -30,4 +53,222 @@ impl fmt::Debug for Channel {
             .field("read_only", &self.read_only)
             .finish_non_exhaustive()
     }
+}
+
+/// The node that has a channel open: its identities, its chaincode and its clock.
+#[derive(Clone)]
+pub struct Host {
+    /// Stands for what chaincodes give.
+    pub endorser: Arc<SigningIdentity>,
+    /// Signs blocks.
+    pub signer: Arc<dyn BlockSigner + Send + Sync>,
+    /// The built-in chaincode.
+    pub documents: Documents,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("endorser", &self.endorser)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A channel that is open, and who appends to it.
+#[derive(Debug)]
+pub struct OpenChannel {
+    /// What is given to those who serve it.
+    pub channel: Channel,
+    committing: Committing,
+}
+
+#[derive(Debug)]
+enum Committing {
+    /// Nobody: it is read-only. Its height stays as it is, and those who wait for the next block
+    /// wait on. Its query indexes are built as long as there is its ledger.
+    Nobody {
+        _ledger: Box<Mutex<Ledger>>,
+        _heights: watch::Sender<u64>,
+    },
+    /// A committing thread.
+    Thread(Arc<Peer>, JoinHandle<()>),
+}
+
+/// Why a channel does not take transactions.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its configuration cannot be used.
+    #[error("the configuration of channel {channel} cannot be used")]
+    Config {
+        /// The channel.
+        channel: String,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+    /// The operating system gives no thread.
+    #[error("no thread can be started for channel {channel}")]
+    Thread {
+        /// The channel.
+        channel: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// The committing thread of a channel panicked. Its own message is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the committing thread panicked")]
+pub struct CommitterPanicked;
+
+impl OpenChannel {
+    /// A channel that nobody appends to.
+    #[must_use]
+    pub fn read_only(ledger: Ledger, documents: Documents) -> Self {
+        let reader = ledger.reader();
+        let (sender, heights) = watch::channel(reader.height());
+        Self {
+            channel: Channel {
+                name: reader.channel().into(),
+                submitter: Arc::new(ReadOnly {
+                    reader: reader.clone(),
+                    documents,
+                }),
+                reader,
+                read_only: true,
+                heights,
+            },
+            committing: Committing::Nobody {
+                _ledger: Box::new(Mutex::new(ledger)),
+                _heights: sender,
+            },
+        }
+    }
+
+    /// A channel whose transactions are ordered here.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn ordered_here(
+        ledger: Ledger,
+        host: &Host,
+        observer: Arc<dyn QueueObserver>,
+    ) -> Result<Self, StartError> {
+        let reader = ledger.reader();
+        let bundle = bundle(&reader)?;
+        let bounds = Bounds {
+            envelopes: QUEUE_LENGTH,
+            bytes: QUEUE_BYTES,
+            together_bytes: ENOUGH_BYTES,
+        };
+        let (way_in, way_out) = Embedded::new(bundle.batch_size, bounds, observer);
+        let signer = Arc::clone(&host.signer);
+        let source = CutHere::new(Box::new(way_out), reader, bundle.number, signer);
+        Self::start(ledger, host, bundle, Arc::new(way_in), Box::new(source))
+    }
+
+    /// A channel whose blocks come from elsewhere, and where they are handed in. It takes no transactions.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn delivered(ledger: Ledger, host: &Host) -> Result<(Self, Deliveries), StartError> {
+        let reader = ledger.reader();
+        let bundle = bundle(&reader)?;
+        let (deliveries, source) = Deliveries::new(reader.channel().into());
+        let consenter = Arc::new(Elsewhere);
+        let open = Self::start(ledger, host, bundle, consenter, Box::new(source))?;
+        Ok((open, deliveries))
+    }
+
+    fn start(
+        ledger: Ledger,
+        host: &Host,
+        bundle: Bundle,
+        consenter: Arc<dyn Consenter<Known>>,
+        source: Box<dyn BlockSource>,
+    ) -> Result<Self, StartError> {
+        let reader = ledger.reader();
+        let name: Arc<str> = reader.channel().into();
+        let (sender, heights) = watch::channel(reader.height());
+        let outcomes = Arc::new(Outcomes::default());
+        let config = Current::new(bundle);
+        let (documents, identity) = (host.documents.clone(), Arc::clone(&host.endorser));
+        let peer = Arc::new(Peer {
+            channel: Arc::clone(&name),
+            endorser: Endorser::new(reader.clone(), documents, identity),
+            reader: reader.clone(),
+            config: config.clone(),
+            consenter,
+            outcomes: Arc::clone(&outcomes),
+            clock: Arc::clone(&host.clock),
+        });
+        let committer = Committer {
+            channel: Arc::clone(&name),
+            ledger,
+            config,
+            outcomes,
+            heights: sender,
+            clock: Arc::clone(&host.clock),
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("commit {name}"))
+            .spawn(move || committer.run(source))
+            .map_err(|source| StartError::Thread {
+                channel: name.to_string(),
+                source,
+            })?;
+        Ok(Self {
+            channel: Channel {
+                name,
+                reader,
+                submitter: Arc::clone(&peer) as Arc<dyn Submitter>,
+                read_only: false,
+                heights,
+            },
+            committing: Committing::Thread(peer, thread),
+        })
+    }
+
+    /// The channel's peer; none where it is read-only.
+    #[must_use]
+    pub fn peer(&self) -> Option<&Arc<Peer>> {
+        match &self.committing {
+            Committing::Thread(peer, _) => Some(peer),
+            Committing::Nobody { .. } => None,
+        }
+    }
+
+    /// Why the channel takes no transactions, if something broke.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.peer()?.failure()
+    }
+
+    /// Takes no more transactions; what is queued is still committed.
+    pub fn close(&self) {
+        if let Some(peer) = self.peer() {
+            peer.close();
+        }
+    }
+
+    /// Closes the channel, and returns when everything that was queued is committed. The ledger of a
+    /// read-only channel ends here too, with what builds its indexes.
+    ///
+    /// # Errors
+    /// The committing thread panicked.
+    pub fn stop(self) -> Result<(), CommitterPanicked> {
+        self.close();
+        match self.committing {
+            Committing::Thread(_, thread) => thread.join().map_err(|_| CommitterPanicked),
+            Committing::Nobody { .. } => Ok(()),
+        }
+    }
+}
+
+fn bundle(reader: &Reader) -> Result<Bundle, StartError> {
+    Bundle::of_chain(reader).map_err(|source| StartError::Config {
+        channel: reader.channel().to_owned(),
+        source,
+    })
 }

@@ -1,13 +1,43 @@
-//! What a node does with a channel.
+//! What a node does with a channel: endorse, order, commit.
 //!
+//! ```text
+//! caller's thread      endorse    the chaincode runs on a snapshot; the node signs what came of it
+//!                      order      admitted, examined, into the channel's order; a full one turns away
+//! committing thread    door       batches of the order become blocks, or blocks come from elsewhere
+//!                      verify     who signed, and the endorsement policy
+//!                      commit     link, judge, append (one fsync), follow
+//!                      answer     whoever waits for a transaction learns its outcome
+//! ```
+//!
+//! * [`peer`]: the two verbs, `endorse` and `order`. Read that first.
 //! * [`submit`]: what a caller hands in, and what comes of it.
-//! * [`outcomes`]: where a transaction ended, and how.
-//! * [`channel`]: one channel, as those see it who serve it.
+//! * [`channel`]: one channel, as those see it who serve it, and with whoever appends to it.
+//! * [`config`]: what a channel's configuration makes of this node.
+//! * [`genesis`]: block 0 of a channel.
+//!
+//! There is one committing thread a channel, and it owns the channel's
+//! [`Ledger`](quire_ledger::Ledger). The time comes in from outside.
 
 pub mod channel;
-pub mod outcomes;
+mod clock;
+mod committer;
+pub mod config;
+mod cut_here;
+mod delivered;
+mod endorser;
+pub mod genesis;
+mod outcomes;
+pub mod peer;
+mod read_only;
+mod source;
 pub mod submit;
+mod unpacked;
 
-pub use channel::Channel;
-pub use outcomes::Outcome;
-pub use submit::{DECORATION, Evaluated, Proposal, SubmitError, Submitted, Submitter};
+pub use channel::{Channel, OpenChannel};
+pub use clock::Clock;
+pub use delivered::{Deliveries, NotTaken};
+pub use genesis::genesis_block;
+pub use peer::{Origin, Peer};
+pub use quire_ordering::Refused;
+pub use submit::{DECORATION, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
+pub use unpacked::ProposalError;

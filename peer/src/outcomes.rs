@@ -1,14 +1,141 @@
-//! Where a transaction ended, and how.
+//! Who waits for which transaction, and whether anybody will ever know.
 
-use quire_wire::Code;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Where a transaction ended, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Block number.
-    pub block: u64,
-    /// Position in the block.
-    pub tx: u64,
-    /// The verdict.
-    pub code: Code,
+use parking_lot::Mutex;
+use quire_chaincode::ChaincodeError;
+use quire_ledger::{Committed, ReadError};
+use tokio::sync::oneshot;
+
+use crate::submit::{Outcome, SubmitError};
+
+/// Transactions of a channel that were ordered here and have no outcome yet.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    /// Without a sender where nobody will be told any more, because the committing thread is gone.
+    transactions: Mutex<HashMap<String, Option<oneshot::Sender<Outcome>>>>,
+    trouble: Mutex<Option<Trouble>>,
+    closed: AtomicBool,
+}
+
+/// Why a channel takes no transactions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// State cannot be read to judge what is ordered, or cannot take in what is durable. Nothing is
+    /// lost: the committing thread keeps the blocks and tries again until it can.
+    StateAway {
+        reason: String,
+        /// The namespace whose database is somebody else's, and the database, where that is why.
+        obstructed: Option<(String, String)>,
+    },
+    /// A write failed, so nothing is believed of the files until they are opened again.
+    Failed(String),
+}
+
+impl Outcomes {
+    /// Promises whoever is about to order a transaction its outcome.
+    ///
+    /// # Errors
+    /// The channel takes no transactions, or the id is promised to somebody already.
+    pub(crate) fn promise(&self, tx_id: &str) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        let (sender, outcome) = oneshot::channel();
+        let mut transactions = self.transactions.lock();
+        // Asked under the lock: what is inserted before a failure is told of it.
+        self.refuse_in_trouble()?;
+        if transactions.contains_key(tx_id) {
+            return Err(SubmitError::Duplicate);
+        }
+        transactions.insert(tx_id.to_owned(), Some(sender));
+        Ok(outcome)
+    }
+
+    /// Takes the promise of a transaction back that is in no order.
+    pub(crate) fn withdraw(&self, tx_id: &str) {
+        self.transactions.lock().remove(tx_id);
+    }
+
+    /// Whether a transaction was ordered here and has no final outcome yet.
+    pub(crate) fn is_pending(&self, tx_id: &str) -> bool {
+        self.transactions.lock().contains_key(tx_id)
+    }
+
+    /// Tells whoever waits for a transaction of the block.
+    pub(crate) fn answer(&self, committed: &Committed) {
+        let mut transactions = self.transactions.lock();
+        for (tx, (tx_id, code)) in committed.transactions.iter().enumerate() {
+            let sender = tx_id
+                .as_ref()
+                .and_then(|tx_id| transactions.remove(tx_id))
+                .flatten();
+            if let Some(sender) = sender {
+                let outcome = Outcome {
+                    block: committed.block.number,
+                    tx: tx as u64,
+                    code: *code,
+                };
+                // Nobody waiting any more is nobody's loss: the outcome is in the block.
+                if sender.send(outcome).is_err() {
+                    tracing::trace!(block = outcome.block, tx = outcome.tx, "nobody waits");
+                }
+            }
+        }
+    }
+
+    /// Why the channel takes no transactions, if something broke.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let trouble = self.trouble.lock().clone()?;
+        Some(match trouble {
+            Trouble::StateAway { reason, .. } => format!("{reason}; trying again"),
+            Trouble::Failed(reason) => {
+                format!("{reason}; it takes no more transactions until the node is restarted")
+            }
+        })
+    }
+
+    pub(crate) fn refuse_in_trouble(&self) -> Result<(), SubmitError> {
+        match &*self.trouble.lock() {
+            None => Ok(()),
+            Some(Trouble::StateAway {
+                obstructed: Some((namespace, database)),
+                ..
+            }) => {
+                let (namespace, database) = (namespace.clone(), database.clone());
+                let obstructed = ReadError::StateObstructed {
+                    namespace,
+                    database,
+                };
+                Err(SubmitError::Chaincode(ChaincodeError::Read(obstructed)))
+            }
+            Some(Trouble::StateAway { .. }) => Err(SubmitError::StateUnavailable),
+            Some(Trouble::Failed(_)) => Err(SubmitError::StorageFailed),
+        }
+    }
+
+    /// Turns transactions away from now on. Returns whether none were turned away before.
+    pub(crate) fn begin_trouble(&self, trouble: Trouble) -> bool {
+        self.trouble.lock().replace(trouble).is_none()
+    }
+
+    /// Takes transactions again. Returns whether they were turned away before.
+    pub(crate) fn end_trouble(&self) -> bool {
+        self.trouble.lock().take().is_some()
+    }
+
+    /// Nobody who waits will be told any more. Their transactions stay known, so that nobody is told that
+    /// they were never seen: whether they are durable comes out at the next start.
+    pub(crate) fn give_up(&self) {
+        for sender in self.transactions.lock().values_mut() {
+            sender.take();
+        }
+    }
+
+    /// The channel is being closed.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
 }

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use quire_chaincode::{Call, ChaincodeError};
 use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
+use quire_ordering::{NotOrdered, Refused};
+use quire_wire::Code;
 use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::oneshot;
-
-use crate::outcomes::Outcome;
 
 /// The name under which the gateway's record of an attempt travels in a proposal.
 pub const DECORATION: &str = "quire";
@@ -62,6 +62,17 @@ pub struct Submitted {
     pub outcome: oneshot::Receiver<Outcome>,
 }
 
+/// Where a transaction ended, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Block number.
+    pub block: u64,
+    /// Position in the block.
+    pub tx: u64,
+    /// The verdict.
+    pub code: Code,
+}
+
 /// Why nothing was ordered.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
@@ -89,9 +100,37 @@ pub enum SubmitError {
     /// This transaction id is known or pending already.
     #[error("a transaction with this id exists")]
     Duplicate,
+    /// The channel does not let the transaction in: its creator may not write, mostly.
+    #[error("the channel does not let the transaction in")]
+    Refused(#[source] Refused),
     /// The chaincode refused.
     #[error(transparent)]
     Chaincode(ChaincodeError),
+}
+
+/// When to come back to a full queue.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl From<Refused> for SubmitError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::TooLarge(_) => Self::TooLarge,
+            refused => Self::Refused(refused),
+        }
+    }
+}
+
+impl From<NotOrdered> for SubmitError {
+    fn from(error: NotOrdered) -> Self {
+        match error {
+            NotOrdered::Full => Self::Overloaded {
+                retry_after: RETRY_AFTER,
+            },
+            NotOrdered::Closed => Self::NotReady,
+            NotOrdered::Broken => Self::StorageFailed,
+            NotOrdered::Elsewhere => Self::ReadOnly,
+        }
+    }
 }
 
 /// What a call gave without being ordered.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quire_peer::SubmitError;
+use quire_peer::{Refused, SubmitError};
 use serde_json::{Value, json};
 
 use crate::kit::Node;
@@ -271,6 +271,12 @@ async fn refusals_tell_what_to_do_and_keep_secrets() {
             Some("30"),
         ),
         (SubmitError::TooLarge, 413, "TOO_LARGE", None),
+        (
+            SubmitError::Refused(Refused::NotAWriter("someone".to_owned())),
+            403,
+            "FORBIDDEN",
+            None,
+        ),
         (
             SubmitError::Overloaded {
                 retry_after: Duration::from_millis(1500),

@@ -23,7 +23,7 @@ use quire_ledger::{Content, Event, Examined, Observer, OpenReport, Progress, Sta
 use chaincodes::Chaincodes;
 pub(crate) use look::watch;
 use reads::Reads;
-pub(crate) use submitter::{Measured, QueueMetrics, Queued};
+pub(crate) use submitter::Measured;
 
 /// Seconds: Fabric's .005 .01 .015 .05 .1 1 10, and finer ones, since an fsync of ours is one of
 /// few where Fabric's are many.

@@ -1,12 +1,13 @@
 //! Proposals, and the queue before the committing thread.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 use quire_chaincode::{Call, ChaincodeError};
 use quire_gateway::metrics::Family;
 use quire_ledger::Meter;
+use quire_ordering::QueueObserver;
 use quire_peer::{Evaluated, Proposal, SubmitError, Submitted, Submitter};
 
 use super::chaincodes::Chaincodes;
@@ -112,34 +113,17 @@ pub(crate) struct QueueMetrics {
     wait: Histogram,
 }
 
-impl QueueMetrics {
-    /// A transaction joins.
-    pub(crate) fn join(&self) -> Queued {
+impl QueueObserver for QueueMetrics {
+    fn joined(&self) {
         self.depth.inc();
-        Queued {
-            queue: self.clone(),
-            since: Instant::now(),
-        }
     }
-}
 
-/// A transaction's place in the queue; given up when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Queued {
-    queue: QueueMetrics,
-    since: Instant,
-}
-
-impl Queued {
-    /// The committing thread took the transaction.
-    pub(crate) fn taken(self) {
-        self.queue.wait.observe(self.since.elapsed().as_secs_f64());
+    fn waited(&self, time: Duration) {
+        self.wait.observe(time.as_secs_f64());
     }
-}
 
-impl Drop for Queued {
-    fn drop(&mut self) {
-        self.queue.depth.dec();
+    fn left(&self) {
+        self.depth.dec();
     }
 }
 
@@ -201,7 +185,8 @@ impl Submitter for Measured {
                 | SubmitError::NotReady
                 | SubmitError::StateUnavailable
                 | SubmitError::StorageFailed
-                | SubmitError::TooLarge,
+                | SubmitError::TooLarge
+                | SubmitError::Refused(_),
             ) => None,
         };
         if let Some(counter) = counter {

@@ -14,27 +14,30 @@ use quire_wire::tx_id::tx_id;
 
 /// Fabric's recommended batch settings: 500 transactions, 10 MiB at most, 2 MiB where it can be
 /// helped.
-const BATCH_SIZE: BatchSize = BatchSize {
+pub const BATCH_SIZE: BatchSize = BatchSize {
     max_message_count: 500,
     absolute_max_bytes: 10 << 20,
     preferred_max_bytes: 2 << 20,
 };
-/// How long a transaction may wait for others; an idle committer never lets it.
+/// How long a transaction may wait for others. The order of this node never lets it; it is written for those
+/// who take the channel over.
 const BATCH_TIMEOUT: &str = "2s";
 /// The version that Fabric's tools give the headers of configurations.
 const HEADER_VERSION: i32 = 1;
 
-/// Makes block 0 of `channel`: one organisation that submits, endorses and orders. The orderer is
-/// the creator of the configuration, and signs it and the block.
-pub(crate) fn genesis_block(
+/// Makes block 0 of `channel`, whose blocks have this size: one organisation that submits, endorses and
+/// orders. The orderer is the creator of the configuration, and signs it and the block.
+#[must_use]
+pub fn genesis_block(
     channel: &str,
+    batch_size: BatchSize,
     organization: &Organization,
     orderer: &SigningIdentity,
     signer: &dyn BlockSigner,
     now: SystemTime,
 ) -> Block {
     let nonce = signer.nonce();
-    let group = genesis_group(&[organization.msp_config()], BATCH_SIZE, BATCH_TIMEOUT);
+    let group = genesis_group(&[organization.msp_config()], batch_size, BATCH_TIMEOUT);
     let config = Config {
         sequence: 0,
         channel_group: Some(group),

@@ -1,69 +1,18 @@
 //! The committing thread with full blocks, which do not wait for those before them to be on disk.
 //! Guards against a transaction that is answered wrongly, twice or never.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
-use quire_chaincode::Call;
-use quire_ledger::disk::OsDisk;
-use quire_ledger::{IndexError, IndexRequest, IndexState, Meter, Purpose};
-use quire_peer::{Outcome, Proposal, SubmitError, Submitted};
-use quire_wire::tx_id::tx_id;
-use tokio::time::timeout;
+use quire_ledger::check::{Depth, check_channel};
+use quire_ledger::{CreateOptions, IndexError, IndexRequest, IndexState, Reader};
+use quire_peer::{Outcome, SubmitError, Submitted};
 
-use super::*;
+use crate::kit::{CHANNEL, Node, ledgers, outcome};
 
 const CALLERS: u64 = 4;
-
-fn node(data: &Path) -> Node {
-    let (documents, engine) = (Documents::default(), StateEngine::Fjall);
-    let logging = Logging::none();
-    Node::open(
-        data,
-        "Org1MSP",
-        (&engine, 16 << 20),
-        documents,
-        logging,
-        false,
-    )
-    .unwrap()
-}
-
-/// A channel with two transactions a block.
-fn in_pairs(node: &Node, options: CreateOptions) -> (Arc<Pipeline>, JoinHandle<()>, Reader) {
-    let signer = OrdererSigner(Arc::clone(&node.orderer));
-    let genesis = genesis_block(
-        "main",
-        &node.organization,
-        &node.orderer,
-        &signer,
-        clock::now(),
-    );
-    let ledger = node.ledgers.create("main", genesis, options).unwrap();
-    let reader = ledger.reader();
-    let (heights, _) = watch::channel(1);
-    let mut parts = node.parts(ledger, heights).unwrap();
-    parts.batch_size.max_message_count = 2;
-    let (pipeline, thread) = pipeline::start(parts).unwrap();
-    (pipeline, thread, reader)
-}
-
-fn submit(node: &Node, pipeline: &Pipeline, n: u64) -> Result<Submitted, SubmitError> {
-    let call = Call {
-        chaincode: "orders".to_owned(),
-        function: "put".to_owned(),
-        args: vec![format!("\"{}\"", n % 7).into(), format!("{n}").into()],
-    };
-    let nonce = pipeline::random_nonce();
-    pipeline.submit(Proposal {
-        identity: Arc::clone(&node.client),
-        nonce,
-        tx_id: tx_id(&nonce, node.client.serialized()),
-        call,
-        decoration: None,
-        meter: Meter::default(),
-    })
-}
 
 /// What all callers together submitted, each as `each` says.
 fn by_callers(each: impl Fn() -> Vec<Submitted> + Sync) -> Vec<Submitted> {
@@ -76,15 +25,10 @@ fn by_callers(each: impl Fn() -> Vec<Submitted> + Sync) -> Vec<Submitted> {
 
 /// What becomes of each; none where nobody will tell any more.
 fn outcomes(submitted: Vec<Submitted>) -> Vec<(String, Option<Outcome>)> {
-    const LONGEST: Duration = Duration::from_secs(60);
-    let mut clock = tokio::runtime::Builder::new_current_thread();
-    let clock = clock.enable_time().build().unwrap();
-    let outcomes = submitted.into_iter().map(|submitted| {
-        let outcome = clock.block_on(async { timeout(LONGEST, submitted.outcome).await });
-        let outcome = outcome.expect("an answer in time");
-        (submitted.tx_id, outcome.ok())
-    });
-    outcomes.collect()
+    let outcomes = submitted.into_iter();
+    outcomes
+        .map(|submitted| (submitted.tx_id, outcome(submitted.outcome)))
+        .collect()
 }
 
 /// What the ledger says of a transaction.
@@ -102,32 +46,29 @@ fn found(reader: &Reader, tx_id: &str) -> Option<Outcome> {
 #[test]
 fn every_transaction_is_answered_once_though_full_blocks_do_not_wait_for_the_disk() {
     const EACH: u64 = 151;
-    let data = tempfile::tempdir().unwrap();
-    let node = node(data.path());
-    let (pipeline, thread, reader) = in_pairs(&node, CreateOptions::default());
+    let node = Node::new();
+    let channel = node.channel(2, CreateOptions::default());
 
     let submitted = by_callers(|| {
-        let submitted = (0..EACH).map(|n| submit(&node, &pipeline, n).unwrap());
+        let submitted = (0..EACH).map(|n| node.submit(&channel, n).unwrap());
         submitted.collect()
     });
     let mut places = BTreeSet::new();
     for (tx_id, outcome) in outcomes(submitted) {
         let outcome = outcome.unwrap();
-        assert_eq!(found(&reader, &tx_id), Some(outcome));
+        assert_eq!(found(channel.reader(), &tx_id), Some(outcome));
         assert!(outcome.code.is_valid());
         places.insert((outcome.block, outcome.tx));
     }
     assert_eq!(places.len() as u64, CALLERS * EACH);
     let full = places.iter().filter(|(_, tx)| *tx == 1).count();
     assert!(full > 0, "no block had two");
-    pipeline.close();
-    thread.join().unwrap();
-    drop((pipeline, reader));
+    channel.stop();
     let depth = Depth {
         signatures: true,
         verdicts: true,
     };
-    let report = check_channel(&node.ledgers, "main", depth, &mut |_| {}).unwrap();
+    let report = check_channel(&node.ledgers, CHANNEL, depth, &mut |_| {}).unwrap();
     assert!(report.is_sound(), "{report:?}");
 }
 
@@ -137,18 +78,16 @@ fn every_transaction_is_answered_once_though_full_blocks_do_not_wait_for_the_dis
 #[test]
 fn every_transaction_that_is_durable_before_a_write_that_fails_is_answered_and_no_other() {
     for segment_bytes in [1 << 20, 2 << 20, 3 << 20] {
-        let data = tempfile::tempdir().unwrap();
-        let node = node(data.path());
-        let options = CreateOptions { segment_bytes };
-        let (pipeline, thread, reader) = in_pairs(&node, options);
-        let second = node.ledgers.channel_dir("main").join("blockfile_000001");
+        let node = Node::new();
+        let channel = node.channel(2, CreateOptions { segment_bytes });
+        let second = node.ledgers.channel_dir(CHANNEL).join("blockfile_000001");
         fs::create_dir(&second).unwrap();
-        let mut all = outcomes(vec![submit(&node, &pipeline, 0).unwrap()]);
+        let mut all = outcomes(vec![node.submit(&channel, 0).unwrap()]);
 
         let submitted = by_callers(|| {
             let mut submitted = Vec::new();
             for n in 0.. {
-                match submit(&node, &pipeline, n) {
+                match node.submit(&channel, n) {
                     Ok(one) => submitted.push(one),
                     Err(SubmitError::Overloaded { .. }) => std::thread::yield_now(),
                     Err(SubmitError::StorageFailed) => break,
@@ -158,13 +97,13 @@ fn every_transaction_that_is_durable_before_a_write_that_fails_is_answered_and_n
             submitted
         });
         all.extend(outcomes(submitted));
-        pipeline.close();
-        thread.join().unwrap();
-        drop((pipeline, reader, node));
+        channel.stop();
+        let dir = Arc::clone(&node.dir);
+        drop(node);
 
         fs::remove_dir(&second).unwrap();
-        let ledgers = Ledgers::open(Arc::new(OsDisk), data.path(), Purpose::Use).unwrap();
-        let (ledger, _) = ledgers.ledger("main", &mut |_| {}).unwrap();
+        let ledgers = ledgers(&dir.path().join("data"));
+        let (ledger, _) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
         let reader = ledger.reader();
         let mut answered = 0;
         for (tx_id, outcome) in &all {
@@ -185,25 +124,24 @@ fn a_channel_that_failed_refuses_indexes_for_its_storage_and_one_that_stops_beca
         IndexRequest::parse(body.as_bytes()).unwrap()
     };
     for fails in [true, false] {
-        let data = tempfile::tempdir().unwrap();
-        let node = node(data.path());
+        let node = Node::new();
         let segment_bytes = 1 << 20;
-        let (pipeline, thread, reader) = in_pairs(&node, CreateOptions { segment_bytes });
+        let channel = node.channel(2, CreateOptions { segment_bytes });
+        let reader = channel.reader().clone();
         let create = |name: &str| reader.create_index("orders", &request(name), Duration::ZERO);
         create("before").unwrap();
         if fails {
-            let second = node.ledgers.channel_dir("main").join("blockfile_000001");
+            let second = node.ledgers.channel_dir(CHANNEL).join("blockfile_000001");
             fs::create_dir(&second).unwrap();
-            while pipeline.failure().is_none() {
-                match submit(&node, &pipeline, 0) {
+            while channel.peer().failure().is_none() {
+                match node.submit(&channel, 0) {
                     Ok(_) | Err(SubmitError::StorageFailed) => (),
                     Err(SubmitError::Overloaded { .. }) => std::thread::yield_now(),
                     Err(error) => panic!("{error:?}"),
                 }
             }
         }
-        pipeline.close();
-        thread.join().unwrap();
+        channel.stop();
         let refused = create("after").unwrap_err();
         let kept = reader.delete_index("orders", "d", "before").unwrap_err();
         for refused in [refused, kept] {

@@ -1,0 +1,96 @@
+//! The seam between a channel and who decides the order of its transactions.
+//!
+//! ```text
+//! many threads  --> Consenter   order, configure: an envelope goes in
+//!                   ...         a queue here, a log elsewhere
+//! one thread    <-- Batches     next, more: what is cut comes out, the same on every node
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+use quire_wire::config::BatchSize;
+
+use crate::admission::Admission;
+use crate::batch::{Cut, Message};
+
+/// The way into a channel's order. What it takes comes out of the order's [`Batches`], exactly once
+/// and for every node in the same place.
+pub trait Consenter<T>: fmt::Debug + Send + Sync {
+    /// Puts an ordinary envelope into the order. Never waits.
+    ///
+    /// # Errors
+    /// Nothing was ordered, see [`NotOrdered`].
+    fn order(&self, message: Message<T>) -> Result<(), NotOrdered>;
+
+    /// The same for a configuration, which gets a block of its own.
+    ///
+    /// # Errors
+    /// Nothing was ordered, see [`NotOrdered`].
+    fn configure(&self, message: Message<T>) -> Result<(), NotOrdered>;
+
+    /// Takes nothing more; what is in the order still comes out.
+    fn close(&self);
+}
+
+/// The way out of a channel's order, for the one thread that makes blocks of it.
+pub trait Batches<T>: fmt::Debug + Send {
+    /// Waits for what comes next. To be called when nothing is left to do: an order may cut because of
+    /// that.
+    fn next(&mut self) -> Next<T>;
+
+    /// The batches that are complete now, while the thread still has work. Never waits.
+    fn more(&mut self) -> Vec<Cut<T>>;
+
+    /// The configuration of the last batch is in force. To be called before anything more is asked for.
+    fn reconfigured(&mut self, limits: BatchSize, admission: Arc<Admission>);
+
+    /// What was known of envelopes that were in the order and that a new configuration does not let in:
+    /// they are in no batch.
+    fn discarded(&mut self) -> Vec<T>;
+}
+
+/// What comes out of an order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<T> {
+    /// Complete batches, of which more may be there already; none where all that came was discarded. A
+    /// configuration is the last of them.
+    Full(Vec<Cut<T>>),
+    /// All there is.
+    Rest(Cut<T>),
+    /// Everything came out, and nothing more goes in.
+    Closed,
+}
+
+/// The consenter of a channel whose orderers are elsewhere, where this node has no way to them.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere;
+
+impl<T> Consenter<T> for Elsewhere {
+    fn order(&self, _: Message<T>) -> Result<(), NotOrdered> {
+        Err(NotOrdered::Elsewhere)
+    }
+
+    fn configure(&self, _: Message<T>) -> Result<(), NotOrdered> {
+        Err(NotOrdered::Elsewhere)
+    }
+
+    fn close(&self) {}
+}
+
+/// Why an envelope was not put into the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotOrdered {
+    /// Too much waits already. Its sender comes back later.
+    #[error("too many transactions wait for their order")]
+    Full,
+    /// The order was closed: the node stops. Its sender comes back later.
+    #[error("the order is closed")]
+    Closed,
+    /// Nobody takes anything out of the order any more, because of a failure.
+    #[error("nothing comes out of the order any more")]
+    Broken,
+    /// The channel's orderers are elsewhere, and this node has no way to them.
+    #[error("the channel is not ordered here")]
+    Elsewhere,
+}

@@ -1,0 +1,240 @@
+//! The embedded order: transactions are ordered as they arrive at one queue of one process.
+//!
+//! A batch ends when the first of these comes true:
+//!
+//! * the [`Cutter`] says so, by count or by bytes, or because a configuration arrives;
+//! * the thread that takes batches out has nothing else to do: waiting would gain nothing.
+//!
+//! That thread never waits for more to come, so that the `BatchTimeout` of the channel's configuration,
+//! which is the longest that a transaction waits for others, never has to act.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::yield_now;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use quire_wire::config::BatchSize;
+
+use crate::admission::Admission;
+use crate::batch::{Cut, Message};
+use crate::consenter::{Batches, Consenter, Next, NotOrdered};
+use crate::cutter::Cutter;
+use crate::room::{QueueObserver, Room, Taken};
+
+/// The way into an embedded order, shared by all threads that hand something in.
+#[derive(Debug)]
+pub struct Embedded<T> {
+    /// None once the order is closed.
+    queue: Mutex<Option<SyncSender<Waiting<T>>>>,
+    room: Arc<Room>,
+}
+
+/// The way out of an embedded order.
+#[derive(Debug)]
+pub struct EmbeddedBatches<T> {
+    queue: Receiver<Waiting<T>>,
+    cutter: Cutter<(Bytes, T)>,
+    /// Bytes behind which no more are taken out of the queue at a time.
+    together_bytes: u64,
+    /// What is let in now; none while that is what was let in from the beginning.
+    admission: Option<Arc<Admission>>,
+    discarded: Vec<T>,
+}
+
+/// How much may wait in an embedded order.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Envelopes in the queue.
+    pub envelopes: usize,
+    /// Bytes of theirs.
+    pub bytes: usize,
+    /// Bytes behind which no more come out together.
+    pub together_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    message: Message<T>,
+    is_config: bool,
+    /// Its bytes of the queue.
+    taken: Taken,
+}
+
+impl<T> Embedded<T> {
+    /// An order with nothing in it: the way in, and the way out.
+    #[must_use]
+    pub fn new(
+        limits: BatchSize,
+        bounds: Bounds,
+        observer: Arc<dyn QueueObserver>,
+    ) -> (Self, EmbeddedBatches<T>) {
+        let (sender, queue) = sync_channel(bounds.envelopes);
+        let way_in = Self {
+            queue: Mutex::new(Some(sender)),
+            room: Arc::new(Room::new(bounds.bytes, observer)),
+        };
+        let way_out = EmbeddedBatches {
+            queue,
+            cutter: Cutter::new(limits),
+            together_bytes: bounds.together_bytes,
+            admission: None,
+            discarded: Vec::new(),
+        };
+        (way_in, way_out)
+    }
+
+    fn put(&self, message: Message<T>, is_config: bool) -> Result<(), NotOrdered> {
+        // Whoever sends an envelope may put bytes around payload and signature, which have a size too.
+        let bytes = message.size_bytes.max(message.envelope.len());
+        let taken = Room::take(&self.room, bytes).ok_or(NotOrdered::Full)?;
+        let queue = self.queue.lock().clone().ok_or(NotOrdered::Closed)?;
+        let waiting = Waiting {
+            message,
+            is_config,
+            taken,
+        };
+        queue.try_send(waiting).map_err(|refused| match refused {
+            TrySendError::Full(_) => NotOrdered::Full,
+            TrySendError::Disconnected(_) => NotOrdered::Broken,
+        })
+    }
+}
+
+impl<T: Send + std::fmt::Debug> Consenter<T> for Embedded<T> {
+    fn order(&self, message: Message<T>) -> Result<(), NotOrdered> {
+        self.put(message, false)
+    }
+
+    fn configure(&self, message: Message<T>) -> Result<(), NotOrdered> {
+        self.put(message, true)
+    }
+
+    fn close(&self) {
+        self.queue.lock().take();
+    }
+}
+
+impl<T: Send + std::fmt::Debug> Batches<T> for EmbeddedBatches<T> {
+    fn next(&mut self) -> Next<T> {
+        loop {
+            let first = if self.cutter.pending_count() > 0 {
+                self.waiting_now()
+            } else {
+                match self.queue.recv() {
+                    Ok(first) => Some(first),
+                    Err(_) => return Next::Closed,
+                }
+            };
+            let mut full = self.cut(first);
+            if full.is_empty() {
+                full = self.grow();
+            }
+            if !full.is_empty() {
+                return Next::Full(full);
+            }
+            // What waits is less than a block, and whoever asks is idle.
+            let rest = self.cutter.cut();
+            if !rest.is_empty() {
+                return Next::Rest(Cut::normal(rest));
+            }
+            // All that came was discarded.
+            if !self.discarded.is_empty() {
+                return Next::Full(Vec::new());
+            }
+        }
+    }
+
+    fn more(&mut self) -> Vec<Cut<T>> {
+        let first = self.waiting_now();
+        self.cut(first)
+    }
+
+    fn reconfigured(&mut self, limits: BatchSize, admission: Arc<Admission>) {
+        self.cutter.set_limits(limits);
+        self.admission = Some(admission);
+    }
+
+    fn discarded(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.discarded)
+    }
+}
+
+impl<T> EmbeddedBatches<T> {
+    fn waiting_now(&self) -> Option<Waiting<T>> {
+        self.queue.try_recv().ok()
+    }
+
+    /// Orders what waits, and takes the batches that are complete: no more than `together_bytes`, and
+    /// nothing behind a configuration, which may change what batches are.
+    fn cut(&mut self, first: Option<Waiting<T>>) -> Vec<Cut<T>> {
+        let mut cuts = Vec::new();
+        let mut bytes = 0;
+        let mut next = first;
+        while let Some(waiting) = next {
+            let Waiting {
+                message,
+                is_config,
+                taken,
+            } = waiting;
+            taken.waited();
+            if is_config {
+                let message = (message.envelope, message.known);
+                let mut batches = self.cutter.ordered_config(message);
+                let config = batches.pop().map(Cut::config);
+                cuts.extend(batches.into_iter().map(Cut::normal).chain(config));
+                return cuts;
+            }
+            bytes += message.size_bytes as u64;
+            if let Some(message) = self.still_admitted(message) {
+                let envelope = (message.envelope, message.known);
+                let (batches, _) = self.cutter.ordered(envelope, message.size_bytes);
+                cuts.extend(batches.into_iter().map(Cut::normal));
+            }
+            next = if bytes < self.together_bytes {
+                self.waiting_now()
+            } else {
+                None
+            };
+        }
+        cuts
+    }
+
+    /// Steps back while others have more to order. Where a processor is free none runs for that, and
+    /// nothing is lost; where none is free, more share a batch, whose cost they were waiting behind.
+    fn grow(&mut self) -> Vec<Cut<T>> {
+        loop {
+            let before = self.cutter.pending_count();
+            yield_now();
+            let first = self.waiting_now();
+            let full = self.cut(first);
+            if !full.is_empty() || self.cutter.pending_count() == before {
+                return full;
+            }
+        }
+    }
+
+    /// The message, unless it was let in by an earlier configuration and would not be by the current one.
+    fn still_admitted(&mut self, message: Message<T>) -> Option<Message<T>> {
+        let changed = self
+            .admission
+            .as_ref()
+            .filter(|admission| message.sequence < admission.sequence());
+        let refused = changed.and_then(|admission| admission.admit_again(&message.envelope).err());
+        match refused {
+            None => Some(message),
+            Some(refused) => {
+                let refused = &refused as &dyn std::error::Error;
+                tracing::warn!(
+                    refused,
+                    "a transaction is not ordered: the configuration has changed"
+                );
+                self.discarded.push(message.known);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

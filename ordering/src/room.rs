@@ -1,0 +1,79 @@
+//! How many bytes may still wait in an order, and who hears of what waits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Hears of what waits in an order. Decides nothing.
+pub trait QueueObserver: fmt::Debug + Send + Sync {
+    /// An envelope joins the queue.
+    fn joined(&self) {}
+    /// An envelope was taken out of the queue to be cut into a batch, after so long.
+    fn waited(&self, time: Duration) {
+        let _ = time;
+    }
+    /// An envelope has left the queue, taken or not.
+    fn left(&self) {}
+}
+
+/// An observer to whom nothing matters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unobserved;
+
+impl QueueObserver for Unobserved {}
+
+/// Bytes that may still wait.
+#[derive(Debug)]
+pub(crate) struct Room {
+    free_bytes: AtomicUsize,
+    observer: Arc<dyn QueueObserver>,
+}
+
+/// An envelope's bytes of the room; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    room: Arc<Room>,
+    bytes: usize,
+    since: Instant,
+}
+
+impl Room {
+    pub(crate) fn new(bytes: usize, observer: Arc<dyn QueueObserver>) -> Self {
+        Self {
+            free_bytes: AtomicUsize::new(bytes),
+            observer,
+        }
+    }
+
+    /// Takes that many bytes; none where there are not so many.
+    pub(crate) fn take(room: &Arc<Self>, bytes: usize) -> Option<Taken> {
+        let enough = |free: usize| free.checked_sub(bytes);
+        let taken = room
+            .free_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, enough);
+        taken.ok()?;
+        room.observer.joined();
+        Some(Taken {
+            room: Arc::clone(room),
+            bytes,
+            since: Instant::now(),
+        })
+    }
+}
+
+impl Taken {
+    /// The envelope was taken out of the queue.
+    pub(crate) fn waited(self) {
+        self.room.observer.waited(self.since.elapsed());
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room
+            .free_bytes
+            .fetch_add(self.bytes, Ordering::Relaxed);
+        self.room.observer.left();
+    }
+}

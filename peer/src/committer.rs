@@ -1,0 +1,261 @@
+//! The committing thread of a channel: owns the ledger, and commits what comes through its one door.
+//!
+//! ```text
+//! source --> verify    who signed, and the endorsement policy
+//!        --> commit    link, judge, append (one fsync), follow
+//!        --> answer    whoever waits for a transaction learns its outcome
+//! ```
+//!
+//! Full blocks do not wait for those before them to be on disk: while these are on their way, the next
+//! are verified and judged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quire_ledger::{
+    Block, CommitError, Committed, Ledger, Ordered, ReadError, Signatures, chain_of,
+};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::config::Current;
+use crate::outcomes::{Outcomes, Trouble};
+use crate::source::{Arrived, BlockSource, Next};
+
+/// How long the committing thread waits before it tries again what state did not let it do.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// What the committing thread of a channel works with.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    pub(crate) channel: Arc<str>,
+    pub(crate) ledger: Ledger,
+    pub(crate) config: Current,
+    pub(crate) outcomes: Arc<Outcomes>,
+    /// Learns the height after each commit.
+    pub(crate) heights: watch::Sender<u64>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// [`Ledger::commit`], or its first half.
+type Commit = fn(&mut Ledger, Vec<Ordered>) -> Result<Vec<Committed>, CommitError>;
+
+impl Committer {
+    /// Commits what comes until the source is closed and empty.
+    pub(crate) fn run(mut self, source: Box<dyn BlockSource>) {
+        let mut source = UnlessFinished {
+            source: Some(source),
+            outcomes: Arc::clone(&self.outcomes),
+            reason: "the committing thread panicked".to_owned(),
+        };
+        if let Err(reason) = self.work(&mut source) {
+            tracing::error!(channel = %self.channel, reason, "the channel takes no more transactions");
+            self.ledger.give_up();
+            source.reason = reason;
+        }
+    }
+
+    fn work(&mut self, unless_finished: &mut UnlessFinished) -> Result<(), String> {
+        let Some(source) = &mut unless_finished.source else {
+            return Ok(());
+        };
+        self.catch_up()?;
+        source.begin(self.ledger.tip())?;
+        loop {
+            match source.next()? {
+                Next::Rest(arrived) => self.commit(vec![arrived], source, Ledger::commit)?,
+                Next::Full(mut full) => {
+                    while !full.is_empty() {
+                        self.commit(full, source, Ledger::begin)?;
+                        full = source.more()?;
+                    }
+                }
+                Next::Closed => break,
+            }
+            self.finish()?;
+            for tx_id in source.discarded() {
+                self.outcomes.withdraw(&tx_id);
+            }
+        }
+        unless_finished.source = None;
+        Ok(())
+    }
+
+    /// Blocks that state could not take in when the channel was opened come first.
+    fn catch_up(&mut self) -> Result<(), String> {
+        let waits = self.ledger.finish();
+        if !matches!(waits, Err(CommitError::Waiting(_))) {
+            return self.followed(waits);
+        }
+        self.followed(waits)?;
+        self.heights.send_replace(self.ledger.tip().0);
+        self.end_trouble();
+        Ok(())
+    }
+
+    /// Commits blocks together or begins to. Those that are durable by then are answered. A configuration
+    /// is in force when this returns.
+    fn commit(
+        &mut self,
+        arrived: Vec<Arrived>,
+        source: &mut Box<dyn BlockSource>,
+        commit: Commit,
+    ) -> Result<(), String> {
+        let reconfigures = arrived.iter().any(|arrived| arrived.is_config);
+        // Shares the envelopes.
+        let blocks: Vec<(Block, Signatures)> = arrived
+            .iter()
+            .map(|arrived| (arrived.ordered.block().clone(), arrived.signatures))
+            .collect();
+        let ordered = arrived.into_iter().map(|arrived| arrived.ordered);
+        let mut ordered: Vec<Ordered> = ordered.collect();
+        loop {
+            self.verify(&mut ordered, &blocks);
+            match commit(&mut self.ledger, ordered) {
+                // None of these was written: again and again, until state is there.
+                Err(error @ CommitError::Judge(_)) => {
+                    self.finish()?;
+                    self.wait(&error)?;
+                }
+                committed => {
+                    self.followed(committed)?;
+                    break;
+                }
+            }
+            let again = blocks.iter();
+            ordered = again
+                .map(|(block, _)| Ordered::new(block.clone(), &self.channel))
+                .collect();
+        }
+        if reconfigures {
+            self.finish()?;
+            self.reconfigure(source)?;
+        }
+        Ok(())
+    }
+
+    /// Gives transactions whose signatures do not suffice their code, blocks with the same kind of
+    /// signatures at a time.
+    fn verify(&self, ordered: &mut [Ordered], blocks: &[(Block, Signatures)]) {
+        let bundle = self.config.get();
+        let mut rest = ordered;
+        for run in blocks.chunk_by(|(_, one), (_, next)| one == next) {
+            let (these, others) = rest.split_at_mut(run.len());
+            if let Some((_, signatures)) = run.first() {
+                bundle.verifier.verify(these, *signatures);
+            }
+            rest = others;
+        }
+    }
+
+    /// Reads the configuration again.
+    fn reconfigure(&self, source: &mut Box<dyn BlockSource>) -> Result<(), String> {
+        let read = self.config.read_again(&self.ledger.reader());
+        let bundle = read.map_err(|error| {
+            let reason = chain_of(&error);
+            format!("the new configuration cannot be used: {reason}")
+        })?;
+        if let Some(bundle) = &bundle {
+            let (channel, block) = (&self.channel, bundle.number);
+            tracing::info!(%channel, block, "another configuration is in force");
+        }
+        source.reconfigured(&self.config.get());
+        Ok(())
+    }
+
+    /// Waits for the blocks that are on their way, and answers them.
+    fn finish(&mut self) -> Result<(), String> {
+        let finished = self.ledger.finish();
+        self.followed(finished)
+    }
+
+    /// Answers blocks; where state is away, as soon as it has taken them in.
+    fn followed(
+        &mut self,
+        mut committed: Result<Vec<Committed>, CommitError>,
+    ) -> Result<(), String> {
+        // Durable already: only state is missing, and nobody sees them before it has them.
+        while let Err(error @ CommitError::Waiting(_)) = committed {
+            self.wait(&error)?;
+            committed = self.ledger.resume();
+        }
+        match committed {
+            Ok(committed) => {
+                if !committed.is_empty() {
+                    self.end_trouble();
+                }
+                self.answer_all(&committed);
+                Ok(())
+            }
+            Err(error) => {
+                // What was committed before is, and who waits for it is told so.
+                if let Ok(committed) = self.ledger.finish() {
+                    self.answer_all(&committed);
+                }
+                Err(chain_of(&error))
+            }
+        }
+    }
+
+    fn answer_all(&self, committed: &[Committed]) {
+        for block in committed {
+            self.outcomes.answer(block);
+        }
+        if let Some(last) = committed.last() {
+            self.heights.send_replace(last.block.number + 1);
+        }
+    }
+
+    fn end_trouble(&self) {
+        if self.outcomes.end_trouble() {
+            tracing::info!(channel = %self.channel, "state is there again");
+        }
+    }
+
+    /// Turns further transactions away, and waits a little before the next attempt; an error once
+    /// the channel is closed. What is durable then is followed at the next start.
+    fn wait(&self, error: &CommitError) -> Result<(), String> {
+        let reason = chain_of(error);
+        let obstructed = match error {
+            CommitError::Waiting(ReadError::StateObstructed {
+                namespace,
+                database,
+            }) => Some((namespace.clone(), database.clone())),
+            _ => None,
+        };
+        if self.outcomes.is_closed() {
+            return Err(reason);
+        }
+        let away = Trouble::StateAway {
+            reason: reason.clone(),
+            obstructed,
+        };
+        if self.outcomes.begin_trouble(away) {
+            tracing::error!(channel = %self.channel, reason, "trying again until it can be done");
+        }
+        self.clock.sleep(TRY_AGAIN);
+        Ok(())
+    }
+}
+
+/// The source of a committing thread, which tells everybody when the thread ends before the source does:
+/// after a failure, or in a panic.
+struct UnlessFinished {
+    /// None once the source was closed and is empty.
+    source: Option<Box<dyn BlockSource>>,
+    outcomes: Arc<Outcomes>,
+    reason: String,
+}
+
+impl Drop for UnlessFinished {
+    fn drop(&mut self) {
+        // The source goes first: a transaction that it still takes is promised by then.
+        let Some(source) = self.source.take() else {
+            return;
+        };
+        let reason = std::mem::take(&mut self.reason);
+        self.outcomes.begin_trouble(Trouble::Failed(reason));
+        drop(source);
+        self.outcomes.give_up();
+    }
+}

@@ -1,0 +1,271 @@
+//! One channel's peer: endorse, and order.
+//!
+//! ```text
+//!                   endorse                           order
+//! a key held here   simulate, sign                    assemble, sign, admit    --> the channel's order
+//! a key elsewhere   check, simulate, sign  -- client: assemble, sign -- examine, admit --^
+//! ```
+//!
+//! What REST does with a key that this node holds is the two verbs in a row, and what a Fabric client does
+//! with its own key is the same two apart. What this process signed itself is not verified again, nor is
+//! what it computed computed again; of an envelope or a proposal that comes from outside, nothing is
+//! taken for granted.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quire_chaincode::{Call, ChaincodeError};
+use quire_identity::SigningIdentity;
+use quire_ledger::{Content, Examined, Meter, Reader, Signatures, chain_of};
+use quire_ordering::{Consenter, Message, NotOrdered, envelope_size_bytes};
+use quire_wire::peer::{ProposalResponse, Response, SignedProposal};
+use quire_wire::transaction::seal;
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::config::Current;
+use crate::cut_here::Known;
+use crate::endorser::{Endorsed, Endorser, OK};
+use crate::outcomes::Outcomes;
+use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
+use crate::unpacked::{ProposalError, UnpackedProposal};
+
+/// The version of Fabric's answers to proposals.
+const RESPONSE_VERSION: i32 = 1;
+/// A chaincode's answer to a call that its caller has to mend.
+const BAD_CALL: i32 = 400;
+/// A chaincode's answer to a call that could not be run.
+const FAILED: i32 = 500;
+
+/// Turns proposals of one channel into ordered transactions, on the callers' threads.
+#[derive(Debug)]
+pub struct Peer {
+    pub(crate) channel: Arc<str>,
+    pub(crate) reader: Reader,
+    pub(crate) endorser: Endorser,
+    pub(crate) config: Current,
+    pub(crate) consenter: Arc<dyn Consenter<Known>>,
+    pub(crate) outcomes: Arc<Outcomes>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Where an envelope comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// This process made it a moment ago, out of an endorsement of its own, and signed it as this
+    /// identity.
+    Here(&'a SigningIdentity),
+    /// From somebody of whom nothing is known.
+    Outside,
+}
+
+impl Peer {
+    /// Runs a proposal's chaincode, and stands for what came of it, if the proposal is sound by Fabric's
+    /// rules: channel, headers, transaction id, the creator's signature, no transaction of this id yet,
+    /// and the policy of those who may propose. A call that came to nothing has an answer with a status of
+    /// 400 or more, which nobody stands for. Blocks, for as long as `meter` lets its queries.
+    ///
+    /// # Errors
+    /// The proposal was not looked at; see [`ProposalError`].
+    pub fn endorse(
+        &self,
+        proposal: &SignedProposal,
+        meter: Meter,
+    ) -> Result<ProposalResponse, ProposalError> {
+        let proposal = UnpackedProposal::read(proposal)?;
+        let bundle = self.config.get();
+        proposal.check_headers(&self.channel, &bundle, self.clock.now())?;
+        if self.reader.transaction(proposal.tx_id())?.is_some() {
+            return Err(ProposalError::Duplicate(proposal.tx_id().to_owned()));
+        }
+        proposal.check_proposer(&bundle)?;
+        let troubled = self.outcomes.refuse_in_trouble();
+        troubled.map_err(ProposalError::Channel)?;
+        let endorsed = self
+            .endorser
+            .endorse(&proposal.call, &proposal.bytes, meter);
+        Ok(match endorsed {
+            Ok(endorsed) => ProposalResponse {
+                version: RESPONSE_VERSION,
+                timestamp: None,
+                response: Some(Response {
+                    status: OK,
+                    message: String::new(),
+                    payload: endorsed.result,
+                }),
+                payload: endorsed.response_payload,
+                endorsement: Some(endorsed.endorsement),
+            },
+            Err(error) => not_endorsed(&error),
+        })
+    }
+
+    /// Puts an envelope into the channel's order, if the channel lets it in, and says where its outcome
+    /// will be. A dropped sender means that the outcome is not known here.
+    ///
+    /// # Errors
+    /// Nothing was ordered; see [`SubmitError`].
+    pub fn order(
+        &self,
+        envelope: Bytes,
+        origin: Origin<'_>,
+    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        match origin {
+            Origin::Here(creator) => self.order_made_here(envelope, creator),
+            Origin::Outside => self.order_from_outside(envelope),
+        }
+    }
+
+    /// Orders a configuration, which gets a block of its own and is in force from then on. Whoever calls
+    /// has found that it may be: this node's orderer made the envelope.
+    ///
+    /// # Errors
+    /// Nothing was ordered; see [`SubmitError`].
+    pub fn configure(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        let examined = Examined::new(&envelope, &self.channel);
+        let message = Message {
+            size_bytes: envelope.len(),
+            sequence: self.config.get().admission.sequence(),
+            envelope,
+            known: Known {
+                examined,
+                signatures: Signatures::OfOthers,
+            },
+        };
+        self.put(message, |message| self.consenter.configure(message))
+    }
+
+    /// Why the channel takes no transactions, if something broke.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.outcomes.failure()
+    }
+
+    /// Takes no more transactions; what is queued is still committed.
+    pub fn close(&self) {
+        self.outcomes.close();
+        self.consenter.close();
+    }
+
+    fn order_made_here(
+        &self,
+        envelope: Bytes,
+        creator: &SigningIdentity,
+    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        let examined = Examined::made_here(&envelope, &self.channel);
+        let Content::Endorsed(endorsed) = &examined.content else {
+            return self.order_from_outside(envelope);
+        };
+        let opened = &endorsed.opened;
+        let size_bytes = envelope_size_bytes(&opened.payload, &opened.signature);
+        let admission = Arc::clone(&self.config.get().admission);
+        admission.admit_made_here(creator, size_bytes, self.clock.now())?;
+        let message = Message {
+            envelope,
+            size_bytes,
+            sequence: admission.sequence(),
+            known: Known {
+                examined,
+                signatures: Signatures::MadeHere,
+            },
+        };
+        self.put(message, |message| self.consenter.order(message))
+    }
+
+    fn order_from_outside(
+        &self,
+        envelope: Bytes,
+    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        self.outcomes.refuse_in_trouble()?;
+        let admission = Arc::clone(&self.config.get().admission);
+        let opened = admission.admit(&envelope, self.clock.now())?;
+        let message = Message {
+            size_bytes: envelope_size_bytes(&opened.payload, &opened.signature),
+            sequence: admission.sequence(),
+            known: Known {
+                examined: Examined::new(&envelope, &self.channel),
+                signatures: Signatures::OfOthers,
+            },
+            envelope,
+        };
+        self.put(message, |message| self.consenter.order(message))
+    }
+
+    /// Promises the outcome, and puts the message into the order.
+    fn put(
+        &self,
+        message: Message<Known>,
+        put: impl FnOnce(Message<Known>) -> Result<(), NotOrdered>,
+    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        let tx_id = message.known.examined.tx_id.clone().unwrap_or_default();
+        let outcome = self.outcomes.promise(&tx_id)?;
+        match put(message) {
+            Ok(()) => Ok(outcome),
+            Err(error) => {
+                self.outcomes.withdraw(&tx_id);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A transaction id is used once, whatever became of it.
+    fn refuse_if_known(&self, tx_id: &str) -> Result<(), SubmitError> {
+        if self.outcomes.is_pending(tx_id) {
+            return Err(SubmitError::Duplicate);
+        }
+        match self.reader.transaction(tx_id) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(SubmitError::Duplicate),
+            Err(error) => Err(SubmitError::Chaincode(ChaincodeError::Read(error))),
+        }
+    }
+}
+
+impl Submitter for Peer {
+    fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError> {
+        self.outcomes.refuse_in_trouble()?;
+        self.refuse_if_known(&proposal.tx_id)?;
+        let bytes = self.endorser.proposal(&proposal, self.clock.now().into());
+        let meter = proposal.meter.clone();
+        let endorsed = self.endorser.endorse(&proposal.call, &bytes, meter);
+        let Endorsed {
+            response_payload,
+            endorsement,
+            result,
+        } = endorsed.map_err(SubmitError::Chaincode)?;
+        let payload = bytes.transaction_payload(response_payload, vec![endorsement]);
+        let signature = proposal.identity.sign(&payload);
+        let envelope = seal(payload, signature);
+        let outcome = self.order(envelope, Origin::Here(&proposal.identity))?;
+        Ok(Submitted {
+            tx_id: proposal.tx_id,
+            result,
+            outcome,
+        })
+    }
+
+    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
+        self.endorser.evaluate(call, meter)
+    }
+
+    fn is_pending(&self, tx_id: &str) -> bool {
+        self.outcomes.is_pending(tx_id)
+    }
+}
+
+/// The answer to a call that came to nothing: why, and nobody stands for it.
+fn not_endorsed(error: &ChaincodeError) -> ProposalResponse {
+    let status = match error {
+        ChaincodeError::Read(_) => FAILED,
+        _ => BAD_CALL,
+    };
+    ProposalResponse {
+        version: RESPONSE_VERSION,
+        response: Some(Response {
+            status,
+            message: chain_of(error),
+            payload: Bytes::new(),
+        }),
+        ..ProposalResponse::default()
+    }
+}
