@@ -10,7 +10,6 @@ use quire_peer::Channel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::Backend;
-use crate::block_event::BlockEvents;
 use crate::contention::Contention;
 use crate::cors::Cors;
 use crate::flights::Flights;
@@ -20,6 +19,7 @@ use crate::metrics::{Family, Metrics};
 use crate::pools::{Asking, Pools, Refused};
 use crate::problem::{Problem, ProblemKind};
 use crate::rate::RateLimit;
+use crate::resources::block_event::BlockEvents;
 use crate::traffic::{Bound, Held};
 
 /// When to come back where all threads of queries are taken.

@@ -12,12 +12,13 @@ use utoipa_axum::routes;
 
 use crate::backend::Backend;
 use crate::cors::Cors;
+use crate::every_request;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::openapi::{Document, docs};
-use crate::{
-    batch, blocks, channels, evaluate, events, every_request, find, history, indexes, operations,
-    state, transactions,
+use crate::resources::{
+    batch, blocks, channels, evaluate, events, find, history, indexes, operations, state,
+    transactions,
 };
 
 /// The HTTP API over a node, with the operations behind their own door.

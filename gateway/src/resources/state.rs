@@ -16,6 +16,7 @@ use quire_wire::transaction::Opened;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::transactions::keyed;
 use crate::access::Caller;
 use crate::answer::{Accepted, Asked, ValidTransaction, answer};
 use crate::body;
@@ -29,7 +30,6 @@ use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
 use crate::reply;
 use crate::submission::Write;
-use crate::transactions::keyed;
 use crate::value::{Value, json_text};
 
 /// Rows of a page without `limit`, and the most.

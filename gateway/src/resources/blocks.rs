@@ -10,8 +10,8 @@ use quire_ledger::Block;
 use quire_peer::Channel;
 use quire_wire::Message;
 
+use super::block_json;
 use crate::accept::{Form, negotiate, not_acceptable};
-use crate::block_json;
 use crate::body;
 use crate::gateway::Gateway;
 use crate::pages;

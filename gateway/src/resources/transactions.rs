@@ -16,13 +16,13 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use super::block_json;
+use super::creator::Creator;
 use crate::accept::{Form, negotiate};
 use crate::access::Caller;
 use crate::answer::{Accepted, Asked, CallResult, ValidTransaction, answer, is_final_loss};
-use crate::block_json;
 use crate::body::{self, content_type};
 use crate::call;
-use crate::creator::Creator;
 use crate::gateway::Gateway;
 use crate::idempotency::{self, IdempotencyKey, Record, Recorded};
 use crate::parameters::{LongPoll, Retries, Waiting};

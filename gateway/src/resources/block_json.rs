@@ -28,7 +28,7 @@ use quire_wire::transaction::{EndorsedCall, Opened};
 use quire_wire::{Code, Message};
 use serde_json::{Map, Value, json};
 
-use crate::creator::Creator;
+use super::creator::Creator;
 use crate::json::{Json, Object};
 use crate::value::base64;
 

@@ -13,8 +13,9 @@ use quire_wire::common::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::creator::{Creator, Creators};
+use super::state::PAGE_ROWS;
 use crate::body;
-use crate::creator::{Creator, Creators};
 use crate::gateway::Gateway;
 use crate::pages;
 use crate::parameters;
@@ -22,7 +23,6 @@ use crate::path::{self, KeyPath};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
-use crate::state::PAGE_ROWS;
 use crate::value::Value;
 
 /// A page of the history of a key.
