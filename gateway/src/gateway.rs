@@ -10,9 +10,7 @@ use quire_peer::Channel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::Backend;
-use crate::contention::Contention;
 use crate::cors::Cors;
-use crate::flights::Flights;
 use crate::limits::Limits;
 use crate::memory::{Full, Memory};
 use crate::metrics::{Family, Metrics};
@@ -21,6 +19,8 @@ use crate::problem::{Problem, ProblemKind};
 use crate::rate::RateLimit;
 use crate::resources::block_event::BlockEvents;
 use crate::traffic::{Bound, Held};
+use crate::write::contention::Contention;
+use crate::write::flights::Flights;
 
 /// When to come back where all threads of queries are taken.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -17,20 +17,16 @@
 
 mod accept;
 mod access;
-mod answer;
 pub mod backend;
 mod body;
 mod call;
 mod conditions;
-mod contention;
 mod cors;
 mod credential;
 mod date;
 mod every_request;
-mod flights;
 mod gateway;
 mod grammar;
-pub mod idempotency;
 mod json;
 mod limits;
 mod local;
@@ -55,10 +51,9 @@ mod rights;
 mod router;
 mod schema;
 mod server;
-mod submission;
 mod traffic;
-mod unattended;
 mod value;
+mod write;
 
 pub use access::Caller;
 pub use backend::Backend;
@@ -69,3 +64,4 @@ pub use request_id::X_REQUEST_ID;
 pub use resources::block_json::decoded;
 pub use router::router;
 pub use server::Server;
+pub use write::idempotency;

@@ -17,8 +17,8 @@ use prometheus::{
 use quire_wire::Code;
 
 use crate::problem::{Problem, ProblemKind};
-use crate::submission::Settled;
 use crate::traffic::{Bound, Traffic};
+use crate::write::submission::Settled;
 
 /// Seconds, from a read out of memory to a write that waited long.
 const REQUEST_BUCKETS: [f64; 15] = [

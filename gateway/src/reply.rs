@@ -8,9 +8,9 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::accept::PROTOBUF;
-use crate::idempotency::IdempotencyKey;
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
+use crate::write::idempotency::IdempotencyKey;
 
 /// The height that a read saw.
 pub(crate) const QUIRE_HEIGHT: HeaderName = HeaderName::from_static("quire-height");

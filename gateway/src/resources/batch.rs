@@ -34,11 +34,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::accept::admit;
 use crate::access::Caller;
-use crate::answer::{Asked, Teller};
 use crate::body::{JSON, Members, NDJSON, WORK, check_type, without_mark};
 use crate::call;
 use crate::gateway::Gateway;
-use crate::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS, Recorded};
 use crate::memory::{Kind, Share};
 use crate::metrics::Metrics;
 use crate::parameters::Waiting;
@@ -50,8 +48,10 @@ use crate::query::Query;
 use crate::reply;
 use crate::request_id::RequestId;
 use crate::schema::{BatchAnswer, BatchLine};
-use crate::submission::{Told, Write, carry_out};
 use crate::traffic::{Bound, Held};
+use crate::write::answer::{Asked, Teller};
+use crate::write::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS, Recorded};
+use crate::write::submission::{Told, Write, carry_out};
 
 /// Most lines of a batch.
 const MAX_LINES: usize = 10_000;

@@ -9,7 +9,6 @@ use quire_chaincode::Call;
 use quire_ledger::Meter;
 use quire_peer::Channel;
 
-use crate::answer::CallResult;
 use crate::body;
 use crate::call;
 use crate::gateway::Gateway;
@@ -19,6 +18,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::reply;
 use crate::schema::CallBody;
+use crate::write::answer::CallResult;
 
 /// Runs the call and answers with its result.
 #[utoipa::path(

@@ -18,7 +18,6 @@ use utoipa::ToSchema;
 
 use super::transactions::keyed;
 use crate::access::Caller;
-use crate::answer::{Accepted, Asked, ValidTransaction, answer};
 use crate::body;
 use crate::conditions::{ReadVerdict, WriteConditions, etag, judge_read};
 use crate::gateway::Gateway;
@@ -29,8 +28,9 @@ use crate::prefer::{self, Prefer};
 use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
 use crate::reply;
-use crate::submission::Write;
 use crate::value::{Value, json_text};
+use crate::write::answer::{Accepted, Asked, ValidTransaction, answer};
+use crate::write::submission::Write;
 
 /// Rows of a page without `limit`, and the most.
 pub(crate) const PAGE_ROWS: (usize, usize) = (25, 1000);

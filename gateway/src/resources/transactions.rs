@@ -20,11 +20,9 @@ use super::block_json;
 use super::creator::Creator;
 use crate::accept::{Form, negotiate};
 use crate::access::Caller;
-use crate::answer::{Accepted, Asked, CallResult, ValidTransaction, answer, is_final_loss};
 use crate::body::{self, content_type};
 use crate::call;
 use crate::gateway::Gateway;
-use crate::idempotency::{self, IdempotencyKey, Record, Recorded};
 use crate::parameters::{LongPoll, Retries, Waiting};
 use crate::path;
 use crate::prefer::{self, Prefer};
@@ -32,7 +30,9 @@ use crate::problem::{Problem, ProblemKind};
 use crate::query::Query;
 use crate::reply;
 use crate::schema::TransactionBody;
-use crate::submission::{
+use crate::write::answer::{Accepted, Asked, CallResult, ValidTransaction, answer, is_final_loss};
+use crate::write::idempotency::{self, IdempotencyKey, Record, Recorded};
+use crate::write::submission::{
     Committed, Seen, Write, flight_key, is_lost_race, look, next_commit, poll_outcome,
 };
 

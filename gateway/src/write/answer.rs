@@ -16,16 +16,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::idempotency::IdempotencyKey;
+use super::submission::{Committed, Settled, Told, Write, carry_out};
 use crate::call;
 use crate::conditions::etag;
 use crate::gateway::Gateway;
-use crate::idempotency::IdempotencyKey;
 use crate::pools::Pools;
 use crate::prefer::Prefer;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
 use crate::request_log::LoggedTransaction;
-use crate::submission::{Committed, Settled, Told, Write, carry_out};
 use crate::value::{base64, json_text};
 
 /// How a write was asked for, as far as the answer depends on it.

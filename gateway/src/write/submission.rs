@@ -25,18 +25,18 @@ use quire_wire::tx_id::{NONCE_BYTES, tx_id};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::answer::is_final_loss;
+use super::answer::is_final_loss;
+use super::contention::Turn;
+use super::flights::{Boarded, FlightKey, FlightRequest, key_reused};
+use super::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Recorded};
+use super::unattended::Unattended;
 use crate::backend::Backend;
 use crate::call::{is_brief, may_scan};
-use crate::contention::Turn;
-use crate::flights::{Boarded, FlightKey, FlightRequest, key_reused};
 use crate::gateway::Gateway;
-use crate::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Recorded};
 use crate::metrics::KeyMet;
 use crate::pools::Pools;
 use crate::prefer::Prefer;
 use crate::problem::Problem;
-use crate::unattended::Unattended;
 
 /// Shortest and longest pause before a transaction that lost is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));

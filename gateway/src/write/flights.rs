@@ -1,6 +1,6 @@
 //! Single flight: at any time at most one request to this process works on an idempotency key.
 //!
-//! The work belongs to nobody: it [goes on](crate::unattended) when the client that started it is gone,
+//! The work belongs to nobody: it [goes on](super::unattended) when the client that started it is gone,
 //! and whoever asks for the same key meanwhile watches it.
 
 use std::collections::HashMap;
@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use quire_wire::hash::Hash;
 use tokio::sync::watch;
 
+use super::submission::Progress;
 use crate::problem::{Problem, ProblemKind};
-use crate::submission::Progress;
 
 /// What is being worked on: channel, and the id of the key's first attempt, which stands for
 /// identity and key.
