@@ -12,12 +12,12 @@ use quire_identity::{AccessRole, SigningIdentity, Token};
 use tokio::time::sleep;
 
 use crate::backend::{AuthenticateError, Credential};
-use crate::body;
 use crate::credential;
 use crate::gateway::Gateway;
-use crate::path;
 use crate::peer::Peer;
 use crate::problem::{Problem, ProblemKind};
+use crate::request::body;
+use crate::request::path;
 use crate::request_log::note_caller;
 use crate::rights;
 

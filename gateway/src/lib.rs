@@ -15,18 +15,13 @@
 //! The gateway keeps nothing that a restart would lose but who waits for what; it decides no
 //! verdict and writes no state.
 
-mod accept;
 mod access;
 pub mod backend;
-mod body;
-mod call;
-mod conditions;
 mod cors;
 mod credential;
 mod date;
 mod every_request;
 mod gateway;
-mod grammar;
 mod json;
 mod limits;
 mod local;
@@ -35,15 +30,12 @@ mod message;
 pub mod metrics;
 mod openapi;
 mod pages;
-mod parameters;
-mod path;
 mod peer;
 mod pools;
-mod prefer;
 pub mod problem;
-mod query;
 mod rate;
 mod reply;
+mod request;
 mod request_id;
 mod request_log;
 mod resources;

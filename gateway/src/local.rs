@@ -9,8 +9,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::gateway::Gateway;
-use crate::grammar;
 use crate::problem::{Problem, ProblemKind};
+use crate::request::grammar;
 
 /// Headers that a proxy, a load balancer or a content network adds, by their names: the standards'
 /// (RFC 7239, RFC 9110, RFC 8586) first, then what products made up.

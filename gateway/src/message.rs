@@ -7,9 +7,9 @@
 use axum::extract::Request;
 use axum::http::{Version, header};
 
-use crate::grammar::{elements, text};
 use crate::peer::Peer;
 use crate::problem::Problem;
+use crate::request::grammar::{elements, text};
 
 /// Refuses a request that its sender cannot have meant so.
 pub(crate) fn check(request: &Request) -> Result<(), Problem> {

@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
-use crate::accept::PROTOBUF;
 use crate::memory::SMALL_BYTES;
 use crate::problem::Problem;
+use crate::request::accept::PROTOBUF;
 use crate::write::idempotency::IdempotencyKey;
 
 /// The height that a read saw.
@@ -132,7 +132,7 @@ mod tests {
             let key = IdempotencyKey::parse(key).unwrap();
             let location = key_location("main", &key);
             let uri: axum::http::Uri = location.to_str().unwrap().parse().unwrap();
-            let query = crate::query::Query::parse(&uri, &["idempotencyKey"]).unwrap();
+            let query = crate::request::query::Query::parse(&uri, &["idempotencyKey"]).unwrap();
             assert_eq!(query.get("idempotencyKey"), Some(key.as_str()));
         }
     }

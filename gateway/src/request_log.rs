@@ -11,9 +11,9 @@ use axum::response::Response;
 
 use crate::access::Caller;
 use crate::metrics::CLIENT_GONE;
-use crate::path::decode;
 use crate::peer::Peer;
 use crate::problem::Problem;
+use crate::request::path::decode;
 
 /// The logger's name, for `/logspec`.
 const TARGET: &str = "quire::request";

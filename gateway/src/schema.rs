@@ -1,5 +1,5 @@
 //! Bodies of requests, for the API's description. Handlers read bodies member by member, see
-//! [`crate::body::Members`], so that the text of a value is kept.
+//! [`crate::request::body::Members`], so that the text of a value is kept.
 #![expect(dead_code, reason = "these only say what there is")]
 
 use serde::Serialize;

@@ -11,14 +11,14 @@ use quire_peer::Channel;
 use quire_wire::Message;
 
 use super::block_json;
-use crate::accept::{Form, negotiate, not_acceptable};
-use crate::body;
 use crate::gateway::Gateway;
 use crate::pages;
-use crate::path;
 use crate::problem::{Problem, ProblemKind};
-use crate::query::{Query, number};
 use crate::reply;
+use crate::request::accept::{Form, negotiate, not_acceptable};
+use crate::request::body;
+use crate::request::path;
+use crate::request::query::{Query, number};
 
 /// Blocks of a page without `limit`, and the most.
 const PAGE_BLOCKS: (usize, usize) = (10, 100);

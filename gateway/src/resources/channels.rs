@@ -11,12 +11,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::Caller;
-use crate::body::{self, Members};
 use crate::gateway::Gateway;
-use crate::path;
 use crate::problem::Problem;
-use crate::query::Query;
 use crate::reply;
+use crate::request::body::{self, Members};
+use crate::request::path;
+use crate::request::query::Query;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ChannelRow)]

@@ -9,14 +9,14 @@ use quire_chaincode::Call;
 use quire_ledger::Meter;
 use quire_peer::Channel;
 
-use crate::body;
-use crate::call;
 use crate::gateway::Gateway;
-use crate::path;
-use crate::prefer;
 use crate::problem::Problem;
-use crate::query::Query;
 use crate::reply;
+use crate::request::body;
+use crate::request::call;
+use crate::request::path;
+use crate::request::prefer;
+use crate::request::query::Query;
 use crate::schema::CallBody;
 use crate::write::answer::CallResult;
 

@@ -17,14 +17,14 @@ use quire_peer::Channel;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep;
 
-use crate::accept::admit;
 use crate::access::Caller;
 use crate::gateway::Gateway;
-use crate::grammar::{text, trim};
-use crate::path;
 use crate::problem::Problem;
-use crate::query::{Query, number};
 use crate::reply;
+use crate::request::accept::admit;
+use crate::request::grammar::{text, trim};
+use crate::request::path;
+use crate::request::query::{Query, number};
 use crate::request_id::RequestId;
 use crate::traffic::{Bound, Listening};
 

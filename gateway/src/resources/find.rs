@@ -10,14 +10,14 @@ use axum::response::Response;
 use quire_ledger::Query as Mango;
 use quire_peer::Channel;
 
-use crate::body;
 use crate::gateway::Gateway;
-use crate::path;
 use crate::pools::Asking;
-use crate::prefer;
 use crate::problem::Problem;
-use crate::query::Query;
 use crate::reply;
+use crate::request::body;
+use crate::request::path;
+use crate::request::prefer;
+use crate::request::query::Query;
 use crate::schema::QueryBody;
 
 /// `POST .../_find`.

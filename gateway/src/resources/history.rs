@@ -15,14 +15,14 @@ use utoipa::ToSchema;
 
 use super::creator::{Creator, Creators};
 use super::state::PAGE_ROWS;
-use crate::body;
 use crate::gateway::Gateway;
 use crate::pages;
-use crate::parameters;
-use crate::path::{self, KeyPath};
 use crate::problem::Problem;
-use crate::query::Query;
 use crate::reply;
+use crate::request::body;
+use crate::request::parameters;
+use crate::request::path::{self, KeyPath};
+use crate::request::query::Query;
 use crate::value::Value;
 
 /// A page of the history of a key.

@@ -9,12 +9,12 @@ use axum::response::Response;
 use quire_ledger::{IndexListing, IndexRequest, IndexState};
 use serde_json::{Value, json};
 
-use crate::body;
 use crate::gateway::Gateway;
-use crate::path;
 use crate::problem::{Problem, ProblemKind};
-use crate::query::Query;
 use crate::reply;
+use crate::request::body;
+use crate::request::path;
+use crate::request::query::Query;
 use crate::schema::IndexBody;
 
 /// How long a request waits for its index to be built. Building goes on without it.

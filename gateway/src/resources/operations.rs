@@ -11,11 +11,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::backend::FailedCheck;
-use crate::body::{self, Members};
 use crate::gateway::Gateway;
 use crate::problem::Problem;
-use crate::query::Query;
 use crate::reply;
+use crate::request::body::{self, Members};
+use crate::request::query::Query;
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]

@@ -30,7 +30,6 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
 use crate::backend::Backend;
-use crate::body;
 use crate::cors::Cors;
 use crate::date;
 use crate::gateway::Gateway;
@@ -38,6 +37,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::peer::{Handshake, Peer};
 use crate::problem::Problem;
+use crate::request::body;
 use crate::router::{routers, whole};
 use crate::traffic::{Arrival, Held};
 use edge::{Answering, Edge, Exchange, Terms};

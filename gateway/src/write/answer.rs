@@ -18,13 +18,13 @@ use utoipa::ToSchema;
 
 use super::idempotency::IdempotencyKey;
 use super::submission::{Committed, Settled, Told, Write, carry_out};
-use crate::call;
-use crate::conditions::etag;
 use crate::gateway::Gateway;
 use crate::pools::Pools;
-use crate::prefer::Prefer;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
+use crate::request::call;
+use crate::request::conditions::etag;
+use crate::request::prefer::Prefer;
 use crate::request_log::LoggedTransaction;
 use crate::value::{base64, json_text};
 

@@ -32,8 +32,8 @@ use quire_wire::hash::{Hash, sha256};
 use quire_wire::transaction::Opened;
 use quire_wire::tx_id::NONCE_BYTES;
 
-use crate::conditions;
 use crate::problem::Problem;
+use crate::request::conditions;
 
 /// Domain of the nonces.
 const DOMAIN: &[u8] = b"quire/idempotency/v1";

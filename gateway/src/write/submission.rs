@@ -31,12 +31,12 @@ use super::flights::{Boarded, FlightKey, FlightRequest, key_reused};
 use super::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Recorded};
 use super::unattended::Unattended;
 use crate::backend::Backend;
-use crate::call::{is_brief, may_scan};
 use crate::gateway::Gateway;
 use crate::metrics::KeyMet;
 use crate::pools::Pools;
-use crate::prefer::Prefer;
 use crate::problem::Problem;
+use crate::request::call::{is_brief, may_scan};
+use crate::request::prefer::Prefer;
 
 /// Shortest and longest pause before a transaction that lost is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::grammar::{elements, name_and_value, pieces, text};
 use crate::access::Caller;
 use crate::gateway::Gateway;
-use crate::grammar::{elements, name_and_value, pieces, text};
 use crate::limits::Limits;
 use crate::memory::Kind;
 use crate::problem::{Problem, ProblemKind};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::http::Uri;
 
-use crate::path::decode;
+use super::path::decode;
 use crate::problem::Problem;
 
 /// The parameters of a request. As in forms, `+` is a space here; a plus sign is `%2B`.

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
 
-use crate::grammar::{elements, name_and_value, pieces, text};
+use super::grammar::{elements, name_and_value, pieces, text};
+use super::query::{Query, number};
 use crate::limits::Limits;
 use crate::problem::Problem;
-use crate::query::{Query, number};
 
 const QUIRE_MAX_ATTEMPTS: HeaderName = HeaderName::from_static("quire-max-attempts");
 

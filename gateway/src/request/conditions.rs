@@ -4,7 +4,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use quire_ledger::Height;
 use serde::Serialize;
 
-use crate::grammar::{self, trim};
+use super::grammar::{self, trim};
 use crate::problem::Problem;
 
 /// The tag of a version: `"12.0"`, strong, because values come back byte for byte.

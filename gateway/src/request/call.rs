@@ -7,7 +7,7 @@ use quire_chaincode::Call;
 use quire_wire::transaction::Opened;
 use serde_json::value::RawValue;
 
-use crate::body::Members;
+use super::body::Members;
 use crate::problem::Problem;
 
 /// The chaincode that takes lists of operations.

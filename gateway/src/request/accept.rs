@@ -3,7 +3,7 @@
 use axum::http::header::HeaderValue;
 use axum::http::{HeaderMap, header};
 
-use crate::grammar::{elements, name_and_value, pieces, text};
+use super::grammar::{elements, name_and_value, pieces, text};
 use crate::problem::{Problem, ProblemKind};
 
 /// The form of a negotiated resource.

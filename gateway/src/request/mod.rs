@@ -1,0 +1,11 @@
+//! What a request says: its path, parameters, headers and body, taken apart and checked.
+
+pub(crate) mod accept;
+pub(crate) mod body;
+pub(crate) mod call;
+pub(crate) mod conditions;
+pub(crate) mod grammar;
+pub(crate) mod parameters;
+pub(crate) mod path;
+pub(crate) mod prefer;
+pub(crate) mod query;
