@@ -29,8 +29,8 @@ use quire_wire::{Code, Message};
 use serde_json::{Map, Value, json};
 
 use super::creator::Creator;
-use crate::json::{Json, Object};
-use crate::value::base64;
+use crate::reply::document::{Json, Object};
+use crate::reply::value::base64;
 
 /// A block as `GET .../blocks/{number}` gives it, for who reads blocks without a gateway.
 #[must_use]

@@ -12,9 +12,9 @@ use quire_wire::Message;
 
 use super::block_json;
 use crate::gateway::Gateway;
-use crate::pages;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
+use crate::reply::pages;
 use crate::request::accept::{Form, negotiate, not_acceptable};
 use crate::request::body;
 use crate::request::path;

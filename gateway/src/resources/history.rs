@@ -16,14 +16,14 @@ use utoipa::ToSchema;
 use super::creator::{Creator, Creators};
 use super::state::PAGE_ROWS;
 use crate::gateway::Gateway;
-use crate::pages;
 use crate::problem::Problem;
 use crate::reply;
+use crate::reply::pages;
+use crate::reply::value::Value;
 use crate::request::body;
 use crate::request::parameters;
 use crate::request::path::{self, KeyPath};
 use crate::request::query::Query;
-use crate::value::Value;
 
 /// A page of the history of a key.
 #[utoipa::path(

@@ -19,16 +19,16 @@ use utoipa::ToSchema;
 use super::transactions::keyed;
 use crate::access::Caller;
 use crate::gateway::Gateway;
-use crate::pages::{self, PIECE_BYTES};
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
+use crate::reply::pages::{self, PIECE_BYTES};
+use crate::reply::value::{Value, json_text};
 use crate::request::body;
 use crate::request::conditions::{ReadVerdict, WriteConditions, etag, judge_read};
 use crate::request::parameters::{Page, ReadDemands, Retries, Waiting, WriteDemands};
 use crate::request::path::{self, KeyPath};
 use crate::request::prefer::{self, Prefer};
 use crate::request::query::Query;
-use crate::value::{Value, json_text};
 use crate::write::answer::{Accepted, Asked, ValidTransaction, answer};
 use crate::write::submission::Write;
 

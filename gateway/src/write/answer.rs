@@ -22,11 +22,11 @@ use crate::gateway::Gateway;
 use crate::pools::Pools;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
+use crate::reply::value::{base64, json_text};
 use crate::request::call;
 use crate::request::conditions::etag;
 use crate::request::prefer::Prefer;
 use crate::request_log::LoggedTransaction;
-use crate::value::{base64, json_text};
 
 /// How a write was asked for, as far as the answer depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::value::{base64, json_text};
+use super::value::{base64, json_text};
 
 /// A document or a part of one.
 #[derive(Debug)]

@@ -1,5 +1,9 @@
 //! Building answers.
 
+pub(crate) mod document;
+pub(crate) mod pages;
+pub(crate) mod value;
+
 use axum::body::Body;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
