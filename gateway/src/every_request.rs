@@ -19,10 +19,10 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::sleep;
 
 use crate::access;
+use crate::access::local;
 use crate::cors::Cors;
 use crate::date;
 use crate::gateway::{Gateway, PLACE, Place};
-use crate::local;
 use crate::memory::{Kind, Share};
 use crate::message;
 use crate::metrics::Counted;

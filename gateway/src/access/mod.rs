@@ -1,5 +1,9 @@
 //! Who asks, and whether they may: asked between a request's id and its handler.
 
+pub(crate) mod credential;
+pub(crate) mod local;
+pub(crate) mod rights;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +15,15 @@ use axum::response::{IntoResponse, Response};
 use quire_identity::{AccessRole, SigningIdentity, Token};
 use tokio::time::sleep;
 
+use crate::access::credential;
+use crate::access::rights;
 use crate::backend::{AuthenticateError, Credential};
-use crate::credential;
 use crate::gateway::Gateway;
 use crate::peer::Peer;
 use crate::problem::{Problem, ProblemKind};
 use crate::request::body;
 use crate::request::path;
 use crate::request_log::note_caller;
-use crate::rights;
 
 /// How long a credential that has ended may go unnoticed while its caller waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
