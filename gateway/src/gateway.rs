@@ -10,7 +10,6 @@ use quire_peer::Channel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::backend::Backend;
-use crate::cors::Cors;
 use crate::limits::Limits;
 use crate::memory::{Full, Memory};
 use crate::metrics::{Family, Metrics};
@@ -18,6 +17,7 @@ use crate::pools::{Asking, Pools, Refused};
 use crate::problem::{Problem, ProblemKind};
 use crate::rate::RateLimit;
 use crate::resources::block_event::BlockEvents;
+use crate::server::cors::Cors;
 use crate::traffic::{Bound, Held};
 use crate::write::contention::Contention;
 use crate::write::flights::Flights;

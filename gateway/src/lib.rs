@@ -17,23 +17,16 @@
 
 mod access;
 pub mod backend;
-mod cors;
-mod date;
-mod every_request;
 mod gateway;
 mod limits;
 mod memory;
-mod message;
 pub mod metrics;
 mod openapi;
-mod peer;
 mod pools;
 pub mod problem;
 mod rate;
 mod reply;
 mod request;
-mod request_id;
-mod request_log;
 mod resources;
 mod router;
 mod schema;
@@ -43,11 +36,11 @@ mod write;
 
 pub use access::Caller;
 pub use backend::Backend;
-pub use cors::{Cors, NotAnOrigin};
 pub use limits::{Limits, PoolSizes};
-pub use peer::{Handshake, Peer};
-pub use request_id::X_REQUEST_ID;
 pub use resources::block_json::decoded;
 pub use router::router;
 pub use server::Server;
+pub use server::cors::{Cors, NotAnOrigin};
+pub use server::peer::{Handshake, Peer};
+pub use server::request_id::X_REQUEST_ID;
 pub use write::idempotency;

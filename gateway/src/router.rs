@@ -11,8 +11,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::backend::Backend;
-use crate::cors::Cors;
-use crate::every_request;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::openapi::{Document, docs};
@@ -20,6 +18,8 @@ use crate::resources::{
     batch, blocks, channels, evaluate, events, find, history, indexes, operations, state,
     transactions,
 };
+use crate::server::cors::Cors;
+use crate::server::every_request;
 
 /// The HTTP API over a node, with the operations behind their own door.
 #[derive(Debug)]

@@ -15,15 +15,13 @@ use axum::response::{IntoResponse, Response};
 use quire_identity::{AccessRole, SigningIdentity, Token};
 use tokio::time::sleep;
 
-use crate::access::credential;
-use crate::access::rights;
 use crate::backend::{AuthenticateError, Credential};
 use crate::gateway::Gateway;
-use crate::peer::Peer;
 use crate::problem::{Problem, ProblemKind};
 use crate::request::body;
 use crate::request::path;
-use crate::request_log::note_caller;
+use crate::server::peer::Peer;
+use crate::server::request_log::note_caller;
 
 /// How long a credential that has ended may go unnoticed while its caller waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);

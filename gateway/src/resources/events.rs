@@ -25,7 +25,7 @@ use crate::request::accept::admit;
 use crate::request::grammar::{text, trim};
 use crate::request::path;
 use crate::request::query::{Query, number};
-use crate::request_id::RequestId;
+use crate::server::request_id::RequestId;
 use crate::traffic::{Bound, Listening};
 
 const EVENT_STREAM: &str = "text/event-stream";

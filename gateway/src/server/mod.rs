@@ -3,8 +3,15 @@
 //! [`Server::run`] takes connections off a listener, [`Server::connection`] serves one, of whatever
 //! kind its stream is; a [`Handshake`] stands between the two.
 
+pub(crate) mod cors;
+pub(crate) mod date;
 mod edge;
+pub(crate) mod every_request;
+pub(crate) mod message;
 mod pace;
+pub(crate) mod peer;
+pub(crate) mod request_id;
+pub(crate) mod request_log;
 mod rest;
 mod taken;
 
@@ -30,17 +37,16 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt as _;
 
 use crate::backend::Backend;
-use crate::cors::Cors;
-use crate::date;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::peer::{Handshake, Peer};
 use crate::problem::Problem;
 use crate::request::body;
 use crate::router::{routers, whole};
 use crate::traffic::{Arrival, Held};
+use cors::Cors;
 use edge::{Answering, Edge, Exchange, Terms};
+use peer::{Handshake, Peer};
 use rest::Rest;
 use taken::{Untaken, Watched};
 
@@ -355,7 +361,7 @@ async fn refuse(handshake: impl Handshake, stream: TcpStream, answer: Bytes) -> 
 
 /// The bytes of an answer that no handler made.
 fn refusal(backend: &dyn Backend, problem: &Problem) -> Bytes {
-    let id = crate::request_id::new_id(backend);
+    let id = request_id::new_id(backend);
     let id = id.to_str().unwrap_or_default();
     let (status, code, _) = problem.kind().row();
     tracing::debug!(request_id = id, code, "refused at the edge");

@@ -26,7 +26,7 @@ use crate::reply::value::{base64, json_text};
 use crate::request::call;
 use crate::request::conditions::etag;
 use crate::request::prefer::Prefer;
-use crate::request_log::LoggedTransaction;
+use crate::server::request_log::LoggedTransaction;
 
 /// How a write was asked for, as far as the answer depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,17 +18,17 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::sleep;
 
+use super::cors::Cors;
+use super::date;
+use super::message;
+use super::request_id::{RequestId, X_REQUEST_ID};
+use super::request_log::LogLine;
 use crate::access;
 use crate::access::local;
-use crate::cors::Cors;
-use crate::date;
 use crate::gateway::{Gateway, PLACE, Place};
 use crate::memory::{Kind, Share};
-use crate::message;
 use crate::metrics::Counted;
 use crate::problem::{Problem, ProblemKind};
-use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::request_log::LogLine;
 use crate::traffic::{Bound, Held};
 
 /// When to come back where too many requests are worked on.

@@ -9,9 +9,9 @@ use axum::extract::Request;
 use axum::http::{Extensions, Method, StatusCode};
 use axum::response::Response;
 
+use super::peer::Peer;
 use crate::access::Caller;
 use crate::metrics::CLIENT_GONE;
-use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::request::path::decode;
 

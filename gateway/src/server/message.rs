@@ -7,7 +7,7 @@
 use axum::extract::Request;
 use axum::http::{Version, header};
 
-use crate::peer::Peer;
+use super::peer::Peer;
 use crate::problem::Problem;
 use crate::request::grammar::{elements, text};
 
