@@ -12,13 +12,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::backend::Backend;
 use crate::limits::Limits;
 use crate::memory::{Full, Memory};
-use crate::metrics::{Family, Metrics};
+use crate::metrics::Metrics;
+use crate::metrics::family::Family;
+use crate::metrics::gauge_guard::GaugeGuard;
+use crate::metrics::traffic::Bound;
 use crate::pools::{Asking, Pools, Refused};
 use crate::problem::{Problem, ProblemKind};
 use crate::rate::RateLimit;
 use crate::resources::block_event::BlockEvents;
 use crate::server::cors::Cors;
-use crate::traffic::{Bound, Held};
 use crate::write::contention::Contention;
 use crate::write::flights::Flights;
 
@@ -181,7 +183,7 @@ tokio::task_local! {
 #[derive(Debug)]
 pub(crate) struct Place {
     // In this order: whoever gets the place finds it no longer counted.
-    pub(crate) _counted: Option<Held>,
+    pub(crate) _counted: Option<GaugeGuard>,
     /// None for those who get in always.
     pub(crate) _permit: Option<OwnedSemaphorePermit>,
 }

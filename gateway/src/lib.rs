@@ -31,7 +31,6 @@ mod resources;
 mod router;
 mod schema;
 mod server;
-mod traffic;
 mod write;
 
 pub use access::Caller;

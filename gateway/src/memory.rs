@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prometheus::IntGauge;
 
-use crate::metrics::Family;
+use crate::metrics::family::Family;
 use crate::problem::Problem;
 
 /// What a request may hold of the part of the budget that is kept for small ones.

@@ -23,9 +23,9 @@ use tokio::time::timeout;
 
 use crate::gateway::{on_the_spot, place};
 use crate::limits::{Limits, PoolSizes};
-use crate::metrics::Family;
+use crate::metrics::family::Family;
+use crate::metrics::gauge_guard::GaugeGuard;
 use crate::problem::Problem;
-use crate::traffic::Held;
 
 /// How long a query waits for one of its threads.
 const QUERY_WAIT: Duration = Duration::from_secs(5);
@@ -213,7 +213,7 @@ impl Pool {
         if let Ok(thread) = Arc::clone(&threads).try_acquire_owned() {
             return Ok(thread);
         }
-        let _waiting = Held::new(&self.waiting);
+        let _waiting = GaugeGuard::new(&self.waiting);
         threads.acquire_owned().await.map_err(Problem::internal)
     }
 
@@ -223,7 +223,7 @@ impl Pool {
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         // In this order: whoever gets the thread finds it no longer counted.
-        let held = (Held::new(&self.busy), place(), thread);
+        let held = (GaugeGuard::new(&self.busy), place(), thread);
         let work = move || {
             let _held = held;
             work()
@@ -341,7 +341,7 @@ mod tests {
         let in_flight = IntGauge::new("in_flight", "-").unwrap();
         let place = Place {
             _permit: Some(permit),
-            _counted: Some(Held::new(&in_flight)),
+            _counted: Some(GaugeGuard::new(&in_flight)),
         };
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let (go_on, waits) = mpsc::channel::<()>();

@@ -36,6 +36,8 @@ use crate::access::Caller;
 use crate::gateway::Gateway;
 use crate::memory::{Kind, Share};
 use crate::metrics::Metrics;
+use crate::metrics::gauge_guard::GaugeGuard;
+use crate::metrics::traffic::Bound;
 use crate::pools::Pools;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
@@ -48,7 +50,6 @@ use crate::request::prefer::Prefer;
 use crate::request::query::Query;
 use crate::schema::{BatchAnswer, BatchLine};
 use crate::server::request_id::RequestId;
-use crate::traffic::{Bound, Held};
 use crate::write::answer::{Asked, Teller};
 use crate::write::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS, Recorded};
 use crate::write::submission::{Told, Write, carry_out};
@@ -128,7 +129,7 @@ pub(crate) async fn submit(
         places: Arc::new(Semaphore::new(in_flight)),
         bytes: Arc::new(Semaphore::new(IN_FLIGHT.1 as usize)),
         order: Order::default(),
-        _in_flight: Held::new(&metrics.traffic.batches),
+        _in_flight: GaugeGuard::new(&metrics.traffic.batches),
         _place: place,
     };
     let share = batch.gateway.memory.share(Kind::Batches);
@@ -161,7 +162,7 @@ struct Batch {
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     order: Order,
-    _in_flight: Held,
+    _in_flight: GaugeGuard,
     _place: OwnedSemaphorePermit,
 }
 

@@ -19,6 +19,7 @@ use tokio::time::sleep;
 
 use crate::access::Caller;
 use crate::gateway::Gateway;
+use crate::metrics::traffic::{Bound, Listening};
 use crate::problem::Problem;
 use crate::reply;
 use crate::request::accept::admit;
@@ -26,7 +27,6 @@ use crate::request::grammar::{text, trim};
 use crate::request::path;
 use crate::request::query::{Query, number};
 use crate::server::request_id::RequestId;
-use crate::traffic::{Bound, Listening};
 
 const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

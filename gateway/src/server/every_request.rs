@@ -28,8 +28,9 @@ use crate::access::local;
 use crate::gateway::{Gateway, PLACE, Place};
 use crate::memory::{Kind, Share};
 use crate::metrics::Counted;
+use crate::metrics::gauge_guard::GaugeGuard;
+use crate::metrics::traffic::Bound;
 use crate::problem::{Problem, ProblemKind};
-use crate::traffic::{Bound, Held};
 
 /// When to come back where too many requests are worked on.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -51,7 +52,7 @@ pub(crate) async fn layer(
         .then(|| Counted::new(Arc::clone(&gateway.metrics), &request));
     let in_flight = counted
         .is_some()
-        .then(|| Held::new(&gateway.metrics.in_flight));
+        .then(|| GaugeGuard::new(&gateway.metrics.in_flight));
     let id = RequestId::give(&mut request, gateway.backend.as_ref());
     let origin = gateway.cors.origin(request.headers());
     let line = LogLine::begin(&mut request, id.to_str().unwrap_or_default());
@@ -111,7 +112,7 @@ async fn cut_off(gateway: &Gateway) {
 fn admit(
     gateway: &Gateway,
     request: &Request,
-    counted: Option<Held>,
+    counted: Option<GaugeGuard>,
 ) -> Result<Arc<Place>, Problem> {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map(MatchedPath::as_str);

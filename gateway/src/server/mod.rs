@@ -40,10 +40,11 @@ use crate::backend::Backend;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::metrics::gauge_guard::GaugeGuard;
+use crate::metrics::traffic::Arrival;
 use crate::problem::Problem;
 use crate::request::body;
 use crate::router::{routers, whole};
-use crate::traffic::{Arrival, Held};
 use cors::Cors;
 use edge::{Answering, Edge, Exchange, Terms};
 use peer::{Handshake, Peer};
@@ -204,7 +205,7 @@ impl Server {
             Ok(Ok((stream, mut peer))) => {
                 peer.address = Some(address);
                 traffic.arrived(Arrival::Served);
-                let _open = Held::new(&traffic.connections_open);
+                let _open = GaugeGuard::new(&traffic.connections_open);
                 self.connection(stream, peer).await;
             }
             Ok(Err(error)) => {

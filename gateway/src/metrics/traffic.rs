@@ -3,7 +3,8 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
-use crate::metrics::Family;
+use super::family::Family;
+use super::gauge_guard::GaugeGuard;
 use crate::problem::ProblemKind;
 
 /// How a connection began.
@@ -195,7 +196,7 @@ impl Traffic {
         self.streams_opened.inc();
         Listening {
             closed: self.streams_closed.clone(),
-            _open: Held::new(&self.listeners),
+            _open: GaugeGuard::new(&self.listeners),
         }
     }
 
@@ -215,28 +216,11 @@ impl Traffic {
     }
 }
 
-/// Counts one more in a gauge until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Held(IntGauge);
-
-impl Held {
-    pub(crate) fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
 /// An open stream of events.
 #[derive(Debug)]
 pub(crate) struct Listening {
     closed: IntCounter,
-    _open: Held,
+    _open: GaugeGuard,
 }
 
 impl Drop for Listening {

@@ -3,22 +3,24 @@
 //! Labels are bounded: a route is the router's pattern, never the path that came, and an outcome is
 //! one of the contract's codes. HELP says what a number means to whoever is on call.
 
+pub(crate) mod family;
+pub(crate) mod gauge_guard;
+pub(crate) mod traffic;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
-};
+use prometheus::{HistogramVec, IntCounterVec, IntGauge, Registry};
 use quire_wire::Code;
 
 use crate::problem::{Problem, ProblemKind};
-use crate::traffic::{Bound, Traffic};
 use crate::write::submission::Settled;
+use traffic::{Bound, Traffic};
+
+pub use family::Family;
 
 /// Seconds, from a read out of memory to a write that waited long.
 const REQUEST_BUCKETS: [f64; 15] = [
@@ -26,73 +28,6 @@ const REQUEST_BUCKETS: [f64; 15] = [
 ];
 /// The status of a request whose caller went away before it was answered.
 pub(crate) const CLIENT_GONE: (&str, &str) = ("499", "CLIENT_GONE");
-
-/// Makes metrics and puts them into a registry.
-#[derive(Clone, Debug)]
-pub struct Family(pub Registry);
-
-#[expect(
-    clippy::expect_used,
-    reason = "fails for a malformed name or label only, which are constants"
-)]
-impl Family {
-    /// Puts a metric of any kind into the registry.
-    ///
-    /// # Panics
-    /// Where the name or a label is malformed.
-    #[must_use]
-    pub fn put<M: Collector + Clone + 'static>(&self, made: prometheus::Result<M>) -> M {
-        let metric = made.expect("the name and the labels are well formed");
-        if let Err(error) = self.0.register(Box::new(metric.clone())) {
-            tracing::error!(%error, "a metric is not shown");
-        }
-        metric
-    }
-
-    /// A counter without labels.
-    #[must_use]
-    pub fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.put(IntCounter::new(name, help))
-    }
-
-    /// Counters by label.
-    #[must_use]
-    pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.put(IntCounterVec::new(Opts::new(name, help), labels))
-    }
-
-    /// A gauge without labels.
-    #[must_use]
-    pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.put(IntGauge::new(name, help))
-    }
-
-    /// Gauges by label.
-    #[must_use]
-    pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.put(IntGaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    /// A histogram without labels.
-    #[must_use]
-    pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.put(Histogram::with_opts(options))
-    }
-
-    /// Histograms by label.
-    #[must_use]
-    pub fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        buckets: &[f64],
-    ) -> HistogramVec {
-        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.put(HistogramVec::new(options, labels))
-    }
-}
 
 /// How a write with an idempotency key met what was there.
 #[derive(Clone, Copy, Debug)]
