@@ -1,0 +1,333 @@
+//! Errors of everything below the gateway, as the problems that clients see.
+
+use quire_chaincode::ChaincodeError;
+use quire_chaincode::name::NameError;
+use quire_ledger::{FindError, IndexError, QueryError, ReadError, TooExpensive};
+use quire_peer::SubmitError;
+
+use super::{Problem, ProblemKind, RETRY_AFTER_STORAGE};
+use crate::backend::CreateChannelError;
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        let cause = chain(&error);
+        match error {
+            ReadError::Corrupt(corruption) => {
+                let detail = corruption.block.map_or_else(
+                    || "A block file is damaged.".to_owned(),
+                    |block| format!("Block {block} is damaged."),
+                );
+                let problem = Self::new(ProblemKind::BlockCorrupt, detail).because(cause);
+                match corruption.block {
+                    Some(block) => problem.with_block(block),
+                    None => problem,
+                }
+            }
+            ReadError::KeyTooLong(_) => Self::new(ProblemKind::InvalidName, cause),
+            ReadError::StateUnavailable(_) => Self::state_unavailable().because(cause),
+            ReadError::StateForeign(_) => {
+                let detail =
+                    "The state database holds what is not of this channel; nothing was ordered.";
+                Self::unavailable(ProblemKind::StateUnavailable, detail, RETRY_AFTER_STORAGE)
+                    .because(cause)
+            }
+            ReadError::StateRefused(_) => {
+                let detail = "The state database refuses authentication; nothing was ordered.";
+                Self::unavailable(ProblemKind::StateUnavailable, detail, RETRY_AFTER_STORAGE)
+                    .because(cause)
+            }
+            ReadError::StateObstructed {
+                namespace,
+                database,
+            } => {
+                let detail = format!(
+                    "Namespace {namespace:?} would have database {database}, which is there, not empty, \
+                     and not of this channel; nothing was ordered."
+                );
+                Self::unavailable(ProblemKind::StateUnavailable, &detail, RETRY_AFTER_STORAGE)
+                    .because(cause)
+            }
+            ReadError::StateDocument {
+                namespace,
+                key,
+                rule,
+                ..
+            } => {
+                let detail = format!(
+                    "The state database holds a damaged document: key {key:?} of namespace \
+                     {namespace:?}: {rule}."
+                );
+                Self::new(ProblemKind::StateCorrupt, detail).because(cause)
+            }
+            ReadError::Io { .. }
+            | ReadError::Engine(_)
+            | ReadError::DerivedDamaged { .. }
+            | ReadError::Missing(_) => Self::internal(cause),
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let kind = match error {
+            QueryError::InvalidJson | QueryError::RefusedJson(_) => ProblemKind::InvalidJson,
+            QueryError::InvalidOperator(_)
+            | QueryError::UnsupportedOperator(_)
+            | QueryError::BadArgument { .. }
+            | QueryError::BadRegex(_)
+            | QueryError::BadField(_)
+            | QueryError::MissingFieldName => ProblemKind::InvalidSelector,
+            QueryError::NotAnObject
+            | QueryError::InvalidKey(_)
+            | QueryError::MissingKey(_)
+            | QueryError::InvalidOption { .. }
+            | QueryError::InvalidFieldName(_)
+            | QueryError::MixedSort
+            | QueryError::NoUsableIndex
+            | QueryError::InvalidIndex(_)
+            | QueryError::NoFallback
+            | QueryError::InvalidBookmark(_) => ProblemKind::InvalidArgument,
+            QueryError::TooLarge(_) => ProblemKind::QueryTooExpensive,
+        };
+        let reason = error.to_string();
+        // CouchDB's words stay as they are.
+        let detail = match right(&error) {
+            Some(right) => format!("{}. {right}", reason.trim_end_matches('.')),
+            None => reason.clone(),
+        };
+        Self::new(kind, detail).with_couch(error.error(), Some(reason))
+    }
+}
+
+/// What there is where something was asked for that there is not.
+fn right(error: &QueryError) -> Option<&'static str> {
+    match error {
+        QueryError::InvalidKey(_) => Some(
+            "A query has selector, limit, skip, sort, fields, use_index, bookmark, execution_stats, \
+             allow_fallback; the definition of an index has index (of fields and \
+             partial_filter_selector), ddoc, name, type.",
+        ),
+        QueryError::InvalidOperator(_) => Some(
+            "There are $and, $or, $not, $nor, $all, $elemMatch, $allMatch, $keyMapMatch, $lt, $lte, \
+             $eq, $ne, $gte, $gt, $exists, $type, $in, $nin, $size, $mod, $regex, $beginsWith.",
+        ),
+        _ => None,
+    }
+}
+
+impl From<FindError> for Problem {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Query(error) => error.into(),
+            FindError::Read(error) => error.into(),
+            FindError::TooExpensive(why) => why.into(),
+        }
+    }
+}
+
+impl From<TooExpensive> for Problem {
+    fn from(why: TooExpensive) -> Self {
+        let detail = format!("{why}. An index on what it asks for makes it cheaper.");
+        Self::new(ProblemKind::QueryTooExpensive, sentence(&detail))
+            .with_couch("query_too_expensive", Some(why.to_string()))
+    }
+}
+
+/// With a capital at its beginning.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
+}
+
+impl From<IndexError> for Problem {
+    fn from(error: IndexError) -> Self {
+        let cause = chain(&error);
+        match error {
+            IndexError::NotFound => {
+                let problem = Self::new(ProblemKind::IndexNotFound, "There is no such index.");
+                problem.with_couch("not_found", Some("missing".to_owned()))
+            }
+            IndexError::TooMany => Self::new(ProblemKind::InvalidArgument, cause),
+            IndexError::Closed => Self::not_ready(),
+            IndexError::Failed | IndexError::Store(_) => Self::storage_failed().because(cause),
+        }
+    }
+}
+
+impl From<ChaincodeError> for Problem {
+    fn from(error: ChaincodeError) -> Self {
+        let detail = error.to_string();
+        let kind = match error {
+            ChaincodeError::Read(error) => return error.into(),
+            ChaincodeError::InvalidQuery(error) => return error.into(),
+            ChaincodeError::TooExpensive(why) => return why.into(),
+            ChaincodeError::InvalidArgument(_) | ChaincodeError::UnknownFunction { .. } => {
+                ProblemKind::InvalidArgument
+            }
+            ChaincodeError::InvalidJson(_) => ProblemKind::InvalidJson,
+            ChaincodeError::InvalidName(_) => ProblemKind::InvalidName,
+            ChaincodeError::ReservedMember(_) => ProblemKind::ReservedMember,
+            ChaincodeError::TooLarge { .. } => ProblemKind::TooLarge,
+            ChaincodeError::KeyNotFound { .. } => ProblemKind::KeyNotFound,
+            ChaincodeError::PreconditionFailed {
+                operation,
+                namespace,
+                key,
+                found,
+                ..
+            } => {
+                return Self::new(ProblemKind::PreconditionFailed, detail)
+                    .at_operation(operation)
+                    .about_key(namespace, key)
+                    .at_version(found);
+            }
+            ChaincodeError::Refused(_) => ProblemKind::ChaincodeError,
+        };
+        Self::new(kind, detail)
+    }
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        Self::new(ProblemKind::InvalidName, error.to_string())
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::ReadOnly => {
+                Self::new(ProblemKind::ChannelReadOnly, "The channel takes no writes.")
+            }
+            SubmitError::Refused(refused) => Self::new(
+                ProblemKind::Forbidden,
+                format!("The channel does not let the transaction in: {refused}."),
+            ),
+            SubmitError::Overloaded { retry_after } => Self::overloaded(retry_after),
+            SubmitError::NotReady => Self::not_ready(),
+            SubmitError::StateUnavailable => Self::state_unavailable(),
+            SubmitError::StorageFailed => Self::storage_failed(),
+            SubmitError::TooLarge => Self::new(
+                ProblemKind::TooLarge,
+                "The transaction is larger than the channel allows.",
+            ),
+            SubmitError::Duplicate => Self::internal(error),
+            SubmitError::Chaincode(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateChannelError> for Problem {
+    fn from(error: CreateChannelError) -> Self {
+        let cause = chain(&error);
+        match error {
+            CreateChannelError::Exists(_) => Self::new(ProblemKind::ChannelExists, cause),
+            CreateChannelError::InvalidName(detail) => Self::new(ProblemKind::InvalidName, detail),
+            CreateChannelError::State { source, .. } => Self::from(source).because(cause),
+            CreateChannelError::StorageFailed { .. } => Self::storage_failed().because(cause),
+        }
+    }
+}
+
+/// An error and all that caused it, in one line for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use quire_chaincode::Expect;
+
+    use super::*;
+
+    #[test]
+    fn refusals_of_the_chaincode_have_their_codes() {
+        use ChaincodeError as E;
+        let text = String::new;
+        for (error, kind) in [
+            (E::InvalidArgument(text()), ProblemKind::InvalidArgument),
+            (E::InvalidJson(text()), ProblemKind::InvalidJson),
+            (E::InvalidName(text()), ProblemKind::InvalidName),
+            (E::ReservedMember(text()), ProblemKind::ReservedMember),
+            (
+                E::TooLarge {
+                    size_bytes: 2,
+                    limit_bytes: 1,
+                },
+                ProblemKind::TooLarge,
+            ),
+            (
+                E::KeyNotFound {
+                    namespace: text(),
+                    key: text(),
+                },
+                ProblemKind::KeyNotFound,
+            ),
+            (
+                E::PreconditionFailed {
+                    operation: 0,
+                    namespace: text(),
+                    key: text(),
+                    expected: Expect::Absent,
+                    found: None,
+                },
+                ProblemKind::PreconditionFailed,
+            ),
+            (
+                E::UnknownFunction {
+                    functions: &["put"],
+                    chaincode: text(),
+                    function: text(),
+                },
+                ProblemKind::InvalidArgument,
+            ),
+            (E::Refused(text()), ProblemKind::ChaincodeError),
+            (
+                E::InvalidQuery(QueryError::InvalidOperator(text())),
+                ProblemKind::InvalidSelector,
+            ),
+            (
+                E::Read(ReadError::Missing("x".into())),
+                ProblemKind::Internal,
+            ),
+        ] {
+            assert_eq!(Problem::from(error).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn only_what_will_be_ready_is_called_not_ready() {
+        for (error, kind) in [
+            (IndexError::NotFound, ProblemKind::IndexNotFound),
+            (IndexError::TooMany, ProblemKind::InvalidArgument),
+            (IndexError::Closed, ProblemKind::NotReady),
+            (IndexError::Failed, ProblemKind::StorageFailed),
+        ] {
+            assert_eq!(Problem::from(error).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_damaged_block_is_named_and_its_place_is_for_the_log() {
+        let corruption = quire_ledger::Corruption {
+            file: "/secret/blockfile_000000".into(),
+            offset: 7,
+            block: Some(12),
+            expected: "a".into(),
+            found: "b".into(),
+        };
+        let problem = Problem::from(ReadError::Corrupt(corruption));
+        let document = String::from_utf8(problem.document("id-1")).unwrap();
+        assert!(document.contains(r#""code":"BLOCK_CORRUPT""#), "{document}");
+        assert!(document.contains(r#""blockNumber":12"#), "{document}");
+        assert!(!document.contains("secret"), "{document}");
+    }
+}
