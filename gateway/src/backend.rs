@@ -11,7 +11,7 @@ use quire_peer::Channel;
 use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::watch;
 
-use crate::access::Caller;
+use crate::access::caller::Caller;
 
 /// The node behind the gateway.
 pub trait Backend: Send + Sync + 'static {

@@ -1,20 +1,18 @@
 //! What all handlers share.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use quire_chaincode::name::check_channel;
 use quire_peer::Channel;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::backend::Backend;
 use crate::limits::Limits;
 use crate::memory::{Full, Memory};
 use crate::metrics::Metrics;
 use crate::metrics::family::Family;
-use crate::metrics::gauge_guard::GaugeGuard;
 use crate::metrics::traffic::Bound;
 use crate::pools::{Asking, Pools, Refused};
 use crate::problem::{Problem, ProblemKind};
@@ -170,42 +168,5 @@ impl Gateway {
     pub(crate) async fn out_of_grace(&self) {
         self.stopped().await;
         tokio::time::sleep(self.limits.grace).await;
-    }
-}
-
-tokio::task_local! {
-    /// The place of the current request.
-    pub(crate) static PLACE: Arc<Place>;
-}
-
-/// A place among the requests that are worked on. Its request has it until the answer is made, and so has
-/// all work on the request that blocks, until that has ended.
-#[derive(Debug)]
-pub(crate) struct Place {
-    // In this order: whoever gets the place finds it no longer counted.
-    pub(crate) _counted: Option<GaugeGuard>,
-    /// None for those who get in always.
-    pub(crate) _permit: Option<OwnedSemaphorePermit>,
-}
-
-/// Like a thread of its own, a panic of the work ends the work only.
-pub(crate) fn on_the_spot<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(Problem::internal("the work on a request panicked")))
-}
-
-/// The place of the current request; none where nobody waits for an answer.
-pub(crate) fn place() -> Option<Arc<Place>> {
-    PLACE.try_with(Arc::clone).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_in_work_on_the_spot_is_an_internal_error() {
-        let problem = on_the_spot::<()>(|| panic!("as a bug would")).unwrap_err();
-        assert_eq!(problem.kind(), ProblemKind::Internal);
     }
 }

@@ -22,6 +22,7 @@ mod limits;
 mod memory;
 pub mod metrics;
 mod openapi;
+mod place;
 mod pools;
 pub mod problem;
 mod rate;
@@ -33,7 +34,7 @@ mod schema;
 mod server;
 mod write;
 
-pub use access::Caller;
+pub use access::caller::Caller;
 pub use backend::Backend;
 pub use limits::{Limits, PoolSizes};
 pub use resources::block_json::decoded;

@@ -21,10 +21,10 @@ use quire_ledger::{Halt, MAX_STEPS, Meter, Reader, Stop};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::gateway::{on_the_spot, place};
 use crate::limits::{Limits, PoolSizes};
 use crate::metrics::family::Family;
 use crate::metrics::gauge_guard::GaugeGuard;
+use crate::place::{on_the_spot, place};
 use crate::problem::Problem;
 
 /// How long a query waits for one of its threads.
@@ -287,7 +287,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::gateway::{PLACE, Place};
+    use crate::place::{PLACE, Place};
 
     /// Longer than anything here takes.
     const LONG: Duration = Duration::from_secs(60);

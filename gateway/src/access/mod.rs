@@ -1,18 +1,15 @@
 //! Who asks, and whether they may: asked between a request's id and its handler.
 
+pub(crate) mod caller;
 pub(crate) mod credential;
 pub(crate) mod local;
 pub(crate) mod rights;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::Extensions;
-use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use quire_identity::{AccessRole, SigningIdentity, Token};
 use tokio::time::sleep;
 
 use crate::backend::{AuthenticateError, Credential};
@@ -22,48 +19,12 @@ use crate::request::body;
 use crate::request::path;
 use crate::server::peer::Peer;
 use crate::server::request_log::note_caller;
+use caller::Caller;
 
 /// How long a credential that has ended may go unnoticed while its caller waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Who asks, and by what right.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Whose transactions the caller's are.
-    pub identity: Arc<SigningIdentity>,
-    /// The credential; none where none is asked for, and then everything is allowed.
-    pub token: Option<Arc<Token>>,
-}
-
 impl Caller {
-    /// The caller of a request, as [`enter`] found out.
-    pub(crate) fn of(extensions: &Extensions) -> Result<&Self, Problem> {
-        let caller = extensions.get::<Self>();
-        caller.ok_or_else(|| Problem::internal("a request came by without its caller"))
-    }
-
-    /// The identity of a request's caller.
-    pub(crate) fn identity(parts: &Parts) -> Result<Arc<SigningIdentity>, Problem> {
-        Ok(Arc::clone(&Self::of(&parts.extensions)?.identity))
-    }
-
-    /// Whether the channel is one of the caller's.
-    pub(crate) fn reaches(&self, channel: &str) -> bool {
-        self.token
-            .as_ref()
-            .is_none_or(|token| token.reaches(channel))
-    }
-
-    /// Makes sure that the channel is one of the caller's, whether it exists or not.
-    pub(crate) fn check_channel(&self, channel: &str) -> Result<(), Problem> {
-        if self.reaches(channel) {
-            return Ok(());
-        }
-        Err(forbidden(format!(
-            "The token is not for channel {channel}."
-        )))
-    }
-
     /// Makes sure that the caller would still be let in: what stays open outlives its credential.
     pub(crate) fn check_still(&self, gateway: &Gateway) -> Result<(), Problem> {
         match &self.token {
@@ -84,18 +45,6 @@ impl Caller {
                 return problem;
             }
         }
-    }
-
-    fn role(&self) -> AccessRole {
-        self.token
-            .as_ref()
-            .map_or(AccessRole::Admin, |token| token.role)
-    }
-
-    fn is_limited(&self) -> bool {
-        self.token
-            .as_ref()
-            .is_some_and(|token| !token.channels.is_empty())
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) traffic: Traffic,
     requests: IntCounterVec,
     durations: HistogramVec,
-    /// One for each [`Place`](crate::gateway::Place).
+    /// One for each [`Place`](crate::place::Place).
     pub(crate) in_flight: IntGauge,
     keys: IntCounterVec,
     keys_in_flight: IntGauge,

@@ -32,7 +32,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::access::Caller;
+use crate::access::caller::Caller;
 use crate::gateway::Gateway;
 use crate::memory::{Kind, Share};
 use crate::metrics::Metrics;

@@ -10,7 +10,7 @@ use quire_peer::Channel;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::Caller;
+use crate::access::caller::Caller;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::reply;

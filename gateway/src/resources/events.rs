@@ -17,7 +17,7 @@ use quire_peer::Channel;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep;
 
-use crate::access::Caller;
+use crate::access::caller::Caller;
 use crate::gateway::Gateway;
 use crate::metrics::traffic::{Bound, Listening};
 use crate::problem::Problem;

@@ -17,7 +17,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::transactions::keyed;
-use crate::access::Caller;
+use crate::access::caller::Caller;
 use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::block_json;
 use super::creator::Creator;
-use crate::access::Caller;
+use crate::access::caller::Caller;
 use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;

@@ -25,11 +25,12 @@ use super::request_id::{RequestId, X_REQUEST_ID};
 use super::request_log::LogLine;
 use crate::access;
 use crate::access::local;
-use crate::gateway::{Gateway, PLACE, Place};
+use crate::gateway::Gateway;
 use crate::memory::{Kind, Share};
 use crate::metrics::Counted;
 use crate::metrics::gauge_guard::GaugeGuard;
 use crate::metrics::traffic::Bound;
+use crate::place::{PLACE, Place};
 use crate::problem::{Problem, ProblemKind};
 
 /// When to come back where too many requests are worked on.

@@ -10,7 +10,7 @@ use axum::http::{Extensions, Method, StatusCode};
 use axum::response::Response;
 
 use super::peer::Peer;
-use crate::access::Caller;
+use crate::access::caller::Caller;
 use crate::metrics::CLIENT_GONE;
 use crate::problem::Problem;
 use crate::request::path::decode;

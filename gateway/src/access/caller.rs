@@ -1,0 +1,59 @@
+//! Who asks, and by what right.
+
+use std::sync::Arc;
+
+use axum::http::Extensions;
+use axum::http::request::Parts;
+use quire_identity::{AccessRole, SigningIdentity, Token};
+
+use crate::problem::{Problem, ProblemKind};
+
+/// Who asks, and by what right.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Whose transactions the caller's are.
+    pub identity: Arc<SigningIdentity>,
+    /// The credential; none where none is asked for, and then everything is allowed.
+    pub token: Option<Arc<Token>>,
+}
+
+impl Caller {
+    /// The caller of a request, as [`enter`](super::enter) found out.
+    pub(crate) fn of(extensions: &Extensions) -> Result<&Self, Problem> {
+        let caller = extensions.get::<Self>();
+        caller.ok_or_else(|| Problem::internal("a request came by without its caller"))
+    }
+
+    /// The identity of a request's caller.
+    pub(crate) fn identity(parts: &Parts) -> Result<Arc<SigningIdentity>, Problem> {
+        Ok(Arc::clone(&Self::of(&parts.extensions)?.identity))
+    }
+
+    /// Whether the channel is one of the caller's.
+    pub(crate) fn reaches(&self, channel: &str) -> bool {
+        self.token
+            .as_ref()
+            .is_none_or(|token| token.reaches(channel))
+    }
+
+    /// Makes sure that the channel is one of the caller's, whether it exists or not.
+    pub(crate) fn check_channel(&self, channel: &str) -> Result<(), Problem> {
+        if self.reaches(channel) {
+            return Ok(());
+        }
+        let detail = format!("The token is not for channel {channel}.");
+        Err(Problem::new(ProblemKind::Forbidden, detail))
+    }
+
+    pub(super) fn role(&self) -> AccessRole {
+        self.token
+            .as_ref()
+            .map_or(AccessRole::Admin, |token| token.role)
+    }
+
+    pub(super) fn is_limited(&self) -> bool {
+        self.token
+            .as_ref()
+            .is_some_and(|token| !token.channels.is_empty())
+    }
+}
