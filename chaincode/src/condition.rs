@@ -125,7 +125,7 @@ impl fmt::Display for Expect {
 /// A `create` demands that its key does not exist. Where an earlier operation of the same list
 /// touched the key, a `create` speaks of that operation's effect and demands nothing of versions.
 #[must_use]
-pub fn is_conditional(call: &Call) -> Vec<Condition> {
+pub fn conditions_of(call: &Call) -> Vec<Condition> {
     let Ok(Some(operations)) = operation::from_call(call) else {
         return Vec::new();
     };
@@ -258,7 +258,7 @@ mod tests {
             args: args.iter().map(|arg| (*arg).into()).collect(),
         };
         let show = |it: Condition| format!("{}/{} {}", it.namespace, it.key, it.expect);
-        is_conditional(&call).into_iter().map(show).collect()
+        conditions_of(&call).into_iter().map(show).collect()
     }
 
     #[test]

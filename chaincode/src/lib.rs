@@ -6,7 +6,7 @@
 //!
 //! * [`chaincode`](Chaincode): the trait and its errors.
 //! * [`Documents`]: the built-in chaincode, JSON documents without any code.
-//! * [`Condition`]: what a caller demands of versions, and [`is_conditional`] to ask a call for it.
+//! * [`Condition`]: what a caller demands of versions, and [`conditions_of`] to ask a call for it.
 //! * [`Listing`]: bookmarks that name what they are of.
 //! * [`name`]: the rules for names of channels, namespaces and keys.
 //! * [`json`]: the strict check of JSON texts, and the merge of one into another.
@@ -25,6 +25,6 @@ mod view;
 
 pub use bookmark::Listing;
 pub use chaincode::{Call, Chaincode, ChaincodeError};
-pub use condition::{Condition, Expect, is_conditional};
+pub use condition::{Condition, Expect, conditions_of};
 pub use documents::Documents;
 pub use operation::touched;
