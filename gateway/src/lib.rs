@@ -6,9 +6,9 @@
 //! every_request names the request, and turns whatever goes wrong into a problem document
 //! router        finds the handler
 //! access        finds out who asks, and whether they may
-//! transactions, state    take path, headers and body apart into a chaincode call
-//! submission    looks for the idempotency key's attempts, submits, awaits, tries again
-//! answer        makes the answer, all of which stands in the blocks
+//! resources     take path, headers and body apart into a chaincode call
+//! write         looks for the idempotency key's attempts, submits, awaits, tries again, and makes the
+//!               answer, all of which stands in the blocks
 //! ```
 //!
 //! Everything else reads: [`Backend`] hands out a channel's reader, a handler asks it and renders.

@@ -17,7 +17,7 @@ use prometheus::{HistogramVec, IntCounterVec, IntGauge, Registry};
 use quire_wire::Code;
 
 use crate::problem::{Problem, ProblemKind};
-use crate::write::submission::Settled;
+use crate::write::outcome::Settled;
 use traffic::{Bound, Traffic};
 
 pub use family::Family;

@@ -51,8 +51,10 @@ use crate::request::query::Query;
 use crate::schema::{BatchAnswer, BatchLine};
 use crate::server::request_id::RequestId;
 use crate::write::answer::{Asked, Teller};
+use crate::write::attempts::Write;
 use crate::write::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS, Recorded};
-use crate::write::submission::{Told, Write, carry_out};
+use crate::write::outcome::Told;
+use crate::write::patience::carry_out;
 
 /// Most lines of a batch.
 const MAX_LINES: usize = 10_000;

@@ -30,7 +30,7 @@ use crate::request::path::{self, KeyPath};
 use crate::request::prefer::{self, Prefer};
 use crate::request::query::Query;
 use crate::write::answer::{Accepted, Asked, ValidTransaction, answer};
-use crate::write::submission::Write;
+use crate::write::attempts::Write;
 
 /// Rows of a page without `limit`, and the most.
 pub(crate) const PAGE_ROWS: (usize, usize) = (25, 1000);

@@ -31,10 +31,10 @@ use crate::request::prefer::{self, Prefer};
 use crate::request::query::Query;
 use crate::schema::TransactionBody;
 use crate::write::answer::{Accepted, Asked, CallResult, ValidTransaction, answer, is_final_loss};
+use crate::write::attempts::Write;
 use crate::write::idempotency::{self, IdempotencyKey, Record, Recorded};
-use crate::write::submission::{
-    Committed, Seen, Write, flight_key, is_lost_race, look, next_commit, poll_outcome,
-};
+use crate::write::outcome::{Committed, Seen, is_lost_race, look, next_commit, poll_outcome};
+use crate::write::patience::flight_key;
 
 /// Longest pause between two looks at what a key names.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -128,7 +128,7 @@ pub(crate) async fn get(
     let mut seen = look_for(&gateway, &channel, &tx_id).await?;
     if seen == Seen::Pending && !wait.is_zero() {
         let committed = tokio::select! {
-            committed = timeout(wait, poll_outcome(&gateway, &channel, &tx_id)) => committed.ok().flatten(),
+            committed = timeout(wait, poll_outcome(&gateway.pools, &channel, &tx_id)) => committed.ok().flatten(),
             () = gateway.out_of_grace() => None,
             problem = caller.ended(&gateway) => return Err(problem),
         };

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use quire_chaincode::{Call, Condition, is_conditional};
+use quire_chaincode::conditions_of;
 use quire_ledger::Height;
 use quire_peer::Channel;
 use quire_wire::Code;
@@ -16,8 +16,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::attempts::Write;
 use super::idempotency::IdempotencyKey;
-use super::submission::{Committed, Settled, Told, Write, carry_out};
+use super::outcome::{Committed, Settled, Told, first_broken};
+use super::patience::carry_out;
 use crate::gateway::Gateway;
 use crate::pools::Pools;
 use crate::problem::{Problem, ProblemKind};
@@ -217,7 +219,7 @@ fn invalid(channel: &Channel, committed: &Committed) -> Result<Problem, Problem>
     if committed.code == Code::MVCC_READ_CONFLICT {
         let envelope = channel.reader.envelope(committed.height)?;
         let call = envelope.as_ref().and_then(call::of_envelope);
-        let conditions = call.as_ref().map(is_conditional).unwrap_or_default();
+        let conditions = call.as_ref().map(conditions_of).unwrap_or_default();
         if let Some((condition, found)) = first_broken(channel, &conditions, committed.height)? {
             let (namespace, key) = (&condition.namespace, &condition.key);
             problem = Problem::new(
@@ -232,38 +234,6 @@ fn invalid(channel: &Channel, committed: &Committed) -> Result<Problem, Problem>
     Ok(problem
         .with_transaction(committed.tx_id.as_str())
         .with_block(committed.height.block))
-}
-
-/// Whether a transaction that lost a race stays lost: its caller gave a version, or what it creates
-/// was there. Blocks.
-pub(crate) fn is_final_loss(
-    channel: &Channel,
-    call: &Call,
-    committed: &Committed,
-) -> Result<bool, Problem> {
-    let conditions = is_conditional(call);
-    let is_given = conditions.iter().any(|condition| !condition.is_implied);
-    Ok(is_given || first_broken(channel, &conditions, committed.height)?.is_some())
-}
-
-/// The first condition that did not hold just before the transaction, and the version that its key had
-/// then.
-fn first_broken<'a>(
-    channel: &Channel,
-    conditions: &'a [Condition],
-    at: Height,
-) -> Result<Option<(&'a Condition, Option<Height>)>, Problem> {
-    if conditions.is_empty() {
-        return Ok(None);
-    }
-    let snapshot = channel.reader.snapshot();
-    for condition in conditions {
-        let version = snapshot.version_before(&condition.namespace, &condition.key, at)?;
-        if !condition.expect.holds(version) {
-            return Ok(Some((condition, version)));
-        }
-    }
-    Ok(None)
 }
 
 /// What the chaincode answered, as it is recorded.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use quire_wire::hash::Hash;
 use tokio::sync::watch;
 
-use super::submission::Progress;
+use super::outcome::Progress;
 use crate::problem::{Problem, ProblemKind};
 
 /// What is being worked on: channel, and the id of the key's first attempt, which stands for

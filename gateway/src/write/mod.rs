@@ -11,8 +11,10 @@
 //! ```
 
 pub(crate) mod answer;
+pub(crate) mod attempts;
 pub(crate) mod contention;
 pub(crate) mod flights;
 pub mod idempotency;
-pub(crate) mod submission;
+pub(crate) mod outcome;
+pub(crate) mod patience;
 pub(crate) mod unattended;

@@ -1,0 +1,181 @@
+//! What becomes of a write: how far it is, how it ended, and what its caller is told.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quire_chaincode::{Call, Condition, conditions_of};
+use quire_ledger::{Height, ReadError};
+use quire_peer::{Channel, Outcome};
+use quire_wire::Code;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::pools::Pools;
+use crate::problem::Problem;
+
+/// Longest pause between two looks at a transaction that another task ordered. Each commit ends
+/// it; it counts only for a transaction that vanishes without one.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A transaction in a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) tx_id: String,
+    pub(crate) height: Height,
+    pub(crate) code: Code,
+}
+
+impl Committed {
+    pub(super) fn new(tx_id: String, outcome: Outcome) -> Self {
+        Self {
+            tx_id,
+            height: Height {
+                block: outcome.block,
+                tx: outcome.tx,
+            },
+            code: outcome.code,
+        }
+    }
+}
+
+/// How far a write is.
+#[derive(Clone, Debug)]
+pub(crate) enum Progress {
+    /// Nothing is ordered.
+    Starting,
+    /// An attempt is ordered.
+    Ordered { tx_id: String },
+    /// Over.
+    Settled(Settled),
+}
+
+/// How a write ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Settled {
+    /// In a block, for good.
+    Final {
+        committed: Committed,
+        /// What the chaincode answered, where that was here and now; the block holds the same.
+        result: Option<Bytes>,
+        /// Whether an earlier request led there.
+        replayed: bool,
+    },
+    /// The last attempt was refused before it was ordered; nothing took effect.
+    Refused(Problem),
+    /// Ordered, and nobody here knows what came of it.
+    Unknown { tx_id: Option<String> },
+}
+
+/// What a caller is told.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    /// The outcome.
+    Settled(Settled),
+    /// Ordered, not final when the caller's time was over.
+    Pending { tx_id: Option<String> },
+}
+
+impl Told {
+    /// The same without what the chaincode answered, which can be large: the answer takes it from the
+    /// block.
+    pub(crate) fn without_result(mut self) -> Self {
+        if let Self::Settled(Settled::Final { result, .. }) = &mut self {
+            *result = None;
+        }
+        self
+    }
+}
+
+/// What is known of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Committed(Committed),
+    Pending,
+    Never,
+}
+
+/// Looks a transaction up. Blocks.
+pub(crate) fn look(channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
+    // In this order: what is no longer pending by now is in a block.
+    let otherwise = if channel.submitter.is_pending(tx_id) {
+        Seen::Pending
+    } else {
+        Seen::Never
+    };
+    Ok(committed(channel, tx_id)?.map_or(otherwise, Seen::Committed))
+}
+
+fn committed(channel: &Channel, tx_id: &str) -> Result<Option<Committed>, ReadError> {
+    let location = channel.reader.transaction(tx_id)?;
+    Ok(location.map(|location| Committed {
+        tx_id: tx_id.to_owned(),
+        height: location.height,
+        code: location.code,
+    }))
+}
+
+/// Looks for the outcome of a transaction that another task ordered; none when it vanished.
+pub(crate) async fn poll_outcome(
+    pools: &Pools,
+    channel: &Channel,
+    tx_id: &str,
+) -> Option<Committed> {
+    let mut heights = channel.heights.clone();
+    loop {
+        // A commit after this line is noticed below.
+        heights.mark_unchanged();
+        let (channel, id) = (channel.clone(), tx_id.to_owned());
+        match pools.work(move || look(&channel, &id)).await {
+            Ok(Seen::Committed(committed)) => return Some(committed),
+            Ok(Seen::Pending) => {}
+            Ok(Seen::Never) | Err(_) => return None,
+        }
+        next_commit(&mut heights, LOOK_AGAIN).await;
+    }
+}
+
+/// Returns after a commit that `heights` has not seen, or after that time.
+pub(crate) async fn next_commit(heights: &mut watch::Receiver<u64>, at_most: Duration) {
+    match timeout(at_most, heights.changed()).await {
+        Ok(Ok(())) | Err(_) => {}
+        // No commit will follow; what there is to see will not change soon.
+        Ok(Err(_)) => sleep(at_most).await,
+    }
+}
+
+/// Whether another try could end better.
+pub(crate) fn is_lost_race(code: Code) -> bool {
+    code == Code::MVCC_READ_CONFLICT || code == Code::PHANTOM_READ_CONFLICT
+}
+
+/// Whether a transaction that lost a race stays lost: its caller gave a version, or what it creates
+/// was there. Blocks.
+pub(crate) fn is_final_loss(
+    channel: &Channel,
+    call: &Call,
+    committed: &Committed,
+) -> Result<bool, Problem> {
+    let conditions = conditions_of(call);
+    let is_given = conditions.iter().any(|condition| !condition.is_implied);
+    Ok(is_given || first_broken(channel, &conditions, committed.height)?.is_some())
+}
+
+/// The first condition that did not hold just before the transaction, and the version that its key had
+/// then.
+pub(super) fn first_broken<'a>(
+    channel: &Channel,
+    conditions: &'a [Condition],
+    at: Height,
+) -> Result<Option<(&'a Condition, Option<Height>)>, Problem> {
+    if conditions.is_empty() {
+        return Ok(None);
+    }
+    let snapshot = channel.reader.snapshot();
+    for condition in conditions {
+        let version = snapshot.version_before(&condition.namespace, &condition.key, at)?;
+        if !condition.expect.holds(version) {
+            return Ok(Some((condition, version)));
+        }
+    }
+    Ok(None)
+}
