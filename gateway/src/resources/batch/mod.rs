@@ -11,38 +11,32 @@
 //! be told is an outcome, which is small; the answer is made from the blocks when it is read. So
 //! memory is bounded by [`MAX_LINES`] outcomes and [`IN_FLIGHT`].
 
-use std::collections::HashMap;
-use std::convert::Infallible;
-use std::future::poll_fn;
-use std::pin::Pin;
+mod lines;
+mod order;
+mod telling;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::unfold;
-use quire_chaincode::touched;
 use quire_peer::Channel;
-use serde::Serialize;
-use serde_json::value::RawValue;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
 
 use crate::access::caller::Caller;
 use crate::gateway::Gateway;
 use crate::memory::{Kind, Share};
-use crate::metrics::Metrics;
 use crate::metrics::gauge_guard::GaugeGuard;
 use crate::metrics::traffic::Bound;
-use crate::pools::Pools;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
 use crate::request::accept::admit;
-use crate::request::body::{JSON, Members, NDJSON, WORK, check_type, without_mark};
+use crate::request::body::{JSON, Members, NDJSON, WORK, check_type};
 use crate::request::call;
 use crate::request::parameters::Waiting;
 use crate::request::path;
@@ -55,11 +49,16 @@ use crate::write::attempts::Write;
 use crate::write::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS, Recorded};
 use crate::write::outcome::Told;
 use crate::write::patience::carry_out;
+use lines::Lines;
+use order::{LineOrder, LineTurn};
+use telling::{Promise, Telling};
 
 /// Most lines of a batch.
 const MAX_LINES: usize = 10_000;
+
 /// Lines in flight at one time, and the bytes of them.
 const IN_FLIGHT: (usize, u32) = (256, 16 << 20);
+
 /// Lines in flight where state is another server's: while one commit waits for it, as many again are read
 /// for and signed.
 const IN_FLIGHT_REMOTE: usize = 512;
@@ -119,7 +118,7 @@ pub(crate) async fn submit(
     } else {
         IN_FLIGHT.0
     };
-    let batch = Batch {
+    let batch = BatchRequest {
         prefer: Prefer::parse(&parts.headers, &gateway.limits)?,
         caller: Caller::of(&parts.extensions)?.clone(),
         gateway,
@@ -130,7 +129,7 @@ pub(crate) async fn submit(
         carried: JoinSet::new(),
         places: Arc::new(Semaphore::new(in_flight)),
         bytes: Arc::new(Semaphore::new(IN_FLIGHT.1 as usize)),
-        order: Order::default(),
+        order: LineOrder::default(),
         _in_flight: GaugeGuard::new(&metrics.traffic.batches),
         _place: place,
     };
@@ -146,12 +145,9 @@ pub(crate) async fn submit(
     Ok(reply::of_type(NDJSON, body, StatusCode::OK))
 }
 
-/// What is to be told of a line: its number, and a promise of its outcome.
-type Promise = (usize, oneshot::Receiver<Result<(Teller, Told), Problem>>);
-
 /// A batch being read and carried out. Ends with its client: what is not ordered then never is, but
 /// for lines with a key.
-struct Batch {
+struct BatchRequest {
     gateway: Arc<Gateway>,
     channel: Channel,
     caller: Caller,
@@ -163,12 +159,12 @@ struct Batch {
     carried: JoinSet<()>,
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
-    order: Order,
+    order: LineOrder,
     _in_flight: GaugeGuard,
     _place: OwnedSemaphorePermit,
 }
 
-impl Batch {
+impl BatchRequest {
     async fn run(mut self, mut lines: Lines) {
         let gone = self.answers.clone();
         tokio::select! {
@@ -301,10 +297,10 @@ async fn carry(
     caller: &Caller,
     write: Write,
     prefer: Prefer,
-    turn: Turn,
+    turn: LineTurn,
     _room: (OwnedSemaphorePermit, OwnedSemaphorePermit, Share),
 ) -> Result<(Teller, Told), Problem> {
-    let Turn {
+    let LineTurn {
         before,
         done: _done,
     } = turn;
@@ -317,61 +313,6 @@ async fn carry(
     let teller = Teller::of(&write, Asked::Transaction, prefer)?;
     let told = carry_out(gateway, write, prefer).await?;
     Ok((teller, told.without_result()))
-}
-
-/// Which lines wait for which.
-#[derive(Default)]
-struct Order {
-    /// The last line that touched something.
-    last: HashMap<Touched, watch::Receiver<()>>,
-    /// So many entries are worth a look for those of lines that are done.
-    crowded: usize,
-    /// The last line of which nobody knows what it touches.
-    last_unknown: Option<watch::Receiver<()>>,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Touched {
-    Key(String, String),
-    /// Two lines of one idempotency key: the second is a repetition, or a mistake.
-    IdempotencyKey(IdempotencyKey),
-}
-
-/// A line's turn comes when those before it are done; it is done when this is dropped.
-struct Turn {
-    before: Vec<watch::Receiver<()>>,
-    done: watch::Sender<()>,
-}
-
-impl Order {
-    /// Queues the next line.
-    fn turn(&mut self, write: &Write) -> Turn {
-        if self.last.len() > self.crowded {
-            self.last.retain(|_, line| line.has_changed().is_ok());
-            self.crowded = self.last.len() * 2 + IN_FLIGHT.0;
-        }
-        let (done, line) = watch::channel(());
-        let key = write.key.iter();
-        let key = key.map(|(key, _)| Touched::IdempotencyKey(key.clone()));
-        let mut before: Vec<_> = self.last_unknown.iter().cloned().collect();
-        if let Some(keys) = touched(&write.call) {
-            let keys = keys.into_iter();
-            let keys = keys.map(|(namespace, key)| Touched::Key(namespace, key));
-            for touched in keys.chain(key) {
-                // A line may touch a key twice; it does not wait for itself.
-                match self.last.insert(touched, line.clone()) {
-                    Some(earlier) if !earlier.same_channel(&line) => before.push(earlier),
-                    _ => {}
-                }
-            }
-        } else {
-            // It waits for all, and all wait for it.
-            before.extend(self.last.drain().map(|(_, line)| line));
-            self.last_unknown = Some(line.clone());
-            self.last.extend(key.map(|key| (key, line.clone())));
-        }
-        Turn { before, done }
-    }
 }
 
 /// Takes a member out of an object's text and reads it.
@@ -389,145 +330,4 @@ fn take_member<T: for<'de> serde::Deserialize<'de>>(
     };
     *object = rest;
     Ok(value)
-}
-
-/// The lines of a body.
-struct Lines {
-    body: Body,
-    buffer: BytesMut,
-    /// For what is in the buffer.
-    share: Share,
-    /// Bytes at the start of the buffer that hold no line end.
-    searched: usize,
-    /// When the next line that says anything has to be there; none before it is waited for.
-    deadline: Option<Instant>,
-    ended: bool,
-}
-
-impl Lines {
-    fn new(body: Body, share: Share) -> Self {
-        Self {
-            body,
-            share,
-            buffer: BytesMut::new(),
-            searched: 0,
-            deadline: None,
-            ended: false,
-        }
-    }
-
-    /// The next line without its end; none at the end of the body. Only a whole line that is not
-    /// blank buys time for another one.
-    async fn next(&mut self, gateway: &Gateway) -> Result<Option<Bytes>, Problem> {
-        let limits = &gateway.limits;
-        let deadline = self.deadline;
-        let deadline = deadline.unwrap_or_else(|| Instant::now() + limits.body_timeout);
-        self.deadline = Some(deadline);
-        loop {
-            let fresh = self.buffer.iter().skip(self.searched);
-            if let Some(end) = fresh.copied().position(|byte| byte == b'\n') {
-                let line = self.buffer.split_to(self.searched + end + 1).freeze();
-                self.searched = 0;
-                self.share.give_back_to(self.buffer.len());
-                // One at the start of the body, or of a file that was appended to another.
-                let line = without_mark(line.slice(..line.len() - 1));
-                if !line.trim_ascii().is_empty() {
-                    self.deadline = None;
-                }
-                return Ok(Some(line));
-            }
-            self.searched = self.buffer.len();
-            if self.searched > limits.body_bytes {
-                let detail = format!("The line exceeds {} bytes.", limits.body_bytes);
-                return Err(Problem::new(ProblemKind::TooLarge, detail));
-            }
-            if self.ended {
-                self.searched = 0;
-                let rest = self.buffer.split().freeze();
-                self.share.give_back_to(0);
-                return Ok((!rest.is_empty()).then(|| without_mark(rest)));
-            }
-            let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context));
-            match timeout_at(deadline, frame).await {
-                Ok(Some(Ok(frame))) => {
-                    // Trailers say nothing here.
-                    if let Ok(chunk) = frame.into_data() {
-                        let held = self.share.set(self.buffer.len() + chunk.len());
-                        held.map_err(|full| gateway.full(full))?;
-                        self.buffer.extend_from_slice(&chunk);
-                    }
-                }
-                Ok(None) => self.ended = true,
-                Ok(Some(Err(_))) => {
-                    return Err(Problem::invalid_argument("The body broke off."));
-                }
-                Err(_) => {
-                    let detail = "The next line did not arrive in time.";
-                    return Err(Problem::new(ProblemKind::RequestTimeout, detail));
-                }
-            }
-        }
-    }
-}
-
-/// The answers, made as the client reads them.
-struct Telling {
-    told: mpsc::UnboundedReceiver<Promise>,
-    request_id: RequestId,
-    pools: Arc<Pools>,
-    metrics: Arc<Metrics>,
-}
-
-#[derive(Serialize)]
-struct Answer<'a> {
-    line: usize,
-    status: u16,
-    body: &'a RawValue,
-}
-
-impl Telling {
-    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        let (line, promise) = self.told.recv().await?;
-        let answered = match promise.await {
-            Ok(Ok((teller, told))) => teller.tell(&self.pools, told).await,
-            Ok(Err(problem)) => Err(problem),
-            Err(_) => Err(Problem::internal("the task of a batch line is gone")),
-        };
-        let text = match answered {
-            Ok(response) => self.text(line, response).await,
-            Err(problem) => Err(problem),
-        };
-        let text = text.unwrap_or_else(|problem| self.text_of_problem(line, &problem));
-        Some((Ok(text), self))
-    }
-
-    async fn text(&self, line: usize, response: Response) -> Result<Bytes, Problem> {
-        if let Some(problem) = response.extensions().get::<Problem>() {
-            return Ok(self.text_of_problem(line, problem));
-        }
-        self.metrics.traffic.line_told(None);
-        let status = response.status();
-        // It is in memory already.
-        let body = to_bytes(response.into_body(), usize::MAX).await;
-        text(line, status, &body.map_err(Problem::internal)?)
-    }
-
-    fn text_of_problem(&self, line: usize, problem: &Problem) -> Bytes {
-        self.metrics.traffic.line_told(Some(problem.kind()));
-        let (status, _, _) = problem.kind().row();
-        let document = problem.document(self.request_id.as_str());
-        text(line, status, &document).unwrap_or_default()
-    }
-}
-
-/// One line of the answer.
-fn text(line: usize, status: StatusCode, body: &[u8]) -> Result<Bytes, Problem> {
-    let answer = Answer {
-        line,
-        status: status.as_u16(),
-        body: serde_json::from_slice(body).map_err(Problem::internal)?,
-    };
-    let mut text = serde_json::to_vec(&answer).map_err(Problem::internal)?;
-    text.push(b'\n');
-    Ok(text.into())
 }

@@ -1,0 +1,65 @@
+//! Which line of a batch waits for which.
+
+use std::collections::HashMap;
+
+use quire_chaincode::touched;
+use tokio::sync::watch;
+
+use super::IN_FLIGHT;
+use crate::write::attempts::Write;
+use crate::write::idempotency::IdempotencyKey;
+
+/// Which lines wait for which.
+#[derive(Default)]
+pub(super) struct LineOrder {
+    /// The last line that touched something.
+    last: HashMap<Touched, watch::Receiver<()>>,
+    /// So many entries are worth a look for those of lines that are done.
+    crowded: usize,
+    /// The last line of which nobody knows what it touches.
+    last_unknown: Option<watch::Receiver<()>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Touched {
+    Key(String, String),
+    /// Two lines of one idempotency key: the second is a repetition, or a mistake.
+    IdempotencyKey(IdempotencyKey),
+}
+
+/// A line's turn comes when those before it are done; it is done when this is dropped.
+pub(super) struct LineTurn {
+    pub(super) before: Vec<watch::Receiver<()>>,
+    pub(super) done: watch::Sender<()>,
+}
+
+impl LineOrder {
+    /// Queues the next line.
+    pub(super) fn turn(&mut self, write: &Write) -> LineTurn {
+        if self.last.len() > self.crowded {
+            self.last.retain(|_, line| line.has_changed().is_ok());
+            self.crowded = self.last.len() * 2 + IN_FLIGHT.0;
+        }
+        let (done, line) = watch::channel(());
+        let key = write.key.iter();
+        let key = key.map(|(key, _)| Touched::IdempotencyKey(key.clone()));
+        let mut before: Vec<_> = self.last_unknown.iter().cloned().collect();
+        if let Some(keys) = touched(&write.call) {
+            let keys = keys.into_iter();
+            let keys = keys.map(|(namespace, key)| Touched::Key(namespace, key));
+            for touched in keys.chain(key) {
+                // A line may touch a key twice; it does not wait for itself.
+                match self.last.insert(touched, line.clone()) {
+                    Some(earlier) if !earlier.same_channel(&line) => before.push(earlier),
+                    _ => {}
+                }
+            }
+        } else {
+            // It waits for all, and all wait for it.
+            before.extend(self.last.drain().map(|(_, line)| line));
+            self.last_unknown = Some(line.clone());
+            self.last.extend(key.map(|key| (key, line.clone())));
+        }
+        LineTurn { before, done }
+    }
+}
