@@ -32,7 +32,7 @@ pub(crate) struct Routers {
     pub(crate) gateway: Arc<Gateway>,
 }
 
-/// The whole HTTP API over a node. A request with [`crate::Peer`] as an extension
+/// The whole HTTP API over a node. A request with [`crate::ClientInfo`] as an extension
 /// may have a client certificate for its credential.
 pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
     whole(backend, limits, cors).0

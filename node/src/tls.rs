@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use quire_gateway::problem::{Problem, ProblemKind};
-use quire_gateway::{Handshake, Peer};
+use quire_gateway::{Handshake, ClientInfo};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
@@ -91,7 +91,7 @@ impl Tls {
     }
 
     /// Shakes hands. Whoever speaks plain HTTP instead is told so, and let go.
-    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<(Stream, Peer)> {
+    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<(Stream, ClientInfo)> {
         let mut first = [0];
         if tcp.peek(&mut first).await? == 1 && first != [HANDSHAKE] {
             return Err(refuse_plain(tcp).await);
@@ -99,11 +99,11 @@ impl Tls {
         let stream = self.0.accept(tcp).await?;
         let (_, connection) = stream.get_ref();
         let shown = connection.peer_certificates().and_then(<[_]>::first);
-        let peer = Peer {
+        let client = ClientInfo {
             certificate: shown.and_then(common_name),
             address: None,
         };
-        Ok((Stream::Tls(Box::new(stream)), peer))
+        Ok((Stream::Tls(Box::new(stream)), client))
     }
 }
 
@@ -165,10 +165,10 @@ pub(crate) struct Security(pub(crate) Option<Tls>);
 impl Handshake for Security {
     type Stream = Stream;
 
-    async fn shake(&self, tcp: TcpStream) -> io::Result<(Stream, Peer)> {
+    async fn shake(&self, tcp: TcpStream) -> io::Result<(Stream, ClientInfo)> {
         match &self.0 {
             Some(tls) => tls.accept(tcp).await,
-            None => Ok((Stream::Plain(tcp), Peer::default())),
+            None => Ok((Stream::Plain(tcp), ClientInfo::default())),
         }
     }
 }

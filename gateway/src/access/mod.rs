@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemKind};
 use crate::request::body;
 use crate::request::path;
-use crate::server::peer::Peer;
+use crate::server::client_info::ClientInfo;
 use crate::server::request_log::note_caller;
 use caller::Caller;
 
@@ -112,8 +112,8 @@ fn admit(gateway: &Gateway, caller: &Caller, request: &Request) -> Result<(), Pr
 
 fn authenticate(gateway: &Gateway, request: &Request) -> Result<Caller, Problem> {
     let backend = &gateway.backend;
-    let peer = request.extensions().get::<Peer>();
-    let certificate = peer.and_then(|peer| peer.certificate.as_deref());
+    let client = request.extensions().get::<ClientInfo>();
+    let certificate = client.and_then(|client| client.certificate.as_deref());
     let token = credential::token(request.headers())?;
     // A token is shown on purpose; a certificate may be the machine's.
     let credential = match (&token, certificate) {

@@ -6,8 +6,8 @@
 //! no memory for the head                503, then the end
 //! hyper refuses a head (400, 414, 431)   its empty answer is exchanged for a problem
 //! idle between requests                  the end
-//! peer takes too little of an answer     the end: a slow reader is cut off
-//! the end                                what the peer still sends is read for a moment, so that
+//! client takes too little of an answer   the end: a slow reader is cut off
+//! the end                                what the client still sends is read for a moment, so that
 //!                                        the last answer is not lost to a reset
 //! ```
 //!
@@ -137,7 +137,7 @@ pub(crate) struct Edge<T> {
     protocol: Protocol,
     /// The request whose head is waited for, and until when.
     head: Option<Head>,
-    /// What the peer has left of its time.
+    /// What the client has left of its time.
     pace: Pace,
     /// Its end, while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -243,7 +243,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
         head.share.set(head.bytes)
     }
 
-    /// Writes what is ours, says that nothing follows, and hears the peer out.
+    /// Writes what is ours, says that nothing follows, and hears the client out.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             match &mut self.end {
@@ -290,7 +290,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends a write whose peer takes too little.
+    /// Ends a write whose client takes too little.
     fn judge(
         &mut self,
         written: Poll<io::Result<usize>>,

@@ -7,14 +7,14 @@
 use axum::extract::Request;
 use axum::http::{Version, header};
 
-use super::peer::Peer;
+use super::client_info::ClientInfo;
 use crate::problem::Problem;
 use crate::request::grammar::{elements, text};
 
 /// Refuses a request that its sender cannot have meant so.
 pub(crate) fn check(request: &Request) -> Result<(), Problem> {
     // What was handed over in memory has a router to go to, and needs no host for that.
-    if request.extensions().get::<Peer>().is_none() {
+    if request.extensions().get::<ClientInfo>().is_none() {
         return Ok(());
     }
     check_host(request)?;

@@ -3,13 +3,15 @@
 //! [`Server::run`] takes connections off a listener, [`Server::connection`] serves one, of whatever
 //! kind its stream is; a [`Handshake`] stands between the two.
 
+pub(crate) mod client_info;
 pub(crate) mod cors;
 pub(crate) mod date;
 mod edge;
 pub(crate) mod every_request;
+pub(crate) mod handshake;
 pub(crate) mod message;
 mod pace;
-pub(crate) mod peer;
+
 pub(crate) mod request_id;
 pub(crate) mod request_log;
 mod rest;
@@ -45,9 +47,10 @@ use crate::metrics::traffic::Arrival;
 use crate::problem::Problem;
 use crate::request::body;
 use crate::router::{routers, whole};
+use client_info::ClientInfo;
 use cors::Cors;
 use edge::{Answering, Edge, Exchange, Terms};
-use peer::{Handshake, Peer};
+use handshake::Handshake;
 use rest::Rest;
 use taken::{Untaken, Watched};
 
@@ -202,11 +205,11 @@ impl Server {
     ) {
         let traffic = &self.metrics.traffic;
         match timeout(self.terms.head, handshake.shake(stream)).await {
-            Ok(Ok((stream, mut peer))) => {
-                peer.address = Some(address);
+            Ok(Ok((stream, mut client))) => {
+                client.address = Some(address);
                 traffic.arrived(Arrival::Served);
                 let _open = GaugeGuard::new(&traffic.connections_open);
-                self.connection(stream, peer).await;
+                self.connection(stream, client).await;
             }
             Ok(Err(error)) => {
                 traffic.arrived(Arrival::HandshakeFailed);
@@ -247,14 +250,14 @@ impl Server {
     pub async fn connection(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: Peer,
+        client: ClientInfo,
     ) {
         let exchange = Arc::new(Exchange::default());
         let untaken = Arc::new(Untaken::new(self.terms.stall));
         let edge = Edge::new(stream, self.terms.clone(), Arc::clone(&exchange));
         let service = service_fn(|mut request: Request<Incoming>| {
             let answering = exchange.begin();
-            request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(client.clone());
             let (router, untaken) = (self.router.clone(), Arc::clone(&untaken));
             let stopping = self.backend.stopping();
             async move {

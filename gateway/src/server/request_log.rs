@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::http::{Extensions, Method, StatusCode};
 use axum::response::Response;
 
-use super::peer::Peer;
+use super::client_info::ClientInfo;
 use crate::access::caller::Caller;
 use crate::metrics::CLIENT_GONE;
 use crate::problem::Problem;
@@ -40,7 +40,7 @@ pub(crate) struct LogLine {
     request_id: String,
     method: Method,
     path: String,
-    peer: Option<SocketAddr>,
+    address: Option<SocketAddr>,
     caller: LoggedCaller,
     begun: Instant,
     is_written: bool,
@@ -50,12 +50,12 @@ impl LogLine {
     pub(crate) fn begin(request: &mut Request, request_id: &str) -> Self {
         let caller = LoggedCaller::default();
         request.extensions_mut().insert(caller.clone());
-        let peer = request.extensions().get::<Peer>();
+        let client = request.extensions().get::<ClientInfo>();
         Self {
             request_id: request_id.to_owned(),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
-            peer: peer.and_then(|peer| peer.address),
+            address: client.and_then(|client| client.address),
             caller,
             begun: Instant::now(),
             is_written: false,
@@ -87,7 +87,7 @@ impl LogLine {
         let caller = self.caller.0.get();
         let identity = caller.map(|caller| caller.identity.name());
         let token = caller.and_then(|caller| Some(&*caller.token.as_ref()?.id));
-        let peer = self.peer.map(tracing::field::display);
+        let peer = self.address.map(tracing::field::display);
         let channel = channel_of(&self.path);
         let micros = u32::try_from(self.begun.elapsed().as_micros()).unwrap_or(u32::MAX);
         let duration_ms = f64::from(micros) / 1000.0;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quire_gateway::{Backend, Cors, Handshake, Limits, Peer, Server};
+use quire_gateway::{Backend, ClientInfo, Cors, Handshake, Limits, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -35,8 +35,8 @@ struct Plain;
 impl Handshake for Plain {
     type Stream = TcpStream;
 
-    async fn shake(&self, tcp: TcpStream) -> io::Result<(TcpStream, Peer)> {
-        Ok((tcp, Peer::default()))
+    async fn shake(&self, tcp: TcpStream) -> io::Result<(TcpStream, ClientInfo)> {
+        Ok((tcp, ClientInfo::default()))
     }
 }
 

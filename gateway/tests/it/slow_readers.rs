@@ -8,7 +8,7 @@ use axum::body::{Body, HttpBody as _};
 use axum::http::Request;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use quire_gateway::{Backend, Cors, Limits, Peer, Server};
+use quire_gateway::{Backend, ClientInfo, Cors, Limits, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -31,7 +31,7 @@ async fn with_page() -> (Arc<Node>, Server) {
 fn connect(server: &Server, bytes: usize) -> (DuplexStream, JoinHandle<()>) {
     let (client, stream) = duplex(bytes);
     let server = server.clone();
-    let serves = async move { server.connection(stream, Peer::default()).await };
+    let serves = async move { server.connection(stream, ClientInfo::default()).await };
     (client, tokio::spawn(serves))
 }
 

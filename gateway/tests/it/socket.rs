@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quire_chaincode::ChaincodeError;
-use quire_gateway::{Backend, Cors, Handshake, Limits, Peer, Server};
+use quire_gateway::{Backend, ClientInfo, Cors, Handshake, Limits, Server};
 use quire_ledger::ReadError;
 use quire_peer::SubmitError;
 use serde_json::Value;
@@ -21,8 +21,8 @@ pub(crate) struct Plain;
 impl Handshake for Plain {
     type Stream = TcpStream;
 
-    async fn shake(&self, tcp: TcpStream) -> io::Result<(TcpStream, Peer)> {
-        Ok((tcp, Peer::default()))
+    async fn shake(&self, tcp: TcpStream) -> io::Result<(TcpStream, ClientInfo)> {
+        Ok((tcp, ClientInfo::default()))
     }
 }
 

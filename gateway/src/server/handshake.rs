@@ -1,0 +1,21 @@
+//! What happens between the network and HTTP.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::client_info::ClientInfo;
+
+/// What happens between the network and HTTP: nothing, or TLS.
+pub trait Handshake: Clone + Send + Sync + 'static {
+    /// What HTTP is spoken over.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Makes a stream of a fresh connection. Is given as long as the head of a request; an error
+    /// ends the connection.
+    fn shake(
+        &self,
+        tcp: TcpStream,
+    ) -> impl Future<Output = io::Result<(Self::Stream, ClientInfo)>> + Send;
+}
