@@ -27,4 +27,4 @@ pub use bookmark::Listing;
 pub use chaincode::{Call, Chaincode, ChaincodeError};
 pub use condition::{Condition, Expect, conditions_of};
 pub use documents::Documents;
-pub use operation::touched;
+pub use operation::{DOCUMENTS, touched};

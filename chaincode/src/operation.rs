@@ -17,7 +17,7 @@ use crate::json::{self, MAX_DEPTH, Node, Shape};
 use crate::{Call, ChaincodeError, name};
 
 /// The chaincode that takes lists of operations on any namespace.
-pub(crate) const DOCUMENTS: &str = "documents";
+pub const DOCUMENTS: &str = "documents";
 /// Most operations of one transaction.
 pub(crate) const MAX_OPERATIONS: usize = 1_000;
 

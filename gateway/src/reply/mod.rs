@@ -136,7 +136,8 @@ mod tests {
             let key = IdempotencyKey::parse(key).unwrap();
             let location = key_location("main", &key);
             let uri: axum::http::Uri = location.to_str().unwrap().parse().unwrap();
-            let query = crate::request::query::Query::parse(&uri, &["idempotencyKey"]).unwrap();
+            let query =
+                crate::request::url_query::UrlQuery::parse(&uri, &["idempotencyKey"]).unwrap();
             assert_eq!(query.get("idempotencyKey"), Some(key.as_str()));
         }
     }

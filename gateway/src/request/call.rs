@@ -3,15 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use quire_chaincode::Call;
+use quire_chaincode::{Call, DOCUMENTS};
 use quire_wire::transaction::Opened;
 use serde_json::value::RawValue;
 
 use super::body::Members;
 use crate::problem::Problem;
-
-/// The chaincode that takes lists of operations.
-const DOCUMENTS: &str = "documents";
 
 /// The members of a call.
 const CALL: &[&str] = &["chaincode", "function", "args"];

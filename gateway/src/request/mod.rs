@@ -8,4 +8,4 @@ pub(crate) mod grammar;
 pub(crate) mod parameters;
 pub(crate) mod path;
 pub(crate) mod prefer;
-pub(crate) mod query;
+pub(crate) mod url_query;

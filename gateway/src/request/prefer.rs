@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName};
 
 use super::grammar::{elements, name_and_value, pieces, text};
-use super::query::{Query, number};
+use super::url_query::{UrlQuery, number};
 use crate::limits::Limits;
 use crate::problem::Problem;
 
@@ -63,7 +63,7 @@ pub(crate) fn query_time(headers: &HeaderMap, limits: &Limits) -> Result<Duratio
 }
 
 /// `?wait=N`, none where it is missing.
-pub(crate) fn wait(query: &Query, limits: &Limits) -> Result<Duration, Problem> {
+pub(crate) fn wait(query: &UrlQuery, limits: &Limits) -> Result<Duration, Problem> {
     query
         .get("wait")
         .map_or(Ok(Duration::ZERO), |text| seconds(text, limits))

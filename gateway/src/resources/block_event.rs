@@ -73,24 +73,24 @@ impl BlockEvents {
 struct BlockEvent {
     block_number: u64,
     block_hash: String,
-    transactions: Vec<Told>,
+    transactions: Vec<TransactionEvent>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+struct TransactionEvent {
     /// None where the envelope names none.
     transaction_id: Option<String>,
     tx_number: u64,
     code: String,
     chaincode: Option<String>,
     /// What took effect: empty unless the transaction is valid.
-    writes: Vec<Write>,
+    writes: Vec<KeyEvent>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Write {
+struct KeyEvent {
     namespace: String,
     key: String,
     is_delete: bool,
@@ -115,7 +115,7 @@ fn transaction(
     position: usize,
     code: Code,
     namespace: Option<&str>,
-) -> Option<Told> {
+) -> Option<TransactionEvent> {
     let examined = Examined::read(envelope);
     let mut chaincode = None;
     let mut writes = Vec::new();
@@ -130,7 +130,7 @@ fn transaction(
     if !code.is_valid() {
         writes.clear();
     }
-    Some(Told {
+    Some(TransactionEvent {
         transaction_id: examined.tx_id,
         tx_number: position as u64,
         code: code.to_string(),
@@ -139,9 +139,9 @@ fn transaction(
     })
 }
 
-fn writes_of(set: &ReadWriteSet) -> Vec<Write> {
+fn writes_of(set: &ReadWriteSet) -> Vec<KeyEvent> {
     let writes = set.namespaces.iter().flat_map(|set| {
-        set.public.writes.iter().map(|write| Write {
+        set.public.writes.iter().map(|write| KeyEvent {
             namespace: set.namespace.clone(),
             key: write.key.clone(),
             is_delete: write.deletes(),

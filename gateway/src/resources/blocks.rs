@@ -18,7 +18,7 @@ use crate::reply::pages;
 use crate::request::accept::{Form, negotiate, not_acceptable};
 use crate::request::body;
 use crate::request::path;
-use crate::request::query::{Query, number};
+use crate::request::url_query::{UrlQuery, number};
 
 /// Blocks of a page without `limit`, and the most.
 const PAGE_BLOCKS: (usize, usize) = (10, 100);
@@ -53,7 +53,7 @@ pub(crate) async fn get(
     request: Request,
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
-    Query::none(request.uri())?;
+    UrlQuery::none(request.uri())?;
     let item = path::item(request.uri())?;
     let wanted = match item.as_str() {
         "latest" => Wanted::Latest,
@@ -99,7 +99,7 @@ pub(crate) async fn find(
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
     let allowed = ["hash", "transactionId", "from", "limit", "bookmark"];
-    let query = Query::parse(request.uri(), &allowed)?;
+    let query = UrlQuery::parse(request.uri(), &allowed)?;
     let form = negotiate(request.headers())?;
     let is_page = allowed.iter().skip(2).any(|name| query.get(name).is_some());
     let wanted = match (query.get("hash"), query.get("transactionId"), is_page) {
@@ -170,7 +170,7 @@ struct First {
 impl First {
     /// Reads `from` and `bookmark`. Pages go on to the end of the chain, so `from` says nothing new
     /// beside a bookmark and may be left out; another one would be another listing.
-    fn of(query: &Query, channel: &Channel) -> Result<Self, Problem> {
+    fn of(query: &UrlQuery, channel: &Channel) -> Result<Self, Problem> {
         let from = query.number("from")?;
         let Some(bookmark) = query.get("bookmark") else {
             let from = from.unwrap_or(0);

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::reply;
 use crate::request::body::{self, Members};
 use crate::request::path;
-use crate::request::query::Query;
+use crate::request::url_query::UrlQuery;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ChannelRow)]
@@ -66,7 +66,7 @@ pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    Query::none(request.uri())?;
+    UrlQuery::none(request.uri())?;
     let caller = Caller::of(request.extensions())?.clone();
     let pools = Arc::clone(&gateway.pools);
     let answered = pools.work(move || {
@@ -112,7 +112,7 @@ pub(crate) async fn create(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    Query::none(&parts.uri)?;
+    UrlQuery::none(&parts.uri)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let mut members = Members::parse(&body)?;
     let name = members.take_as::<String>("name")?;
@@ -146,7 +146,7 @@ pub(crate) async fn get(
     request: Request,
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
-    Query::none(request.uri())?;
+    UrlQuery::none(request.uri())?;
     let described = gateway
         .pools
         .work(move || describe(&channel, StatusCode::OK));

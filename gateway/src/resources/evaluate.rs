@@ -16,7 +16,7 @@ use crate::request::body;
 use crate::request::call;
 use crate::request::path;
 use crate::request::prefer;
-use crate::request::query::Query;
+use crate::request::url_query::UrlQuery;
 use crate::schema::CallBody;
 use crate::write::answer::CallResult;
 
@@ -39,7 +39,7 @@ pub(crate) async fn evaluate(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    Query::none(&parts.uri)?;
+    UrlQuery::none(&parts.uri)?;
     let channel = path::channel(&gateway, &parts.uri)?;
     let time = prefer::query_time(&parts.headers, &gateway.limits)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;

@@ -25,7 +25,7 @@ use crate::reply;
 use crate::request::accept::admit;
 use crate::request::grammar::{text, trim};
 use crate::request::path;
-use crate::request::query::{Query, number};
+use crate::request::url_query::{UrlQuery, number};
 use crate::server::request_id::RequestId;
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -63,7 +63,7 @@ pub(crate) async fn events(
     request: Request,
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
-    let query = Query::parse(request.uri(), &["from", "to", "namespace"])?;
+    let query = UrlQuery::parse(request.uri(), &["from", "to", "namespace"])?;
     admit(request.headers(), EVENT_STREAM)?;
     let height = channel.reader.height();
     let resumed = last_event_id(request.headers())?;

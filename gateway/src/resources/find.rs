@@ -17,7 +17,7 @@ use crate::reply;
 use crate::request::body;
 use crate::request::path;
 use crate::request::prefer;
-use crate::request::query::Query;
+use crate::request::url_query::UrlQuery;
 use crate::schema::QueryBody;
 
 /// `POST .../_find`.
@@ -101,7 +101,7 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let answered = async {
         let (parts, body) = request.into_parts();
-        Query::none(&parts.uri)?;
+        UrlQuery::none(&parts.uri)?;
         let channel = path::channel(gateway, &parts.uri)?;
         let namespace = path::namespace(&parts.uri)?;
         let time = prefer::query_time(&parts.headers, &gateway.limits)?;

@@ -23,7 +23,7 @@ use crate::reply::value::Value;
 use crate::request::body;
 use crate::request::parameters;
 use crate::request::path::{self, KeyPath};
-use crate::request::query::Query;
+use crate::request::url_query::UrlQuery;
 
 /// A page of the history of a key.
 #[utoipa::path(
@@ -43,7 +43,7 @@ pub(crate) async fn history(
     request: Request,
 ) -> Result<Response, Problem> {
     let path = path::key_to_read(&gateway, request.uri())?;
-    let query = Query::parse(request.uri(), &["order", "limit", "bookmark"])?;
+    let query = UrlQuery::parse(request.uri(), &["order", "limit", "bookmark"])?;
     let page = Page {
         limit: query.limit(PAGE_ROWS.0, PAGE_ROWS.1)?,
         max_bytes: gateway.limits.page_bytes,

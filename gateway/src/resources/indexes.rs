@@ -14,7 +14,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::reply;
 use crate::request::body;
 use crate::request::path;
-use crate::request::query::Query;
+use crate::request::url_query::UrlQuery;
 use crate::schema::IndexBody;
 
 /// How long a request waits for its index to be built. Building goes on without it.
@@ -41,7 +41,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let listed = async {
         let uri = request.into_parts().0.uri;
-        Query::none(&uri)?;
+        UrlQuery::none(&uri)?;
         let channel = path::channel(&gateway, &uri)?;
         let namespace = path::namespace(&uri)?;
         gateway
@@ -98,7 +98,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let created = async {
         let (parts, body) = request.into_parts();
-        Query::none(&parts.uri)?;
+        UrlQuery::none(&parts.uri)?;
         let channel = path::channel(&gateway, &parts.uri)?;
         let namespace = path::namespace(&parts.uri)?;
         let body = body::read(&parts, body, body::JSON, &gateway).await?;
@@ -142,7 +142,7 @@ pub(crate) async fn remove(
 ) -> Result<Response, Problem> {
     let removed = async {
         let (parts, body) = request.into_parts();
-        Query::none(&parts.uri)?;
+        UrlQuery::none(&parts.uri)?;
         let channel = path::channel(&gateway, &parts.uri)?;
         let namespace = path::namespace(&parts.uri)?;
         let (ddoc, name) = path::index(&parts.uri)?;

@@ -15,7 +15,7 @@ use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::reply;
 use crate::request::body::{self, Members};
-use crate::request::query::Query;
+use crate::request::url_query::UrlQuery;
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -194,7 +194,7 @@ pub(crate) async fn set_log_spec(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    Query::none(&parts.uri)?;
+    UrlQuery::none(&parts.uri)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let mut members = Members::parse(&body)?;
     let spec = members.take_as::<String>("spec")?;

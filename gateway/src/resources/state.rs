@@ -28,8 +28,8 @@ use crate::request::conditions::{ReadVerdict, WriteConditions, etag, judge_read}
 use crate::request::parameters::{Page, ReadDemands, Retries, Waiting, WriteDemands};
 use crate::request::path::{self, KeyPath};
 use crate::request::prefer::{self, Prefer};
-use crate::request::query::Query;
-use crate::write::answer::{Accepted, Asked, ValidTransaction, answer};
+use crate::request::url_query::UrlQuery;
+use crate::write::answer::{Accepted, RequestForm, ValidTransaction, answer};
 use crate::write::attempts::Write;
 
 /// Rows of a page without `limit`, and the most.
@@ -64,7 +64,7 @@ pub(crate) async fn namespaces(
     request: Request,
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
-    Query::none(request.uri())?;
+    UrlQuery::none(request.uri())?;
     let answered = gateway.pools.work(move || {
         let snapshot = channel.reader.snapshot();
         let namespaces = snapshot.namespaces()?.into_iter();
@@ -107,7 +107,7 @@ pub(crate) async fn get(
     request: Request,
 ) -> Result<Response, Problem> {
     let path = path::key_to_read(&gateway, request.uri())?;
-    Query::none(request.uri())?;
+    UrlQuery::none(request.uri())?;
     let headers = request.into_parts().0.headers;
     let reader = path.channel.reader.clone();
     let answered = gateway
@@ -242,7 +242,7 @@ pub(crate) async fn delete(
 /// One transaction on one key.
 async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    Query::none(&parts.uri)?;
+    UrlQuery::none(&parts.uri)?;
     let path = path::key_to_write(&gateway, &parts.uri)?;
     let prefer = Prefer::parse(&parts.headers, &gateway.limits)?;
     let conditions = WriteConditions::parse(&parts.headers)?;
@@ -251,7 +251,7 @@ async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<
         return Err(Problem::invalid_argument(detail));
     }
     let (function, asked, value) = if parts.method == Method::PUT {
-        let asked = Asked::Put {
+        let asked = RequestForm::Put {
             namespace: Arc::clone(&path.namespace),
             key: Arc::clone(&path.key),
         };
@@ -262,10 +262,10 @@ async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<
         )
     } else if parts.method == Method::PATCH {
         let change = body::read(&parts, body, body::MERGE_PATCH, &gateway).await?;
-        ("merge", Asked::Change, Some(change))
+        ("merge", RequestForm::Change, Some(change))
     } else {
         body::read_none(&parts, body, &gateway).await?;
-        ("delete", Asked::Change, None)
+        ("delete", RequestForm::Change, None)
     };
     let key = keyed(&parts, value.clone().unwrap_or_default())?;
     let mut args: Vec<Bytes> = vec![argument(&*path.key)?];
@@ -333,7 +333,7 @@ pub(crate) async fn range(
     let uri = request.uri();
     let channel = path::channel(&gateway, uri)?;
     let namespace = path::namespace(uri)?;
-    let query = Query::parse(uri, &["start", "end", "limit", "bookmark"])?;
+    let query = UrlQuery::parse(uri, &["start", "end", "limit", "bookmark"])?;
     let limit = query.limit(PAGE_ROWS.0, PAGE_ROWS.1)?;
     let max_bytes = gateway.limits.page_bytes;
     let found = gateway
@@ -389,7 +389,7 @@ impl KeyRange {
     fn find(
         channel: &Channel,
         namespace: Arc<str>,
-        query: &Query,
+        query: &UrlQuery,
         limit: usize,
         max_bytes: usize,
     ) -> Result<Self, Problem> {

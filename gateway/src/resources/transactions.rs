@@ -28,12 +28,15 @@ use crate::request::call;
 use crate::request::parameters::{LongPoll, Retries, Waiting};
 use crate::request::path;
 use crate::request::prefer::{self, Prefer};
-use crate::request::query::Query;
+use crate::request::url_query::UrlQuery;
 use crate::schema::TransactionBody;
-use crate::write::answer::{Accepted, Asked, CallResult, ValidTransaction, answer, is_final_loss};
+use crate::write::answer::{Accepted, CallResult, RequestForm, ValidTransaction, answer};
 use crate::write::attempts::Write;
 use crate::write::idempotency::{self, IdempotencyKey, Record, Recorded};
-use crate::write::outcome::{Committed, Seen, is_lost_race, look, next_commit, poll_outcome};
+use crate::write::outcome::{
+    CommittedTransaction, TransactionStatus, is_final_loss, is_lost_race, look, next_commit,
+    poll_outcome,
+};
 use crate::write::patience::flight_key;
 
 /// Longest pause between two looks at what a key names.
@@ -68,7 +71,7 @@ pub(crate) async fn submit(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    Query::none(&parts.uri)?;
+    UrlQuery::none(&parts.uri)?;
     let channel = path::channel(&gateway, &parts.uri)?;
     let prefer = Prefer::parse(&parts.headers, &gateway.limits)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
@@ -79,7 +82,7 @@ pub(crate) async fn submit(
         attempts: prefer::max_attempts(&parts.headers)?,
         key: keyed(&parts, body)?,
     };
-    answer(&gateway, write, Asked::Transaction, prefer).await
+    answer(&gateway, write, RequestForm::Transaction, prefer).await
 }
 
 /// The idempotency key of a request, with what a retry must repeat.
@@ -122,11 +125,11 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
     let tx_id = path::item(request.uri())?;
-    let query = Query::parse(request.uri(), &["wait"])?;
+    let query = UrlQuery::parse(request.uri(), &["wait"])?;
     let wait = prefer::wait(&query, &gateway.limits)?;
     let caller = Caller::of(request.extensions())?;
     let mut seen = look_for(&gateway, &channel, &tx_id).await?;
-    if seen == Seen::Pending && !wait.is_zero() {
+    if seen == TransactionStatus::Pending && !wait.is_zero() {
         let committed = tokio::select! {
             committed = timeout(wait, poll_outcome(&gateway.pools, &channel, &tx_id)) => committed.ok().flatten(),
             () = gateway.out_of_grace() => None,
@@ -134,12 +137,16 @@ pub(crate) async fn get(
         };
         // What came may be the end of the caller's token as well.
         caller.check_still(&gateway)?;
-        seen = committed.map_or(seen, Seen::Committed);
+        seen = committed.map_or(seen, TransactionStatus::Committed);
     }
     answer_seen(&gateway, channel, tx_id, seen).await
 }
 
-async fn look_for(gateway: &Gateway, channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
+async fn look_for(
+    gateway: &Gateway,
+    channel: &Channel,
+    tx_id: &str,
+) -> Result<TransactionStatus, Problem> {
     let (channel, tx_id) = (channel.clone(), tx_id.to_owned());
     gateway.pools.work(move || look(&channel, &tx_id)).await
 }
@@ -166,7 +173,7 @@ pub(crate) async fn get_by_key(
     request: Request,
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
-    let query = Query::parse(request.uri(), &["idempotencyKey", "wait"])?;
+    let query = UrlQuery::parse(request.uri(), &["idempotencyKey", "wait"])?;
     let wait = prefer::wait(&query, &gateway.limits)?;
     let key = query.get("idempotencyKey");
     let key = key.ok_or_else(|| Problem::invalid_argument("idempotencyKey is missing."))?;
@@ -175,13 +182,13 @@ pub(crate) async fn get_by_key(
     let identity = Arc::clone(&caller.identity);
     let named = || named_outcome(&gateway, &channel, &key, &identity);
     let (mut tx_id, mut seen) = named().await?;
-    if seen == Seen::Pending && !wait.is_zero() {
+    if seen == TransactionStatus::Pending && !wait.is_zero() {
         let settled = async {
             let mut heights = channel.heights.clone();
             loop {
                 heights.mark_unchanged();
                 let (tx_id, seen) = named().await?;
-                if seen != Seen::Pending {
+                if seen != TransactionStatus::Pending {
                     return Ok::<_, Problem>((tx_id, seen));
                 }
                 // A key also becomes final by the last attempt being given up, without a commit.
@@ -207,7 +214,7 @@ async fn named_outcome(
     channel: &Channel,
     key: &IdempotencyKey,
     identity: &Arc<SigningIdentity>,
-) -> Result<(String, Seen), Problem> {
+) -> Result<(String, TransactionStatus), Problem> {
     let under_way = gateway
         .flights
         .is_under_way(&flight_key(channel, key, identity));
@@ -216,8 +223,8 @@ async fn named_outcome(
         .pools
         .work(move || follow_attempts(&channel, &key, &identity));
     let (tx_id, seen) = followed.await?;
-    let seen = if under_way && seen == Seen::Never {
-        Seen::Pending
+    let seen = if under_way && seen == TransactionStatus::Never {
+        TransactionStatus::Pending
     } else {
         seen
     };
@@ -229,19 +236,21 @@ fn follow_attempts(
     channel: &Channel,
     key: &IdempotencyKey,
     identity: &SigningIdentity,
-) -> Result<(String, Seen), Problem> {
+) -> Result<(String, TransactionStatus), Problem> {
     let mut last = None;
     for attempt in 0..idempotency::MAX_ATTEMPTS {
         let tx_id = tx_id(&key.nonce(attempt), identity.serialized());
         let committed = match (look(channel, &tx_id)?, last) {
-            (Seen::Committed(committed), _) => committed,
-            (Seen::Pending, _) => return Ok((tx_id, Seen::Pending)),
+            (TransactionStatus::Committed(committed), _) => committed,
+            (TransactionStatus::Pending, _) => return Ok((tx_id, TransactionStatus::Pending)),
             // Attempts remain, whoever makes them.
-            (Seen::Never, Some(last)) => return Ok((last, Seen::Pending)),
-            (Seen::Never, None) => return Ok((tx_id, Seen::Never)),
+            (TransactionStatus::Never, Some(last)) => {
+                return Ok((last, TransactionStatus::Pending));
+            }
+            (TransactionStatus::Never, None) => return Ok((tx_id, TransactionStatus::Never)),
         };
         if is_final(channel, &committed, attempt)? {
-            return Ok((tx_id, Seen::Committed(committed)));
+            return Ok((tx_id, TransactionStatus::Committed(committed)));
         }
         last = Some(tx_id);
     }
@@ -251,7 +260,11 @@ fn follow_attempts(
 }
 
 /// Whether no attempt follows this one.
-fn is_final(channel: &Channel, committed: &Committed, attempt: u32) -> Result<bool, Problem> {
+fn is_final(
+    channel: &Channel,
+    committed: &CommittedTransaction,
+    attempt: u32,
+) -> Result<bool, Problem> {
     if !is_lost_race(committed.code) {
         return Ok(true);
     }
@@ -268,22 +281,22 @@ async fn answer_seen(
     gateway: &Gateway,
     channel: Channel,
     tx_id: String,
-    seen: Seen,
+    seen: TransactionStatus,
 ) -> Result<Response, Problem> {
     let height = channel.reader.height();
     let response = match seen {
-        Seen::Never => {
+        TransactionStatus::Never => {
             let detail = format!("There is no transaction {tx_id}.");
             return Err(Problem::new(ProblemKind::TransactionNotFound, detail));
         }
-        Seen::Pending => {
+        TransactionStatus::Pending => {
             let document = Pending {
                 transaction_id: &tx_id,
                 status: "PENDING",
             };
             reply::json(StatusCode::OK, &document)?
         }
-        Seen::Committed(committed) => {
+        TransactionStatus::Committed(committed) => {
             let seen_channel = channel.clone();
             let described = gateway
                 .pools
@@ -335,7 +348,7 @@ struct Described<'a> {
 }
 
 /// The document of a transaction in a block. Blocks.
-fn describe(channel: &Channel, committed: &Committed) -> Result<Response, Problem> {
+fn describe(channel: &Channel, committed: &CommittedTransaction) -> Result<Response, Problem> {
     let height = committed.height;
     let envelope = channel.reader.envelope(height)?;
     // An imported ledger may hold envelopes that cannot be read: their code says so.
@@ -391,7 +404,7 @@ pub(crate) async fn envelope(
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
     let tx_id = path::item(request.uri())?;
-    Query::none(request.uri())?;
+    UrlQuery::none(request.uri())?;
     let form = negotiate(request.headers())?;
     let answered = gateway.pools.work(move || {
         let height = channel.reader.height();

@@ -11,7 +11,6 @@ pub(crate) mod every_request;
 pub(crate) mod handshake;
 pub(crate) mod message;
 mod pace;
-
 pub(crate) mod request_id;
 pub(crate) mod request_log;
 mod rest;

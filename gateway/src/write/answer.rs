@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::attempts::Write;
 use super::idempotency::IdempotencyKey;
-use super::outcome::{Committed, Settled, Told, first_broken};
+use super::outcome::{CommittedTransaction, Settled, Told, first_broken};
 use super::patience::carry_out;
 use crate::gateway::Gateway;
 use crate::pools::Pools;
@@ -32,7 +32,7 @@ use crate::server::request_log::LoggedTransaction;
 
 /// How a write was asked for, as far as the answer depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum RequestForm {
     /// As a transaction.
     Transaction,
     /// As a `PUT` of this key.
@@ -45,7 +45,7 @@ pub(crate) enum Asked {
 pub(crate) async fn answer(
     gateway: &Arc<Gateway>,
     write: Write,
-    asked: Asked,
+    asked: RequestForm,
     prefer: Prefer,
 ) -> Result<Response, Problem> {
     let teller = Teller::of(&write, asked, prefer)?;
@@ -59,13 +59,13 @@ pub(crate) async fn answer(
 pub(crate) struct Teller {
     channel: Channel,
     key: Option<IdempotencyKey>,
-    asked: Asked,
+    asked: RequestForm,
     respond_async: bool,
 }
 
 impl Teller {
     /// Refuses what could not be answered.
-    pub(crate) fn of(write: &Write, asked: Asked, prefer: Prefer) -> Result<Self, Problem> {
+    pub(crate) fn of(write: &Write, asked: RequestForm, prefer: Prefer) -> Result<Self, Problem> {
         let key = write.key.as_ref().map(|(key, _)| key.clone());
         if prefer.respond_async && key.is_none() {
             return Err(Problem::invalid_argument(
@@ -108,7 +108,7 @@ impl Teller {
     async fn tell_final(
         self,
         pools: &Pools,
-        committed: Committed,
+        committed: CommittedTransaction,
         result: Option<Bytes>,
         replayed: bool,
     ) -> Result<Response, Problem> {
@@ -168,8 +168,8 @@ fn accepted(tx_id: &str, location: Option<HeaderValue>) -> Result<Response, Prob
 /// The answer to a write whose outcome is final. Blocks.
 fn final_answer(
     channel: &Channel,
-    asked: &Asked,
-    committed: &Committed,
+    asked: &RequestForm,
+    committed: &CommittedTransaction,
     result: Option<Bytes>,
 ) -> Result<Response, Problem> {
     if !committed.code.is_valid() {
@@ -188,15 +188,15 @@ fn final_answer(
         result: CallResult::of(&result),
     };
     let status = match asked {
-        Asked::Transaction => StatusCode::CREATED,
-        Asked::Put { namespace, key } => {
+        RequestForm::Transaction => StatusCode::CREATED,
+        RequestForm::Put { namespace, key } => {
             let snapshot = channel.reader.snapshot();
             match snapshot.version_before(namespace, key, committed.height)? {
                 None => StatusCode::CREATED,
                 Some(_) => StatusCode::OK,
             }
         }
-        Asked::Change => StatusCode::OK,
+        RequestForm::Change => StatusCode::OK,
     };
     let mut response = reply::json(status, &document)?;
     let logged = LoggedTransaction(committed.tx_id.clone());
@@ -204,14 +204,14 @@ fn final_answer(
     let headers = response.headers_mut();
     let location = reply::transaction_location(&channel.name, &committed.tx_id);
     headers.insert(header::LOCATION, location);
-    if *asked != Asked::Transaction {
+    if *asked != RequestForm::Transaction {
         headers.insert(header::ETAG, etag(committed.height));
     }
     Ok(response)
 }
 
 /// 412 where a version that the caller named did not hold, otherwise 409 with the code.
-fn invalid(channel: &Channel, committed: &Committed) -> Result<Problem, Problem> {
+fn invalid(channel: &Channel, committed: &CommittedTransaction) -> Result<Problem, Problem> {
     let mut problem = Problem::new(
         ProblemKind::Invalid(committed.code),
         format!("The transaction is final and invalid: {}.", committed.code),

@@ -23,7 +23,8 @@ use super::contention::Turn;
 use super::flights::key_reused;
 use super::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Recorded};
 use super::outcome::{
-    Committed, Progress, Seen, Settled, is_final_loss, is_lost_race, look, poll_outcome,
+    CommittedTransaction, Progress, Settled, TransactionStatus, is_final_loss, is_lost_race, look,
+    poll_outcome,
 };
 use crate::backend::Backend;
 use crate::gateway::Gateway;
@@ -53,7 +54,7 @@ pub(super) async fn settle(
     progress: &watch::Sender<Progress>,
 ) -> Settled {
     let mut allowed = write.attempts.unwrap_or(DEFAULT_ATTEMPTS);
-    let mut last: Option<Committed> = None;
+    let mut last: Option<CommittedTransaction> = None;
     let mut attempt = 0;
     loop {
         let turn = turn(gateway, write).await;
@@ -90,7 +91,7 @@ pub(super) async fn settle(
                     tx_id: tx_id.clone(),
                 });
                 let outcome = outcome.await.ok();
-                let committed = outcome.map(|outcome| Committed::new(tx_id, outcome));
+                let committed = outcome.map(|outcome| CommittedTransaction::new(tx_id, outcome));
                 (committed, Some(result))
             }
         };
@@ -127,7 +128,7 @@ pub(super) async fn settle(
 #[derive(Debug)]
 enum Step {
     /// It stands in a block, with the attempts allowed.
-    Found(Committed, u32),
+    Found(CommittedTransaction, u32),
     /// It was ordered before.
     Pending { tx_id: String },
     /// It is ordered now.
@@ -222,7 +223,7 @@ fn last_ordered(progress: &watch::Sender<Progress>) -> Option<String> {
 async fn is_final(
     pools: &Pools,
     write: &Arc<Write>,
-    committed: &Committed,
+    committed: &CommittedTransaction,
     is_last: bool,
 ) -> Result<bool, Problem> {
     if is_last || !is_lost_race(committed.code) {
@@ -270,18 +271,18 @@ impl Write {
     fn known(&self, tx_id: &str, allowed: u32) -> Result<Option<Step>, Problem> {
         Ok(match look(&self.channel, tx_id)? {
             // Whether it is this request's, and the attempts it allows, is still to be checked.
-            Seen::Committed(committed) => Some(Step::Found(committed, allowed)),
-            Seen::Pending => {
+            TransactionStatus::Committed(committed) => Some(Step::Found(committed, allowed)),
+            TransactionStatus::Pending => {
                 let tx_id = tx_id.to_owned();
                 Some(Step::Pending { tx_id })
             }
-            Seen::Never => None,
+            TransactionStatus::Never => None,
         })
     }
 
     /// Makes sure that an attempt in a block is one of this request; gives the attempts allowed.
     /// Blocks.
-    fn check(&self, attempt: u32, committed: &Committed) -> Result<u32, Problem> {
+    fn check(&self, attempt: u32, committed: &CommittedTransaction) -> Result<u32, Problem> {
         let envelope = self.channel.reader.envelope(committed.height)?;
         let record = envelope.and_then(|envelope| Record::of_envelope(&envelope));
         let reused = || key_reused().with_transaction(committed.tx_id.as_str());

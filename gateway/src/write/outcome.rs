@@ -19,13 +19,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A transaction in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Committed {
+pub(crate) struct CommittedTransaction {
     pub(crate) tx_id: String,
     pub(crate) height: Height,
     pub(crate) code: Code,
 }
 
-impl Committed {
+impl CommittedTransaction {
     pub(super) fn new(tx_id: String, outcome: Outcome) -> Self {
         Self {
             tx_id,
@@ -54,7 +54,7 @@ pub(crate) enum Progress {
 pub(crate) enum Settled {
     /// In a block, for good.
     Final {
-        committed: Committed,
+        committed: CommittedTransaction,
         /// What the chaincode answered, where that was here and now; the block holds the same.
         result: Option<Bytes>,
         /// Whether an earlier request led there.
@@ -88,26 +88,26 @@ impl Told {
 
 /// What is known of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    Committed(Committed),
+pub(crate) enum TransactionStatus {
+    Committed(CommittedTransaction),
     Pending,
     Never,
 }
 
 /// Looks a transaction up. Blocks.
-pub(crate) fn look(channel: &Channel, tx_id: &str) -> Result<Seen, Problem> {
+pub(crate) fn look(channel: &Channel, tx_id: &str) -> Result<TransactionStatus, Problem> {
     // In this order: what is no longer pending by now is in a block.
     let otherwise = if channel.submitter.is_pending(tx_id) {
-        Seen::Pending
+        TransactionStatus::Pending
     } else {
-        Seen::Never
+        TransactionStatus::Never
     };
-    Ok(committed(channel, tx_id)?.map_or(otherwise, Seen::Committed))
+    Ok(committed(channel, tx_id)?.map_or(otherwise, TransactionStatus::Committed))
 }
 
-fn committed(channel: &Channel, tx_id: &str) -> Result<Option<Committed>, ReadError> {
+fn committed(channel: &Channel, tx_id: &str) -> Result<Option<CommittedTransaction>, ReadError> {
     let location = channel.reader.transaction(tx_id)?;
-    Ok(location.map(|location| Committed {
+    Ok(location.map(|location| CommittedTransaction {
         tx_id: tx_id.to_owned(),
         height: location.height,
         code: location.code,
@@ -119,16 +119,16 @@ pub(crate) async fn poll_outcome(
     pools: &Pools,
     channel: &Channel,
     tx_id: &str,
-) -> Option<Committed> {
+) -> Option<CommittedTransaction> {
     let mut heights = channel.heights.clone();
     loop {
         // A commit after this line is noticed below.
         heights.mark_unchanged();
         let (channel, id) = (channel.clone(), tx_id.to_owned());
         match pools.work(move || look(&channel, &id)).await {
-            Ok(Seen::Committed(committed)) => return Some(committed),
-            Ok(Seen::Pending) => {}
-            Ok(Seen::Never) | Err(_) => return None,
+            Ok(TransactionStatus::Committed(committed)) => return Some(committed),
+            Ok(TransactionStatus::Pending) => {}
+            Ok(TransactionStatus::Never) | Err(_) => return None,
         }
         next_commit(&mut heights, LOOK_AGAIN).await;
     }
@@ -153,7 +153,7 @@ pub(crate) fn is_lost_race(code: Code) -> bool {
 pub(crate) fn is_final_loss(
     channel: &Channel,
     call: &Call,
-    committed: &Committed,
+    committed: &CommittedTransaction,
 ) -> Result<bool, Problem> {
     let conditions = conditions_of(call);
     let is_given = conditions.iter().any(|condition| !condition.is_implied);

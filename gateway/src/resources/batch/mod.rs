@@ -41,10 +41,10 @@ use crate::request::call;
 use crate::request::parameters::Waiting;
 use crate::request::path;
 use crate::request::prefer::Prefer;
-use crate::request::query::Query;
+use crate::request::url_query::UrlQuery;
 use crate::schema::{BatchAnswer, BatchLine};
 use crate::server::request_id::RequestId;
-use crate::write::answer::{Asked, Teller};
+use crate::write::answer::{RequestForm, Teller};
 use crate::write::attempts::Write;
 use crate::write::idempotency::{self, IdempotencyKey, MAX_ATTEMPTS, Recorded};
 use crate::write::outcome::Told;
@@ -93,7 +93,7 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     let request_id = RequestId::of(&request);
     let (parts, body) = request.into_parts();
-    Query::none(&parts.uri)?;
+    UrlQuery::none(&parts.uri)?;
     let channel = path::channel(&gateway, &parts.uri)?;
     admit(&parts.headers, NDJSON)?;
     check_type(&parts.headers, NDJSON)?;
@@ -310,7 +310,7 @@ async fn carry(
     }
     // It may have waited for long.
     caller.check_still(gateway)?;
-    let teller = Teller::of(&write, Asked::Transaction, prefer)?;
+    let teller = Teller::of(&write, RequestForm::Transaction, prefer)?;
     let told = carry_out(gateway, write, prefer).await?;
     Ok((teller, told.without_result()))
 }

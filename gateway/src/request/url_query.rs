@@ -9,11 +9,11 @@ use crate::problem::Problem;
 
 /// The parameters of a request. As in forms, `+` is a space here; a plus sign is `%2B`.
 #[derive(Debug)]
-pub(crate) struct Query {
+pub(crate) struct UrlQuery {
     parameters: Vec<(String, String)>,
 }
 
-impl Query {
+impl UrlQuery {
     /// Reads the parameters; only `allowed` ones may be there, each once.
     pub(crate) fn parse(uri: &Uri, allowed: &[&str]) -> Result<Self, Problem> {
         let mut parameters: Vec<(String, String)> = Vec::new();
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn parameters_are_known_single_and_decoded() {
         let uri = Uri::from_static("/x?start=a+b%2B&&limit=5");
-        let query = Query::parse(&uri, &["start", "limit", "end"]).unwrap();
+        let query = UrlQuery::parse(&uri, &["start", "limit", "end"]).unwrap();
         assert_eq!(query.get("start"), Some("a b+"));
         assert_eq!(query.get("end"), None);
         assert_eq!(query.limit(25, 1000).unwrap(), 5);
@@ -108,7 +108,7 @@ mod tests {
             ("/x?start=a&start=a", ProblemKind::InvalidArgument),
             ("/x?start=%zz", ProblemKind::InvalidName),
         ] {
-            let problem = Query::parse(&uri.parse().unwrap(), &["start"]).unwrap_err();
+            let problem = UrlQuery::parse(&uri.parse().unwrap(), &["start"]).unwrap_err();
             assert_eq!(problem.kind(), kind, "{uri}");
         }
     }
