@@ -489,7 +489,11 @@ mod tests {
             }
             let mut is_exchanged = false;
             let walked = walk(&data, &mut |loose, open| {
-                fs::rename(&path, data.join("before")).unwrap();
+                if kind == "file" {
+                    fs::remove_file(&path).unwrap();
+                } else {
+                    fs::remove_dir(&path).unwrap();
+                }
                 std::os::unix::fs::symlink(&target, &path).unwrap();
                 is_exchanged = true;
                 close(&loose, user, open).map(|_| ())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use quire_gateway::problem::{Problem, ProblemKind};
-use quire_gateway::{Handshake, ClientInfo};
+use quire_gateway::{ClientInfo, Handshake};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};

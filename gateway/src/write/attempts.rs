@@ -147,14 +147,12 @@ async fn step(
         move |meter| write.step(backend.as_ref(), (attempt, allowed), meter)
     };
     let step = if may_scan(&write.call) {
-        match look_up(gateway, write, attempt, allowed).await? {
-            Some(known) => known,
-            None => {
-                let time = gateway.limits.query_timeout;
-                gateway
-                    .query(time, move |asking| work(asking.meter()))
-                    .await?
-            }
+        if let Some(known) = look_up(gateway, write, attempt, allowed).await? {
+            known
+        } else {
+            let time = gateway.limits.query_timeout;
+            let asked = gateway.query(time, move |asking| work(asking.meter()));
+            asked.await?
         }
     } else {
         let (reader, brief) = (&write.channel.reader, is_brief(&write.call));

@@ -31,8 +31,8 @@ async fn with_page() -> (Arc<Node>, Server) {
 fn connect(server: &Server, bytes: usize) -> (DuplexStream, JoinHandle<()>) {
     let (client, stream) = duplex(bytes);
     let server = server.clone();
-    let serves = async move { server.connection(stream, ClientInfo::default()).await };
-    (client, tokio::spawn(serves))
+    let connection = async move { server.connection(stream, ClientInfo::default()).await };
+    (client, tokio::spawn(connection))
 }
 
 async fn ask(client: &mut DuplexStream, path: &str) {
