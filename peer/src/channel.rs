@@ -58,7 +58,7 @@ impl fmt::Debug for Channel {
 /// The node that has a channel open: its identities, its chaincode and its clock.
 #[derive(Clone)]
 pub struct Host {
-    /// Stands for what chaincodes give.
+    /// Endorses what chaincodes give.
     pub endorser: Arc<SigningIdentity>,
     /// Signs blocks.
     pub signer: Arc<dyn BlockSigner + Send + Sync>,

@@ -1,4 +1,4 @@
-//! Runs calls on a snapshot, and stands for what came of them.
+//! Runs calls on a snapshot, and endorses what came of them.
 
 use std::sync::Arc;
 

@@ -60,10 +60,10 @@ pub enum Origin<'a> {
 }
 
 impl Peer {
-    /// Runs a proposal's chaincode, and stands for what came of it, if the proposal is sound by Fabric's
-    /// rules: channel, headers, transaction id, the creator's signature, no transaction of this id yet,
-    /// and the policy of those who may propose. A call that came to nothing has an answer with a status of
-    /// 400 or more, which nobody stands for. Blocks, for as long as `meter` lets its queries.
+    /// Runs a proposal's chaincode and endorses what came of it, if the proposal is sound by Fabric's rules:
+    /// channel, headers, transaction id, the creator's signature, no transaction of this id yet, and the
+    /// policy of those who may propose. The answer to a call that came to nothing has a status of 400 or
+    /// more, and no endorsement. Blocks, for as long as `meter` lets the call's queries.
     ///
     /// # Errors
     /// The proposal was not looked at; see [`ProposalError`].
@@ -253,7 +253,7 @@ impl Submitter for Peer {
     }
 }
 
-/// The answer to a call that came to nothing: why, and nobody stands for it.
+/// The answer to a call that came to nothing: it says why, and has no endorsement.
 fn not_endorsed(error: &ChaincodeError) -> ProposalResponse {
     let status = match error {
         ChaincodeError::Read(_) => FAILED,
