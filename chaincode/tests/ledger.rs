@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quire_chaincode::{Call, Chaincode, ChaincodeError, Documents};
-use quire_ledger::disk::OsDisk;
+use quire_disk::OsDisk;
 use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Query, Simulator};
 use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
 use quire_wire::hash::data_hash;

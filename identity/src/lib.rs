@@ -17,7 +17,7 @@ mod cache;
 mod certificate;
 mod chain;
 pub mod channel_config;
-mod durable;
+mod files;
 pub mod identity;
 mod key;
 pub mod msp;
@@ -31,7 +31,6 @@ pub mod token;
 
 pub use certificate::CertificateError;
 pub use channel_config::ChannelConfig;
-pub use durable::FileError;
 pub use identity::{Role, ValidIdentity};
 pub use key::KeyError;
 pub use msp::{IdentityError, Msp, MspError, Msps};

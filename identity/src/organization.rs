@@ -23,15 +23,15 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use quire_disk::{
+    Disk, FileError, NewFile, create_folder, make_dir, read_file, remove_leftover, remove_leftovers,
+};
 use quire_wire::msp::{FabricCryptoConfig, FabricMspConfig, FabricNodeOus, FabricOuIdentifier};
 
 pub use crate::authority::IssueError;
 use crate::authority::{Issued, found_authority, issue};
 use crate::certificate::{Certificate, CertificateError};
-use crate::durable::{
-    FileError, NewFile, create_folder, ensure_folder, exists, names_in, read, remove_leftover,
-    remove_leftovers, sync_folder,
-};
+use crate::files::{exists, names_in};
 use crate::identity::Role;
 use crate::key::{Key, KeyError};
 use crate::msp::{IdentityError, Msp};
@@ -76,6 +76,7 @@ NodeOUs:
 /// The node's own organisation. One process at a time may have it open.
 #[derive(Debug)]
 pub struct Organization {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     identities_folder: PathBuf,
     msp_id: String,
@@ -109,6 +110,7 @@ impl Organization {
     /// # Errors
     /// If files cannot be read or written, or do not fit together. Nothing that exists is changed.
     pub fn open_or_create(
+        disk: &Arc<dyn Disk>,
         data_dir: &Path,
         msp_id: &str,
         now: SystemTime,
@@ -116,21 +118,22 @@ impl Organization {
         check_msp_id(msp_id)?;
         let folder = data_dir.join("organization");
         let identities_folder = data_dir.join("identities");
-        ensure_folder(&identities_folder)?;
-        remove_half_made(&folder, &identities_folder)?;
-        if !exists(&folder)? {
-            if names_in(&identities_folder)?
+        make_dir(disk.as_ref(), &identities_folder)?;
+        remove_half_made(disk.as_ref(), &folder, &identities_folder)?;
+        if !exists(disk.as_ref(), &folder)? {
+            if names_in(disk.as_ref(), &identities_folder)?
                 .iter()
                 .any(|name| is_identity_name(name))
             {
                 return Err(OrganizationError::Missing { path: folder });
             }
-            create_organization(&folder, msp_id, now)?;
+            create_organization(disk.as_ref(), &folder, msp_id, now)?;
         }
         // A process that was killed may have left names that no sync has covered yet.
-        sync_folder(&identities_folder)?;
-        sync_folder(data_dir)?;
-        let organization = Self::open(&folder, identities_folder, msp_id)?;
+        for dir in [identities_folder.as_path(), data_dir] {
+            disk.sync_dir(dir).map_err(FileError::of("sync", dir))?;
+        }
+        let organization = Self::open(disk, &folder, identities_folder, msp_id)?;
         for (name, role) in OWN_IDENTITIES {
             if organization.identity(name)?.is_none() {
                 organization.create_identity(name, role, now)?;
@@ -145,10 +148,14 @@ impl Organization {
     ///
     /// # Errors
     /// [`OrganizationError::Missing`] names the folder that is to be restored.
-    pub fn open_existing(data_dir: &Path, msp_id: &str) -> Result<Self, OrganizationError> {
-        match Self::missing(data_dir)?.into_iter().next() {
+    pub fn open_existing(
+        disk: &Arc<dyn Disk>,
+        data_dir: &Path,
+        msp_id: &str,
+    ) -> Result<Self, OrganizationError> {
+        match Self::missing(disk.as_ref(), data_dir)?.into_iter().next() {
             Some(path) => Err(OrganizationError::Missing { path }),
-            None => Self::open_what_is_there(data_dir, msp_id),
+            None => Self::open_what_is_there(disk, data_dir, msp_id),
         }
     }
 
@@ -156,7 +163,7 @@ impl Organization {
     ///
     /// # Errors
     /// If that cannot be found out.
-    pub fn missing(data_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
+    pub fn missing(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<PathBuf>, FileError> {
         let identities_folder = data_dir.join("identities");
         let own = OWN_IDENTITIES
             .iter()
@@ -164,7 +171,7 @@ impl Organization {
         let needed = std::iter::once(data_dir.join("organization")).chain(own);
         let mut missing = Vec::new();
         for path in needed {
-            if !exists(&path)? {
+            if !exists(disk, &path)? {
                 missing.push(path);
             }
         }
@@ -176,9 +183,13 @@ impl Organization {
     ///
     /// # Errors
     /// If files cannot be read or do not fit together.
-    pub fn open_what_is_there(data_dir: &Path, msp_id: &str) -> Result<Self, OrganizationError> {
+    pub fn open_what_is_there(
+        disk: &Arc<dyn Disk>,
+        data_dir: &Path,
+        msp_id: &str,
+    ) -> Result<Self, OrganizationError> {
         let folder = data_dir.join("organization");
-        Self::open(&folder, data_dir.join("identities"), msp_id)
+        Self::open(disk, &folder, data_dir.join("identities"), msp_id)
     }
 
     /// The files that are for Fabric's tools alone and not what this organisation put there: copies of
@@ -194,14 +205,14 @@ impl Organization {
         for folder in folders {
             let path = folder.join("cacerts/ca-cert.pem");
             let other = || "another certificate than the organisation's".to_owned();
-            match read_certificate(&path) {
+            match read_certificate(self.disk.as_ref(), &path) {
                 Ok(Ok((_, pem))) if pem == self.authority.certificate_pem => {}
                 Ok(Ok(_)) => changed.push((path, other())),
                 Ok(Err(error)) => changed.push((path, error.to_string())),
                 Err(error) => changed.push((path, error.source.to_string())),
             }
             let path = folder.join("config.yaml");
-            match read(&path, MAX_FILE_BYTES) {
+            match read_file(self.disk.as_ref(), &path, MAX_FILE_BYTES) {
                 Ok(content) if content == CONFIG_YAML.as_bytes() => {}
                 Ok(_) => changed.push((path, "something else".to_owned())),
                 Err(error) => changed.push((path, error.source.to_string())),
@@ -211,11 +222,12 @@ impl Organization {
     }
 
     fn open(
+        disk: &Arc<dyn Disk>,
         folder: &Path,
         identities_folder: PathBuf,
         msp_id: &str,
     ) -> Result<Self, OrganizationError> {
-        let authority = Authority::open(folder)?;
+        let authority = Authority::open(disk.as_ref(), folder)?;
         if authority.certificate.organization != msp_id {
             return Err(OrganizationError::OtherOrganization {
                 path: folder.to_path_buf(),
@@ -229,6 +241,7 @@ impl Organization {
             source,
         })?;
         Ok(Self {
+            disk: Arc::clone(disk),
             folder: folder.to_path_buf(),
             identities_folder,
             msp_id: msp_id.to_owned(),
@@ -267,7 +280,9 @@ impl Organization {
         if let Some(known) = self.loaded.read().get(name) {
             return Ok(Some(known.clone()));
         }
-        if !is_identity_name(name) || !exists(&self.identities_folder.join(name))? {
+        if !is_identity_name(name)
+            || !exists(self.disk.as_ref(), &self.identities_folder.join(name))?
+        {
             return Ok(None);
         }
         // One that is just being made has its name already, but may not be durable yet.
@@ -294,7 +309,7 @@ impl Organization {
         }
         let _creating = self.creating.lock();
         let folder = self.identities_folder.join(name);
-        if exists(&folder)? {
+        if exists(self.disk.as_ref(), &folder)? {
             return Err(CreateIdentityError::Exists(name.to_owned()));
         }
         let issued = self
@@ -311,6 +326,7 @@ impl Organization {
                 source,
             })?;
         create_folder(
+            self.disk.as_ref(),
             &folder,
             &[
                 file("msp/cacerts/ca-cert.pem", &self.authority.certificate_pem),
@@ -330,7 +346,7 @@ impl Organization {
     /// # Errors
     /// If their folder cannot be listed.
     pub fn identities(&self) -> Result<Vec<String>, FileError> {
-        let mut names = names_in(&self.identities_folder)?;
+        let mut names = names_in(self.disk.as_ref(), &self.identities_folder)?;
         names.retain(|name| is_identity_name(name));
         Ok(names)
     }
@@ -348,8 +364,9 @@ impl Organization {
 
     fn load(&self, name: &str) -> Result<SigningIdentity, LoadIdentityError> {
         let folder = self.identities_folder.join(name).join("msp");
+        let disk = self.disk.as_ref();
         let path = folder.join("signcerts/cert.pem");
-        let (certificate, certificate_pem) = match read_certificate(&path)? {
+        let (certificate, certificate_pem) = match read_certificate(disk, &path)? {
             Ok(read) => read,
             Err(source) => return Err(LoadIdentityError::Certificate { path, source }),
         };
@@ -367,7 +384,7 @@ impl Organization {
             Err(source) => return Err(LoadIdentityError::Invalid { path, source }),
         };
         let path = folder.join("keystore/priv_sk");
-        let key_pem = read(&path, MAX_FILE_BYTES)?;
+        let key_pem = read_file(disk, &path, MAX_FILE_BYTES)?;
         Key::from_pem(&key_pem)
             .and_then(|key| {
                 SigningIdentity::new(&self.msp_id, role, &certificate, certificate_pem, key)
@@ -377,14 +394,14 @@ impl Organization {
 }
 
 impl Authority {
-    fn open(folder: &Path) -> Result<Self, OrganizationError> {
+    fn open(disk: &dyn Disk, folder: &Path) -> Result<Self, OrganizationError> {
         let path = folder.join("ca/ca-cert.pem");
-        let (certificate, certificate_pem) = match read_certificate(&path)? {
+        let (certificate, certificate_pem) = match read_certificate(disk, &path)? {
             Ok(read) => read,
             Err(source) => return Err(OrganizationError::Certificate { path, source }),
         };
         let path = folder.join("ca/priv_sk");
-        let key_pem = read(&path, MAX_FILE_BYTES)?;
+        let key_pem = read_file(disk, &path, MAX_FILE_BYTES)?;
         let point = certificate.public_key().map(|key| key.point);
         let key = Key::from_pem(&key_pem)
             .and_then(|key| {
@@ -400,11 +417,15 @@ impl Authority {
     }
 }
 
-fn remove_half_made(folder: &Path, identities_folder: &Path) -> Result<(), FileError> {
-    if remove_leftover(folder)? {
+fn remove_half_made(
+    disk: &dyn Disk,
+    folder: &Path,
+    identities_folder: &Path,
+) -> Result<(), FileError> {
+    if remove_leftover(disk, folder)? {
         tracing::warn!("removed a half-made organisation");
     }
-    let removed = remove_leftovers(identities_folder)?;
+    let removed = remove_leftovers(disk, identities_folder)?;
     if removed > 0 {
         tracing::warn!(removed, "removed half-made identities");
     }
@@ -412,12 +433,14 @@ fn remove_half_made(folder: &Path, identities_folder: &Path) -> Result<(), FileE
 }
 
 fn create_organization(
+    disk: &dyn Disk,
     folder: &Path,
     msp_id: &str,
     now: SystemTime,
 ) -> Result<(), OrganizationError> {
     let issued = found_authority(msp_id, now)?;
     create_folder(
+        disk,
         folder,
         &[
             file("msp/cacerts/ca-cert.pem", &issued.certificate_pem),
@@ -437,9 +460,10 @@ fn file<'a>(path: &'static str, content: &'a str) -> NewFile<'a> {
 /// The certificate in a file and its canonical PEM; the inner result says what is wrong with the
 /// certificate, the outer one what is wrong with the file.
 pub(crate) fn read_certificate(
+    disk: &dyn Disk,
     path: &Path,
 ) -> Result<Result<(Certificate, String), CertificateError>, FileError> {
-    let content = read(path, MAX_FILE_BYTES)?;
+    let content = read_file(disk, path, MAX_FILE_BYTES)?;
     Ok(Certificate::from_pem(&content).and_then(|certificate| {
         let pem = str::from_utf8(&content)
             .ok()

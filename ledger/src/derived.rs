@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
+use quire_disk::Disk;
 use tempfile::TempDir;
 
 use crate::block_store::index::Index;
 use crate::check::SCRATCH_PREFIX;
-use crate::disk::Disk;
 use crate::error::{OpenError, ReadError};
 use crate::history::History;
 use crate::id_store::io_at;

@@ -137,6 +137,15 @@ impl ReadError {
     }
 }
 
+impl From<quire_disk::FileError> for OpenError {
+    fn from(error: quire_disk::FileError) -> Self {
+        Self::Io {
+            path: error.path,
+            source: error.source,
+        }
+    }
+}
+
 impl From<fjall::Error> for ReadError {
     fn from(error: fjall::Error) -> Self {
         Self::Engine(error)

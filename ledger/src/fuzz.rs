@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bolero::check;
 use bytes::Bytes;
+use quire_disk::{Disk, OsDisk};
 use serde_json::{Map, Value};
 
 use crate::block::{Block, Height};
@@ -22,7 +23,6 @@ use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Position, Segments};
 use crate::block_store::tail;
 use crate::codec::{Cursor, peek_uvarint, put_opv, put_uvarint};
-use crate::disk::{Disk, OsDisk};
 use crate::id_store::ChannelRecord;
 use crate::json::{self, Repeats};
 

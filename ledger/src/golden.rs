@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fjall::{Keyspace, Readable as _};
+use quire_disk::OsDisk;
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
 use quire_wire::config::{Config, ConfigEnvelope};
@@ -29,7 +30,6 @@ use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
 
 use crate::check::{Finding, Kind, Report};
-use crate::disk::OsDisk;
 use quire_wire::Code;
 
 use crate::{Block, Height, Ledger, Ledgers, Order, Ordered, Purpose, derived};

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use quire_disk::{Disk, make_dir, read_file, replace_file};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{Disk, make_dir, read_file, replace_file};
 use crate::error::OpenError;
 
 /// Version of the files' form.
 const VERSION: u32 = 1;
-/// Name of the file that becomes another; one writer at a time, so one name does.
-const TEMPORARY: &str = ".temporary";
+/// Most bytes of a file: it holds a name of at most 249 characters, two sizes and a status.
+const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// What state of its life a channel is in. Fabric's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ impl ChannelRecord {
 pub(crate) struct IdStore {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// Held while a record is written: all of them share one temporary name.
+    /// Held while a record is written: two of one channel share a temporary name.
     writing: Mutex<()>,
 }
 
@@ -96,9 +96,8 @@ impl IdStore {
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: PathBuf) -> Result<Self, OpenError> {
         // A process that was killed can leave a record in place whose name no sync covered. It is
         // about to be believed, so it must be durable first.
-        make_dir(disk.as_ref(), &dir)
-            .and_then(|()| disk.sync_dir(&dir))
-            .map_err(io_at(&dir))?;
+        make_dir(disk.as_ref(), &dir)?;
+        disk.sync_dir(&dir).map_err(io_at(&dir))?;
         Ok(Self::at(disk, dir))
     }
 
@@ -158,7 +157,7 @@ impl IdStore {
 
     fn read(&self, name: &str) -> Result<ChannelRecord, OpenError> {
         let file = self.path(name);
-        let bytes = read_file(self.disk.as_ref(), &file).map_err(io_at(&file))?;
+        let bytes = read_file(self.disk.as_ref(), &file, MAX_FILE_BYTES)?;
         let damaged = |reason: String| OpenError::IdStore {
             file: file.clone(),
             reason,
@@ -184,7 +183,7 @@ impl IdStore {
         let mut bytes = serde_json::to_vec_pretty(record).map_err(damaged)?;
         bytes.push(b'\n');
         let _writing = self.writing.lock();
-        replace_file(self.disk.as_ref(), &file, TEMPORARY, &bytes).map_err(io_at(&file))
+        Ok(replace_file(self.disk.as_ref(), &file, &bytes)?)
     }
 
     /// Forgets a channel; durable on return.

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use quire_disk::{Disk, DiskFile, OsDisk};
 use quire_wire::transaction::Opened;
 
 use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Position, Segments, file_name};
 use crate::check::{CheckError, Depth, Report, check_blockfiles};
-use crate::disk::{Disk, DiskFile, OsDisk};
 use crate::error::OpenError;
 use crate::id_store::{ChannelRecord, io_at};
 use crate::ledger::Ledger;

@@ -16,13 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use quire_disk::{Disk, make_dir};
 use tempfile::TempDir;
 
 use crate::block::Block;
 use crate::block_store::segment::Segments;
 use crate::check::SCRATCH_PREFIX;
 use crate::derived::{self, Engine, Follower};
-use crate::disk::{Disk, make_dir};
 use crate::error::{OpenError, ReadError};
 use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
 use crate::ledger::{Ledger, Ordered};
@@ -175,7 +175,7 @@ impl Ledgers {
     ) -> Result<Self, OpenError> {
         let couch = couch(engine)?;
         for folder in [dir, &dir.join(CHANNELS)] {
-            make_dir(disk.as_ref(), folder).map_err(io_at(folder))?;
+            make_dir(disk.as_ref(), folder)?;
         }
         let lock = lock(dir)?;
         let id_store = IdStore::open(Arc::clone(&disk), dir.join(ID_STORE))?;

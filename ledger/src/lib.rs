@@ -19,7 +19,6 @@ mod codec;
 mod commit_hash;
 mod damage;
 mod derived;
-pub mod disk;
 mod error;
 mod follow;
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use quire_disk::Disk;
+
 use crate::block::Block;
 use crate::block_store::segment::Position;
 use crate::block_store::{BlockFiles, BlockStore};
-use crate::disk::Disk;
 use crate::error::CommitError;
 use crate::ledgers::DEFAULT_SEGMENT_BYTES;
 use crate::observer::Observed;

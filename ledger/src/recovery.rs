@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fjall::Database;
 use parking_lot::RwLock;
+use quire_disk::{Disk, replace_file};
 use quire_wire::hash::Hash;
 
 use crate::block_store::appender::Appender;
@@ -26,7 +27,6 @@ use crate::block_store::tail::{self, Verdict, Witness};
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::damage::DamageMet;
 use crate::derived::{self, Keyspaces};
-use crate::disk::{Disk, replace_file};
 use crate::error::{Corruption, OpenError, ReadError};
 use crate::follow::Followers;
 use crate::history::History;
@@ -543,12 +543,8 @@ impl Parts {
             file_name(segment),
             cut.offset
         );
-        replace_file(
-            self.disk.as_ref(),
-            &segments.dir().join(name),
-            ".temporary",
-            &bytes,
-        )
+        replace_file(self.disk.as_ref(), &segments.dir().join(name), &bytes)
+            .map_err(|error| error.source)
     }
 
     /// Writes the bytes of the last batch over themselves, and syncs them: a page that a failed or

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quire_disk::Disk;
 use quire_wire::hash::Hash;
 
 use crate::block::Block;
@@ -23,7 +24,6 @@ use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous
 use crate::block_store::segment::{Location, Position, Segments};
 use crate::codec::peek_uvarint;
 use crate::derived;
-use crate::disk::Disk;
 use crate::error::{Corruption, OpenError};
 use crate::id_store::io_at;
 use crate::ledgers::Ledgers;

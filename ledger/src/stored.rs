@@ -6,11 +6,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use quire_disk::Disk;
+
 use crate::block::Block;
 use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Position, Segments};
 use crate::codec::peek_uvarint;
-use crate::disk::Disk;
 use crate::error::{Corruption, OpenError};
 use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
 

@@ -12,14 +12,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use quire_disk::FileError;
+use quire_disk::OsDisk;
 use quire_identity::organization::is_identity_name;
 use quire_identity::token::OpenTokensError;
 use quire_identity::{
-    CreateIdentityError, FileError, LoadIdentityError, Organization, OrganizationError,
-    SigningIdentity, Tokens,
+    CreateIdentityError, LoadIdentityError, Organization, OrganizationError, SigningIdentity,
+    Tokens,
 };
 use quire_ledger::check::{CheckError, Finding, Kind, Report};
-use quire_ledger::disk::OsDisk;
 use quire_ledger::{
     ChannelRecord, Ledgers, OpenError, Purpose, ReadError, StateEngine, Status, chain_of,
     has_own_blocks,
@@ -320,7 +321,7 @@ impl Directory {
         };
         let (endorser, orderer, client) = (own("node")?, own("orderer")?, own("client")?);
         // Last: an identity under another name speaks of a lost identity first, and of lost tokens then.
-        let tokens = Tokens::open(data)?;
+        let tokens = Tokens::open(&quire_disk::os(), data)?;
         Ok(Self {
             ledgers,
             organization,
@@ -338,19 +339,19 @@ pub(crate) fn open_organization(
     data: &Path,
     msp_id: &str,
 ) -> Result<Organization, OrganizationError> {
-    if Organization::missing(data)?.is_empty() || must_exist(records, data) {
-        Organization::open_existing(data, msp_id)
+    if Organization::missing(&OsDisk, data)?.is_empty() || must_exist(records, data) {
+        Organization::open_existing(&quire_disk::os(), data, msp_id)
     } else {
-        Organization::open_or_create(data, msp_id, clock::now())
+        Organization::open_or_create(&quire_disk::os(), data, msp_id, clock::now())
     }
 }
 
 /// Makes sure that the organisation of a data directory, where it has one, is sound and the one that is
 /// named. Changes nothing.
 pub(crate) fn check_organization(data: &Path, msp_id: &str) -> Result<(), NodeError> {
-    let missing = Organization::missing(data).map_err(OrganizationError::from)?;
+    let missing = Organization::missing(&OsDisk, data).map_err(OrganizationError::from)?;
     if !missing.contains(&data.join("organization")) {
-        Organization::open_what_is_there(data, msp_id)?;
+        Organization::open_what_is_there(&quire_disk::os(), data, msp_id)?;
     }
     Ok(())
 }
@@ -435,7 +436,7 @@ fn examine(data: &Path, msp_id: &str, ledgers: &Ledgers, damage: &[OpenError]) -
     }
     let found = &mut report.findings;
     let organization = examine_organization(&records, data, msp_id, found);
-    match Tokens::open(data) {
+    match Tokens::open(&quire_disk::os(), data) {
         Ok(tokens) => examine_tokens(&tokens, organization.as_ref(), data, found),
         Err(error) => found.push(of_tokens(&error)),
     }
@@ -461,7 +462,7 @@ fn examine_organization(
     msp_id: &str,
     found: &mut Vec<Finding>,
 ) -> Option<Organization> {
-    let missing = match Organization::missing(data) {
+    let missing = match Organization::missing(&OsDisk, data) {
         Ok(missing) => missing,
         Err(error) => {
             found.push(of_file(&error));
@@ -483,7 +484,7 @@ fn examine_organization(
     if !has_organization {
         return None;
     }
-    let organization = match Organization::open_what_is_there(data, msp_id) {
+    let organization = match Organization::open_what_is_there(&quire_disk::os(), data, msp_id) {
         Ok(organization) => organization,
         Err(error) => {
             found.push(of_organization(&error));

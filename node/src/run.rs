@@ -193,7 +193,7 @@ pub(crate) fn prepare(arguments: &RunArguments) -> Result<Config, PrepareError> 
     let config = Config::check(arguments)?;
     modes::check(&config.data)?;
     directory::check_organization(&config.data, &config.msp_id)?;
-    config.check_exposure(Tokens::open(&config.data)?.are_required())?;
+    config.check_exposure(Tokens::open(&quire_disk::os(), &config.data)?.are_required())?;
     Ok(config)
 }
 

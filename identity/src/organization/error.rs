@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use quire_disk::FileError;
+
 use super::{MAX_MSP_ID_CHARS, MAX_NAME_CHARS};
 use crate::authority::IssueError;
 use crate::certificate::CertificateError;
-use crate::durable::FileError;
 use crate::key::KeyError;
 use crate::msp::{IdentityError, MspError};
 

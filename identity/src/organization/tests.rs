@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use quire_disk::OsDisk;
+
 use super::*;
 
 fn now() -> SystemTime {
@@ -12,13 +14,13 @@ fn now() -> SystemTime {
 }
 
 fn open(data_dir: &Path) -> Result<Organization, OrganizationError> {
-    Organization::open_or_create(data_dir, "QuireOrg", now())
+    Organization::open_or_create(&quire_disk::os(), data_dir, "QuireOrg", now())
 }
 
 /// Every file below a folder with its content.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
-    for name in names_in(folder).unwrap() {
+    for name in names_in(&OsDisk, folder).unwrap() {
         let path = folder.join(name);
         if path.is_dir() {
             files.extend(self::files(&path));
@@ -54,7 +56,8 @@ fn the_first_start_makes_everything_and_later_ones_nothing() {
         ]
     );
     let later = now() + Duration::from_secs(1_000_000);
-    let second = Organization::open_or_create(data.path(), "QuireOrg", later).unwrap();
+    let second =
+        Organization::open_or_create(&quire_disk::os(), data.path(), "QuireOrg", later).unwrap();
     assert_eq!(files(data.path()), made);
     for (name, role) in OWN_IDENTITIES {
         let identity = second.identity(name).unwrap().unwrap();
@@ -134,7 +137,7 @@ fn names_that_leave_the_folder_or_hide_in_it_are_refused() {
         .create_identity(&longest, Role::Client, now())
         .unwrap();
     for msp_id in ["", "a b", ".", &"m".repeat(MAX_MSP_ID_CHARS + 1)] {
-        let opened = Organization::open_or_create(data.path(), msp_id, now());
+        let opened = Organization::open_or_create(&quire_disk::os(), data.path(), msp_id, now());
         assert!(
             matches!(opened, Err(OrganizationError::MspId(_))),
             "{msp_id:?}"
@@ -187,7 +190,8 @@ fn a_lost_organisation_is_reported_and_not_made_anew() {
 fn another_msp_id_than_the_first_is_refused() {
     let data = tempfile::tempdir().unwrap();
     open(data.path()).unwrap();
-    let error = Organization::open_or_create(data.path(), "Other", now()).unwrap_err();
+    let error =
+        Organization::open_or_create(&quire_disk::os(), data.path(), "Other", now()).unwrap_err();
     let OrganizationError::OtherOrganization {
         expected, found, ..
     } = error

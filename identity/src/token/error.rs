@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use quire_disk::FileError;
+
 #[cfg(doc)]
 use super::MAX_TOKENS;
-use crate::durable::FileError;
 
 /// Why the tokens of a node cannot be read.
 #[derive(Debug, thiserror::Error)]

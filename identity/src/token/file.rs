@@ -13,13 +13,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use quire_disk::{Disk, read_file};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::secret::{SecretHash, is_id};
 use super::{AccessRole, OpenTokensError, Proof, Table, Token, TokenFileError};
-use crate::durable::read;
 use crate::organization::is_identity_name;
 
 const VERSION: u64 = 1;
@@ -55,8 +55,8 @@ struct Entry {
     secret_sha256: Option<String>,
 }
 
-pub(super) fn load(path: &Path) -> Result<Table, OpenTokensError> {
-    let content = read(path, MAX_FILE_BYTES)?;
+pub(super) fn load(disk: &dyn Disk, path: &Path) -> Result<Table, OpenTokensError> {
+    let content = read_file(disk, path, MAX_FILE_BYTES)?;
     parse(&content).map_err(|source| OpenTokensError::Damaged {
         path: path.to_owned(),
         source,

@@ -23,10 +23,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use parking_lot::{Mutex, RwLock};
+use quire_disk::{Disk, FileError, NewFile, create_folder, replace_file};
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, PrimitiveDateTime};
 
-use crate::durable::{FileError, NewFile, create_folder, exists, names_in, replace_file};
+use crate::files::{exists, names_in};
 use crate::organization::{OWN_IDENTITIES, is_identity_name, read_certificate};
 pub use error::{ChangeTokenError, NotAuthenticated, OpenTokensError, TokenFileError};
 pub use secret::Secret;
@@ -127,6 +128,7 @@ pub struct NewToken {
 /// The tokens of a node.
 #[derive(Debug)]
 pub struct Tokens {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     /// `None` until the first token is made.
     table: RwLock<Option<Arc<Table>>>,
@@ -142,15 +144,15 @@ impl Tokens {
     ///
     /// # Errors
     /// If the file cannot be read, is not what this release writes, or is lost: then nobody is let in.
-    pub fn open(data_dir: &Path) -> Result<Self, OpenTokensError> {
-        let tokens = Self::open_to_make(data_dir)?;
+    pub fn open(disk: &Arc<dyn Disk>, data_dir: &Path) -> Result<Self, OpenTokensError> {
+        let tokens = Self::open_to_make(disk, data_dir)?;
         if tokens.are_required() {
             return Ok(tokens);
         }
         let folder = data_dir.join("tokens");
-        let reason = if exists(&folder)? {
+        let reason = if exists(disk.as_ref(), &folder)? {
             "its folder is there".to_owned()
-        } else if let Some(name) = identity_of_a_token(data_dir)? {
+        } else if let Some(name) = identity_of_a_token(disk.as_ref(), data_dir)? {
             format!("the identity {name} was made for a token")
         } else {
             return Ok(tokens);
@@ -164,14 +166,15 @@ impl Tokens {
     ///
     /// # Errors
     /// If the file cannot be read, or is not what this release writes.
-    pub fn open_to_make(data_dir: &Path) -> Result<Self, OpenTokensError> {
+    pub fn open_to_make(disk: &Arc<dyn Disk>, data_dir: &Path) -> Result<Self, OpenTokensError> {
         let path = data_dir.join("tokens").join(FILE);
-        let table = if exists(&path)? {
-            Some(Arc::new(file::load(&path)?))
+        let table = if exists(disk.as_ref(), &path)? {
+            Some(Arc::new(file::load(disk.as_ref(), &path)?))
         } else {
             None
         };
         Ok(Self {
+            disk: Arc::clone(disk),
             path,
             table: RwLock::new(table),
             changing: Mutex::default(),
@@ -327,17 +330,18 @@ impl Tokens {
         let mut table = self.table.read().as_deref().cloned().unwrap_or_default();
         let changed = change(&mut table)?;
         let content = file::render(&table)?;
+        let disk = self.disk.as_ref();
         match self.path.parent() {
             // The folder appears with the file: one without is a loss.
-            Some(folder) if !exists(folder)? => {
+            Some(folder) if !exists(disk, folder)? => {
                 let content = String::from_utf8_lossy(&content);
                 let file = NewFile {
                     path: FILE,
                     content: &content,
                 };
-                create_folder(folder, &[file])?;
+                create_folder(disk, folder, &[file])?;
             }
-            _ => replace_file(&self.path, &content)?,
+            _ => replace_file(disk, &self.path, &content)?,
         }
         *self.table.write() = Some(Arc::new(table));
         Ok(changed)
@@ -346,14 +350,15 @@ impl Tokens {
 
 /// An identity that is none of the node's own: only for a token is one made. One of the node's own under
 /// another folder's name, as a copy of it has, is none.
-fn identity_of_a_token(data_dir: &Path) -> Result<Option<String>, FileError> {
+fn identity_of_a_token(disk: &dyn Disk, data_dir: &Path) -> Result<Option<String>, FileError> {
     let is_own = |name: &str| OWN_IDENTITIES.iter().any(|(own, _)| *own == name);
     let folder = data_dir.join("identities");
-    let names = names_in(&folder)?.into_iter();
+    let names = names_in(disk, &folder)?.into_iter();
     let mut others = names.filter(|name| is_identity_name(name) && !is_own(name));
     // What cannot be read may have been anybody's.
     Ok(others.find(|name| {
-        let certificate = read_certificate(&folder.join(name).join("msp/signcerts/cert.pem"));
+        let path = folder.join(name).join("msp/signcerts/cert.pem");
+        let certificate = read_certificate(disk, &path);
         !matches!(certificate, Ok(Ok((certificate, _))) if is_own(&certificate.common_name))
     }))
 }

@@ -26,7 +26,7 @@ fn of_secret(tokens: &Tokens, secret: &Secret) -> Result<String, NotAuthenticate
 #[test]
 fn a_token_is_good_until_it_is_rotated_revoked_or_expired_and_across_restarts() {
     let dir = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(dir.path()).unwrap();
+    let tokens = Tokens::open(&quire_disk::os(), dir.path()).unwrap();
     assert!(!tokens.are_required());
     let (token, secret) = tokens.create(shop(), now()).unwrap();
     let first = secret.unwrap();
@@ -39,7 +39,10 @@ fn a_token_is_good_until_it_is_rotated_revoked_or_expired_and_across_restarts() 
         .rotate(&token.id, Some((now() + DAY).into()))
         .unwrap();
     assert_eq!(rotated.id, token.id);
-    for tokens in [&tokens, &Tokens::open(dir.path()).unwrap()] {
+    for tokens in [
+        &tokens,
+        &Tokens::open(&quire_disk::os(), dir.path()).unwrap(),
+    ] {
         assert_eq!(of_secret(tokens, &first), Err(NotAuthenticated::Unknown));
         assert_eq!(of_secret(tokens, &second).unwrap(), "shop");
         let just_before = now() + DAY - Duration::from_secs(1);
@@ -49,7 +52,10 @@ fn a_token_is_good_until_it_is_rotated_revoked_or_expired_and_across_restarts() 
     }
 
     tokens.revoke(&token.id).unwrap();
-    for tokens in [&tokens, &Tokens::open(dir.path()).unwrap()] {
+    for tokens in [
+        &tokens,
+        &Tokens::open(&quire_disk::os(), dir.path()).unwrap(),
+    ] {
         assert_eq!(of_secret(tokens, &second), Err(NotAuthenticated::Unknown));
         assert!(tokens.list().is_empty());
         assert!(
@@ -64,7 +70,7 @@ fn a_token_is_good_until_it_is_rotated_revoked_or_expired_and_across_restarts() 
 #[test]
 fn the_secret_has_256_bits_and_is_nowhere_in_the_file() {
     let dir = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(dir.path()).unwrap();
+    let tokens = Tokens::open(&quire_disk::os(), dir.path()).unwrap();
     let (token, secret) = tokens.create(shop(), now()).unwrap();
     let secret = secret.unwrap();
     let (head, random) = secret.expose().rsplit_at_last(43);
@@ -96,7 +102,7 @@ impl SplitEnd for str {
 #[test]
 fn what_is_not_the_whole_secret_lets_nobody_in() {
     let dir = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(dir.path()).unwrap();
+    let tokens = Tokens::open(&quire_disk::os(), dir.path()).unwrap();
     let (token, secret) = tokens.create(shop(), now()).unwrap();
     let secret = secret.unwrap();
     let right = secret.expose();
@@ -126,7 +132,7 @@ fn what_is_not_the_whole_secret_lets_nobody_in() {
 #[test]
 fn a_certificate_counts_only_where_a_token_was_made_for_it() {
     let dir = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(dir.path()).unwrap();
+    let tokens = Tokens::open(&quire_disk::os(), dir.path()).unwrap();
     tokens.create(shop(), now()).unwrap();
     let unknown = tokens.of_certificate("shop", now()).unwrap_err();
     assert_eq!(unknown, NotAuthenticated::Unknown);
@@ -136,7 +142,7 @@ fn a_certificate_counts_only_where_a_token_was_made_for_it() {
         ..shop()
     };
     let (token, _) = tokens.create(new.clone(), now()).unwrap();
-    let tokens = Tokens::open(dir.path()).unwrap();
+    let tokens = Tokens::open(&quire_disk::os(), dir.path()).unwrap();
     assert_eq!(tokens.of_certificate("shop", now()).unwrap().id, token.id);
     assert!(tokens.of_certificate("shopper", now()).is_err());
     let late = tokens.of_certificate("shop", now() + DAY).unwrap_err();
@@ -183,11 +189,17 @@ fn a_file_that_is_not_exactly_ours_is_refused() {
 #[test]
 fn a_leftover_of_a_crash_is_in_nobodys_way() {
     let dir = tempfile::tempdir().unwrap();
-    let tokens = Tokens::open(dir.path()).unwrap();
+    let tokens = Tokens::open(&quire_disk::os(), dir.path()).unwrap();
     let (_, secret) = tokens.create(shop(), now()).unwrap();
     std::fs::write(dir.path().join("tokens/.tokens.json.new"), "half").unwrap();
-    let tokens = Tokens::open(dir.path()).unwrap();
+    let tokens = Tokens::open(&quire_disk::os(), dir.path()).unwrap();
     assert!(of_secret(&tokens, &secret.unwrap()).is_ok());
     tokens.create(shop(), now()).unwrap();
-    assert_eq!(Tokens::open(dir.path()).unwrap().list().len(), 2);
+    assert_eq!(
+        Tokens::open(&quire_disk::os(), dir.path())
+            .unwrap()
+            .list()
+            .len(),
+        2
+    );
 }

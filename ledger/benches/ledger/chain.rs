@@ -101,7 +101,8 @@ impl Chain {
     /// made in `dir`.
     pub(crate) fn signed(dir: &Path) -> (Self, Verifier) {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let organization = Organization::open_or_create(dir, "BenchMSP", now).unwrap();
+        let organization =
+            Organization::open_or_create(&quire_disk::os(), dir, "BenchMSP", now).unwrap();
         let signer = organization
             .create_identity("peer0", Role::Peer, now)
             .unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use quire_ledger::disk::OsDisk;
+use quire_disk::OsDisk;
 use quire_ledger::measure::BlockAppender;
 use quire_ledger::{Block, Committed, Examined, Ledger, Ledgers, Ordered, Purpose};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fjall::{Database, KeyspaceCreateOptions};
-use quire_ledger::disk::OsDisk;
+use quire_disk::OsDisk;
 use quire_ledger::{Ledger, Ledgers, Order, Purpose, RangeEnd};
 
 use crate::chain::{CHANNEL, Chain, NAMESPACE, Shape, key};

@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quick_cache::Weighter;
+use quire_disk::Disk;
 
 use crate::block::{Block, Height};
 use crate::checksum::crc32c;
-use crate::disk::Disk;
 use crate::error::{Corruption, ReadError};
 use crate::observer::{Event, Observed, Stage};
 use gather::Gather;
@@ -348,7 +348,7 @@ mod tests {
 
     use super::scan::{Scan, Step};
     use super::*;
-    use crate::disk::OsDisk;
+    use quire_disk::OsDisk;
 
     fn block(number: u64, len: usize) -> Block {
         Block {

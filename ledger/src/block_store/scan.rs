@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quire_disk::DiskFile;
 use quire_wire::hash::Hash;
 
 use super::record::{self, Seal};
@@ -12,7 +13,6 @@ use super::segment::{Location, Position, Segments};
 use crate::block::Block;
 use crate::checksum::crc32c;
 use crate::codec::peek_uvarint;
-use crate::disk::DiskFile;
 use crate::error::Corruption;
 
 /// How much is read at a time; a larger record is read whole.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use quire_disk::{Disk, DiskFile};
 
-use crate::disk::{Disk, DiskFile};
 use crate::error::Corruption;
 
 /// What is read without asking whether the file has so much.

@@ -24,11 +24,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use quire_disk::Disk;
 use serde::{Deserialize, Serialize};
 
 use crate::block_store::segment::Segments;
 use crate::derived::{self, Follower};
-use crate::disk::Disk;
 use crate::error::{Corruption, OpenError, ReadError, chain_of};
 use crate::ledgers::Ledgers;
 use crate::progress::ProgressFn;

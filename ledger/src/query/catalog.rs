@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use quire_disk::Disk;
 
 use super::definitions::{Applied, Definitions, Stored, damaged};
 use super::document::{Document, Wanted};
 use super::entries;
 use super::index::{Definition, IndexRequest};
 use super::migration::{MigrateError, Migrated, Migration};
-use crate::disk::Disk;
 use crate::error::{OpenError, ReadError};
 use crate::ledger::Shared;
 use crate::reader::View;

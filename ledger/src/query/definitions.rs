@@ -6,6 +6,7 @@
 use std::io;
 use std::path::Path;
 
+use quire_disk::{Disk, read_file, replace_file};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,14 +14,13 @@ use serde_json::{Map, Value};
 
 use super::index::Record;
 use super::version::Version;
-use crate::disk::{Disk, read_file, replace_file};
 use crate::error::OpenError;
-use crate::id_store::io_at;
 use crate::json::{self, MAX_TREE_DEPTH, Repeats};
 
-/// The file's name, and that of the file that becomes it.
+/// The file's name.
 const FILE: &str = "indexes.json";
-const TEMPORARY: &str = "indexes.temporary";
+/// Most bytes of the file: many times what a channel's indexes can need, and still read at once.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 /// Version of the file's form.
 const VERSION: u32 = 2;
 /// The form before migrations, which is read still.
@@ -133,12 +133,12 @@ impl Definitions {
     /// Those of a channel's folder; none where there is no file.
     pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, OpenError> {
         let file = dir.join(FILE);
-        let bytes = match read_file(disk, &file) {
+        let bytes = match read_file(disk, &file, MAX_FILE_BYTES) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.is_not_found() => {
                 return Ok(Self::new(0, Vec::new(), Vec::new()));
             }
-            Err(error) => return Err(io_at(&file)(error)),
+            Err(error) => return Err(error.into()),
         };
         let read: Self =
             serde_json::from_slice(&bytes).map_err(|error| damaged(dir, error.to_string()))?;
@@ -166,7 +166,7 @@ impl Definitions {
         let file = dir.join(FILE);
         let bytes =
             serde_json::to_vec_pretty(self).map_err(|error| damaged(dir, error.to_string()))?;
-        replace_file(disk, &file, TEMPORARY, &bytes).map_err(io_at(&file))
+        Ok(replace_file(disk, &file, &bytes)?)
     }
 }
 
@@ -181,7 +181,7 @@ pub(super) fn damaged(dir: &Path, reason: String) -> OpenError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::OsDisk;
+    use quire_disk::OsDisk;
 
     fn read(text: &str) -> Result<Definitions, OpenError> {
         let dir = tempfile::tempdir().unwrap();

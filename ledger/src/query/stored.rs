@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
+use quire_disk::Disk;
+
 use super::catalog::{IndexError, MAX_INDEXES};
 use super::definitions::{Definitions, Stored};
 use super::index::IndexRequest;
 use super::migration::{MigrateError, Migrated, Migration};
-use crate::disk::Disk;
 use crate::error::OpenError;
 
 /// Where numbers begin in a file that was not there. Should it have been lost, the engine still has
@@ -130,7 +131,7 @@ impl Definitions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::OsDisk;
+    use quire_disk::OsDisk;
 
     const FILE: &str = "indexes.json";
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use quire_disk::OsDisk;
 use quire_wire::hash::data_hash;
 use quire_wire::rwset::{
     CollectionHashedReadWriteSet, HashedRwSet, KvMetadataEntry, KvMetadataWrite, KvRead, KvRwSet,
@@ -22,7 +23,6 @@ use super::rescan;
 use super::rich;
 use super::updates::Pending;
 use crate::check::{Depth, check_channel};
-use crate::disk::OsDisk;
 use crate::ledgers::CreateOptions;
 use crate::query::asked::Asked;
 use crate::query::work::Meter;

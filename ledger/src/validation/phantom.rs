@@ -229,8 +229,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::disk::OsDisk;
     use crate::{Ledgers, Purpose, derived, golden};
+    use quire_disk::OsDisk;
 
     /// The last row cannot be read, and whoever reads all of them meets it.
     #[test]

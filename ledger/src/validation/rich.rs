@@ -283,12 +283,12 @@ mod tests {
     };
 
     use super::*;
-    use crate::disk::OsDisk;
     use crate::follow::tests::durable;
     use crate::follow::{Batch, Durable};
     use crate::validation::examine::Examined;
     use crate::validation::replay_block;
     use crate::{Ledgers, Order, Purpose, commit_hash, golden};
+    use quire_disk::OsDisk;
 
     /// The bytes of `docs/format.md`: what is written now, and what was before.
     #[test]

@@ -35,7 +35,8 @@ impl Signers {
         let dir = tempfile::tempdir().unwrap();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let organization = |name: &str| {
-            let made = Organization::open_or_create(&dir.path().join(name), name, now);
+            let made =
+                Organization::open_or_create(&quire_disk::os(), &dir.path().join(name), name, now);
             made.unwrap()
         };
         let (ours, theirs) = (organization("OursMSP"), organization("TheirsMSP"));

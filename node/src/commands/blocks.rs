@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use quire_chaincode::name::{NameError, check_channel};
+use quire_disk::{Disk, OsDisk};
 use quire_gateway::decoded;
-use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Block, Corruption, Next, OpenError, Progress, StoredBlocks};
 use quire_wire::DecodeError;
 use quire_wire::common::{Timestamp, header_type};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use quire_chaincode::Documents;
 use quire_chaincode::name::check_channel;
+use quire_disk::OsDisk;
 use quire_ledger::check::Report;
-use quire_ledger::disk::OsDisk;
 use quire_ledger::{
     ChannelRecord, ImportError, Ledgers, OpenError, Progress, Purpose, stored_channels,
 };

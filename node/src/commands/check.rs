@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use quire_disk::{Disk, OsDisk};
 use quire_ledger::check::{CheckError, Depth, Finding, Report, check_blockfiles, check_channel};
-use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Ledgers, OpenError, Progress};
 
 use crate::admin::client::{self, AskError};

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quire_ledger::disk::{Disk, OsDisk};
+use quire_disk::{Disk, OsDisk};
 use quire_ledger::{
     DataLock, Due, Migrated, Migration, OpenError, Progress, Status, StoredMigrateError,
     stored_channels, stored_migrate,

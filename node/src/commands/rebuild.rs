@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quire_ledger::disk::OsDisk;
+use quire_disk::OsDisk;
 use quire_ledger::{Follower, Ledgers, OpenError, Progress, Purpose, Status};
 
 use crate::cli::RebuildArguments;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use quire_disk::OsDisk;
 use quire_ledger::check::{CheckError, Depth, check_channel};
-use quire_ledger::disk::OsDisk;
 use quire_ledger::{Ledgers, NotReplaced, Progress, Purpose, Replaced};
 
 use crate::cli::RepairArguments;

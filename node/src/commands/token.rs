@@ -83,8 +83,8 @@ pub(crate) fn run(arguments: &TokenArguments) -> ExitCode {
 fn create(data: &DataArguments, request: Create) -> Result<Made, CommandError> {
     must_have_organization(&data.data)?;
     let _lock = DataLock::take(&data.data)?;
-    let organization = Organization::open_existing(&data.data, &data.msp_id)?;
-    let tokens = Tokens::open_to_make(&data.data)?;
+    let organization = Organization::open_existing(&quire_disk::os(), &data.data, &data.msp_id)?;
+    let tokens = Tokens::open_to_make(&quire_disk::os(), &data.data)?;
     Ok(tokens::create(
         &organization,
         &tokens,
@@ -98,12 +98,12 @@ fn change<T>(
     change: impl FnOnce(&Tokens) -> Result<T, TokenError>,
 ) -> Result<T, CommandError> {
     let _lock = DataLock::take(&data.data)?;
-    Ok(change(&Tokens::open(&data.data)?)?)
+    Ok(change(&Tokens::open(&quire_disk::os(), &data.data)?)?)
 }
 
 /// Reading needs nobody's leave: the file is whole at any time.
 fn list(data: &DataArguments) -> ExitCode {
-    match Tokens::open(&data.data) {
+    match Tokens::open(&quire_disk::os(), &data.data) {
         Ok(tokens) => {
             let rows = tokens::list(&tokens, clock::now());
             for row in &rows {

@@ -35,7 +35,12 @@ impl Network {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let organization = |name: &str| {
-            let made = Organization::open_or_create(&dir.path().join(name), name, now());
+            let made = Organization::open_or_create(
+                &quire_disk::os(),
+                &dir.path().join(name),
+                name,
+                now(),
+            );
             made.unwrap()
         };
         let (ours, theirs) = (organization("OursMSP"), organization("TheirsMSP"));

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quire_chaincode::{Call, Documents};
+use quire_disk::OsDisk;
 use quire_identity::{Organization, Role, SigningIdentity};
-use quire_ledger::disk::OsDisk;
 use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Meter, Purpose, Reader};
 use quire_ordering::{BlockSigner, Unobserved};
 use quire_peer::channel::Host;
@@ -101,7 +101,9 @@ impl Node {
     pub(crate) fn new() -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let data = dir.path().join("data");
-        let opened = |path: &Path, name| Organization::open_or_create(path, name, beginning());
+        let opened = |path: &Path, name| {
+            Organization::open_or_create(&quire_disk::os(), path, name, beginning())
+        };
         let organization = opened(&data, "Org1MSP").unwrap();
         let other = opened(&dir.path().join("other"), "OtherMSP").unwrap();
         let stranger = other.create_identity("stranger", Role::Client, beginning());

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use quire_chaincode::{Call, Chaincode, ChaincodeError, Documents};
+use quire_disk::OsDisk;
 use quire_gateway::backend::{
     AuthenticateError, Backend, BuildInfo, CreateChannelError, Credential, FailedCheck,
     InvalidLogSpec,
 };
 use quire_gateway::{Caller, Cors, Limits, router};
 use quire_identity::{Organization, SigningIdentity, Token, Tokens};
-use quire_ledger::disk::OsDisk;
 use quire_ledger::{
     Block, CreateOptions, Ledger, Ledgers, Meter, Ordered, Purpose, Reader, Simulator,
 };
@@ -89,9 +89,10 @@ impl Node {
     pub(crate) fn new() -> Arc<Self> {
         let dir = tempfile::tempdir().unwrap();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let organization = Organization::open_or_create(dir.path(), "TestOrg", now).unwrap();
+        let organization =
+            Organization::open_or_create(&quire_disk::os(), dir.path(), "TestOrg", now).unwrap();
         let identity = organization.identity("client").unwrap().unwrap();
-        let tokens = Tokens::open(dir.path()).unwrap();
+        let tokens = Tokens::open(&quire_disk::os(), dir.path()).unwrap();
         let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
         let genesis = block(0, Bytes::new(), vec!["no envelope".into()]);
         let ledger = ledgers

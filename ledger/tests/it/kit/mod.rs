@@ -3,21 +3,19 @@
 pub(crate) mod chain;
 pub(crate) mod couchdb;
 mod documents;
-pub(crate) mod image;
 pub(crate) mod pouchdb;
 pub(crate) mod proxy;
-pub(crate) mod rng;
-pub(crate) mod sim_disk;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use quire_disk::{Disk, OsDisk};
 use quire_ledger::check::{Depth, Report, check_channel};
-use quire_ledger::disk::{Disk, OsDisk};
 use quire_ledger::{Ledgers, Purpose};
 use tempfile::TempDir;
 
 pub(crate) use documents::Documents;
+pub(crate) use quire_testkit::{image, rng, sim_disk};
 
 /// The operating system's disk.
 pub(crate) fn os_disk() -> Arc<dyn Disk> {

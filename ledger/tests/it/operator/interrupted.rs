@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use quire_ledger::disk::Disk;
+use quire_disk::Disk;
 use quire_ledger::{CreateOptions, Ledgers, Purpose, TruncateError};
 use tempfile::TempDir;
 

@@ -27,13 +27,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use quire_ledger::disk::{Disk, DiskFile, OsDisk};
+use quire_disk::{Disk, DiskFile, OsDisk};
 
-use super::image::{Change, Image, Inode, Node};
+use crate::image::{Change, Image, Inode, Node};
 
 /// What goes wrong with an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The process is gone: this operation and all later ones have no effect.
     Death,
     /// EIO. A failed sync leaves its pages clean; a failed write leaves half of its bytes.
@@ -44,18 +44,20 @@ pub(crate) enum Fault {
 
 /// What is to go wrong, counted over the operations that change something, or over reads.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// At which changing operation, from 0, and what.
-    pub(crate) change: Option<(usize, Fault)>,
+    pub change: Option<(usize, Fault)>,
     /// At which read, from 0: EIO.
-    pub(crate) read: Option<usize>,
+    pub read: Option<usize>,
 }
 
 /// The image just before a changing operation, or in the middle of a write.
 #[derive(Clone, Debug)]
-pub(crate) struct Moment {
-    pub(crate) image: Image,
-    pub(crate) what: String,
+pub struct Moment {
+    /// What the disk held.
+    pub image: Image,
+    /// What was about to happen.
+    pub what: String,
 }
 
 #[derive(Debug, Default)]
@@ -70,19 +72,19 @@ struct State {
 
 /// A disk below one real directory. Clones are the same disk.
 #[derive(Clone, Debug)]
-pub(crate) struct SimDisk {
+pub struct SimDisk {
     root: PathBuf,
     state: Arc<Mutex<State>>,
 }
 
 impl SimDisk {
     /// An empty disk below a real directory.
-    pub(crate) fn new(root: &Path) -> Self {
+    pub fn new(root: &Path) -> Self {
         Self::of(root, Image::new(root))
     }
 
     /// A disk that holds an image.
-    pub(crate) fn of(root: &Path, image: Image) -> Self {
+    pub fn of(root: &Path, image: Image) -> Self {
         let state = State {
             image,
             ..State::default()
@@ -93,40 +95,44 @@ impl SimDisk {
         }
     }
 
-    pub(crate) fn shared(&self) -> Arc<dyn Disk> {
+    /// The same disk, as whoever keeps a disk takes it.
+    pub fn shared(&self) -> Arc<dyn Disk> {
         Arc::new(self.clone())
     }
 
     /// From now on, what is to go wrong; counts begin anew.
-    pub(crate) fn plan(&self, plan: Plan) {
+    pub fn plan(&self, plan: Plan) {
         let mut state = self.state.lock();
         (state.plan, state.changes, state.reads) = (plan, 0, 0);
     }
 
     /// From now on keeps the image before every change.
-    pub(crate) fn record(&self) {
+    pub fn record(&self) {
         self.state.lock().moments = Some(Vec::new());
     }
 
-    pub(crate) fn moments(&self) -> usize {
+    /// How many images were kept so far.
+    pub fn moments(&self) -> usize {
         self.state.lock().moments.as_ref().map_or(0, Vec::len)
     }
 
-    pub(crate) fn take_moments(&self) -> Vec<Moment> {
+    /// The images that were kept; no more are.
+    pub fn take_moments(&self) -> Vec<Moment> {
         self.state.lock().moments.take().unwrap_or_default()
     }
 
     /// Changing operations since the plan was made.
-    pub(crate) fn changes(&self) -> usize {
+    pub fn changes(&self) -> usize {
         self.state.lock().changes
     }
 
     /// Reads since the plan was made.
-    pub(crate) fn reads(&self) -> usize {
+    pub fn reads(&self) -> usize {
         self.state.lock().reads
     }
 
-    pub(crate) fn image(&self) -> Image {
+    /// What the disk holds now.
+    pub fn image(&self) -> Image {
         self.state.lock().image.clone()
     }
 
@@ -251,6 +257,13 @@ impl Disk for SimDisk {
         Ok(names)
     }
 
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        if self.is_real(path) {
+            return OsDisk.exists(path);
+        }
+        self.looking(|image| Ok(image.live.contains_key(path)))
+    }
+
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let missing = self.looking(|image| {
             let missing = dir.ancestors().filter(|dir| !image.live.contains_key(*dir));
@@ -278,8 +291,12 @@ impl Disk for SimDisk {
             || format!("rename {}", to.display()),
             |image, fault| {
                 fails(fault)?;
+                if image.live.get(from) == Some(&Node::Dir) {
+                    Image::rename_dir(&mut image.live, from, to);
+                    image.renamed.push((from.to_owned(), to.to_owned()));
+                    return Ok(());
+                }
                 let node = image.live.remove(from).ok_or_else(not_found)?;
-                assert!(matches!(node, Node::File(_)), "only files are renamed");
                 image.live.insert(to.to_owned(), node);
                 Ok(())
             },
@@ -324,6 +341,14 @@ impl Disk for SimDisk {
                     // Outside the simulated part, or gone.
                     let outside = !dir.starts_with(&self.root);
                     return if outside { Ok(()) } else { Err(not_found()) };
+                }
+                let renamed = std::mem::take(&mut image.renamed);
+                for (from, to) in renamed {
+                    if to.parent() == Some(dir) {
+                        Image::rename_dir(&mut image.durable, &from, &to);
+                    } else {
+                        image.renamed.push((from, to));
+                    }
                 }
                 let is_child = |path: &&PathBuf| path.parent() == Some(dir);
                 let gone: Vec<PathBuf> = image

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::rng::Rng;
+use crate::rng::Rng;
 
 const SECTOR: usize = 512;
 
@@ -45,15 +45,17 @@ pub(crate) enum Node {
 
 /// Everything a disk holds, cached and durable.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Image {
+pub struct Image {
     pub(crate) inodes: Vec<Inode>,
     pub(crate) live: BTreeMap<PathBuf, Node>,
     pub(crate) durable: BTreeMap<PathBuf, Node>,
+    /// Directories that have another name by now, and no sync has covered it: from and to.
+    pub(crate) renamed: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Which of the changes that no sync covered survive a power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Loss {
+pub enum Loss {
     /// None.
     None,
     /// All.
@@ -71,21 +73,51 @@ impl Image {
     }
 
     /// A disk on which only `root` exists.
-    pub(crate) fn new(root: &Path) -> Self {
+    pub fn new(root: &Path) -> Self {
         let names = BTreeMap::from([(root.to_owned(), Node::Dir)]);
         Self {
             inodes: Vec::new(),
             live: names.clone(),
             durable: names,
+            renamed: Vec::new(),
+        }
+    }
+
+    /// Gives a directory, with all in it, another name.
+    pub(crate) fn rename_dir(names: &mut BTreeMap<PathBuf, Node>, from: &Path, to: &Path) {
+        let below = names.keys().filter(|path| path.starts_with(from));
+        let below: Vec<PathBuf> = below.cloned().collect();
+        for path in below {
+            if let (Some(node), Ok(rest)) = (names.remove(&path), path.strip_prefix(from)) {
+                let path = if rest.as_os_str().is_empty() {
+                    to.to_owned()
+                } else {
+                    to.join(rest)
+                };
+                names.insert(path, node);
+            }
         }
     }
 
     /// What is there after the power came back.
-    pub(crate) fn after_power_loss(mut self, loss: Loss) -> Self {
+    pub fn after_power_loss(mut self, loss: Loss) -> Self {
         let mut rng = Rng::new(match loss {
             Loss::Torn(seed) => seed,
             _ => 0,
         });
+        // A directory has its old name or its new one, and what was durable in it is in it.
+        for (from, to) in std::mem::take(&mut self.renamed) {
+            let keeps = match loss {
+                Loss::None => false,
+                Loss::All | Loss::LengthsOnly => true,
+                Loss::Torn(_) => rng.chance(2),
+            };
+            if keeps {
+                Self::rename_dir(&mut self.durable, &from, &to);
+            } else {
+                Self::rename_dir(&mut self.live, &to, &from);
+            }
+        }
         let mut names = self.durable.clone();
         let all: Vec<PathBuf> = self.live.keys().chain(names.keys()).cloned().collect();
         for path in all {
@@ -123,7 +155,7 @@ impl Image {
 
     /// What a killed process leaves, where in addition the kernel failed to write the cached pages
     /// back and counts them as clean.
-    pub(crate) fn with_clean_pages(mut self) -> Self {
+    pub fn with_clean_pages(mut self) -> Self {
         for inode in &mut self.inodes {
             inode.unsynced.clear();
         }
@@ -131,7 +163,7 @@ impl Image {
     }
 
     /// The files below `dir` as reads see them.
-    pub(crate) fn files(&self, dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub fn files(&self, dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         let files = self.live.iter().filter(|(path, _)| path.starts_with(dir));
         files
             .filter_map(|(path, node)| match node {

@@ -1,0 +1,326 @@
+//! Files and folders that appear whole or not at all, however the process ends.
+//!
+//! ```text
+//! <parent>/.<name>.new        written, and everything in it synced
+//! <parent>/<name>             renamed, parent synced: from here on it exists
+//! ```
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::Disk;
+
+const TEMPORARY_SUFFIX: &str = ".new";
+
+/// A file or folder that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct FileError {
+    /// What was tried: `read`, `write`, `sync`.
+    pub action: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// Makes one of an error of the file system.
+    pub fn of(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| Self {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// Whether the file or folder is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// A file of a folder that is to appear.
+#[derive(Debug)]
+pub struct NewFile<'a> {
+    /// Relative to the folder; folders between are made.
+    pub path: &'static str,
+    /// The whole content.
+    pub content: &'a str,
+}
+
+/// Makes the folder `target` with `files`; durable on return. What a crash left of an earlier attempt is
+/// removed first.
+///
+/// The caller makes sure that `target` does not exist and that nobody else makes it now.
+///
+/// # Errors
+/// `target` does not exist then, or exists whole but is not yet durable.
+pub fn create_folder(
+    disk: &dyn Disk,
+    target: &Path,
+    files: &[NewFile<'_>],
+) -> Result<(), FileError> {
+    let parent = parent_of(target);
+    make_dir(disk, parent)?;
+    remove_leftover(disk, target)?;
+    let temporary = temporary_of(target);
+    make_one_dir(disk, &temporary)?;
+    let mut folders = vec![temporary.clone()];
+    for new in files {
+        let path = temporary.join(new.path);
+        let within = path.ancestors().skip(1);
+        let missing: Vec<_> = within
+            .take_while(|folder| !folders.iter().any(|made| made == folder))
+            .map(Path::to_path_buf)
+            .collect();
+        for folder in missing.into_iter().rev() {
+            make_one_dir(disk, &folder)?;
+            folders.push(folder);
+        }
+        write_file(disk, &path, new.content.as_bytes())?;
+    }
+    // The innermost first.
+    for folder in folders.iter().rev() {
+        sync_dir(disk, folder)?;
+    }
+    rename(disk, &temporary, target)?;
+    sync_dir(disk, parent)
+}
+
+/// Puts `content` in place of whatever `target` holds: readers and crashes see the old content or the
+/// new, never a mixture. Durable on return.
+///
+/// The caller makes sure that nobody else replaces it now.
+///
+/// # Errors
+/// `target` holds the old content then, or the new that is not yet durable.
+pub fn replace_file(disk: &dyn Disk, target: &Path, content: &[u8]) -> Result<(), FileError> {
+    let temporary = temporary_of(target);
+    // One that a crash left may have been made with another mode, or by somebody else.
+    let is_left = disk.exists(&temporary);
+    if is_left.map_err(FileError::of("look for", &temporary))? {
+        let removed = disk.remove_file(&temporary);
+        removed.map_err(FileError::of("remove", &temporary))?;
+    }
+    write_file(disk, &temporary, content)?;
+    rename(disk, &temporary, target)?;
+    sync_dir(disk, parent_of(target))
+}
+
+/// Removes what a crash left of the folder `target` while it was being made. Answers whether there was any.
+///
+/// # Errors
+/// As the file system says.
+pub fn remove_leftover(disk: &dyn Disk, target: &Path) -> Result<bool, FileError> {
+    remove(disk, &temporary_of(target))
+}
+
+/// Removes what a crash left of folders in `parent` that were being made. Answers how many.
+///
+/// # Errors
+/// As the file system says.
+pub fn remove_leftovers(disk: &dyn Disk, parent: &Path) -> Result<usize, FileError> {
+    let names = disk.list(parent).map_err(FileError::of("list", parent))?;
+    let mut removed = 0;
+    for name in names {
+        let stem = name.strip_suffix(TEMPORARY_SUFFIX);
+        if stem.is_some_and(|stem| stem.starts_with('.')) {
+            removed += usize::from(remove(disk, &parent.join(name))?);
+        }
+    }
+    Ok(removed)
+}
+
+/// Makes a directory and those above it, and makes all their names durable, also where an earlier
+/// process made them and died before it could.
+///
+/// # Errors
+/// As the file system says.
+pub fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), FileError> {
+    // `a/b` has the ancestors `a/b`, `a` and the empty path, which is the current directory.
+    let named = dir.ancestors().filter(|dir| !dir.as_os_str().is_empty());
+    let mut missing = Vec::new();
+    for dir in named {
+        match disk.list(dir) {
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(dir),
+            Err(error) => return Err(FileError::of("list", dir)(error)),
+        }
+    }
+    make_one_dir(disk, dir)?;
+    let topmost = missing.last().copied().unwrap_or(dir);
+    match topmost
+        .parent()
+        .map(|above| sync_dir(disk, in_current(above)))
+    {
+        // The directory that was there already may be somebody else's, not to be read by us.
+        Some(Err(error)) if error.source.kind() != io::ErrorKind::PermissionDenied => {
+            return Err(error);
+        }
+        _ => {}
+    }
+    for made in missing.iter().skip(1).rev() {
+        sync_dir(disk, made)?;
+    }
+    Ok(())
+}
+
+/// The whole content of a file of at most `limit` bytes.
+///
+/// # Errors
+/// As the file system says, [`FileError::is_not_found`] among it; `FileTooLarge` for a larger file, of which
+/// nothing was read.
+pub fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let read = || {
+        let file = disk.open(path, false)?;
+        let len = file.len()?;
+        if len > limit {
+            let text = "larger than such a file can be";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
+        let mut content = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        file.read_exact_at(&mut content, 0)?;
+        Ok(content)
+    };
+    read().map_err(FileError::of("read", path))
+}
+
+fn temporary_of(target: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(TEMPORARY_SUFFIX);
+    target.with_file_name(name)
+}
+
+fn parent_of(target: &Path) -> &Path {
+    in_current(target.parent().unwrap_or(Path::new(".")))
+}
+
+fn in_current(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        dir
+    }
+}
+
+fn remove(disk: &dyn Disk, folder: &Path) -> Result<bool, FileError> {
+    let existed = disk
+        .exists(folder)
+        .map_err(FileError::of("look for", folder))?;
+    disk.remove_dir_all(folder)
+        .map_err(FileError::of("remove", folder))?;
+    Ok(existed)
+}
+
+/// Writes a file; durable on return, its name is not.
+fn write_file(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let file = disk
+        .open(path, true)
+        .map_err(FileError::of("create", path))?;
+    let written = file.set_len(0).and_then(|()| file.write_all_at(content, 0));
+    written.map_err(FileError::of("write", path))?;
+    file.sync_data().map_err(FileError::of("sync", path))
+}
+
+fn make_one_dir(disk: &dyn Disk, path: &Path) -> Result<(), FileError> {
+    disk.create_dir_all(path)
+        .map_err(FileError::of("create", path))
+}
+
+fn rename(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), FileError> {
+    disk.rename(from, to)
+        .map_err(FileError::of("rename to", to))
+}
+
+fn sync_dir(disk: &dyn Disk, path: &Path) -> Result<(), FileError> {
+    disk.sync_dir(path).map_err(FileError::of("sync", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::OsDisk;
+
+    const FILES: [NewFile<'_>; 2] = [
+        NewFile {
+            path: "a/b/public",
+            content: "1",
+        },
+        NewFile {
+            path: "a/secret",
+            content: "2",
+        },
+    ];
+
+    fn names_in(dir: &Path) -> Vec<String> {
+        OsDisk.list(dir).unwrap()
+    }
+
+    #[test]
+    fn a_folder_appears_with_all_its_files() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("x/y/folder");
+        create_folder(&OsDisk, &target, &FILES).unwrap();
+        let read = |path| read_file(&OsDisk, &target.join(path), 1).unwrap();
+        assert_eq!(read("a/b/public"), b"1");
+        assert_eq!(read("a/secret"), b"2");
+        assert_eq!(names_in(&root.path().join("x/y")), ["folder"]);
+        let mode = |path| {
+            let metadata = fs::metadata(target.join(path)).unwrap();
+            metadata.permissions().mode()
+        };
+        for (path, expected) in [
+            ("", 0o700),
+            ("a", 0o700),
+            ("a/b", 0o700),
+            ("a/secret", 0o600),
+            ("a/b/public", 0o600),
+        ] {
+            assert_eq!(mode(path) & 0o777, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_crash_left_is_in_nobodys_way() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("folder");
+        fs::create_dir_all(root.path().join(".folder.new/a")).unwrap();
+        fs::write(root.path().join(".folder.new/a/secret"), "half").unwrap();
+        create_folder(&OsDisk, &target, &FILES).unwrap();
+        let secret = read_file(&OsDisk, &target.join("a/secret"), 9).unwrap();
+        assert_eq!(secret, b"2");
+
+        fs::create_dir_all(root.path().join(".other.new")).unwrap();
+        assert_eq!(remove_leftovers(&OsDisk, root.path()).unwrap(), 1);
+        assert_eq!(names_in(root.path()), ["folder"]);
+
+        let file = root.path().join("file");
+        fs::write(root.path().join(".file.new"), "half of a longer content").unwrap();
+        replace_file(&OsDisk, &file, b"new").unwrap();
+        assert_eq!(read_file(&OsDisk, &file, 3).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_file_beyond_its_limit_is_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("file");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_file(&OsDisk, &path, 5).unwrap(), b"12345");
+        let error = read_file(&OsDisk, &path, 4).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::FileTooLarge);
+        assert!(error.to_string().starts_with("cannot read /"), "{error}");
+        assert!(
+            read_file(&OsDisk, root.path().join("none").as_path(), 4)
+                .unwrap_err()
+                .is_not_found()
+        );
+    }
+}
