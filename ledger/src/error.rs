@@ -52,6 +52,9 @@ pub enum ReadError {
         /// What the file system said.
         source: io::Error,
     },
+    /// The channel's configuration in state is missing or cannot be used: nobody can be judged by it.
+    #[error("nobody can be judged by the channel's configuration: {0}")]
+    Config(String),
     /// The embedded engine under index, state and history failed. `quire rebuild` makes them anew.
     #[error("the embedded engine cannot read")]
     Engine(#[source] fjall::Error),
@@ -127,6 +130,7 @@ impl ReadError {
             }
             Self::Corrupt(_)
             | Self::Io { .. }
+            | Self::Config(_)
             | Self::Engine(_)
             | Self::DerivedDamaged { .. }
             | Self::Missing(_)

@@ -1,6 +1,6 @@
 //! One channel's ledger, as its one writer sees it. Read [`Ledger::commit`] first.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,9 +23,10 @@ use crate::query::catalog::{Catalog, Closed};
 use crate::reader::{Reader, View};
 use crate::replay::replay;
 use crate::state::StateDb;
-use crate::validation::examine::Examined;
+use crate::validation::examine::{Content, Examined, Origin, Records};
 use crate::validation::expiry::Expiry;
 use crate::validation::recent::Recent;
+use crate::validation::trust::{Checked, Signatures, Trust};
 use crate::validation::updates::{Pending, Updates, named_keys};
 use crate::validation::{judge_block, replay_block};
 use crate::worker::Worker;
@@ -35,38 +36,47 @@ use crate::worker::Worker;
 pub struct Ordered {
     block: Block,
     transactions: Vec<Examined>,
+    signatures: Signatures,
     has_sound_data_hash: bool,
 }
 
 impl Ordered {
-    /// Examines every envelope of a block of `channel`. Half the work of a commit, and needs no
-    /// ledger: another thread can do it while the blocks before are committed.
+    /// Examines every envelope of a block of `channel` that others made. Half the work of a commit, and needs
+    /// no ledger: another thread can do it while the blocks before are committed.
     #[must_use]
     pub fn new(block: Block, channel: &str) -> Self {
+        Self::by_rules_of(Origin::Quire, block, channel)
+    }
+
+    /// The same of a channel that these made.
+    #[must_use]
+    pub fn by_rules_of(origin: Origin, block: Block, channel: &str) -> Self {
         let transactions = block
             .envelopes
             .iter()
             .map(|envelope| match block.number {
                 0 => Examined::first(envelope, channel),
-                _ => Examined::new(envelope, channel),
+                _ => Examined::judged_by(envelope, channel, origin, Records::OfNow),
             })
             .collect();
         let has_sound_data_hash = block.data_hash[..] == block.computed_data_hash();
         Self {
             block,
             transactions,
+            signatures: Signatures::OfOthers,
             has_sound_data_hash,
         }
     }
 
     /// A block that this process made out of envelopes that it had examined. `transactions` are what
-    /// [`Examined::new`] or [`Examined::made_here`] said of them, one for each and in their order; the
-    /// data hash is taken for what its maker computed a moment ago, and not computed again.
+    /// [`Examined::new`] or [`Examined::made_here`] said of them, one for each and in their order, and
+    /// `signatures` says who signed them; the data hash is taken for what its maker computed a moment ago, and
+    /// not computed again.
     ///
     /// # Panics
     /// Where there are more transactions than envelopes, or fewer.
     #[must_use]
-    pub fn made_here(block: Block, transactions: Vec<Examined>) -> Self {
+    pub fn made_here(block: Block, transactions: Vec<Examined>, signatures: Signatures) -> Self {
         assert_eq!(
             block.envelopes.len(),
             transactions.len(),
@@ -76,14 +86,15 @@ impl Ordered {
         Self {
             block,
             transactions,
+            signatures,
             has_sound_data_hash: true,
         }
     }
 
-    /// The transactions, for checks that need keys or policies: what those refuse gets a code other
-    /// than `VALID` here, and keeps it.
-    pub fn transactions_mut(&mut self) -> &mut [Examined] {
-        &mut self.transactions
+    /// The transactions, with what each says against itself.
+    #[must_use]
+    pub fn transactions(&self) -> &[Examined] {
+        &self.transactions
     }
 
     /// The block.
@@ -103,6 +114,8 @@ struct Judged {
     end: Tip,
     /// When private keys end, behind these blocks.
     expiry: Option<Expiry>,
+    /// Who may sign, behind these blocks.
+    trust: Option<Trust>,
     rest: InFlight,
 }
 
@@ -219,6 +232,10 @@ pub struct Ledger {
     end: Tip,
     /// When private keys end, behind `end`; none where it has to be read.
     expiry: Option<Expiry>,
+    /// Whose rules say who may sign; none where nobody asks.
+    rules: Option<Origin>,
+    /// Who may sign, behind `end`; none where it has to be read.
+    trust: Option<Trust>,
     /// What the newest blocks wrote, for queries to be judged by.
     pub(crate) recent: Recent,
     /// Blocks that are being made durable.
@@ -264,6 +281,8 @@ impl Ledger {
             followers,
             end,
             expiry: None,
+            rules: None,
+            trust: None,
             in_flight: None,
             following: None,
             waiting: None,
@@ -271,6 +290,13 @@ impl Ledger {
             committed: Vec::new(),
             poisoned: false,
         })
+    }
+
+    /// From now on, asks who signed each transaction, and whether they might: by the channel's configuration
+    /// and the definitions of its chaincodes, as the blocks before leave them. `origin` says by whose rules a
+    /// chaincode is judged that nobody defined: Quire's built-in one governs it, Fabric's peers refuse it.
+    pub fn judge_signatures(&mut self, origin: Origin) {
+        self.rules = Some(origin);
     }
 
     /// Commits blocks: when this returns, they are on disk and every read sees them.
@@ -312,6 +338,7 @@ impl Ledger {
             blocks,
             end,
             expiry,
+            trust,
             rest,
         } = self.link_and_judge(batch)?;
         self.followed().map_err(not_yet)?;
@@ -319,6 +346,7 @@ impl Ledger {
         self.appender.begin(blocks)?;
         self.end = end;
         self.expiry = expiry;
+        self.trust = trust;
         self.in_flight = Some(rest);
         if let Some((durable, unseen)) = before {
             if !self.follower.begin(durable) {
@@ -466,15 +494,10 @@ impl Ledger {
     /// Every transaction gets its code, every block its codes and commit hash.
     fn judge(&mut self, Linked(batch): Linked, commit: Stopwatch) -> Result<Judged, CommitError> {
         // Kept again only if these blocks become the end: others must not follow from it.
-        let expiry = self.expiry.take();
+        let (expiry, trust) = (self.expiry.take(), self.trust.take());
         let _judging = self.observed().stopwatch(Stage::Judge);
         let view = Arc::clone(&self.shared.view.read());
-        // One question for all keys, where each would cost a round trip.
-        if view.state.batch() > 1 {
-            let transactions = batch.iter().flat_map(|ordered| &ordered.transactions);
-            let keys = named_keys(transactions, view.state.as_ref()).map_err(CommitError::Judge)?;
-            view.state.expect(&keys).map_err(CommitError::Judge)?;
-        }
+        self.expect(&batch, trust.as_ref(), &view)?;
         let indexed = self
             .shared
             .index
@@ -487,12 +510,19 @@ impl Ledger {
         let mut pending = Pending::new(view.state.as_ref())
             .after(changes.collect())
             .with_expiry(expiry);
+        let mut trust = self.trusted(trust, &pending).map_err(CommitError::Judge)?;
         self.recent.begin_batch(self.end.height, view.tip.height);
         let mut tx_ids: HashSet<String> = HashSet::new();
         let mut end = self.end.clone();
         let mut blocks = Vec::with_capacity(batch.len());
         let mut judged = Vec::with_capacity(batch.len());
-        for ordered in batch {
+        let mut checked = VecDeque::new();
+        let mut batch = batch.into_iter();
+        loop {
+            if let (Some(trust), true) = (&trust, checked.is_empty()) {
+                checked = check_signatures(trust, batch.as_slice());
+            }
+            let Some(ordered) = batch.next() else { break };
             let Ordered {
                 mut block,
                 mut transactions,
@@ -503,24 +533,18 @@ impl Ledger {
                     || indexed.contains(tx_id)
                     || unseen.iter().any(|blocks| blocks.tx_ids.contains(tx_id))
             };
+            let signers = trust.as_mut().zip(checked.pop_front());
             let recent = &mut self.recent;
-            let updates = judge_block(&block, &mut transactions, &mut pending, recent, is_known)
-                .map_err(CommitError::Judge)?;
-
-            let codes: Vec<u8> = transactions
-                .iter()
-                .map(|transaction| transaction.code.0)
-                .collect();
-            let before = end.commit_hash.as_deref();
-            let hash = commit_hash::next(block.number, &codes, updates, before);
-            block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, codes.into());
-            let slot = hash.map(commit_hash::slot).unwrap_or_default();
-            block.set_metadata(metadata_slot::COMMIT_HASH, slot);
-            end = Tip {
-                height: block.number + 1,
-                hash: block.hash(),
-                commit_hash: hash.map(|hash| Bytes::copy_from_slice(&hash)),
-            };
+            let updates = judge_block(
+                &block,
+                &mut transactions,
+                signers,
+                &mut pending,
+                recent,
+                is_known,
+            )
+            .map_err(CommitError::Judge)?;
+            end = seal(&mut block, &transactions, updates, &end);
             tx_ids.extend(transactions.iter().filter_map(|tx| tx.tx_id.clone()));
             blocks.push(block);
             judged.push(transactions);
@@ -537,8 +561,40 @@ impl Ledger {
             blocks,
             end,
             expiry,
+            trust,
             rest,
         })
+    }
+
+    /// Who may sign, as it is known already or as state says; none where nobody asks.
+    fn trusted(
+        &self,
+        known: Option<Trust>,
+        pending: &Pending<'_>,
+    ) -> Result<Option<Trust>, ReadError> {
+        match (self.rules, known) {
+            (Some(origin), None) => Trust::in_state(pending, origin).map(Some),
+            (_, known) => Ok(known),
+        }
+    }
+
+    /// One question to state for all keys that judging will ask for, where each would cost a round trip.
+    fn expect(
+        &self,
+        batch: &[Ordered],
+        trust: Option<&Trust>,
+        view: &View,
+    ) -> Result<(), CommitError> {
+        if view.state.batch() <= 1 {
+            return Ok(());
+        }
+        let transactions = || batch.iter().flat_map(|ordered| &ordered.transactions);
+        let keys = named_keys(transactions(), view.state.as_ref());
+        let mut keys = keys.map_err(CommitError::Judge)?;
+        if self.rules.is_some() {
+            keys.extend(Trust::named_keys(trust, transactions()));
+        }
+        view.state.expect(&keys).map_err(CommitError::Judge)
     }
 
     /// The commit point: the blocks are durable when the one fsync in here has returned.
@@ -547,6 +603,7 @@ impl Ledger {
         let (durable, _) = self.appended(judged.rest, appended)?;
         self.end = judged.end;
         self.expiry = judged.expiry;
+        self.trust = judged.trust;
         Ok(durable)
     }
 
@@ -637,6 +694,43 @@ impl Ledger {
         self.poisoned = true;
         CommitError::Poisoned
     }
+}
+
+/// Puts the verdicts and the commit hash into a block. Answers the end of the chain with it.
+fn seal(block: &mut Block, transactions: &[Examined], updates: &Updates, before: &Tip) -> Tip {
+    let codes: Vec<u8> = transactions
+        .iter()
+        .map(|transaction| transaction.code.0)
+        .collect();
+    let hash = commit_hash::next(block.number, &codes, updates, before.commit_hash.as_deref());
+    block.set_metadata(metadata_slot::TRANSACTIONS_FILTER, codes.into());
+    let slot = hash.map(commit_hash::slot).unwrap_or_default();
+    block.set_metadata(metadata_slot::COMMIT_HASH, slot);
+    Tip {
+        height: block.number + 1,
+        hash: block.hash(),
+        commit_hash: hash.map(|hash| Bytes::copy_from_slice(&hash)),
+    }
+}
+
+/// Checks the signatures of blocks together, as far as they are judged by one configuration: to the first
+/// that may bring another one, which is among them.
+fn check_signatures(trust: &Trust, blocks: &[Ordered]) -> VecDeque<Vec<Checked>> {
+    let configures = |ordered: &Ordered| {
+        let mut transactions = ordered.transactions.iter();
+        transactions.any(|one| matches!(one.content, Content::Config(_)))
+    };
+    let count = blocks.iter().position(configures);
+    let count = count.map_or(blocks.len(), |position| position + 1);
+    let transactions = blocks.iter().take(count).flat_map(|ordered| {
+        let transactions = ordered.transactions.iter();
+        transactions.map(|transaction| (transaction, ordered.signatures))
+    });
+    let mut checked = trust.check(transactions).into_iter();
+    let blocks = blocks.iter().take(count);
+    blocks
+        .map(|ordered| checked.by_ref().take(ordered.transactions.len()).collect())
+        .collect()
 }
 
 /// What blocks before have to wait for, those behind cannot be judged without.

@@ -78,5 +78,7 @@ pub use state::couchdb::client::{CouchDbServer, CouchDbServerError, DEFAULT_CALL
 pub use state::{NamespaceSummary, RangeEnd, VersionedValue};
 pub use stored::{BlocksFrom, Next, StoredBlocks, stored_channels};
 pub use truncate::{Loss, TruncateError};
-pub use validation::examine::{Content, Endorsed, Examined, NamespaceSet, ReadWriteSet};
-pub use validation::signatures::{Signatures, Verifier};
+pub use validation::ENDORSEMENT_POLICY;
+pub use validation::examine::{Content, Endorsed, Examined, NamespaceSet, Origin, ReadWriteSet};
+pub use validation::trust::Signatures;
+pub use validation::updates::{CONFIG_KEY, CONFIG_NAMESPACE};

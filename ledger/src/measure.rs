@@ -1,4 +1,5 @@
-//! What `cargo bench` needs to see of the inside: the block store without judging and following.
+//! What `cargo bench` needs to see of the inside: the block store without judging and following, and the
+//! checking of signatures without a ledger.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +10,11 @@ use crate::block::Block;
 use crate::block_store::segment::Position;
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::error::CommitError;
+use crate::ledger::Ordered;
 use crate::ledgers::DEFAULT_SEGMENT_BYTES;
 use crate::observer::Observed;
+use crate::validation::examine::{Content, Examined, Origin};
+use crate::validation::trust::{Checked, Signatures, Trust};
 
 /// Appends blocks to block files, and nothing else: no links are checked, nothing is indexed.
 #[derive(Debug)]
@@ -38,4 +42,24 @@ impl BlockAppender {
         let written = self.0.append(blocks).map_err(|failed| failed.error)?;
         Ok(written.iter().map(|(_, location)| location.len).sum())
     }
+}
+
+/// Checks every signature of blocks, on every core, by the configuration in a channel's first block. How
+/// many transactions have a creator's signature that holds; none where the configuration cannot be used.
+#[must_use]
+pub fn verify(first: &Block, blocks: &[Ordered]) -> usize {
+    let config = first
+        .envelopes
+        .first()
+        .map(|envelope| Examined::read(envelope).content);
+    let Some(Content::Config(config)) = config else {
+        return 0;
+    };
+    let Ok(trust) = Trust::new(config, Origin::Quire) else {
+        return 0;
+    };
+    let transactions = blocks.iter().flat_map(Ordered::transactions);
+    let checked = trust.check(transactions.map(|one| (one, Signatures::OfOthers)));
+    let is_signed = |one: &&Checked| matches!(one, Checked::Creator | Checked::Endorsed { .. });
+    checked.iter().filter(is_signed).count()
 }

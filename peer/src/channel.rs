@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use quire_chaincode::Documents;
 use quire_identity::SigningIdentity;
-use quire_ledger::{DEFAULT_SEGMENT_BYTES, Ledger, Reader};
+use quire_ledger::{DEFAULT_SEGMENT_BYTES, Ledger, Origin, Reader};
 use quire_ordering::{BlockSigner, Bounds, Consenter, Elsewhere, Embedded, QueueObserver};
 use tokio::sync::watch;
 
@@ -182,7 +182,7 @@ impl OpenChannel {
     }
 
     fn start(
-        ledger: Ledger,
+        mut ledger: Ledger,
         host: &Host,
         bundle: Bundle,
         consenter: Arc<dyn Consenter<Known>>,
@@ -191,6 +191,7 @@ impl OpenChannel {
         let reader = ledger.reader();
         let name: Arc<str> = reader.channel().into();
         let (sender, heights) = watch::channel(reader.height());
+        ledger.judge_signatures(Origin::Quire);
         let outcomes = Arc::new(Outcomes::default());
         let config = Current::new(bundle);
         let (documents, identity) = (host.documents.clone(), Arc::clone(&host.endorser));

@@ -1,20 +1,17 @@
 //! The committing thread of a channel: owns the ledger, and commits what comes through its one door.
 //!
 //! ```text
-//! source --> verify    who signed, and the endorsement policy
-//!        --> commit    link, judge, append (one fsync), follow
+//! source --> commit    link, judge, append (one fsync), follow
 //!        --> answer    whoever waits for a transaction learns its outcome
 //! ```
 //!
 //! Full blocks do not wait for those before them to be on disk: while these are on their way, the next
-//! are verified and judged.
+//! are judged.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use quire_ledger::{
-    Block, CommitError, Committed, Ledger, Ordered, ReadError, Signatures, chain_of,
-};
+use quire_ledger::{Block, CommitError, Committed, Ledger, Ordered, ReadError, chain_of};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -103,14 +100,11 @@ impl Committer {
     ) -> Result<(), String> {
         let reconfigures = arrived.iter().any(|arrived| arrived.is_config);
         // Shares the envelopes.
-        let blocks: Vec<(Block, Signatures)> = arrived
-            .iter()
-            .map(|arrived| (arrived.ordered.block().clone(), arrived.signatures))
-            .collect();
+        let blocks = arrived.iter().map(|arrived| arrived.ordered.block());
+        let blocks: Vec<Block> = blocks.cloned().collect();
         let ordered = arrived.into_iter().map(|arrived| arrived.ordered);
         let mut ordered: Vec<Ordered> = ordered.collect();
         loop {
-            self.verify(&mut ordered, &blocks);
             match commit(&mut self.ledger, ordered) {
                 // None of these was written: again and again, until state is there.
                 Err(error @ CommitError::Judge(_)) => {
@@ -124,7 +118,7 @@ impl Committer {
             }
             let again = blocks.iter();
             ordered = again
-                .map(|(block, _)| Ordered::new(block.clone(), &self.channel))
+                .map(|block| Ordered::new(block.clone(), &self.channel))
                 .collect();
         }
         if reconfigures {
@@ -132,20 +126,6 @@ impl Committer {
             self.reconfigure(source)?;
         }
         Ok(())
-    }
-
-    /// Gives transactions whose signatures do not suffice their code, blocks with the same kind of
-    /// signatures at a time.
-    fn verify(&self, ordered: &mut [Ordered], blocks: &[(Block, Signatures)]) {
-        let bundle = self.config.get();
-        let mut rest = ordered;
-        for run in blocks.chunk_by(|(_, one), (_, next)| one == next) {
-            let (these, others) = rest.split_at_mut(run.len());
-            if let Some((_, signatures)) = run.first() {
-                bundle.verifier.verify(these, *signatures);
-            }
-            rest = others;
-        }
     }
 
     /// Reads the configuration again.

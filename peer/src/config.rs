@@ -6,17 +6,14 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use quire_identity::channel_config::ChannelConfigError;
 use quire_identity::{ChannelConfig, MspError, Msps, Policy, PolicyError};
-use quire_ledger::{Content, Examined, ReadError, Reader, Verifier};
+use quire_ledger::{
+    CONFIG_KEY, CONFIG_NAMESPACE, Content, ENDORSEMENT_POLICY, Examined, ReadError, Reader,
+};
 use quire_ordering::{Admission, last_config};
 use quire_wire::common::metadata_slot;
 use quire_wire::config::{BatchSize, ConfigEnvelope};
 use quire_wire::{Code, DecodeError, Message as _};
 
-/// Where state keeps a channel's configuration: Fabric's namespace and key.
-const CONFIG_NAMESPACE: &str = "";
-const CONFIG_KEY: &str = "CHANNEL_CONFIG_ENV_BYTES";
-/// The policy that endorsements of a channel's transactions must satisfy.
-const ENDORSEMENT_POLICY: &str = "/Channel/Application/Endorsement";
 /// The policy that the creator of an envelope must satisfy.
 const WRITERS_POLICY: &str = "/Channel/Writers";
 /// The policy that the creator of a proposal must satisfy: Fabric's default for `peer/Propose`.
@@ -58,8 +55,6 @@ pub struct Bundle {
     pub proposers: Result<Policy, PolicyError>,
     /// The organisations.
     pub msps: Msps,
-    /// Judges the signatures of transactions.
-    pub(crate) verifier: Verifier,
 }
 
 impl Bundle {
@@ -101,6 +96,8 @@ impl Bundle {
         let root = config.channel_group.ok_or(ConfigError::Missing(number))?;
         let parsed = ChannelConfig::from_group(&root)?;
         let msps = parsed.msps()?;
+        // Told now rather than with the first block.
+        Policy::at(&root, ENDORSEMENT_POLICY)?;
         let admission = Admission::new(
             channel.into(),
             config.sequence,
@@ -113,7 +110,6 @@ impl Bundle {
             batch_size: parsed.batch_size,
             admission: Arc::new(admission),
             proposers: Policy::at(&root, PROPOSERS_POLICY),
-            verifier: Verifier::new(msps.clone(), Policy::at(&root, ENDORSEMENT_POLICY)?),
             msps,
         })
     }

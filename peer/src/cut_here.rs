@@ -67,14 +67,14 @@ impl CutHere {
         let all_here = known
             .iter()
             .all(|known| known.signatures == Signatures::MadeHere);
+        let signatures = if all_here {
+            Signatures::MadeHere
+        } else {
+            Signatures::OfOthers
+        };
         let examined = known.into_iter().map(|known| known.examined).collect();
         Ok(Arrived {
-            ordered: Ordered::made_here(block, examined),
-            signatures: if all_here {
-                Signatures::MadeHere
-            } else {
-                Signatures::OfOthers
-            },
+            ordered: Ordered::made_here(block, examined, signatures),
             is_config,
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use parking_lot::Mutex;
-use quire_ledger::{Block, Content, Ordered, Signatures};
+use quire_ledger::{Block, Content, Ordered};
 use quire_wire::hash::Hash;
 
 use crate::config::Bundle;
@@ -98,16 +98,12 @@ impl Deliveries {
             return Err(NotTaken::DataHash);
         }
         let hash = block.hash();
-        let mut ordered = Ordered::new(block, &self.channel);
-        let transactions = ordered.transactions_mut();
+        let ordered = Ordered::new(block, &self.channel);
+        let transactions = ordered.transactions();
         let is_config = transactions
             .iter()
             .any(|transaction| matches!(transaction.content, Content::Config(_)));
-        let arrived = Arrived {
-            ordered,
-            signatures: Signatures::OfOthers,
-            is_config,
-        };
+        let arrived = Arrived { ordered, is_config };
         way.try_send(arrived).map_err(|refused| match refused {
             TrySendError::Full(_) => NotTaken::Full,
             TrySendError::Disconnected(_) => NotTaken::Closed,

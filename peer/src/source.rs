@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use quire_ledger::{Ordered, Signatures};
+use quire_ledger::Ordered;
 use quire_wire::hash::Hash;
 
 use crate::config::Bundle;
@@ -56,8 +56,6 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) ordered: Ordered,
-    /// Who made the signatures of its transactions.
-    pub(crate) signatures: Signatures,
     /// Whether it holds a configuration.
     pub(crate) is_config: bool,
 }

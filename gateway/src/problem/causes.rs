@@ -60,6 +60,7 @@ impl From<ReadError> for Problem {
                 Self::new(ProblemKind::StateCorrupt, detail).because(cause)
             }
             ReadError::Io { .. }
+            | ReadError::Config(_)
             | ReadError::Engine(_)
             | ReadError::DerivedDamaged { .. }
             | ReadError::Missing(_) => Self::internal(cause),

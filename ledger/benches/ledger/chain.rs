@@ -9,11 +9,13 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use quire_identity::channel_config::genesis_group;
-use quire_identity::{ChannelConfig, Organization, Policy, Role, SigningIdentity};
-use quire_ledger::{Block, Height, Verifier};
+use quire_identity::{Organization, Role, SigningIdentity};
+use quire_ledger::{Block, Height};
 use quire_wire::Message as _;
-use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
-use quire_wire::config::BatchSize;
+use quire_wire::common::{
+    ChannelHeader, Envelope, Header, Payload, SignatureHeader, Timestamp, header_type,
+};
+use quire_wire::config::{BatchSize, Config, ConfigEnvelope, ConfigGroup};
 use quire_wire::hash::{Hash, data_hash, sha256};
 use quire_wire::peer::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec,
@@ -97,9 +99,9 @@ impl Chain {
         }
     }
 
-    /// A chain with true signatures, two a transaction, and who can verify them. The organisation is
-    /// made in `dir`.
-    pub(crate) fn signed(dir: &Path) -> (Self, Verifier) {
+    /// A chain with true signatures, two a transaction, and its block 0, with the configuration to verify them
+    /// by. The organisation is made in `dir`.
+    pub(crate) fn signed(dir: &Path) -> (Self, Block) {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let organization =
             Organization::open_or_create(&quire_disk::os(), dir, "BenchMSP", now).unwrap();
@@ -112,14 +114,13 @@ impl Chain {
             preferred_max_bytes: 2 << 20,
         };
         let root = genesis_group(&[organization.msp_config()], limits, "2s");
-        let config = ChannelConfig::from_group(&root).unwrap();
-        let policy = Policy::at(&root, "/Channel/Application/Endorsement").unwrap();
-        let chain = Self {
+        let mut chain = Self {
             identity: signer.serialized().clone(),
             signer: Some(signer),
             ..Self::new()
         };
-        (chain, Verifier::new(config.msps().unwrap(), policy))
+        let genesis = chain.block(vec![config_envelope(root)]);
+        (chain, genesis)
     }
 
     fn sign(&self, message: &[&[u8]]) -> Bytes {
@@ -304,4 +305,32 @@ fn results(reads: Vec<KvRead>, writes: Vec<KvWrite>) -> Bytes {
     }
     .encode_to_vec()
     .into()
+}
+
+/// The envelope of a channel's first configuration, which nobody signs.
+fn config_envelope(root: ConfigGroup) -> Bytes {
+    let header = ChannelHeader {
+        r#type: header_type::CONFIG,
+        channel_id: CHANNEL.to_owned(),
+        ..ChannelHeader::default()
+    };
+    let config = ConfigEnvelope {
+        config: Some(Config {
+            channel_group: Some(root),
+            ..Config::default()
+        }),
+        ..ConfigEnvelope::default()
+    };
+    let payload = Payload {
+        header: Some(Header {
+            channel_header: header.encode_to_vec().into(),
+            signature_header: SignatureHeader::default().encode_to_vec().into(),
+        }),
+        data: config.encode_to_vec().into(),
+    };
+    let envelope = Envelope {
+        payload: payload.encode_to_vec().into(),
+        signature: Bytes::new(),
+    };
+    envelope.encode_to_vec().into()
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use quire_disk::OsDisk;
 use quire_ledger::measure::BlockAppender;
-use quire_ledger::{Block, Committed, Examined, Ledger, Ledgers, Ordered, Purpose};
+use quire_ledger::{Block, Committed, Examined, Ledger, Ledgers, Ordered, Purpose, Signatures};
 
 use crate::chain::{CHANNEL, Chain, Shape};
 use crate::probes::{BareFile, Scale, process_seconds, processor_seconds};
@@ -263,7 +263,7 @@ fn made_here(block: Block) -> Ordered {
     let envelopes = block.envelopes.iter();
     let examined = envelopes.map(|envelope| Examined::made_here(envelope, CHANNEL));
     let examined = examined.collect();
-    Ordered::made_here(block, examined)
+    Ordered::made_here(block, examined, Signatures::MadeHere)
 }
 
 pub(crate) fn commit_examined(ledger: &mut Ledger, batch: Vec<Ordered>) {

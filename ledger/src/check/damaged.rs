@@ -16,9 +16,7 @@ use crate::block_store::scan::{Damage, Scan, Stored};
 use crate::block_store::segment::{Location, Position, file_name};
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::error::{Corruption, chain_of};
-
-/// The policy that endorsements of a channel's transactions must satisfy.
-const ENDORSEMENT_POLICY: &str = "/Channel/Application/Endorsement";
+use crate::validation::ENDORSEMENT_POLICY;
 
 /// What stands where the next block should be.
 pub(super) enum Met {

@@ -17,7 +17,6 @@ mod damaged;
 mod followers;
 mod remote;
 mod resume;
-mod signatures;
 mod verdicts;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -10,16 +10,16 @@ use quire_wire::Code;
 use quire_wire::transaction::Opened;
 
 use super::followers::Replayed;
-use super::signatures::{Signed, Trust, Unusable};
 use super::{Depth, Kind};
 use crate::block::{Block, Height};
 use crate::block_store::scan::Stored;
 use crate::error::ReadError;
 use crate::state::StateDb as _;
-use crate::validation::examine::{Content, Examined, Origin, Records, Stage};
-use crate::validation::mvcc;
+use crate::validation::examine::{Content, Examined, Origin, Records};
 use crate::validation::recent::Recent;
+use crate::validation::trust::{Checked, Signatures, Trust, Unusable};
 use crate::validation::updates::Pending;
+use crate::validation::{Meets, Signed, judge, was_sound};
 
 /// Transactions whose verdicts are not given again that are told one by one.
 const MAX_TOLD: usize = 100;
@@ -41,6 +41,8 @@ pub(super) struct Court {
     channel: String,
     /// None before block 0, and where the newest configuration cannot be used.
     trust: Option<Trust>,
+    /// Whose rules the channel has: those of whoever wrote its first block.
+    origin: Option<Origin>,
     /// What the newest blocks wrote, for queries to be judged by.
     recent: Recent,
     /// Signatures that hold.
@@ -91,16 +93,17 @@ impl Court {
 
     /// The transactions of a block, with what each says against itself.
     fn read_block(&mut self, Stored { block, seal, .. }: &Stored) -> Vec<Examined> {
+        let origin = match seal {
+            Some(_) => Origin::Quire,
+            None => Origin::Fabric,
+        };
         if block.number == 0 {
+            self.origin = Some(origin);
             let first = block.envelopes.first().map(Opened::read);
             if let Some(Ok(first)) = first {
                 self.channel = first.channel_header.channel_id;
             }
         }
-        let origin = match seal {
-            Some(_) => Origin::Quire,
-            None => Origin::Fabric,
-        };
         let envelopes = block.envelopes.iter().enumerate();
         let examined = envelopes.map(|(tx, envelope)| {
             if block.number == 0 {
@@ -127,24 +130,16 @@ impl Court {
         if block.number == 0 {
             self.configure(block, &mut objections);
         }
-        let mut signed = match &self.trust {
-            Some(trust) => {
-                match trust.check_block(block) {
-                    Ok(count) => self.signatures += count,
-                    Err(objection) => objections.push(objection),
-                }
-                trust.check_transactions(block, transactions)
-            }
-            None => Vec::new(),
-        }
-        .into_iter();
+        let mut checked = self
+            .check_signatures(block, transactions, &mut objections)
+            .into_iter();
         let mut in_block: HashSet<&str> = HashSet::new();
         pending.begin_block(block.number);
         self.recent.begin_block(block);
         for (tx, transaction) in (0..).zip(transactions) {
             let stored = block.code(usize::try_from(tx).unwrap_or(usize::MAX));
-            let signed = match (signed.next(), &mut self.trust) {
-                (Some(signed), Some(trust)) => trust.judge(signed, transaction, pending)?,
+            let signed = match (checked.next(), &mut self.trust) {
+                (Some(checked), Some(trust)) => trust.judge(checked, transaction, pending)?,
                 _ => Signed::NotLookedAt,
             };
             let id = transaction.tx_id.as_deref();
@@ -158,15 +153,13 @@ impl Court {
                 });
             };
             self.count(&signed);
-            if let Some(objection) = signed.objection(stored) {
+            if let Some(objection) = objection(&signed, stored) {
                 object(Kind::Signature, objection);
             } else if self.depth.verdicts {
-                if signed.can_tell(stored, transaction) {
+                if can_tell(&signed, stored, transaction) {
                     let known = id.map(&is_known).transpose()?.unwrap_or_default();
-                    let given = match before_reads(transaction, &signed, known, repeats) {
-                        Code::VALID => reads(transaction, pending, &mut self.recent)?,
-                        code => code,
-                    };
+                    let meets = Meets { known, repeats };
+                    let given = judge(transaction, &signed, meets, pending, &mut self.recent)?;
                     if given == stored {
                         self.verdicts += 1;
                     } else {
@@ -186,10 +179,44 @@ impl Court {
             }
         }
         pending.end_block()?;
+        if let Some(trust) = &mut self.trust {
+            trust.end_block(&pending.block);
+        }
         if block.number > 0 {
             self.configure(block, &mut objections);
         }
         Ok(objections)
+    }
+
+    /// The signatures of a block and of its transactions; nothing where nobody asked.
+    fn check_signatures(
+        &mut self,
+        block: &Block,
+        transactions: &[Examined],
+        objections: &mut Vec<Objection>,
+    ) -> Vec<Checked> {
+        let Some(trust) = &self.trust else {
+            return Vec::new();
+        };
+        match trust.check_block(block) {
+            Ok(count) => self.signatures += count,
+            Err(found) => objections.push(Objection {
+                kind: Kind::Signature,
+                transaction: None,
+                expected: "signatures of orderers who may sign blocks".to_owned(),
+                found,
+            }),
+        }
+        let mut checked = trust.check(transactions.iter().map(|one| (one, Signatures::OfOthers)));
+        if block.number == 0 {
+            let first = checked.iter_mut().zip(transactions).zip(&block.envelopes);
+            for ((checked, transaction), envelope) in first {
+                if matches!(transaction.content, Content::Config(_)) {
+                    *checked = trust.check_first(envelope);
+                }
+            }
+        }
+        checked
     }
 
     /// Goes by the configuration in a block from now on, if there is one.
@@ -197,12 +224,13 @@ impl Court {
         if !self.depth.signatures {
             return;
         }
+        let origin = self.origin.unwrap_or(Origin::Fabric);
         for (tx, envelope) in block.envelopes.iter().enumerate() {
             let Content::Config(config) = Examined::read(envelope).content else {
                 continue;
             };
             if block.code(tx).is_valid() {
-                self.trust = adopt(config, tx, objections);
+                self.trust = adopt(config, origin, tx, objections);
             }
         }
     }
@@ -219,7 +247,7 @@ impl Court {
                 self.without_policy += u64::from(!by_policy);
             }
             Signed::ByCreator => self.signatures += 1,
-            Signed::NotLookedAt | Signed::BadCreator(_) | Signed::Unendorsed(_) => {}
+            Signed::NotLookedAt | Signed::BadCreator(_) | Signed::Refused(..) => {}
         }
     }
 
@@ -256,8 +284,13 @@ impl Court {
 }
 
 /// Takes a configuration up; one that nobody can be judged by is objected to.
-fn adopt(config: Bytes, tx: usize, objections: &mut Vec<Objection>) -> Option<Trust> {
-    match Trust::new(config) {
+fn adopt(
+    config: Bytes,
+    origin: Origin,
+    tx: usize,
+    objections: &mut Vec<Objection>,
+) -> Option<Trust> {
+    match Trust::new(config, origin) {
         Ok(trust) => Some(trust),
         Err(Unusable(found)) => {
             objections.push(Objection {
@@ -271,38 +304,51 @@ fn adopt(config: Bytes, tx: usize, objections: &mut Vec<Objection>) -> Option<Tr
     }
 }
 
-/// Whether nothing was wrong with a transaction before it met the others.
-fn was_sound(stored: Code) -> bool {
-    matches!(
-        stored,
-        Code::VALID | Code::MVCC_READ_CONFLICT | Code::PHANTOM_READ_CONFLICT
-    )
-}
-
-/// The verdict as far as it needs no state, in Fabric's order: headers, creator, the transaction's form,
-/// duplicates in earlier blocks, the call's form, endorsements, duplicates in the block.
-fn before_reads(transaction: &Examined, signed: &Signed, known: bool, repeats: bool) -> Code {
-    let (code, stage) = (transaction.code, transaction.own_objection());
-    match (stage, signed) {
-        (Some(Stage::Headers), _) => code,
-        (_, Signed::BadCreator(_)) => Code::BAD_CREATOR_SIGNATURE,
-        (Some(Stage::Transaction), _) => code,
-        _ if known => Code::DUPLICATE_TXID,
-        (Some(Stage::Call), _) => code,
-        (None, Signed::Unendorsed(_)) => Code::ENDORSEMENT_POLICY_FAILURE,
-        _ if repeats => Code::DUPLICATE_TXID,
-        (None, Signed::Sound { .. } | Signed::ByCreator | Signed::NotLookedAt) => Code::VALID,
+/// What is wrong where a transaction with this verdict is signed so: expected and found.
+fn objection(signed: &Signed, stored: Code) -> Option<(String, String)> {
+    let has_creator = was_sound(stored)
+        || matches!(
+            stored,
+            Code::DUPLICATE_TXID | Code::ENDORSEMENT_POLICY_FAILURE
+        );
+    match signed {
+        Signed::BadCreator(found) if has_creator => {
+            Some(("a creator's signature that holds".to_owned(), found.clone()))
+        }
+        Signed::Refused(_, found) if was_sound(stored) => {
+            let expected = "endorsements that satisfy the policy".to_owned();
+            Some((expected, found.clone()))
+        }
+        Signed::Sound { .. } | Signed::ByCreator if stored == Code::BAD_CREATOR_SIGNATURE => {
+            let expected = "a creator's signature that does not hold, as the verdict says";
+            Some((expected.to_owned(), "one that holds".to_owned()))
+        }
+        Signed::Sound {
+            by_policy: true, ..
+        } if stored == Code::ENDORSEMENT_POLICY_FAILURE => {
+            let expected = "endorsements that do not suffice, as the verdict says";
+            Some((expected.to_owned(), "endorsements that do".to_owned()))
+        }
+        _ => None,
     }
 }
 
-/// The rest of it: MVCC and phantoms.
-fn reads(
-    transaction: &Examined,
-    pending: &Pending<'_>,
-    recent: &mut Recent,
-) -> Result<Code, ReadError> {
-    match &transaction.content {
-        Content::Endorsed(endorsed) => mvcc::judge(&endorsed.read_write_set, pending, recent),
-        Content::Config(_) | Content::Other => Ok(Code::VALID),
+/// Whether a stored verdict can be given again with what is known of the signatures.
+fn can_tell(signed: &Signed, stored: Code, transaction: &Examined) -> bool {
+    let is_sound = transaction.code.is_valid();
+    match stored {
+        Code::EXPIRED_CHAINCODE | Code::CHAINCODE_VERSION_CONFLICT | Code::INVALID_WRITESET => {
+            false
+        }
+        // The envelope says so itself.
+        Code::ILLEGAL_WRITESET | Code::INVALID_OTHER_REASON => !is_sound,
+        Code::BAD_CREATOR_SIGNATURE => !matches!(signed, Signed::NotLookedAt),
+        // Or the definitions of chaincodes do.
+        Code::ENDORSEMENT_POLICY_FAILURE | Code::INVALID_CHAINCODE => match signed {
+            Signed::Sound { by_policy, .. } => *by_policy || !is_sound,
+            Signed::Refused(..) | Signed::BadCreator(_) | Signed::ByCreator => true,
+            Signed::NotLookedAt => !is_sound,
+        },
+        _ => true,
     }
 }

@@ -144,12 +144,12 @@ enum Hashes {
     MadeHere,
 }
 
-/// Whose peers judge the block.
+/// Whose rules a channel has, where the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// Quire's, which take a chaincode without a version.
+pub enum Origin {
+    /// Quire's: a chaincode needs no version, and one that nobody defined is the built-in one.
     Quire,
-    /// Fabric's, which do not.
+    /// Fabric's: a chaincode has a version and a definition.
     Fabric,
 }
 

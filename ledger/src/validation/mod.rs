@@ -4,14 +4,17 @@
 
 #[cfg(test)]
 mod agreement;
+mod definitions;
+mod endorsement;
 pub(crate) mod examine;
 pub(crate) mod expiry;
 pub(crate) mod mvcc;
 pub(crate) mod phantom;
+mod policies;
 pub(crate) mod recent;
 mod rescan;
 pub(crate) mod rich;
-pub(crate) mod signatures;
+pub(crate) mod trust;
 pub(crate) mod updates;
 pub(crate) mod writes;
 
@@ -21,38 +24,123 @@ use quire_wire::Code;
 
 use crate::block::{Block, Height};
 use crate::error::ReadError;
-use examine::{Content, Examined};
+pub use endorsement::ENDORSEMENT_POLICY;
+pub(crate) use endorsement::Signed;
+use examine::{Content, Examined, Stage};
 use recent::Recent;
+use trust::{Checked, Trust, Unusable};
 use updates::{Pending, Updates};
 
 /// Gives each transaction of the next block its final code, and returns what the block changes.
 ///
-/// `transactions` come with the verdict of the checks that need no state (form, signatures,
-/// policies); `is_known` tells whether an earlier block has a transaction id.
+/// `transactions` come with what their envelopes say against themselves; `checked` is what [`Trust::check`]
+/// said of them, by `trust`, and neither where nobody asks who signed. `is_known` tells whether an earlier
+/// block has a transaction id.
 pub(crate) fn judge_block<'a>(
     block: &Block,
     transactions: &mut [Examined],
+    trust: Option<(&mut Trust, Vec<Checked>)>,
     pending: &'a mut Pending<'_>,
     recent: &mut Recent,
     is_known: impl Fn(&str) -> bool,
 ) -> Result<&'a Updates, ReadError> {
+    let (mut trust, checked) = trust.unzip();
+    let mut checked = checked.into_iter().flatten();
     pending.begin_block(block.number);
     recent.begin_block(block);
-    mark_duplicates(transactions, is_known);
-    for (tx, transaction) in transactions.iter_mut().enumerate() {
-        if !transaction.code.is_valid() {
-            continue;
+    let mut codes = Vec::with_capacity(transactions.len());
+    let mut sound = HashSet::new();
+    for (tx, transaction) in (0..).zip(&*transactions) {
+        let signed = match (&mut trust, checked.next()) {
+            (Some(trust), Some(checked)) => trust.judge(checked, transaction, pending)?,
+            _ => Signed::NotLookedAt,
+        };
+        let id = transaction.tx_id.as_deref();
+        let meets = Meets {
+            known: id.is_some_and(&is_known),
+            repeats: id.is_some_and(|id| sound.contains(id)),
+        };
+        let mut code = judge(transaction, &signed, meets, pending, recent)?;
+        if let (Code::VALID, Content::Config(config), Some(trust)) =
+            (code, &transaction.content, &trust)
+            && let Err(Unusable(reason)) = trust.can_become(config)
+        {
+            tracing::warn!(
+                block = block.number,
+                reason,
+                "nobody could be judged by a configuration"
+            );
+            code = Code::INVALID_CONFIG_TRANSACTION;
         }
-        if let Content::Endorsed(endorsed) = &transaction.content {
-            transaction.code = mvcc::judge(&endorsed.read_write_set, pending, recent)?;
+        if let Some(id) = id.filter(|_| was_sound(code)) {
+            sound.insert(id);
         }
-        if transaction.code.is_valid() {
-            pending.apply(transaction, Height::new(block.number, tx as u64))?;
+        if code.is_valid() {
+            pending.apply(transaction, Height::new(block.number, tx))?;
             recent.note(transaction);
         }
+        codes.push(code);
     }
     pending.end_block()?;
+    if let Some(trust) = trust {
+        trust.end_block(&pending.block);
+    }
+    for (transaction, code) in transactions.iter_mut().zip(codes) {
+        transaction.code = code;
+    }
     Ok(&pending.block)
+}
+
+/// Which other transactions have a transaction's id.
+#[derive(Clone, Copy)]
+pub(crate) struct Meets {
+    /// One of an earlier block, whatever became of it.
+    pub(crate) known: bool,
+    /// One before it in the block, of which [`was_sound`] holds.
+    pub(crate) repeats: bool,
+}
+
+/// The verdict on a transaction that comes next in its block, in Fabric's order: headers, creator, the
+/// transaction's form, duplicates in earlier blocks, the call's form, endorsements, duplicates in the block;
+/// then what it read.
+pub(crate) fn judge(
+    transaction: &Examined,
+    signed: &Signed,
+    meets: Meets,
+    pending: &Pending<'_>,
+    recent: &mut Recent,
+) -> Result<Code, ReadError> {
+    match (
+        before_reads(transaction, signed, meets),
+        &transaction.content,
+    ) {
+        (Code::VALID, Content::Endorsed(endorsed)) => {
+            mvcc::judge(&endorsed.read_write_set, pending, recent)
+        }
+        (code, _) => Ok(code),
+    }
+}
+
+fn before_reads(transaction: &Examined, signed: &Signed, meets: Meets) -> Code {
+    let (code, stage) = (transaction.code, transaction.own_objection());
+    match (stage, signed) {
+        (Some(Stage::Headers), _) => code,
+        (_, Signed::BadCreator(_)) => Code::BAD_CREATOR_SIGNATURE,
+        (Some(Stage::Transaction), _) => code,
+        _ if meets.known => Code::DUPLICATE_TXID,
+        (Some(Stage::Call), _) => code,
+        (None, Signed::Refused(code, _)) => *code,
+        _ if meets.repeats => Code::DUPLICATE_TXID,
+        (None, Signed::Sound { .. } | Signed::ByCreator | Signed::NotLookedAt) => Code::VALID,
+    }
+}
+
+/// Whether nothing was wrong with a transaction of this verdict before it met the others.
+pub(crate) fn was_sound(code: Code) -> bool {
+    matches!(
+        code,
+        Code::VALID | Code::MVCC_READ_CONFLICT | Code::PHANTOM_READ_CONFLICT
+    )
 }
 
 /// What the next block changes according to the codes that are stored with it: replay never re-judges.
@@ -71,36 +159,22 @@ pub(crate) fn replay_block<'a>(
     Ok(&pending.block)
 }
 
-/// A transaction whose id an earlier block has is a duplicate, unless something was found before anybody
-/// looks for it. So is one whose id an earlier transaction of this block has, if both are sound so far.
-fn mark_duplicates(transactions: &mut [Examined], is_known: impl Fn(&str) -> bool) {
-    let mut in_block = HashSet::with_capacity(transactions.len());
-    for transaction in transactions {
-        let is_looked_up = transaction.is_looked_up();
-        let Examined { tx_id, code, .. } = transaction;
-        let Some(tx_id) = tx_id.as_deref().filter(|_| is_looked_up) else {
-            continue;
-        };
-        if is_known(tx_id) || (code.is_valid() && !in_block.insert(tx_id)) {
-            *code = Code::DUPLICATE_TXID;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
-    use quire_identity::{ChannelConfig, Policy};
+    use quire_disk::OsDisk;
     use quire_testkit::conformance;
     use quire_wire::Message as _;
     use quire_wire::common::Block as BlockMessage;
-    use quire_wire::config::ConfigEnvelope;
     use quire_wire::transaction::Opened;
 
     use super::*;
     use crate::block::Block;
-    use crate::ledger::Ordered;
-    use signatures::{Signatures, Verifier};
+    use crate::ledgers::{CreateOptions, Ledgers, Purpose};
+    use examine::Origin;
+    use trust::Signatures;
 
     const CHANNEL: &str = "mychannel";
 
@@ -128,20 +202,21 @@ mod tests {
         None
     }
 
-    fn verifier() -> Verifier {
+    fn genesis() -> Block {
         let genesis = conformance::read("fabric-network/two-orgs/genesis.block");
-        let block = BlockMessage::decode(Bytes::from(genesis)).unwrap();
-        let opened = Opened::read(&Block::from(block).envelopes[0]).unwrap();
-        let config = ConfigEnvelope::decode(opened.data).unwrap().config.unwrap();
-        let root = config.channel_group.unwrap();
-        let msps = ChannelConfig::from_group(&root).unwrap().msps().unwrap();
-        let policy = Policy::at(&root, "/Channel/Application/Endorsement").unwrap();
-        Verifier::new(msps, policy)
+        BlockMessage::decode(Bytes::from(genesis)).unwrap().into()
     }
 
     #[test]
     fn every_malformed_envelope_has_the_code_that_fabrics_own_validator_gives_it() {
-        let verifier = verifier();
+        let opened = Opened::read(&genesis().envelopes[0]).unwrap();
+        let mut trust = Trust::new(opened.data, Origin::Quire).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
+        let ledger = ledgers.create("main", genesis(), CreateOptions::default());
+        let ledger = ledger.unwrap();
+        let snapshot = ledger.followers.state.snapshot().unwrap();
+        let mut recent = Recent::of(ledger.reader());
         let mut wrong = Vec::new();
         let cases = conformance::fabric_verdicts();
         assert!(cases.len() > 400, "{}", cases.len());
@@ -159,11 +234,26 @@ mod tests {
                 envelopes: envelopes.collect(),
                 metadata: Vec::new(),
             };
-            let mut batch = [Ordered::new(block, CHANNEL)];
-            verifier.verify(&mut batch, Signatures::OfOthers);
             let known = texts("known");
-            let transactions = batch[0].transactions_mut();
-            mark_duplicates(transactions, |id| known.contains(&id));
+            let is_known = |id: &str| known.contains(&id);
+            let transactions = block.envelopes.iter();
+            let transactions = transactions.map(|envelope| Examined::new(envelope, CHANNEL));
+            let mut transactions: Vec<Examined> = transactions.collect();
+            let signed = transactions.iter().map(|one| (one, Signatures::OfOthers));
+            let checked = trust.check(signed);
+            let signers = Some((&mut trust, checked));
+            let mut pending = Pending::new(snapshot.as_ref());
+            recent.begin_batch(1, 1);
+            judge_block(
+                &block,
+                &mut transactions,
+                signers,
+                &mut pending,
+                &mut recent,
+                is_known,
+            )
+            .unwrap();
+            recent.end_batch();
             let found: Vec<String> = transactions
                 .iter()
                 .map(|one| one.code.to_string())

@@ -18,10 +18,10 @@ use crate::block::Height;
 use crate::error::ReadError;
 use crate::state::{StateSnapshot, VersionedValue};
 
-/// The namespace of a channel's configuration in state.
-pub(super) const CONFIG_NAMESPACE: &str = "";
-/// The key of a channel's configuration in state.
-pub(super) const CONFIG_KEY: &str = "CHANNEL_CONFIG_ENV_BYTES";
+/// The namespace of a channel's configuration in state, as Fabric has it.
+pub const CONFIG_NAMESPACE: &str = "";
+/// The key of a channel's configuration in state, as Fabric has it.
+pub const CONFIG_KEY: &str = "CHANNEL_CONFIG_ENV_BYTES";
 
 /// What becomes of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -367,6 +367,51 @@ impl<'a> Pending<'a> {
                 None => Some((*key, values.next()?)),
             });
         Ok(found.collect())
+    }
+
+    /// The value that a public key had before the block; none where it was not there.
+    pub(crate) fn value_before_block(
+        &self,
+        namespace: &str,
+        key: &str,
+    ) -> Result<Option<Bytes>, ReadError> {
+        let before = match self.public_before_block(namespace, key) {
+            Some(update) => update.value(),
+            None => self.state.get(namespace, key)?,
+        };
+        Ok(before.map(|before| before.value))
+    }
+
+    /// The metadata that a key had before the block, or a private key of which the hash is given; empty where
+    /// it has none.
+    pub(crate) fn metadata_before_block(
+        &self,
+        namespace: &str,
+        collection: &str,
+        key: &[u8],
+    ) -> Result<Bytes, ReadError> {
+        let before = if !collection.is_empty() {
+            let changed = self.hashed_before_block(namespace, collection, key);
+            changed.map(Update::value)
+        } else if let Ok(key) = std::str::from_utf8(key) {
+            let changed = self.public_before_block(namespace, key);
+            changed.map(Update::value)
+        } else {
+            // A hash that is no text names no public key.
+            Some(None)
+        };
+        let before = match before {
+            Some(changed) => changed,
+            None if collection.is_empty() => {
+                let key = String::from_utf8_lossy(key);
+                self.state.get(namespace, &key)?
+            }
+            None => {
+                let namespace = hashed_namespace(namespace, collection);
+                self.state.get(&namespace, &hashed_key(key))?
+            }
+        };
+        Ok(before.map(|before| before.metadata).unwrap_or_default())
     }
 
     /// The version of a public key, as the next transaction finds it.

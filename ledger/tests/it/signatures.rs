@@ -1,24 +1,33 @@
-//! What [`Verifier`] says of transactions that were signed well, badly, by strangers and by too few.
+//! What a commit says of transactions that were signed well, badly, by strangers and by too few.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use prost::Message as _;
 use quire_identity::channel_config::genesis_group;
-use quire_identity::{ChannelConfig, Organization, Policy, Role, SigningIdentity};
-use quire_ledger::{Block, Ordered, Signatures, Verifier};
+use quire_identity::{Organization, Role, SigningIdentity};
+use quire_ledger::{Block, CreateOptions, Examined, Ledger, Ledgers, Ordered, Origin, Signatures};
 use quire_wire::Code;
-use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
-use quire_wire::config::BatchSize;
+use quire_wire::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader, header_type};
+use quire_wire::config::{BatchSize, Config, ConfigEnvelope, ConfigGroup};
 use quire_wire::hash::data_hash;
+use quire_wire::msp::FabricMspConfig;
 use quire_wire::peer::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeSpec, Endorsement,
 };
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
 
+use crate::kit::open;
+
 const CHANNEL: &str = "main";
+const LIMITS: BatchSize = BatchSize {
+    max_message_count: 500,
+    absolute_max_bytes: 10 << 20,
+    preferred_max_bytes: 2 << 20,
+};
 /// More than a thread takes at a time, and no multiple of it.
 const TRANSACTIONS: usize = 45;
 
@@ -27,7 +36,8 @@ struct Signers {
     client: Arc<SigningIdentity>,
     peer: Arc<SigningIdentity>,
     stranger: Arc<SigningIdentity>,
-    verifier: Verifier,
+    root: ConfigGroup,
+    msps: [FabricMspConfig; 2],
 }
 
 impl Signers {
@@ -40,14 +50,7 @@ impl Signers {
             made.unwrap()
         };
         let (ours, theirs) = (organization("OursMSP"), organization("TheirsMSP"));
-        let limits = BatchSize {
-            max_message_count: 500,
-            absolute_max_bytes: 10 << 20,
-            preferred_max_bytes: 2 << 20,
-        };
-        let root = genesis_group(&[ours.msp_config()], limits, "2s");
-        let config = ChannelConfig::from_group(&root).unwrap();
-        let policy = Policy::at(&root, "/Channel/Application/Endorsement").unwrap();
+        let root = genesis_group(&[ours.msp_config()], LIMITS, "2s");
         let identity = |organization: &Organization, name: &str, role| {
             organization.create_identity(name, role, now).unwrap()
         };
@@ -55,34 +58,59 @@ impl Signers {
             client: identity(&ours, "someone", Role::Client),
             peer: identity(&ours, "somepeer", Role::Peer),
             stranger: identity(&theirs, "stranger", Role::Peer),
-            verifier: Verifier::new(config.msps().unwrap(), policy),
+            root,
+            msps: [ours.msp_config(), theirs.msp_config()],
             _dir: dir,
         }
     }
 
-    /// Transactions `0..TRANSACTIONS`; what is wrong with each fourth one depends on its number.
-    fn ordered(&self) -> (Ordered, Vec<Code>) {
-        let transactions = (0..TRANSACTIONS).map(|n| match n % 20 {
+    /// The configuration with both organisations.
+    fn root_with_theirs(&self) -> ConfigGroup {
+        genesis_group(&self.msps, LIMITS, "2s")
+    }
+
+    /// The envelope of a configuration that the client signed.
+    fn config(&self, root: ConfigGroup) -> Bytes {
+        let envelope = Envelope::decode(config_envelope(root)).unwrap();
+        let mut payload = Payload::decode(envelope.payload).unwrap();
+        let header = SignatureHeader {
+            creator: self.client.serialized().clone(),
+            nonce: Bytes::from_static(b"configuration"),
+        };
+        let headers = payload.header.as_mut().unwrap();
+        headers.signature_header = header.encode_to_vec().into();
+        let payload = Bytes::from(payload.encode_to_vec());
+        let signature = self.client.sign(&payload);
+        seal(payload, signature)
+    }
+
+    /// A ledger that judges by the organisation of ours alone.
+    fn ledger(&self, data: &Path) -> (Ledgers, Ledger) {
+        let genesis = block(None, vec![config_envelope(self.root.clone())]);
+        let ledgers = open(data);
+        let mut ledger = ledgers
+            .create(CHANNEL, genesis, CreateOptions::default())
+            .unwrap();
+        ledger.judge_signatures(Origin::Quire);
+        (ledgers, ledger)
+    }
+
+    /// Transactions `from..from + TRANSACTIONS`; what is wrong with each fourth one depends on its number.
+    fn envelopes(&self, from: usize) -> (Vec<Bytes>, Vec<Code>) {
+        let numbers = from..from + TRANSACTIONS;
+        let transactions = numbers.clone().map(|n| match n % 20 {
             3 => self.transaction(n, &self.client, &self.peer, Wrong::Creator),
             7 => self.transaction(n, &self.client, &self.peer, Wrong::Endorsement),
             11 => self.transaction(n, &self.stranger, &self.peer, Wrong::Nothing),
             15 => self.transaction(n, &self.client, &self.stranger, Wrong::Nothing),
             _ => self.transaction(n, &self.client, &self.peer, Wrong::Nothing),
         });
-        let envelopes: Vec<Bytes> = transactions.collect();
-        let block = Block {
-            number: 0,
-            previous_hash: Bytes::new(),
-            data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
-            envelopes,
-            metadata: Vec::new(),
-        };
-        let codes = (0..TRANSACTIONS).map(|n| match n % 20 {
+        let codes = numbers.map(|n| match n % 20 {
             3 | 11 => Code::BAD_CREATOR_SIGNATURE,
             7 | 15 => Code::ENDORSEMENT_POLICY_FAILURE,
             _ => Code::VALID,
         });
-        (Ordered::new(block, CHANNEL), codes.collect())
+        (transactions.collect(), codes.collect())
     }
 
     fn transaction(
@@ -146,44 +174,163 @@ enum Wrong {
     Endorsement,
 }
 
-fn codes(ordered: &mut Ordered) -> Vec<Code> {
-    let transactions = ordered.transactions_mut().iter();
-    transactions.map(|transaction| transaction.code).collect()
+/// The block after this one, or the first.
+fn block(before: Option<&Block>, envelopes: Vec<Bytes>) -> Block {
+    let previous = before.map(|block| Bytes::copy_from_slice(&block.hash()));
+    Block {
+        number: before.map_or(0, |block| block.number + 1),
+        previous_hash: previous.unwrap_or_default(),
+        data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
+        envelopes,
+        metadata: Vec::new(),
+    }
+}
+
+fn tip(ledger: &Ledger) -> Block {
+    let reader = ledger.reader();
+    let block = reader.block(reader.height() - 1).unwrap().unwrap();
+    Block::clone(&block)
+}
+
+/// An envelope that nobody signs.
+fn config_envelope(root: ConfigGroup) -> Bytes {
+    let header = ChannelHeader {
+        r#type: header_type::CONFIG,
+        channel_id: CHANNEL.into(),
+        ..ChannelHeader::default()
+    };
+    let config = ConfigEnvelope {
+        config: Some(Config {
+            channel_group: Some(root),
+            ..Config::default()
+        }),
+        ..ConfigEnvelope::default()
+    };
+    let payload = Payload {
+        header: Some(Header {
+            channel_header: header.encode_to_vec().into(),
+            signature_header: SignatureHeader::default().encode_to_vec().into(),
+        }),
+        data: config.encode_to_vec().into(),
+    };
+    let envelope = Envelope {
+        payload: payload.encode_to_vec().into(),
+        signature: Bytes::new(),
+    };
+    envelope.encode_to_vec().into()
+}
+
+/// Commits blocks together; the verdicts of each.
+fn commit(ledger: &mut Ledger, batch: Vec<Ordered>) -> Vec<Vec<Code>> {
+    let committed = ledger.commit(batch).unwrap().into_iter();
+    let codes = committed.map(|block| block.transactions.into_iter().map(|(_, code)| code));
+    codes.map(Iterator::collect).collect()
 }
 
 #[test]
 fn each_transaction_gets_the_code_of_its_own_signatures_whichever_thread_looks() {
     let signers = Signers::new();
-    let (ordered, expected) = signers.ordered();
-    let mut batch = vec![ordered.clone(), ordered];
-    signers.verifier.verify(&mut batch, Signatures::OfOthers);
-    for verified in &mut batch {
-        assert_eq!(codes(verified), expected);
-    }
+    let data = tempfile::tempdir().unwrap();
+    let (_ledgers, mut ledger) = signers.ledger(data.path());
+    let (first, first_codes) = signers.envelopes(0);
+    let (second, second_codes) = signers.envelopes(TRANSACTIONS);
+    let first = block(Some(&tip(&ledger)), first);
+    let second = block(Some(&first), second);
+    let batch = [first, second].map(|block| Ordered::new(block, CHANNEL));
+    let codes = commit(&mut ledger, batch.into());
+    assert_eq!(codes, [first_codes, second_codes]);
 }
 
 #[test]
 fn of_signatures_made_here_only_who_made_them_is_asked() {
     let signers = Signers::new();
-    let (ordered, expected) = signers.ordered();
-    let mut batch = vec![ordered];
-    signers.verifier.verify(&mut batch, Signatures::MadeHere);
+    let data = tempfile::tempdir().unwrap();
+    let (_ledgers, mut ledger) = signers.ledger(data.path());
+    let (envelopes, expected) = signers.envelopes(0);
+    let examined = envelopes.iter();
+    let examined = examined.map(|envelope| Examined::new(envelope, CHANNEL));
+    let examined = examined.collect();
+    let ordered = Ordered::made_here(
+        block(Some(&tip(&ledger)), envelopes),
+        examined,
+        Signatures::MadeHere,
+    );
+    let codes = commit(&mut ledger, vec![ordered]);
     let forged = |n: usize| matches!(n % 20, 3 | 7);
     let expected = expected.into_iter().enumerate();
     let expected: Vec<Code> = expected
         .map(|(n, code)| if forged(n) { Code::VALID } else { code })
         .collect();
-    assert_eq!(codes(&mut batch[0]), expected);
+    assert_eq!(codes, [expected]);
 }
 
 #[test]
-fn a_code_that_a_transaction_has_already_stays() {
+fn an_unendorsed_repeat_of_an_earlier_blocks_transaction_is_a_duplicate() {
     let signers = Signers::new();
-    let (mut ordered, _) = signers.ordered();
-    for transaction in ordered.transactions_mut() {
-        transaction.code = Code::BAD_RWSET;
+    let data = tempfile::tempdir().unwrap();
+    let (_ledgers, mut ledger) = signers.ledger(data.path());
+    let Signers { client, peer, .. } = &signers;
+    let sound = signers.transaction(0, client, peer, Wrong::Nothing);
+    let unendorsed = signers.transaction(0, client, peer, Wrong::Endorsement);
+    let first = block(Some(&tip(&ledger)), vec![sound]);
+    // A repeat in the same block is not looked for before the endorsements are.
+    let twice = [1, 1].map(|n| signers.transaction(n, client, peer, Wrong::Endorsement));
+    let repeats = [vec![unendorsed], twice.into()].concat();
+    let second = block(Some(&first), repeats);
+    for blocks in [[first], [second]] {
+        let batch = blocks.map(|block| Ordered::new(block, CHANNEL));
+        let codes = commit(&mut ledger, batch.into());
+        println!("{codes:?}");
+        if codes[0].len() == 3 {
+            let unendorsed = Code::ENDORSEMENT_POLICY_FAILURE;
+            assert_eq!(codes, [[Code::DUPLICATE_TXID, unendorsed, unendorsed]]);
+        }
     }
-    let mut batch = vec![ordered];
-    signers.verifier.verify(&mut batch, Signatures::OfOthers);
-    assert_eq!(codes(&mut batch[0]), [Code::BAD_RWSET; TRANSACTIONS]);
+}
+
+#[test]
+fn a_block_is_judged_by_the_configuration_of_the_block_before() {
+    let signers = Signers::new();
+    let data = tempfile::tempdir().unwrap();
+    let (ledgers, mut ledger) = signers.ledger(data.path());
+    let theirs = signers.root_with_theirs();
+    let config = signers.config(theirs);
+    let by_stranger = |n| signers.transaction(n, &signers.stranger, &signers.peer, Wrong::Nothing);
+    let first = block(Some(&tip(&ledger)), vec![by_stranger(1)]);
+    let second = block(Some(&first), vec![config]);
+    let third = block(Some(&second), vec![by_stranger(2)]);
+    let batch = [first, second, third].map(|block| Ordered::new(block, CHANNEL));
+    let codes = commit(&mut ledger, batch.into());
+    // The majority of two organisations are two endorsements.
+    let expected = [
+        Code::BAD_CREATOR_SIGNATURE,
+        Code::VALID,
+        Code::ENDORSEMENT_POLICY_FAILURE,
+    ];
+    assert_eq!(codes.concat(), expected);
+    // The same after a restart.
+    let before = tip(&ledger);
+    drop(ledger);
+    let (mut ledger, _) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
+    ledger.judge_signatures(Origin::Quire);
+    let next = Ordered::new(block(Some(&before), vec![by_stranger(3)]), CHANNEL);
+    let codes = commit(&mut ledger, vec![next]);
+    assert_eq!(codes, [[Code::ENDORSEMENT_POLICY_FAILURE]]);
+}
+
+#[test]
+fn a_configuration_by_which_nobody_could_be_judged_does_not_take_effect() {
+    let signers = Signers::new();
+    let data = tempfile::tempdir().unwrap();
+    let (_ledgers, mut ledger) = signers.ledger(data.path());
+    let mut root = signers.root.clone();
+    root.groups.remove("Orderer");
+    let config = signers.config(root);
+    let sound = signers.transaction(1, &signers.client, &signers.peer, Wrong::Nothing);
+    let first = block(Some(&tip(&ledger)), vec![config]);
+    let second = block(Some(&first), vec![sound]);
+    let batch = [first, second].map(|block| Ordered::new(block, CHANNEL));
+    let codes = commit(&mut ledger, batch.into());
+    let expected = [Code::INVALID_CONFIG_TRANSACTION, Code::VALID];
+    assert_eq!(codes.concat(), expected);
 }

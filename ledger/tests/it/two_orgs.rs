@@ -11,17 +11,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use prost::Message as _;
-use quire_identity::{ChannelConfig, Policy};
 use quire_ledger::check::{Depth, Kind, Report, check_blockfiles, check_channel};
 use quire_ledger::{
-    Block, Content, CreateOptions, Examined, Height, Order, Ordered, RangeEnd, Reader, Signatures,
-    Snapshot, Verifier,
+    Block, Content, CreateOptions, Examined, Height, Order, Ordered, Origin, RangeEnd, Reader,
+    Snapshot,
 };
 use quire_testkit::conformance;
 use quire_wire::Code;
 use quire_wire::common;
-use quire_wire::config::ConfigEnvelope;
-use quire_wire::rwset::{KvRead, QueryReads, RangeQueryInfo, ReadsInfo};
+use quire_wire::rwset::{
+    KvRead, NsReadWriteSet, QueryReads, RangeQueryInfo, ReadsInfo, TxReadWriteSet,
+};
 use serde_json::Value;
 
 use crate::kit::chain::{self, Act};
@@ -31,42 +31,6 @@ const ALL: Depth = Depth {
     signatures: true,
     verdicts: true,
 };
-
-/// What decides a verdict that is not given again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rests {
-    /// On which chaincodes are defined, on policies of collections, or on those of Fabric's own chaincodes.
-    OnDefinitions,
-    /// On policies of single keys, or on there being none in a namespace that has some.
-    OnKeyPolicies,
-}
-
-use Rests::{OnDefinitions, OnKeyPolicies};
-
-/// Every verdict of the ledger that is not given again, and why: block, transaction, verdict.
-const NOT_GIVEN: &[(u64, u64, Code, Rests)] = &[
-    (5, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnDefinitions),
-    (86, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (87, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (88, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (89, 1, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (89, 2, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (91, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (93, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (100, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (102, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (115, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (125, 0, Code::INVALID_CHAINCODE, OnDefinitions),
-    (126, 0, Code::INVALID_CHAINCODE, OnDefinitions),
-    (127, 0, Code::INVALID_CHAINCODE, OnDefinitions),
-    (147, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnDefinitions),
-    (149, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnDefinitions),
-    (151, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnDefinitions),
-    (159, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (166, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (191, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-    (218, 0, Code::ENDORSEMENT_POLICY_FAILURE, OnKeyPolicies),
-];
 
 fn block_files(file: &str) -> tempfile::TempDir {
     conformance::block_files(&format!("fabric-network/{file}"))
@@ -100,44 +64,69 @@ fn lines(path: &str) -> Vec<Value> {
     conformance::read_lines(&format!("fabric-network/{path}"))
 }
 
-/// Where the notes of a report say that verdicts are not given again.
-fn not_given(report: &Report) -> BTreeSet<String> {
-    let note = report
-        .notes
-        .iter()
-        .find(|note| note.contains("verdicts rest on"));
-    let listed = note.map(|note| note.rsplit_once(": ").unwrap().1.to_owned());
-    let listed = listed.unwrap_or_default();
-    let heights = listed.split(", ").filter(|height| !height.is_empty());
-    heights.map(str::to_owned).collect()
-}
-
 #[test]
-fn every_commit_hash_is_ours_and_every_verdict_that_no_definition_decides() {
+fn every_commit_hash_is_ours_and_every_verdict_is_given_again() {
     let dir = ledger();
     let report = check(dir.path(), Depth::default());
     assert_eq!(report.findings, []);
     assert_eq!((report.blocks, report.transactions), (233, 270));
     let report = check(dir.path(), ALL);
-    println!("{report:?}");
     assert_eq!(report.findings, []);
-    assert_eq!(report.verdicts, Some(270 - NOT_GIVEN.len() as u64));
-    let expected = NOT_GIVEN.iter();
-    let expected: BTreeSet<String> = expected
-        .map(|(block, tx, ..)| Height::new(*block, *tx).to_string())
-        .collect();
-    assert_eq!(not_given(&report), expected);
-    with_imported(dir.path(), |reader| {
-        for (block, tx, code, rests) in NOT_GIVEN {
-            assert!(*code == Code::ENDORSEMENT_POLICY_FAILURE || *rests == OnDefinitions);
-            let stored = reader.block(*block).unwrap().unwrap();
-            assert_eq!(
-                stored.code(usize::try_from(*tx).unwrap()),
-                *code,
-                "{block}.{tx}"
-            );
+    assert_eq!(report.verdicts, Some(270));
+    assert!(report.notes.is_empty(), "{:?}", report.notes);
+    // And state can be made of it.
+    with_imported(dir.path(), |reader| assert_eq!(reader.height(), 233));
+}
+
+/// Every block of imported files, committed again as if it came from its orderers now: the verdicts that are
+/// not those of its peers, and how many there are in all.
+fn committed_again(dir: &Path, channel: &str) -> (Vec<String>, usize) {
+    let imported = tempfile::tempdir().unwrap();
+    let ledgers = open(imported.path());
+    let (opened, _) = ledgers.import(channel, dir, false, &mut |_| {}).unwrap();
+    let reader = opened.reader();
+    let block = |number| Block::clone(&reader.block(number).unwrap().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let own = open(data.path());
+    let mut ledger = own
+        .create(channel, block(0), CreateOptions::default())
+        .unwrap();
+    ledger.judge_signatures(Origin::Fabric);
+    let (mut others, mut verdicts) = (Vec::new(), 1);
+    let numbers: Vec<u64> = (1..reader.height()).collect();
+    // Several together, so that configurations and definitions change within a batch.
+    for numbers in numbers.chunks(7) {
+        let batch = numbers.iter().map(|number| {
+            let ordered = block(*number);
+            Ordered::by_rules_of(Origin::Fabric, ordered, channel)
+        });
+        for committed in ledger.commit(batch.collect()).unwrap() {
+            let number = committed.block.number;
+            let stored = block(number);
+            verdicts += committed.transactions.len();
+            for (tx, (_, code)) in committed.transactions.iter().enumerate() {
+                if *code != stored.code(tx) {
+                    others.push(format!("{number}.{tx}: {code}, peers {}", stored.code(tx)));
+                }
+            }
+            if committed.block.metadata[4] != stored.metadata[4] {
+                others.push(format!("{number}: another commit hash"));
+            }
         }
-    });
+    }
+    (others, verdicts)
+}
+
+#[test]
+fn every_block_has_the_verdicts_and_the_commit_hash_of_its_peers_when_it_is_committed_here() {
+    let (others, verdicts) = committed_again(ledger().path(), "mychannel");
+    assert!(
+        others.is_empty(),
+        "{}:\n{}",
+        others.len(),
+        others.join("\n")
+    );
+    assert_eq!(verdicts, 270);
 }
 
 #[test]
@@ -300,15 +289,7 @@ fn what_stops_every_peer_of_fabric_is_judged_and_committed() {
         .unwrap();
     let reader = ledger.reader();
     assert_eq!(reader.height(), 140);
-    let value = reader
-        .snapshot()
-        .get("", "CHANNEL_CONFIG_ENV_BYTES")
-        .unwrap();
-    let config = ConfigEnvelope::decode(value.unwrap().value).unwrap().config;
-    let root = config.unwrap().channel_group.unwrap();
-    let msps = ChannelConfig::from_group(&root).unwrap().msps().unwrap();
-    let policy = Policy::at(&root, "/Channel/Application/Endorsement").unwrap();
-    let verifier = Verifier::new(msps, policy);
+    ledger.judge_signatures(Origin::Fabric);
     let blocks = lines("two-orgs-poison/orderer-blocks.jsonl");
     for line in blocks
         .iter()
@@ -317,18 +298,17 @@ fn what_stops_every_peer_of_fabric_is_judged_and_committed() {
         let bytes = hex::decode(line["block_hex"].as_str().unwrap()).unwrap();
         let block = Block::from(common::Block::decode(Bytes::from(bytes)).unwrap());
         let number = block.number;
-        let mut batch = vec![Ordered::new(block, "mychannel")];
-        verifier.verify(&mut batch, Signatures::OfOthers);
-        let committed = ledger.commit(batch).unwrap();
+        let ordered = Ordered::by_rules_of(Origin::Fabric, block, "mychannel");
+        let committed = ledger.commit(vec![ordered]).unwrap();
         let codes: Vec<Code> = committed[0]
             .transactions
             .iter()
             .map(|(_, code)| *code)
             .collect();
         if number == 140 {
-            // Both organisations endorsed it. Its peers said ENDORSEMENT_POLICY_FAILURE before they stopped:
-            // a collection that no definition names has no policy, and definitions are not judged by here.
-            assert_eq!(codes, [Code::VALID]);
+            // Both organisations endorsed it, and a collection that no definition names has no policy. Its
+            // peers said the same before they stopped.
+            assert_eq!(codes, [Code::ENDORSEMENT_POLICY_FAILURE]);
         }
     }
     assert_eq!(reader.height(), 144);
@@ -391,7 +371,9 @@ impl Chain {
         tip.metadata[2] = vec![Code::VALID.0].into();
         let mut file = Vec::new();
         put_block(&mut file, &tip);
-        Self { file, tip }
+        let mut chain = Self { file, tip };
+        chain.add(vec![definition("labcc")], &[Code::VALID]);
+        chain
     }
 
     fn add(&mut self, envelopes: Vec<Bytes>, codes: &[Code]) {
@@ -407,17 +389,47 @@ impl Chain {
         put_block(&mut self.file, &self.tip);
     }
 
-    /// What is found, but for the orderer's signatures, which nobody made; and verdicts given again.
+    /// What is found, but for the signatures of orderers and of the definition, which nobody made; and
+    /// verdicts given again.
     fn check(&self) -> (Vec<quire_ledger::check::Finding>, u64) {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("blockfile_000000"), &self.file).unwrap();
         let mut report = check(dir.path(), ALL);
-        let is_orderers = |finding: &quire_ledger::check::Finding| {
-            finding.kind == Kind::Signature && finding.transaction.is_none()
+        let is_made_up = |finding: &quire_ledger::check::Finding| {
+            let is_definition = finding.block == Some(1);
+            finding.kind == Kind::Signature && (finding.transaction.is_none() || is_definition)
         };
-        report.findings.retain(|finding| !is_orderers(finding));
+        report.findings.retain(|finding| !is_made_up(finding));
         (report.findings, report.verdicts.unwrap())
     }
+}
+
+/// A transaction that defines a chaincode, as `_lifecycle` writes it: whoever satisfies the channel's policy
+/// may endorse. Nobody signed it.
+fn definition(chaincode: &str) -> Bytes {
+    let text = |tag: u8, bytes: &[u8]| {
+        let length = u8::try_from(bytes.len()).unwrap();
+        [&[tag << 3 | 2, length][..], bytes].concat()
+    };
+    let policy = text(2, b"/Channel/Application/Endorsement");
+    let info = [text(1, b"vscc"), text(2, &policy)].concat();
+    let mut set = Act::new("definition");
+    for (key, value) in [
+        ("metadata/labcc", text(1, b"ChaincodeDefinition")),
+        ("fields/labcc/ValidationInfo", text(2, &info)),
+    ] {
+        let key = key.replace("labcc", chaincode);
+        set = set.put(&format!("namespaces/{key}"), value);
+    }
+    let results = TxReadWriteSet {
+        data_model: 0,
+        ns_rwset: vec![NsReadWriteSet {
+            namespace: "_lifecycle".into(),
+            rwset: set.set.encode_to_vec().into(),
+            collection_hashed_rwset: Vec::new(),
+        }],
+    };
+    chain::endorsed("mychannel", "definition", &results)
 }
 
 /// An envelope that says nothing but its id.

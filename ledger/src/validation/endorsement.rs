@@ -1,0 +1,398 @@
+//! Do the signers of a transaction suffice? By the policies of the keys that it writes, of their
+//! collections, and of their chaincodes, as the blocks before define them.
+//!
+//! Fabric's rules, of its validation plugin for channels with 2.0 capabilities: for every chaincode that is
+//! called or written to, each key written must have the endorsements that its own policy asks for; a key
+//! without one, those that its collection's asks for; where that has none, the chaincode's. Where nothing
+//! was written the chaincode's policy holds. A key whose policy an endorsed transaction earlier in the block
+//! changed cannot be written: neither policy can be told to hold.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quire_identity::ValidIdentity;
+use quire_wire::config::ConfigGroup;
+use quire_wire::rwset::KvMetadataWrite;
+use quire_wire::{Code, Message as _};
+
+use super::definitions::{Definition, LIFECYCLE, LSCC};
+use super::examine::{Content, Endorsed, Examined, NamespaceSet, Origin};
+use super::policies::{
+    APPLICATION, compile, has_lifecycle, members, msp_id_of, of_signatures, reference,
+};
+use super::trust::{Checked, Trust};
+use super::updates::{Pending, hashed_namespace};
+use crate::error::ReadError;
+
+/// Who must endorse, where a chaincode has no policy of its own.
+pub const ENDORSEMENT_POLICY: &str = "/Channel/Application/Endorsement";
+/// The policy of an organisation's endorsements, and that of the definitions of chaincodes.
+const ENDORSEMENT: &str = "Endorsement";
+const LIFECYCLE_ENDORSEMENT: &str = "LifecycleEndorsement";
+/// The member of a key's metadata that is its policy: `peer.MetaDataKeys` of Fabric.
+const VALIDATION_PARAMETER: &str = "VALIDATION_PARAMETER";
+/// What the names of collections begin with that every organisation has without defining them.
+const IMPLICIT_COLLECTION: &str = "_implicit_org_";
+/// Fabric 1's own chaincodes, whose transactions have rules of their own.
+const SYSTEM: [&str; 4] = [LSCC, "cscc", "qscc", ""];
+
+/// A chaincode, a collection (`""` for public keys), and a key or the hash of one.
+pub(crate) type KeyPlace = (String, String, Bytes);
+
+/// What can be said of a transaction's signatures.
+#[derive(Debug)]
+pub(crate) enum Signed {
+    /// They were not looked at: nobody asked, or there is nothing to look at.
+    NotLookedAt,
+    /// They hold.
+    Sound {
+        /// How many.
+        signatures: u64,
+        /// Endorsements that do not hold, and need not.
+        unneeded: u64,
+        /// Whether the endorsers were held against every policy that there is.
+        by_policy: bool,
+    },
+    /// The creator's does, and something else is wrong with what it signed.
+    ByCreator,
+    /// The creator is none, or did not sign.
+    BadCreator(String),
+    /// The endorsers do not suffice, or nobody could: the code, and why.
+    Refused(Code, String),
+}
+
+/// Why a transaction is refused.
+type Refusal = (Code, String);
+
+/// The policies that a transaction's endorsers were held against so far, in one namespace.
+#[derive(Default)]
+struct Asked<'a> {
+    /// Collections, `""` for the chaincode's own policy.
+    collections: BTreeSet<&'a str>,
+    any: bool,
+}
+
+impl Trust {
+    /// Whether a transaction is signed by those who must, when it comes next in its block.
+    pub(crate) fn judge(
+        &mut self,
+        checked: Checked,
+        transaction: &Examined,
+        pending: &mut Pending<'_>,
+    ) -> Result<Signed, ReadError> {
+        let (endorsers, refused) = match checked {
+            Checked::NotLookedAt => return Ok(Signed::NotLookedAt),
+            Checked::BadCreator(reason) => return Ok(Signed::BadCreator(reason)),
+            Checked::Creator if !transaction.code.is_valid() => return Ok(Signed::ByCreator),
+            Checked::Creator => {
+                return Ok(Signed::Sound {
+                    signatures: 1,
+                    unneeded: 0,
+                    by_policy: true,
+                });
+            }
+            Checked::Endorsed { endorsers, refused } => (endorsers, refused),
+        };
+        let Content::Endorsed(endorsed) = &transaction.content else {
+            return Ok(Signed::NotLookedAt);
+        };
+        let reason = refused
+            .as_ref()
+            .map(|(reason, _)| format!("; one does not hold: {reason}"));
+        let reason = reason.unwrap_or_default();
+        let mut by_policy = true;
+        for chaincode in self.written(endorsed) {
+            match self.judge_chaincode(chaincode, endorsed, &endorsers, pending)? {
+                Ok(is_judged) => by_policy &= is_judged,
+                Err((code, text)) => return Ok(Signed::Refused(code, format!("{text}{reason}"))),
+            }
+        }
+        // Without a policy nobody can say that one is not needed.
+        if refused.is_some() && !by_policy {
+            let text = format!("some{reason}");
+            return Ok(Signed::Refused(Code::ENDORSEMENT_POLICY_FAILURE, text));
+        }
+        self.note_changed_policies(endorsed);
+        Ok(Signed::Sound {
+            signatures: 1 + endorsers.len() as u64,
+            unneeded: refused.map_or(0, |(_, count)| count),
+            by_policy,
+        })
+    }
+
+    /// Whether the channel is one of Fabric 1, whose own chaincodes have rules that are not known here.
+    fn is_legacy(&self) -> bool {
+        self.origin == Origin::Fabric && !has_lifecycle(&self.root)
+    }
+
+    /// The chaincodes that a transaction must be endorsed for: the one called, and those it writes to.
+    fn written<'e>(&self, endorsed: &'e Endorsed) -> BTreeSet<&'e str> {
+        let called = endorsed.call.action.chaincode_id.as_ref();
+        let called = called.map(|chaincode| chaincode.name.as_str());
+        match called {
+            // What a chaincode is deployed with is written under the rules of deployment.
+            Some(system) if self.is_legacy() && SYSTEM.contains(&system) => {
+                BTreeSet::from([system])
+            }
+            _ => named(endorsed),
+        }
+    }
+
+    /// Whether the endorsers suffice for all that is written in one namespace; false where nobody here knows
+    /// the rules.
+    fn judge_chaincode(
+        &mut self,
+        chaincode: &str,
+        endorsed: &Endorsed,
+        endorsers: &[Arc<ValidIdentity>],
+        pending: &mut Pending<'_>,
+    ) -> Result<Result<bool, Refusal>, ReadError> {
+        if self.is_legacy() && SYSTEM.contains(&chaincode) {
+            return Ok(Ok(false));
+        }
+        let definition = self.definition(chaincode, pending)?;
+        let definition = definition.filter(|definition| !definition.policy.is_empty());
+        let Some(definition) = definition else {
+            if self.is_legacy() {
+                return Ok(Ok(false));
+            }
+            let text = format!("no definition of {chaincode:?}");
+            return Ok(Err((Code::INVALID_CHAINCODE, text)));
+        };
+        let mut asked = Asked::default();
+        let sets = endorsed.read_write_set.namespaces.iter();
+        for set in sets.filter(|set| set.namespace == chaincode) {
+            for (collection, key) in written_keys(set) {
+                let place = (chaincode, collection, key);
+                let policy = match self.policy_of_key(place, pending)? {
+                    Ok(policy) => policy,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                let judged = if let Some(policy) = policy {
+                    asked.any = true;
+                    let what = || format!("a key of {chaincode:?}");
+                    self.hold(&policy, endorsers, what)
+                } else {
+                    let place = (chaincode, collection);
+                    self.judge_collection(place, &definition, endorsers, &mut asked)
+                };
+                if let Err(refusal) = judged {
+                    return Ok(Err(refusal));
+                }
+            }
+        }
+        if asked.any {
+            return Ok(Ok(true));
+        }
+        let judged = self.judge_collection((chaincode, ""), &definition, endorsers, &mut asked);
+        Ok(judged.map(|()| true))
+    }
+
+    /// Holds endorsers against the policy of a collection, or of its chaincode where it has none.
+    fn judge_collection<'a>(
+        &mut self,
+        (chaincode, collection): (&str, &'a str),
+        definition: &Definition,
+        endorsers: &[Arc<ValidIdentity>],
+        asked: &mut Asked<'a>,
+    ) -> Result<(), Refusal> {
+        if asked.collections.contains(collection) {
+            return Ok(());
+        }
+        let policy = match &definition.collections {
+            Some(defined) if !collection.is_empty() => {
+                let known = defined.iter().find(|one| one.name == collection);
+                if let Some(organization) = collection.strip_prefix(IMPLICIT_COLLECTION) {
+                    Some(self.policy_of_organization(organization)?)
+                } else if let Some(known) = known {
+                    known.policy.clone()
+                } else {
+                    let text = format!("no collection {collection:?} of {chaincode:?}");
+                    return Err((Code::ENDORSEMENT_POLICY_FAILURE, text));
+                }
+            }
+            _ => None,
+        };
+        let of_its_own = policy.filter(|policy| !policy.is_empty());
+        let (policy, name) = match &of_its_own {
+            Some(policy) => (policy, collection),
+            None => (&definition.policy, ""),
+        };
+        if asked.collections.contains(name) {
+            return Ok(());
+        }
+        let what = || match name {
+            "" => format!("{chaincode:?}"),
+            name => format!("the collection {name:?} of {chaincode:?}"),
+        };
+        self.hold(policy, endorsers, what)?;
+        asked.collections.insert(name);
+        asked.any = true;
+        Ok(())
+    }
+
+    fn hold(
+        &mut self,
+        policy: &Bytes,
+        endorsers: &[Arc<ValidIdentity>],
+        what: impl FnOnce() -> String,
+    ) -> Result<(), Refusal> {
+        let root = &self.root;
+        let known = self.policies.get(policy).cloned();
+        let compiled = known.unwrap_or_else(|| {
+            let compiled = compile(policy, root).map(Arc::new);
+            self.policies.insert(policy.clone(), compiled.clone());
+            compiled
+        });
+        if compiled.is_some_and(|policy| policy.is_satisfied_by(endorsers)) {
+            return Ok(());
+        }
+        let (count, what) = (endorsers.len(), what());
+        let text = format!("{count} that hold and do not satisfy the policy of {what}");
+        Err((Code::ENDORSEMENT_POLICY_FAILURE, text))
+    }
+
+    /// The definition with which the block is judged; none where there is none, and one has to be.
+    fn definition(
+        &mut self,
+        chaincode: &str,
+        pending: &Pending<'_>,
+    ) -> Result<Option<Arc<Definition>>, ReadError> {
+        if let Some(known) = self.definitions.get(chaincode) {
+            return Ok(known.clone());
+        }
+        let definition = match chaincode {
+            LIFECYCLE => Some(Definition {
+                policy: self.policy_of_lifecycle(),
+                collections: Some(Vec::new()),
+            }),
+            _ => Definition::read(chaincode, pending)?,
+        };
+        // Where nobody defined it, the built-in chaincode governs it.
+        let definition = definition.or_else(|| {
+            (self.origin == Origin::Quire).then(|| Definition {
+                policy: reference(ENDORSEMENT_POLICY),
+                collections: None,
+            })
+        });
+        let definition = definition.map(Arc::new);
+        self.definitions
+            .insert(chaincode.to_owned(), definition.clone());
+        Ok(definition)
+    }
+
+    /// The policy that a key had before the block; none where it has none.
+    fn policy_of_key(
+        &self,
+        (chaincode, collection, key): (&str, &str, &[u8]),
+        pending: &mut Pending<'_>,
+    ) -> Result<Result<Option<Bytes>, Refusal>, ReadError> {
+        let place = || {
+            let key = Bytes::copy_from_slice(key);
+            (chaincode.to_owned(), collection.to_owned(), key)
+        };
+        if !self.changed_policies.is_empty() && self.changed_policies.contains(&place()) {
+            let text = format!("a key of {chaincode:?} whose policy was changed in this block");
+            return Ok(Err((Code::ENDORSEMENT_POLICY_FAILURE, text)));
+        }
+        let may_have = match collection {
+            "" => pending.may_have_metadata(chaincode)?,
+            _ => pending.may_have_metadata(&hashed_namespace(chaincode, collection))?,
+        };
+        if !may_have {
+            return Ok(Ok(None));
+        }
+        let metadata = pending.metadata_before_block(chaincode, collection, key)?;
+        let entries = KvMetadataWrite::decode(metadata).map(|metadata| metadata.entries);
+        let mut entries = entries.unwrap_or_default().into_iter().rev();
+        let policy = entries.find(|entry| entry.name == VALIDATION_PARAMETER);
+        let policy = policy.filter(|entry| !entry.value.is_empty());
+        Ok(Ok(policy.map(|entry| of_signatures(entry.value))))
+    }
+
+    /// The policy of the private data that an organisation has without defining a collection.
+    fn policy_of_organization(&self, msp_id: &str) -> Result<Bytes, Refusal> {
+        let named = self.organizations();
+        let mut named = named.filter(|(_, group)| msp_id_of(group).as_deref() == Some(msp_id));
+        let Some((name, group)) = named.next() else {
+            let text = format!("no organisation {msp_id:?}");
+            return Err((Code::ENDORSEMENT_POLICY_FAILURE, text));
+        };
+        if group.policies.contains_key(ENDORSEMENT) {
+            let path = format!("/Channel/Application/{name}/{ENDORSEMENT}");
+            return Ok(reference(&path));
+        }
+        Ok(members(1, &[msp_id.to_owned()]))
+    }
+
+    /// Who must endorse definitions: where the configuration does not say, a member of most organisations.
+    fn policy_of_lifecycle(&self) -> Bytes {
+        let application = self.root.groups.get(APPLICATION);
+        if application.is_some_and(|group| group.policies.contains_key(LIFECYCLE_ENDORSEMENT)) {
+            return reference("/Channel/Application/LifecycleEndorsement");
+        }
+        let all = self.organizations();
+        let all: Vec<String> = all.filter_map(|(_, group)| msp_id_of(group)).collect();
+        members(all.len() / 2 + 1, &all)
+    }
+
+    fn organizations(&self) -> impl Iterator<Item = (&String, &ConfigGroup)> {
+        let application = self.root.groups.get(APPLICATION);
+        application.into_iter().flat_map(|group| &group.groups)
+    }
+
+    /// Later transactions of the block cannot write these keys.
+    fn note_changed_policies(&mut self, endorsed: &Endorsed) {
+        for set in &endorsed.read_write_set.namespaces {
+            let public = set.public.metadata_writes.iter();
+            let public = public.map(|write| ("", Bytes::copy_from_slice(write.key.as_bytes())));
+            let hashed = set.collections.iter().flat_map(|(collection, hashed)| {
+                let writes = hashed.metadata_writes.iter();
+                writes.map(move |write| (collection.as_str(), write.key_hash.clone()))
+            });
+            for (collection, key) in public.chain(hashed) {
+                let place = (set.namespace.clone(), collection.to_owned(), key);
+                self.changed_policies.insert(place);
+            }
+        }
+    }
+}
+
+/// The chaincode that a transaction calls, and those it writes to.
+pub(super) fn named(endorsed: &Endorsed) -> BTreeSet<&str> {
+    let called = endorsed.call.action.chaincode_id.as_ref();
+    let called = called.map(|chaincode| chaincode.name.as_str());
+    let sets = endorsed.read_write_set.namespaces.iter();
+    let written = sets.filter(|set| is_written(set));
+    written
+        .map(|set| set.namespace.as_str())
+        .chain(called)
+        .collect()
+}
+
+fn is_written(set: &NamespaceSet) -> bool {
+    !set.public.writes.is_empty()
+        || !set.public.metadata_writes.is_empty()
+        || set.collections.iter().any(|(_, hashed)| {
+            !hashed.hashed_writes.is_empty() || !hashed.metadata_writes.is_empty()
+        })
+}
+
+/// Every key that is written, with its collection: public ones first, and values before metadata, as Fabric
+/// looks at them.
+fn written_keys(set: &NamespaceSet) -> impl Iterator<Item = (&str, &[u8])> {
+    let writes = set.public.writes.iter().map(|write| write.key.as_bytes());
+    let metadata = set.public.metadata_writes.iter();
+    let metadata = metadata.map(|write| write.key.as_bytes());
+    let public = writes.chain(metadata).map(|key| ("", key));
+    let hashed = set.collections.iter().flat_map(|(collection, hashed)| {
+        let writes = hashed.hashed_writes.iter();
+        writes.map(move |write| (collection.as_str(), &write.key_hash[..]))
+    });
+    let hashed_metadata = set.collections.iter().flat_map(|(collection, hashed)| {
+        let writes = hashed.metadata_writes.iter();
+        writes.map(move |write| (collection.as_str(), &write.key_hash[..]))
+    });
+    public.chain(hashed).chain(hashed_metadata)
+}

@@ -1,0 +1,104 @@
+//! Policies as chaincodes, keys and organisations name them: serialized `ApplicationPolicy` messages.
+
+use bytes::Bytes;
+use quire_identity::Policy;
+use quire_wire::Message as _;
+use quire_wire::config::{
+    Capabilities, ConfigGroup, NOutOf, SignaturePolicy, SignaturePolicyEnvelope, SignatureRule,
+};
+use quire_wire::msp::{
+    FabricMspConfig, MspConfig, MspPrincipal, MspRole, principal_classification, role,
+};
+
+/// The group of the organisations that submit and endorse.
+pub(super) const APPLICATION: &str = "Application";
+
+/// `common.ApplicationPolicy`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ApplicationPolicy {
+    #[prost(message, optional, tag = "1")]
+    pub(super) signature_policy: Option<SignaturePolicyEnvelope>,
+    #[prost(string, optional, tag = "2")]
+    pub(super) channel_config_policy_reference: Option<String>,
+}
+
+/// The serialized `ApplicationPolicy` that names a policy of the configuration.
+pub(super) fn reference(path: &str) -> Bytes {
+    let policy = ApplicationPolicy {
+        signature_policy: None,
+        channel_config_policy_reference: Some(path.to_owned()),
+    };
+    policy.encode_to_vec().into()
+}
+
+/// The serialized `ApplicationPolicy` that is this signature policy, as the metadata of keys has it.
+pub(super) fn of_signatures(envelope: Bytes) -> Bytes {
+    let policy = ApplicationPolicy {
+        // What is no policy satisfies nobody.
+        signature_policy: SignaturePolicyEnvelope::decode(envelope).ok(),
+        channel_config_policy_reference: None,
+    };
+    policy.encode_to_vec().into()
+}
+
+/// The serialized `ApplicationPolicy` that so many organisations satisfy, each by any member.
+pub(super) fn members(count: usize, msp_ids: &[String]) -> Bytes {
+    let leaf = |index| SignaturePolicy {
+        rule: Some(SignatureRule::SignedBy(index)),
+    };
+    let principal = |msp_id: &String| MspPrincipal {
+        principal_classification: principal_classification::ROLE,
+        principal: MspRole {
+            msp_identifier: msp_id.clone(),
+            role: role::MEMBER,
+        }
+        .encode_to_vec()
+        .into(),
+    };
+    let rule = SignatureRule::NOutOf(NOutOf {
+        n: i32::try_from(count).unwrap_or(i32::MAX),
+        rules: (0..).take(msp_ids.len()).map(leaf).collect(),
+    });
+    let envelope = SignaturePolicyEnvelope {
+        version: 0,
+        rule: Some(SignaturePolicy { rule: Some(rule) }),
+        identities: msp_ids.iter().map(principal).collect(),
+    };
+    let policy = ApplicationPolicy {
+        signature_policy: Some(envelope),
+        channel_config_policy_reference: None,
+    };
+    policy.encode_to_vec().into()
+}
+
+/// None where the policy satisfies nobody, because it is none or names none.
+pub(super) fn compile(policy: &Bytes, root: &ConfigGroup) -> Option<Policy> {
+    let policy = ApplicationPolicy::decode(policy.clone()).ok()?;
+    match (
+        policy.signature_policy,
+        policy.channel_config_policy_reference,
+    ) {
+        (Some(envelope), _) => Policy::from_envelope(&envelope).ok(),
+        (None, Some(path)) => Policy::at(root, &path).ok(),
+        (None, None) => None,
+    }
+}
+
+/// Whether chaincodes of a channel are defined by `_lifecycle`: from Fabric's 2.0 capabilities on.
+pub(super) fn has_lifecycle(root: &ConfigGroup) -> bool {
+    let application = root.groups.get(APPLICATION);
+    let value = application.and_then(|group| group.values.get("Capabilities"));
+    let bytes = value.map(|value| value.value.clone()).unwrap_or_default();
+    let capabilities = Capabilities::decode(bytes).unwrap_or_default().capabilities;
+    // Those of Fabric 1 are V1_1, V1_2, V1_3, V1_4_2 and an experimental one.
+    let mut names = capabilities.iter().map(|capability| &capability.name);
+    names.any(|name| name.starts_with('V') && !name.starts_with("V1_"))
+}
+
+/// The MSP id of an organisation's group.
+pub(super) fn msp_id_of(group: &ConfigGroup) -> Option<String> {
+    let value = group.values.get("MSP")?.value.clone();
+    let config = MspConfig::decode(value).ok()?.config;
+    let config = FabricMspConfig::decode(config).ok()?;
+    Some(config.name)
+}

@@ -1,0 +1,300 @@
+//! Who may sign in a channel, by one configuration of it; and which signatures hold.
+//!
+//! Checking that signatures hold needs the configuration only, and most of the time of a verdict: it is
+//! done for many blocks at once, on every core ([`Trust::check`]). Whether the signers suffice is asked
+//! for one transaction after the other ([`Trust::judge`], in [`super::endorsement`]).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use quire_identity::{ChannelConfig, Msps, Policy, ValidIdentity};
+use quire_wire::Message as _;
+use quire_wire::common::{Metadata, SignatureHeader, metadata_slot};
+use quire_wire::config::{ConfigEnvelope, ConfigGroup};
+use quire_wire::hash::header_der;
+use quire_wire::transaction::Opened;
+
+use super::definitions::{self, Definition};
+use super::endorsement::{self, KeyPlace};
+use super::examine::{Content, Endorsed, Examined, Origin};
+use super::updates::{CONFIG_KEY, CONFIG_NAMESPACE, Pending, Updates};
+use crate::block::Block;
+use crate::error::ReadError;
+
+/// Who must sign a block.
+const BLOCK_POLICY: &str = "/Channel/Orderer/BlockValidation";
+/// Transactions that a thread takes at a time: some tens of milliseconds of work would be too long to
+/// wait for the slowest thread, and one alone not worth the lock.
+const TAKEN_AT_A_TIME: usize = 8;
+
+/// Why a configuration cannot be gone by.
+#[derive(Debug)]
+pub(crate) struct Unusable(pub(crate) String);
+
+/// Who made the signatures of a block's transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signatures {
+    /// This process did, each of them: they need no proof. Who signed, and whether they may, is
+    /// asked all the same, so that no verdict depends on which process gives it.
+    MadeHere,
+    /// Somebody did: every signature is verified.
+    OfOthers,
+}
+
+/// A transaction's signatures, each checked by itself.
+#[derive(Debug)]
+pub(crate) enum Checked {
+    /// There is nothing to look at: the headers are not sound, or nobody signs a first block.
+    NotLookedAt,
+    /// The creator is none, or did not sign.
+    BadCreator(String),
+    /// The creator's holds, and nobody had to endorse.
+    Creator,
+    /// The creator's holds.
+    Endorsed {
+        /// Whose endorsements hold.
+        endorsers: Vec<Arc<ValidIdentity>>,
+        /// Why the first endorsement that does not hold does not, and how many there are.
+        refused: Option<(String, u64)>,
+    },
+}
+
+/// A channel's configuration, and what follows from it and from the definitions of its chaincodes, as of the
+/// next block.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    pub(super) root: ConfigGroup,
+    msps: Msps,
+    blocks: Policy,
+    pub(super) origin: Origin,
+    /// By the serialized `ApplicationPolicy`; none where it cannot be evaluated.
+    pub(super) policies: HashMap<Bytes, Option<Arc<Policy>>>,
+    /// What chaincodes are defined as, as far as that was asked.
+    pub(super) definitions: HashMap<String, Option<Arc<Definition>>>,
+    /// Keys whose policies a transaction of the block being judged changed.
+    pub(super) changed_policies: BTreeSet<KeyPlace>,
+}
+
+impl Trust {
+    /// From a serialized `ConfigEnvelope`. `origin` says by whose rules a chaincode that nobody defined is
+    /// judged.
+    pub(crate) fn new(config: Bytes, origin: Origin) -> Result<Self, Unusable> {
+        let unusable = |error: &dyn std::error::Error| Unusable(error.to_string());
+        let envelope = ConfigEnvelope::decode(config).map_err(|error| unusable(&error))?;
+        let root = envelope.config.and_then(|config| config.channel_group);
+        let root = root.ok_or_else(|| Unusable("no channel group".to_owned()))?;
+        let config = ChannelConfig::from_group(&root).map_err(|error| unusable(&error))?;
+        Ok(Self {
+            msps: config.msps().map_err(|error| unusable(&error))?,
+            blocks: Policy::at(&root, BLOCK_POLICY).map_err(|error| unusable(&error))?,
+            root,
+            origin,
+            policies: HashMap::new(),
+            definitions: HashMap::new(),
+            changed_policies: BTreeSet::new(),
+        })
+    }
+
+    /// By the configuration that is in state. Without one, nobody can be judged.
+    pub(crate) fn in_state(pending: &Pending<'_>, origin: Origin) -> Result<Self, ReadError> {
+        let config = pending.public(CONFIG_NAMESPACE, CONFIG_KEY)?;
+        let config = config.ok_or_else(|| ReadError::Config("there is none".to_owned()))?;
+        Self::new(config.value, origin).map_err(|Unusable(reason)| ReadError::Config(reason))
+    }
+
+    /// Whether transactions can be judged by this configuration too.
+    pub(super) fn can_become(&self, config: &Bytes) -> Result<(), Unusable> {
+        Self::new(config.clone(), self.origin).map(|_| ())
+    }
+
+    /// Takes note of what a block changed: another configuration may be in force now, and chaincodes may be
+    /// defined otherwise. Whoever lets a configuration take effect asked [`Self::can_become`] first.
+    pub(crate) fn end_block(&mut self, updates: &Updates) {
+        let config = updates.public(CONFIG_NAMESPACE, CONFIG_KEY);
+        let config = config.and_then(|update| update.content.clone());
+        if let Some((config, _)) = config
+            && let Ok(next) = Self::new(config, self.origin)
+        {
+            *self = next;
+        }
+        if definitions::may_be_redefined_by(updates) {
+            self.definitions.clear();
+        }
+        self.changed_policies.clear();
+    }
+
+    /// The keys, each with its namespace in state, that judging these transactions will ask state for.
+    pub(crate) fn named_keys<'t>(
+        known: Option<&Self>,
+        transactions: impl Iterator<Item = &'t Examined>,
+    ) -> Vec<(String, String)> {
+        let mut keys = Vec::new();
+        if known.is_none() {
+            keys.push((CONFIG_NAMESPACE.to_owned(), CONFIG_KEY.to_owned()));
+        }
+        let mut chaincodes = BTreeSet::new();
+        for transaction in transactions {
+            if let Content::Endorsed(endorsed) = &transaction.content {
+                chaincodes.extend(endorsement::named(endorsed));
+            }
+        }
+        let is_known =
+            |chaincode: &str| known.is_some_and(|known| known.definitions.contains_key(chaincode));
+        for chaincode in chaincodes
+            .into_iter()
+            .filter(|chaincode| !is_known(chaincode))
+        {
+            let asked = definitions::keys_of(chaincode).into_iter();
+            keys.extend(asked.map(|(namespace, key)| (namespace.to_owned(), key)));
+        }
+        keys
+    }
+
+    /// Whether the orderers' signatures in slot 0 suffice; how many there are, or why not. A first block may
+    /// have none: no orderer was there yet.
+    pub(crate) fn check_block(&self, block: &Block) -> Result<u64, String> {
+        let slot = block.metadata.get(metadata_slot::SIGNATURES).cloned();
+        let metadata = Metadata::decode(slot.unwrap_or_default())
+            .map_err(|error| format!("slot 0: {error}"))?;
+        if metadata.signatures.is_empty() && block.number == 0 {
+            return Ok(0);
+        }
+        let header = header_der(block.number, &block.previous_hash, &block.data_hash);
+        let mut signers = Vec::new();
+        let mut refused = None;
+        for signature in &metadata.signatures {
+            let message = [&metadata.value[..], &signature.signature_header, &header].concat();
+            let creator = SignatureHeader::decode(signature.signature_header.clone());
+            let creator = creator.map(|header| header.creator).unwrap_or_default();
+            match self.signer(&creator, || message, &signature.signature) {
+                Ok(signer) => signers.push(signer),
+                Err(reason) => refused = refused.or(Some(reason)),
+            }
+        }
+        if self.blocks.is_satisfied_by(&signers) {
+            return Ok(signers.len() as u64);
+        }
+        let count = signers.len();
+        let reason = refused.map(|reason| format!("; one does not: {reason}"));
+        Err(format!(
+            "{count} that hold and do not satisfy {BLOCK_POLICY}{}",
+            reason.unwrap_or_default()
+        ))
+    }
+
+    /// Checks the signatures of transactions, in their order, on every core.
+    pub(crate) fn check<'t>(
+        &self,
+        transactions: impl Iterator<Item = (&'t Examined, Signatures)>,
+    ) -> Vec<Checked> {
+        let transactions: Vec<_> = transactions.collect();
+        let mut checked: Vec<Checked> = Vec::new();
+        checked.resize_with(transactions.len(), || Checked::NotLookedAt);
+        let is_others = |(_, signatures): &&(_, Signatures)| *signatures == Signatures::OfOthers;
+        let others = transactions.iter().filter(is_others).count();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.min(others / TAKEN_AT_A_TIME);
+        let shares = transactions
+            .chunks(TAKEN_AT_A_TIME)
+            .zip(checked.chunks_mut(TAKEN_AT_A_TIME));
+        let waiting = Mutex::new(shares);
+        let work = || {
+            loop {
+                let Some((transactions, checked)) = waiting.lock().next() else {
+                    return;
+                };
+                for ((transaction, signatures), checked) in transactions.iter().zip(checked) {
+                    *checked = self.check_one(transaction, *signatures);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                let helper = std::thread::Builder::new().name("verify".to_owned());
+                // Without a helper this thread does it all.
+                if let Err(error) = helper.spawn_scoped(scope, work) {
+                    tracing::warn!(%error, "no thread to verify signatures on");
+                }
+            }
+            work();
+        });
+        checked
+    }
+
+    /// The same of a configuration in a first block, which is not examined. Fabric's tools make one that
+    /// nobody signed.
+    pub(crate) fn check_first(&self, envelope: &Bytes) -> Checked {
+        match Opened::read(envelope) {
+            Ok(opened) if !opened.signature_header.creator.is_empty() => {
+                self.check_creator(&opened, Signatures::OfOthers)
+            }
+            _ => Checked::NotLookedAt,
+        }
+    }
+
+    /// Fabric's order: the creator first, whatever is wrong with what was signed; then the endorsements of
+    /// what nothing is wrong with.
+    fn check_one(&self, transaction: &Examined, signatures: Signatures) -> Checked {
+        let Some(opened) = transaction.signed_by_creator() else {
+            return Checked::NotLookedAt;
+        };
+        match (self.check_creator(opened, signatures), &transaction.content) {
+            (Checked::Creator, Content::Endorsed(endorsed)) if transaction.code.is_valid() => {
+                self.check_endorsements(endorsed, signatures)
+            }
+            (checked, _) => checked,
+        }
+    }
+
+    fn check_creator(&self, opened: &Opened, signatures: Signatures) -> Checked {
+        let creator = &opened.signature_header.creator;
+        let signer = match signatures {
+            Signatures::MadeHere => self.known(creator),
+            Signatures::OfOthers => self.signer(creator, || &opened.payload, &opened.signature),
+        };
+        signer.map_or_else(Checked::BadCreator, |_| Checked::Creator)
+    }
+
+    fn check_endorsements(&self, endorsed: &Endorsed, signatures: Signatures) -> Checked {
+        let call = &endorsed.call;
+        let mut endorsers = Vec::with_capacity(call.endorsements.len());
+        let mut refused: Option<(String, u64)> = None;
+        for endorsement in &call.endorsements {
+            let identity = &endorsement.endorser;
+            let message = || [&call.proposal_response_payload[..], identity].concat();
+            let signer = match signatures {
+                Signatures::MadeHere => self.known(identity),
+                Signatures::OfOthers => self.signer(identity, message, &endorsement.signature),
+            };
+            match signer {
+                Ok(signer) => endorsers.push(signer),
+                Err(reason) => match &mut refused {
+                    Some((_, count)) => *count += 1,
+                    None => refused = Some((reason, 1)),
+                },
+            }
+        }
+        Checked::Endorsed { endorsers, refused }
+    }
+
+    fn known(&self, identity: &[u8]) -> Result<Arc<ValidIdentity>, String> {
+        self.msps
+            .validate(identity)
+            .map_err(|error| error.to_string())
+    }
+
+    fn signer<M: AsRef<[u8]>>(
+        &self,
+        identity: &[u8],
+        message: impl FnOnce() -> M,
+        signature: &[u8],
+    ) -> Result<Arc<ValidIdentity>, String> {
+        let signer = self.known(identity)?;
+        match signer.verify(message().as_ref(), signature) {
+            Ok(()) => Ok(signer),
+            Err(error) => Err(format!("{}: {error}", signer.name())),
+        }
+    }
+}
