@@ -82,9 +82,10 @@ impl Gateway {
     pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
         let metrics = Arc::new(Metrics::new(backend.registry()));
         let family = Family(metrics.registry.clone());
+        let memory = Arc::new(Memory::new(limits.memory_bytes, &family));
         Self {
-            pools: Arc::new(Pools::new(&limits, &family)),
-            memory: Arc::new(Memory::new(limits.memory_bytes, &family)),
+            pools: Arc::new(Pools::new(&limits, Arc::clone(&memory), &family)),
+            memory,
             metrics,
             backend,
             limits,
@@ -152,6 +153,10 @@ impl Gateway {
             Refused::Crowded => {
                 self.metrics.traffic.shed(Bound::Queries);
                 Problem::busy("All threads for queries are taken", RETRY_AFTER)
+            }
+            Refused::Full(problem) => {
+                self.metrics.traffic.shed(Bound::Memory);
+                problem
             }
             Refused::Work(problem) => problem,
         })

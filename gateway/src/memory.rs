@@ -1,4 +1,5 @@
-//! One budget of bytes for what requests hold: heads, bodies, answers not taken yet, batches, events.
+//! One budget of bytes for what requests hold: heads, bodies, answers not taken yet, batches, events, large
+//! documents under queries.
 //!
 //! A [`Share`] is taken before the bytes are there, or, where nobody knows how many there will be, as soon
 //! as they are; it lives as long as they do. What is over the budget is refused, never waited for: who
@@ -22,7 +23,7 @@ const RESERVE: usize = 8;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How many kinds there are.
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 /// What bytes are held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(crate) enum Kind {
     Batches,
     /// Events of blocks, kept for further listeners or not taken yet.
     Events,
+    /// Large documents that queries look at, which take up to fifty times what their texts do.
+    Documents,
 }
 
 impl Kind {
@@ -46,6 +49,7 @@ impl Kind {
         Self::Answers,
         Self::Batches,
         Self::Events,
+        Self::Documents,
     ];
 
     fn name(self) -> &'static str {
@@ -55,6 +59,7 @@ impl Kind {
             Self::Answers => "answers",
             Self::Batches => "batches",
             Self::Events => "events",
+            Self::Documents => "documents",
         }
     }
 }
@@ -83,7 +88,7 @@ impl Memory {
         let held = family.gauges(
             "quire_memory_bytes",
             "Bytes that requests hold, by kind: heads (not come to their end), bodies (with what is made of them), answers (not taken \
-             yet), batches, events. Near quire_memory_budget_bytes in sum, requests get 503: find who \
+             yet), batches, events, documents (large ones that queries look at). Near quire_memory_budget_bytes in sum, requests get 503: find who \
              sends, or does not read, so much; or raise --memory-budget.",
             &["kind"],
         );
@@ -224,12 +229,12 @@ mod tests {
         let first = memory.take(Kind::Bodies, 3_000_000).unwrap();
         let mut second = memory.take(Kind::Answers, 4_000_000).unwrap();
         assert!(memory.take(Kind::Batches, 1_000_000).is_err());
-        assert_eq!(held(&memory), [0, 3_000_000, 4_000_000, 0, 0]);
+        assert_eq!(held(&memory), [0, 3_000_000, 4_000_000, 0, 0, 0]);
         assert!(second.set(4_000_001).is_err());
-        assert_eq!(held(&memory), [0, 3_000_000, 4_000_000, 0, 0]);
+        assert_eq!(held(&memory), [0, 3_000_000, 4_000_000, 0, 0, 0]);
         second.set(1_000_000).unwrap();
         let third = memory.take(Kind::Events, 3_000_000).unwrap();
-        assert_eq!(held(&memory), [0, 3_000_000, 1_000_000, 0, 3_000_000]);
+        assert_eq!(held(&memory), [0, 3_000_000, 1_000_000, 0, 3_000_000, 0]);
         drop((first, second, third));
         assert_eq!(held(&memory), [0; KINDS]);
         assert_eq!(memory.taken.load(Ordering::Relaxed), 0);
@@ -256,7 +261,7 @@ mod tests {
         let bytes = share.hold(b"12345".to_vec());
         let part = bytes.slice(1..2);
         drop(bytes);
-        assert_eq!(held(&memory), [0, 0, 5, 0, 0]);
+        assert_eq!(held(&memory), [0, 0, 5, 0, 0, 0]);
         drop(part);
         assert_eq!(held(&memory), [0; KINDS]);
     }

@@ -17,11 +17,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use prometheus::{IntGauge, IntGaugeVec};
-use quire_ledger::{Halt, MAX_STEPS, Meter, Reader, Stop};
+use quire_ledger::{Halt, MAX_STEPS, Meter, Reader, Room, Stop};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::limits::{Limits, PoolSizes};
+use crate::memory::{Kind, Memory};
 use crate::metrics::family::Family;
 use crate::metrics::gauge_guard::GaugeGuard;
 use crate::place::{on_the_spot, place};
@@ -44,6 +45,8 @@ pub(crate) struct Pools {
     health: Pool,
     /// Queries that may still be taken on: those that wait leave places for other requests.
     askers: Arc<Semaphore>,
+    /// For the documents that queries look at.
+    memory: Arc<Memory>,
 }
 
 #[derive(Debug)]
@@ -97,7 +100,7 @@ impl Gauges {
 }
 
 impl Pools {
-    pub(crate) fn new(limits: &Limits, family: &Family) -> Self {
+    pub(crate) fn new(limits: &Limits, memory: Arc<Memory>, family: &Family) -> Self {
         let gauges = Gauges::new(family);
         let PoolSizes {
             work,
@@ -111,6 +114,7 @@ impl Pools {
             changes: gauges.pool("changes", changes),
             health: gauges.pool("health", health),
             askers: Arc::new(Semaphore::new((limits.requests / 2).max(queries))),
+            memory,
         }
     }
 
@@ -176,7 +180,8 @@ impl Pools {
         let thread = timeout(QUERY_WAIT.min(time), self.queries.thread());
         let thread = thread.await.map_err(|_| Refused::Crowded)?;
         let thread = thread.map_err(Refused::Work)?;
-        let (listening, asking) = Asking::new(time);
+        let (listening, asking) = Asking::new(time, &self.memory);
+        let lacked = Arc::clone(&asking.lacked);
         let answered = self.queries.run_on(thread, move || {
             let _asker = asker;
             if asking.stop().is_some() {
@@ -186,7 +191,13 @@ impl Pools {
         });
         let answered = answered.await;
         drop(listening);
-        answered.map_err(Refused::Work)
+        answered.map_err(|problem| {
+            if lacked.load(Ordering::Relaxed) {
+                Refused::Full(problem)
+            } else {
+                Refused::Work(problem)
+            }
+        })
     }
 }
 
@@ -195,6 +206,8 @@ impl Pools {
 pub(crate) enum Refused {
     /// There are more queries than the node can begin; this one was not begun.
     Crowded,
+    /// There is no memory for what it looks at.
+    Full(Problem),
     /// What the query itself says.
     Work(Problem),
 }
@@ -240,15 +253,20 @@ impl Pool {
 pub(crate) struct Asking {
     gone: Arc<AtomicBool>,
     deadline: Instant,
+    memory: Arc<Memory>,
+    /// Whether there was too little of it.
+    lacked: Arc<AtomicBool>,
 }
 
 impl Asking {
     /// The second value is told when the first is dropped.
-    fn new(time: Duration) -> (Listening, Self) {
+    fn new(time: Duration, memory: &Arc<Memory>) -> (Listening, Self) {
         let gone = Arc::new(AtomicBool::new(false));
         let asking = Self {
             gone: Arc::clone(&gone),
             deadline: Instant::now() + time,
+            memory: Arc::clone(memory),
+            lacked: Arc::default(),
         };
         (Listening(gone), asking)
     }
@@ -269,6 +287,14 @@ impl Halt for Asking {
         } else {
             None
         }
+    }
+
+    fn room(&self, bytes: usize) -> Option<Room> {
+        let share = self.memory.take(Kind::Documents, bytes);
+        if share.is_err() {
+            self.lacked.store(true, Ordering::Relaxed);
+        }
+        share.ok().map(|share| Box::new(share) as Room)
     }
 }
 
@@ -303,7 +329,9 @@ mod tests {
             pools,
             ..Limits::default()
         };
-        Arc::new(Pools::new(&limits, &Family(prometheus::Registry::new())))
+        let family = Family(prometheus::Registry::new());
+        let memory = Arc::new(Memory::new(1_000, &family));
+        Arc::new(Pools::new(&limits, memory, &family))
     }
 
     /// A query that has begun, and ends when it is told to; the last value tells how it ended.
@@ -367,6 +395,20 @@ mod tests {
         let begun = begin(&pools(), LONG).await;
         begun.query.abort();
         assert_eq!(begun.ended.await, Ok(Stop::Gone));
+    }
+
+    #[tokio::test]
+    async fn a_document_that_a_query_looks_at_has_a_share_of_the_memory() {
+        let pools = pools();
+        let query = pools.query(LONG, |asking| {
+            let room = asking.room(600).unwrap();
+            assert!(asking.room(500).is_none());
+            drop(room);
+            assert!(asking.room(500).is_some());
+            Err::<(), _>(Problem::busy("no room", RETRY_AFTER))
+        });
+        let refused = query.await;
+        assert!(matches!(refused, Err(Refused::Full(_))), "{refused:?}");
     }
 
     #[tokio::test]

@@ -67,7 +67,7 @@ pub use progress::{Progress, ProgressFn};
 pub use query::{
     Due, ExecutionStats, FindError, Found, Halt, IndexError, IndexListing, IndexRequest,
     IndexState, MAX_MIGRATION_BYTES, MAX_STEPS, Meter, MigrateError, Migrated, Migration,
-    MigrationError, Query, QueryError, Spent, Stop, StoredMigrateError, TooExpensive,
+    MigrationError, Query, QueryError, Room, Spent, Stop, StoredMigrateError, TooExpensive,
     stored_migrate,
 };
 pub use reader::{ChainInfo, Reader, Snapshot};

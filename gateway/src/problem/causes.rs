@@ -5,7 +5,7 @@ use quire_chaincode::name::NameError;
 use quire_ledger::{FindError, IndexError, QueryError, ReadError, TooExpensive};
 use quire_peer::SubmitError;
 
-use super::{Problem, ProblemKind, RETRY_AFTER_STORAGE};
+use super::{Problem, ProblemKind, RETRY_AFTER, RETRY_AFTER_STORAGE};
 use crate::backend::CreateChannelError;
 
 impl From<ReadError> for Problem {
@@ -128,6 +128,9 @@ impl From<FindError> for Problem {
 
 impl From<TooExpensive> for Problem {
     fn from(why: TooExpensive) -> Self {
+        if matches!(why, TooExpensive::Memory { .. }) {
+            return Self::busy(&sentence(&format!("{why} (--memory-budget)")), RETRY_AFTER);
+        }
         let detail = format!("{why}. An index on what it asks for makes it cheaper.");
         Self::new(ProblemKind::QueryTooExpensive, sentence(&detail))
             .with_couch("query_too_expensive", Some(why.to_string()))

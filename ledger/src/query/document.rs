@@ -4,8 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::work::{Exceeded, Meter, Room};
 use crate::block::Height;
 use crate::json;
+use crate::state::VersionedValue;
+
+/// What a value takes in memory beside its text.
+const VALUE_BYTES: usize = 100;
+/// What takes no more than this is not counted, and neither is what a text of no more than this takes, which
+/// is three megabytes at most.
+const SMALL_BYTES: usize = 64 << 10;
 
 /// The members of documents that somebody looks at. A member can take fifty times the memory that its text
 /// takes, so the others are only checked.
@@ -37,6 +45,25 @@ impl Wanted {
     fn has(&self, name: &str) -> bool {
         self.has_all || self.names.contains(name)
     }
+
+    /// How much memory the document of a text takes, about; nothing of one that is small.
+    fn bytes_of(&self, value: &[u8]) -> usize {
+        if value.len() <= SMALL_BYTES {
+            return 0;
+        }
+        let mut bytes = 0;
+        let mut add = |part: json::Part<'_>| {
+            if self.has(&part.name) {
+                let begins = |byte: &&u8| matches!(byte, b',' | b'[' | b'{');
+                let values = part.text.as_bytes().iter().filter(begins).count();
+                bytes += part.text.len() + VALUE_BYTES * values;
+            }
+        };
+        // Of what is no JSON nothing is made.
+        let text = std::str::from_utf8(value).unwrap_or_default();
+        drop(json::members(text, &mut add));
+        if bytes > SMALL_BYTES { bytes } else { 0 }
+    }
 }
 
 /// A parsed document.
@@ -48,6 +75,8 @@ pub(crate) struct Document {
     has_reserved: bool,
     /// Of the text that it was read from.
     pub(super) bytes: usize,
+    /// What it takes in memory, where somebody counts that.
+    _room: Option<Room>,
 }
 
 /// Whether a member of that name is not the value's to say.
@@ -68,7 +97,29 @@ impl Document {
             value: Value::Object(members),
             has_reserved,
             bytes: value.len(),
+            _room: None,
         })
+    }
+
+    /// The same of a value for whose memory somebody has a budget.
+    ///
+    /// # Errors
+    /// There is not as much memory as it takes.
+    pub(crate) fn read(
+        key: &str,
+        stored: &VersionedValue,
+        wanted: &Wanted,
+        meter: &mut Meter,
+    ) -> Result<Option<Self>, Exceeded> {
+        let room = match wanted.bytes_of(&stored.value) {
+            0 => None,
+            bytes => meter.room(bytes)?,
+        };
+        let document = Self::parse(key, stored.version, &stored.value, wanted);
+        Ok(document.map(|document| Self {
+            _room: room,
+            ..document
+        }))
     }
 
     /// A member of a reserved name, as JSON text.

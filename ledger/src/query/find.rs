@@ -208,7 +208,7 @@ fn look_at(
 ) -> Result<Option<(Document, bool)>, Exceeded> {
     let bytes = value.value.len();
     meter.spend(Spend::Reading, reading(bytes))?;
-    let Some(document) = Document::parse(key, value.version, &value.value, wanted) else {
+    let Some(document) = Document::read(key, value, wanted, meter)? else {
         return Ok(None);
     };
     // An index also has documents of which its filter took too long.

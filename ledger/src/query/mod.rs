@@ -42,7 +42,7 @@ pub use index::IndexRequest;
 pub use migration::{MAX_MIGRATION_BYTES, MigrateError, Migrated, Migration, MigrationError};
 pub use request::Query;
 pub use stored::{Due, StoredMigrateError, stored_migrate};
-pub use work::{Halt, MAX_STEPS, Meter, Spent, Stop, TooExpensive};
+pub use work::{Halt, MAX_STEPS, Meter, Room, Spent, Stop, TooExpensive};
 
 use serde_json::Value;
 

@@ -20,12 +20,20 @@ pub enum Stop {
     Deadline,
     /// Nobody waits for it any more.
     Gone,
+    /// There is not as much memory as it needs, which is so many bytes.
+    Memory(usize),
 }
+
+/// Memory that is set aside for as long as this is kept.
+pub type Room = Box<dyn fmt::Debug + Send + Sync>;
 
 /// Whoever waits for a query. Asked in the middle of work, often, from the thread that does it.
 pub trait Halt: Send + Sync + fmt::Debug {
     /// Why the work is to end now, if it is.
     fn stop(&self) -> Option<Stop>;
+
+    /// Sets memory aside for a document that is looked at; none where there is not so much.
+    fn room(&self, bytes: usize) -> Option<Room>;
 }
 
 /// What steps are spent on.
@@ -89,6 +97,14 @@ pub enum TooExpensive {
     /// Nobody waits for it any more.
     #[error("nobody waits for the query any more: {0}")]
     Gone(Spent),
+    /// There is not as much memory as it needs.
+    #[error(
+        "a document takes {bytes} bytes of memory when it is looked at, and there are not so many now"
+    )]
+    Memory {
+        /// How many it needs.
+        bytes: usize,
+    },
 }
 
 /// The work has to end; the meter knows why.
@@ -175,6 +191,19 @@ impl Meter {
         self.total = self.limit;
     }
 
+    /// Sets memory aside for a document; nothing where nobody counts it.
+    pub(crate) fn room(&mut self, bytes: usize) -> Result<Option<Room>, Exceeded> {
+        let Some(halt) = &self.halt else {
+            return Ok(None);
+        };
+        let room = halt.room(bytes);
+        if room.is_none() {
+            self.stopped = Some(Stop::Memory(bytes));
+            return Err(Exceeded);
+        }
+        Ok(room)
+    }
+
     #[cold]
     fn look(&mut self, total: u64) -> Result<(), Exceeded> {
         if total > self.limit {
@@ -198,6 +227,7 @@ impl Meter {
             },
             Some(Stop::Deadline) => TooExpensive::Deadline(spent),
             Some(Stop::Gone) => TooExpensive::Gone(spent),
+            Some(Stop::Memory(bytes)) => TooExpensive::Memory { bytes },
         }
     }
 }
@@ -214,6 +244,10 @@ mod tests {
     impl Halt for Patience {
         fn stop(&self) -> Option<Stop> {
             self.0.load(Ordering::Relaxed).then_some(Stop::Gone)
+        }
+
+        fn room(&self, bytes: usize) -> Option<Room> {
+            (bytes <= 1_000).then(|| Box::new(()) as Room)
         }
     }
 
@@ -244,5 +278,14 @@ mod tests {
         let more = (0..).take_while(|_| meter.spend(Spend::Reading, 1).is_ok());
         assert!(more.count() as u64 <= STEPS_BETWEEN_LOOKS);
         assert!(matches!(meter.why(), TooExpensive::Gone(_)));
+    }
+
+    #[test]
+    fn work_ends_where_there_is_no_memory_for_it() {
+        let mut meter = Meter::new(MAX_STEPS, Some(Arc::new(Patience::default())));
+        assert!(meter.room(1_000).unwrap().is_some());
+        assert_eq!(meter.room(1_001).unwrap_err(), Exceeded);
+        assert_eq!(meter.why(), TooExpensive::Memory { bytes: 1_001 });
+        assert!(Meter::default().room(usize::MAX).unwrap().is_none());
     }
 }

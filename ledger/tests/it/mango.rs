@@ -4,10 +4,13 @@
 //! not follow state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quire_ledger::{
-    FindError, Found, IndexError, IndexRequest, IndexState, Meter, Migration, Query, Reader,
+    FindError, Found, Halt, IndexError, IndexRequest, IndexState, MAX_STEPS, Meter, Migration,
+    Query, Reader, Stop, TooExpensive,
 };
 use quire_testkit::conformance;
 use serde_json::{Value, json};
@@ -697,6 +700,67 @@ fn an_index_may_name_a_field_twice() {
         assert_eq!(ids(&chain.reader(), &query), expected, "{query}");
         assert_eq!(used(&chain.reader(), &query), "twice", "{query}");
     }
+}
+
+/// Somebody with room for so many bytes of documents at one time, and the most that was taken.
+#[derive(Debug, Default)]
+struct Room {
+    bytes: usize,
+    most: AtomicUsize,
+}
+
+impl Halt for Room {
+    fn stop(&self) -> Option<Stop> {
+        None
+    }
+
+    fn room(&self, bytes: usize) -> Option<quire_ledger::Room> {
+        self.most.fetch_max(bytes, Ordering::Relaxed);
+        (bytes <= self.bytes).then(|| Box::new(()) as quire_ledger::Room)
+    }
+}
+
+#[test]
+fn a_large_member_takes_memory_where_it_is_asked_about_only() {
+    let mut chain = Documents::new();
+    let list = json!({"n": 1, "l": vec![0; 100_000], "o": {"l": [vec![0; 50_000]]}});
+    let small = json!({"n": 2, "l": vec![0; 10_000]});
+    let rows = [("large", list), ("small", small)];
+    chain.write(
+        "ns",
+        rows.map(|(key, value)| (key, Some(value.to_string()))),
+    );
+    let request = index(&json!(["n"]), "n");
+    chain.reader().create_index("ns", &request, WAIT).unwrap();
+    let find = |selector: Value, bytes: usize| {
+        let room = Arc::new(Room {
+            bytes,
+            most: AtomicUsize::new(0),
+        });
+        let query = json!({ "selector": selector });
+        let query = Query::parse(query.to_string().as_bytes()).unwrap();
+        let halt = Arc::clone(&room) as Arc<dyn Halt>;
+        let mut meter = Meter::new(MAX_STEPS, Some(halt));
+        let found = chain
+            .reader()
+            .snapshot()
+            .find("ns", &query, 8 << 20, &mut meter);
+        (
+            found.map(|found| found.documents.len()),
+            room.most.load(Ordering::Relaxed),
+        )
+    };
+    assert!(matches!(find(json!({"n": {"$gt": 0}}), 0), (Ok(2), 0)));
+    // A hundred bytes a value, and the text.
+    let (found, most) = find(json!({"l": {"$elemMatch": {"$eq": 0}}}), usize::MAX);
+    assert_eq!((found.unwrap(), most), (2, 100_000 * 102 + 1));
+    let (found, most) = find(json!({"o.l.0.1": 0}), usize::MAX);
+    assert_eq!((found.unwrap(), most / 1_000), (1, 5_100));
+    let (found, _) = find(json!({"l": {"$size": 10_000}}), 10_000_000);
+    let Err(FindError::TooExpensive(TooExpensive::Memory { bytes })) = found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(bytes, 100_000 * 102 + 1);
 }
 
 #[test]
