@@ -14,7 +14,7 @@ use crate::memory::{Full, Memory};
 use crate::metrics::Metrics;
 use crate::metrics::family::Family;
 use crate::metrics::traffic::Bound;
-use crate::pools::{Asking, Pools, Refused};
+use crate::pools::{Asking, Pools, QueryRefused};
 use crate::problem::{Problem, ProblemKind};
 use crate::rate::RateLimit;
 use crate::resources::block_event::BlockEvents;
@@ -150,15 +150,15 @@ impl Gateway {
     ) -> Result<T, Problem> {
         let answered = self.pools.query(time, work).await;
         answered.map_err(|refused| match refused {
-            Refused::Crowded => {
+            QueryRefused::Crowded => {
                 self.metrics.traffic.shed(Bound::Queries);
                 Problem::busy("All threads for queries are taken", RETRY_AFTER)
             }
-            Refused::Full(problem) => {
+            QueryRefused::Full(problem) => {
                 self.metrics.traffic.shed(Bound::Memory);
                 problem
             }
-            Refused::Work(problem) => problem,
+            QueryRefused::Work(problem) => problem,
         })
     }
 

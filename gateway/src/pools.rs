@@ -169,17 +169,17 @@ impl Pools {
     /// the query through [`Asking`]. That looks at it as it goes; nothing else ends it.
     ///
     /// # Errors
-    /// See [`Refused`].
+    /// See [`QueryRefused`].
     pub(crate) async fn query<T: Send + 'static>(
         &self,
         time: Duration,
         work: impl FnOnce(&Asking) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Refused> {
+    ) -> Result<T, QueryRefused> {
         let asker = Arc::clone(&self.askers).try_acquire_owned();
-        let asker = asker.map_err(|_| Refused::Crowded)?;
+        let asker = asker.map_err(|_| QueryRefused::Crowded)?;
         let thread = timeout(QUERY_WAIT.min(time), self.queries.thread());
-        let thread = thread.await.map_err(|_| Refused::Crowded)?;
-        let thread = thread.map_err(Refused::Work)?;
+        let thread = thread.await.map_err(|_| QueryRefused::Crowded)?;
+        let thread = thread.map_err(QueryRefused::Work)?;
         let (listening, asking) = Asking::new(time, &self.memory);
         let lacked = Arc::clone(&asking.lacked);
         let answered = self.queries.run_on(thread, move || {
@@ -193,9 +193,9 @@ impl Pools {
         drop(listening);
         answered.map_err(|problem| {
             if lacked.load(Ordering::Relaxed) {
-                Refused::Full(problem)
+                QueryRefused::Full(problem)
             } else {
-                Refused::Work(problem)
+                QueryRefused::Work(problem)
             }
         })
     }
@@ -203,7 +203,7 @@ impl Pools {
 
 /// Why there is no answer to a query.
 #[derive(Debug)]
-pub(crate) enum Refused {
+pub(crate) enum QueryRefused {
     /// There are more queries than the node can begin; this one was not begun.
     Crowded,
     /// There is no memory for what it looks at.
@@ -260,7 +260,7 @@ pub(crate) struct Asking {
 
 impl Asking {
     /// The second value is told when the first is dropped.
-    fn new(time: Duration, memory: &Arc<Memory>) -> (Listening, Self) {
+    fn new(time: Duration, memory: &Arc<Memory>) -> (Waiter, Self) {
         let gone = Arc::new(AtomicBool::new(false));
         let asking = Self {
             gone: Arc::clone(&gone),
@@ -268,7 +268,7 @@ impl Asking {
             memory: Arc::clone(memory),
             lacked: Arc::default(),
         };
-        (Listening(gone), asking)
+        (Waiter(gone), asking)
     }
 
     /// Counts the work of a query, and ends it when nobody waits for it any more.
@@ -300,9 +300,9 @@ impl Halt for Asking {
 
 /// Whoever waits keeps it.
 #[derive(Debug)]
-struct Listening(Arc<AtomicBool>);
+struct Waiter(Arc<AtomicBool>);
 
-impl Drop for Listening {
+impl Drop for Waiter {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -336,7 +336,7 @@ mod tests {
 
     /// A query that has begun, and ends when it is told to; the last value tells how it ended.
     struct Begun {
-        query: tokio::task::JoinHandle<Result<(), Refused>>,
+        query: tokio::task::JoinHandle<Result<(), QueryRefused>>,
         ended: tokio::sync::oneshot::Receiver<Stop>,
     }
 
@@ -408,7 +408,7 @@ mod tests {
             Err::<(), _>(Problem::busy("no room", RETRY_AFTER))
         });
         let refused = query.await;
-        assert!(matches!(refused, Err(Refused::Full(_))), "{refused:?}");
+        assert!(matches!(refused, Err(QueryRefused::Full(_))), "{refused:?}");
     }
 
     #[tokio::test]
@@ -423,7 +423,7 @@ mod tests {
         let pools = pools();
         let begun = begin(&pools, LONG).await;
         let refused = pools.query(Duration::from_millis(20), |_| Ok(())).await;
-        assert!(matches!(refused, Err(Refused::Crowded)), "{refused:?}");
+        assert!(matches!(refused, Err(QueryRefused::Crowded)), "{refused:?}");
         assert_eq!(
             (pools.queries.busy.get(), pools.queries.waiting.get()),
             (1, 0)

@@ -192,9 +192,9 @@ impl Traffic {
     }
 
     /// A stream of events begins; it ends when the guard goes.
-    pub(crate) fn listen(&self) -> Listening {
+    pub(crate) fn listen(&self) -> ListenerGuard {
         self.streams_opened.inc();
-        Listening {
+        ListenerGuard {
             closed: self.streams_closed.clone(),
             _open: GaugeGuard::new(&self.listeners),
         }
@@ -218,12 +218,12 @@ impl Traffic {
 
 /// An open stream of events.
 #[derive(Debug)]
-pub(crate) struct Listening {
+pub(crate) struct ListenerGuard {
     closed: IntCounter,
     _open: GaugeGuard,
 }
 
-impl Drop for Listening {
+impl Drop for ListenerGuard {
     fn drop(&mut self) {
         self.closed.inc();
     }

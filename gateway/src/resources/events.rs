@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use crate::access::caller::Caller;
 use crate::gateway::Gateway;
-use crate::metrics::traffic::{Bound, Listening};
+use crate::metrics::traffic::{Bound, ListenerGuard};
 use crate::problem::Problem;
 use crate::reply;
 use crate::request::accept::admit;
@@ -140,7 +140,7 @@ struct Listener {
     next: u64,
     to: Option<u64>,
     state: ListenerState,
-    _listening: Listening,
+    _listening: ListenerGuard,
     _permit: OwnedSemaphorePermit,
 }
 

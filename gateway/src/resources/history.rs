@@ -44,7 +44,7 @@ pub(crate) async fn history(
 ) -> Result<Response, Problem> {
     let path = path::key_to_read(&gateway, request.uri())?;
     let query = UrlQuery::parse(request.uri(), &["order", "limit", "bookmark"])?;
-    let page = Page {
+    let page = HistoryRequest {
         limit: query.limit(PAGE_ROWS.0, PAGE_ROWS.1)?,
         max_bytes: gateway.limits.page_bytes,
         order: match query.get("order") {
@@ -63,14 +63,14 @@ pub(crate) async fn history(
 }
 
 /// Which part of the history.
-struct Page {
+struct HistoryRequest {
     order: Order,
     bookmark: Option<String>,
     limit: usize,
     max_bytes: usize,
 }
 
-impl Page {
+impl HistoryRequest {
     /// The version behind which it begins.
     fn after(&self, listing: Listing<'_>) -> Result<Option<Height>, Problem> {
         let Some(bookmark) = &self.bookmark else {
@@ -130,7 +130,7 @@ struct Entries {
 
 impl Entries {
     /// Finds out what is on a page. Blocks.
-    fn find(path: KeyPath, page: &Page) -> Result<Self, Problem> {
+    fn find(path: KeyPath, page: &HistoryRequest) -> Result<Self, Problem> {
         let order = match page.order {
             Order::NewestFirst => "desc",
             Order::OldestFirst => "asc",

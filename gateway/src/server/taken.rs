@@ -57,7 +57,7 @@ impl Untaken {
     }
 
     /// An answer, until what is returned goes.
-    fn answer(self: &Arc<Self>) -> Arc<Answer> {
+    fn answer(self: &Arc<Self>) -> Arc<UntakenAnswer> {
         let mut answers = self.answers.lock();
         let number = answers.next;
         answers.next += 1;
@@ -70,7 +70,7 @@ impl Untaken {
             self.begun.notify_one();
         }
         let untaken = Arc::clone(self);
-        Arc::new(Answer { untaken, number })
+        Arc::new(UntakenAnswer { untaken, number })
     }
 
     /// Comes back when the time of the client for one of its answers is over, at most `stall / 2` later.
@@ -90,12 +90,12 @@ impl Untaken {
 
 /// An answer of which something is not taken yet.
 #[derive(Debug)]
-struct Answer {
+struct UntakenAnswer {
     untaken: Arc<Untaken>,
     number: u64,
 }
 
-impl Answer {
+impl UntakenAnswer {
     /// A step is the client's from now on, until what is returned goes: that it takes so many bytes, or
     /// asks for more.
     fn due(self: &Arc<Self>, bytes: usize) -> Due {
@@ -116,7 +116,7 @@ impl Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for UntakenAnswer {
     fn drop(&mut self) {
         self.untaken.answers.lock().untaken.remove(&self.number);
     }
@@ -125,7 +125,7 @@ impl Drop for Answer {
 /// A step that is the client's to make.
 #[derive(Debug)]
 struct Due {
-    answer: Arc<Answer>,
+    answer: Arc<UntakenAnswer>,
     bytes: usize,
 }
 
@@ -158,7 +158,7 @@ pub(super) struct Watched {
     body: Body,
     /// What has come of it and is not handed on yet.
     come: Bytes,
-    answer: Arc<Answer>,
+    answer: Arc<UntakenAnswer>,
     /// There while the next piece is the client's to ask for.
     due: Option<Due>,
 }
