@@ -11,7 +11,7 @@ use quire_wire::common::Metadata;
 use quire_wire::hash::{Hash, sha256};
 
 use crate::codec::{put_field, put_message, put_uvarint};
-use crate::validation::updates::{Update, Updates};
+use crate::model::updates::{Update, Updates};
 
 /// The commit hash of block `number`, or `None` where its chain has none: block 0 never has, and a
 /// later block only when the one before it had (`previous`), or when it is block 1.

@@ -9,7 +9,6 @@ use quire_disk::Disk;
 use tempfile::TempDir;
 
 use crate::block_store::index::Index;
-use crate::check::SCRATCH_PREFIX;
 use crate::error::{OpenError, ReadError};
 use crate::history::History;
 use crate::id_store::io_at;
@@ -17,6 +16,9 @@ use crate::ledgers::Purpose;
 use crate::state::StateDb as _;
 use crate::state::couchdb::Local;
 use crate::state::fjall::FjallState;
+
+/// What the names of folders with scratch engines begin with.
+pub(crate) const SCRATCH_PREFIX: &str = "check-";
 
 /// Most files kept open by the engine.
 const MAX_OPEN_FILES: usize = 512;

@@ -17,7 +17,6 @@ use bytes::Bytes;
 use quire_disk::{Disk, OsDisk};
 use serde_json::{Map, Value};
 
-use crate::block::{Block, Height};
 use crate::block_store::record;
 use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Position, Segments};
@@ -25,6 +24,7 @@ use crate::block_store::tail;
 use crate::codec::{Cursor, peek_uvarint, put_opv, put_uvarint};
 use crate::id_store::ChannelRecord;
 use crate::json::{self, Repeats};
+use crate::model::block::{Block, Height};
 
 /// Says how often a target ran, when it is done.
 struct Counted(&'static str, AtomicU64);

@@ -29,7 +29,7 @@ use quire_wire::rwset::{
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
 
-use crate::check::{Finding, Kind, Report};
+use crate::offline::check::{Finding, Kind, Report};
 use quire_wire::Code;
 
 use crate::{Block, Height, Ledger, Ledgers, Order, Ordered, Purpose, derived};
@@ -108,8 +108,8 @@ fn entries_of_the_form_before_are_believed_and_read() {
     }
     let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
     let check = || {
-        let depth = crate::check::Depth::default();
-        crate::check::check_channel(&ledgers, CHANNEL, depth, &mut |_| {})
+        let depth = crate::offline::check::Depth::default();
+        crate::offline::check::check_channel(&ledgers, CHANNEL, depth, &mut |_| {})
     };
     assert_eq!(damage(check().unwrap()), []);
     let (ledger, report) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
@@ -131,10 +131,10 @@ fn what_was_written_is_read_and_followed_to_the_same_entries() {
         assert!(opened == fs::read(golden(name)).unwrap(), "{name} changed");
     }
     means_what_was_meant(&ledger);
-    let report = crate::check::check_channel(
+    let report = crate::offline::check::check_channel(
         &ledgers,
         CHANNEL,
-        crate::check::Depth::default(),
+        crate::offline::check::Depth::default(),
         &mut |_| {},
     )
     .unwrap();

@@ -12,13 +12,13 @@ use std::fmt;
 use bytes::Bytes;
 use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Snapshot};
 
-use crate::block::Height;
 use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
-use crate::follow::Durable;
+use crate::model::batch::Durable;
+use crate::model::block::Height;
+use crate::model::namespace::queried;
 use crate::savepoint::{self, Savepoint};
 use crate::validation::examine::Content;
-use crate::validation::rich;
 
 const ENTRY: u8 = b'h';
 /// fjall keeps a key's length in sixteen bits.
@@ -74,7 +74,7 @@ impl History {
                 }
                 let height = Height::new(durable.block.number, tx as u64);
                 let sets = endorsed.read_write_set.namespaces.iter();
-                for set in sets.filter(|set| rich::queried(&set.namespace).is_none()) {
+                for set in sets.filter(|set| queried(&set.namespace).is_none()) {
                     for write in &set.public.writes {
                         keys.push(entry_key(&set.namespace, &write.key, height)?);
                     }

@@ -19,13 +19,13 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use quire_disk::{Disk, make_dir};
 use tempfile::TempDir;
 
-use crate::block::Block;
 use crate::block_store::segment::Segments;
-use crate::check::SCRATCH_PREFIX;
+use crate::derived::SCRATCH_PREFIX;
 use crate::derived::{self, Engine, Follower};
 use crate::error::{OpenError, ReadError};
 use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
 use crate::ledger::{Ledger, Ordered};
+use crate::model::block::Block;
 use crate::observer::{Observer, Silent};
 use crate::progress::ProgressFn;
 use crate::query::catalog::Catalog;

@@ -11,9 +11,7 @@
 //! blocks that a follower missed. [`Ledgers`] is every channel of a data directory, [`Reader`] what
 //! any number of threads may ask of one. No tokio, no HTTP: one thread owns a [`Ledger`].
 
-mod block;
 mod block_store;
-pub mod check;
 mod checksum;
 mod codec;
 mod commit_hash;
@@ -27,42 +25,45 @@ mod fuzz;
 mod golden;
 mod history;
 mod id_store;
-mod import;
 pub mod json;
 mod ledger;
 mod ledgers;
 #[doc(hidden)]
 pub mod measure;
+mod model;
 mod modification;
 mod observer;
+mod offline;
 mod progress;
 mod query;
 mod reader;
-mod rebuild;
 mod recovery;
-mod repair;
 mod replay;
 mod savepoint;
 mod simulator;
 mod state;
 mod stored;
-mod truncate;
 mod validation;
 mod worker;
 
-pub use block::{Block, Height, NotAHeight};
 pub use block_store::index::TxLocation;
 pub use derived::Follower;
 pub use error::{CommitError, Corruption, OpenError, ReadError, chain_of};
 pub use history::Order;
 pub use id_store::{ChannelRecord, Status};
-pub use import::{ImportError, has_own_blocks};
 pub use ledger::{Committed, Ledger, Ordered};
 pub use ledgers::{
     CreateOptions, DEFAULT_SEGMENT_BYTES, DataLock, EngineStatus, Ledgers, Purpose, StateEngine,
 };
+pub use model::block::{Block, Height, NotAHeight};
+pub use model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
+pub use model::value::VersionedValue;
 pub use modification::KeyModification;
 pub use observer::{Event, Observer, Stage, StateCall};
+pub use offline::check;
+pub use offline::import::{ImportError, has_own_blocks};
+pub use offline::repair::{NotReplaced, RepairReport, Replaced};
+pub use offline::truncate::{Loss, TruncateError};
 pub use progress::{Progress, ProgressFn};
 pub use query::{
     Due, ExecutionStats, FindError, Found, Halt, IndexError, IndexListing, IndexRequest,
@@ -72,13 +73,10 @@ pub use query::{
 };
 pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};
-pub use repair::{NotReplaced, RepairReport, Replaced};
 pub use simulator::Simulator;
 pub use state::couchdb::client::{CouchDbServer, CouchDbServerError, DEFAULT_CALL_TIMEOUT};
-pub use state::{NamespaceSummary, RangeEnd, VersionedValue};
+pub use state::{NamespaceSummary, RangeEnd};
 pub use stored::{BlocksFrom, Next, StoredBlocks, stored_channels};
-pub use truncate::{Loss, TruncateError};
 pub use validation::ENDORSEMENT_POLICY;
 pub use validation::examine::{Content, Endorsed, Examined, NamespaceSet, Origin, ReadWriteSet};
 pub use validation::trust::Signatures;
-pub use validation::updates::{CONFIG_KEY, CONFIG_NAMESPACE};

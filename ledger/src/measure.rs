@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use quire_disk::Disk;
 
-use crate::block::Block;
 use crate::block_store::segment::Position;
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::error::CommitError;
 use crate::ledger::Ordered;
 use crate::ledgers::DEFAULT_SEGMENT_BYTES;
+use crate::model::block::Block;
 use crate::observer::Observed;
 use crate::validation::examine::{Content, Examined, Origin};
 use crate::validation::trust::{Checked, Signatures, Trust};

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use quire_wire::common::Timestamp;
 
-use crate::block::Height;
 use crate::error::ReadError;
+use crate::model::block::Height;
 use crate::reader::Reader;
 use crate::validation::examine::{Content, Examined};
 

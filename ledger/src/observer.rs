@@ -8,8 +8,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::block::Block;
-use crate::follow::Durable;
+use crate::model::batch::Durable;
+use crate::model::block::Block;
 use crate::validation::examine::Examined;
 
 /// Listens. Called by threads that commit, follow and read in the middle of their work: it must return

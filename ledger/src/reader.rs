@@ -7,11 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use quire_wire::hash::Hash;
 
-use crate::block::{Block, Height};
 use crate::block_store::index::TxLocation;
 use crate::error::{Corruption, ReadError};
 use crate::history::Order;
 use crate::ledger::{Shared, Tip};
+use crate::model::block::{Block, Height};
+use crate::model::value::VersionedValue;
 use crate::modification::KeyModification;
 use crate::observer::{Observed, StateCall};
 use crate::query::find::{Seen, Source};
@@ -19,7 +20,7 @@ use crate::query::{
     self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Meter,
     MigrateError, Migrated, Migration, Query,
 };
-use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot, VersionedValue};
+use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot};
 
 /// One consistent view of a channel: every follower at the same height.
 pub(crate) struct View {

@@ -8,17 +8,18 @@
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use crate::block::Block;
 use crate::block_store::scan::{Scan, Step, Stored};
 use crate::block_store::segment::Position;
 use crate::error::ReadError;
-use crate::follow::{Batch, Durable};
 use crate::ledger::Ledger;
+use crate::model::batch::{Batch, Durable};
+use crate::model::block::Block;
+use crate::model::updates::Updates;
 use crate::progress::{Progress, ProgressFn};
 use crate::state::StateDb;
 use crate::validation::examine::Examined;
+use crate::validation::pending::{Pending, named_keys};
 use crate::validation::replay_block;
-use crate::validation::updates::{Pending, Updates, named_keys};
 
 /// Bytes of blocks that are replayed as one batch.
 const BATCH_BYTES: u64 = 4 << 20;

@@ -10,7 +10,7 @@
 use quire_wire::hash::Hash;
 
 use crate::codec::{Cursor, Malformed, put_opv};
-use crate::follow::Durable;
+use crate::model::batch::Durable;
 
 /// Its key in the keyspace of every follower.
 pub(crate) const KEY: &[u8] = b"s";
@@ -66,7 +66,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::follow::tests::durable;
+    use crate::model::batch::tests::durable;
 
     #[test]
     fn a_savepoint_comes_back_and_one_without_a_hash_is_read() {

@@ -7,12 +7,14 @@ use bytes::Bytes;
 use quire_wire::Message as _;
 use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, RangeQueryInfo, TxReadWriteSet};
 
-use crate::block::Height;
 use crate::error::ReadError;
+use crate::model::block::Height;
+use crate::model::namespace::queries_of;
+use crate::model::value::VersionedValue;
 use crate::query::find::Seen;
 use crate::query::{FindError, Found, Meter, Query, QueryError};
 use crate::reader::Snapshot;
-use crate::state::{RangeEnd, VersionedValue};
+use crate::state::RangeEnd;
 use crate::validation::phantom::{MAX_DEGREE, RangeSummary, row};
 use crate::validation::rich::{self, MAX_QUERIES, MAX_ROWS};
 
@@ -243,7 +245,7 @@ impl Simulator {
         for (namespace, recorded) in &mut self.namespaces {
             for seen in mem::take(&mut recorded.queries) {
                 if is_writing {
-                    let queries = asked.entry(rich::queries_of(namespace)).or_default();
+                    let queries = asked.entry(queries_of(namespace)).or_default();
                     queries.push(rich::record(seen, self.snapshot.height()));
                 } else {
                     // Fabric's rule for all rich queries.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{AppendError, BlockFiles, BlockStore, NotAppended, Written};
-use crate::block::Block;
+use crate::model::block::Block;
 use crate::observer::Stage;
 use crate::worker::Worker;
 

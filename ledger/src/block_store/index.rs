@@ -21,11 +21,11 @@ use quire_wire::Code;
 
 use super::record;
 use super::segment::Location;
-use crate::block::{Block, Height};
 use crate::checksum::crc32c_of;
 use crate::codec::{Cursor, Malformed, put_opv, put_uvarint, uvarint_len};
 use crate::error::ReadError;
-use crate::follow::Durable;
+use crate::model::batch::Durable;
+use crate::model::block::{Block, Height};
 use crate::savepoint::{self, Savepoint};
 
 /// Envelopes that one entry tells of: what is looked through to find one is bounded by it.
@@ -369,7 +369,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::follow::tests::durable;
+    use crate::model::batch::tests::durable;
 
     #[test]
     fn transaction_ids_of_any_form_have_keys_of_their_own() {

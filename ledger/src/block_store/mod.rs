@@ -19,9 +19,9 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quire_disk::Disk;
 
-use crate::block::{Block, Height};
 use crate::checksum::crc32c;
 use crate::error::{Corruption, ReadError};
+use crate::model::block::{Block, Height};
 use crate::observer::{Event, Observed, Stage};
 use gather::Gather;
 use record::Seal;

@@ -17,9 +17,9 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::gather::Gather;
-use crate::block::Block;
 use crate::checksum::crc32c;
 use crate::codec::{Cursor, Malformed, peek_uvarint, put_uvarint, uvarint_len};
+use crate::model::block::Block;
 
 /// Which slot the seal is in.
 const SEAL_SLOT: usize = 5;

@@ -10,10 +10,10 @@ use quire_wire::hash::Hash;
 
 use super::record::{self, Seal};
 use super::segment::{Location, Position, Segments};
-use crate::block::Block;
 use crate::checksum::crc32c;
 use crate::codec::peek_uvarint;
 use crate::error::Corruption;
+use crate::model::block::Block;
 
 /// How much is read at a time; a larger record is read whole.
 const CHUNK_BYTES: u64 = 1 << 20;

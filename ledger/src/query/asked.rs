@@ -346,7 +346,7 @@ fn values<'a>(paths: &[Path], document: &'a Value) -> Option<Vec<&'a Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::Height;
+    use crate::model::block::Height;
 
     fn read(text: &str) -> Asked {
         Asked::read(text, "{}").unwrap().asked

@@ -26,9 +26,10 @@ use super::index::{Definition, IndexRequest};
 use super::migration::{MigrateError, Migrated, Migration};
 use crate::error::{OpenError, ReadError};
 use crate::ledger::Shared;
+use crate::model::updates::Updates;
+use crate::model::value::VersionedValue;
 use crate::reader::View;
-use crate::state::{StateDb, VersionedValue};
-use crate::validation::updates::Updates;
+use crate::state::StateDb;
 
 /// Documents, or entries, that are worked on with [`Catalog::writing`] held.
 const STEP: usize = 200;

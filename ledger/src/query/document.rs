@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::work::{Exceeded, Meter, Room};
-use crate::block::Height;
 use crate::json;
-use crate::state::VersionedValue;
+use crate::model::block::Height;
+use crate::model::value::VersionedValue;
 
 /// What a value takes in memory beside its text.
 const VALUE_BYTES: usize = 100;

@@ -19,10 +19,11 @@ use super::plan::Plan;
 use super::planner::{self, Range};
 use super::request::Query;
 use super::work::{Exceeded, Meter, Spend, TooExpensive};
-use crate::block::Height;
 use crate::error::ReadError;
+use crate::model::block::Height;
+use crate::model::value::VersionedValue;
 use crate::observer::{Event, Observed};
-use crate::state::{Keys, StateSnapshot, VersionedValue};
+use crate::state::{Keys, StateSnapshot};
 
 /// Steps that reading a document or an entry of an index takes, whatever its size.
 const READING: u64 = 100;

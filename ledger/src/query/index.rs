@@ -297,7 +297,7 @@ impl IndexRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::Height;
+    use crate::model::block::Height;
 
     /// Its filter would take some eighty million steps of the second document.
     #[test]

@@ -15,11 +15,12 @@ use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
 use prost::Message as _;
 use quire_wire::hash::Hash;
 
-use super::{Keys, NamespaceSummary, Rows, StateDb, StateSnapshot, VersionedValue};
-use crate::block::Height;
+use super::{Keys, NamespaceSummary, Rows, StateDb, StateSnapshot};
 use crate::codec::{Cursor, put_field};
 use crate::error::ReadError;
-use crate::follow::Batch;
+use crate::model::batch::Batch;
+use crate::model::block::Height;
+use crate::model::value::VersionedValue;
 use crate::query::catalog::Catalog;
 use crate::query::entries;
 use crate::savepoint::{self, Savepoint};
@@ -389,8 +390,8 @@ pub(crate) fn fuzz(bytes: &[u8], namespace: &str, key: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::follow::tests::durable;
-    use crate::validation::updates::Updates;
+    use crate::model::batch::tests::durable;
+    use crate::model::updates::Updates;
 
     #[test]
     fn blocks_that_state_has_do_not_take_it_back() {

@@ -23,24 +23,13 @@ use std::fmt::Debug;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use quire_wire::hash::Hash;
 
-use crate::block::Height;
 use crate::error::ReadError;
-use crate::follow::Batch;
+use crate::model::batch::Batch;
+use crate::model::block::Height;
+use crate::model::value::VersionedValue;
 use crate::query::index::Record;
-
-/// The value of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionedValue {
-    /// Byte for byte as it was written.
-    pub value: Bytes,
-    /// Fabric's key-level metadata (a `KVMetadataWrite` without key), mostly empty.
-    pub metadata: Bytes,
-    /// The transaction that wrote it.
-    pub version: Height,
-}
 
 /// Where a range of keys ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,11 +21,11 @@ use super::examine::{Examined, Origin, Records};
 use super::recent::Recent;
 use super::rescan;
 use super::rich;
-use super::updates::Pending;
-use crate::check::{Depth, check_channel};
 use crate::ledgers::CreateOptions;
+use crate::offline::check::{Depth, check_channel};
 use crate::query::asked::Asked;
 use crate::query::work::Meter;
+use crate::validation::pending::Pending;
 use crate::{
     Block, Committed, IndexRequest, Ledger, Ledgers, Ordered, Purpose, Query, Simulator, golden,
 };

@@ -12,8 +12,9 @@ use quire_wire::Message as _;
 use quire_wire::config::SignaturePolicyEnvelope;
 
 use super::policies::ApplicationPolicy;
-use super::updates::{Pending, Updates};
 use crate::error::ReadError;
+use crate::model::updates::Updates;
+use crate::validation::pending::Pending;
 
 /// The namespace of definitions, and a chaincode of Fabric's own.
 pub(super) const LIFECYCLE: &str = "_lifecycle";

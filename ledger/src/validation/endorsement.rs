@@ -22,8 +22,9 @@ use super::policies::{
     APPLICATION, compile, has_lifecycle, members, msp_id_of, of_signatures, reference,
 };
 use super::trust::{Checked, Trust};
-use super::updates::{Pending, hashed_namespace};
 use crate::error::ReadError;
+use crate::model::namespace::hashed_namespace;
+use crate::validation::pending::Pending;
 
 /// Who must endorse, where a chaincode has no policy of its own.
 pub const ENDORSEMENT_POLICY: &str = "/Channel/Application/Endorsement";

@@ -13,10 +13,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use quire_wire::Message as _;
 
-use super::updates::{HashedKey, Pending, Updates, hashed_namespace};
-use crate::block::Height;
 use crate::error::ReadError;
+use crate::model::block::Height;
+use crate::model::namespace::{HashedKey, hashed_namespace};
+use crate::model::updates::Updates;
 use crate::state::RangeEnd;
+use crate::validation::pending::Pending;
 
 /// The namespace of definitions, of their fields the key's beginning and end.
 const LIFECYCLE: (&str, &str, &str) = ("_lifecycle", "namespaces/fields/", "/Collections");

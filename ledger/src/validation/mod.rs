@@ -9,27 +9,28 @@ mod endorsement;
 pub(crate) mod examine;
 pub(crate) mod expiry;
 pub(crate) mod mvcc;
+pub(crate) mod pending;
 pub(crate) mod phantom;
 mod policies;
 pub(crate) mod recent;
 mod rescan;
 pub(crate) mod rich;
 pub(crate) mod trust;
-pub(crate) mod updates;
 pub(crate) mod writes;
 
 use std::collections::HashSet;
 
 use quire_wire::Code;
 
-use crate::block::{Block, Height};
 use crate::error::ReadError;
+use crate::model::block::{Block, Height};
+use crate::model::updates::Updates;
+use crate::validation::pending::Pending;
 pub use endorsement::ENDORSEMENT_POLICY;
 pub(crate) use endorsement::Signed;
 use examine::{Content, Examined, Stage};
 use recent::Recent;
 use trust::{Checked, Trust, Unusable};
-use updates::{Pending, Updates};
 
 /// Gives each transaction of the next block its final code, and returns what the block changes.
 ///
@@ -171,8 +172,8 @@ mod tests {
     use quire_wire::transaction::Opened;
 
     use super::*;
-    use crate::block::Block;
     use crate::ledgers::{CreateOptions, Ledgers, Purpose};
+    use crate::model::block::Block;
     use examine::Origin;
     use trust::Signatures;
 

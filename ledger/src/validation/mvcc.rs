@@ -7,11 +7,14 @@ use quire_wire::rwset::Version;
 
 use super::examine::ReadWriteSet;
 use super::recent::Recent;
-use super::updates::{Pending, Update, hashed_key, hashed_namespace};
 use super::{phantom, rich};
-use crate::block::Height;
 use crate::error::ReadError;
+use crate::model::block::Height;
+use crate::model::namespace::queried;
+use crate::model::namespace::{hashed_key, hashed_namespace};
+use crate::model::updates::Update;
 use crate::query::work::Meter;
+use crate::validation::pending::Pending;
 
 /// `VALID`, or the conflict that a transaction loses to.
 pub(crate) fn judge(
@@ -33,7 +36,7 @@ fn judge_metered(
 ) -> Result<Code, ReadError> {
     for namespace in &set.namespaces {
         let name = &namespace.namespace;
-        if let Some(queried) = rich::queried(name) {
+        if let Some(queried) = queried(name) {
             let queries = &namespace.public.range_queries_info;
             match rich::judge(queried, queries, pending, recent, meter)? {
                 Code::VALID => continue,

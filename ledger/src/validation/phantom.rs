@@ -14,10 +14,10 @@ use quire_wire::rwset::{
     KvRead, QueryReads, QueryReadsMerkleSummary, RangeQueryInfo, ReadsInfo, Version,
 };
 
-use super::updates::Pending;
-use crate::block::Height;
 use crate::error::ReadError;
+use crate::model::block::Height;
 use crate::state::RangeEnd;
+use crate::validation::pending::Pending;
 
 /// Rows that are recorded as they are, and hashes that a level holds at most. Fabric's
 /// `maxDegreeQueryReadsHashing`.

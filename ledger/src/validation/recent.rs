@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::examine::{Content, Examined};
-use super::rich;
-use super::updates::{CONFIG_KEY, CONFIG_NAMESPACE};
 use super::writes;
-use crate::block::Block;
 use crate::error::ReadError;
+use crate::model::block::Block;
+use crate::model::namespace::queried;
+use crate::model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
 use crate::query::work::{Exceeded, Meter, Spend};
 use crate::reader::Reader;
 
@@ -94,7 +94,7 @@ impl Written {
             Content::Config(_) => self.add(CONFIG_NAMESPACE, CONFIG_KEY),
             Content::Endorsed(endorsed) => {
                 let keys = writes::public_keys(&endorsed.read_write_set);
-                let in_state = keys.filter(|(namespace, _)| rich::queried(namespace).is_none());
+                let in_state = keys.filter(|(namespace, _)| queried(namespace).is_none());
                 in_state.for_each(|(namespace, key)| self.add(namespace, key));
             }
         }

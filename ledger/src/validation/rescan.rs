@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use quire_wire::rwset::ReadsInfo;
 
 use super::phantom::{self, row};
-use super::updates::Pending;
-use crate::block::Height;
 use crate::error::ReadError;
+use crate::model::block::Height;
+use crate::model::value::VersionedValue;
 use crate::query::asked::Asked;
 use crate::query::document::{Document, Wanted};
 use crate::query::work::Meter;
-use crate::state::VersionedValue;
+use crate::validation::pending::Pending;
 
 /// Whether the same documents with the same versions are what was asked for.
 pub(super) fn still_holds(

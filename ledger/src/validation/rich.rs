@@ -36,17 +36,15 @@ use super::examine::{NamespaceSet, ReadWriteSet, Records};
 use super::phantom::row;
 use super::recent::{MAX_LAG, Recent, Unknown};
 use super::rescan;
-use super::updates::Pending;
-use crate::block::Height;
 use crate::error::ReadError;
+use crate::model::block::Height;
+use crate::model::namespace::queried;
 use crate::query::asked::{Asked, Recorded};
 use crate::query::document::Document;
 use crate::query::find::Seen;
 use crate::query::work::{Meter, Spend};
+use crate::validation::pending::Pending;
 
-/// What the namespace of queries ends with. Fabric's names for namespaces of its own making have the
-/// same form (`$$h`, `$$p`), which no chaincode's name has.
-const SUFFIX: &str = "$$q";
 /// What every namespace that is made from another has in its name.
 const MADE: &str = "$$";
 /// Most rich queries of one transaction that writes.
@@ -63,16 +61,6 @@ const ROW_STEPS: u64 = 500;
 /// Steps that it takes to find what a key is that was written since. Each byte of what it is takes one
 /// more, and what is asked of it is counted beside.
 const KEY_STEPS: u64 = 300;
-
-/// The pseudo-namespace for queries of a namespace.
-pub(crate) fn queries_of(namespace: &str) -> String {
-    format!("{namespace}{SUFFIX}")
-}
-
-/// The namespace whose queries a pseudo-namespace holds; none where it is none.
-pub(crate) fn queried(namespace: &str) -> Option<&str> {
-    namespace.strip_suffix(SUFFIX)
-}
 
 /// A query that was asked at a height and what it saw, as it goes into a block.
 pub(crate) fn record(seen: Seen, height: u64) -> RangeQueryInfo {
@@ -283,8 +271,8 @@ mod tests {
     };
 
     use super::*;
-    use crate::follow::tests::durable;
-    use crate::follow::{Batch, Durable};
+    use crate::model::batch::tests::durable;
+    use crate::model::batch::{Batch, Durable};
     use crate::validation::examine::Examined;
     use crate::validation::replay_block;
     use crate::{Ledgers, Order, Purpose, commit_hash, golden};

@@ -19,9 +19,11 @@ use quire_wire::transaction::Opened;
 use super::definitions::{self, Definition};
 use super::endorsement::{self, KeyPlace};
 use super::examine::{Content, Endorsed, Examined, Origin};
-use super::updates::{CONFIG_KEY, CONFIG_NAMESPACE, Pending, Updates};
-use crate::block::Block;
 use crate::error::ReadError;
+use crate::model::block::Block;
+use crate::model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
+use crate::model::updates::Updates;
+use crate::validation::pending::Pending;
 
 /// Who must sign a block.
 const BLOCK_POLICY: &str = "/Channel/Orderer/BlockValidation";

@@ -13,7 +13,7 @@ use quire_wire::rwset::{HashedRwSet, KvMetadataEntry, KvMetadataWrite, KvRwSet};
 
 use super::examine::ReadWriteSet;
 use crate::error::ReadError;
-use crate::state::VersionedValue;
+use crate::model::value::VersionedValue;
 
 /// A namespace, a collection (`""` for public keys), and a key or the hash of one.
 pub(crate) type Place<'a> = (&'a str, &'a str, &'a [u8]);
@@ -164,7 +164,7 @@ fn encode(entries: &[KvMetadataEntry]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::Height;
+    use crate::model::block::Height;
 
     /// What becomes of a key with value `old` and metadata, or of none.
     fn outcome(ops: &str, is_there: bool) -> Option<Content> {

@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 
 use super::client::{Calls, path};
 use super::document::{self, Page, Place, Stored, read_leaves, read_rows};
-use crate::block::Height;
 use crate::error::ReadError;
-use crate::state::VersionedValue;
+use crate::model::block::Height;
+use crate::model::value::VersionedValue;
 
 /// Documents of one call.
 const MAX_DOCUMENTS: usize = 1000;

@@ -22,12 +22,12 @@ use prost::Message as _;
 use serde_json::{Map, Value};
 
 use super::names;
-use crate::block::Height;
 use crate::checksum::{crc32c, crc32c_of};
 use crate::codec::Cursor;
 use crate::error::ReadError;
 use crate::json::{self, MAX_TREE_DEPTH, Repeats};
-use crate::state::VersionedValue;
+use crate::model::block::Height;
+use crate::model::value::VersionedValue;
 
 /// Member with version and metadata: Fabric's.
 pub(super) const VERSION: &str = "~version";

@@ -39,13 +39,14 @@ use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{StateDb, StateSnapshot, VersionedValue};
-use crate::block::Height;
+use super::{StateDb, StateSnapshot};
 use crate::error::ReadError;
-use crate::follow::Batch;
+use crate::model::batch::Batch;
+use crate::model::block::Height;
+use crate::model::updates::{Update, Updates};
+use crate::model::value::VersionedValue;
 use crate::query::catalog::Catalog;
 use crate::query::index::Record;
-use crate::validation::updates::{Update, Updates};
 use client::{Calls, Couch};
 use database::Wish;
 use document::{Place, Stored};

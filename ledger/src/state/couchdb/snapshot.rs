@@ -16,10 +16,11 @@ use super::database;
 use super::document::{Place, Stored};
 use super::names;
 use super::undo::{Held, Name};
-use crate::block::Height;
 use crate::error::ReadError;
+use crate::model::block::Height;
+use crate::model::value::VersionedValue;
 use crate::query::entries;
-use crate::state::{Keys, NamespaceSummary, Rows, StateSnapshot, VersionedValue};
+use crate::state::{Keys, NamespaceSummary, Rows, StateSnapshot};
 
 /// Rows of the first page of a range, and of any.
 const FIRST_PAGE: usize = 32;

@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 
 use crate::codec::{Cursor, put_opv, put_uvarint};
 use crate::error::ReadError;
-use crate::state::VersionedValue;
+use crate::model::value::VersionedValue;
 use crate::state::fjall::{data_key, decode, encode, split_data_key};
 
 const BATCH: &[u8] = b"u";
@@ -447,7 +447,7 @@ mod tests {
         (!n.is_multiple_of(3)).then(|| VersionedValue {
             value: Bytes::from(n.to_string()),
             metadata: Bytes::new(),
-            version: crate::block::Height::new(n, 0),
+            version: crate::model::block::Height::new(n, 0),
         })
     }
 

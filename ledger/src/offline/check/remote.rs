@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::{Finding, Kind};
 use crate::error::ReadError;
-use crate::state::{Rows, StateSnapshot, VersionedValue};
+use crate::model::value::VersionedValue;
+use crate::state::{Rows, StateSnapshot};
 
 /// Different rows that are told one by one.
 const MAX_ROWS_TOLD: u64 = 10;

@@ -1,4 +1,4 @@
-//! What the valid transactions of a block change, and how a transaction's write set becomes that.
+//! State as a transaction finds it when it is judged, and how a valid one takes effect.
 //!
 //! Values and metadata are changed apart in a read-write set and kept together in state, so a
 //! transaction that writes one of them takes the other from what was there before.
@@ -6,81 +6,20 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
 use super::examine::{Content, Examined};
 use super::expiry::{self, Expiry};
 use super::rich;
 use super::writes::{self, Asked};
-use crate::block::Height;
 use crate::error::ReadError;
-use crate::state::{StateSnapshot, VersionedValue};
-
-/// The namespace of a channel's configuration in state, as Fabric has it.
-pub const CONFIG_NAMESPACE: &str = "";
-/// The key of a channel's configuration in state, as Fabric has it.
-pub const CONFIG_KEY: &str = "CHANNEL_CONFIG_ENV_BYTES";
-
-/// What becomes of one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Update {
-    /// Who did it.
-    pub version: Height,
-    /// The new value and metadata; `None` where the key was deleted.
-    pub content: Option<(Bytes, Bytes)>,
-}
-
-impl Update {
-    /// Whether the key has metadata now.
-    fn has_metadata(&self) -> bool {
-        let content = self.content.as_ref();
-        content.is_some_and(|(_, metadata)| !metadata.is_empty())
-    }
-
-    /// The value as later transactions see it.
-    pub(crate) fn value(&self) -> Option<VersionedValue> {
-        let (value, metadata) = self.content.clone()?;
-        Some(VersionedValue {
-            value,
-            metadata,
-            version: self.version,
-        })
-    }
-}
-
-/// Changes of one namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NamespaceUpdates {
-    /// Public keys.
-    pub public: BTreeMap<String, Update>,
-    /// Keys of private collections, by collection and SHA-256 of the key.
-    pub collections: BTreeMap<String, BTreeMap<Bytes, Update>>,
-}
-
-/// Changes of a block, or of several, in the order in which the commit hash takes them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Updates {
-    /// By namespace, sorted by byte order.
-    pub namespaces: BTreeMap<String, NamespaceUpdates>,
-    /// Namespaces of state in which a change, one that a later change replaced included, had metadata.
-    pub with_metadata: BTreeSet<String>,
-}
-
-/// A namespace, a collection, and the hash of a key.
-pub(crate) type HashedKey = (String, String, Bytes);
-
-/// The state namespace that holds the hashes of a private collection, Fabric's name for it.
-pub(crate) fn hashed_namespace(namespace: &str, collection: &str) -> String {
-    format!("{namespace}$$h{collection}")
-}
-
-/// The state key of a private key's hash: base64, as Fabric keeps it in CouchDB, so that every key
-/// of every engine is text.
-pub(crate) fn hashed_key(key_hash: &[u8]) -> String {
-    BASE64.encode(key_hash)
-}
+use crate::model::block::Height;
+use crate::model::namespace::{
+    CONFIG_KEY, CONFIG_NAMESPACE, HashedKey, hashed_key, hashed_namespace, queried,
+};
+use crate::model::updates::{Update, Updates};
+use crate::model::value::VersionedValue;
+use crate::state::StateSnapshot;
 
 /// The keys, each with its namespace in state, that judging these transactions and letting them take
 /// effect will ask state for: what they say they read, and what they write where it may have metadata,
@@ -105,7 +44,7 @@ pub(crate) fn named_keys<'a>(
     });
     for set in sets.flatten() {
         let namespace = &set.namespace;
-        if let Some(queried) = rich::queried(namespace) {
+        if let Some(queried) = queried(namespace) {
             let rows = rich::rows(&set.public).map(|row| &row.key);
             keys.extend(rows.map(|key| (queried.to_owned(), key.clone())));
         }
@@ -133,67 +72,6 @@ pub(crate) fn named_keys<'a>(
         }
     }
     Ok(keys.into_iter().collect())
-}
-
-impl Updates {
-    pub(crate) fn public(&self, namespace: &str, key: &str) -> Option<&Update> {
-        self.namespaces.get(namespace)?.public.get(key)
-    }
-
-    /// The public keys of a namespace.
-    fn of(&self, namespace: &str) -> Option<&BTreeMap<String, Update>> {
-        let changes = self.namespaces.get(namespace)?;
-        Some(&changes.public)
-    }
-
-    pub(crate) fn hashed(
-        &self,
-        namespace: &str,
-        collection: &str,
-        key_hash: &[u8],
-    ) -> Option<&Update> {
-        self.namespaces
-            .get(namespace)?
-            .collections
-            .get(collection)?
-            .get(key_hash)
-    }
-
-    /// Lays later changes over these.
-    fn overlay(&mut self, later: Self) {
-        for (name, changes) in later.namespaces {
-            let mine = self.namespaces.entry(name).or_default();
-            mine.public.extend(changes.public);
-            for (collection, keys) in changes.collections {
-                mine.collections.entry(collection).or_default().extend(keys);
-            }
-        }
-        self.with_metadata.extend(later.with_metadata);
-    }
-
-    /// Every change with its namespace and key in state, about in the order of state's keys. What a block
-    /// of others writes beside queries counts for its commit hash, which is Fabric's, and is in no state.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>, &Update)> {
-        let namespaces = self.namespaces.iter();
-        let namespaces = namespaces.filter(|(name, _)| rich::queried(name).is_none());
-        namespaces.flat_map(|(name, changes)| {
-            let public = changes
-                .public
-                .iter()
-                .map(move |(key, update)| (Cow::from(name), Cow::from(key), update));
-            let hashed = changes
-                .collections
-                .iter()
-                .flat_map(move |(collection, keys)| {
-                    let namespace = hashed_namespace(name, collection);
-                    keys.iter().map(move |(key, update)| {
-                        let namespace = Cow::from(namespace.clone());
-                        (namespace, Cow::from(hashed_key(key)), update)
-                    })
-                });
-            public.chain(hashed)
-        })
-    }
 }
 
 /// State as a transaction of a block being judged finds it: what is committed, under what batches
@@ -521,7 +399,7 @@ impl<'a> Pending<'a> {
             return Ok(());
         };
         let update = Update { version, content };
-        if update.has_metadata() && rich::queried(namespace).is_none() {
+        if update.has_metadata() && queried(namespace).is_none() {
             self.block.with_metadata.insert(in_state.into_owned());
         }
         let changes = self.block.namespaces.entry(namespace.to_owned());

@@ -17,7 +17,6 @@ use bytes::Bytes;
 use quire_disk::Disk;
 use quire_wire::hash::Hash;
 
-use crate::block::Block;
 use crate::block_store::index::Index;
 use crate::block_store::record::{self, find_sealed};
 use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous_hash_objection};
@@ -27,6 +26,7 @@ use crate::derived;
 use crate::error::{Corruption, OpenError};
 use crate::id_store::io_at;
 use crate::ledgers::Ledgers;
+use crate::model::block::Block;
 use crate::progress::{Progress, ProgressFn};
 
 /// A record that was replaced.

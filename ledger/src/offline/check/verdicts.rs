@@ -11,14 +11,14 @@ use quire_wire::transaction::Opened;
 
 use super::followers::Replayed;
 use super::{Depth, Kind};
-use crate::block::{Block, Height};
 use crate::block_store::scan::Stored;
 use crate::error::ReadError;
+use crate::model::block::{Block, Height};
 use crate::state::StateDb as _;
 use crate::validation::examine::{Content, Examined, Origin, Records};
+use crate::validation::pending::Pending;
 use crate::validation::recent::Recent;
 use crate::validation::trust::{Checked, Signatures, Trust, Unusable};
-use crate::validation::updates::Pending;
 use crate::validation::{Meets, Signed, judge, was_sound};
 
 /// Transactions whose verdicts are not given again that are told one by one.

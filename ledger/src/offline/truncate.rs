@@ -218,7 +218,7 @@ impl Ledgers {
                 let cut = loss.file.file_name().unwrap_or_default().to_string_lossy();
                 let kept = aside.join(format!("{cut}.from-byte-{}", loss.offset));
                 let kept = disk.open(&kept, true)?;
-                crate::import::copy_bytes(file.as_ref(), loss.offset, kept.as_ref())?;
+                crate::offline::import::copy_bytes(file.as_ref(), loss.offset, kept.as_ref())?;
                 disk.sync_dir(&aside)?;
             }
             // From the last on: what is left has no gap, whenever this stops.

@@ -8,11 +8,11 @@ use quire_wire::transaction::Opened;
 
 use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Position, Segments, file_name};
-use crate::check::{CheckError, Depth, Report, check_blockfiles};
 use crate::error::OpenError;
 use crate::id_store::{ChannelRecord, io_at};
 use crate::ledger::Ledger;
 use crate::ledgers::{CHANNELS, DEFAULT_SEGMENT_BYTES, Ledgers};
+use crate::offline::check::{CheckError, Depth, Report, check_blockfiles};
 use crate::progress::{Progress, ProgressFn};
 
 /// Bytes that are copied at a time.

@@ -38,9 +38,6 @@ use chain::Check;
 use followers::{Live, Place};
 use remote::Remote;
 
-/// Prefix of the folders with scratch engines.
-pub(crate) const SCRATCH_PREFIX: &str = "check-";
-
 /// What to look at beyond bytes, hashes and followers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Depth {

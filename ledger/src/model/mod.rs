@@ -1,0 +1,7 @@
+//! Plain data that the rest of the ledger speaks of.
+
+pub(crate) mod batch;
+pub(crate) mod block;
+pub(crate) mod namespace;
+pub(crate) mod updates;
+pub(crate) mod value;
