@@ -211,6 +211,7 @@ impl OpenChannel {
             outcomes,
             heights: sender,
             clock: Arc::clone(&host.clock),
+            reconfigures: false,
         };
         let thread = std::thread::Builder::new()
             .name(format!("commit {name}"))

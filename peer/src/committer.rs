@@ -32,6 +32,8 @@ pub(crate) struct Committer {
     /// Learns the height after each commit.
     pub(crate) heights: watch::Sender<u64>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether a configuration is among the blocks that are being committed.
+    pub(crate) reconfigures: bool,
 }
 
 /// [`Ledger::commit`], or its first half.
@@ -98,7 +100,7 @@ impl Committer {
         source: &mut Box<dyn BlockSource>,
         commit: Commit,
     ) -> Result<(), String> {
-        let reconfigures = arrived.iter().any(|arrived| arrived.is_config);
+        self.reconfigures = arrived.iter().any(|arrived| arrived.is_config);
         // Shares the envelopes.
         let blocks = arrived.iter().map(|arrived| arrived.ordered.block());
         let blocks: Vec<Block> = blocks.cloned().collect();
@@ -121,15 +123,19 @@ impl Committer {
                 .map(|block| Ordered::new(block.clone(), &self.channel))
                 .collect();
         }
-        if reconfigures {
+        if self.reconfigures {
             self.finish()?;
-            self.reconfigure(source)?;
+            self.reconfigures = false;
+            source.reconfigured(&self.config.get());
         }
         Ok(())
     }
 
-    /// Reads the configuration again.
-    fn reconfigure(&self, source: &mut Box<dyn BlockSource>) -> Result<(), String> {
+    /// Reads the configuration again, if one may have come.
+    fn read_configuration(&self) -> Result<(), String> {
+        if !self.reconfigures {
+            return Ok(());
+        }
         let read = self.config.read_again(&self.ledger.reader());
         let bundle = read.map_err(|error| {
             let reason = chain_of(&error);
@@ -139,7 +145,6 @@ impl Committer {
             let (channel, block) = (&self.channel, bundle.number);
             tracing::info!(%channel, block, "another configuration is in force");
         }
-        source.reconfigured(&self.config.get());
         Ok(())
     }
 
@@ -164,8 +169,10 @@ impl Committer {
                 if !committed.is_empty() {
                     self.end_trouble();
                 }
+                // In force before anybody is told of it.
+                let read = self.read_configuration();
                 self.answer_all(&committed);
-                Ok(())
+                read
             }
             Err(error) => {
                 // What was committed before is, and who waits for it is told so.
