@@ -100,11 +100,10 @@ pub fn create_folder(
 /// `target` holds the old content then, or the new that is not yet durable.
 pub fn replace_file(disk: &dyn Disk, target: &Path, content: &[u8]) -> Result<(), FileError> {
     let temporary = temporary_of(target);
-    // One that a crash left may have been made with another mode, or by somebody else.
-    let is_left = disk.exists(&temporary);
-    if is_left.map_err(FileError::of("look for", &temporary))? {
-        let removed = disk.remove_file(&temporary);
-        removed.map_err(FileError::of("remove", &temporary))?;
+    // One that a crash left may have been made with another mode, or by somebody else, and as a link.
+    match disk.remove_file(&temporary) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        removed => removed.map_err(FileError::of("remove", &temporary))?,
     }
     write_file(disk, &temporary, content)?;
     rename(disk, &temporary, target)?;
@@ -306,6 +305,13 @@ mod tests {
         fs::write(root.path().join(".file.new"), "half of a longer content").unwrap();
         replace_file(&OsDisk, &file, b"new").unwrap();
         assert_eq!(read_file(&OsDisk, &file, 3).unwrap(), b"new");
+
+        // Somebody else's, who waits for what is written.
+        let elsewhere = root.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, root.path().join(".file.new")).unwrap();
+        replace_file(&OsDisk, &file, b"newer").unwrap();
+        assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
+        assert!(!elsewhere.exists());
     }
 
     #[test]

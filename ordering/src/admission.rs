@@ -33,6 +33,8 @@ use crate::cutter::{EnvelopeTooLarge, envelope_size_bytes, exceeds};
 
 /// Identities of this process of which is remembered that they may write.
 const REMEMBERED: usize = 1_000;
+/// Most bytes of an envelope around its payload and its signature: two tags and two lengths, and some to spare.
+const FRAMING_BYTES: usize = 64;
 
 /// What one configuration of a channel lets into its order.
 #[derive(Debug)]
@@ -124,7 +126,9 @@ impl Admission {
         }
         let opened = Opened::read(envelope).map_err(Refused::Malformed)?;
         self.check_kind(&opened)?;
-        self.check_size(size_bytes(&opened))?;
+        let size = size_bytes(&opened);
+        // What stands around payload and signature is counted by nobody who cuts blocks.
+        self.check_size(size.max(envelope.len().saturating_sub(FRAMING_BYTES)))?;
         let creator = self.msps.validate(&opened.signature_header.creator)?;
         check_expiration(&creator, now)?;
         creator.verify(&opened.payload, &opened.signature)?;

@@ -14,6 +14,7 @@ use quire_wire::config::SignaturePolicyEnvelope;
 use super::policies::ApplicationPolicy;
 use crate::error::ReadError;
 use crate::model::updates::Updates;
+use crate::validation::examine::Origin;
 use crate::validation::pending::Pending;
 
 /// The namespace of definitions, and a chaincode of Fabric's own.
@@ -95,10 +96,18 @@ struct ChaincodeData {
 
 impl Definition {
     /// The definition with which a block is judged: as the blocks before leave it. None where there is none.
-    pub(super) fn read(chaincode: &str, pending: &Pending<'_>) -> Result<Option<Self>, ReadError> {
+    /// `lscc` defines nothing in a channel of Quire's, where it is a namespace like any other.
+    pub(super) fn read(
+        chaincode: &str,
+        origin: Origin,
+        pending: &Pending<'_>,
+    ) -> Result<Option<Self>, ReadError> {
         let metadata = format!("namespaces/metadata/{chaincode}");
         let Some(metadata) = pending.value_before_block(LIFECYCLE, &metadata)? else {
-            return Self::legacy(chaincode, pending);
+            return match origin {
+                Origin::Quire => Ok(None),
+                Origin::Fabric => Self::legacy(chaincode, pending),
+            };
         };
         let metadata = StateMetadata::decode(metadata).unwrap_or_default();
         if metadata.datatype != CHAINCODE_DEFINITION {
@@ -148,8 +157,8 @@ impl Definition {
     }
 }
 
-/// The keys in state that [`Definition::read`] asks for.
-pub(super) fn keys_of(chaincode: &str) -> [(&'static str, String); 4] {
+/// The keys in state that [`Definition::read`] asks for in a channel of Quire's.
+pub(super) fn keys_of(chaincode: &str) -> [(&'static str, String); 3] {
     [
         (LIFECYCLE, format!("namespaces/metadata/{chaincode}")),
         (
@@ -160,7 +169,6 @@ pub(super) fn keys_of(chaincode: &str) -> [(&'static str, String); 4] {
             LIFECYCLE,
             format!("namespaces/fields/{chaincode}/Collections"),
         ),
-        (LSCC, chaincode.to_owned()),
     ]
 }
 

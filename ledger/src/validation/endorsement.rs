@@ -38,6 +38,13 @@ const IMPLICIT_COLLECTION: &str = "_implicit_org_";
 /// Fabric 1's own chaincodes, whose transactions have rules of their own.
 const SYSTEM: [&str; 4] = [LSCC, "cscc", "qscc", ""];
 
+/// Most definitions, and most policies, that are kept for the next transactions. Anybody can name chaincodes
+/// that nobody defined, and keys may each have a policy of their own.
+const MAX_KEPT: usize = 1_000;
+/// Most bytes of the name of a chaincode whose definition is kept, and of a policy that is.
+const MAX_KEPT_NAME: usize = 256;
+const MAX_KEPT_POLICY: usize = 16 << 10;
+
 /// A chaincode, a collection (`""` for public keys), and a key or the hash of one.
 pub(crate) type KeyPlace = (String, String, Bytes);
 
@@ -75,11 +82,13 @@ struct Asked<'a> {
 }
 
 impl Trust {
-    /// Whether a transaction is signed by those who must, when it comes next in its block.
+    /// Whether a transaction is signed by those who must, when it comes next in its block. One that is `known`
+    /// from an earlier block changes nothing, and no policy of a key either.
     pub(crate) fn judge(
         &mut self,
         checked: Checked,
         transaction: &Examined,
+        known: bool,
         pending: &mut Pending<'_>,
     ) -> Result<Signed, ReadError> {
         let (endorsers, refused) = match checked {
@@ -114,7 +123,9 @@ impl Trust {
             let text = format!("some{reason}");
             return Ok(Signed::Refused(Code::ENDORSEMENT_POLICY_FAILURE, text));
         }
-        self.note_changed_policies(endorsed);
+        if !known {
+            self.note_changed_policies(endorsed);
+        }
         Ok(Signed::Sound {
             signatures: 1 + endorsers.len() as u64,
             unneeded: refused.map_or(0, |(_, count)| count),
@@ -243,7 +254,13 @@ impl Trust {
         let known = self.policies.get(policy).cloned();
         let compiled = known.unwrap_or_else(|| {
             let compiled = compile(policy, root).map(Arc::new);
-            self.policies.insert(policy.clone(), compiled.clone());
+            if policy.len() <= MAX_KEPT_POLICY {
+                if self.policies.len() >= MAX_KEPT {
+                    self.policies.clear();
+                }
+                let policy = Bytes::copy_from_slice(policy);
+                self.policies.insert(policy, compiled.clone());
+            }
             compiled
         });
         if compiled.is_some_and(|policy| policy.is_satisfied_by(endorsers)) {
@@ -268,18 +285,25 @@ impl Trust {
                 policy: self.policy_of_lifecycle(),
                 collections: Some(Vec::new()),
             }),
-            _ => Definition::read(chaincode, pending)?,
+            _ => Definition::read(chaincode, self.origin, pending)?,
         };
-        // Where nobody defined it, the built-in chaincode governs it.
+        // Where nobody defined it, the built-in chaincode governs it; not so what no chaincode can be called,
+        // as the namespaces of the configuration and of private data.
+        let may_be_built_in = self.origin == Origin::Quire && is_name(chaincode);
         let definition = definition.or_else(|| {
-            (self.origin == Origin::Quire).then(|| Definition {
+            may_be_built_in.then(|| Definition {
                 policy: reference(ENDORSEMENT_POLICY),
                 collections: None,
             })
         });
         let definition = definition.map(Arc::new);
-        self.definitions
-            .insert(chaincode.to_owned(), definition.clone());
+        if chaincode.len() <= MAX_KEPT_NAME {
+            if self.definitions.len() >= MAX_KEPT {
+                self.definitions.clear();
+            }
+            self.definitions
+                .insert(chaincode.to_owned(), definition.clone());
+        }
         Ok(definition)
     }
 
@@ -370,6 +394,11 @@ pub(super) fn named(endorsed: &Endorsed) -> BTreeSet<&str> {
         .map(|set| set.namespace.as_str())
         .chain(called)
         .collect()
+}
+
+/// Whether a chaincode can be called so.
+fn is_name(chaincode: &str) -> bool {
+    !chaincode.is_empty() && !chaincode.contains("$$")
 }
 
 fn is_written(set: &NamespaceSet) -> bool {

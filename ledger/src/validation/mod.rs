@@ -52,14 +52,16 @@ pub(crate) fn judge_block<'a>(
     let mut codes = Vec::with_capacity(transactions.len());
     let mut sound = HashSet::new();
     for (tx, transaction) in (0..).zip(&*transactions) {
-        let signed = match (&mut trust, checked.next()) {
-            (Some(trust), Some(checked)) => trust.judge(checked, transaction, pending)?,
-            _ => Signed::NotLookedAt,
-        };
         let id = transaction.tx_id.as_deref();
         let meets = Meets {
             known: id.is_some_and(&is_known),
             repeats: id.is_some_and(|id| sound.contains(id)),
+        };
+        let signed = match (&mut trust, checked.next()) {
+            (Some(trust), Some(checked)) => {
+                trust.judge(checked, transaction, meets.known, pending)?
+            }
+            _ => Signed::NotLookedAt,
         };
         let mut code = judge(transaction, &signed, meets, pending, recent)?;
         if let (Code::VALID, Content::Config(config), Some(trust)) =
@@ -83,11 +85,16 @@ pub(crate) fn judge_block<'a>(
         codes.push(code);
     }
     pending.end_block()?;
-    if let Some(trust) = trust {
-        trust.end_block(&pending.block);
-    }
     for (transaction, code) in transactions.iter_mut().zip(codes) {
         transaction.code = code;
+    }
+    if let Some(trust) = trust {
+        trust.end_block(&pending.block);
+        for transaction in transactions.iter().filter(|one| one.code.is_valid()) {
+            if let Content::Config(config) = &transaction.content {
+                trust.become_next(config);
+            }
+        }
     }
     Ok(&pending.block)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quire_identity::{ChannelConfig, Msps, Policy, ValidIdentity};
+use quire_identity::{ChannelConfig, Msps, Policy, PolicyError, ValidIdentity};
 use quire_wire::Message as _;
 use quire_wire::common::{Metadata, SignatureHeader, metadata_slot};
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -17,7 +17,7 @@ use quire_wire::hash::header_der;
 use quire_wire::transaction::Opened;
 
 use super::definitions::{self, Definition};
-use super::endorsement::{self, KeyPlace};
+use super::endorsement::{self, ENDORSEMENT_POLICY, KeyPlace};
 use super::examine::{Content, Endorsed, Examined, Origin};
 use crate::error::ReadError;
 use crate::model::block::Block;
@@ -69,7 +69,8 @@ pub(crate) enum Checked {
 pub(crate) struct Trust {
     pub(super) root: ConfigGroup,
     msps: Msps,
-    blocks: Policy,
+    /// Or why nobody can sign a block.
+    blocks: Result<Policy, PolicyError>,
     pub(super) origin: Origin,
     /// By the serialized `ApplicationPolicy`; none where it cannot be evaluated.
     pub(super) policies: HashMap<Bytes, Option<Arc<Policy>>>,
@@ -88,9 +89,13 @@ impl Trust {
         let root = envelope.config.and_then(|config| config.channel_group);
         let root = root.ok_or_else(|| Unusable("no channel group".to_owned()))?;
         let config = ChannelConfig::from_group(&root).map_err(|error| unusable(&error))?;
+        if origin == Origin::Quire {
+            // What nobody defined is governed by it.
+            Policy::at(&root, ENDORSEMENT_POLICY).map_err(|error| unusable(&error))?;
+        }
         Ok(Self {
             msps: config.msps().map_err(|error| unusable(&error))?,
-            blocks: Policy::at(&root, BLOCK_POLICY).map_err(|error| unusable(&error))?,
+            blocks: Policy::at(&root, BLOCK_POLICY),
             root,
             origin,
             policies: HashMap::new(),
@@ -107,20 +112,20 @@ impl Trust {
     }
 
     /// Whether transactions can be judged by this configuration too.
-    pub(super) fn can_become(&self, config: &Bytes) -> Result<(), Unusable> {
+    pub(crate) fn can_become(&self, config: &Bytes) -> Result<(), Unusable> {
         Self::new(config.clone(), self.origin).map(|_| ())
     }
 
-    /// Takes note of what a block changed: another configuration may be in force now, and chaincodes may be
-    /// defined otherwise. Whoever lets a configuration take effect asked [`Self::can_become`] first.
-    pub(crate) fn end_block(&mut self, updates: &Updates) {
-        let config = updates.public(CONFIG_NAMESPACE, CONFIG_KEY);
-        let config = config.and_then(|update| update.content.clone());
-        if let Some((config, _)) = config
-            && let Ok(next) = Self::new(config, self.origin)
-        {
+    /// Goes by another configuration from the next block on. Whoever lets one take effect asked
+    /// [`Self::can_become`] first.
+    pub(super) fn become_next(&mut self, config: &Bytes) {
+        if let Ok(next) = Self::new(config.clone(), self.origin) {
             *self = next;
         }
+    }
+
+    /// Takes note of what a block changed: chaincodes may be defined otherwise now.
+    pub(crate) fn end_block(&mut self, updates: &Updates) {
         if definitions::may_be_redefined_by(updates) {
             self.definitions.clear();
         }
@@ -175,7 +180,8 @@ impl Trust {
                 Err(reason) => refused = refused.or(Some(reason)),
             }
         }
-        if self.blocks.is_satisfied_by(&signers) {
+        let policy = self.blocks.as_ref().map_err(ToString::to_string)?;
+        if policy.is_satisfied_by(&signers) {
             return Ok(signers.len() as u64);
         }
         let count = signers.len();

@@ -17,6 +17,7 @@ use quire_wire::msp::FabricMspConfig;
 use quire_wire::peer::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeSpec, Endorsement,
 };
+use quire_wire::rwset::{KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet};
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
 
@@ -120,6 +121,38 @@ impl Signers {
         endorser: &SigningIdentity,
         wrong: Wrong,
     ) -> Bytes {
+        self.transaction_with(n, (creator, endorser), wrong, Bytes::new())
+    }
+
+    /// A sound transaction that writes one key.
+    fn writing(&self, n: usize, namespace: &str, key: &str, value: &'static str) -> Bytes {
+        let set = KvRwSet {
+            writes: vec![KvWrite {
+                key: key.into(),
+                is_delete: false,
+                value: value.into(),
+            }],
+            ..KvRwSet::default()
+        };
+        let results = TxReadWriteSet {
+            data_model: 0,
+            ns_rwset: vec![NsReadWriteSet {
+                namespace: namespace.into(),
+                rwset: set.encode_to_vec().into(),
+                collection_hashed_rwset: Vec::new(),
+            }],
+        };
+        let signers = (&*self.client, &*self.peer);
+        self.transaction_with(n, signers, Wrong::Nothing, results.encode_to_vec().into())
+    }
+
+    fn transaction_with(
+        &self,
+        n: usize,
+        (creator, endorser): (&SigningIdentity, &SigningIdentity),
+        wrong: Wrong,
+        results: Bytes,
+    ) -> Bytes {
         let chaincode = || {
             Some(ChaincodeId {
                 name: "orders".into(),
@@ -148,6 +181,7 @@ impl Signers {
         let proposal = ProposalBytes::new(&header, &signature_header, spec);
         let response = proposal.response_payload(&ChaincodeAction {
             chaincode_id: chaincode(),
+            results,
             ..ChaincodeAction::default()
         });
         let signed = [response.as_ref(), endorser.serialized().as_ref()].concat();
@@ -332,5 +366,40 @@ fn a_configuration_by_which_nobody_could_be_judged_does_not_take_effect() {
     let batch = [first, second].map(|block| Ordered::new(block, CHANNEL));
     let codes = commit(&mut ledger, batch.into());
     let expected = [Code::INVALID_CONFIG_TRANSACTION, Code::VALID];
+    assert_eq!(codes.concat(), expected);
+}
+
+#[test]
+fn what_users_write_to_a_namespace_called_lscc_defines_no_chaincode() {
+    let signers = Signers::new();
+    let data = tempfile::tempdir().unwrap();
+    let (_ledgers, mut ledger) = signers.ledger(data.path());
+    let lscc = signers.writing(1, "lscc", "orders", r#"{"a":1}"#);
+    let orders = signers.writing(2, "orders", "1", r#"{"a":2}"#);
+    let first = block(Some(&tip(&ledger)), vec![lscc]);
+    let second = block(Some(&first), vec![orders]);
+    for block in [first, second] {
+        let codes = commit(&mut ledger, vec![Ordered::new(block, CHANNEL)]);
+        assert_eq!(codes, [[Code::VALID]]);
+    }
+}
+
+#[test]
+fn an_endorsed_transaction_writes_neither_the_configuration_nor_the_hashes_of_private_data() {
+    let signers = Signers::new();
+    let data = tempfile::tempdir().unwrap();
+    let (_ledgers, mut ledger) = signers.ledger(data.path());
+    let config = signers.writing(1, "", "CHANNEL_CONFIG_ENV_BYTES", "not a configuration");
+    let hashes = signers.writing(2, "orders$$hsecrets", "aGFzaA==", "1");
+    let sound = signers.writing(3, "orders", "1", "1");
+    let first = block(Some(&tip(&ledger)), vec![config, hashes]);
+    let second = block(Some(&first), vec![sound]);
+    let batch = [first, second].map(|block| Ordered::new(block, CHANNEL));
+    let codes = commit(&mut ledger, batch.into());
+    let expected = [
+        Code::INVALID_CHAINCODE,
+        Code::INVALID_CHAINCODE,
+        Code::VALID,
+    ];
     assert_eq!(codes.concat(), expected);
 }

@@ -173,7 +173,7 @@ fn every_filter_of_broadcast_refuses_what_it_is_there_for() {
     assert_eq!(refused(&seal(payload, Bytes::new())), malformed);
 }
 
-/// The limit counts payload and signature, and nothing around them.
+/// The limit counts payload and signature, and nothing of the frame around them.
 #[test]
 fn only_the_absolute_size_refuses_an_envelope() {
     let network = Network::new();
@@ -194,6 +194,18 @@ fn only_the_absolute_size_refuses_an_envelope() {
     assert!(matches!(refused, Refused::TooLarge(_)), "{refused:?}");
     let again = admission.admit_again(&said.sealed()).unwrap_err();
     assert!(matches!(again, Refused::TooLarge(_)), "{again:?}");
+}
+
+#[test]
+fn what_stands_around_payload_and_signature_counts_where_it_is_more_than_their_frame() {
+    let network = Network::new();
+    let admission = network.admission("/Channel/Writers");
+    let sealed = Said::by(&network.client).sealed();
+    admission.admit(&sealed, now()).unwrap();
+    // A field 15 that nobody knows, of 5,000 bytes.
+    let padded = [&sealed[..], &[0x7a, 0x88, 0x27], &[0; 5000]].concat();
+    let refused = admission.admit(&padded.into(), now()).unwrap_err();
+    assert!(matches!(refused, Refused::TooLarge(_)), "{refused:?}");
 }
 
 #[test]

@@ -138,11 +138,14 @@ impl Court {
         self.recent.begin_block(block);
         for (tx, transaction) in (0..).zip(transactions) {
             let stored = block.code(usize::try_from(tx).unwrap_or(usize::MAX));
+            let id = transaction.tx_id.as_deref();
+            let known = id.map(&is_known).transpose()?.unwrap_or_default();
             let signed = match (checked.next(), &mut self.trust) {
-                (Some(checked), Some(trust)) => trust.judge(checked, transaction, pending)?,
+                (Some(checked), Some(trust)) => {
+                    trust.judge(checked, transaction, known, pending)?
+                }
                 _ => Signed::NotLookedAt,
             };
-            let id = transaction.tx_id.as_deref();
             let repeats = id.is_some_and(|id| in_block.contains(id));
             let mut object = |kind, (expected, found)| {
                 objections.push(Objection {
@@ -157,10 +160,17 @@ impl Court {
                 object(Kind::Signature, objection);
             } else if self.depth.verdicts {
                 if can_tell(&signed, stored, transaction) {
-                    let known = id.map(&is_known).transpose()?.unwrap_or_default();
                     let meets = Meets { known, repeats };
                     let given = judge(transaction, &signed, meets, pending, &mut self.recent)?;
-                    if given == stored {
+                    let is_unusable = || match (&transaction.content, &self.trust) {
+                        (Content::Config(config), Some(trust)) => trust.can_become(config).is_err(),
+                        _ => false,
+                    };
+                    // Fabric lets configurations take effect that nobody can be judged by here.
+                    let is_refused = stored == Code::INVALID_CONFIG_TRANSACTION
+                        && given.is_valid()
+                        && is_unusable();
+                    if given == stored || is_refused {
                         self.verdicts += 1;
                     } else {
                         object(Kind::Verdict, (given.to_string(), stored.to_string()));
