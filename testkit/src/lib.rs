@@ -10,6 +10,7 @@
     reason = "a test that meets what it did not expect panics"
 )]
 
+pub mod chain;
 pub mod conformance;
 pub mod image;
 pub mod rng;

@@ -11,11 +11,10 @@ use bytes::Bytes;
 use quire_identity::channel_config::genesis_group;
 use quire_identity::{Organization, Role, SigningIdentity};
 use quire_ledger::{Block, Height};
+use quire_testkit::chain::config_envelope;
 use quire_wire::Message as _;
-use quire_wire::common::{
-    ChannelHeader, Envelope, Header, Payload, SignatureHeader, Timestamp, header_type,
-};
-use quire_wire::config::{BatchSize, Config, ConfigEnvelope, ConfigGroup};
+use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
+use quire_wire::config::BatchSize;
 use quire_wire::hash::{Hash, data_hash, sha256};
 use quire_wire::peer::{
     ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec,
@@ -119,7 +118,7 @@ impl Chain {
             signer: Some(signer),
             ..Self::new()
         };
-        let genesis = chain.block(vec![config_envelope(root)]);
+        let genesis = chain.block(vec![config_envelope(CHANNEL, root)]);
         (chain, genesis)
     }
 
@@ -305,32 +304,4 @@ fn results(reads: Vec<KvRead>, writes: Vec<KvWrite>) -> Bytes {
     }
     .encode_to_vec()
     .into()
-}
-
-/// The envelope of a channel's first configuration, which nobody signs.
-fn config_envelope(root: ConfigGroup) -> Bytes {
-    let header = ChannelHeader {
-        r#type: header_type::CONFIG,
-        channel_id: CHANNEL.to_owned(),
-        ..ChannelHeader::default()
-    };
-    let config = ConfigEnvelope {
-        config: Some(Config {
-            channel_group: Some(root),
-            ..Config::default()
-        }),
-        ..ConfigEnvelope::default()
-    };
-    let payload = Payload {
-        header: Some(Header {
-            channel_header: header.encode_to_vec().into(),
-            signature_header: SignatureHeader::default().encode_to_vec().into(),
-        }),
-        data: config.encode_to_vec().into(),
-    };
-    let envelope = Envelope {
-        payload: payload.encode_to_vec().into(),
-        signature: Bytes::new(),
-    };
-    envelope.encode_to_vec().into()
 }

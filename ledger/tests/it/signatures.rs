@@ -9,9 +9,10 @@ use prost::Message as _;
 use quire_identity::channel_config::genesis_group;
 use quire_identity::{Organization, Role, SigningIdentity};
 use quire_ledger::{Block, CreateOptions, Examined, Ledger, Ledgers, Ordered, Origin, Signatures};
+use quire_testkit::chain::config_envelope;
 use quire_wire::Code;
-use quire_wire::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader, header_type};
-use quire_wire::config::{BatchSize, Config, ConfigEnvelope, ConfigGroup};
+use quire_wire::common::{ChannelHeader, Envelope, Payload, SignatureHeader, header_type};
+use quire_wire::config::{BatchSize, ConfigGroup};
 use quire_wire::hash::data_hash;
 use quire_wire::msp::FabricMspConfig;
 use quire_wire::peer::{
@@ -72,7 +73,7 @@ impl Signers {
 
     /// The envelope of a configuration that the client signed.
     fn config(&self, root: ConfigGroup) -> Bytes {
-        let envelope = Envelope::decode(config_envelope(root)).unwrap();
+        let envelope = Envelope::decode(config_envelope(CHANNEL, root)).unwrap();
         let mut payload = Payload::decode(envelope.payload).unwrap();
         let header = SignatureHeader {
             creator: self.client.serialized().clone(),
@@ -87,7 +88,7 @@ impl Signers {
 
     /// A ledger that judges by the organisation of ours alone.
     fn ledger(&self, data: &Path) -> (Ledgers, Ledger) {
-        let genesis = block(None, vec![config_envelope(self.root.clone())]);
+        let genesis = block(None, vec![config_envelope(CHANNEL, self.root.clone())]);
         let ledgers = open(data);
         let mut ledger = ledgers
             .create(CHANNEL, genesis, CreateOptions::default())
@@ -224,34 +225,6 @@ fn tip(ledger: &Ledger) -> Block {
     let reader = ledger.reader();
     let block = reader.block(reader.height() - 1).unwrap().unwrap();
     Block::clone(&block)
-}
-
-/// An envelope that nobody signs.
-fn config_envelope(root: ConfigGroup) -> Bytes {
-    let header = ChannelHeader {
-        r#type: header_type::CONFIG,
-        channel_id: CHANNEL.into(),
-        ..ChannelHeader::default()
-    };
-    let config = ConfigEnvelope {
-        config: Some(Config {
-            channel_group: Some(root),
-            ..Config::default()
-        }),
-        ..ConfigEnvelope::default()
-    };
-    let payload = Payload {
-        header: Some(Header {
-            channel_header: header.encode_to_vec().into(),
-            signature_header: SignatureHeader::default().encode_to_vec().into(),
-        }),
-        data: config.encode_to_vec().into(),
-    };
-    let envelope = Envelope {
-        payload: payload.encode_to_vec().into(),
-        signature: Bytes::new(),
-    };
-    envelope.encode_to_vec().into()
 }
 
 /// Commits blocks together; the verdicts of each.

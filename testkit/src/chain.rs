@@ -1,0 +1,34 @@
+//! Makers of what a chain is made of.
+
+use bytes::Bytes;
+use quire_wire::Message as _;
+use quire_wire::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader, header_type};
+use quire_wire::config::{Config, ConfigEnvelope, ConfigGroup};
+
+/// The envelope of a channel's first configuration, which nobody signs, as Fabric's tools make it.
+pub fn config_envelope(channel: &str, root: ConfigGroup) -> Bytes {
+    let header = ChannelHeader {
+        r#type: header_type::CONFIG,
+        channel_id: channel.to_owned(),
+        ..ChannelHeader::default()
+    };
+    let config = ConfigEnvelope {
+        config: Some(Config {
+            channel_group: Some(root),
+            ..Config::default()
+        }),
+        ..ConfigEnvelope::default()
+    };
+    let payload = Payload {
+        header: Some(Header {
+            channel_header: header.encode_to_vec().into(),
+            signature_header: SignatureHeader::default().encode_to_vec().into(),
+        }),
+        data: config.encode_to_vec().into(),
+    };
+    let envelope = Envelope {
+        payload: payload.encode_to_vec().into(),
+        signature: Bytes::new(),
+    };
+    envelope.encode_to_vec().into()
+}
