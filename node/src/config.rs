@@ -8,8 +8,8 @@ use quire_chaincode::Documents;
 use quire_gateway::{Cors, Limits, NotAnOrigin, PoolSizes};
 use quire_ledger::{Migration, StateEngine};
 
-use crate::cli::RunArguments;
-use crate::data_directory::{self, PathError};
+use crate::arguments::RunArguments;
+use crate::data_directory::path::{PathError, may_be_run_on};
 use crate::listen::{Listen, ResolveError};
 use crate::memory;
 use crate::migrations::{self, MigrationsError};
@@ -105,7 +105,7 @@ pub(crate) struct Config {
 impl Config {
     /// Checks the arguments, and reads the files they name.
     pub(crate) fn check(arguments: &RunArguments) -> Result<Self, ConfigError> {
-        data_directory::may_be_run_on(&arguments.data.data)?;
+        may_be_run_on(&arguments.data.data)?;
         let operations_listen = arguments.operations_listen.as_ref();
         let operations_listen = operations_listen.map(|one| one.resolve("--operations-listen"));
         let client_ca = arguments.tls_client_ca.as_deref();
@@ -190,7 +190,8 @@ fn pools(engine: &StateEngine) -> PoolSizes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::cli::Cli;
+    use crate::commands::Command;
     use clap::Parser as _;
 
     fn config(arguments: &[&str]) -> Result<Config, ConfigError> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use quire_chaincode::name::{NameError, check_channel, check_namespace};
 use quire_ledger::{MAX_MIGRATION_BYTES, Migration, MigrationError};
 
-use crate::commands::advice_of_io;
+use crate::advice;
 
 /// The folder in the data directory that is looked into where no other is named.
 pub(crate) const FOLDER: &str = "migrations";
@@ -59,7 +59,7 @@ impl MigrationsError {
             Self::Read { source, .. } if source.kind() == ErrorKind::NotFound => {
                 Some("Make that folder, or do not name it.")
             }
-            Self::Read { source, .. } => advice_of_io(source),
+            Self::Read { source, .. } => advice::of_io(source),
             Self::File { .. } | Self::Name { .. } => None,
         }
     }

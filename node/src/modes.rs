@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 
-use crate::data_directory::{self, PathError, whose};
-use crate::directory::Part;
+use crate::data_directory::Part;
+use crate::data_directory::path::{PathError, may_be_made, whose};
 use crate::migrations;
 
 /// What everybody but the owner may do.
@@ -187,7 +187,7 @@ fn walk(data: &Path, visit: Visit<'_>) -> Result<(), ModeError> {
     let open = || File::open(data);
     if let Some(loose) = Loose::of(data, metadata.mode(), metadata.uid()) {
         // Its mode is not ours to change where others keep their things in it.
-        if let Err(PathError::Other { path, found }) = data_directory::may_be_made(data) {
+        if let Err(PathError::Other { path, found }) = may_be_made(data) {
             let mode = loose.mode;
             return Err(ModeError::Shared { path, mode, found });
         }

@@ -18,11 +18,12 @@ use quire_ledger::{EngineStatus, Ledgers, Migration, StateEngine};
 use quire_peer::OpenChannel;
 use tokio::sync::watch;
 
-use crate::directory::Directory;
+use crate::data_directory::Directory;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 pub(crate) use channels::Imported;
 pub(crate) use error::{ImportError, NodeError};
+pub(crate) use migrate::ChannelMigrated;
 
 /// The channel that the first start makes.
 pub(crate) const FIRST_CHANNEL: &str = "main";

@@ -4,19 +4,15 @@
 //! file says becomes the default of that flag, in every command that has it; so a `QUIRE_...` variable
 //! and the command line win over it, and the same code judges all three.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches};
 use toml::{Table, Value};
 
-use crate::cli::{Cli, RunArguments};
-use crate::commands::FAILED;
-use crate::run;
+use crate::exit::failed;
 use crate::state::PASSWORD;
-use crate::terminal::print_error;
 
 const FLAG: &str = "config";
 const VARIABLE: &str = "QUIRE_CONFIG";
@@ -79,14 +75,12 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads the command line and the file that it names. What is wrong with them is printed.
-    pub(crate) fn read() -> Result<(Cli, Self), ExitCode> {
-        let (command, file) = with_file(std::env::args_os()).map_err(|error| {
-            print_error(&error, Some(&error.advice()));
-            ExitCode::from(FAILED)
-        })?;
+    pub(crate) fn read<C: CommandFactory + FromArgMatches>() -> Result<(C, Self), ExitCode> {
+        let read = with_file(C::command(), std::env::args_os());
+        let (command, file) = read.map_err(|error| failed(&error, Some(&error.advice())))?;
         tell_unknown_variables(&command);
         let matches = command.clone().get_matches();
-        let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let cli = C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         let settings = Self {
             command,
             matches,
@@ -95,40 +89,27 @@ impl Settings {
         Ok((cli, settings))
     }
 
-    /// `quire config`: prints every setting as a line of such a file, and where it came from.
-    /// No setting holds a secret; they name files that do.
-    pub(crate) fn print(&self, arguments: &RunArguments) -> ExitCode {
-        let Some(matches) = self.matches.subcommand_matches("config") else {
-            return ExitCode::from(FAILED);
-        };
-        for argument in settings_of(&self.command) {
-            let name = argument.get_long().unwrap_or_default();
-            let id = argument.get_id().as_str();
-            let source = match matches.value_source(id) {
-                Some(ValueSource::CommandLine) => "command line".to_owned(),
-                Some(ValueSource::EnvVariable) => "environment".to_owned(),
-                Some(_) if self.file.contains_key(name) => "file".to_owned(),
-                Some(_) => "default".to_owned(),
-                None => {
-                    println!("# {name} is not set");
-                    continue;
-                }
-            };
-            let values = matches.get_raw(id).unwrap_or_default();
-            println!("{name} = {}  # {source}", render(argument, values));
-        }
-        match run::prepare(arguments) {
-            Ok(_) => ExitCode::SUCCESS,
-            Err(error) => run::refuse(&error),
-        }
+    /// What was typed after a verb.
+    pub(crate) fn of_verb(&self, name: &str) -> Option<&ArgMatches> {
+        self.matches.subcommand_matches(name)
+    }
+
+    /// What may stand in a file: the flags of `quire run`.
+    pub(crate) fn flags(&self) -> impl Iterator<Item = &Arg> {
+        settings_of(&self.command)
+    }
+
+    /// Whether the file says something of a flag.
+    pub(crate) fn is_in_file(&self, flag: &str) -> bool {
+        self.file.contains_key(flag)
     }
 }
 
 /// The commands, with the file that the arguments name as defaults.
 fn with_file(
+    command: clap::Command,
     arguments: impl Iterator<Item = OsString>,
 ) -> Result<(clap::Command, Table), FileError> {
-    let command = Cli::command();
     let Some(path) = named(arguments).or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from))
     else {
         return Ok((command, Table::new()));
@@ -278,23 +259,12 @@ fn distance(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Values as a file has them.
-fn render<'a>(argument: &Arg, values: impl Iterator<Item = &'a OsStr>) -> String {
-    let values = values.map(|value| value.to_string_lossy().into_owned());
-    let mut values: Vec<_> = match argument.get_action() {
-        ArgAction::SetTrue => return values.collect(),
-        _ => values.map(Value::String).collect(),
-    };
-    match (argument.get_action(), values.len()) {
-        (ArgAction::Append, _) | (_, 2..) => Value::Array(values).to_string(),
-        _ => values.pop().unwrap_or(Value::Boolean(false)).to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Command;
+    use crate::arguments::RunArguments;
+    use crate::cli::Cli;
+    use crate::commands::Command;
 
     fn run_with(file: &str, arguments: &[&str]) -> Result<RunArguments, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -304,7 +274,8 @@ mod tests {
         let head = ["quire", "run", "--config", path];
         let all = head.iter().chain(arguments);
         let all: Vec<_> = all.map(OsString::from).collect();
-        let (command, _) = with_file(all.clone().into_iter()).map_err(|error| error.to_string())?;
+        let (command, _) = with_file(Cli::command(), all.clone().into_iter())
+            .map_err(|error| error.to_string())?;
         let matches = command
             .try_get_matches_from(all)
             .map_err(|error| error.to_string())?;

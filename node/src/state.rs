@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quire_ledger::{CouchDbServer, CouchDbServerError, OpenError, StateEngine};
 
-use crate::cli::{CouchDbArguments, StateArguments, StateChoice};
+use crate::arguments::{CouchDbArguments, StateArguments, StateChoice};
 
 /// The variable with the password of CouchDB's user.
 pub(crate) const PASSWORD: &str = "QUIRE_COUCHDB_PASSWORD";

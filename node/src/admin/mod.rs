@@ -32,7 +32,7 @@ use quire_ledger::ChannelRecord;
 use quire_ledger::check::{Depth, Report};
 use serde::{Deserialize, Serialize};
 
-use crate::node::Imported;
+use crate::node::{ChannelMigrated, Imported};
 use crate::tokens::{Made, Row};
 
 /// Name of the socket in the data directory.
@@ -96,16 +96,6 @@ pub(crate) struct Import {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Migrate {
     pub(crate) migrations: PathBuf,
-}
-
-/// Files of query indexes that a channel got.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct ChannelMigrated {
-    pub(crate) channel: String,
-    /// Each with how many indexes it made.
-    pub(crate) applied: Vec<(String, usize)>,
-    /// Those that were applied once and are there no more.
-    pub(crate) gone: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

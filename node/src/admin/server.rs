@@ -22,8 +22,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
 use super::{Check, Create, Failure, Import, Message, Migrate, SOCKET, address};
-use crate::commands::advice;
-use crate::commands::channel::open_error;
+use crate::advice;
 use crate::node::{ImportError, Node};
 use crate::{clock, migrations, tokens};
 
@@ -111,7 +110,7 @@ async fn migrate(State(node): State<Arc<Node>>, Json(request): Json<Migrate>) ->
         };
         match node.migrate(&migrations) {
             Ok(migrated) => Message::Migrated(migrated),
-            Err(error) => failed(&error, open_error(&error)),
+            Err(error) => failed(&error, error.open()),
         }
     })
 }
@@ -124,7 +123,7 @@ async fn create(State(node): State<Arc<Node>>, Json(request): Json<Create>) -> R
         }
         match node.create(&name) {
             Ok(()) => Message::Created { name },
-            Err(error) => failed(&error, open_error(&error)),
+            Err(error) => failed(&error, error.open()),
         }
     })
 }
@@ -197,7 +196,7 @@ async fn revoke_token(
 }
 
 fn failed(error: &(dyn std::error::Error + 'static), open: Option<&OpenError>) -> Message {
-    Message::Failed(Failure::new(error, open.and_then(advice)))
+    Message::Failed(Failure::new(error, open.and_then(advice::of_open)))
 }
 
 /// Does work on a thread of its own, and answers with how far it is, and with what came of it.

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Args;
 use quire_chaincode::name::{NameError, check_channel};
 use quire_disk::{Disk, OsDisk};
 use quire_gateway::decoded;
@@ -15,8 +16,13 @@ use quire_wire::transaction::Opened;
 
 use crate::admin::Message;
 use crate::admin::client::{self, AskError};
-use crate::cli::{BlocksArguments, DataArguments};
-use crate::commands::{DAMAGED, FAILED, advice, print_failure, print_not_asked};
+use crate::advice;
+use crate::arguments::DataArguments;
+use crate::arguments::values::block_number;
+use crate::commands::verb::{Needs, Verb};
+use crate::exit::{DAMAGED, FAILED, print_failure, print_not_asked};
+use crate::node::FIRST_CHANNEL;
+use crate::settings::Settings;
 use crate::terminal::print_error;
 
 /// Stands for a hash, an id or a time that there is none of.
@@ -65,7 +71,7 @@ impl BlocksError {
             }
             Self::Ask(error) => return print_not_asked(error),
             Self::Failed(failure) => return print_failure(failure),
-            Self::Open(error) => advice(error),
+            Self::Open(error) => advice::of_open(error),
             Self::Damaged(_) => Some(
                 "Where a node was killed these may be blocks that nobody was told of, and a start cuts \
                  them; `quire check` tells.",
@@ -166,10 +172,41 @@ fn height(channel: &str, data: &DataArguments) -> Result<Option<u64>, BlocksErro
     }
 }
 
-pub(crate) fn run(arguments: &BlocksArguments) -> ExitCode {
-    match list(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.print(),
+/// List a channel's blocks, of a stopped node or of a running one: number, hash, previous hash and
+/// time of its first transaction, then each transaction with its verdict. Changes nothing. Exits
+/// with 1 where a damaged block ends the list.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BlocksArguments {
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+    /// The channel.
+    #[arg(long, value_name = "NAME", default_value = FIRST_CHANNEL)]
+    pub(crate) channel: String,
+    /// The first block to list.
+    #[arg(long, value_name = "N", value_parser = block_number, default_value_t = 0)]
+    pub(crate) from: u64,
+    /// The last block to list; without this, the newest.
+    #[arg(long, value_name = "N", value_parser = block_number)]
+    pub(crate) to: Option<u64>,
+    /// Print each block as the API gives it, a JSON text a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Verb for BlocksArguments {
+    fn needs(&self) -> Needs<'_> {
+        Needs::DataDirectory(&self.data.data)
+    }
+
+    fn writes_data(&self) -> bool {
+        false
+    }
+
+    fn run(&self, _settings: &Settings) -> ExitCode {
+        match list(self) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => error.print(),
+        }
     }
 }
 

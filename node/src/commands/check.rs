@@ -1,75 +1,114 @@
 //! `quire check`: is everything what it was when it was written?
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Args;
 use quire_disk::{Disk, OsDisk};
 use quire_ledger::check::{CheckError, Depth, Finding, Report, check_blockfiles, check_channel};
 use quire_ledger::{Ledgers, OpenError, Progress};
 
-use crate::admin::client::{self, AskError};
+use crate::admin::client;
 use crate::admin::{self, Message};
-use crate::cli::{CheckArguments, DataArguments};
-use crate::commands::{
-    DAMAGED, FAILED, advice, print_failure, print_not_asked, refuse_no_channel, refuse_path,
+use crate::advice;
+use crate::arguments::DataArguments;
+use crate::commands::verb::{Needs, Verb};
+use crate::data_directory::path::{PathError, must_have_block_files};
+use crate::data_directory::{self, Place, SUBJECT, name_next};
+use crate::exit::{
+    DAMAGED, FAILED, failed, print_other_answer, refuse_no_channel, refuse_no_ledger, refuse_path,
 };
-use crate::data_directory::{PathError, must_have_block_files};
-use crate::directory::{self, Place, name_next};
+use crate::settings::Settings;
 use crate::terminal::{ProgressDisplay, print_error};
 
-pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
-    if let Some(dir) = &arguments.blockfiles
-        && let Err(error) = must_have_block_files(dir)
-    {
-        return refuse_path(&error);
+/// Judge a data directory, or block files made by a Fabric peer. Changes nothing. Exits with 0
+/// when sound, 1 when damage is found, 2 when it could not look.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+    /// Check only this channel.
+    #[arg(long, value_name = "NAME", conflicts_with = "blockfiles")]
+    pub(crate) channel: Option<String>,
+    /// Check this folder of `blockfile_NNNNNN` made by a Fabric peer instead of a data directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) blockfiles: Option<PathBuf>,
+    /// Check every signature too, by the organisations and policies of the channel's own
+    /// configurations.
+    #[arg(long)]
+    pub(crate) signatures: bool,
+    /// Judge every transaction again too, and compare the verdicts with those stored.
+    #[arg(long)]
+    pub(crate) revalidate: bool,
+    /// Print the reports as one JSON array.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Verb for CheckArguments {
+    fn needs(&self) -> Needs<'_> {
+        if self.blockfiles.is_some() {
+            return Needs::Nothing;
+        }
+        Needs::Remains(&self.data.data)
     }
-    let mut display = ProgressDisplay::new();
-    let mut progress = |progress: Progress<'_>| display.show(progress);
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    let depth = Depth {
-        signatures: arguments.signatures,
-        verdicts: arguments.revalidate,
-    };
-    let reports = match &arguments.blockfiles {
-        Some(dir) => {
-            let scratch = std::env::temp_dir();
-            let report = check_blockfiles(&disk, dir, &scratch, depth, &mut progress);
-            report.map(|mut report| {
-                name_next(&mut report, Place::BlockFiles(dir));
-                vec![report]
-            })
+
+    fn refuse(&self, error: &PathError) -> ExitCode {
+        refuse_no_ledger(error)
+    }
+
+    fn run(&self, _settings: &Settings) -> ExitCode {
+        if let Some(dir) = &self.blockfiles
+            && let Err(error) = must_have_block_files(dir)
+        {
+            return refuse_path(&error);
         }
-        None => check_data(
-            disk,
-            &arguments.data,
-            arguments.channel.as_deref(),
-            depth,
-            &mut progress,
-        ),
-    };
-    match reports {
-        Ok(reports) => tell(&reports, arguments),
-        Err(CheckError::Open(OpenError::InUse(_))) => {
-            let request = admin::Check {
-                channel: arguments.channel.clone(),
-                depth,
-            };
-            let data = &arguments.data.data;
-            match client::ask(data, "POST", "/check", &request, &mut progress) {
-                Ok(Message::Reports(reports)) => tell(&reports, arguments),
-                Ok(Message::Failed(failure)) => print_failure(&failure),
-                Ok(other) => print_not_asked(&AskError::Refused(format!("{other:?}"))),
-                Err(error) => print_not_asked(&error),
+        let mut display = ProgressDisplay::new();
+        let mut progress = |progress: Progress<'_>| display.show(progress);
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        let depth = Depth {
+            signatures: self.signatures,
+            verdicts: self.revalidate,
+        };
+        let reports = match &self.blockfiles {
+            Some(dir) => {
+                let scratch = std::env::temp_dir();
+                let report = check_blockfiles(&disk, dir, &scratch, depth, &mut progress);
+                report.map(|mut report| {
+                    name_next(&mut report, Place::BlockFiles(dir));
+                    vec![report]
+                })
             }
-        }
-        Err(error) => {
-            let advice = if let CheckError::Open(open) = &error {
-                advice(open)
-            } else {
-                None
-            };
-            print_error(&error, advice);
-            ExitCode::from(FAILED)
+            None => check_data(
+                disk,
+                &self.data,
+                self.channel.as_deref(),
+                depth,
+                &mut progress,
+            ),
+        };
+        match reports {
+            Ok(reports) => tell(&reports, self),
+            Err(CheckError::Open(OpenError::InUse(_))) => {
+                let request = admin::Check {
+                    channel: self.channel.clone(),
+                    depth,
+                };
+                let data = &self.data.data;
+                match client::ask(data, "POST", "/check", &request, &mut progress) {
+                    Ok(Message::Reports(reports)) => tell(&reports, self),
+                    other => print_other_answer(other),
+                }
+            }
+            Err(error) => {
+                let advice = if let CheckError::Open(open) = &error {
+                    advice::of_open(open)
+                } else {
+                    None
+                };
+                failed(&error, advice)
+            }
         }
     }
 }
@@ -97,7 +136,7 @@ fn tell(reports: &[Report], arguments: &CheckArguments) -> ExitCode {
 
 /// Whether there is nothing wrong, and no channel that it could be.
 fn is_of_no_channel(report: &Report) -> bool {
-    report.subject == directory::SUBJECT && report.is_sound() && report.unseen.is_empty()
+    report.subject == SUBJECT && report.is_sound() && report.unseen.is_empty()
 }
 
 fn check_data(
@@ -110,7 +149,7 @@ fn check_data(
     let engine = data.state.engine().map_err(OpenError::from)?;
     let (ledgers, damage) = Ledgers::look(disk, &data.data, &engine)?;
     let mut check = |name: &str| check_channel(&ledgers, name, depth, progress);
-    directory::check(
+    data_directory::check(
         &data.data,
         &data.msp_id,
         &ledgers,
@@ -154,7 +193,7 @@ fn print_report(report: &Report) {
     let counted = |count: &Option<u64>, what| {
         count.map_or(String::new(), |count| format!(", {count} {what}"))
     };
-    if subject == directory::SUBJECT {
+    if subject == SUBJECT {
         println!("{subject}: {verdict}");
     } else {
         println!(

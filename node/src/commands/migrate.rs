@@ -1,46 +1,69 @@
 //! `quire migrate`: what a start would migrate, without one: files on disk whose form is an older
 //! release's, and files of query indexes that channels have not had.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Args;
 use quire_disk::{Disk, OsDisk};
 use quire_ledger::{
     DataLock, Due, Migrated, Migration, OpenError, Progress, Status, StoredMigrateError,
     stored_channels, stored_migrate,
 };
 
-use crate::admin::client::{self, AskError};
-use crate::admin::{self, ChannelMigrated, Message};
-use crate::cli::MigrateArguments;
-use crate::commands::{FAILED, advice, print_failure, print_not_asked, refuse_no_channel};
+use crate::admin::client;
+use crate::admin::{self, Message};
+use crate::advice;
+use crate::arguments::DataArguments;
+use crate::commands::verb::{Needs, Verb};
+use crate::exit::{failed, print_other_answer, refuse_no_channel};
 use crate::migrations;
-use crate::terminal::print_error;
+use crate::node::ChannelMigrated;
+use crate::settings::Settings;
 
-pub(crate) fn run(arguments: &MigrateArguments) -> ExitCode {
-    let data = &arguments.data.data;
-    let named = arguments.migrations.as_deref();
-    let files = match migrations::of(named, data) {
-        Ok(files) => files,
-        Err(error) => {
-            print_error(&error, error.advice());
-            return ExitCode::from(FAILED);
-        }
-    };
-    match migrate(arguments, &files) {
-        Ok(channels) if channels.is_empty() => refuse_no_channel(data),
-        Ok(channels) => {
-            tell(&channels, arguments.dry_run, !arguments.dry_run);
-            ExitCode::SUCCESS
-        }
-        Err(StoredMigrateError::Open(OpenError::InUse(_))) => ask(arguments, &files),
-        Err(error) => {
-            let advice = match &error {
-                StoredMigrateError::Open(error) => advice(error),
-                StoredMigrateError::Migrate(_) => None,
-            };
-            print_error(&error, advice);
-            ExitCode::from(FAILED)
+/// Bring files on disk to the forms of this release, and give channels the files of query indexes
+/// that they have not had, of a stopped node or of a running one; says what it did. A start does
+/// the same.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MigrateArguments {
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+    /// The folder with files of query indexes; without this, `migrations` in the data directory, if it
+    /// is there.
+    #[arg(long, value_name = "DIR", env = "QUIRE_MIGRATIONS")]
+    pub(crate) migrations: Option<PathBuf>,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl Verb for MigrateArguments {
+    fn needs(&self) -> Needs<'_> {
+        Needs::DataDirectory(&self.data.data)
+    }
+
+    fn run(&self, _settings: &Settings) -> ExitCode {
+        let data = &self.data.data;
+        let named = self.migrations.as_deref();
+        let files = match migrations::of(named, data) {
+            Ok(files) => files,
+            Err(error) => return failed(&error, error.advice()),
+        };
+        match migrate(self, &files) {
+            Ok(channels) if channels.is_empty() => refuse_no_channel(data),
+            Ok(channels) => {
+                tell(&channels, self.dry_run, !self.dry_run);
+                ExitCode::SUCCESS
+            }
+            Err(StoredMigrateError::Open(OpenError::InUse(_))) => ask(self, &files),
+            Err(error) => {
+                let advice = match &error {
+                    StoredMigrateError::Open(error) => advice::of_open(error),
+                    StoredMigrateError::Migrate(_) => None,
+                };
+                failed(&error, advice)
+            }
         }
     }
 }
@@ -81,10 +104,7 @@ fn ask(arguments: &MigrateArguments, files: &[Migration]) -> ExitCode {
             println!("there are no files of query indexes to give to the running node");
             return ExitCode::SUCCESS;
         }
-        Err(error) => {
-            print_error(&error, None);
-            return ExitCode::from(FAILED);
-        }
+        Err(error) => return failed(&error, None),
     };
     let request = admin::Migrate { migrations: folder };
     let mut no_progress = |_: Progress<'_>| ();
@@ -105,9 +125,7 @@ fn ask(arguments: &MigrateArguments, files: &[Migration]) -> ExitCode {
             tell(&channels.collect::<Vec<_>>(), false, false);
             ExitCode::SUCCESS
         }
-        Ok(Message::Failed(failure)) => print_failure(&failure),
-        Ok(other) => print_not_asked(&AskError::Refused(format!("{other:?}"))),
-        Err(error) => print_not_asked(&error),
+        other => print_other_answer(other),
     }
 }
 

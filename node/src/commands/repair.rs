@@ -1,33 +1,57 @@
 //! `quire repair`: bad records replaced by good ones of another copy, then everything checked.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Args;
 use quire_disk::OsDisk;
 use quire_ledger::check::{CheckError, Depth, check_channel};
 use quire_ledger::{Ledgers, NotReplaced, Progress, Purpose, Replaced};
 
-use crate::cli::RepairArguments;
+use crate::advice;
+use crate::arguments::DataArguments;
 use crate::commands::check::print;
-use crate::commands::{DAMAGED, FAILED, advice, refuse_path};
-use crate::data_directory::{PathError, must_have_block_files};
-use crate::terminal::{ProgressDisplay, print_error};
+use crate::commands::verb::{Needs, Verb};
+use crate::data_directory::path::{PathError, must_have_block_files};
+use crate::exit::{DAMAGED, failed, refuse_path};
+use crate::settings::Settings;
+use crate::terminal::ProgressDisplay;
 
-pub(crate) fn run(arguments: &RepairArguments) -> ExitCode {
-    let mut display = ProgressDisplay::new();
-    let mut progress = |progress: Progress<'_>| display.show(progress);
-    match repair(arguments, &mut progress) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(DAMAGED),
-        Err(RepairError::From(error)) => refuse_path(&error),
-        Err(RepairError::Check(error)) => {
-            let advice = if let CheckError::Open(open) = &error {
-                advice(open)
-            } else {
-                None
-            };
-            print_error(&error, advice);
-            ExitCode::from(FAILED)
+/// Replace records of a stopped node's block files that are proven bad by records of another copy
+/// that are proven good. Exits with 0 when the channel is sound then, 1 when it is not.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RepairArguments {
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+    /// The channel.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) channel: String,
+    /// The folder of `blockfile_NNNNNN` to take records from: a backup's `channels/NAME`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+}
+
+impl Verb for RepairArguments {
+    fn needs(&self) -> Needs<'_> {
+        Needs::DataDirectory(&self.data.data)
+    }
+
+    fn run(&self, _settings: &Settings) -> ExitCode {
+        let mut display = ProgressDisplay::new();
+        let mut progress = |progress: Progress<'_>| display.show(progress);
+        match repair(self, &mut progress) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(DAMAGED),
+            Err(RepairError::From(error)) => refuse_path(&error),
+            Err(RepairError::Check(error)) => {
+                let advice = if let CheckError::Open(open) = &error {
+                    advice::of_open(open)
+                } else {
+                    None
+                };
+                failed(&error, advice)
+            }
         }
     }
 }

@@ -4,18 +4,22 @@
 use std::borrow::Cow;
 use std::process::ExitCode;
 
+use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use quire_identity::token::{ChangeTokenError, OpenTokensError};
-use quire_identity::{Organization, OrganizationError, Tokens};
+use quire_identity::{AccessRole, Organization, OrganizationError, Tokens};
 use quire_ledger::{DataLock, OpenError, Progress};
 use serde::Serialize;
 
 use crate::admin::Message;
-use crate::admin::client::{self, AskError};
-use crate::cli::{DataArguments, TokenArguments, TokenCommand};
+use crate::admin::client;
+use crate::advice;
+use crate::arguments::DataArguments;
 use crate::clock;
-use crate::commands::{FAILED, advice, print_failure, print_not_asked};
-use crate::data_directory::{PathError, must_have_organization};
-use crate::terminal::print_error;
+use crate::commands::verb::{Needs, Verb};
+use crate::data_directory::path::{PathError, must_have_organization};
+use crate::exit::{self, print_other_answer};
+use crate::settings::Settings;
 use crate::tokens::{self, Create, Made, Revoke, Rotate, Row, TokenError};
 
 /// Why a command could not do its work on the files.
@@ -33,48 +37,108 @@ enum CommandError {
     Token(#[from] TokenError),
 }
 
-pub(crate) fn run(arguments: &TokenArguments) -> ExitCode {
-    match &arguments.command {
-        TokenCommand::Create {
-            identity,
-            role,
-            channels,
-            expires,
-            client_certificate,
-            data,
-        } => {
-            let request = Create {
-                identity: identity.clone(),
-                role: *role,
-                channels: channels.clone(),
-                expires: expires.clone(),
-                certificate: *client_certificate,
-            };
-            let made = create(data, request.clone());
-            finish(data, made.map(Message::Token), "/tokens", &request)
-        }
-        TokenCommand::List { data } => list(data),
-        TokenCommand::Rotate { id, expires, data } => {
-            let request = Rotate {
-                id: id.clone(),
-                expires: expires.clone(),
-            };
-            let made = change(data, |tokens| {
-                tokens::rotate(tokens, &request, clock::now())
-            });
-            finish(data, made.map(Message::Token), "/tokens/rotate", &request)
-        }
-        TokenCommand::Revoke { id, data } => {
-            let request = Revoke { id: id.clone() };
-            let row = change(data, |tokens| {
-                tokens::revoke(tokens, &request, clock::now())
-            });
-            finish(
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, and print it this once. From the first one on, callers must show one.
+    Create {
+        /// Whom its holder is taken for; made where there is none of that name.
+        #[arg(long, value_name = "NAME")]
+        identity: String,
+        /// What its holder may do: read; write too; make channels and settings too.
+        #[arg(long, value_parser = role())]
+        role: AccessRole,
+        /// A channel it is good for; may be repeated. Without it, all and the node itself.
+        #[arg(long = "channel", value_name = "NAME")]
+        channels: Vec<String>,
+        /// When it ends: 90d, 12h, 30m, a day such as 2027-01-31, or an RFC 3339 time.
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+        /// Make no secret: the holder shows a client certificate with the identity's name.
+        #[arg(long)]
+        client_certificate: bool,
+        #[command(flatten)]
+        data: DataArguments,
+    },
+    /// List the tokens, without their secrets.
+    List {
+        #[command(flatten)]
+        data: DataArguments,
+    },
+    /// Give a token a new secret, and print it this once; the old one ends.
+    Rotate {
+        /// The token's id, as `list` has it.
+        id: String,
+        /// When it ends now; without this, when it ended before.
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<String>,
+        #[command(flatten)]
+        data: DataArguments,
+    },
+    /// End a token. Its identity, and what that has signed, stays.
+    Revoke {
+        /// The token's id, as `list` has it.
+        id: String,
+        #[command(flatten)]
+        data: DataArguments,
+    },
+}
+
+impl Verb for TokenCommand {
+    fn needs(&self) -> Needs<'_> {
+        let (Self::Create { data, .. }
+        | Self::List { data }
+        | Self::Rotate { data, .. }
+        | Self::Revoke { data, .. }) = self;
+        Needs::DataDirectory(&data.data)
+    }
+
+    fn writes_data(&self) -> bool {
+        !matches!(self, Self::List { .. })
+    }
+
+    fn run(&self, _settings: &Settings) -> ExitCode {
+        match self {
+            Self::Create {
+                identity,
+                role,
+                channels,
+                expires,
+                client_certificate,
                 data,
-                row.map(Message::TokenRevoked),
-                "/tokens/revoke",
-                &request,
-            )
+            } => {
+                let request = Create {
+                    identity: identity.clone(),
+                    role: *role,
+                    channels: channels.clone(),
+                    expires: expires.clone(),
+                    certificate: *client_certificate,
+                };
+                let made = create(data, request.clone());
+                finish(data, made.map(Message::Token), "/tokens", &request)
+            }
+            Self::List { data } => list(data),
+            Self::Rotate { id, expires, data } => {
+                let request = Rotate {
+                    id: id.clone(),
+                    expires: expires.clone(),
+                };
+                let made = change(data, |tokens| {
+                    tokens::rotate(tokens, &request, clock::now())
+                });
+                finish(data, made.map(Message::Token), "/tokens/rotate", &request)
+            }
+            Self::Revoke { id, data } => {
+                let request = Revoke { id: id.clone() };
+                let row = change(data, |tokens| {
+                    tokens::revoke(tokens, &request, clock::now())
+                });
+                finish(
+                    data,
+                    row.map(Message::TokenRevoked),
+                    "/tokens/revoke",
+                    &request,
+                )
+            }
         }
     }
 }
@@ -139,9 +203,7 @@ fn finish(
             println!("token {} of {} revoked", row.id, row.identity);
             ExitCode::SUCCESS
         }
-        Ok(Message::Failed(failure)) => print_failure(&failure),
-        Ok(other) => print_not_asked(&AskError::Refused(format!("{other:?}"))),
-        Err(error) => print_not_asked(&error),
+        other => print_other_answer(other),
     }
 }
 
@@ -180,7 +242,7 @@ fn line(row: &Row) -> String {
 
 fn failed(error: &CommandError) -> ExitCode {
     let advice = match error {
-        CommandError::Open(error) => advice(error).map(Cow::from),
+        CommandError::Open(error) => advice::of_open(error).map(Cow::from),
         CommandError::Path(error) => Some(Cow::from(error.advice())),
         CommandError::Organization(OrganizationError::OtherOrganization { found, .. }) => {
             Some(Cow::from(format!("Say --msp-id {found}, or QUIRE_MSP_ID.")))
@@ -190,6 +252,15 @@ fn failed(error: &CommandError) -> ExitCode {
         }
         CommandError::Organization(_) | CommandError::Tokens(_) | CommandError::Token(_) => None,
     };
-    print_error(error, advice.as_deref());
-    ExitCode::from(FAILED)
+    exit::failed(error, advice.as_deref())
+}
+
+/// The roles by their names.
+fn role() -> impl TypedValueParser<Value = AccessRole> {
+    let roles = [AccessRole::Reader, AccessRole::Writer, AccessRole::Admin];
+    PossibleValuesParser::new(roles.map(AccessRole::name)).map(move |name| {
+        let found = roles.into_iter().find(|role| role.name() == name);
+        // The parser has let none of another name through.
+        found.unwrap_or(AccessRole::Reader)
+    })
 }

@@ -17,10 +17,9 @@ use serde::{Deserialize, Serialize};
 use super::error::{ImportError, NodeError};
 use super::migrate::migrate;
 use super::{FIRST_CHANNEL, Node};
+use crate::advice;
 use crate::clock::{self, SystemClock};
-use crate::commands::advice;
-use crate::commands::channel::open_error;
-use crate::directory;
+use crate::data_directory;
 use crate::metrics::Measured;
 use crate::signer::OrdererSigner;
 
@@ -48,7 +47,7 @@ impl Node {
             .filter(|record| record.status == Status::Active)
         {
             match self.open_channel(record, progress) {
-                Err(error) if directory::is_of_one_channel(&error) => {
+                Err(error) if error.is_of_one_channel() => {
                     self.keep_closed(&record.name, &error);
                     first.get_or_insert(error);
                 }
@@ -86,7 +85,7 @@ impl Node {
     }
 
     fn keep_closed(&self, channel: &str, error: &NodeError) {
-        let advice = open_error(error).and_then(advice).unwrap_or_default();
+        let advice = error.open().and_then(advice::of_open).unwrap_or_default();
         let reason = chain_of(error);
         tracing::error!(
             channel,
@@ -161,7 +160,7 @@ impl Node {
         };
         let (_, damage) = self.ledgers.examine();
         let (data, msp_id) = (&self.data, self.organization.msp_id());
-        directory::check(data, msp_id, &self.ledgers, &damage, channel, &mut check)
+        data_directory::check(data, msp_id, &self.ledgers, &damage, channel, &mut check)
     }
 
     /// Keeps others from making a channel of this name meanwhile.

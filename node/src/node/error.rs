@@ -2,7 +2,7 @@
 
 use quire_identity::token::OpenTokensError;
 use quire_identity::{LoadIdentityError, OrganizationError};
-use quire_ledger::{MigrateError, OpenError};
+use quire_ledger::{MigrateError, OpenError, ReadError};
 use quire_peer::channel::StartError;
 
 /// Why a channel was not taken over, or not started.
@@ -40,4 +40,54 @@ pub(crate) enum NodeError {
     },
     #[error(transparent)]
     Start(#[from] StartError),
+}
+
+impl NodeError {
+    /// The part of it that an operator may have to act on.
+    pub(crate) fn open(&self) -> Option<&OpenError> {
+        if let Self::Open(open) = self {
+            Some(open)
+        } else {
+            None
+        }
+    }
+
+    /// Whether an error is one channel's alone: it stays closed, and the others are served. What concerns
+    /// the disk, the embedded engine or the state database concerns all of them.
+    pub(crate) fn is_of_one_channel(&self) -> bool {
+        let Self::Open(open) = self else {
+            return matches!(self, Self::Start(StartError::Config { .. }));
+        };
+        match open {
+            OpenError::Corrupt { .. } | OpenError::Ahead { .. } | OpenError::IdStore { .. } => true,
+            OpenError::Io { source, .. } => !is_of_the_machine(source),
+            OpenError::Follow {
+                source, on_couchdb, ..
+            } => match source {
+                ReadError::StateForeign(_)
+                | ReadError::StateObstructed { .. }
+                | ReadError::StateDocument { .. } => true,
+                ReadError::Io { source, .. } => !is_of_the_machine(source),
+                ReadError::Corrupt(_)
+                | ReadError::DerivedDamaged { .. }
+                | ReadError::Missing(_)
+                | ReadError::KeyTooLong(_) => !on_couchdb,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// Whether the machine lacks something, so that the next channel would fail too.
+fn is_of_the_machine(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as E;
+    /// Linux's numbers for too many open files, of the system and of the process.
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    let files = error.raw_os_error();
+    files.is_some_and(|code| TOO_MANY_FILES.contains(&code))
+        || matches!(
+            error.kind(),
+            E::StorageFull | E::QuotaExceeded | E::ReadOnlyFilesystem | E::OutOfMemory
+        )
 }

@@ -1,10 +1,20 @@
 //! Query indexes that channels are given from files, each once.
 
 use quire_ledger::{Migrated, Migration, Reader};
+use serde::{Deserialize, Serialize};
 
 use super::Node;
 use super::error::NodeError;
-use crate::admin::ChannelMigrated;
+
+/// Files of query indexes that a channel got.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ChannelMigrated {
+    pub(crate) channel: String,
+    /// Each with how many indexes it made.
+    pub(crate) applied: Vec<(String, usize)>,
+    /// Those that were applied once and are there no more.
+    pub(crate) gone: Vec<String>,
+}
 
 impl Node {
     /// Gives every channel that is opened or made from now on these query indexes, once.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use quire_ledger::check::{Finding, Kind, Report};
 
-use super::{Part, SUBJECT};
+use super::parts::{Part, SUBJECT};
 
 /// Where a check looked.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,6 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::directory;
-
 /// What every data directory has, from its first moment on.
 const ID_STORE: &str = "id-store";
 /// What else tells one, should that be lost.
@@ -121,7 +119,7 @@ pub(crate) fn must_be(path: &Path) -> Result<(), PathError> {
 /// The same for who tells what is wrong with one: much may be missing of it.
 pub(crate) fn must_be_whole_or_not(path: &Path) -> Result<(), PathError> {
     match must_be(path) {
-        Err(PathError::Lost(_) | PathError::Other { .. }) if directory::is_one(path) => Ok(()),
+        Err(PathError::Lost(_) | PathError::Other { .. }) if has_remains(path) => Ok(()),
         other => other,
     }
 }
@@ -229,6 +227,19 @@ fn near(path: &Path) -> Option<String> {
         named.join(", ")
     );
     (!named.is_empty()).then_some(text)
+}
+
+/// Whether there is anything that only a data directory has.
+fn has_remains(data: &Path) -> bool {
+    let of_ours = [
+        "id-store",
+        "channels",
+        "organization",
+        "identities",
+        "tokens",
+        "derived",
+    ];
+    of_ours.iter().any(|name| data.join(name).exists())
 }
 
 /// Whether a folder is a data directory.

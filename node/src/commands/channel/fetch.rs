@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
+use clap::Args;
 use quire_ledger::Block;
 use quire_ordering::last_config;
 use quire_wire::Message as _;
 
-use crate::cli::DataArguments;
+use crate::arguments::DataArguments;
 use crate::commands::blocks::{Blocks, BlocksError};
+use crate::commands::verb::{Needs, Verb};
+use crate::node::FIRST_CHANNEL;
+use crate::settings::Settings;
 
 /// Which block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,19 +58,46 @@ impl fmt::Display for Wanted {
     }
 }
 
-pub(crate) fn run(
-    wanted: &Wanted,
-    file: Option<&Path>,
-    channel: &str,
-    data: &DataArguments,
-) -> ExitCode {
-    // The name that Fabric's command gives.
-    let own_name = format!("{channel}_{wanted}.block");
-    let file = file.unwrap_or(Path::new(&own_name));
-    let fetched = refuse_ledgers_own(file, &data.data).and_then(|()| find(wanted, channel, data));
-    match fetched.and_then(|block| write(&block, file, channel)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.print(),
+/// Write a block into a file as Fabric's `common.Block`, as `peer channel fetch` does.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct FetchArguments {
+    /// Which block: `oldest`, `newest`, `config` (the newest with a configuration), or its number.
+    #[arg(value_name = "BLOCK")]
+    wanted: Wanted,
+    /// The file, `-` for standard output; without this, `CHANNEL_BLOCK.block` in the current folder.
+    file: Option<PathBuf>,
+    /// The channel.
+    #[arg(long, value_name = "NAME", default_value = FIRST_CHANNEL)]
+    channel: String,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+impl Verb for FetchArguments {
+    fn needs(&self) -> Needs<'_> {
+        Needs::DataDirectory(&self.data.data)
+    }
+
+    fn writes_data(&self) -> bool {
+        false
+    }
+
+    fn run(&self, _settings: &Settings) -> ExitCode {
+        let Self {
+            wanted,
+            channel,
+            data,
+            ..
+        } = self;
+        // The name that Fabric's command gives.
+        let own_name = PathBuf::from(format!("{channel}_{wanted}.block"));
+        let file = self.file.as_ref().unwrap_or(&own_name);
+        let fetched =
+            refuse_ledgers_own(file, &data.data).and_then(|()| find(wanted, channel, data));
+        match fetched.and_then(|block| write(&block, file, channel)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => error.print(),
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! The list of parts against a directory that was used.
 
+use std::path::{Path, PathBuf};
+
+use quire_ledger::StateEngine;
+
+use super::parts::{Needed, PARTS, Part};
 use super::*;
 
 /// Every file below a folder, from it on.

@@ -17,17 +17,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::admin::server::Socket;
-use crate::cli::RunArguments;
-use crate::commands::channel::open_error;
-use crate::commands::{FAILED, advice, advice_of_io};
+use crate::advice;
+use crate::arguments::RunArguments;
+use crate::commands::verb::{Needs, Verb};
 use crate::config::{Config, ConfigError};
-use crate::directory::{self, Part};
+use crate::data_directory::{self, Part};
+use crate::exit::failed;
 use crate::listen::Listen;
 use crate::logging::{self, Logging};
 use crate::metrics;
 use crate::modes::{self, ModeError};
 use crate::node::{FIRST_CHANNEL, Node, NodeError};
-use crate::terminal::{ProgressDisplay, print_error, say};
+use crate::settings::Settings;
+use crate::terminal::{ProgressDisplay, say};
 use crate::tls::Security;
 
 /// Threads that serve requests, a processor. More than one: short reads are done on them, and one that
@@ -37,18 +39,22 @@ const WORKERS_A_PROCESSOR: usize = 2;
 /// Threads for work that blocks beside the gateway's: names are looked up, commands act through the socket.
 const OTHER_THREADS: usize = 16;
 
-pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
-    let prepared = prepare(arguments);
-    let started = prepared.and_then(|config| Ok((config, Logging::start(&arguments.log_spec)?)));
-    let (config, logging) = match started {
-        Ok(started) => started,
-        Err(error) => return refuse(&error),
-    };
-    match open_and_serve(&config, logging) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print_error(&error, error.advice().as_deref());
-            ExitCode::from(FAILED)
+impl Verb for RunArguments {
+    /// A start has reasons of its own to refuse a place.
+    fn needs(&self) -> Needs<'_> {
+        Needs::Nothing
+    }
+
+    fn run(&self, _settings: &Settings) -> ExitCode {
+        let prepared = prepare(self);
+        let started = prepared.and_then(|config| Ok((config, Logging::start(&self.log_spec)?)));
+        let (config, logging) = match started {
+            Ok(started) => started,
+            Err(error) => return refuse(&error),
+        };
+        match open_and_serve(&config, logging) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error, error.advice().as_deref()),
         }
     }
 }
@@ -107,8 +113,8 @@ impl RunError {
         let advice = match self {
             Self::Modes(error) => return Some(error.advice().into()),
             Self::Node(error) => {
-                let open = open_error(error).and_then(advice);
-                open.or_else(|| directory::advice(error))
+                let open = error.open().and_then(advice::of_open);
+                open.or_else(|| advice::of_node_part(error))
             }
             Self::Listen { listen, source } => match source.kind() {
                 ErrorKind::AddrInUse => Some(
@@ -192,7 +198,7 @@ pub(crate) fn prepare(arguments: &RunArguments) -> Result<Config, PrepareError> 
     logging::check(&arguments.log_spec)?;
     let config = Config::check(arguments)?;
     modes::check(&config.data)?;
-    directory::check_organization(&config.data, &config.msp_id)?;
+    data_directory::check_organization(&config.data, &config.msp_id)?;
     config.check_exposure(Tokens::open(&quire_disk::os(), &config.data)?.are_required())?;
     Ok(config)
 }
@@ -217,16 +223,15 @@ pub(crate) fn refuse(error: &PrepareError) -> ExitCode {
         PrepareError::Config(error) => error.advice(),
         PrepareError::LogSpec(_) => None,
         PrepareError::Modes(error) => Some(error.advice().into()),
-        PrepareError::Node(error) => directory::advice(error).map(Cow::from),
+        PrepareError::Node(error) => advice::of_node_part(error).map(Cow::from),
         PrepareError::Tokens(error) => {
             let cause = std::error::Error::source(error);
             let cause = cause.and_then(|cause| cause.downcast_ref::<std::io::Error>());
             let advice = Part::of(Path::new("tokens")).map(|part| part.advice);
-            cause.and_then(advice_of_io).or(advice).map(Cow::from)
+            cause.and_then(advice::of_io).or(advice).map(Cow::from)
         }
     };
-    print_error(error, advice.as_deref());
-    ExitCode::from(FAILED)
+    failed(error, advice.as_deref())
 }
 
 /// Answers requests until a signal comes, then lets those in flight end.

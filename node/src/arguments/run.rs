@@ -1,0 +1,149 @@
+//! What `run` takes, and a configuration file may say.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::DataArguments;
+use super::values::{a_second, at_once, budget, bytes, seconds};
+use crate::listen::ListenAddress;
+
+/// Start the node (what `quire` alone does).
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) data: DataArguments,
+    /// The address to listen on, `HOST:PORT`: of a name, all addresses that it has. Port 0 picks a free
+    /// one.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "QUIRE_LISTEN",
+        default_value = "127.0.0.1:7080"
+    )]
+    pub(crate) listen: ListenAddress,
+    /// Serve health, metrics, version and log levels at this address instead; metrics to anybody who
+    /// can reach it.
+    #[arg(long, value_name = "ADDR", env = "QUIRE_OPERATIONS_LISTEN")]
+    pub(crate) operations_listen: Option<ListenAddress>,
+    /// Count nothing; `/metrics` is not found then.
+    #[arg(long, env = "QUIRE_NO_METRICS")]
+    pub(crate) no_metrics: bool,
+    /// Let anybody who can reach the address do everything, without a token.
+    #[arg(long, env = "QUIRE_INSECURE_NO_AUTH")]
+    pub(crate) insecure_no_auth: bool,
+    /// Take tokens over plain HTTP at addresses that are not loopback, as behind a proxy.
+    #[arg(long, env = "QUIRE_INSECURE_PLAIN_HTTP")]
+    pub(crate) insecure_plain_http: bool,
+    /// The server's certificate and those between it and its root, PEM.
+    #[arg(long, value_name = "FILE", env = "QUIRE_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The key of the server's certificate, PEM.
+    #[arg(long, value_name = "FILE", env = "QUIRE_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The authorities, PEM, whose client certificates are taken for credentials. The common name is
+    /// the identity; `quire token create --client-certificate` says what it may do.
+    #[arg(long, value_name = "FILE", env = "QUIRE_TLS_CLIENT_CA")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// An origin, as `https://shop.example`, whose web pages may use the API; may be repeated.
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        env = "QUIRE_CORS_ORIGIN",
+        value_delimiter = ','
+    )]
+    pub(crate) cors_origin: Vec<String>,
+    /// Most requests a second with one token; without it, as many as the node can do.
+    #[arg(long, value_name = "N", env = "QUIRE_RATE_LIMIT", value_parser = a_second)]
+    pub(crate) rate_limit: Option<NonZeroU32>,
+    /// The most bytes that a value may have.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "QUIRE_MAX_VALUE_BYTES",
+        value_parser = bytes,
+        default_value_t = 1 << 20
+    )]
+    pub(crate) max_value_bytes: usize,
+    /// The folder with files of query indexes, `0001-orders.json` and on, that every channel gets
+    /// once; without this, `migrations` in the data directory, if it is there.
+    #[arg(long, value_name = "DIR", env = "QUIRE_MIGRATIONS")]
+    pub(crate) migrations: Option<PathBuf>,
+    /// What is logged, as `LEVEL` or `LOGGER[,LOGGER]=LEVEL[:...]:LEVEL`; loggers are `request`,
+    /// `gateway`, `peer`, `ledger`, or the name of a Rust module with dots. `PUT /logspec` changes it.
+    #[arg(
+        long,
+        value_name = "SPEC",
+        env = "QUIRE_LOG_SPEC",
+        default_value = "info"
+    )]
+    pub(crate) log_spec: String,
+    /// The most bytes that requests hold in sum: bodies, answers not taken yet, batches, events. Without
+    /// it, a quarter of the memory that the machine or the process's control group has.
+    #[arg(long, value_name = "BYTES", env = "QUIRE_MEMORY_BUDGET", value_parser = budget)]
+    pub(crate) memory_budget: Option<u64>,
+    /// How long the head of a request may take to arrive.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_HEAD_TIMEOUT",
+        value_parser = seconds(1),
+        default_value_t = 10
+    )]
+    pub(crate) head_timeout: u64,
+    /// How long the body of a request may take to arrive.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_BODY_TIMEOUT",
+        value_parser = seconds(1),
+        default_value_t = 30
+    )]
+    pub(crate) body_timeout: u64,
+    /// How long a client may leave an answer waiting for it; each 8 KiB that it takes give a second back.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_STALL_TIMEOUT",
+        value_parser = seconds(1),
+        default_value_t = 30
+    )]
+    pub(crate) stall_timeout: u64,
+    /// How long a query may take; a request's `Prefer: wait=N` makes it shorter.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_QUERY_TIMEOUT",
+        value_parser = seconds(1),
+        default_value_t = 10
+    )]
+    pub(crate) query_timeout: u64,
+    /// How long requests may go on waiting when the node is asked to stop.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_GRACE",
+        value_parser = seconds(0),
+        default_value_t = 10
+    )]
+    pub(crate) grace: u64,
+    /// Most connections at one time; further ones are told of an overload.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "QUIRE_MAX_CONNECTIONS",
+        value_parser = at_once("connections", 1),
+        default_value_t = 8192
+    )]
+    pub(crate) max_connections: usize,
+    /// Most requests that have no answer yet; further ones are told of an overload.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "QUIRE_MAX_REQUESTS",
+        value_parser = at_once("requests", 0),
+        default_value_t = 2048
+    )]
+    pub(crate) max_requests: usize,
+}

@@ -1,0 +1,102 @@
+//! What a data directory consists of: one [list](PARTS), for a start and for `quire check`.
+//!
+//! A start reads the parts that it needs and ends at the first that is not as it must be; what is one
+//! channel's alone closes that channel, and the others are served. A [check](check) reads every part, by
+//! the same readers, and tells of all. Before either, a command asks whether there [is](path) a data
+//! directory. Settings, and the files that they name (TLS, passwords, a folder of query indexes
+//! elsewhere), are not here: [`Config`](crate::config::Config) reads them, and `quire config` says
+//! whether a node would start with them.
+
+mod check;
+mod finding;
+mod next;
+mod parts;
+pub(crate) mod path;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use quire_disk::OsDisk;
+use quire_identity::{Organization, OrganizationError, SigningIdentity, Tokens};
+use quire_ledger::{ChannelRecord, Ledgers, Purpose, StateEngine, has_own_blocks};
+
+use crate::clock;
+use crate::node::NodeError;
+pub(crate) use check::check;
+pub(crate) use next::{Place, name_next};
+pub(crate) use parts::{Part, SUBJECT};
+
+/// A data directory, read for use.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) ledgers: Ledgers,
+    pub(crate) organization: Organization,
+    pub(crate) tokens: Tokens,
+    pub(crate) endorser: Arc<SigningIdentity>,
+    pub(crate) orderer: Arc<SigningIdentity>,
+    pub(crate) client: Arc<SigningIdentity>,
+}
+
+impl Directory {
+    /// Reads what a start needs. The first start makes it; what cannot be made again is refused where
+    /// it is missing or damaged.
+    pub(crate) fn open(
+        data: &Path,
+        msp_id: &str,
+        engine: &StateEngine,
+        cache_bytes: u64,
+    ) -> Result<Self, NodeError> {
+        let disk = Arc::new(OsDisk);
+        let ledgers = Ledgers::open_sized(disk, data, Purpose::Use, engine, cache_bytes)?;
+        let organization = open_organization(&ledgers.list()?, data, msp_id)?;
+        let own = |name: &str| {
+            let identity = organization.identity(name)?;
+            identity.ok_or_else(|| NodeError::NoIdentity(name.to_owned()))
+        };
+        let (endorser, orderer, client) = (own("node")?, own("orderer")?, own("client")?);
+        // Last: an identity under another name speaks of a lost identity first, and of lost tokens then.
+        let tokens = Tokens::open(&quire_disk::os(), data)?;
+        Ok(Self {
+            ledgers,
+            organization,
+            tokens,
+            endorser,
+            orderer,
+            client,
+        })
+    }
+}
+
+/// The organisation of a data directory with these channels; made where there can be none yet.
+pub(crate) fn open_organization(
+    records: &[ChannelRecord],
+    data: &Path,
+    msp_id: &str,
+) -> Result<Organization, OrganizationError> {
+    if Organization::missing(&OsDisk, data)?.is_empty() || must_exist(records, data) {
+        Organization::open_existing(&quire_disk::os(), data, msp_id)
+    } else {
+        Organization::open_or_create(&quire_disk::os(), data, msp_id, clock::now())
+    }
+}
+
+/// Makes sure that the organisation of a data directory, where it has one, is sound and the one that is
+/// named. Changes nothing.
+pub(crate) fn check_organization(data: &Path, msp_id: &str) -> Result<(), NodeError> {
+    let missing = Organization::missing(&OsDisk, data).map_err(OrganizationError::from)?;
+    if !missing.contains(&data.join("organization")) {
+        Organization::open_what_is_there(&quire_disk::os(), data, msp_id)?;
+    }
+    Ok(())
+}
+
+/// Whether a chain names this organisation and these identities: where a node has written a block.
+fn must_exist(records: &[ChannelRecord], data: &Path) -> bool {
+    // What cannot be read to find out is told of when the channel is opened.
+    records
+        .iter()
+        .any(|record| has_own_blocks(data, record).unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests;
