@@ -17,19 +17,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quire_wire::config::{BatchSize, BatchTimeout, ConfigGroup, ConsensusType};
+use quire_wire::config::{BatchSize, BatchTimeout, Capabilities, ConfigGroup, ConsensusType};
 use quire_wire::msp::{FabricMspConfig, MspConfig};
 use quire_wire::{DecodeError, Message};
 
 pub use genesis::genesis_group;
 
-use crate::msp::{Msp, MspError, Msps};
+use crate::msp::{Msp, MspError, MspVersion, Msps};
 use duration::parse_duration;
 
 const APPLICATION: &str = "Application";
 const ORDERER: &str = "Orderer";
 
 const MSP: &str = "MSP";
+const CAPABILITIES: &str = "Capabilities";
 const BATCH_SIZE: &str = "BatchSize";
 const BATCH_TIMEOUT: &str = "BatchTimeout";
 const CONSENSUS_TYPE: &str = "ConsensusType";
@@ -90,6 +91,8 @@ pub struct ChannelConfig {
     pub batch_timeout: Duration,
     /// `solo`, `kafka`, `etcdraft`, `BFT`.
     pub consensus_type: String,
+    /// The rules of its organisations, by the channel's capabilities.
+    pub msp_version: MspVersion,
 }
 
 impl ChannelConfig {
@@ -121,6 +124,7 @@ impl ChannelConfig {
                 .filter(|timeout| !timeout.is_zero())
                 .ok_or(ChannelConfigError::BatchTimeout(timeout.timeout))?,
             consensus_type: consensus_type.r#type,
+            msp_version: msp_version(root)?,
         })
     }
 
@@ -139,9 +143,19 @@ impl ChannelConfig {
         }
         distinct
             .into_values()
-            .map(|config| Msp::from_config(config).map(Arc::new))
+            .map(|config| Msp::from_config(config, self.msp_version).map(Arc::new))
             .collect()
     }
+}
+
+/// A channel without capabilities has the first rules.
+fn msp_version(root: &ConfigGroup) -> Result<MspVersion, ChannelConfigError> {
+    if !root.values.contains_key(CAPABILITIES) {
+        return Ok(MspVersion::V1_0);
+    }
+    let found: Capabilities = value("Channel", root, CAPABILITIES)?;
+    let names = found.capabilities.iter().map(|entry| &*entry.name);
+    Ok(MspVersion::of_capabilities(names))
 }
 
 fn organizations(group: &ConfigGroup) -> Result<Vec<FabricMspConfig>, ChannelConfigError> {

@@ -98,7 +98,8 @@ impl rcgen::PublicKeyData for &Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::{Curve, PublicKey, SignatureError};
+    use crate::curve::Curve;
+    use crate::signature::{HashFamily, PublicKey, SignatureError};
     use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
     /// DER of a signature as it came, without folding S.
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn every_signature_is_low_and_its_other_half_is_refused() {
         let (key, _) = Key::generate().unwrap();
-        let public = PublicKey {
+        let public = PublicKey::Ecdsa {
             curve: Curve::P256,
             point: key.public_point().to_vec(),
         };
@@ -135,12 +136,15 @@ mod tests {
             let ring = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public_point());
             ring.verify(&message, &plain).unwrap();
             ring.verify(&message, &folded).unwrap();
-            public.verify(&message, &folded).unwrap();
+            public.verify(HashFamily::Sha2, &message, &folded).unwrap();
             if plain == folded {
                 low += 1;
             } else {
                 high += 1;
-                assert_eq!(public.verify(&message, &plain), Err(SignatureError::HighS));
+                assert_eq!(
+                    public.verify(HashFamily::Sha2, &message, &plain),
+                    Err(SignatureError::HighS)
+                );
             }
         }
         assert!(high > 100, "{high} signatures had a high S");
@@ -150,18 +154,29 @@ mod tests {
     #[test]
     fn another_message_or_a_flipped_bit_is_a_mismatch() {
         let (key, _) = Key::generate().unwrap();
-        let public = PublicKey {
+        let public = PublicKey::Ecdsa {
             curve: Curve::P256,
             point: key.public_point().to_vec(),
         };
         let mut signature = key.sign(b"message").to_vec();
-        public.verify(b"message", &signature).unwrap();
+        public
+            .verify(HashFamily::Sha2, b"message", &signature)
+            .unwrap();
         let mismatch = Err(SignatureError::Mismatch);
-        assert_eq!(public.verify(b"massage", &signature), mismatch);
+        assert_eq!(
+            public.verify(HashFamily::Sha2, b"massage", &signature),
+            mismatch
+        );
         *signature.last_mut().unwrap() ^= 1;
-        assert_eq!(public.verify(b"message", &signature), mismatch);
+        assert_eq!(
+            public.verify(HashFamily::Sha2, b"message", &signature),
+            mismatch
+        );
         let malformed = Err(SignatureError::Malformed);
-        assert_eq!(public.verify(b"message", b"sig"), malformed);
+        assert_eq!(
+            public.verify(HashFamily::Sha2, b"message", b"sig"),
+            malformed
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! * [`organization`]: the node's own organisation on disk, its CA and its identities.
 //! * [`signing`]: an identity with its private key.
 //! * [`msp`]: an organisation as others see it; judges identities, of this node and of strangers.
-//! * [`identity`]: an identity that was found valid; checks signatures.
+//! * [`identity`]: somebody in an organisation; checks signatures.
 //! * [`token`]: what callers show to be taken for one of the node's identities.
 //! * [`policy`]: which signatures suffice.
 //! * [`channel_config`]: the configuration in a channel's block 0, written and read.
@@ -13,27 +13,27 @@
 //! their own beginning, never by the wall clock: what was valid once can be replayed for ever.
 
 mod authority;
-mod cache;
 mod certificate;
-mod chain;
 pub mod channel_config;
+mod curve;
+mod der;
 mod files;
+mod hash;
 pub mod identity;
 mod key;
 pub mod msp;
 pub mod organization;
 mod pem;
 pub mod policy;
-mod revocation;
 pub mod signature;
 pub mod signing;
 pub mod token;
 
 pub use certificate::CertificateError;
 pub use channel_config::ChannelConfig;
-pub use identity::{Role, ValidIdentity};
+pub use identity::{Identity, MalformedIdentity, Role, check_well_formed, pki_id};
 pub use key::KeyError;
-pub use msp::{IdentityError, Msp, MspError, Msps};
+pub use msp::{IdentityError, Msp, MspError, MspVersion, Msps, NotSatisfied, Principal};
 pub use organization::{
     CreateIdentityError, LoadIdentityError, Organization, OrganizationError, check_msp_id,
 };

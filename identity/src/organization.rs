@@ -34,8 +34,8 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::files::{exists, names_in};
 use crate::identity::Role;
 use crate::key::{Key, KeyError};
-use crate::msp::{IdentityError, Msp};
-use crate::pem::canonical_certificate;
+use crate::msp::{IdentityError, Msp, MspVersion};
+use crate::signature::PublicKey;
 use crate::signing::{SigningIdentity, serialize};
 pub use error::{CreateIdentityError, LoadIdentityError, OrganizationError};
 
@@ -236,7 +236,8 @@ impl Organization {
             });
         }
         let msp_config = msp_config(msp_id, &authority.certificate_pem);
-        let msp = Msp::from_config(&msp_config).map_err(|source| OrganizationError::Msp {
+        let msp = Msp::from_config(&msp_config, MspVersion::V3_0);
+        let msp = msp.map_err(|source| OrganizationError::Msp {
             path: folder.join("ca/ca-cert.pem"),
             source,
         })?;
@@ -402,10 +403,10 @@ impl Authority {
         };
         let path = folder.join("ca/priv_sk");
         let key_pem = read_file(disk, &path, MAX_FILE_BYTES)?;
-        let point = certificate.public_key().map(|key| key.point);
+        let point = certificate.public_key().and_then(PublicKey::p256_point);
         let key = Key::from_pem(&key_pem)
             .and_then(|key| {
-                let belongs = point.as_deref() == Some(key.public_point());
+                let belongs = point == Some(key.public_point());
                 belongs.then_some(key).ok_or(KeyError::OfAnotherCertificate)
             })
             .map_err(|source| OrganizationError::Key { path, source })?;
@@ -464,11 +465,9 @@ pub(crate) fn read_certificate(
     path: &Path,
 ) -> Result<Result<(Certificate, String), CertificateError>, FileError> {
     let content = read_file(disk, path, MAX_FILE_BYTES)?;
-    Ok(Certificate::from_pem(&content).and_then(|certificate| {
-        let pem = str::from_utf8(&content)
-            .ok()
-            .and_then(canonical_certificate);
-        Ok((certificate, pem.ok_or(CertificateError::NotPem)?))
+    Ok(Certificate::from_pem(&content).map(|certificate| {
+        let pem = certificate.to_pem();
+        (certificate, pem)
     }))
 }
 

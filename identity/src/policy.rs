@@ -13,15 +13,10 @@ use quire_wire::config::{
     ConfigGroup, ConfigPolicy, ImplicitMetaPolicy, SignaturePolicy, SignaturePolicyEnvelope,
     SignatureRule, implicit_meta_rule, policy_type,
 };
-use quire_wire::hash::Hash;
-use quire_wire::msp::{MspPrincipal, MspRole, SerializedIdentity, principal_classification, role};
 use quire_wire::{DecodeError, Message};
 
-use crate::certificate::{Certificate, CertificateError};
-use crate::identity::{Role, ValidIdentity};
-
-/// The principal is one identity, serialized (Fabric's classification `IDENTITY`).
-const CLASSIFICATION_IDENTITY: i32 = 2;
+use crate::identity::Identity;
+use crate::msp::Principal;
 
 /// How deep policies may be nested, signature rules and groups each.
 const MAX_DEPTH: usize = 32;
@@ -47,15 +42,6 @@ pub enum PolicyError {
     /// Another kind of policy, or another rule of an implicit one.
     #[error("policies of kind {0} are not supported")]
     Kind(i32),
-    /// A leaf names somebody in a way that is not supported.
-    #[error("principals of classification {0} are not supported")]
-    Classification(i32),
-    /// A leaf names a role that does not exist.
-    #[error("there is no role {0}")]
-    Role(i32),
-    /// A leaf names a certificate that cannot be read.
-    #[error("a policy names a certificate that cannot be used")]
-    Certificate(#[from] CertificateError),
     /// Nested deeper than anyone needs.
     #[error("a policy is nested too deep")]
     TooDeep,
@@ -82,19 +68,11 @@ enum Rule {
     NOutOf(i32, Vec<Rule>),
 }
 
-#[derive(Clone, Debug)]
-enum Principal {
-    Member { msp_id: String },
-    Admin { msp_id: String },
-    Role { msp_id: String, role: Role },
-    Identity { msp_id: String, fingerprint: Hash },
-}
-
 impl Policy {
     /// A signature policy, such as a chaincode's endorsement policy.
     ///
     /// # Errors
-    /// If it is malformed, or uses principals that are not supported.
+    /// If it is malformed.
     pub fn from_envelope(envelope: &SignaturePolicyEnvelope) -> Result<Self, PolicyError> {
         let node = Node::Signatures(compile_envelope(envelope)?);
         Ok(Self { node })
@@ -124,8 +102,8 @@ impl Policy {
     /// Whether these signers suffice; one who stands there twice counts once. Whoever asks has
     /// checked that each of them really signed.
     #[must_use]
-    pub fn is_satisfied_by(&self, signers: &[Arc<ValidIdentity>]) -> bool {
-        let mut distinct: Vec<&ValidIdentity> = Vec::with_capacity(signers.len());
+    pub fn is_satisfied_by(&self, signers: &[Arc<Identity>]) -> bool {
+        let mut distinct: Vec<&Identity> = Vec::with_capacity(signers.len());
         for signer in signers {
             if !distinct.contains(&signer.as_ref()) {
                 distinct.push(signer);
@@ -136,7 +114,7 @@ impl Policy {
 }
 
 impl Node {
-    fn is_satisfied_by(&self, signers: &[&ValidIdentity]) -> bool {
+    fn is_satisfied_by(&self, signers: &[&Identity]) -> bool {
         match self {
             Self::Signatures(rule) => rule.take(signers, &mut vec![false; signers.len()]),
             Self::Implicit(threshold, nodes) => {
@@ -151,11 +129,11 @@ impl Node {
 impl Rule {
     /// Whether the rule holds with signers that are not `taken`; if so, takes those it needs, and
     /// if not, leaves `taken` in any state.
-    fn take(&self, signers: &[&ValidIdentity], taken: &mut Vec<bool>) -> bool {
+    fn take(&self, signers: &[&Identity], taken: &mut Vec<bool>) -> bool {
         match self {
             Self::SignedBy(principal) => {
                 let mut free = signers.iter().zip(taken).filter(|(_, taken)| !**taken);
-                let fitting = free.find(|(signer, _)| principal.is(signer));
+                let fitting = free.find(|(signer, _)| principal.is_satisfied_by(signer).is_ok());
                 fitting.map(|(_, taken)| *taken = true).is_some()
             }
             // All branches are tried, even when enough hold already: Fabric does so, and it
@@ -171,22 +149,6 @@ impl Rule {
                 }
                 holding >= *n
             }
-        }
-    }
-}
-
-impl Principal {
-    fn is(&self, signer: &ValidIdentity) -> bool {
-        match self {
-            Self::Member { msp_id } => signer.msp_id() == msp_id,
-            Self::Admin { msp_id } => signer.msp_id() == msp_id && signer.is_admin(),
-            Self::Role { msp_id, role } => {
-                signer.msp_id() == msp_id && signer.role() == Some(*role)
-            }
-            Self::Identity {
-                msp_id,
-                fingerprint,
-            } => signer.msp_id() == msp_id && signer.fingerprint == *fingerprint,
         }
     }
 }
@@ -241,11 +203,7 @@ fn compile_envelope(envelope: &SignaturePolicyEnvelope) -> Result<Rule, PolicyEr
     if envelope.version != 0 {
         return Err(PolicyError::Version(envelope.version));
     }
-    let principals = envelope
-        .identities
-        .iter()
-        .map(compile_principal)
-        .collect::<Result<Vec<_>, _>>()?;
+    let principals: Vec<_> = envelope.identities.iter().map(Principal::of).collect();
     let rule = envelope.rule.as_ref().ok_or(PolicyError::NoRule)?;
     compile_rule(rule, &principals, 0)
 }
@@ -269,37 +227,6 @@ fn compile_rule(
             let rules = rules.map(|rule| compile_rule(rule, principals, depth + 1));
             Ok(Rule::NOutOf(branch.n, rules.collect::<Result<_, _>>()?))
         }
-    }
-}
-
-fn compile_principal(principal: &MspPrincipal) -> Result<Principal, PolicyError> {
-    match principal.principal_classification {
-        principal_classification::ROLE => {
-            let named = MspRole::decode(principal.principal.clone())?;
-            let msp_id = named.msp_identifier;
-            match named.role {
-                role::MEMBER => Ok(Principal::Member { msp_id }),
-                role::ADMIN => Ok(Principal::Admin { msp_id }),
-                other => {
-                    let role = match other {
-                        role::CLIENT => Role::Client,
-                        role::PEER => Role::Peer,
-                        role::ORDERER => Role::Orderer,
-                        unknown => return Err(PolicyError::Role(unknown)),
-                    };
-                    Ok(Principal::Role { msp_id, role })
-                }
-            }
-        }
-        CLASSIFICATION_IDENTITY => {
-            let identity = SerializedIdentity::decode(principal.principal.clone())?;
-            let certificate = Certificate::from_pem(&identity.id_bytes)?;
-            Ok(Principal::Identity {
-                msp_id: identity.mspid,
-                fingerprint: certificate.fingerprint,
-            })
-        }
-        other => Err(PolicyError::Classification(other)),
     }
 }
 

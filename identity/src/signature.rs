@@ -1,35 +1,22 @@
-//! ECDSA signatures as Fabric wants them: ASN.1 DER with S in the lower half of the curve's order.
+//! Public keys, and ECDSA signatures as Fabric wants them: ASN.1 DER with S in the lower half of the
+//! curve's order.
 //!
 //! ```text
 //! SEQUENCE { INTEGER r, INTEGER s }      30 len 02 len r.. 02 len s..
 //! ```
 //!
 //! Of the two values of S that verify, Fabric takes the lower one only, so that nobody can make a
-//! second signature out of a first.
+//! second signature out of a first. What follows the two numbers it does not look at.
 
 use bytes::Bytes;
-use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, UnparsedPublicKey, VerificationAlgorithm,
-};
+use ring::signature::{ED25519, UnparsedPublicKey};
+
+use crate::curve::Curve;
+use crate::der::{Der, INTEGER, SEQUENCE, push_element};
+use crate::hash::HashFunction;
 
 /// Bytes of a number modulo the order of P-256.
 const P256_BYTES: usize = 32;
-
-/// The order n of P-256.
-const P256_ORDER: [u8; P256_BYTES] = [
-    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
-];
-
-/// The highest low S of P-256: half its order, rounded down.
-const P256_HALF_ORDER: [u8; P256_BYTES] = half(P256_ORDER);
-
-/// The highest low S of P-384: half its order, rounded down.
-const P384_HALF_ORDER: [u8; 48] = half([
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf,
-    0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
-]);
 
 /// Why a signature was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,120 +30,176 @@ pub enum SignatureError {
     /// Made with another key or over another message.
     #[error("the signature does not fit message and key")]
     Mismatch,
+    /// The key is RSA's, which may sign certificates but no messages.
+    #[error("RSA keys cannot sign messages")]
+    Rsa,
+    /// The organisation's configuration names hash functions that do not exist.
+    #[error("the organisation signs with hash functions that are not known")]
+    HashFamily,
 }
 
-/// The curves on which identities may have their keys.
+/// The hash functions under an organisation's signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Curve {
-    P256,
-    P384,
+pub(crate) enum HashFamily {
+    Sha2,
+    Sha3,
+    /// A name that nobody knows: signatures cannot be checked.
+    Unknown,
 }
 
-impl Curve {
-    fn half_order(self) -> &'static [u8] {
+impl HashFamily {
+    /// The function that ECDSA signs with, on every curve.
+    fn function(self) -> Option<HashFunction> {
         match self {
-            Self::P256 => &P256_HALF_ORDER,
-            Self::P384 => &P384_HALF_ORDER,
-        }
-    }
-
-    /// Fabric hashes with SHA-256 on every curve.
-    fn algorithm(self) -> &'static dyn VerificationAlgorithm {
-        match self {
-            Self::P256 => &ECDSA_P256_SHA256_ASN1,
-            Self::P384 => &ECDSA_P384_SHA256_ASN1,
+            Self::Sha2 => Some(HashFunction::Sha256),
+            Self::Sha3 => Some(HashFunction::Sha3_256),
+            Self::Unknown => None,
         }
     }
 }
 
-/// A public key, an uncompressed point on its curve.
+/// A public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PublicKey {
-    pub(crate) curve: Curve,
-    pub(crate) point: Vec<u8>,
+pub(crate) enum PublicKey {
+    Ecdsa {
+        curve: Curve,
+        /// Uncompressed.
+        point: Vec<u8>,
+    },
+    Ed25519(Vec<u8>),
+    /// PKCS#1 in DER. Only CAs may have such a one.
+    Rsa(Vec<u8>),
 }
 
 impl PublicKey {
-    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
-        let s = s_of(signature).ok_or(SignatureError::Malformed)?;
-        if is_above(s, self.curve.half_order()) {
-            return Err(SignatureError::HighS);
+    pub(crate) fn verify(
+        &self,
+        family: HashFamily,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError> {
+        let holds = match self {
+            Self::Ecdsa { curve, point } => {
+                let hash = family.function().ok_or(SignatureError::HashFamily)?;
+                let numbers = Numbers::read(signature).ok_or(SignatureError::Malformed)?;
+                if numbers.has_high_s(*curve) {
+                    return Err(SignatureError::HighS);
+                }
+                curve.verify(hash, point, message, &numbers)
+            }
+            Self::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key)
+                .verify(message, signature)
+                .is_ok(),
+            Self::Rsa(_) => return Err(SignatureError::Rsa),
+        };
+        holds.then_some(()).ok_or(SignatureError::Mismatch)
+    }
+
+    /// The uncompressed point of a key on P-256.
+    pub(crate) fn p256_point(&self) -> Option<&[u8]> {
+        match self {
+            Self::Ecdsa {
+                curve: Curve::P256,
+                point,
+            } => Some(point),
+            _ => None,
         }
-        UnparsedPublicKey::new(self.curve.algorithm(), &self.point)
-            .verify(message, signature)
-            .map_err(|_| SignatureError::Mismatch)
+    }
+}
+
+/// The two numbers of an ECDSA signature, without zeros in front. Neither is 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers<'a> {
+    pub(crate) r: &'a [u8],
+    pub(crate) s: &'a [u8],
+}
+
+impl<'a> Numbers<'a> {
+    /// Reads them as Go's `encoding/asn1` does: what follows them, in the sequence or behind it, does
+    /// not matter.
+    pub(crate) fn read(signature: &'a [u8]) -> Option<Self> {
+        let mut sequence = Der::new(signature).inner(SEQUENCE)?;
+        let r = positive(sequence.integer()?)?;
+        let s = positive(sequence.integer()?)?;
+        Some(Self { r, s })
+    }
+
+    /// Reads them from a signature that has nothing else.
+    pub(crate) fn read_strictly(signature: &'a [u8]) -> Option<Self> {
+        let numbers = Self::read(signature)?;
+        (numbers.to_der() == signature).then_some(numbers)
+    }
+
+    pub(crate) fn has_high_s(&self, curve: Curve) -> bool {
+        is_above(self.s, significant(curve.half_order()))
+    }
+
+    /// The signature in its one form.
+    pub(crate) fn to_der(self) -> Vec<u8> {
+        signature_der(self.r, self.s)
+    }
+
+    /// The signature with the lower S. `None` if S is no number below the order.
+    pub(crate) fn to_low_s_der(self, curve: Curve) -> Option<Vec<u8>> {
+        if !self.has_high_s(curve) {
+            return Some(self.to_der());
+        }
+        let s = order_minus(curve.order(), self.s)?;
+        Some(signature_der(self.r, &s))
     }
 }
 
 /// The signature with the lower S for `r ‖ s` of P-256, as DER.
 pub(crate) fn low_s_der(r: &[u8; P256_BYTES], s: &[u8; P256_BYTES]) -> Bytes {
-    let mut body = Vec::with_capacity(2 * (P256_BYTES + 3));
-    push_integer(&mut body, r);
-    if *s > P256_HALF_ORDER {
-        push_integer(&mut body, &order_minus(s));
-    } else {
-        push_integer(&mut body, s);
-    }
-    let mut der = Vec::with_capacity(body.len() + 2);
-    der.push(0x30);
-    der.push(short_length(&body));
-    der.extend_from_slice(&body);
-    der.into()
+    let numbers = Numbers {
+        r: significant(r),
+        s: significant(s),
+    };
+    let der = numbers.to_low_s_der(Curve::P256);
+    der.unwrap_or_else(|| numbers.to_der()).into()
 }
 
-/// n - s, for s below n.
-fn order_minus(s: &[u8; P256_BYTES]) -> [u8; P256_BYTES] {
-    let mut difference = P256_ORDER;
+/// n - s; `None` if s is above n.
+fn order_minus(order: &[u8], s: &[u8]) -> Option<Vec<u8>> {
+    if s.len() > order.len() {
+        return None;
+    }
+    let mut difference = order.to_vec();
     let mut borrow = false;
-    for (digit, subtrahend) in difference.iter_mut().zip(s).rev() {
+    let subtrahends = s.iter().rev().chain(std::iter::repeat(&0));
+    for (digit, subtrahend) in difference.iter_mut().rev().zip(subtrahends) {
         let (partial, first) = digit.overflowing_sub(*subtrahend);
         let (result, second) = partial.overflowing_sub(u8::from(borrow));
         *digit = result;
         borrow = first || second;
     }
-    assert!(!borrow, "s is below the order");
-    difference
+    (!borrow).then_some(difference)
+}
+
+fn signature_der(r: &[u8], s: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(r.len() + s.len() + 6);
+    push_integer(&mut body, r);
+    push_integer(&mut body, s);
+    let mut der = Vec::with_capacity(body.len() + 3);
+    push_element(&mut der, SEQUENCE, &[&body]);
+    der
 }
 
 /// Appends a DER integer: no needless zero bytes in front, but one where the top bit is set.
 fn push_integer(out: &mut Vec<u8>, number: &[u8]) {
     let digits = significant(number);
-    let sign_byte = digits.first().is_none_or(|byte| byte & 0x80 != 0);
-    out.push(0x02);
-    out.push(short_length(digits) + u8::from(sign_byte));
-    if sign_byte {
-        out.push(0);
-    }
-    out.extend_from_slice(digits);
+    let sign: &[u8] = match digits.first() {
+        Some(first) if first & 0x80 == 0 => &[],
+        _ => &[0],
+    };
+    push_element(out, INTEGER, &[sign, digits]);
 }
 
-fn short_length(content: &[u8]) -> u8 {
-    assert!(content.len() < 0x7f, "two numbers of 32 bytes");
-    #[expect(clippy::cast_possible_truncation, reason = "just asserted")]
-    let length = content.len() as u8;
-    length
-}
-
-/// The digits of S in a signature that is well-formed DER with short lengths, the only kind that
-/// curves of up to 384 bits need.
-fn s_of(signature: &[u8]) -> Option<&[u8]> {
-    let body = content_of(0x30, signature)
-        .filter(|(_, rest)| rest.is_empty())?
-        .0;
-    let (_, rest) = content_of(0x02, body)?;
-    let (s, rest) = content_of(0x02, rest)?;
-    let negative = s.first().is_none_or(|byte| byte & 0x80 != 0);
-    (rest.is_empty() && !negative).then(|| significant(s))
-}
-
-/// Content of the DER element at the start of `bytes`, and what follows it.
-fn content_of(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (head, rest) = bytes.split_first_chunk::<2>()?;
-    let [found, length] = *head;
-    if found != tag || length >= 0x80 {
-        return None;
-    }
-    rest.split_at_checked(usize::from(length))
+/// The digits of an integer that is above 0.
+fn positive(integer: &[u8]) -> Option<&[u8]> {
+    let is_negative = integer.first().is_none_or(|byte| byte & 0x80 != 0);
+    let digits = significant(integer);
+    (!is_negative && !digits.is_empty()).then_some(digits)
 }
 
 fn significant(number: &[u8]) -> &[u8] {
@@ -164,7 +207,7 @@ fn significant(number: &[u8]) -> &[u8] {
     number.get(zeros..).unwrap_or_default()
 }
 
-/// Whether `number` without leading zeros is above `bound`, whose first byte is not zero.
+/// Whether one number is above another; neither has zeros in front.
 fn is_above(number: &[u8], bound: &[u8]) -> bool {
     match number.len().cmp(&bound.len()) {
         std::cmp::Ordering::Less => false,
@@ -173,37 +216,9 @@ fn is_above(number: &[u8], bound: &[u8]) -> bool {
     }
 }
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "evaluated by the compiler, where iterators cannot be used"
-)]
-const fn half<const N: usize>(order: [u8; N]) -> [u8; N] {
-    let mut half = order;
-    let mut index = N - 1;
-    while index > 0 {
-        half[index] = (order[index] >> 1) | (order[index - 1] << 7);
-        index -= 1;
-    }
-    half[0] = order[0] >> 1;
-    half
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn half_the_order_is_what_fabric_compares_with() {
-        assert_eq!(
-            hex::encode(P256_HALF_ORDER),
-            "7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8"
-        );
-        assert_eq!(
-            hex::encode(P384_HALF_ORDER),
-            "7fffffffffffffffffffffffffffffffffffffffffffffffe3b1a6c0fa1b96efac0d06d9245853bd76760c\
-             b5666294b9"
-        );
-    }
 
     fn number(low: u8) -> [u8; P256_BYTES] {
         let mut number = [0; P256_BYTES];
@@ -213,14 +228,22 @@ mod tests {
 
     #[test]
     fn the_boundary_value_is_low_and_the_next_is_folded_onto_it() {
-        let mut above = P256_HALF_ORDER;
-        above[P256_BYTES - 1] += 1;
-        // n is odd: (n - 1) / 2 + 1 folds to (n - 1) / 2.
-        assert_eq!(order_minus(&above), P256_HALF_ORDER);
-        let low = low_s_der(&number(1), &P256_HALF_ORDER);
-        assert_eq!(low, low_s_der(&number(1), &above));
-        assert!(!is_above(s_of(&low).unwrap(), &P256_HALF_ORDER));
-        assert!(is_above(&above, &P256_HALF_ORDER));
+        for curve in [Curve::P224, Curve::P256, Curve::P384, Curve::P521] {
+            let half = significant(curve.half_order());
+            let low = Numbers { r: &[1], s: half };
+            assert!(!low.has_high_s(curve));
+            let mut above = half.to_vec();
+            *above.last_mut().unwrap() += 1;
+            let high = Numbers { r: &[1], s: &above };
+            assert!(high.has_high_s(curve), "{curve:?}");
+            // n is odd: (n - 1) / 2 + 1 folds to (n - 1) / 2.
+            assert_eq!(high.to_low_s_der(curve).unwrap(), low.to_der());
+        }
+        let beyond = Numbers {
+            r: &[1],
+            s: &[0xff; 33],
+        };
+        assert_eq!(beyond.to_low_s_der(Curve::P256), None);
     }
 
     #[test]
@@ -229,25 +252,36 @@ mod tests {
             low_s_der(&number(0x80), &number(0x7f)),
             [0x30, 7, 2, 2, 0, 0x80, 2, 1, 0x7f].as_slice()
         );
-        assert_eq!(order_minus(&order_minus(&number(5))), number(5));
+        let order = Curve::P256.order();
+        let once = order_minus(order, &number(5)).unwrap();
+        assert_eq!(order_minus(order, &once).unwrap(), number(5));
     }
 
     #[test]
-    fn what_is_not_der_has_no_s() {
-        let good = [0x30, 6, 2, 1, 1, 2, 1, 1];
-        assert_eq!(s_of(&good), Some([1].as_slice()));
+    fn what_is_not_der_has_no_numbers() {
+        let good = [0x30, 6, 2, 1, 1, 2, 1, 3];
+        assert_eq!(Numbers::read(&good).unwrap().s, [3]);
+        // What follows does not matter to Fabric.
+        let trailing: [&[u8]; 2] = [
+            &[0x30, 6, 2, 1, 1, 2, 1, 3, 0],
+            &[0x30, 9, 2, 1, 1, 2, 1, 3, 2, 1, 1],
+        ];
+        for case in trailing {
+            assert_eq!(Numbers::read(case).unwrap().s, [3], "{case:x?}");
+            assert!(Numbers::read_strictly(case).is_none(), "{case:x?}");
+        }
         let cases: [&[u8]; 8] = [
             b"",
             &[0x30],
             &[0x30, 6, 2, 1, 1, 2, 1],
-            &[0x30, 6, 2, 1, 1, 2, 1, 1, 0],
-            &[0x30, 7, 2, 1, 1, 2, 1, 1, 0],
             &[0x30, 3, 2, 1, 1],
             &[0x30, 6, 2, 1, 1, 2, 1, 0x80],
+            &[0x30, 6, 2, 1, 1, 2, 1, 0],
             &[0x30, 0x81, 6, 2, 1, 1, 2, 1, 1],
+            &[0x30, 7, 2, 2, 0, 1, 2, 1, 1],
         ];
         for case in cases {
-            assert_eq!(s_of(case), None, "{case:x?}");
+            assert!(Numbers::read(case).is_none(), "{case:x?}");
         }
     }
 }

@@ -9,6 +9,7 @@ use quire_wire::msp::SerializedIdentity;
 use crate::certificate::Certificate;
 use crate::identity::Role;
 use crate::key::{Key, KeyError};
+use crate::signature::PublicKey;
 
 /// Signs in the name of an identity. Shared behind an `Arc`.
 pub struct SigningIdentity {
@@ -31,7 +32,8 @@ impl SigningIdentity {
     ) -> Result<Self, KeyError> {
         let belongs = certificate
             .public_key()
-            .is_some_and(|public| public.point == key.public_point());
+            .and_then(PublicKey::p256_point)
+            .is_some_and(|point| point == key.public_point());
         if !belongs {
             return Err(KeyError::OfAnotherCertificate);
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use quire_identity::channel_config::ChannelConfig;
-use quire_identity::{IdentityError, Msps, Policy, Role, SignatureError, ValidIdentity};
+use quire_identity::{Identity, IdentityError, Msps, Policy, Role, SignatureError};
 use quire_testkit::conformance;
 use quire_wire::Message;
 use quire_wire::common::{Metadata, SignatureHeader, header_type, metadata_slot};
@@ -130,13 +130,13 @@ struct Checked {
     endorsements: usize,
     blocks: usize,
     /// What more is known of the endorsers of a transaction.
-    judge_endorsers: fn(&ConfigGroup, &[Arc<ValidIdentity>]),
+    judge_endorsers: fn(&ConfigGroup, &[Arc<Identity>]),
 }
 
 /// Judges every identity and signature of a ledger, each by the configuration in force.
 fn check_ledger(
     name: &str,
-    judge_endorsers: fn(&ConfigGroup, &[Arc<ValidIdentity>]),
+    judge_endorsers: fn(&ConfigGroup, &[Arc<Identity>]),
 ) -> (usize, usize, usize) {
     let blocks = read_ledger(name);
     let (mut group, config) = channel_config(&blocks[0]);

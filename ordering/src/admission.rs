@@ -22,7 +22,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use quire_identity::{
-    IdentityError, Msps, Policy, PolicyError, SignatureError, SigningIdentity, ValidIdentity,
+    Identity, IdentityError, Msps, Policy, PolicyError, SignatureError, SigningIdentity,
 };
 use quire_wire::common::{Envelope, header_type};
 use quire_wire::config::BatchSize;
@@ -46,7 +46,7 @@ pub struct Admission {
     writers: Result<Policy, PolicyError>,
     /// Identities of this process that may write, by where their serialized form is, which is kept with
     /// them.
-    members: RwLock<HashMap<usize, (Bytes, Arc<ValidIdentity>)>>,
+    members: RwLock<HashMap<usize, (Bytes, Arc<Identity>)>>,
 }
 
 /// Why an envelope is not let into the order. All but [`Self::Policy`] are for its sender to mend.
@@ -201,7 +201,7 @@ impl Admission {
         Ok(())
     }
 
-    fn check_writer(&self, creator: Arc<ValidIdentity>) -> Result<Arc<ValidIdentity>, Refused> {
+    fn check_writer(&self, creator: Arc<Identity>) -> Result<Arc<Identity>, Refused> {
         let writers = self.writers.as_ref().map_err(Clone::clone)?;
         let creator = [creator];
         let may_write = writers.is_satisfied_by(&creator);
@@ -214,7 +214,7 @@ impl Admission {
     }
 }
 
-fn check_expiration(creator: &ValidIdentity, now: SystemTime) -> Result<(), Refused> {
+fn check_expiration(creator: &Identity, now: SystemTime) -> Result<(), Refused> {
     if creator.has_expired_at(now) {
         return Err(Refused::Expired(creator.name().to_owned()));
     }

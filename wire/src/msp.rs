@@ -111,7 +111,8 @@ pub struct MspPrincipal {
     /// A [`principal_classification`].
     #[prost(int32, tag = "1")]
     pub principal_classification: i32,
-    /// For a role, a serialized [`MspRole`].
+    /// A serialized [`MspRole`], [`OrganizationUnit`], [`SerializedIdentity`], [`MspIdentityAnonymity`] or
+    /// [`CombinedPrincipal`].
     #[prost(bytes = "bytes", tag = "2")]
     pub principal: Bytes,
 }
@@ -120,6 +121,52 @@ pub struct MspPrincipal {
 pub mod principal_classification {
     /// A [`super::MspRole`].
     pub const ROLE: i32 = 0;
+    /// A [`super::OrganizationUnit`].
+    pub const ORGANIZATION_UNIT: i32 = 1;
+    /// A [`super::SerializedIdentity`].
+    pub const IDENTITY: i32 = 2;
+    /// A [`super::MspIdentityAnonymity`].
+    pub const ANONYMITY: i32 = 3;
+    /// A [`super::CombinedPrincipal`].
+    pub const COMBINED: i32 = 4;
+}
+
+/// Everybody with an organisational unit.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OrganizationUnit {
+    /// The organisation.
+    #[prost(string, tag = "1")]
+    pub msp_identifier: String,
+    /// The OU's value.
+    #[prost(string, tag = "2")]
+    pub organizational_unit_identifier: String,
+    /// Digest of the CA that gives it and of those above.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub certifiers_identifier: Bytes,
+}
+
+/// Whether an identity says whose it is.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct MspIdentityAnonymity {
+    /// An [`anonymity`].
+    #[prost(int32, tag = "1")]
+    pub anonymity_type: i32,
+}
+
+/// Values of [`MspIdentityAnonymity::anonymity_type`].
+pub mod anonymity {
+    /// It says so.
+    pub const NOMINAL: i32 = 0;
+    /// It does not.
+    pub const ANONYMOUS: i32 = 1;
+}
+
+/// Who is meant by all of some principals.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CombinedPrincipal {
+    /// The principals.
+    #[prost(message, repeated, tag = "1")]
+    pub principals: Vec<MspPrincipal>,
 }
 
 /// A role in an organisation.

@@ -31,6 +31,7 @@ fn what_was_written_into_block_0_is_read_back() {
         batch_size: BATCH,
         batch_timeout: Duration::from_secs(90),
         consensus_type: "solo".to_owned(),
+        msp_version: MspVersion::V1_4_3,
     };
     assert_eq!(config, expected);
 }
@@ -214,6 +215,7 @@ fn an_msp_id_stands_for_one_organisation() {
         batch_size: BATCH,
         batch_timeout: Duration::from_secs(1),
         consensus_type: "solo".to_owned(),
+        msp_version: MspVersion::V1_4_3,
     };
     let refused = config.msps().unwrap_err();
     assert_eq!(refused, MspError::TwoVersions("Org".to_owned()));

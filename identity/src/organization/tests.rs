@@ -72,7 +72,7 @@ fn identities_are_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Organization>();
     shared::<SigningIdentity>();
-    shared::<crate::ValidIdentity>();
+    shared::<crate::Identity>();
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn what_an_identity_signs_its_organisation_vouches_for() {
     let data = tempfile::tempdir().unwrap();
     let organization = open(data.path()).unwrap();
     // As others know the organisation: by its value in a channel configuration.
-    let msp = Msp::from_config(&organization.msp_config()).unwrap();
+    let msp = Msp::from_config(&organization.msp_config(), MspVersion::V3_0).unwrap();
     for (name, role) in OWN_IDENTITIES {
         let identity = organization.identity(name).unwrap().unwrap();
         let valid = msp.validate(identity.serialized()).unwrap();

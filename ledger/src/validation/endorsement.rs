@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_identity::ValidIdentity;
+use quire_identity::Identity;
 use quire_wire::config::ConfigGroup;
 use quire_wire::rwset::KvMetadataWrite;
 use quire_wire::{Code, Message as _};
@@ -157,7 +157,7 @@ impl Trust {
         &mut self,
         chaincode: &str,
         endorsed: &Endorsed,
-        endorsers: &[Arc<ValidIdentity>],
+        endorsers: &[Arc<Identity>],
         pending: &mut Pending<'_>,
     ) -> Result<Result<bool, Refusal>, ReadError> {
         if self.is_legacy() && SYSTEM.contains(&chaincode) {
@@ -206,7 +206,7 @@ impl Trust {
         &mut self,
         (chaincode, collection): (&str, &'a str),
         definition: &Definition,
-        endorsers: &[Arc<ValidIdentity>],
+        endorsers: &[Arc<Identity>],
         asked: &mut Asked<'a>,
     ) -> Result<(), Refusal> {
         if asked.collections.contains(collection) {
@@ -247,7 +247,7 @@ impl Trust {
     fn hold(
         &mut self,
         policy: &Bytes,
-        endorsers: &[Arc<ValidIdentity>],
+        endorsers: &[Arc<Identity>],
         what: impl FnOnce() -> String,
     ) -> Result<(), Refusal> {
         let root = &self.root;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quire_identity::{ChannelConfig, Msps, Policy, PolicyError, ValidIdentity};
+use quire_identity::{ChannelConfig, Identity, Msps, Policy, PolicyError};
 use quire_wire::Message as _;
 use quire_wire::common::{Metadata, SignatureHeader, metadata_slot};
 use quire_wire::config::{ConfigEnvelope, ConfigGroup};
@@ -57,7 +57,7 @@ pub(crate) enum Checked {
     /// The creator's holds.
     Endorsed {
         /// Whose endorsements hold.
-        endorsers: Vec<Arc<ValidIdentity>>,
+        endorsers: Vec<Arc<Identity>>,
         /// Why the first endorsement that does not hold does not, and how many there are.
         refused: Option<(String, u64)>,
     },
@@ -287,7 +287,7 @@ impl Trust {
         Checked::Endorsed { endorsers, refused }
     }
 
-    fn known(&self, identity: &[u8]) -> Result<Arc<ValidIdentity>, String> {
+    fn known(&self, identity: &[u8]) -> Result<Arc<Identity>, String> {
         self.msps
             .validate(identity)
             .map_err(|error| error.to_string())
@@ -298,7 +298,7 @@ impl Trust {
         identity: &[u8],
         message: impl FnOnce() -> M,
         signature: &[u8],
-    ) -> Result<Arc<ValidIdentity>, String> {
+    ) -> Result<Arc<Identity>, String> {
         let signer = self.known(identity)?;
         match signer.verify(message().as_ref(), signature) {
             Ok(()) => Ok(signer),
