@@ -3,19 +3,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Snapshot};
 use quire_disk::Disk;
 use tempfile::TempDir;
 
-use crate::block_store::index::Index;
 use crate::error::{OpenError, ReadError};
-use crate::history::History;
+use crate::followers::{Follow, Follower};
 use crate::id_store::io_at;
 use crate::ledgers::Purpose;
-use crate::state::StateDb as _;
 use crate::state::couchdb::Local;
-use crate::state::fjall::FjallState;
+use crate::state::fjall::{COUCH_QUERY_SUFFIX, COUCH_UNDO_SUFFIX, QUERY_SUFFIX};
 
 /// What the names of folders with scratch engines begin with.
 pub(crate) const SCRATCH_PREFIX: &str = "check-";
@@ -23,56 +22,12 @@ pub(crate) const SCRATCH_PREFIX: &str = "check-";
 /// Most files kept open by the engine.
 const MAX_OPEN_FILES: usize = 512;
 
-/// The keyspaces of a channel.
-#[derive(Clone)]
-pub(crate) struct Keyspaces {
-    pub(crate) index: Keyspace,
-    pub(crate) state: Keyspace,
-    pub(crate) history: Keyspace,
-    /// Entries of query indexes.
-    pub(crate) query: Keyspace,
+/// A follower of a channel, and where it keeps what it has.
+pub(crate) struct Opened {
+    pub(crate) kind: Follower,
+    pub(crate) keyspace: Keyspace,
+    pub(crate) follower: Arc<dyn Follow>,
 }
-
-/// What is derived from the blocks of a channel, and can be made again from them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Follower {
-    /// Which block and transaction lies where.
-    Index,
-    /// The newest value of every key.
-    State,
-    /// Which transactions wrote a key.
-    History,
-}
-
-impl Follower {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Index, Self::State, Self::History];
-
-    /// Its name in messages.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Index => "index",
-            Self::State => "state",
-            Self::History => "history",
-        }
-    }
-
-    /// Suffix of its keyspace. A channel's name has at most 249 bytes, a keyspace's 255.
-    pub(crate) fn suffix(self) -> &'static str {
-        match self {
-            Self::Index => ".index",
-            Self::State => ".state",
-            Self::History => ".hist",
-        }
-    }
-}
-
-/// Suffix of the keyspace of query indexes, which follow state in state's own batches.
-const QUERY_SUFFIX: &str = ".query";
-/// Suffixes of what state on CouchDB keeps here: entries of query indexes, and what is replaced.
-const COUCH_QUERY_SUFFIX: &str = ".cquer";
-const COUCH_UNDO_SUFFIX: &str = ".cundo";
 
 /// Where the engine is, and how it is to be opened.
 pub(crate) struct Engine<'a> {
@@ -161,16 +116,16 @@ pub(crate) fn stand_in(dir: &Path) -> Result<(Database, TempDir), OpenError> {
 
 /// Reads the savepoints of a channel's followers.
 fn probe(database: &Database, channel: &str) -> Result<(), Unusable> {
-    let keyspaces = keyspaces(database, channel).map_err(|error| match error {
+    let followers = followers(database, channel).map_err(|error| match error {
         OpenError::Engine(error) => Unusable::Failed(error),
         other => Unusable::Unreadable(ReadError::Missing(other.to_string())),
     })?;
     let view = database.snapshot();
-    let read = Index::new(keyspaces.index)
-        .savepoint(&view)
-        .and_then(|_| FjallState::new(database.clone(), keyspaces.state).savepoint())
-        .and_then(|_| History::new(keyspaces.history).savepoint(&view));
-    read.map(|_| ()).map_err(Unusable::Unreadable)
+    for opened in followers {
+        let savepoint = opened.follower.savepoint(&view);
+        savepoint.map_err(Unusable::Unreadable)?;
+    }
+    Ok(())
 }
 
 /// Whether an engine does not open for a reason that has nothing to do with what it holds: to begin
@@ -221,36 +176,41 @@ pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, OpenErro
     Ok(aside)
 }
 
-/// A channel's keyspaces, made where there are none.
-pub(crate) fn keyspaces(database: &Database, channel: &str) -> Result<Keyspaces, OpenError> {
-    let [index, state, history] = Follower::ALL.map(|follower| {
-        let name = format!("{channel}{}", follower.suffix());
-        database.keyspace(&name, KeyspaceCreateOptions::default)
+/// A channel's followers as the engine has them, made where there are none.
+pub(crate) fn followers(database: &Database, channel: &str) -> Result<Vec<Opened>, OpenError> {
+    let opened = Follower::ALL.iter().map(|kind| {
+        let keyspace = keyspace(database, channel, kind.suffix)?;
+        Ok(Opened {
+            kind: *kind,
+            follower: (kind.open)(database, keyspace.clone()),
+            keyspace,
+        })
     });
-    let query = format!("{channel}{QUERY_SUFFIX}");
-    let query = database.keyspace(&query, KeyspaceCreateOptions::default);
-    let engine = OpenError::Engine;
-    Ok(Keyspaces {
-        index: index.map_err(engine)?,
-        state: state.map_err(engine)?,
-        history: history.map_err(engine)?,
-        query: query.map_err(engine)?,
-    })
+    opened.collect()
+}
+
+/// The keyspace of a channel with this suffix, made where there is none.
+pub(crate) fn keyspace(
+    database: &Database,
+    channel: &str,
+    suffix: &str,
+) -> Result<Keyspace, OpenError> {
+    let name = format!("{channel}{suffix}");
+    let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default);
+    keyspace.map_err(OpenError::Engine)
+}
+
+/// Entries of a channel's query indexes, where its state is here.
+pub(crate) fn query_entries(database: &Database, channel: &str) -> Result<Keyspace, OpenError> {
+    keyspace(database, channel, QUERY_SUFFIX)
 }
 
 /// What a channel keeps here when its state is on CouchDB, made where there is none.
 pub(crate) fn beside_couchdb(database: &Database, channel: &str) -> Result<Local, OpenError> {
-    let keyspace = |suffix| {
-        let keyspace = database.keyspace(
-            &format!("{channel}{suffix}"),
-            KeyspaceCreateOptions::default,
-        );
-        keyspace.map_err(OpenError::Engine)
-    };
     Ok(Local {
         database: database.clone(),
-        entries: keyspace(COUCH_QUERY_SUFFIX)?,
-        undo: keyspace(COUCH_UNDO_SUFFIX)?,
+        entries: keyspace(database, channel, COUCH_QUERY_SUFFIX)?,
+        undo: keyspace(database, channel, COUCH_UNDO_SUFFIX)?,
     })
 }
 
@@ -261,13 +221,10 @@ pub(crate) fn savepoint(
     channel: &str,
     follower: Follower,
 ) -> Result<u64, ReadError> {
-    let name = format!("{channel}{}", follower.suffix());
+    let name = format!("{channel}{}", follower.suffix);
     let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default)?;
-    match follower {
-        Follower::Index => Index::new(keyspace).savepoint(view),
-        Follower::State => FjallState::savepoint_in(view, &keyspace),
-        Follower::History => History::new(keyspace).savepoint(view),
-    }
+    let follower = (follower.open)(database, keyspace);
+    Ok(follower.savepoint(view)?.height)
 }
 
 /// Removes whatever the engine holds of a channel.
@@ -283,13 +240,10 @@ pub(crate) fn drop_follower(
     channel: &str,
     follower: Follower,
 ) -> Result<(), OpenError> {
-    // Indexes first: without state they would name documents that are not there.
-    if follower == Follower::State {
-        for suffix in [QUERY_SUFFIX, COUCH_QUERY_SUFFIX, COUCH_UNDO_SUFFIX] {
-            drop_keyspace(database, &format!("{channel}{suffix}"))?;
-        }
+    for suffix in follower.dependents.iter().chain([&follower.suffix]) {
+        drop_keyspace(database, &format!("{channel}{suffix}"))?;
     }
-    drop_keyspace(database, &format!("{channel}{}", follower.suffix()))
+    Ok(())
 }
 
 fn drop_keyspace(database: &Database, name: &str) -> Result<(), OpenError> {

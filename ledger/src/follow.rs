@@ -1,4 +1,4 @@
-//! What index, state and history take in, and how: on the committing thread, or on a thread of its own
+//! What the followers take in, and how: on the committing thread, or on a thread of its own
 //! while the blocks behind are judged and written.
 
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fjall::PersistMode;
 
 use crate::error::ReadError;
+use crate::followers::Follow;
 use crate::ledger::{Committed, Shared, Tip};
 use crate::ledgers::DebugDatabase;
 use crate::model::batch::Batch;
@@ -28,12 +29,14 @@ pub(crate) enum NotFollowed {
     Failed(ReadError),
 }
 
-/// State, and the engine that holds index and history, for the one thread at a time that fills them.
+/// The followers, and the engine that holds them, for the one thread at a time that fills them.
 #[derive(Debug)]
 pub(crate) struct Followers {
     pub(crate) shared: Arc<Shared>,
     pub(crate) database: DebugDatabase,
     pub(crate) state: Arc<dyn StateDb>,
+    /// All but state.
+    pub(crate) others: Vec<Arc<dyn Follow>>,
 }
 
 impl Followers {
@@ -63,17 +66,18 @@ impl Followers {
     /// follower passes over the blocks that it has.
     pub(crate) fn apply(&self, batch: &Batch) -> Result<(), ReadError> {
         let observed = &self.shared.files.observed;
+        let database = &self.database.0;
+        let mut writes = database.batch().durability(Some(PersistMode::Buffer));
+        let view = database.snapshot();
         {
+            // First: where it is away, the others wait with it.
             let _state = observed.stopwatch(Stage::State);
-            self.state.apply(batch)?;
+            self.state.follow(&view, &mut writes, batch)?;
         }
         let _index = observed.stopwatch(Stage::Index);
-        let database = &self.database.0;
-        let view = database.snapshot();
-        let mut writes = database.batch().durability(Some(PersistMode::Buffer));
-        let blocks = &batch.blocks;
-        self.shared.index.follow(&view, &mut writes, blocks)?;
-        self.shared.history.follow(&view, &mut writes, blocks)?;
+        for follower in &self.others {
+            follower.follow(&view, &mut writes, batch)?;
+        }
         Ok(writes.commit()?)
     }
 

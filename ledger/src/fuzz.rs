@@ -177,9 +177,9 @@ fn derived_entries() {
         .for_each(|(bytes, key, namespace): &(Vec<u8>, String, String)| {
             count.one();
             crate::state::fjall::fuzz(bytes, namespace, key);
-            crate::history::fuzz(bytes, namespace, key);
-            crate::block_store::index::fuzz(bytes);
-            crate::savepoint::fuzz(bytes);
+            crate::followers::history::fuzz(bytes, namespace, key);
+            crate::followers::index::fuzz(bytes);
+            crate::followers::savepoint::fuzz(bytes);
         });
 }
 

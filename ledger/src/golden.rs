@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fjall::{Keyspace, Readable as _};
+use fjall::Readable as _;
 use quire_disk::OsDisk;
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
@@ -90,20 +90,14 @@ fn entries_of_the_form_before_are_believed_and_read() {
     {
         let database = fjall::Database::builder(dir.path().join("derived"));
         let database = database.open().unwrap();
-        let keyspaces = derived::keyspaces(&database, CHANNEL).unwrap();
+        let followers = derived::followers(&database, CHANNEL).unwrap();
         let entries = fs::read_to_string(golden(DERIVED_BEFORE)).unwrap();
         let entries = entries.lines().map(|line| line.split(' ').collect());
         for entry in entries.filter(|entry: &Vec<_>| entry[0] != "block") {
-            let keyspace = match entry[0] {
-                "index" => &keyspaces.index,
-                "state" => &keyspaces.state,
-                other => {
-                    assert_eq!(other, "history");
-                    &keyspaces.history
-                }
-            };
+            let mut followers = followers.iter();
+            let follower = followers.find(|follower| follower.kind.name == entry[0]);
             let [key, value] = [entry[1], entry[2]].map(|text| hex::decode(text).unwrap());
-            keyspace.insert(key, value).unwrap();
+            follower.unwrap().keyspace.insert(key, value).unwrap();
         }
     }
     let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
@@ -363,16 +357,12 @@ fn described(ledgers: &Ledgers, ledger: &Ledger) -> String {
         let block = reader.block(number).unwrap().unwrap();
         writeln!(text, "block {number} {}", hex::encode(block.hash())).unwrap();
     }
-    let keyspaces = derived::keyspaces(ledgers.database(), CHANNEL).unwrap();
-    let mut dump = |name: &str, keyspace: &Keyspace| {
-        for guard in ledgers.database().snapshot().iter(keyspace) {
+    for follower in derived::followers(ledgers.database(), CHANNEL).unwrap() {
+        for guard in ledgers.database().snapshot().iter(&follower.keyspace) {
             let (key, value) = guard.into_inner().unwrap();
             let (key, value) = (hex::encode(key), hex::encode(value));
-            writeln!(text, "{name} {key} {value}").unwrap();
+            writeln!(text, "{} {key} {value}", follower.kind.name).unwrap();
         }
-    };
-    dump("index", &keyspaces.index);
-    dump("state", &keyspaces.state);
-    dump("history", &keyspaces.history);
+    }
     text
 }

@@ -11,12 +11,13 @@ use quire_wire::hash::Hash;
 
 use crate::block_store::appender::{Appended, Appender};
 use crate::block_store::segment::Position;
-use crate::block_store::{AppendError, BlockFiles, NotAppended, Written, index::Index};
+use crate::block_store::{AppendError, BlockFiles, NotAppended, Written};
 use crate::commit_hash;
 use crate::damage::DamageMet;
 use crate::error::{CommitError, ReadError};
 use crate::follow::{Followed, Followers, NotFollowed, OnDisk};
-use crate::history::History;
+use crate::followers::history::History;
+use crate::followers::index::Index;
 use crate::model::batch::{Batch, Durable};
 use crate::model::block::Block;
 use crate::model::updates::Updates;

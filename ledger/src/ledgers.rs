@@ -21,8 +21,9 @@ use tempfile::TempDir;
 
 use crate::block_store::segment::Segments;
 use crate::derived::SCRATCH_PREFIX;
-use crate::derived::{self, Engine, Follower};
+use crate::derived::{self, Engine};
 use crate::error::{OpenError, ReadError};
+use crate::followers::index::INDEX;
 use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
 use crate::ledger::{Ledger, Ordered};
 use crate::model::block::Block;
@@ -304,7 +305,7 @@ impl Ledgers {
         let view = database.snapshot();
         let mut lost = Vec::new();
         for keyspace in database.list_keyspace_names() {
-            let Some(name) = keyspace.strip_suffix(Follower::Index.suffix()) else {
+            let Some(name) = keyspace.strip_suffix(INDEX.suffix) else {
                 continue;
             };
             let folder = self.disk.list(&self.channel_dir(name));
@@ -315,7 +316,7 @@ impl Ledgers {
                 continue;
             }
             // A damaged savepoint vouches for nothing.
-            let height = derived::savepoint(database, &view, name, Follower::Index).unwrap_or(0);
+            let height = derived::savepoint(database, &view, name, INDEX).unwrap_or(0);
             if height > 0 {
                 let channel = name.to_owned();
                 lost.push(OpenError::Lost { channel, height });
@@ -578,7 +579,7 @@ impl Ledgers {
     fn definitions_of_indexes(&self, channel: &str) -> Result<Catalog, OpenError> {
         let database = self.database.0.clone();
         let entries = match &self.couch {
-            None => derived::keyspaces(&database, channel)?.query,
+            None => derived::query_entries(&database, channel)?,
             Some(_) => derived::beside_couchdb(&database, channel)?.entries,
         };
         let dir = self.channel_dir(channel);

@@ -19,11 +19,11 @@ mod damage;
 mod derived;
 mod error;
 mod follow;
+mod followers;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod golden;
-mod history;
 mod id_store;
 pub mod json;
 mod ledger;
@@ -39,17 +39,16 @@ mod query;
 mod reader;
 mod recovery;
 mod replay;
-mod savepoint;
 mod simulator;
 mod state;
 mod stored;
 mod validation;
 mod worker;
 
-pub use block_store::index::TxLocation;
-pub use derived::Follower;
 pub use error::{CommitError, Corruption, OpenError, ReadError, chain_of};
-pub use history::Order;
+pub use followers::Follower;
+pub use followers::history::Order;
+pub use followers::index::TxLocation;
 pub use id_store::{ChannelRecord, Status};
 pub use ledger::{Committed, Ledger, Ordered};
 pub use ledgers::{

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use quire_wire::hash::Hash;
 
-use crate::block_store::index::TxLocation;
 use crate::error::{Corruption, ReadError};
-use crate::history::Order;
+use crate::followers::history::Order;
+use crate::followers::index::TxLocation;
 use crate::ledger::{Shared, Tip};
 use crate::model::block::{Block, Height};
 use crate::model::value::VersionedValue;

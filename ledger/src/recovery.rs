@@ -19,17 +19,19 @@ use quire_disk::{Disk, replace_file};
 use quire_wire::hash::Hash;
 
 use crate::block_store::appender::Appender;
-use crate::block_store::index::Index;
 use crate::block_store::record::Seal;
 use crate::block_store::scan::{Damage, Scan, Step};
 use crate::block_store::segment::{Location, Position, Segments, file_name};
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::damage::DamageMet;
-use crate::derived::{self, Keyspaces};
+use crate::derived;
 use crate::error::{Corruption, OpenError, ReadError};
 use crate::follow::Followers;
-use crate::history::History;
+use crate::followers::Follow;
+use crate::followers::history::{HISTORY, History};
+use crate::followers::index::{INDEX, Index};
+use crate::followers::savepoint::Savepoint;
 use crate::id_store::{ChannelRecord, Status, io_at};
 use crate::ledger::{Behind, Ledger, Shared, Tip};
 use crate::ledgers::DebugDatabase;
@@ -38,11 +40,10 @@ use crate::progress::ProgressFn;
 use crate::query::catalog::Catalog;
 use crate::reader::View;
 use crate::replay::replay;
-use crate::savepoint::Savepoint;
-use crate::state::StateDb;
 use crate::state::couchdb::client::Couch;
 use crate::state::couchdb::{CouchState, Local};
-use crate::state::fjall::FjallState;
+use crate::state::fjall::{FjallState, STATE};
+use crate::state::{self, StateDb};
 
 /// Pauses between attempts to reach a state database when a channel is opened: each is twice the one
 /// before, about two minutes in all.
@@ -86,6 +87,8 @@ pub(crate) struct Parts {
     index: Index,
     history: History,
     state: Arc<dyn StateDb>,
+    /// All of them.
+    followers: Vec<Arc<dyn Follow>>,
     catalog: Arc<Catalog>,
     on_couchdb: bool,
 }
@@ -98,37 +101,37 @@ enum Trust {
     Nothing,
 }
 
-/// State, among the followers.
-const STATE: &str = "state";
-
 /// How far each follower is.
 #[derive(Default)]
-struct Savepoints {
-    index: Savepoint,
-    state: Savepoint,
-    history: Savepoint,
-}
+struct Savepoints(Vec<(Arc<dyn Follow>, Savepoint)>);
 
 impl Savepoints {
     /// The follower that has come furthest.
     fn witness(&self) -> Option<Witness> {
-        let all = self.all().into_iter();
-        let (follower, Savepoint { height, .. }) =
-            all.max_by_key(|(_, savepoint)| savepoint.height)?;
-        (height > 0).then_some(Witness { follower, height })
+        let furthest = self
+            .0
+            .iter()
+            .max_by_key(|(_, savepoint)| savepoint.height)?;
+        let (follower, Savepoint { height, .. }) = furthest;
+        (*height > 0).then_some(Witness {
+            follower: follower.name(),
+            height: *height,
+        })
     }
 
     fn lowest(&self) -> u64 {
-        let lowest = self.index.height.min(self.state.height);
-        lowest.min(self.history.height)
+        self.heights().min().unwrap_or(0)
     }
 
-    fn all(&self) -> [(&'static str, Savepoint); 3] {
-        [
-            ("index", self.index),
-            (STATE, self.state),
-            ("history", self.history),
-        ]
+    fn heights(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(|(_, savepoint)| savepoint.height)
+    }
+
+    /// How far the index is.
+    fn index(&self) -> u64 {
+        let mut all = self.0.iter();
+        let index = all.find(|(follower, _)| follower.name() == INDEX.name);
+        index.map_or(0, |(_, savepoint)| savepoint.height)
     }
 }
 
@@ -163,12 +166,7 @@ impl Parts {
         observer: Arc<dyn Observer>,
         couch: Option<&Arc<Couch>>,
     ) -> Result<Self, OpenError> {
-        let Keyspaces {
-            index,
-            state,
-            history,
-            query,
-        } = derived::keyspaces(&database, &record.name)?;
+        let keyspace = |suffix| derived::keyspace(&database, &record.name, suffix);
         let catalog = |entries| {
             let (disk, dir, database) = (Arc::clone(&disk), dir.clone(), database.clone());
             Catalog::open(disk, dir, database, entries).map(Arc::new)
@@ -180,19 +178,29 @@ impl Parts {
             let catalog = catalog(entries)?;
             (Arc::new(state.with_indexes(Arc::clone(&catalog))), catalog)
         } else {
-            let catalog = catalog(query)?;
+            let catalog = catalog(derived::query_entries(&database, &record.name)?)?;
+            let state = keyspace(STATE.suffix)?;
             let state = FjallState::with_indexes(database.clone(), state, Arc::clone(&catalog));
             (Arc::new(state), catalog)
         };
+        let followers = derived::followers(&database, &record.name)?.into_iter();
+        let followers = followers.map(|opened| -> Arc<dyn Follow> {
+            if opened.kind == STATE {
+                Arc::clone(&state) as _
+            } else {
+                opened.follower
+            }
+        });
         Ok(Self {
+            index: Index::new(keyspace(INDEX.suffix)?),
+            history: History::new(keyspace(HISTORY.suffix)?),
+            followers: followers.collect(),
             files: Arc::new(BlockFiles::new(
                 Arc::clone(&disk),
                 dir,
                 Observed::new(&record.name, observer),
             )),
             disk,
-            index: Index::new(index),
-            history: History::new(history),
             state,
             catalog,
             database,
@@ -275,11 +283,11 @@ impl Parts {
     /// another with the same beginning.
     fn identify_followers(&self, chain: &Chain, savepoints: &Savepoints) -> Result<(), OpenError> {
         let view = self.database.snapshot();
-        for (follower, savepoint) in savepoints.all() {
+        for (follower, savepoint) in &savepoints.0 {
             let Savepoint {
                 height,
                 last: Some(expected),
-            } = savepoint
+            } = *savepoint
             else {
                 continue;
             };
@@ -293,27 +301,10 @@ impl Parts {
                 known.is_some_and(|number| number + 1 == height)
             };
             if !is_of_chain {
-                return Err(self.follow_error(self.of_another_chain(follower, height)));
+                return Err(self.follow_error(follower.of_another_chain(height)));
             }
         }
         Ok(())
-    }
-
-    fn of_another_chain(&self, follower: &'static str, height: u64) -> ReadError {
-        if follower == STATE && self.on_couchdb {
-            let channel = &self.record.name;
-            let reason = format!(
-                "its databases followed another chain of channel {channel}, whose block {} is not the \
-                 one here",
-                height.saturating_sub(1)
-            );
-            return ReadError::StateForeign(reason);
-        }
-        ReadError::DerivedDamaged {
-            follower,
-            what: "savepoint",
-            rule: "it names a block that is not of this chain",
-        }
     }
 
     /// Reads every block from the first, and changes nothing.
@@ -327,14 +318,12 @@ impl Parts {
 
     fn savepoints(&self) -> Result<Savepoints, ReadError> {
         let view = self.database.snapshot();
-        Ok(Savepoints {
-            index: self.index.followed(&view)?,
-            state: Savepoint {
-                height: self.state.savepoint()?,
-                last: self.state.last_block()?,
-            },
-            history: self.history.followed(&view)?,
-        })
+        let followers = self.followers.iter();
+        let savepoints = followers.map(|follower| {
+            let savepoint = follower.savepoint(&view)?;
+            Ok((Arc::clone(follower), savepoint))
+        });
+        Ok(Savepoints(savepoints.collect::<Result<_, ReadError>>()?))
     }
 
     fn follow_error(&self, source: ReadError) -> OpenError {
@@ -364,7 +353,7 @@ impl Parts {
         })?;
 
         let newest = match trust {
-            Trust::Index => self.newest_batch(savepoints.index.height),
+            Trust::Index => self.newest_batch(savepoints.index()),
             Trust::Nothing => None,
         };
         let (from, number) = newest.unwrap_or((Position::START, 0));
@@ -376,8 +365,7 @@ impl Parts {
             match scan.next().map_err(|error| self.io_error(error))? {
                 Step::Block(stored) => {
                     let number = stored.block.number;
-                    let mut all = savepoints.all().into_iter();
-                    if all.any(|(_, savepoint)| savepoint.height == number + 1) {
+                    if savepoints.heights().any(|height| height == number + 1) {
                         at_savepoints.extend(scan.previous_hash().map(|hash| (number + 1, hash)));
                     }
                     if stored.seal.is_some_and(|seal| seal.batch_start == number) {
@@ -600,10 +588,13 @@ impl Parts {
             damage: DamageMet::default(),
             view: RwLock::new(Arc::new(view)),
         });
+        let others = self.followers.into_iter();
+        let others = others.filter(|follower| follower.name() != state::NAME);
         let followers = Arc::new(Followers {
             shared,
             database: DebugDatabase(self.database),
             state: self.state,
+            others: others.collect(),
         });
         let ledger = Appender::start(store)
             .and_then(|appender| Ledger::new(appender, followers, tip))
@@ -618,11 +609,14 @@ impl Parts {
 /// is nothing to read.
 fn open_behind(ledger: &mut Ledger, end: Position, source: ReadError) -> Result<u64, ReadError> {
     let height = ledger.tip().0;
-    let savepoint = ledger.followers.state.savepoint()?;
-    let view = ledger.followers.database.0.snapshot();
-    let has_followed = ledger.shared.index.savepoint(&view)? >= savepoint
-        && ledger.shared.history.savepoint(&view)? >= savepoint;
-    let last = savepoint.checked_sub(1).filter(|_| has_followed);
+    let followers = &ledger.followers;
+    let view = followers.database.0.snapshot();
+    let savepoint = followers.state.savepoint(&view)?.height;
+    let mut have_followed = true;
+    for follower in &followers.others {
+        have_followed &= follower.savepoint(&view)?.height >= savepoint;
+    }
+    let last = savepoint.checked_sub(1).filter(|_| have_followed);
     let Some(last) = last else {
         return Err(source);
     };

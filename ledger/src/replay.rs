@@ -65,7 +65,7 @@ pub(crate) fn replay(
     let start = start_of(ledger, from)?;
     let (segments, own_from) = (&files.segments, ledger.shared.own_from);
     // Where state cannot go on, the others stop there too.
-    let savepoint = ledger.followers.state.savepoint()?;
+    let savepoint = ledger.followers.state.snapshot()?.height();
     let scan = Scan::new(segments, end.segment + 1, own_from, start, from, None);
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
@@ -153,8 +153,8 @@ pub(crate) fn replay_batch(
     batch: Vec<Parsed>,
     mut each: impl FnMut(&Block, &Updates),
 ) -> Result<Batch, ReadError> {
-    let savepoint = state.savepoint()?;
     let snapshot = state.snapshot()?;
+    let savepoint = snapshot.height();
     if snapshot.batch() > 1 {
         let new = batch
             .iter()

@@ -1,11 +1,10 @@
 //! Append-only block files: the only truth.
 //!
 //! [`BlockStore`] is the writer's end, on the ledger's [`appender`]; [`BlockFiles`] the readers', shared.
-//! Which block lies where is the [`index`]'s to know.
+//! Which block lies where is the [index](crate::followers::index)'s to know.
 
 pub(crate) mod appender;
 mod gather;
-pub(crate) mod index;
 pub(crate) mod record;
 pub(crate) mod scan;
 pub(crate) mod segment;
@@ -96,7 +95,7 @@ impl BlockFiles {
     /// is not there in these bytes, and [`Self::read`] tells what is wrong with the block, if anything.
     pub(crate) fn read_envelope(&self, height: Height, location: Location) -> Option<Bytes> {
         let bytes = self.segments.read(location).ok()?;
-        if location.checksum != Some(index::envelope_checksum(height, &bytes)) {
+        if location.checksum != Some(record::envelope_checksum(height, &bytes)) {
             return None;
         }
         self.observed.tell(&Event::Read { cached: false });

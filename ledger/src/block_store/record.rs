@@ -17,9 +17,9 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::gather::Gather;
-use crate::checksum::crc32c;
+use crate::checksum::{crc32c, crc32c_of};
 use crate::codec::{Cursor, Malformed, peek_uvarint, put_uvarint, uvarint_len};
-use crate::model::block::Block;
+use crate::model::block::{Block, Height};
 
 /// Which slot the seal is in.
 const SEAL_SLOT: usize = 5;
@@ -124,6 +124,13 @@ pub(crate) fn before_envelopes(block: &Block, record_len: u64) -> u64 {
         + sized(&block.previous_hash)
         + uvarint_len(block.envelopes.len() as u64);
     before as u64
+}
+
+/// What must be found where an envelope lies: no other's bytes have it, though they are sound.
+pub(crate) fn envelope_checksum(height: Height, envelope: &[u8]) -> u32 {
+    let mut place = Vec::with_capacity(18);
+    height.put(&mut place);
+    crc32c_of([&place[..], envelope].into_iter())
 }
 
 /// The same by itself, in one piece.

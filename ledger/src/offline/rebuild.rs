@@ -5,13 +5,15 @@ use std::sync::Arc;
 use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Position, Segments};
 use crate::block_store::tail::{self, Verdict, Witness};
-use crate::derived::{self, Follower};
+use crate::derived;
 use crate::error::OpenError;
+use crate::followers::Follower;
 use crate::id_store::io_at;
 use crate::ledger::Ledger;
 use crate::ledgers::Ledgers;
 use crate::progress::{Progress, ProgressFn};
 use crate::recovery::OpenReport;
+use crate::state::fjall::STATE;
 
 impl Ledgers {
     /// Drops followers of a channel, which must not be open, and makes them again from its blocks.
@@ -27,7 +29,7 @@ impl Ledgers {
     ) -> Result<(Ledger, OpenReport), OpenError> {
         self.refuse_if_lossy(channel, progress)?;
         for follower in followers {
-            if *follower == Follower::State {
+            if *follower == STATE {
                 self.drop_remote_state(channel)?;
             }
             derived::drop_follower(self.database(), channel, *follower)?;

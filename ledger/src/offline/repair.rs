@@ -17,13 +17,14 @@ use bytes::Bytes;
 use quire_disk::Disk;
 use quire_wire::hash::Hash;
 
-use crate::block_store::index::Index;
 use crate::block_store::record::{self, find_sealed};
 use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous_hash_objection};
 use crate::block_store::segment::{Location, Position, Segments};
 use crate::codec::peek_uvarint;
 use crate::derived;
 use crate::error::{Corruption, OpenError};
+use crate::followers::Follow as _;
+use crate::followers::index::{INDEX, Index};
 use crate::id_store::io_at;
 use crate::ledgers::Ledgers;
 use crate::model::block::Block;
@@ -81,7 +82,7 @@ impl Ledgers {
         let own_from = self.existing(channel)?.own_from();
         self.disk().list(from).map_err(io_at(from))?;
         let open = |dir: PathBuf| Segments::new(Arc::clone(self.disk()), dir);
-        let index = derived::keyspaces(self.database(), channel)?.index;
+        let index = derived::keyspace(self.database(), channel, INDEX.suffix)?;
         let known = self.furthest_ahead_of(channel, 0);
         let repair = Repair {
             disk: self.disk(),
@@ -271,7 +272,7 @@ impl Repair<'_> {
     /// What is sound here and speaks against a record of the copy.
     fn contradiction(&self, good: &Good) -> std::io::Result<Option<String>> {
         let (number, hash) = (good.block.number, good.block.hash());
-        let savepoint = self.index.savepoint(&self.view).unwrap_or_default();
+        let savepoint = self.index.savepoint(&self.view).unwrap_or_default().height;
         if number < savepoint {
             let known = self.index.number_by_hash(&self.view, &hash).ok().flatten();
             if known != Some(number) {

@@ -19,8 +19,9 @@ use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Position, Segments};
 use crate::block_store::tail;
 use crate::block_store::tail::Witness;
-use crate::derived::{self, Follower};
+use crate::derived;
 use crate::error::{Corruption, OpenError};
+use crate::followers::Follower;
 use crate::id_store::io_at;
 use crate::ledgers::Ledgers;
 use crate::progress::{Progress, ProgressFn};
@@ -244,11 +245,10 @@ impl Ledgers {
         let view = self.database().snapshot();
         let savepoint =
             |follower| derived::savepoint(self.database(), &view, channel, follower).ok();
-        let all = Follower::ALL.map(|follower| (follower, savepoint(follower)));
+        let all = Follower::ALL.iter().copied();
+        let all = all.map(|follower| (follower, savepoint(follower)));
         let ahead = |savepoint: &Option<u64>| savepoint.is_none_or(|savepoint| savepoint > height);
-        all.into_iter()
-            .filter(|(_, savepoint)| ahead(savepoint))
-            .collect()
+        all.filter(|(_, savepoint)| ahead(savepoint)).collect()
     }
 
     /// The one of them that bears witness to most blocks.

@@ -11,19 +11,35 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
+use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _, Snapshot};
 use prost::Message as _;
-use quire_wire::hash::Hash;
 
-use super::{Keys, NamespaceSummary, Rows, StateDb, StateSnapshot};
+use super::{Keys, NAME, NamespaceSummary, Rows, StateDb, StateSnapshot};
 use crate::codec::{Cursor, put_field};
 use crate::error::ReadError;
+use crate::followers::savepoint::{self, Savepoint};
+use crate::followers::{Follow, Follower};
 use crate::model::batch::Batch;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;
 use crate::query::catalog::Catalog;
 use crate::query::entries;
-use crate::savepoint::{self, Savepoint};
+
+/// The newest value of every key. Query indexes name documents of it, and what it lacks on CouchDB is of no
+/// use to another.
+pub(crate) const STATE: Follower = Follower {
+    name: NAME,
+    suffix: ".state",
+    dependents: &[QUERY_SUFFIX, COUCH_QUERY_SUFFIX, COUCH_UNDO_SUFFIX],
+    open: |database, keyspace| Arc::new(FjallState::new(database.clone(), keyspace)),
+    is_of_before: savepoint::is_of_before,
+};
+
+/// Suffix of the keyspace of query indexes, which follow state in state's own batches.
+pub(crate) const QUERY_SUFFIX: &str = ".query";
+/// Suffixes of what state on CouchDB keeps here: entries of query indexes, and what is replaced.
+pub(crate) const COUCH_QUERY_SUFFIX: &str = ".cquer";
+pub(crate) const COUCH_UNDO_SUFFIX: &str = ".cundo";
 
 const DATA: u8 = b'd';
 const METADATA_HINT: u8 = b'm';
@@ -84,38 +100,30 @@ impl FjallState {
         let entries = self.catalog.as_ref().map(|catalog| catalog.entries());
         let view = self.database.snapshot();
         Ok(FjallSnapshot {
-            height: Self::savepoint_in(&view, &self.keyspace)?,
+            height: savepoint::of(NAME, &view, &self.keyspace)?.height,
             view,
             keyspace: self.keyspace.clone(),
             entries: entries.cloned(),
         })
     }
-
-    /// The savepoint as a view of the engine has it.
-    pub(crate) fn savepoint_in(view: &Snapshot, keyspace: &Keyspace) -> Result<u64, ReadError> {
-        Ok(Self::followed_in(view, keyspace)?.height)
-    }
-
-    /// The same, and which block was the last that took effect.
-    fn followed_in(view: &Snapshot, keyspace: &Keyspace) -> Result<Savepoint, ReadError> {
-        let Some(value) = view.get(keyspace, savepoint::KEY)? else {
-            return Ok(Savepoint::default());
-        };
-        Savepoint::read(&value).map_err(|rule| damaged("savepoint", rule.0))
-    }
 }
 
-impl StateDb for FjallState {
-    fn savepoint(&self) -> Result<u64, ReadError> {
-        Ok(self.view()?.height)
+impl Follow for FjallState {
+    fn name(&self) -> &'static str {
+        NAME
     }
 
-    fn last_block(&self) -> Result<Option<Hash>, ReadError> {
-        let view = self.database.snapshot();
-        Ok(Self::followed_in(&view, &self.keyspace)?.last)
+    fn savepoint(&self, view: &Snapshot) -> Result<Savepoint, ReadError> {
+        savepoint::of(NAME, view, &self.keyspace)
     }
 
-    fn apply(&self, durable: &Batch) -> Result<(), ReadError> {
+    /// By itself: query indexes must not be written meanwhile.
+    fn follow(
+        &self,
+        _view: &Snapshot,
+        _writes: &mut OwnedWriteBatch,
+        durable: &Batch,
+    ) -> Result<(), ReadError> {
         let _writing = self.catalog.as_ref().map(|catalog| catalog.writing());
         let view = self.view()?;
         let Some(last) = durable.blocks.last() else {
@@ -149,7 +157,9 @@ impl StateDb for FjallState {
         batch.insert(&self.keyspace, savepoint::KEY, savepoint.to_bytes());
         Ok(batch.commit()?)
     }
+}
 
+impl StateDb for FjallState {
     fn snapshot(&self) -> Result<Arc<dyn StateSnapshot>, ReadError> {
         Ok(Arc::new(self.view()?))
     }
@@ -407,8 +417,9 @@ mod tests {
                 blocks: blocks.collect(),
                 changes: Updates::default().into(),
             };
-            state.apply(&batch).unwrap();
-            state.savepoint().unwrap()
+            let (view, mut writes) = (state.database.snapshot(), state.database.batch());
+            state.follow(&view, &mut writes, &batch).unwrap();
+            state.savepoint(&state.database.snapshot()).unwrap().height
         };
         assert_eq!(apply(&[0, 1, 2]), 3);
         assert_eq!(apply(&[0, 1]), 3);

@@ -5,11 +5,11 @@
 //! * **Keys** are text, any text, compared by their UTF-8 bytes. **Values** are bytes, any bytes, and
 //!   come back as they were written; so do metadata and versions.
 //! * **Whole or not at all.** A snapshot shows the blocks below its height and nothing of any other,
-//!   however long it is held and whatever is applied meanwhile. Nobody waits for it, and it waits
+//!   however long it is held and whatever is followed meanwhile. Nobody waits for it, and it waits
 //!   for nobody.
 //! * **Idempotent by height.** Blocks below the savepoint change nothing.
-//! * **The savepoint is never ahead of what is there.** What `apply` did may be lost from the end (by
-//!   a power cut) or be half there (after a kill): the savepoint then says so, and applying the
+//! * **The savepoint is never ahead of what is there.** What `follow` did may be lost from the end (by
+//!   a power cut) or be half there (after a kill): the savepoint then says so, and following the
 //!   blocks from there on again gives what it would have given.
 //! * **Query indexes** follow in the same call, and are seen in the same snapshots.
 //! * **Away is not damaged.** An engine that cannot be reached, that refuses us, or that has somebody
@@ -26,10 +26,13 @@ use std::sync::Arc;
 use quire_wire::hash::Hash;
 
 use crate::error::ReadError;
-use crate::model::batch::Batch;
+use crate::followers::Follow;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;
 use crate::query::index::Record;
+
+/// The name of state among the followers.
+pub(crate) const NAME: &str = "state";
 
 /// Where a range of keys ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,28 +235,11 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
 }
 
 /// A state engine for one channel. Its contract is told at the head of this file.
-pub(crate) trait StateDb: Send + Sync + Debug {
-    /// Blocks below this have taken effect.
-    ///
-    /// # Errors
-    /// The engine failed or holds damaged bytes.
-    fn savepoint(&self) -> Result<u64, ReadError>;
-
-    /// Hash of the block before the savepoint; none where the engine does not know it.
-    ///
-    /// # Errors
-    /// The engine failed or holds damaged bytes.
-    fn last_block(&self) -> Result<Option<Hash>, ReadError>;
-
-    /// Lets the changes of blocks take effect. Nothing happens where all of them are below the savepoint.
-    /// Called by one thread.
-    ///
-    /// # Errors
-    /// The engine failed; no snapshot shows anything of the blocks. After
-    /// an error that [is of a server](ReadError::is_unavailable) the same blocks may be applied again,
-    /// after anything else the ledger is opened again first.
-    fn apply(&self, durable: &Batch) -> Result<(), ReadError>;
-
+///
+/// It follows at once: a batch has taken effect, whole, when [`Follow::follow`] returns, and after an error
+/// no snapshot shows anything of it. After an error that [is of a server](ReadError::is_unavailable) the
+/// same batch may be given again, after anything else the ledger is opened again first.
+pub(crate) trait StateDb: Follow {
     /// A view of what has taken effect so far.
     ///
     /// # Errors

@@ -238,13 +238,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
         let ledger = golden::write(&ledgers);
-        let keyspaces = derived::keyspaces(ledgers.database(), golden::CHANNEL).unwrap();
-        let sound = keyspaces.state.get(b"dorders\x001001").unwrap().unwrap();
+        let keyspace = derived::keyspace(ledgers.database(), golden::CHANNEL, ".state").unwrap();
+        let sound = keyspace.get(b"dorders\x001001").unwrap().unwrap();
         let name = |n: u32| format!("dmany\0k{n:03}");
         for n in 0..200 {
-            keyspaces.state.insert(name(n), sound.clone()).unwrap();
+            keyspace.insert(name(n), sound.clone()).unwrap();
         }
-        keyspaces.state.insert(name(200), [0xff]).unwrap();
+        keyspace.insert(name(200), [0xff]).unwrap();
         let snapshot = ledger.followers.state.snapshot().unwrap();
         let pending = Pending::new(snapshot.as_ref());
         let version = snapshot.version("many", "k000").unwrap().unwrap();

@@ -76,12 +76,14 @@ fn rebuild(
     arguments: &RebuildArguments,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<usize, OpenError> {
-    let asked = [arguments.index, arguments.state, arguments.history];
-    let all = !asked.contains(&true);
-    let followers = Follower::ALL.into_iter().zip(asked);
-    let followers: Vec<Follower> = followers
-        .filter_map(|(follower, asked)| (asked || all).then_some(follower))
-        .collect();
+    let asked = [
+        ("index", arguments.index),
+        ("state", arguments.state),
+        ("history", arguments.history),
+    ];
+    let all = asked.iter().all(|(_, asked)| !asked);
+    let is_asked = |follower: &Follower| all || asked.contains(&(follower.name(), true));
+    let followers: Vec<Follower> = Follower::ALL.iter().copied().filter(is_asked).collect();
     let engine = arguments.couchdb.engine(arguments.engine)?;
     let ledgers = Ledgers::open_with(Arc::new(OsDisk), &arguments.data, Purpose::Use, &engine)?;
     if let Some(aside) = ledgers.set_aside() {

@@ -16,6 +16,7 @@ use crate::block_store::scan::{Damage, Scan, Stored};
 use crate::block_store::segment::{Location, Position, file_name};
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::error::{Corruption, chain_of};
+use crate::followers::Follow as _;
 use crate::validation::ENDORSEMENT_POLICY;
 
 /// What stands where the next block should be.
@@ -149,7 +150,7 @@ impl Check<'_> {
             return Ok(());
         };
         let number = stored.block.number;
-        if number >= index.savepoint(view)? {
+        if number >= index.savepoint(view)?.height {
             return Ok(());
         }
         let hash = stored.block.hash();

@@ -5,23 +5,22 @@ use std::path::Path;
 use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
 
 use super::remote::Remote;
-use super::{Finding, Kind};
-use crate::block_store::index::{self, Index};
+use super::{CheckError, Finding, Kind};
 use crate::block_store::tail::Witness;
-use crate::derived::{self, Keyspaces};
+use crate::derived::{self, Opened};
 use crate::error::{OpenError, ReadError};
-use crate::history::History;
+use crate::followers::index::{INDEX, Index};
+use crate::followers::{Entry, Follower};
 use crate::model::batch::Batch;
-use crate::savepoint;
-use crate::state::StateDb as _;
-use crate::state::fjall::FjallState;
+use crate::state;
+use crate::state::fjall::{FjallState, STATE};
 
 /// Damaged entries of a follower that are told one by one.
 const MAX_ENTRIES_TOLD: u64 = 10;
 
 /// A follower as it is in one view.
-struct Follower {
-    kind: derived::Follower,
+struct Found {
+    kind: Follower,
     savepoint: u64,
     keyspace: Keyspace,
 }
@@ -42,46 +41,39 @@ pub(super) enum Place {
 pub(super) struct Live {
     view: Snapshot,
     /// Those in the data directory.
-    embedded: Vec<Follower>,
+    embedded: Vec<Found>,
     index: Index,
     pub(super) place: Place,
 }
 
 impl Live {
     pub(super) fn new(
-        keyspaces: Keyspaces,
+        database: &Database,
+        channel: &str,
         view: Snapshot,
         place: Place,
-    ) -> Result<Self, ReadError> {
-        let Keyspaces {
-            index,
-            state,
-            history,
-            query: _,
-        } = keyspaces;
-        let follower = |kind, savepoint, keyspace| Follower {
+    ) -> Result<Self, CheckError> {
+        let mut embedded = Vec::new();
+        for Opened {
             kind,
-            savepoint,
             keyspace,
-        };
-        let at = (
-            Index::new(index.clone()).savepoint(&view)?,
-            FjallState::savepoint_in(&view, &state)?,
-            History::new(history.clone()).savepoint(&view)?,
-        );
-        let known = Index::new(index.clone());
-        let mut embedded = vec![
-            follower(derived::Follower::Index, at.0, index),
-            follower(derived::Follower::History, at.2, history),
-        ];
-        // What it holds of state is of a time before CouchDB, and catches up when it is used again.
-        if matches!(place, Place::Embedded) {
-            embedded.push(follower(derived::Follower::State, at.1, state));
+            follower,
+        } in derived::followers(database, channel)?
+        {
+            let savepoint = follower.savepoint(&view)?.height;
+            // What is here of state is of a time before CouchDB, and catches up when it is used again.
+            if kind != STATE || matches!(place, Place::Embedded) {
+                embedded.push(Found {
+                    kind,
+                    savepoint,
+                    keyspace,
+                });
+            }
         }
         Ok(Self {
             view,
             embedded,
-            index: known,
+            index: Index::new(derived::keyspace(database, channel, INDEX.suffix)?),
             place,
         })
     }
@@ -95,18 +87,18 @@ impl Live {
     pub(super) fn savepoints(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let embedded = self.embedded.iter();
         let remote = match &self.place {
-            Place::Remote(remote) => Some(("state", remote.view.height())),
+            Place::Remote(remote) => Some((state::NAME, remote.view.height())),
             Place::Embedded | Place::Unknown(_) | Place::Away(..) => None,
         };
         embedded
-            .map(|follower| (follower.kind.name(), follower.savepoint))
+            .map(|follower| (follower.kind.name, follower.savepoint))
             .chain(remote)
     }
 
     /// The one that has come furthest.
     pub(super) fn witness(&self) -> Option<Witness> {
         let unseen = match self.place {
-            Place::Unknown(height) => Some(("state", height)),
+            Place::Unknown(height) => Some((state::NAME, height)),
             Place::Embedded | Place::Remote(_) | Place::Away(..) => None,
         };
         let all = self.savepoints().chain(unseen);
@@ -118,35 +110,36 @@ impl Live {
 /// Followers of a chain that nobody else has ever written to.
 pub(super) struct Replayed {
     database: Database,
-    keyspaces: Keyspaces,
+    followers: Vec<Opened>,
     index: Index,
     pub(super) state: FjallState,
-    history: History,
     _dir: tempfile::TempDir,
 }
+
+/// The name of the channel in a scratch engine.
+const CHANNEL: &str = "replay";
 
 impl Replayed {
     /// Empty ones, in a folder below `dir` that goes with them.
     pub(super) fn new(dir: &Path) -> Result<Self, OpenError> {
         let (database, dir) = derived::stand_in(dir)?;
-        let keyspaces = derived::keyspaces(&database, "replay")?;
+        let keyspace = |suffix| derived::keyspace(&database, CHANNEL, suffix);
         Ok(Self {
-            index: Index::new(keyspaces.index.clone()),
-            state: FjallState::new(database.clone(), keyspaces.state.clone()),
-            history: History::new(keyspaces.history.clone()),
+            followers: derived::followers(&database, CHANNEL)?,
+            index: Index::new(keyspace(INDEX.suffix)?),
+            state: FjallState::new(database.clone(), keyspace(STATE.suffix)?),
             database,
-            keyspaces,
             _dir: dir,
         })
     }
 
     pub(super) fn apply(&self, durable: &Batch) -> Result<(), ReadError> {
-        self.state.apply(durable)?;
         let view = self.database.snapshot();
-        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        self.index.follow(&view, &mut batch, &durable.blocks)?;
-        self.history.follow(&view, &mut batch, &durable.blocks)?;
-        Ok(batch.commit()?)
+        let mut writes = self.database.batch().durability(Some(PersistMode::Buffer));
+        for opened in &self.followers {
+            opened.follower.follow(&view, &mut writes, durable)?;
+        }
+        Ok(writes.commit()?)
     }
 
     /// Whether a block that was applied has a transaction with this id.
@@ -160,32 +153,21 @@ impl Replayed {
         live: &Live,
         height: u64,
     ) -> Result<(Vec<Finding>, Vec<String>), ReadError> {
-        let Keyspaces {
-            index,
-            state,
-            history,
-            query: _,
-        } = &self.keyspaces;
         let mut differences = (Vec::new(), Vec::new());
         for follower in &live.embedded {
-            let replayed = match follower.kind {
-                derived::Follower::Index => index,
-                derived::Follower::State => state,
-                derived::Follower::History => history,
-            };
-            if follower.savepoint == height {
-                compare(follower, &live.view, replayed, &mut differences)?;
+            let mut replayed = self.followers.iter();
+            let replayed = replayed.find(|opened| opened.kind == follower.kind);
+            if let Some(replayed) = replayed.filter(|_| follower.savepoint == height) {
+                compare(follower, &live.view, &replayed.keyspace, &mut differences)?;
             }
         }
         Ok(differences)
     }
 }
 
-type Entry = (fjall::Slice, fjall::Slice);
-
 /// Walks both in key order, as one merges.
 fn compare(
-    follower: &Follower,
+    follower: &Found,
     view: &Snapshot,
     replayed: &Keyspace,
     (findings, notes): &mut (Vec<Finding>, Vec<String>),
@@ -208,31 +190,19 @@ fn compare(
         if left.is_none() && right.is_none() {
             break;
         }
-        if left == right || is_of_before(follower.kind, left.as_ref(), right.as_ref()) {
+        if left == right || (follower.kind.is_of_before)(left.as_ref(), right.as_ref()) {
             continue;
         }
         differences += 1;
         if differences <= MAX_ENTRIES_TOLD {
-            findings.push(difference(follower.kind.name(), left, right));
+            findings.push(difference(follower.kind.name, left, right));
         }
     }
     if differences > MAX_ENTRIES_TOLD {
-        let name = follower.kind.name();
+        let name = follower.kind.name;
         notes.push(format!("{name}: {differences} entries differ in all"));
     }
     Ok(())
-}
-
-/// Whether an entry is as an earlier version left it: without the places of envelopes, whose blocks are
-/// read whole then, or with a savepoint that names no block.
-fn is_of_before(kind: derived::Follower, found: Option<&Entry>, replayed: Option<&Entry>) -> bool {
-    match (found, replayed) {
-        (None, Some((key, _))) => kind == derived::Follower::Index && index::is_place(key),
-        (Some((key, found)), Some((_, replayed))) => {
-            **key == *savepoint::KEY && replayed.starts_with(found)
-        }
-        _ => false,
-    }
 }
 
 fn difference(follower: &str, found: Option<Entry>, expected: Option<Entry>) -> Finding {

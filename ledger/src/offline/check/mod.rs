@@ -27,13 +27,14 @@ use quire_disk::Disk;
 use serde::{Deserialize, Serialize};
 
 use crate::block_store::segment::Segments;
-use crate::derived::{self, Follower};
+use crate::derived;
 use crate::error::{Corruption, OpenError, ReadError, chain_of};
 use crate::ledgers::Ledgers;
 use crate::progress::ProgressFn;
 use crate::reader::Reader;
 use crate::recovery::first_hash;
 use crate::state::couchdb;
+use crate::state::fjall::STATE;
 use chain::Check;
 use followers::{Live, Place};
 use remote::Remote;
@@ -294,7 +295,7 @@ fn place_of(ledgers: &Ledgers, channel: &str, view: &fjall::Snapshot) -> Result<
     let Some(couch) = ledgers.couch() else {
         // Whichever has come further was used last.
         let remote = couchdb::followed(view, &beside.undo)?;
-        let embedded = derived::savepoint(ledgers.database(), view, channel, Follower::State)?;
+        let embedded = derived::savepoint(ledgers.database(), view, channel, STATE)?;
         return Ok(if remote > embedded {
             Place::Unknown(remote)
         } else {
@@ -319,8 +320,7 @@ fn live_in(
     channel: &str,
     (view, place): (fjall::Snapshot, Place),
 ) -> Result<Live, CheckError> {
-    let keyspaces = derived::keyspaces(ledgers.database(), channel)?;
-    Ok(Live::new(keyspaces, view, place)?)
+    Live::new(ledgers.database(), channel, view, place)
 }
 
 fn check_in(

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use crate::block_store::index::Index;
 use crate::block_store::record::find_unsealed;
 use crate::block_store::scan::Damage;
 use crate::block_store::segment::{Location, Position, Segments};
 use crate::block_store::tail::{self, Found};
+use crate::followers::index::Index;
 
 /// The first block after damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,7 +31,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fjall::{Database, Keyspace, PersistMode, Snapshot};
+use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Snapshot};
 use parking_lot::{Mutex, RwLock};
 use quire_wire::hash::Hash;
 use serde::{Deserialize, Serialize};
@@ -39,8 +39,9 @@ use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{StateDb, StateSnapshot};
+use super::{NAME, StateDb, StateSnapshot};
 use crate::error::ReadError;
+use crate::followers::{Follow, savepoint};
 use crate::model::batch::Batch;
 use crate::model::block::Height;
 use crate::model::updates::{Update, Updates};
@@ -535,16 +536,24 @@ async fn all<T: 'static>(
     Ok(results)
 }
 
-impl StateDb for CouchState {
-    fn savepoint(&self) -> Result<u64, ReadError> {
-        Ok(self.server.undo.height())
+impl Follow for CouchState {
+    fn name(&self) -> &'static str {
+        NAME
     }
 
-    fn last_block(&self) -> Result<Option<Hash>, ReadError> {
-        Ok(*self.last_block.lock())
+    fn savepoint(&self, _view: &Snapshot) -> Result<savepoint::Savepoint, ReadError> {
+        Ok(savepoint::Savepoint {
+            height: self.server.undo.height(),
+            last: *self.last_block.lock(),
+        })
     }
 
-    fn apply(&self, durable: &Batch) -> Result<(), ReadError> {
+    fn follow(
+        &self,
+        _view: &Snapshot,
+        _writes: &mut OwnedWriteBatch,
+        durable: &Batch,
+    ) -> Result<(), ReadError> {
         let catalog = self.catalog.lock().clone();
         let _writing = catalog.as_ref().map(|catalog| catalog.writing());
         let height = self.server.undo.height();
@@ -596,6 +605,17 @@ impl StateDb for CouchState {
         Ok(())
     }
 
+    fn of_another_chain(&self, height: u64) -> ReadError {
+        let channel = &self.server.channel;
+        let reason = format!(
+            "its databases followed another chain of channel {channel}, whose block {} is not the one here",
+            height.saturating_sub(1)
+        );
+        ReadError::StateForeign(reason)
+    }
+}
+
+impl StateDb for CouchState {
     fn snapshot(&self) -> Result<Arc<dyn StateSnapshot>, ReadError> {
         let frozen = self.frozen.lock();
         let held = self.server.undo.hold();

@@ -104,7 +104,7 @@ fn one_that_is_torn_is_noticed_by_check_and_healed_by_rebuild() {
         assert!(report.findings[0].expected.starts_with(name), "{report:?}");
         {
             let ledgers = open(chain.path());
-            let (_, report) = ledgers.rebuild(CHANNEL, &[follower], &mut |_| {}).unwrap();
+            let (_, report) = ledgers.rebuild(CHANNEL, &[*follower], &mut |_| {}).unwrap();
             assert_eq!(report.replayed, HEIGHT);
         }
         assert_eq!(chain.check().findings, []);
@@ -145,7 +145,7 @@ fn one_that_is_ahead_is_refused_by_name_and_not_rebuilt_over_a_loss() {
         let ledgers = open(chain.path());
         is_ahead(
             ledgers
-                .rebuild(CHANNEL, &Follower::ALL, &mut |_| {})
+                .rebuild(CHANNEL, Follower::ALL, &mut |_| {})
                 .unwrap_err(),
         );
     }
@@ -177,7 +177,7 @@ fn damage_in_the_engines_own_files_is_healed() {
             let ledgers = open(chain.path());
             drop(
                 ledgers
-                    .rebuild(CHANNEL, &Follower::ALL, &mut |_| {})
+                    .rebuild(CHANNEL, Follower::ALL, &mut |_| {})
                     .unwrap(),
             );
         }

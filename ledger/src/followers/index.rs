@@ -15,18 +15,28 @@
 //! valid one is kept, or the first where none is: its outcome is the id's.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Slice, Snapshot};
 use quire_wire::Code;
 
-use super::record;
-use super::segment::Location;
-use crate::checksum::crc32c_of;
+use super::savepoint::{self, Savepoint};
+use super::{Entry, Follow, Follower};
+use crate::block_store::record;
+use crate::block_store::segment::Location;
 use crate::codec::{Cursor, Malformed, put_opv, put_uvarint, uvarint_len};
 use crate::error::ReadError;
-use crate::model::batch::Durable;
+use crate::model::batch::Batch;
 use crate::model::block::{Block, Height};
-use crate::savepoint::{self, Savepoint};
+
+/// Which block and transaction lies where.
+pub(crate) const INDEX: Follower = Follower {
+    name: "index",
+    suffix: ".index",
+    dependents: &[],
+    open: |_, keyspace| Arc::new(Index::new(keyspace)),
+    is_of_before,
+};
 
 /// Envelopes that one entry tells of: what is looked through to find one is bounded by it.
 const PAGE: usize = 64;
@@ -55,69 +65,6 @@ impl std::fmt::Debug for Index {
 impl Index {
     pub(crate) fn new(keyspace: Keyspace) -> Self {
         Self { keyspace }
-    }
-
-    /// Adds the blocks from the index's savepoint on to `batch`, and the new savepoint.
-    pub(crate) fn follow(
-        &self,
-        view: &Snapshot,
-        batch: &mut OwnedWriteBatch,
-        blocks: &[Durable],
-    ) -> Result<(), ReadError> {
-        let savepoint = self.followed(view)?;
-        let mut new = Vec::new();
-        for durable in blocks
-            .iter()
-            .filter(|durable| durable.block.number >= savepoint.height)
-        {
-            let number = durable.block.number;
-            batch.insert(
-                &self.keyspace,
-                number_key(number),
-                put_location(durable.location),
-            );
-            for (first, page) in envelope_pages(&durable.block, durable.location) {
-                batch.insert(&self.keyspace, envelope_key(number, first), page);
-            }
-            batch.insert(&self.keyspace, hash_key(&durable.hash), opv(number));
-            for (tx, transaction) in durable.transactions.iter().enumerate() {
-                if let Some(tx_id) = &transaction.tx_id {
-                    let height = Height::new(number, tx as u64);
-                    let code = durable.block.code(tx);
-                    new.push((tx_key(tx_id), TxLocation { height, code }));
-                }
-            }
-        }
-        // Sorted: ids are random, and the engine finds the places of neighbours sooner. Transactions of
-        // one id stay in their order.
-        new.sort_by(|(one, _), (other, _)| one.cmp(other));
-        for same in new.chunk_by(|(one, _), (other, _)| one == other) {
-            // A valid transaction is the first of its id, or it would be a duplicate.
-            let valid = same.iter().find(|(_, location)| location.code.is_valid());
-            let Some((key, location)) = valid.or(same.first()) else {
-                continue;
-            };
-            if valid.is_some() || !view.contains_key(&self.keyspace, key)? {
-                batch.insert(&self.keyspace, key.clone(), put_transaction(*location));
-            }
-        }
-        if let Some(savepoint) = savepoint.behind(blocks) {
-            batch.insert(&self.keyspace, savepoint::KEY, savepoint.to_bytes());
-        }
-        Ok(())
-    }
-
-    /// Blocks below this are in the index.
-    pub(crate) fn savepoint(&self, view: &Snapshot) -> Result<u64, ReadError> {
-        Ok(self.followed(view)?.height)
-    }
-
-    /// The same, and which block was the last of them.
-    pub(crate) fn followed(&self, view: &Snapshot) -> Result<Savepoint, ReadError> {
-        let Some(value) = view.get(&self.keyspace, savepoint::KEY)? else {
-            return Ok(Savepoint::default());
-        };
-        Savepoint::read(&value).map_err(|malformed| damaged("savepoint", malformed.0))
     }
 
     pub(crate) fn location(
@@ -201,6 +148,75 @@ impl Index {
     }
 }
 
+impl Follow for Index {
+    fn name(&self) -> &'static str {
+        INDEX.name
+    }
+
+    fn savepoint(&self, view: &Snapshot) -> Result<Savepoint, ReadError> {
+        savepoint::of(INDEX.name, view, &self.keyspace)
+    }
+
+    fn follow(
+        &self,
+        view: &Snapshot,
+        writes: &mut OwnedWriteBatch,
+        batch: &Batch,
+    ) -> Result<(), ReadError> {
+        let savepoint = self.savepoint(view)?;
+        let mut new = Vec::new();
+        for durable in batch
+            .blocks
+            .iter()
+            .filter(|durable| durable.block.number >= savepoint.height)
+        {
+            let number = durable.block.number;
+            writes.insert(
+                &self.keyspace,
+                number_key(number),
+                put_location(durable.location),
+            );
+            for (first, page) in envelope_pages(&durable.block, durable.location) {
+                writes.insert(&self.keyspace, envelope_key(number, first), page);
+            }
+            writes.insert(&self.keyspace, hash_key(&durable.hash), opv(number));
+            for (tx, transaction) in durable.transactions.iter().enumerate() {
+                if let Some(tx_id) = &transaction.tx_id {
+                    let height = Height::new(number, tx as u64);
+                    let code = durable.block.code(tx);
+                    new.push((tx_key(tx_id), TxLocation { height, code }));
+                }
+            }
+        }
+        // Sorted: ids are random, and the engine finds the places of neighbours sooner. Transactions of
+        // one id stay in their order.
+        new.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for same in new.chunk_by(|(one, _), (other, _)| one == other) {
+            // A valid transaction is the first of its id, or it would be a duplicate.
+            let valid = same.iter().find(|(_, location)| location.code.is_valid());
+            let Some((key, location)) = valid.or(same.first()) else {
+                continue;
+            };
+            if valid.is_some() || !view.contains_key(&self.keyspace, key)? {
+                writes.insert(&self.keyspace, key.clone(), put_transaction(*location));
+            }
+        }
+        if let Some(savepoint) = savepoint.behind(&batch.blocks) {
+            writes.insert(&self.keyspace, savepoint::KEY, savepoint.to_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Whether the places of envelopes are missing, whose blocks are read whole then, or a savepoint names no
+/// block.
+fn is_of_before(found: Option<&Entry>, replayed: Option<&Entry>) -> bool {
+    match (found, replayed) {
+        (None, Some((key, _))) => is_place(key),
+        _ => savepoint::is_of_before(found, replayed),
+    }
+}
+
 fn read<T>(
     value: &[u8],
     what: &'static str,
@@ -268,19 +284,12 @@ fn envelope_pages(block: &Block, record: Location) -> impl Iterator<Item = (u64,
         for (tx, envelope) in (first..).zip(envelopes) {
             let len = envelope.len() as u64;
             put_uvarint(&mut page, len);
-            let checksum = envelope_checksum(Height::new(number, tx), envelope);
+            let checksum = record::envelope_checksum(Height::new(number, tx), envelope);
             page.extend_from_slice(&checksum.to_be_bytes());
             offset += uvarint_len(len) as u64 + len;
         }
         (first, page)
     })
-}
-
-/// What must be found where an envelope lies: no other's bytes have it, though they are sound.
-pub(crate) fn envelope_checksum(height: Height, envelope: &[u8]) -> u32 {
-    let mut place = Vec::with_capacity(18);
-    height.put(&mut place);
-    crc32c_of([&place[..], envelope].into_iter())
 }
 
 /// The envelope at this place of a page, if the page has so many.
@@ -325,7 +334,7 @@ fn number_key(number: u64) -> Vec<u8> {
 
 /// Whether a key is of an entry that says where envelopes lie, which an index of an earlier version has
 /// not.
-pub(crate) fn is_place(key: &[u8]) -> bool {
+fn is_place(key: &[u8]) -> bool {
     key.first() == Some(&b'e')
 }
 
@@ -369,6 +378,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::batch::Durable;
     use crate::model::batch::tests::durable;
 
     #[test]
@@ -390,11 +400,15 @@ mod tests {
             .keyspace("index", fjall::KeyspaceCreateOptions::default)
             .unwrap();
         let index = Index::new(keyspace);
-        let follow = |blocks: &[Durable]| {
-            let mut batch = database.batch();
+        let follow = |blocks: Vec<Durable>| {
+            let mut writes = database.batch();
             let view = database.snapshot();
-            index.follow(&view, &mut batch, blocks).unwrap();
-            batch.commit().unwrap();
+            let batch = Batch {
+                blocks,
+                changes: Arc::default(),
+            };
+            index.follow(&view, &mut writes, &batch).unwrap();
+            writes.commit().unwrap();
         };
         let together = [
             ("a", BAD),
@@ -403,11 +417,14 @@ mod tests {
             ("b", BAD),
             ("c", BAD),
         ];
-        follow(&[
+        follow(vec![
             durable(0, &together),
             durable(1, &[("c", Code::VALID), ("d", BAD)]),
         ]);
-        follow(&[durable(2, &[("a", BAD), ("b", BAD), ("d", Code::VALID)])]);
+        follow(vec![durable(
+            2,
+            &[("a", BAD), ("b", BAD), ("d", Code::VALID)],
+        )]);
         let view = database.snapshot();
         let found = ["a", "b", "c", "d"].map(|tx_id| {
             let found = index.transaction(&view, tx_id).unwrap().unwrap();

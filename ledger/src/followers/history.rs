@@ -8,17 +8,28 @@
 //! After its first byte the key is Fabric's. Valid endorser transactions only; deletes included.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Snapshot};
 
+use super::savepoint::{self, Savepoint};
+use super::{Follow, Follower};
 use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
-use crate::model::batch::Durable;
+use crate::model::batch::Batch;
 use crate::model::block::Height;
 use crate::model::namespace::queried;
-use crate::savepoint::{self, Savepoint};
 use crate::validation::examine::Content;
+
+/// Which transactions wrote a key.
+pub(crate) const HISTORY: Follower = Follower {
+    name: "history",
+    suffix: ".hist",
+    dependents: &[],
+    open: |_, keyspace| Arc::new(History::new(keyspace)),
+    is_of_before: savepoint::is_of_before,
+};
 
 const ENTRY: u8 = b'h';
 /// fjall keeps a key's length in sixteen bits.
@@ -50,59 +61,6 @@ impl fmt::Debug for History {
 impl History {
     pub(crate) fn new(keyspace: Keyspace) -> Self {
         Self { keyspace }
-    }
-
-    /// Adds the blocks from the savepoint on to `batch`, and the new savepoint.
-    pub(crate) fn follow(
-        &self,
-        view: &Snapshot,
-        batch: &mut OwnedWriteBatch,
-        blocks: &[Durable],
-    ) -> Result<(), ReadError> {
-        let savepoint = self.followed(view)?;
-        let mut keys = Vec::new();
-        for durable in blocks
-            .iter()
-            .filter(|durable| durable.block.number >= savepoint.height)
-        {
-            for (tx, transaction) in durable.transactions.iter().enumerate() {
-                let Content::Endorsed(endorsed) = &transaction.content else {
-                    continue;
-                };
-                if !durable.block.code(tx).is_valid() {
-                    continue;
-                }
-                let height = Height::new(durable.block.number, tx as u64);
-                let sets = endorsed.read_write_set.namespaces.iter();
-                for set in sets.filter(|set| queried(&set.namespace).is_none()) {
-                    for write in &set.public.writes {
-                        keys.push(entry_key(&set.namespace, &write.key, height)?);
-                    }
-                }
-            }
-        }
-        // The engine finds the places of neighbours sooner.
-        keys.sort_unstable();
-        for key in keys {
-            batch.insert(&self.keyspace, key, []);
-        }
-        if let Some(savepoint) = savepoint.behind(blocks) {
-            batch.insert(&self.keyspace, savepoint::KEY, savepoint.to_bytes());
-        }
-        Ok(())
-    }
-
-    /// Blocks below this are in the history.
-    pub(crate) fn savepoint(&self, view: &Snapshot) -> Result<u64, ReadError> {
-        Ok(self.followed(view)?.height)
-    }
-
-    /// The same, and which block was the last of them.
-    pub(crate) fn followed(&self, view: &Snapshot) -> Result<Savepoint, ReadError> {
-        let Some(value) = view.get(&self.keyspace, savepoint::KEY)? else {
-            return Ok(Savepoint::default());
-        };
-        Savepoint::read(&value).map_err(|rule| damaged("savepoint", rule.0))
     }
 
     /// The writes of a key strictly between two heights, those given excluded.
@@ -139,6 +97,56 @@ impl History {
                     .and_then(|key| read_height(&key, prefix_len)),
             )
         }))
+    }
+}
+
+impl Follow for History {
+    fn name(&self) -> &'static str {
+        HISTORY.name
+    }
+
+    fn savepoint(&self, view: &Snapshot) -> Result<Savepoint, ReadError> {
+        savepoint::of(HISTORY.name, view, &self.keyspace)
+    }
+
+    fn follow(
+        &self,
+        view: &Snapshot,
+        writes: &mut OwnedWriteBatch,
+        batch: &Batch,
+    ) -> Result<(), ReadError> {
+        let savepoint = self.savepoint(view)?;
+        let mut keys = Vec::new();
+        for durable in batch
+            .blocks
+            .iter()
+            .filter(|durable| durable.block.number >= savepoint.height)
+        {
+            for (tx, transaction) in durable.transactions.iter().enumerate() {
+                let Content::Endorsed(endorsed) = &transaction.content else {
+                    continue;
+                };
+                if !durable.block.code(tx).is_valid() {
+                    continue;
+                }
+                let height = Height::new(durable.block.number, tx as u64);
+                let sets = endorsed.read_write_set.namespaces.iter();
+                for set in sets.filter(|set| queried(&set.namespace).is_none()) {
+                    for write in &set.public.writes {
+                        keys.push(entry_key(&set.namespace, &write.key, height)?);
+                    }
+                }
+            }
+        }
+        // The engine finds the places of neighbours sooner.
+        keys.sort_unstable();
+        for key in keys {
+            writes.insert(&self.keyspace, key, []);
+        }
+        if let Some(savepoint) = savepoint.behind(&batch.blocks) {
+            writes.insert(&self.keyspace, savepoint::KEY, savepoint.to_bytes());
+        }
+        Ok(())
     }
 }
 

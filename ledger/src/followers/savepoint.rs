@@ -7,9 +7,12 @@
 //! Blocks below the height have been followed. The hash is missing where an earlier version of Quire
 //! wrote the savepoint; the next one has it.
 
+use fjall::{Keyspace, Readable as _, Snapshot};
 use quire_wire::hash::Hash;
 
+use super::Entry;
 use crate::codec::{Cursor, Malformed, put_opv};
+use crate::error::ReadError;
 use crate::model::batch::Durable;
 
 /// Its key in the keyspace of every follower.
@@ -52,6 +55,30 @@ impl Savepoint {
             return Err(Malformed("what follows the height is no hash"));
         }
         Ok(Self { height, last })
+    }
+}
+
+/// The savepoint in a follower's keyspace.
+pub(crate) fn of(
+    follower: &'static str,
+    view: &Snapshot,
+    keyspace: &Keyspace,
+) -> Result<Savepoint, ReadError> {
+    let Some(value) = view.get(keyspace, KEY)? else {
+        return Ok(Savepoint::default());
+    };
+    Savepoint::read(&value).map_err(|malformed| ReadError::DerivedDamaged {
+        follower,
+        what: "savepoint",
+        rule: malformed.0,
+    })
+}
+
+/// Whether a savepoint is as an earlier version left it, naming no block.
+pub(crate) fn is_of_before(found: Option<&Entry>, replayed: Option<&Entry>) -> bool {
+    match (found, replayed) {
+        (Some((key, found)), Some((_, replayed))) => **key == *KEY && replayed.starts_with(found),
+        _ => false,
     }
 }
 
