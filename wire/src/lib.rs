@@ -6,6 +6,7 @@
 //! * [`tx_id`]: transaction ids.
 //! * [`code`]: the validation code of a transaction.
 //! * [`tolerant`]: reading messages as Go reads them.
+//! * [`json`]: any of Fabric's messages as the JSON that `configtxlator` prints and reads.
 //! * [`transaction`]: an endorser transaction taken apart, and put together.
 //!
 //! Messages are written by hand as structs with `prost` attributes: the few that a ledger needs
@@ -15,6 +16,7 @@ pub mod code;
 pub mod common;
 pub mod config;
 pub mod hash;
+pub mod json;
 pub mod msp;
 pub mod peer;
 pub mod rwset;

@@ -1,0 +1,57 @@
+//! Messages as the JSON that Fabric's `configtxlator` prints and reads.
+//!
+//! It is protobuf's JSON with the names that fields have in protobuf, with every field that is not set, and with the
+//! messages that hide in bytes shown as what they are: what bytes hold follows from the field, from another field, or,
+//! in the tree of a configuration, from names.
+//!
+//! * [`types`]: the types of messages, as tables.
+//! * [`rules`], [`tree`]: what bytes hold.
+//! * [`message`]: a message of any type, from bytes and to bytes.
+//! * [`printer`], [`reader`]: the same to JSON and from it.
+
+mod error;
+mod message;
+mod printer;
+mod reader;
+mod rules;
+mod schema;
+mod tree;
+mod types;
+
+use bytes::Bytes;
+
+pub use error::{Cause, Error};
+pub use schema::MessageType;
+
+/// Most levels of JSON within each other.
+pub const MAX_DEPTH: usize = 120;
+
+/// Most values in a message.
+pub const MAX_VALUES: usize = 4_000_000;
+
+/// Most bytes of JSON that are printed or read.
+pub const MAX_TEXT: usize = 256 << 20;
+
+/// The type of a full name, such as `common.Block`.
+#[must_use]
+pub fn message_type(name: &str) -> Option<&'static MessageType> {
+    types::all().find(|known| known.name == name)
+}
+
+/// The message as `configtxlator proto_decode` prints it, with a line's end behind it.
+///
+/// # Errors
+///
+/// The bytes are no such message, something in them is of a kind that nobody knows, or the message is over a bound.
+pub fn print(message_type: &'static MessageType, bytes: Bytes) -> Result<String, Error> {
+    printer::print(message_type, bytes)
+}
+
+/// The bytes of a message in JSON, as `configtxlator proto_encode` makes them. Entries of maps are sorted.
+///
+/// # Errors
+///
+/// The text is no JSON, or it is no such message.
+pub fn read(message_type: &'static MessageType, json: &[u8]) -> Result<Vec<u8>, Error> {
+    reader::read(message_type, json)
+}
