@@ -47,7 +47,7 @@ impl FileError {
 #[derive(Debug)]
 pub struct NewFile<'a> {
     /// Relative to the folder; folders between are made.
-    pub path: &'static str,
+    pub path: &'a str,
     /// The whole content.
     pub content: &'a str,
 }

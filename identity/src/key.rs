@@ -1,20 +1,29 @@
 //! A private key on P-256, in memory and as the PKCS#8 PEM of `keystore/priv_sk`.
 
 use bytes::Bytes;
+use p256::elliptic_curve::sec1::ToEncodedPoint as _;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 
+use crate::curve::Curve;
+use crate::der::{Der, OCTET_STRING, SEQUENCE, context_of_elements};
 use crate::pem;
 use crate::signature::low_s_der;
+
+/// Bytes of the secret number.
+const SCALAR_BYTES: usize = 32;
+
+/// The object identifier of keys on elliptic curves.
+const EC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 
 /// What is wrong with a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not a PEM block `PRIVATE KEY`.
+    /// Not a PEM block `PRIVATE KEY` or `EC PRIVATE KEY`.
     #[error("not a private key in PEM")]
     NotPem,
     /// Another curve, another algorithm, or damaged.
-    #[error("not an ECDSA key on P-256 in PKCS#8")]
+    #[error("not an ECDSA key on P-256")]
     NotP256,
     /// The certificate names another public key.
     #[error("the key is not the one of the certificate")]
@@ -37,14 +46,31 @@ impl Key {
     }
 
     pub(crate) fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
-        let der = pem::first_block(text, "PRIVATE KEY").ok_or(KeyError::NotPem)?;
-        Self::from_pkcs8(&der)
+        let block = pem::Block::first(text).ok_or(KeyError::NotPem)?;
+        let scalar = match block.label {
+            b"PRIVATE KEY" => scalar_in_pkcs8(&block.content),
+            b"EC PRIVATE KEY" => scalar_in_sec1(&block.content, true),
+            _ => return Err(KeyError::NotPem),
+        };
+        Self::from_scalar(&scalar.ok_or(KeyError::NotP256)?)
     }
 
     fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        Self::from_scalar(&scalar_in_pkcs8(der).ok_or(KeyError::NotP256)?)
+    }
+
+    /// The public key is computed: what stands beside the scalar may be missing.
+    fn from_scalar(scalar: &[u8; SCALAR_BYTES]) -> Result<Self, KeyError> {
+        let secret = p256::SecretKey::from_slice(scalar).map_err(|_| KeyError::NotP256)?;
+        let point = secret.public_key().to_encoded_point(false);
         let random = SystemRandom::new();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der, &random)
-            .map_err(|_| KeyError::NotP256)?;
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            scalar,
+            point.as_bytes(),
+            &random,
+        );
+        let pair = pair.map_err(|_| KeyError::NotP256)?;
         Ok(Self { pair, random })
     }
 
@@ -78,6 +104,34 @@ impl Key {
     }
 }
 
+/// The secret number in `PrivateKeyInfo` of PKCS#8.
+fn scalar_in_pkcs8(der: &[u8]) -> Option<[u8; SCALAR_BYTES]> {
+    let mut info = Der::new(der).inner(SEQUENCE)?;
+    info.count()?;
+    let mut algorithm = info.inner(SEQUENCE)?;
+    let is_p256 = algorithm.oid()? == EC_KEY && is_p256(algorithm)?;
+    scalar_in_sec1(info.content(OCTET_STRING)?, false).filter(|_| is_p256)
+}
+
+/// The secret number in `ECPrivateKey` of SEC 1, which names its curve where nothing else does.
+fn scalar_in_sec1(der: &[u8], names_curve: bool) -> Option<[u8; SCALAR_BYTES]> {
+    let mut key = Der::new(der).inner(SEQUENCE)?;
+    key.count()?;
+    let digits = key.content(OCTET_STRING)?;
+    let is_p256 = match key.optional(context_of_elements(0)).ok()? {
+        Some(curve) => is_p256(Der::new(curve))?,
+        None => !names_curve,
+    };
+    let mut scalar = [0; SCALAR_BYTES];
+    let start = SCALAR_BYTES.checked_sub(digits.len())?;
+    scalar.get_mut(start..)?.copy_from_slice(digits);
+    is_p256.then_some(scalar)
+}
+
+fn is_p256(mut parameters: Der<'_>) -> Option<bool> {
+    Some(Curve::by_oid(parameters.oid()?) == Some(Curve::P256))
+}
+
 /// Certificates are signed with the low S too: Fabric calls others malformed.
 impl rcgen::SigningKey for &Key {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
@@ -98,7 +152,6 @@ impl rcgen::PublicKeyData for &Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::curve::Curve;
     use crate::signature::{HashFamily, PublicKey, SignatureError};
     use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 

@@ -33,6 +33,7 @@ pub use certificate::CertificateError;
 pub use channel_config::ChannelConfig;
 pub use identity::{Identity, MalformedIdentity, Role, check_well_formed, pki_id};
 pub use key::KeyError;
+pub use msp::folder::MspFolder;
 pub use msp::{IdentityError, Msp, MspError, MspVersion, Msps, NotSatisfied, Principal};
 pub use organization::{
     CreateIdentityError, LoadIdentityError, Organization, OrganizationError, check_msp_id,

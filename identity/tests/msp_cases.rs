@@ -8,8 +8,15 @@
     reason = "helpers of tests, where a panic is a failed test"
 )]
 
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use quire_disk::os;
+use quire_identity::msp::folder::{self, MspFolder};
 use quire_identity::{
     Identity, IdentityError, Msp, MspVersion, Principal, check_well_formed, pki_id,
 };
@@ -20,6 +27,7 @@ use quire_wire::msp::{
     principal_classification, role,
 };
 use serde_json::Value;
+use tempfile::TempDir;
 
 const VERSIONS: [(&str, MspVersion); 5] = [
     ("v1_0", MspVersion::V1_0),
@@ -193,6 +201,90 @@ fn every_organisation_and_identity_is_judged_as_by_fabric() {
         }
     }
     differences.check(11_269);
+}
+
+/// The folders of the cases, each under its name.
+fn folders() -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for folder in conformance::read_lines("rules/msp/folders.jsonl") {
+        let path = root.path().join(folder["folder"].as_str().unwrap());
+        fs::create_dir(&path).unwrap();
+        for within in folder["folders"].as_array().unwrap() {
+            fs::create_dir_all(path.join(within.as_str().unwrap())).unwrap();
+        }
+        for (name, content) in folder["files"].as_object().unwrap() {
+            fs::write(path.join(name), bytes(content)).unwrap();
+        }
+    }
+    root
+}
+
+fn folder_of(root: &TempDir, case: &Value) -> PathBuf {
+    let path = case["folder"].as_str().unwrap();
+    root.path().join(path.strip_prefix("folders/").unwrap())
+}
+
+#[test]
+fn every_folder_is_read_as_by_fabric_and_what_is_written_is_read_again() {
+    let root = folders();
+    let mut differences = Differences::default();
+    for case in conformance::read_lines("rules/msp/cases.jsonl") {
+        let path = folder_of(&root, &case);
+        let at = format!("{} {}", case["case"], case["name"]);
+        let folder = MspFolder::read(&path, "OrgMSP");
+        // A local folder without a signer is still one of an organisation, which Fabric does not ask.
+        let has_signer = case["local"] != true || path.join("signcerts").exists();
+        let loads = case["load_error"].is_null() || !has_signer;
+        let of = || format!("{at} ({:?})", folder.as_ref().err());
+        differences.compare(of, &folder.is_ok(), &loads);
+        let (Ok(folder), false) = (folder, case["msp_config_b64"].is_null()) else {
+            continue;
+        };
+        let mut expected = config(&case["msp_config_b64"]);
+        expected.signing_identity = Bytes::new();
+        differences.compare(|| at.clone(), &folder.config, &expected);
+        let copy = path.join("copy");
+        folder::write(os().as_ref(), &copy, &folder.config).unwrap();
+        let again = MspFolder::read(&copy, "OrgMSP").unwrap();
+        assert!(again.ignored.is_empty(), "{at}: {:?}", again.ignored);
+        differences.compare(|| format!("{at} again"), &again.config, &expected);
+    }
+    differences.check(262);
+}
+
+#[test]
+fn whoever_can_sign_with_a_folder_in_fabric_can_here() {
+    let root = folders();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    let mut differences = Differences::default();
+    for case in conformance::read_lines("rules/msp/cases.jsonl") {
+        if case["local"] != true {
+            continue;
+        }
+        let path = folder_of(&root, &case);
+        let folder = MspFolder::read(&path, "OrgMSP").unwrap();
+        for (name, version) in VERSIONS {
+            let msp = Msp::from_config(&folder.config, version).unwrap();
+            let signer = folder.signer(&msp, now);
+            let at = || format!("{} {name} ({:?})", case["name"], signer.as_ref().err());
+            let expected = &case["versions"][name];
+            let can_sign = expected["setup_error"].is_null() && case["load_error"].is_null();
+            differences.compare(at, &signer.is_ok(), &can_sign);
+            let Ok(signer) = signer else { continue };
+            let signature = signer.sign(b"message");
+            let identity = msp.deserialize(signer.serialized()).unwrap();
+            identity.verify(b"message", &signature).unwrap();
+            let identities = case["identities"].as_array().unwrap();
+            let answers = expected["identities"].as_array().unwrap();
+            for (identity, answer) in identities.iter().zip(answers) {
+                let at = format!("{} {name} {}", case["name"], identity["name"]);
+                let serialized = bytes(&identity["serialized_b64"]);
+                let read = msp.deserialize(&serialized);
+                compare_identity(&at, &serialized, &read, answer, &mut differences);
+            }
+        }
+    }
+    differences.check(190);
 }
 
 #[test]

@@ -15,10 +15,12 @@
 //! * [`chain`], [`revocation`], [`units`]: the three things that are asked of a certificate.
 //! * [`setup`]: from a configuration to [`rules`], by which is judged; [`limits`] bounds it.
 //! * [`principal`]: whom a policy means.
+//! * [`folder`]: organisations in folders of Fabric's tools.
 
 mod cache;
 mod chain;
 mod error;
+pub mod folder;
 pub mod limits;
 pub mod principal;
 mod revocation;
@@ -39,6 +41,7 @@ pub use chain::ChainError;
 pub use error::{IdentityError, MspError};
 use limits::MAX_IDENTITY_BYTES;
 pub use principal::{NotSatisfied, Principal};
+use revocation::RevocationList;
 pub(crate) use rules::Rules;
 pub use version::MspVersion;
 

@@ -422,3 +422,61 @@ fn bytes_that_are_no_identity_are_refused() {
         }
     }
 }
+
+#[test]
+fn an_organisation_that_is_larger_than_any_is_refused() {
+    let root = Signer::root("root", unchanged);
+    let sound = config(&[&root], &[]);
+    let mut large = sound.clone();
+    large.revocation_list = vec![vec![b'x'; 10 << 20].into()];
+    let mut many = [
+        large,
+        sound.clone(),
+        sound.clone(),
+        sound.clone(),
+        sound.clone(),
+        sound,
+    ];
+    many[1].root_certs = vec![root.pem.clone(); limits::MAX_AUTHORITIES + 1];
+    many[2].tls_intermediate_certs = vec![root.pem.clone(); limits::MAX_AUTHORITIES + 1];
+    many[3].admins = vec![root.pem.clone(); limits::MAX_ADMINS + 1];
+    many[4].revocation_list = vec![Bytes::new(); limits::MAX_REVOCATION_LISTS + 1];
+    let unit = unit("sales", None);
+    many[5].organizational_unit_identifiers = vec![unit; limits::MAX_UNITS + 1];
+    let found = many.map(
+        |config| match Msp::from_config(&config, MspVersion::V1_4_3) {
+            Err(MspError::TooLarge { what, .. }) => what,
+            other => panic!("{other:?}"),
+        },
+    );
+    let expected = [
+        "bytes",
+        "CAs",
+        "CAs for TLS",
+        "administrators",
+        "revocation lists",
+        "organisational units",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn cas_of_one_name_cost_no_more_than_their_number() {
+    // Each is above and below each other, so paths through them are without number.
+    let key = KeyPair::generate().unwrap();
+    let pems = (0..40).map(|number: u8| {
+        let mut params = ca_params("same");
+        params.serial_number = Some(SerialNumber::from_slice(&[number + 1]));
+        params.subject_alt_names = vec![rcgen::SanType::DnsName(
+            format!("ca{number}").try_into().unwrap(),
+        )];
+        let issuer = ca_params("same");
+        let issuer = Issuer::from_params(&issuer, &key);
+        params.signed_by(&key, &issuer).unwrap().pem().into()
+    });
+    let pems: Vec<Bytes> = pems.collect();
+    let root = Signer::root("root", unchanged);
+    let mut config = config(&[&root], &[]);
+    config.intermediate_certs = pems;
+    assert!(Msp::from_config(&config, MspVersion::V1_4_3).is_err());
+}
