@@ -1,6 +1,9 @@
 //! Distinguished names: who a certificate speaks of.
 
-use crate::der::{Der, Malformed, SEQUENCE, SET};
+use crate::der::{
+    BIT_STRING, BOOLEAN, Der, GENERALIZED_TIME, INTEGER, Malformed, OBJECT_IDENTIFIER, SEQUENCE,
+    SET, UTC_TIME,
+};
 
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 const ORGANIZATION: &[u8] = &[0x55, 4, 10];
@@ -27,9 +30,11 @@ impl Name {
             while !set.is_empty() {
                 let mut attribute = set.inner(SEQUENCE)?;
                 let kind = attribute.oid()?;
+                let mut whole = attribute;
                 let value = attribute.element()?;
-                if let Some(text) = text(value.tag, value.content).ok()? {
-                    name.add(kind, text);
+                match text(value.tag, value.content).ok()? {
+                    Some(text) => name.add(kind, text),
+                    None => check_other(value.tag, &mut whole)?,
                 }
             }
         }
@@ -70,6 +75,18 @@ fn text(tag: u8, value: &[u8]) -> Result<Option<String>, Malformed> {
         _ => return Ok(None),
     };
     text.map(Some).ok_or(Malformed)
+}
+
+/// A value that is no text: those of types that Go reads must be sound.
+fn check_other(tag: u8, value: &mut Der<'_>) -> Option<()> {
+    match tag {
+        BOOLEAN => value.boolean().map(drop),
+        INTEGER => value.integer().filter(|number| number.len() <= 8).map(drop),
+        BIT_STRING => value.bit_string().map(drop),
+        OBJECT_IDENTIFIER => value.oid().map(drop),
+        UTC_TIME | GENERALIZED_TIME => value.time().map(drop),
+        _ => Some(()),
+    }
 }
 
 /// The characters of `PrintableString`, and `*` and `&`, which Go lets pass.
@@ -155,5 +172,25 @@ mod tests {
         assert_eq!(name.common, "b");
         assert_eq!(name.organization, "o");
         assert_eq!(name.units, ["u", "v"]);
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_must_be_sound() {
+        let read = |value: &[u8]| {
+            let mut der = vec![0x31, 0, 0x30, 0, 6, 3, 0x55, 4, 3];
+            der.extend_from_slice(value);
+            let length = u8::try_from(der.len()).unwrap();
+            (der[1], der[3]) = (length - 2, length - 4);
+            Name::read(&[&[0x30, length][..], &der].concat()).is_some()
+        };
+        assert!(read(&[2, 1, 5]) && read(&[1, 1, 0xff]) && read(&[5, 0]));
+        for value in [
+            &[2, 2, 0, 5][..],
+            &[1, 1, 7],
+            &[6, 1, 0x80],
+            &[0x17, 1, b'Z'],
+        ] {
+            assert!(!read(value), "{value:x?}");
+        }
     }
 }
