@@ -1,6 +1,10 @@
 //! Guards against letting too few in, and too many.
 
-use quire_wire::config::{NOutOf, Policy as WirePolicy};
+use quire_wire::Message;
+use quire_wire::config::{
+    ConfigPolicy, ImplicitMetaPolicy, NOutOf, Policy as WirePolicy, SignaturePolicy, SignatureRule,
+    implicit_meta_rule, policy_type,
+};
 use quire_wire::msp::{MspPrincipal, MspRole, principal_classification};
 
 use super::*;
@@ -185,6 +189,67 @@ fn a_leaf_that_cannot_be_read_means_nobody_and_the_others_count() {
     check(&either, &[("A.peer", false), ("B.peer", true)]);
 }
 
+/// As in Fabric, which reads principals only when it looks for signers who satisfy them.
+#[test]
+fn a_leaf_that_cannot_be_read_is_satisfied_by_nobody() {
+    for (classification, bytes) in [(9, &b""[..]), (0, b"\x10\x09"), (0, b"\xff"), (2, b"")] {
+        let mut envelope = envelope(leaf(0), &["A.member"]);
+        envelope.identities = vec![MspPrincipal {
+            principal_classification: classification,
+            principal: bytes.into(),
+        }];
+        let policy = Policy::from_envelope(&envelope).unwrap();
+        assert!(!policy.is_satisfied_by(&signers("A.peer A.admin")));
+    }
+}
+
+#[test]
+fn what_is_missing_is_told_with_what_was_used_and_what_was_not() {
+    let two_of_three = out_of(2, vec![leaf(0), leaf(1), leaf(2)]);
+    let envelope = envelope(two_of_three, &["A.peer", "B.peer", "C.admin"]);
+    let policy = Policy::from_envelope(&envelope).unwrap();
+    assert_eq!(policy.shortfall(&signers("B.peer A.peer")), None);
+    let told = |who: &str| policy.shortfall(&signers(who)).unwrap().to_string();
+    assert_eq!(
+        told("A.peer A.admin"),
+        "2 of (A.peer signed by \"A.peer\", B.peer is missing, C.admin is missing); the signature \
+         of A.admin \"A.admin\" was not used"
+    );
+    assert_eq!(
+        told(""),
+        "2 of (A.peer is missing, B.peer is missing, C.admin is missing); nobody signed"
+    );
+}
+
+/// A gate that asks for less than nothing holds in Fabric, so it holds here where it is in force; a new one
+/// is refused.
+#[test]
+fn a_slip_in_a_policy_is_refused_where_it_is_new_and_holds_as_in_fabric_where_it_is_not() {
+    let negative = envelope(out_of(-1, vec![leaf(0)]), &["A.member"]);
+    assert!(
+        Policy::from_envelope(&negative)
+            .unwrap()
+            .is_satisfied_by(&[])
+    );
+    let slip = group_of(policy(policy_type::SIGNATURE, &negative), &[]);
+    let rule = group_of(implicit(7), &["A"]);
+    let in_force = Policy::at(&rule, "P").unwrap();
+    assert!(in_force.is_satisfied_by(&[]));
+    assert!(!in_force.is_satisfied_by(&signers("A.peer")));
+    let nothing = ConfigGroup::default();
+    for (group, unsound) in [(slip, Unsound::Negative(-1)), (rule, Unsound::Rule(7))] {
+        assert_eq!(check_sound_changes(&group, &group), Ok(()));
+        let refused = check_sound_changes(&nothing, &group);
+        assert_eq!(refused, Err(("P".to_owned(), unsound.clone())));
+        let above = ConfigGroup {
+            groups: [("Org".to_owned(), group)].into(),
+            ..ConfigGroup::default()
+        };
+        let refused = check_sound_changes(&nothing, &above);
+        assert_eq!(refused, Err(("Org/P".to_owned(), unsound)));
+    }
+}
+
 fn policy(kind: i32, message: &impl Message) -> ConfigPolicy {
     ConfigPolicy {
         policy: Some(WirePolicy {
@@ -275,5 +340,9 @@ fn implicit_policies_go_down_through_groups_and_paths_find_them() {
         assert_eq!(Policy::at(&root, path).unwrap_err(), missing);
     }
     let root = group_of(policy(2, &ImplicitMetaPolicy::default()), &[]);
-    assert_eq!(Policy::at(&root, "P").unwrap_err(), PolicyError::Kind(2));
+    let malformed = PolicyError::At {
+        path: "/Channel/P".to_owned(),
+        source: Box::new(PolicyError::Kind(2)),
+    };
+    assert_eq!(Policy::at(&root, "P").unwrap_err(), malformed);
 }
