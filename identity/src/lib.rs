@@ -7,14 +7,14 @@
 //! * [`identity`]: somebody in an organisation; checks signatures.
 //! * [`token`]: what callers show to be taken for one of the node's identities.
 //! * [`policy`]: which signatures suffice.
-//! * [`channel_config`]: the configuration in a channel's block 0, written and read.
+//! * [`config`]: the configuration in a channel's block 0, written and read.
 //!
 //! Signatures are ECDSA with a low S, in ASN.1 DER ([`signature`]). Certificates are judged at
 //! their own beginning, never by the wall clock: what was valid once can be replayed for ever.
 
 mod authority;
 mod certificate;
-pub mod channel_config;
+pub mod config;
 mod curve;
 mod der;
 mod files;
@@ -30,7 +30,7 @@ pub mod signing;
 pub mod token;
 
 pub use certificate::CertificateError;
-pub use channel_config::ChannelConfig;
+pub use config::Bundle;
 pub use identity::{Identity, MalformedIdentity, Role, check_well_formed, pki_id};
 pub use key::KeyError;
 pub use msp::folder::MspFolder;

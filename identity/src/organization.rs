@@ -46,6 +46,9 @@ pub const OWN_IDENTITIES: [(&str, Role); 3] = [
     ("client", Role::Client),
 ];
 
+/// The identity that signs changes of configurations for the organisation; made when it is first needed.
+pub const ADMINISTRATOR: &str = "org-admin";
+
 /// Most characters of an identity's name: X.509 allows no longer common names.
 pub const MAX_NAME_CHARS: usize = 64;
 
@@ -293,6 +296,21 @@ impl Organization {
         Ok(Some(
             loaded.entry(name.to_owned()).or_insert(identity).clone(),
         ))
+    }
+
+    /// The organisation's administrator, [`ADMINISTRATOR`]; made, and durable on return, where there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read or made, or an identity of that name is no administrator.
+    pub fn administrator(
+        &self,
+        now: SystemTime,
+    ) -> Result<Arc<SigningIdentity>, CreateIdentityError> {
+        match self.identity(ADMINISTRATOR)? {
+            Some(known) if known.role() == Role::Admin => Ok(known),
+            Some(_) => Err(CreateIdentityError::Exists(ADMINISTRATOR.to_owned())),
+            None => self.create_identity(ADMINISTRATOR, Role::Admin, now),
+        }
     }
 
     /// Makes an identity with a certificate for 30 years; durable on return.

@@ -11,14 +11,12 @@
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use quire_identity::channel_config::ChannelConfig;
-use quire_identity::{Identity, IdentityError, Msps, Policy, Role, SignatureError};
+use quire_identity::{Bundle, Identity, IdentityError, Msps, Role, SignatureError};
 use quire_testkit::conformance;
 use quire_wire::Message;
 use quire_wire::common::{Metadata, SignatureHeader, header_type, metadata_slot};
-use quire_wire::config::{ConfigEnvelope, ConfigGroup};
+use quire_wire::config::ConfigEnvelope;
 use quire_wire::hash::header_der;
-use quire_wire::msp::FabricMspConfig;
 use quire_wire::transaction::Opened;
 
 struct Block {
@@ -69,24 +67,17 @@ fn read_ledger(name: &str) -> Vec<Block> {
 }
 
 /// The configuration in an envelope, if it holds one.
-fn config_in(envelope: &Opened) -> Option<ConfigGroup> {
+fn config_in(envelope: &Opened) -> Option<Bundle> {
     if envelope.channel_header.r#type != header_type::CONFIG {
         return None;
     }
     let config = ConfigEnvelope::decode(envelope.data.clone()).unwrap();
-    Some(config.config.unwrap().channel_group.unwrap())
+    let channel = &envelope.channel_header.channel_id;
+    Some(Bundle::new(channel, config.config.unwrap()).unwrap())
 }
 
-fn channel_config(block: &Block) -> (ConfigGroup, ChannelConfig) {
-    let opened = Opened::read(&block.envelopes[0]).unwrap();
-    let group = config_in(&opened).unwrap();
-    let config = ChannelConfig::from_group(&group).unwrap();
-    (group, config)
-}
-
-fn names(msps: &[FabricMspConfig]) -> String {
-    let names: Vec<_> = msps.iter().map(|msp| msp.name.as_str()).collect();
-    names.join(" ")
+fn channel_config(block: &Block) -> Bundle {
+    config_in(&Opened::read(&block.envelopes[0]).unwrap()).unwrap()
 }
 
 #[test]
@@ -98,20 +89,23 @@ fn the_configurations_of_real_channels_are_read() {
     ];
     for expected in cases {
         let (ledger, _) = expected.split_once(':').unwrap();
-        let (group, config) = channel_config(&read_ledger(ledger)[0]);
-        let size = config.batch_size;
+        let bundle = channel_config(&read_ledger(ledger)[0]);
+        let orderer = bundle.orderer().unwrap();
+        let size = orderer.batch_size;
+        let orderers: Vec<_> = bundle.orderer_msp_ids().collect();
+        let application: Vec<_> = bundle.application_msp_ids().collect();
         let found = format!(
             "{ledger}: {} {} {} {} {:?} [{}] [{}]",
-            config.consensus_type,
+            orderer.consensus_type.r#type,
             size.max_message_count,
             size.absolute_max_bytes,
             size.preferred_max_bytes,
-            config.batch_timeout,
-            names(&config.orderer),
-            names(&config.application),
+            orderer.batch_timeout,
+            orderers.join(" "),
+            application.join(" "),
         );
         assert_eq!(found, expected);
-        config.msps().unwrap();
+        bundle.check_capabilities().unwrap();
         for path in [
             "Readers",
             "Writers",
@@ -119,7 +113,7 @@ fn the_configurations_of_real_channels_are_read() {
             "Application/Writers",
             "Orderer/BlockValidation",
         ] {
-            Policy::at(&group, &format!("/Channel/{path}")).unwrap();
+            bundle.policy(&format!("/Channel/{path}")).unwrap();
         }
     }
 }
@@ -130,17 +124,16 @@ struct Checked {
     endorsements: usize,
     blocks: usize,
     /// What more is known of the endorsers of a transaction.
-    judge_endorsers: fn(&ConfigGroup, &[Arc<Identity>]),
+    judge_endorsers: fn(&Bundle, &[Arc<Identity>]),
 }
 
 /// Judges every identity and signature of a ledger, each by the configuration in force.
 fn check_ledger(
     name: &str,
-    judge_endorsers: fn(&ConfigGroup, &[Arc<Identity>]),
+    judge_endorsers: fn(&Bundle, &[Arc<Identity>]),
 ) -> (usize, usize, usize) {
     let blocks = read_ledger(name);
-    let (mut group, config) = channel_config(&blocks[0]);
-    let mut msps = config.msps().unwrap();
+    let mut bundle = channel_config(&blocks[0]);
     let mut checked = Checked {
         creators: 0,
         endorsements: 0,
@@ -148,26 +141,20 @@ fn check_ledger(
         judge_endorsers,
     };
     for block in &blocks {
-        check_block_signatures(block, &group, &msps, &mut checked);
+        check_block_signatures(block, &bundle, &mut checked);
         for envelope in &block.envelopes {
             let opened = Opened::read(envelope).unwrap();
-            check_envelope(&opened, block.number, &group, &msps, &mut checked);
+            check_envelope(&opened, block.number, &bundle, &mut checked);
             if let Some(new) = config_in(&opened) {
-                msps = ChannelConfig::from_group(&new).unwrap().msps().unwrap();
-                group = new;
+                bundle = new;
             }
         }
     }
     (checked.creators, checked.endorsements, checked.blocks)
 }
 
-fn check_envelope(
-    opened: &Opened,
-    block: u64,
-    group: &ConfigGroup,
-    msps: &Msps,
-    checked: &mut Checked,
-) {
+fn check_envelope(opened: &Opened, block: u64, bundle: &Bundle, checked: &mut Checked) {
+    let msps = bundle.msps();
     let creator = &opened.signature_header.creator;
     if creator.is_empty() {
         assert_eq!(block, 0, "only configtxgen's block has no creator");
@@ -183,7 +170,7 @@ fn check_envelope(
     if !opened.is_endorser_transaction() {
         return;
     }
-    let writers = Policy::at(group, "/Channel/Application/Writers").unwrap();
+    let writers = bundle.policy("/Channel/Application/Writers").unwrap();
     assert!(writers.is_satisfied_by(&[valid]), "block {block}");
     let call = opened.endorsed_call().unwrap();
     let mut endorsers = Vec::new();
@@ -194,11 +181,11 @@ fn check_envelope(
         endorsers.push(endorser);
         checked.endorsements += 1;
     }
-    (checked.judge_endorsers)(group, &endorsers);
+    (checked.judge_endorsers)(bundle, &endorsers);
 }
 
 /// Slot 0: the orderer's signature.
-fn check_block_signatures(block: &Block, group: &ConfigGroup, msps: &Msps, checked: &mut Checked) {
+fn check_block_signatures(block: &Block, bundle: &Bundle, checked: &mut Checked) {
     let slot = block.metadata[metadata_slot::SIGNATURES].clone();
     let metadata = Metadata::decode(slot).unwrap();
     let header = header_der(block.number, &block.previous_hash, &block.data_hash);
@@ -207,13 +194,13 @@ fn check_block_signatures(block: &Block, group: &ConfigGroup, msps: &Msps, check
         let creator = SignatureHeader::decode(signature.signature_header.clone())
             .unwrap()
             .creator;
-        let orderer = msps.validate(&creator).unwrap();
+        let orderer = bundle.msps().validate(&creator).unwrap();
         let signed = [&metadata.value[..], &signature.signature_header, &header].concat();
         orderer.verify(&signed, &signature.signature).unwrap();
         orderers.push(orderer);
     }
     if !orderers.is_empty() {
-        let policy = Policy::at(group, "/Channel/Orderer/BlockValidation").unwrap();
+        let policy = bundle.policy("/Channel/Orderer/BlockValidation").unwrap();
         assert!(policy.is_satisfied_by(&orderers), "block {}", block.number);
         checked.blocks += 1;
     }
@@ -221,9 +208,9 @@ fn check_block_signatures(block: &Block, group: &ConfigGroup, msps: &Msps, check
 
 #[test]
 fn every_signature_in_a_network_of_fabric_3_1_is_accepted() {
-    let checked = check_ledger("v3.1-conflicts", |group, endorsers| {
+    let checked = check_ledger("v3.1-conflicts", |bundle, endorsers| {
         assert!(endorsers.iter().all(|one| one.role() == Some(Role::Peer)));
-        let policy = Policy::at(group, "/Channel/Application/Endorsement").unwrap();
+        let policy = bundle.policy("/Channel/Application/Endorsement").unwrap();
         assert!(policy.is_satisfied_by(endorsers));
     });
     assert_eq!(checked, (1147, 1147, 119));
@@ -248,11 +235,11 @@ fn every_signature_in_a_sample_network_without_node_units_is_accepted() {
 #[test]
 fn an_identity_of_an_organisation_outside_the_channel_is_refused() {
     let blocks = read_ledger("v3.1-conflicts");
-    let (_, config) = channel_config(&blocks[0]);
-    let (_, other) = channel_config(&read_ledger("v2.0-testchannel")[0]);
+    let bundle = channel_config(&blocks[0]);
+    let other = channel_config(&read_ledger("v2.0-testchannel")[0]);
     let opened = Opened::read(&blocks[1].envelopes[0]).unwrap();
     let creator = &opened.signature_header.creator;
-    let only_orderers: Msps = [config.msps().unwrap().get("OrdererMSP").unwrap().clone()]
+    let only_orderers: Msps = [bundle.msps().get("OrdererMSP").unwrap().clone()]
         .into_iter()
         .collect();
     assert_eq!(
@@ -261,10 +248,10 @@ fn an_identity_of_an_organisation_outside_the_channel_is_refused() {
     );
     // The same MSP id, but another CA.
     assert!(matches!(
-        other.msps().unwrap().validate(creator),
+        other.msps().validate(creator),
         Err(IdentityError::Chain(_))
     ));
-    let msps = config.msps().unwrap();
+    let msps = bundle.msps();
     let first = msps.validate(creator).unwrap();
     assert!(
         Arc::ptr_eq(&first, &msps.validate(creator).unwrap()),

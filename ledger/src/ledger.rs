@@ -576,7 +576,9 @@ impl Ledger {
         pending: &Pending<'_>,
     ) -> Result<Option<Trust>, ReadError> {
         match (self.rules, known) {
-            (Some(origin), None) => Trust::in_state(pending, origin).map(Some),
+            (Some(origin), None) => {
+                Trust::in_state(self.reader().channel(), pending, origin).map(Some)
+            }
             (_, known) => Ok(known),
         }
     }

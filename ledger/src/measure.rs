@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quire_disk::Disk;
+use quire_wire::transaction::Opened;
 
 use crate::block_store::segment::Position;
 use crate::block_store::{BlockFiles, BlockStore};
@@ -55,7 +56,11 @@ pub fn verify(first: &Block, blocks: &[Ordered]) -> usize {
     let Some(Content::Config(config)) = config else {
         return 0;
     };
-    let Ok(trust) = Trust::new(config, Origin::Quire) else {
+    let mut channel = blocks.iter().flat_map(|ordered| &ordered.block().envelopes);
+    let channel = channel.find_map(|envelope| Opened::read(envelope).ok());
+    let channel = channel.map(|opened| opened.channel_header.channel_id);
+    let trust = Trust::new(&channel.unwrap_or_default(), config, Origin::Quire);
+    let Ok(trust) = trust else {
         return 0;
     };
     let transactions = blocks.iter().flat_map(Ordered::transactions);

@@ -2,7 +2,7 @@
 //!
 //! | filter | refuses |
 //! |---|---|
-//! | kind | envelopes of another channel, and configurations, which nobody hands in directly |
+//! | kind | envelopes of another channel, and configurations, which only orderers make, out of updates |
 //! | id | an envelope that claims the transaction id of another nonce or creator |
 //! | empty | an envelope without a payload |
 //! | size | payload and signature above `absolute_max_bytes` |
@@ -61,7 +61,7 @@ pub enum Refused {
     /// It names another channel.
     #[error("the envelope is for channel {0:?}")]
     OtherChannel(String),
-    /// It is a configuration, or asks for one.
+    /// It is a configuration, which only orderers make, or asks for another channel.
     #[error("envelopes of type {} cannot be ordered directly", header_type::name(*.0))]
     Kind(i32),
     /// Its transaction id is not that of its nonce and creator.
@@ -163,6 +163,14 @@ impl Admission {
         Ok(())
     }
 
+    /// Whether a configuration that this process has made out of an update is not too large.
+    ///
+    /// # Errors
+    /// It is.
+    pub fn admit_configuration(&self, envelope: &Bytes) -> Result<(), Refused> {
+        self.check_size(envelope.len())
+    }
+
     /// Puts an envelope through the filters that depend on the configuration, which has changed since the
     /// envelope was let in.
     ///
@@ -181,9 +189,11 @@ impl Admission {
             return Err(Refused::OtherChannel(header.channel_id.clone()));
         }
         match header.r#type {
-            header_type::CONFIG | header_type::CONFIG_UPDATE | header_type::ORDERER_TRANSACTION => {
+            header_type::CONFIG | header_type::ORDERER_TRANSACTION => {
                 Err(Refused::Kind(header.r#type))
             }
+            // Its creator does not matter, only who signed the update in it.
+            header_type::CONFIG_UPDATE => Ok(()),
             _ if header.tx_id.is_empty() || header.tx_id == opened.derived_tx_id() => Ok(()),
             _ => Err(Refused::TxId(header.tx_id.clone())),
         }

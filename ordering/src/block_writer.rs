@@ -9,6 +9,8 @@
 //!            4  empty: the committer's commit hash
 //! ```
 
+use std::fmt;
+
 use bytes::Bytes;
 use quire_wire::common::{
     Block, BlockData, BlockHeader, BlockMetadata, LastConfig, Metadata, MetadataSignature,
@@ -21,7 +23,7 @@ use quire_wire::{DecodeError, Message};
 use crate::batch::Batch;
 
 /// Who signs for the order: the node's own identity.
-pub trait BlockSigner {
+pub trait BlockSigner: fmt::Debug {
     /// The signer's serialized identity.
     fn creator(&self) -> &Bytes;
     /// Random bytes, new ones with every call.
@@ -204,6 +206,7 @@ mod tests {
     use super::*;
 
     /// "Signs" by giving back the message, so that a test sees what was covered.
+    #[derive(Debug)]
     struct Echo(Bytes);
 
     impl BlockSigner for Echo {

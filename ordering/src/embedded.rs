@@ -179,6 +179,13 @@ impl<T> EmbeddedBatches<T> {
             } = waiting;
             taken.waited();
             if is_config {
+                // Made out of a configuration that is not in force any more.
+                if self.is_stale(&message) {
+                    tracing::warn!("a configuration is not ordered: another one came before it");
+                    self.discarded.push(message.known);
+                    next = self.waiting_now();
+                    continue;
+                }
                 let message = (message.envelope, message.known);
                 let mut batches = self.cutter.ordered_config(message);
                 let config = batches.pop().map(Cut::config);
@@ -214,12 +221,19 @@ impl<T> EmbeddedBatches<T> {
         }
     }
 
-    /// The message, unless it was let in by an earlier configuration and would not be by the current one.
-    fn still_admitted(&mut self, message: Message<T>) -> Option<Message<T>> {
-        let changed = self
+    /// Whether the message was let in by an earlier configuration than the one in force.
+    fn is_stale(&self, message: &Message<T>) -> bool {
+        let sequence = self
             .admission
             .as_ref()
-            .filter(|admission| message.sequence < admission.sequence());
+            .map(|admission| admission.sequence());
+        sequence.is_some_and(|sequence| message.sequence < sequence)
+    }
+
+    /// The message, unless it was let in by an earlier configuration and would not be by the current one.
+    fn still_admitted(&mut self, message: Message<T>) -> Option<Message<T>> {
+        let is_stale = self.is_stale(&message);
+        let changed = self.admission.as_ref().filter(|_| is_stale);
         let refused = changed.and_then(|admission| admission.admit_again(&message.envelope).err());
         match refused {
             None => Some(message),

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::committer::Committer;
-use crate::config::{Bundle, ConfigError, Current};
+use crate::config::{ConfigError, Current, InForce};
 use crate::cut_here::{CutHere, Known};
 use crate::delivered::Deliveries;
 use crate::endorser::Endorser;
@@ -156,16 +156,16 @@ impl OpenChannel {
         observer: Arc<dyn QueueObserver>,
     ) -> Result<Self, StartError> {
         let reader = ledger.reader();
-        let bundle = bundle(&reader)?;
+        let in_force = in_force(&reader)?;
         let bounds = Bounds {
             envelopes: QUEUE_LENGTH,
             bytes: QUEUE_BYTES,
             together_bytes: ENOUGH_BYTES,
         };
-        let (way_in, way_out) = Embedded::new(bundle.batch_size, bounds, observer);
+        let (way_in, way_out) = Embedded::new(in_force.batch_size, bounds, observer);
         let signer = Arc::clone(&host.signer);
-        let source = CutHere::new(Box::new(way_out), reader, bundle.number, signer);
-        Self::start(ledger, host, bundle, Arc::new(way_in), Box::new(source))
+        let source = CutHere::new(Box::new(way_out), reader, in_force.number, signer);
+        Self::start(ledger, host, in_force, Arc::new(way_in), Box::new(source))
     }
 
     /// A channel whose blocks come from elsewhere, and where they are handed in. It takes no transactions.
@@ -174,17 +174,17 @@ impl OpenChannel {
     /// See [`StartError`].
     pub fn delivered(ledger: Ledger, host: &Host) -> Result<(Self, Deliveries), StartError> {
         let reader = ledger.reader();
-        let bundle = bundle(&reader)?;
+        let in_force = in_force(&reader)?;
         let (deliveries, source) = Deliveries::new(reader.channel().into());
         let consenter = Arc::new(Elsewhere);
-        let open = Self::start(ledger, host, bundle, consenter, Box::new(source))?;
+        let open = Self::start(ledger, host, in_force, consenter, Box::new(source))?;
         Ok((open, deliveries))
     }
 
     fn start(
         mut ledger: Ledger,
         host: &Host,
-        bundle: Bundle,
+        in_force: InForce,
         consenter: Arc<dyn Consenter<Known>>,
         source: Box<dyn BlockSource>,
     ) -> Result<Self, StartError> {
@@ -193,7 +193,7 @@ impl OpenChannel {
         let (sender, heights) = watch::channel(reader.height());
         ledger.judge_signatures(Origin::Quire);
         let outcomes = Arc::new(Outcomes::default());
-        let config = Current::new(bundle);
+        let config = Current::new(in_force);
         let (documents, identity) = (host.documents.clone(), Arc::clone(&host.endorser));
         let peer = Arc::new(Peer {
             channel: Arc::clone(&name),
@@ -203,6 +203,7 @@ impl OpenChannel {
             consenter,
             outcomes: Arc::clone(&outcomes),
             clock: Arc::clone(&host.clock),
+            signer: Arc::clone(&host.signer),
         });
         let committer = Committer {
             channel: Arc::clone(&name),
@@ -268,8 +269,8 @@ impl OpenChannel {
     }
 }
 
-fn bundle(reader: &Reader) -> Result<Bundle, StartError> {
-    Bundle::of_chain(reader).map_err(|source| StartError::Config {
+fn in_force(reader: &Reader) -> Result<InForce, StartError> {
+    InForce::of_chain(reader).map_err(|source| StartError::Config {
         channel: reader.channel().to_owned(),
         source,
     })

@@ -109,7 +109,7 @@ impl Committer {
         loop {
             match commit(&mut self.ledger, ordered) {
                 // None of these was written: again and again, until state is there.
-                Err(error @ CommitError::Judge(_)) => {
+                Err(error) if may_pass(&error) => {
                     self.finish()?;
                     self.wait(&error)?;
                 }
@@ -137,12 +137,12 @@ impl Committer {
             return Ok(());
         }
         let read = self.config.read_again(&self.ledger.reader());
-        let bundle = read.map_err(|error| {
+        let in_force = read.map_err(|error| {
             let reason = chain_of(&error);
             format!("the new configuration cannot be used: {reason}")
         })?;
-        if let Some(bundle) = &bundle {
-            let (channel, block) = (&self.channel, bundle.number);
+        if let Some(in_force) = &in_force {
+            let (channel, block) = (&self.channel, in_force.number);
             tracing::info!(%channel, block, "another configuration is in force");
         }
         Ok(())
@@ -222,6 +222,16 @@ impl Committer {
         }
         self.clock.sleep(TRY_AGAIN);
         Ok(())
+    }
+}
+
+/// Whether blocks that could not be judged may be later on. Not so those behind a configuration that does not
+/// follow the one before it, or that this release does not know: Fabric's peers stop before such a block too.
+fn may_pass(error: &CommitError) -> bool {
+    match error {
+        CommitError::Judge(ReadError::Config(_)) => false,
+        CommitError::Judge(_) => true,
+        _ => false,
     }
 }
 

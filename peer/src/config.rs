@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-use quire_identity::channel_config::ChannelConfigError;
-use quire_identity::{ChannelConfig, MspError, Msps, Policy, PolicyError};
+use quire_identity::config::{BundleError, SuccessionError};
+use quire_identity::{Bundle, Policy, PolicyError};
 use quire_ledger::{
     CONFIG_KEY, CONFIG_NAMESPACE, Content, ENDORSEMENT_POLICY, Examined, ReadError, Reader,
 };
 use quire_ordering::{Admission, last_config};
 use quire_wire::common::metadata_slot;
-use quire_wire::config::{BatchSize, ConfigEnvelope};
+use quire_wire::config::{BatchSize, Config, ConfigEnvelope};
 use quire_wire::{Code, DecodeError, Message as _};
 
 /// The policy that the creator of an envelope must satisfy.
 const WRITERS_POLICY: &str = "/Channel/Writers";
-/// The policy that the creator of a proposal must satisfy: Fabric's default for `peer/Propose`.
+/// The function whose policy guards proposals, and that policy where the configuration names none.
+const PROPOSE: &str = "peer/Propose";
 const PROPOSERS_POLICY: &str = "/Channel/Application/Writers";
 
 /// Why a channel's configuration cannot be used.
@@ -33,32 +34,35 @@ pub enum ConfigError {
     Decode(#[from] DecodeError),
     /// It lacks something, or says something impossible.
     #[error(transparent)]
-    Config(#[from] ChannelConfigError),
-    /// One of its organisations cannot be used.
-    #[error("an organisation is not sound")]
-    Msp(#[from] MspError),
+    Bundle(#[from] BundleError),
+    /// It asks for something that this release does not know. A newer one goes on.
+    #[error(transparent)]
+    Capability(#[from] SuccessionError),
+    /// It does not say how blocks are cut.
+    #[error("it has no orderer group")]
+    NoOrderer,
     /// Its endorsement policy cannot be evaluated.
     #[error("the endorsement policy is not sound")]
     Policy(#[from] PolicyError),
 }
 
-/// One configuration of a channel, as far as a node acts on it.
+/// The configuration that a channel has, and what it makes of this node.
 #[derive(Debug)]
-pub struct Bundle {
+pub struct InForce {
     /// The block that holds it.
     pub number: u64,
+    /// The configuration itself, ready to judge by.
+    pub bundle: Arc<Bundle>,
     /// How large blocks may be.
     pub batch_size: BatchSize,
     /// What is let into the order.
     pub admission: Arc<Admission>,
     /// Who may ask for an endorsement; where that cannot be evaluated, nobody may.
     pub proposers: Result<Policy, PolicyError>,
-    /// The organisations.
-    pub msps: Msps,
 }
 
-impl Bundle {
-    /// The configuration in force. Where its block is damaged, state has the configuration too: a damaged
+impl InForce {
+    /// That of a chain. Where its block is damaged, state has the configuration too: a damaged
     /// old block keeps no channel from its work.
     ///
     /// # Errors
@@ -93,38 +97,42 @@ impl Bundle {
     fn new(channel: &str, number: u64, config: Bytes) -> Result<Self, ConfigError> {
         let config = ConfigEnvelope::decode(config)?.config;
         let config = config.ok_or(ConfigError::Missing(number))?;
-        let root = config.channel_group.ok_or(ConfigError::Missing(number))?;
-        let parsed = ChannelConfig::from_group(&root)?;
-        let msps = parsed.msps()?;
+        let bundle = Bundle::new(channel, config)?;
+        bundle.check_capabilities()?;
         // Told now rather than with the first block.
-        Policy::at(&root, ENDORSEMENT_POLICY)?;
+        bundle.policy(ENDORSEMENT_POLICY)?;
+        let orderer = bundle.orderer().ok_or(ConfigError::NoOrderer)?;
+        let batch_size = orderer.batch_size;
         let admission = Admission::new(
             channel.into(),
-            config.sequence,
-            parsed.batch_size,
-            msps.clone(),
-            Policy::at(&root, WRITERS_POLICY),
+            bundle.sequence(),
+            batch_size,
+            bundle.msps().clone(),
+            bundle.policy(WRITERS_POLICY),
         );
+        let acls = bundle.application().map(|application| &application.acls);
+        let proposers = acls.and_then(|acls| acls.get(PROPOSE));
+        let proposers = proposers.map_or(PROPOSERS_POLICY, String::as_str);
         Ok(Self {
             number,
-            batch_size: parsed.batch_size,
+            batch_size,
             admission: Arc::new(admission),
-            proposers: Policy::at(&root, PROPOSERS_POLICY),
-            msps,
+            proposers: bundle.policy(proposers),
+            bundle: Arc::new(bundle),
         })
     }
 }
 
 /// A channel's configuration in force, shared by all who act on it.
 #[derive(Clone, Debug)]
-pub(crate) struct Current(Arc<RwLock<Arc<Bundle>>>);
+pub(crate) struct Current(Arc<RwLock<Arc<InForce>>>);
 
 impl Current {
-    pub(crate) fn new(bundle: Bundle) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(bundle))))
+    pub(crate) fn new(in_force: InForce) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(in_force))))
     }
 
-    pub(crate) fn get(&self) -> Arc<Bundle> {
+    pub(crate) fn get(&self) -> Arc<InForce> {
         Arc::clone(&self.0.read())
     }
 
@@ -132,7 +140,7 @@ impl Current {
     ///
     /// # Errors
     /// See [`ConfigError`].
-    pub(crate) fn read_again(&self, reader: &Reader) -> Result<Option<Arc<Bundle>>, ConfigError> {
+    pub(crate) fn read_again(&self, reader: &Reader) -> Result<Option<Arc<InForce>>, ConfigError> {
         // State has a configuration that took effect, and none that did not.
         let Some((number, config)) = config_in_state(reader)? else {
             return Ok(None);
@@ -140,9 +148,9 @@ impl Current {
         if number == self.get().number {
             return Ok(None);
         }
-        let bundle = Arc::new(Bundle::new(reader.channel(), number, config)?);
-        *self.0.write() = Arc::clone(&bundle);
-        Ok(Some(bundle))
+        let in_force = Arc::new(InForce::new(reader.channel(), number, config)?);
+        *self.0.write() = Arc::clone(&in_force);
+        Ok(Some(in_force))
     }
 }
 
@@ -163,7 +171,30 @@ fn config_in_block(reader: &Reader, number: u64) -> Result<Option<Bytes>, Config
     }
 }
 
-/// The configuration that state keeps, and the number of its block.
+/// The configuration that a channel has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InState {
+    /// The block that holds it.
+    pub number: u64,
+    /// The configuration.
+    pub config: Config,
+}
+
+/// The configuration that state keeps; none where a ledger was imported without one.
+///
+/// # Errors
+/// State cannot be read.
+pub fn in_state(reader: &Reader) -> Result<Option<InState>, ReadError> {
+    let Some((number, envelope)) = config_in_state(reader)? else {
+        return Ok(None);
+    };
+    let unusable = |error: DecodeError| ReadError::Config(error.to_string());
+    let envelope = ConfigEnvelope::decode(envelope).map_err(unusable)?;
+    let config = envelope.config;
+    Ok(config.map(|config| InState { number, config }))
+}
+
+/// The configuration that state keeps, serialized, and the number of its block.
 fn config_in_state(reader: &Reader) -> Result<Option<(u64, Bytes)>, ReadError> {
     let value = reader.snapshot().get(CONFIG_NAMESPACE, CONFIG_KEY)?;
     Ok(value.map(|value| (value.version.block, value.value)))

@@ -7,7 +7,7 @@ use quire_ordering::{Batches, BlockSigner, BlockWriter, Cut, Next as Out};
 use quire_wire::common::BlockHeader;
 use quire_wire::hash::Hash;
 
-use crate::config::Bundle;
+use crate::config::InForce;
 use crate::source::{Arrived, BlockSource, Next};
 
 /// What is known of an envelope in the order.
@@ -104,12 +104,12 @@ impl BlockSource for CutHere {
         discarded.filter_map(|known| known.examined.tx_id).collect()
     }
 
-    fn reconfigured(&mut self, bundle: &Bundle) {
+    fn reconfigured(&mut self, in_force: &InForce) {
         if let Some(writer) = &mut self.writer {
-            writer.set_last_config(bundle.number);
+            writer.set_last_config(in_force.number);
         }
-        let admission = Arc::clone(&bundle.admission);
-        self.batches.reconfigured(bundle.batch_size, admission);
+        let admission = Arc::clone(&in_force.admission);
+        self.batches.reconfigured(in_force.batch_size, admission);
     }
 }
 

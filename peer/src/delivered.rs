@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use quire_ledger::{Block, Content, Ordered};
 use quire_wire::hash::Hash;
 
-use crate::config::Bundle;
+use crate::config::InForce;
 use crate::source::{Arrived, BlockSource, Next};
 
 /// Blocks that may wait for the committing thread.
@@ -156,5 +156,5 @@ impl BlockSource for Delivered {
         Vec::new()
     }
 
-    fn reconfigured(&mut self, _: &Bundle) {}
+    fn reconfigured(&mut self, _: &InForce) {}
 }

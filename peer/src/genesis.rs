@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use quire_identity::channel_config::genesis_group;
-use quire_identity::{Organization, SigningIdentity};
+use bytes::Bytes;
+use quire_identity::Organization;
+use quire_identity::config::genesis_group;
 use quire_ledger::Block;
 use quire_ordering::{BlockSigner, BlockWriter};
 use quire_wire::Message as _;
@@ -26,32 +27,45 @@ const BATCH_TIMEOUT: &str = "2s";
 const HEADER_VERSION: i32 = 1;
 
 /// Makes block 0 of `channel`, whose blocks have this size: one organisation that submits, endorses and
-/// orders. The orderer is the creator of the configuration, and signs it and the block.
+/// orders. `signer`, its orderer, is the creator of the configuration, and signs it and the block.
 #[must_use]
 pub fn genesis_block(
     channel: &str,
     batch_size: BatchSize,
     organization: &Organization,
-    orderer: &SigningIdentity,
     signer: &dyn BlockSigner,
     now: SystemTime,
 ) -> Block {
-    let nonce = signer.nonce();
     let group = genesis_group(&[organization.msp_config()], batch_size, BATCH_TIMEOUT);
-    let config = Config {
-        sequence: 0,
-        channel_group: Some(group),
+    let config = ConfigEnvelope {
+        config: Some(Config {
+            sequence: 0,
+            channel_group: Some(group),
+        }),
+        last_update: None,
     };
+    let envelope = config_envelope(channel, &config, signer, now);
+    BlockWriter::genesis(envelope, signer).into()
+}
+
+/// A CONFIG envelope of an orderer.
+pub(crate) fn config_envelope(
+    channel: &str,
+    config: &ConfigEnvelope,
+    orderer: &dyn BlockSigner,
+    now: SystemTime,
+) -> Bytes {
+    let nonce = orderer.nonce();
     let channel_header = ChannelHeader {
         r#type: header_type::CONFIG,
         version: HEADER_VERSION,
         timestamp: Some(now.into()),
         channel_id: channel.to_owned(),
-        tx_id: tx_id(&nonce, orderer.serialized()),
+        tx_id: tx_id(&nonce, orderer.creator()),
         ..ChannelHeader::default()
     };
     let signature_header = SignatureHeader {
-        creator: orderer.serialized().clone(),
+        creator: orderer.creator().clone(),
         nonce: nonce.to_vec().into(),
     };
     let payload = Payload {
@@ -59,14 +73,9 @@ pub fn genesis_block(
             channel_header: channel_header.encode_to_vec().into(),
             signature_header: signature_header.encode_to_vec().into(),
         }),
-        data: ConfigEnvelope {
-            config: Some(config),
-            last_update: None,
-        }
-        .encode_to_vec()
-        .into(),
+        data: config.encode_to_vec().into(),
     };
-    let payload = bytes::Bytes::from(payload.encode_to_vec());
+    let payload = Bytes::from(payload.encode_to_vec());
     let signature = orderer.sign(&payload);
-    BlockWriter::genesis(seal(payload, signature), signer).into()
+    seal(payload, signature)
 }

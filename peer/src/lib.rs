@@ -32,6 +32,7 @@ mod read_only;
 mod source;
 pub mod submit;
 mod unpacked;
+mod update;
 
 pub use channel::{Channel, OpenChannel};
 pub use clock::Clock;
@@ -41,3 +42,4 @@ pub use peer::{Origin, Peer};
 pub use quire_ordering::Refused;
 pub use submit::{DECORATION, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
 pub use unpacked::ProposalError;
+pub use update::UpdateRefused;

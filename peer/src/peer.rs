@@ -17,7 +17,8 @@ use bytes::Bytes;
 use quire_chaincode::{Call, ChaincodeError};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Content, Examined, Meter, Reader, Signatures, chain_of};
-use quire_ordering::{Consenter, Message, NotOrdered, envelope_size_bytes};
+use quire_ordering::{BlockSigner, Consenter, Message, NotOrdered, envelope_size_bytes};
+use quire_wire::common::header_type;
 use quire_wire::peer::{ProposalResponse, Response, SignedProposal};
 use quire_wire::transaction::seal;
 use tokio::sync::oneshot;
@@ -26,9 +27,11 @@ use crate::clock::Clock;
 use crate::config::Current;
 use crate::cut_here::Known;
 use crate::endorser::{Endorsed, Endorser, OK};
+use crate::genesis::config_envelope;
 use crate::outcomes::Outcomes;
 use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
 use crate::unpacked::{ProposalError, UnpackedProposal};
+use crate::update::configuration;
 
 /// The version of Fabric's answers to proposals.
 const RESPONSE_VERSION: i32 = 1;
@@ -47,6 +50,8 @@ pub struct Peer {
     pub(crate) consenter: Arc<dyn Consenter<Known>>,
     pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Signs configurations.
+    pub(crate) signer: Arc<dyn BlockSigner + Send + Sync>,
 }
 
 /// Where an envelope comes from.
@@ -73,12 +78,12 @@ impl Peer {
         meter: Meter,
     ) -> Result<ProposalResponse, ProposalError> {
         let proposal = UnpackedProposal::read(proposal)?;
-        let bundle = self.config.get();
-        proposal.check_headers(&self.channel, &bundle, self.clock.now())?;
+        let in_force = self.config.get();
+        proposal.check_headers(&self.channel, &in_force, self.clock.now())?;
         if self.reader.transaction(proposal.tx_id())?.is_some() {
             return Err(ProposalError::Duplicate(proposal.tx_id().to_owned()));
         }
-        proposal.check_proposer(&bundle)?;
+        proposal.check_proposer(&in_force)?;
         let troubled = self.outcomes.refuse_in_trouble();
         troubled.map_err(ProposalError::Channel)?;
         let endorsed = self
@@ -116,16 +121,21 @@ impl Peer {
         }
     }
 
-    /// Orders a configuration, which gets a block of its own and is in force from then on. Whoever calls
-    /// has found that it may be: this node's orderer made the envelope.
+    /// Orders a configuration that an orderer has made out of the one in force, whose sequence this is. It
+    /// gets a block of its own, and is in force from then on. Where another one comes first, it is not
+    /// ordered, and the outcome is not told.
     ///
     /// # Errors
     /// Nothing was ordered; see [`SubmitError`].
-    pub fn configure(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    pub fn configure(
+        &self,
+        envelope: Bytes,
+        sequence: u64,
+    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
         let examined = Examined::new(&envelope, &self.channel);
         let message = Message {
             size_bytes: envelope.len(),
-            sequence: self.config.get().admission.sequence(),
+            sequence,
             envelope,
             known: Known {
                 examined,
@@ -172,6 +182,16 @@ impl Peer {
         self.put(message, |message| self.consenter.order(message))
     }
 
+    /// Orders the configuration that an update leads to. The envelope, of type `CONFIG_UPDATE`, was let in.
+    fn order_update(&self, update: &Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        let in_force = self.config.get();
+        let signer = &*self.signer;
+        let config = configuration(update, &in_force, signer).map_err(SubmitError::Config)?;
+        let envelope = config_envelope(&self.channel, &config, signer, self.clock.now());
+        in_force.admission.admit_configuration(&envelope)?;
+        self.configure(envelope, in_force.admission.sequence())
+    }
+
     fn order_from_outside(
         &self,
         envelope: Bytes,
@@ -179,6 +199,9 @@ impl Peer {
         self.outcomes.refuse_in_trouble()?;
         let admission = Arc::clone(&self.config.get().admission);
         let opened = admission.admit(&envelope, self.clock.now())?;
+        if opened.channel_header.r#type == header_type::CONFIG_UPDATE {
+            return self.order_update(&envelope);
+        }
         let message = Message {
             size_bytes: envelope_size_bytes(&opened.payload, &opened.signature),
             sequence: admission.sequence(),
@@ -246,6 +269,10 @@ impl Submitter for Peer {
 
     fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
         self.endorser.evaluate(call, meter)
+    }
+
+    fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        Self::order(self, envelope, Origin::Outside)
     }
 
     fn is_pending(&self, tx_id: &str) -> bool {

@@ -1,10 +1,12 @@
 //! A channel that takes no transactions, because its orderers are elsewhere.
 
+use bytes::Bytes;
 use quire_chaincode::{Call, ChaincodeError, Documents};
 use quire_ledger::{Meter, Reader};
+use tokio::sync::oneshot;
 
 use crate::endorser::evaluate;
-use crate::submit::{Evaluated, Proposal, SubmitError, Submitted, Submitter};
+use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
 
 /// Evaluates calls, and submits none.
 #[derive(Debug)]
@@ -20,6 +22,10 @@ impl Submitter for ReadOnly {
 
     fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
         evaluate(&self.documents, &self.reader, call, meter)
+    }
+
+    fn order(&self, _: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        Err(SubmitError::ReadOnly)
     }
 
     fn is_pending(&self, _: &str) -> bool {

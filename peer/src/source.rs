@@ -10,7 +10,7 @@ use std::fmt;
 use quire_ledger::Ordered;
 use quire_wire::hash::Hash;
 
-use crate::config::Bundle;
+use crate::config::InForce;
 
 /// Where a channel's blocks come from.
 pub(crate) trait BlockSource: fmt::Debug + Send {
@@ -38,7 +38,7 @@ pub(crate) trait BlockSource: fmt::Debug + Send {
 
     /// The configuration in force behind the last block, which holds one. To be called before anything more
     /// is asked for.
-    fn reconfigured(&mut self, bundle: &Bundle);
+    fn reconfigured(&mut self, in_force: &InForce);
 }
 
 /// What comes next.

@@ -12,6 +12,8 @@ use quire_wire::Code;
 use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::oneshot;
 
+use crate::update::UpdateRefused;
+
 /// The name under which the gateway's record of an attempt travels in a proposal.
 pub const DECORATION: &str = "quire";
 
@@ -28,6 +30,14 @@ pub trait Submitter: Send + Sync {
     /// # Errors
     /// The chaincode refused, see [`ChaincodeError`].
     fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError>;
+
+    /// Puts an envelope into the channel's order that somebody else made, if the channel lets it in: a
+    /// transaction, or an update of the configuration (`CONFIG_UPDATE`), of which the outcome is that of the
+    /// configuration it leads to.
+    ///
+    /// # Errors
+    /// Nothing was ordered; see [`SubmitError`].
+    fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError>;
 
     /// Whether the transaction was ordered here and has no final outcome yet.
     fn is_pending(&self, tx_id: &str) -> bool;
@@ -103,6 +113,9 @@ pub enum SubmitError {
     /// The channel does not let the transaction in: its creator may not write, mostly.
     #[error("the channel does not let the transaction in")]
     Refused(#[source] Refused),
+    /// The update of the configuration cannot be made.
+    #[error(transparent)]
+    Config(UpdateRefused),
     /// The chaincode refused.
     #[error(transparent)]
     Chaincode(ChaincodeError),

@@ -15,7 +15,7 @@ use quire_wire::transaction::ProposalBytes;
 use quire_wire::tx_id::tx_id;
 use quire_wire::{DecodeError, Message, tolerant};
 
-use crate::config::Bundle;
+use crate::config::InForce;
 use crate::submit::SubmitError;
 
 /// Why a proposal is not looked at. All but [`Self::Policy`], [`Self::Read`] and [`Self::Channel`] are for
@@ -137,7 +137,7 @@ impl UnpackedProposal {
     pub(crate) fn check_headers(
         &self,
         channel: &str,
-        bundle: &Bundle,
+        in_force: &InForce,
         now: SystemTime,
     ) -> Result<(), ProposalError> {
         let header = &self.channel_header;
@@ -168,7 +168,7 @@ impl UnpackedProposal {
                 derived,
             });
         }
-        let creator = bundle.msps.validate(creator)?;
+        let creator = in_force.bundle.msps().validate(creator)?;
         if creator.has_expired_at(now) {
             return Err(ProposalError::Expired(creator.name().to_owned()));
         }
@@ -177,9 +177,12 @@ impl UnpackedProposal {
     }
 
     /// Holds the creator, whose signature holds, against the channel's policy.
-    pub(crate) fn check_proposer(&self, bundle: &Bundle) -> Result<(), ProposalError> {
-        let creator = [bundle.msps.validate(&self.signature_header.creator)?];
-        let proposers = bundle.proposers.as_ref().map_err(Clone::clone)?;
+    pub(crate) fn check_proposer(&self, in_force: &InForce) -> Result<(), ProposalError> {
+        let creator = [in_force
+            .bundle
+            .msps()
+            .validate(&self.signature_header.creator)?];
+        let proposers = in_force.proposers.as_ref().map_err(Clone::clone)?;
         if proposers.is_satisfied_by(&creator) {
             return Ok(());
         }

@@ -7,17 +7,23 @@ use quire_wire::config::{Config, ConfigEnvelope, ConfigGroup};
 
 /// The envelope of a channel's first configuration, which nobody signs, as Fabric's tools make it.
 pub fn config_envelope(channel: &str, root: ConfigGroup) -> Bytes {
+    let config = Config {
+        channel_group: Some(root),
+        ..Config::default()
+    };
+    let config = ConfigEnvelope {
+        config: Some(config),
+        ..ConfigEnvelope::default()
+    };
+    envelope_of(channel, &config)
+}
+
+/// The envelope of a later configuration, which nobody has signed yet.
+pub fn envelope_of(channel: &str, config: &ConfigEnvelope) -> Bytes {
     let header = ChannelHeader {
         r#type: header_type::CONFIG,
         channel_id: channel.to_owned(),
         ..ChannelHeader::default()
-    };
-    let config = ConfigEnvelope {
-        config: Some(Config {
-            channel_group: Some(root),
-            ..Config::default()
-        }),
-        ..ConfigEnvelope::default()
     };
     let payload = Payload {
         header: Some(Header {

@@ -252,3 +252,127 @@ pub struct ChannelRestrictions {
     #[prost(uint64, tag = "1")]
     pub max_count: u64,
 }
+
+/// The data of a `CONFIG_UPDATE` payload: what should change, and who signed that it should.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ConfigUpdateEnvelope {
+    /// A serialized [`ConfigUpdate`].
+    #[prost(bytes = "bytes", tag = "1")]
+    pub config_update: Bytes,
+    /// Signatures, each over its own header and `config_update`.
+    #[prost(message, repeated, tag = "2")]
+    pub signatures: Vec<ConfigSignature>,
+}
+
+/// A signature of a [`ConfigUpdateEnvelope`].
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ConfigSignature {
+    /// A serialized [`super::common::SignatureHeader`].
+    #[prost(bytes = "bytes", tag = "1")]
+    pub signature_header: Bytes,
+    /// Over the header's bytes and the update's bytes, ASN.1 DER, low S.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub signature: Bytes,
+}
+
+/// A change of a channel's configuration.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ConfigUpdate {
+    /// The channel.
+    #[prost(string, tag = "1")]
+    pub channel_id: String,
+    /// The versions of what the change was computed from. Only versions count.
+    #[prost(message, optional, tag = "2")]
+    pub read_set: Option<ConfigGroup>,
+    /// What changes has a version that is one higher, and what is new has version 0.
+    #[prost(message, optional, tag = "3")]
+    pub write_set: Option<ConfigGroup>,
+    /// Parts that a receiver may not know.
+    #[prost(btree_map = "string, bytes", tag = "5")]
+    pub isolated_data: BTreeMap<String, Bytes>,
+}
+
+/// Value `ACLs` of the application group: which policies guard which functions.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Acls {
+    /// By the function's name, such as `qscc/GetChainInfo`.
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub acls: BTreeMap<String, ApiResource>,
+}
+
+/// The policy of a function.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ApiResource {
+    /// A path, or the name of a policy of the application group.
+    #[prost(string, tag = "1")]
+    pub policy_ref: String,
+}
+
+/// Value `AnchorPeers` of an organisation in the application group.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AnchorPeers {
+    /// Peers that other organisations may get to know this one by.
+    #[prost(message, repeated, tag = "1")]
+    pub anchor_peers: Vec<AnchorPeer>,
+}
+
+/// Where a peer listens.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct AnchorPeer {
+    /// A name or an address.
+    #[prost(string, tag = "1")]
+    pub host: String,
+    /// A TCP port.
+    #[prost(int32, tag = "2")]
+    pub port: i32,
+}
+
+/// Value `Orderers` of the orderer group: who takes part in BFT.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Orderers {
+    /// Those who do.
+    #[prost(message, repeated, tag = "1")]
+    pub consenter_mapping: Vec<Consenter>,
+}
+
+/// A node that takes part in BFT.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Consenter {
+    /// Its number.
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    /// Where it listens.
+    #[prost(string, tag = "2")]
+    pub host: String,
+    /// The port there.
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    /// Its organisation.
+    #[prost(string, tag = "4")]
+    pub msp_id: String,
+    /// Its certificate, PEM.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub identity: Bytes,
+    /// Its certificate as a client of TLS, PEM.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub client_tls_cert: Bytes,
+    /// Its certificate as a server of TLS, PEM.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub server_tls_cert: Bytes,
+}
+
+/// Value `KafkaBrokers` of the orderer group.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct KafkaBrokers {
+    /// `host:port` of each broker.
+    #[prost(string, repeated, tag = "1")]
+    pub brokers: Vec<String>,
+}
+
+/// Value `Consortium` of the root group.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Consortium {
+    /// The consortium that the channel was made for.
+    #[prost(string, tag = "1")]
+    pub name: String,
+}

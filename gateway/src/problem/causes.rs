@@ -2,8 +2,9 @@
 
 use quire_chaincode::ChaincodeError;
 use quire_chaincode::name::NameError;
+use quire_identity::config::UpdateError;
 use quire_ledger::{FindError, IndexError, QueryError, ReadError, TooExpensive};
-use quire_peer::SubmitError;
+use quire_peer::{SubmitError, UpdateRefused};
 
 use super::{Problem, ProblemKind, RETRY_AFTER, RETRY_AFTER_STORAGE};
 use crate::backend::CreateChannelError;
@@ -217,8 +218,44 @@ impl From<SubmitError> for Problem {
                 "The transaction is larger than the channel allows.",
             ),
             SubmitError::Duplicate => Self::internal(error),
+            SubmitError::Config(refused) => refused.into(),
             SubmitError::Chaincode(error) => error.into(),
         }
+    }
+}
+
+impl From<UpdateRefused> for Problem {
+    fn from(refused: UpdateRefused) -> Self {
+        let kind = match &refused {
+            UpdateRefused::Decode(_) => ProblemKind::InvalidArgument,
+            UpdateRefused::Update(error) => match error {
+                UpdateError::NotSatisfied { .. } => ProblemKind::Forbidden,
+                UpdateError::ReadMissing(_)
+                | UpdateError::ReadVersion { .. }
+                | UpdateError::Version { .. }
+                | UpdateError::Sequence { .. } => ProblemKind::ConfigConflict,
+                UpdateError::Type(_)
+                | UpdateError::Decode(_)
+                | UpdateError::NoHeader
+                | UpdateError::Channel(_)
+                | UpdateError::Name(_) => ProblemKind::InvalidArgument,
+                UpdateError::NoChange
+                | UpdateError::ModPolicy { .. }
+                | UpdateError::NoPolicy { .. }
+                | UpdateError::Lost(_)
+                | UpdateError::NotTheResult => ProblemKind::InvalidConfig,
+            },
+            UpdateRefused::Bundle(_)
+            | UpdateRefused::Succession(_)
+            | UpdateRefused::Dropped(_)
+            | UpdateRefused::Unsound { .. }
+            | UpdateRefused::NoEndorsement(_)
+            | UpdateRefused::Unguarded(_)
+            | UpdateRefused::NotOrderer(_)
+            | UpdateRefused::ConsensusType { .. }
+            | UpdateRefused::TooLarge(_) => ProblemKind::InvalidConfig,
+        };
+        Self::new(kind, sentence(&chain(&refused)))
     }
 }
 

@@ -44,6 +44,8 @@ pub enum ProblemKind {
     ChannelExists,
     /// The channel takes no writes.
     ChannelReadOnly,
+    /// The update was computed from another configuration than the one in force.
+    ConfigConflict,
     /// The caller has not proved who it is.
     Unauthenticated,
     /// The caller may not do this.
@@ -58,6 +60,8 @@ pub enum ProblemKind {
     ChaincodeError,
     /// A query is too large, or takes too much work.
     QueryTooExpensive,
+    /// A configuration that cannot take effect.
+    InvalidConfig,
     /// The token makes more requests than it may.
     RateLimited,
     /// Queues are full.
@@ -83,7 +87,7 @@ impl ProblemKind {
     #[must_use]
     pub fn row(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
-        let unprocessable = S::UNPROCESSABLE_ENTITY;
+        let (unprocessable, not_allowed) = (S::UNPROCESSABLE_ENTITY, S::METHOD_NOT_ALLOWED);
         match self {
             Self::InvalidJson => (S::BAD_REQUEST, "INVALID_JSON", "Invalid JSON"),
             Self::InvalidName => (S::BAD_REQUEST, "INVALID_NAME", "Invalid name"),
@@ -100,11 +104,7 @@ impl ProblemKind {
             ),
             Self::IndexNotFound => (S::NOT_FOUND, "INDEX_NOT_FOUND", "Index not found"),
             Self::RouteNotFound => (S::NOT_FOUND, "ROUTE_NOT_FOUND", "Route not found"),
-            Self::MethodNotAllowed => (
-                S::METHOD_NOT_ALLOWED,
-                "METHOD_NOT_ALLOWED",
-                "Method not allowed",
-            ),
+            Self::MethodNotAllowed => (not_allowed, "METHOD_NOT_ALLOWED", "Method not allowed"),
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", "Not acceptable"),
             Self::RequestTimeout => (S::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "Request timeout"),
             Self::UnsupportedMediaType => (
@@ -120,6 +120,7 @@ impl ProblemKind {
             Self::Invalid(code) => (S::CONFLICT, code.name(), "Transaction invalid"),
             Self::ChannelExists => (S::CONFLICT, "CHANNEL_EXISTS", "Channel exists"),
             Self::ChannelReadOnly => (S::CONFLICT, "CHANNEL_READ_ONLY", "Channel is read-only"),
+            Self::ConfigConflict => (S::CONFLICT, "CONFIG_CONFLICT", "Configuration conflict"),
             Self::Unauthenticated => (S::UNAUTHORIZED, "UNAUTHENTICATED", "Unauthenticated"),
             Self::Forbidden => (S::FORBIDDEN, "FORBIDDEN", "Forbidden"),
             Self::PreconditionFailed => (
@@ -137,6 +138,7 @@ impl ProblemKind {
             Self::QueryTooExpensive => {
                 (unprocessable, "QUERY_TOO_EXPENSIVE", "Query too expensive")
             }
+            Self::InvalidConfig => (unprocessable, "INVALID_CONFIG", "Invalid configuration"),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "RATE_LIMITED", "Rate limited"),
             Self::Overloaded => (S::SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded"),
             Self::NotReady => (S::SERVICE_UNAVAILABLE, "NOT_READY", "Not ready"),

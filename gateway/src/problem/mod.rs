@@ -407,6 +407,8 @@ mod tests {
             (K::Invalid(Code(77)), 409, "UNKNOWN_77"),
             (K::ChannelExists, 409, "CHANNEL_EXISTS"),
             (K::ChannelReadOnly, 409, "CHANNEL_READ_ONLY"),
+            (K::ConfigConflict, 409, "CONFIG_CONFLICT"),
+            (K::InvalidConfig, 422, "INVALID_CONFIG"),
             (K::PreconditionFailed, 412, "PRECONDITION_FAILED"),
             (K::QueryTooExpensive, 422, "QUERY_TOO_EXPENSIVE"),
             (K::TooLarge, 413, "TOO_LARGE"),

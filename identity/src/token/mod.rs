@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use crate::files::{exists, names_in};
-use crate::organization::{OWN_IDENTITIES, is_identity_name, read_certificate};
+use crate::organization::{ADMINISTRATOR, OWN_IDENTITIES, is_identity_name, read_certificate};
 pub use error::{ChangeTokenError, NotAuthenticated, OpenTokensError, TokenFileError};
 pub use secret::Secret;
 use secret::{SecretHash, id_in, random_id};
@@ -351,7 +351,8 @@ impl Tokens {
 /// An identity that is none of the node's own: only for a token is one made. One of the node's own under
 /// another folder's name, as a copy of it has, is none.
 fn identity_of_a_token(disk: &dyn Disk, data_dir: &Path) -> Result<Option<String>, FileError> {
-    let is_own = |name: &str| OWN_IDENTITIES.iter().any(|(own, _)| *own == name);
+    let is_own =
+        |name: &str| name == ADMINISTRATOR || OWN_IDENTITIES.iter().any(|(own, _)| *own == name);
     let folder = data_dir.join("identities");
     let names = names_in(disk, &folder)?.into_iter();
     let mut others = names.filter(|name| is_identity_name(name) && !is_own(name));

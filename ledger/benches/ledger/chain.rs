@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use quire_identity::channel_config::genesis_group;
+use quire_identity::config::genesis_group;
 use quire_identity::{Organization, Role, SigningIdentity};
 use quire_ledger::{Block, Height};
 use quire_testkit::chain::config_envelope;

@@ -12,15 +12,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quire_identity::Identity;
-use quire_wire::config::ConfigGroup;
 use quire_wire::rwset::KvMetadataWrite;
 use quire_wire::{Code, Message as _};
 
 use super::definitions::{Definition, LIFECYCLE, LSCC};
 use super::examine::{Content, Endorsed, Examined, NamespaceSet, Origin};
-use super::policies::{
-    APPLICATION, compile, has_lifecycle, members, msp_id_of, of_signatures, reference,
-};
+use super::policies::{compile, members, of_signatures, reference};
 use super::trust::{Checked, Trust};
 use crate::error::ReadError;
 use crate::model::namespace::hashed_namespace;
@@ -30,7 +27,7 @@ use crate::validation::pending::Pending;
 pub const ENDORSEMENT_POLICY: &str = "/Channel/Application/Endorsement";
 /// The policy of an organisation's endorsements, and that of the definitions of chaincodes.
 const ENDORSEMENT: &str = "Endorsement";
-const LIFECYCLE_ENDORSEMENT: &str = "LifecycleEndorsement";
+const LIFECYCLE_ENDORSEMENT: &str = "/Channel/Application/LifecycleEndorsement";
 /// The member of a key's metadata that is its policy: `peer.MetaDataKeys` of Fabric.
 const VALIDATION_PARAMETER: &str = "VALIDATION_PARAMETER";
 /// What the names of collections begin with that every organisation has without defining them.
@@ -135,7 +132,9 @@ impl Trust {
 
     /// Whether the channel is one of Fabric 1, whose own chaincodes have rules that are not known here.
     fn is_legacy(&self) -> bool {
-        self.origin == Origin::Fabric && !has_lifecycle(&self.root)
+        let application = self.bundle.application();
+        self.origin == Origin::Fabric
+            && !application.is_some_and(|group| group.capabilities.lifecycle_v20())
     }
 
     /// The chaincodes that a transaction must be endorsed for: the one called, and those it writes to.
@@ -250,10 +249,10 @@ impl Trust {
         endorsers: &[Arc<Identity>],
         what: impl FnOnce() -> String,
     ) -> Result<(), Refusal> {
-        let root = &self.root;
+        let bundle = &self.bundle;
         let known = self.policies.get(policy).cloned();
         let compiled = known.unwrap_or_else(|| {
-            let compiled = compile(policy, root).map(Arc::new);
+            let compiled = compile(policy, bundle);
             if policy.len() <= MAX_KEPT_POLICY {
                 if self.policies.len() >= MAX_KEPT {
                     self.policies.clear();
@@ -338,14 +337,13 @@ impl Trust {
 
     /// The policy of the private data that an organisation has without defining a collection.
     fn policy_of_organization(&self, msp_id: &str) -> Result<Bytes, Refusal> {
-        let named = self.organizations();
-        let mut named = named.filter(|(_, group)| msp_id_of(group).as_deref() == Some(msp_id));
-        let Some((name, group)) = named.next() else {
+        let mut named = self.bundle.application_organizations();
+        let Some((name, _)) = named.find(|(_, id)| *id == msp_id) else {
             let text = format!("no organisation {msp_id:?}");
             return Err((Code::ENDORSEMENT_POLICY_FAILURE, text));
         };
-        if group.policies.contains_key(ENDORSEMENT) {
-            let path = format!("/Channel/Application/{name}/{ENDORSEMENT}");
+        let path = format!("/Channel/Application/{name}/{ENDORSEMENT}");
+        if self.bundle.policy(&path).is_ok() {
             return Ok(reference(&path));
         }
         Ok(members(1, &[msp_id.to_owned()]))
@@ -353,18 +351,12 @@ impl Trust {
 
     /// Who must endorse definitions: where the configuration does not say, a member of most organisations.
     fn policy_of_lifecycle(&self) -> Bytes {
-        let application = self.root.groups.get(APPLICATION);
-        if application.is_some_and(|group| group.policies.contains_key(LIFECYCLE_ENDORSEMENT)) {
-            return reference("/Channel/Application/LifecycleEndorsement");
+        if self.bundle.policy(LIFECYCLE_ENDORSEMENT).is_ok() {
+            return reference(LIFECYCLE_ENDORSEMENT);
         }
-        let all = self.organizations();
-        let all: Vec<String> = all.filter_map(|(_, group)| msp_id_of(group)).collect();
+        let all = self.bundle.application_msp_ids();
+        let all: Vec<String> = all.map(str::to_owned).collect();
         members(all.len() / 2 + 1, &all)
-    }
-
-    fn organizations(&self) -> impl Iterator<Item = (&String, &ConfigGroup)> {
-        let application = self.root.groups.get(APPLICATION);
-        application.into_iter().flat_map(|group| &group.groups)
     }
 
     /// Later transactions of the block cannot write these keys.

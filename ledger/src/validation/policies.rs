@@ -1,17 +1,10 @@
 //! Policies as chaincodes, keys and organisations name them: serialized `ApplicationPolicy` messages.
 
 use bytes::Bytes;
-use quire_identity::Policy;
+use quire_identity::{Bundle, Policy};
 use quire_wire::Message as _;
-use quire_wire::config::{
-    Capabilities, ConfigGroup, NOutOf, SignaturePolicy, SignaturePolicyEnvelope, SignatureRule,
-};
-use quire_wire::msp::{
-    FabricMspConfig, MspConfig, MspPrincipal, MspRole, principal_classification, role,
-};
-
-/// The group of the organisations that submit and endorse.
-pub(super) const APPLICATION: &str = "Application";
+use quire_wire::config::{NOutOf, SignaturePolicy, SignaturePolicyEnvelope, SignatureRule};
+use quire_wire::msp::{MspPrincipal, MspRole, principal_classification, role};
 
 /// `common.ApplicationPolicy`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -72,33 +65,14 @@ pub(super) fn members(count: usize, msp_ids: &[String]) -> Bytes {
 }
 
 /// None where the policy satisfies nobody, because it is none or names none.
-pub(super) fn compile(policy: &Bytes, root: &ConfigGroup) -> Option<Policy> {
+pub(super) fn compile(policy: &Bytes, bundle: &Bundle) -> Option<Policy> {
     let policy = ApplicationPolicy::decode(policy.clone()).ok()?;
     match (
         policy.signature_policy,
         policy.channel_config_policy_reference,
     ) {
         (Some(envelope), _) => Policy::from_envelope(&envelope).ok(),
-        (None, Some(path)) => Policy::at(root, &path).ok(),
+        (None, Some(path)) => bundle.policy(&path).ok(),
         (None, None) => None,
     }
-}
-
-/// Whether chaincodes of a channel are defined by `_lifecycle`: from Fabric's 2.0 capabilities on.
-pub(super) fn has_lifecycle(root: &ConfigGroup) -> bool {
-    let application = root.groups.get(APPLICATION);
-    let value = application.and_then(|group| group.values.get("Capabilities"));
-    let bytes = value.map(|value| value.value.clone()).unwrap_or_default();
-    let capabilities = Capabilities::decode(bytes).unwrap_or_default().capabilities;
-    // Those of Fabric 1 are V1_1, V1_2, V1_3, V1_4_2 and an experimental one.
-    let mut names = capabilities.iter().map(|capability| &capability.name);
-    names.any(|name| name.starts_with('V') && !name.starts_with("V1_"))
-}
-
-/// The MSP id of an organisation's group.
-pub(super) fn msp_id_of(group: &ConfigGroup) -> Option<String> {
-    let value = group.values.get("MSP")?.value.clone();
-    let config = MspConfig::decode(value).ok()?.config;
-    let config = FabricMspConfig::decode(config).ok()?;
-    Some(config.name)
 }

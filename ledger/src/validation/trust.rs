@@ -9,17 +9,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quire_identity::{ChannelConfig, Identity, Msps, Policy, PolicyError};
+use quire_identity::config::check_succession;
+use quire_identity::{Bundle, Identity, Policy, PolicyError};
 use quire_wire::Message as _;
 use quire_wire::common::{Metadata, SignatureHeader, metadata_slot};
-use quire_wire::config::{ConfigEnvelope, ConfigGroup};
+use quire_wire::config::ConfigEnvelope;
 use quire_wire::hash::header_der;
 use quire_wire::transaction::Opened;
 
 use super::definitions::{self, Definition};
 use super::endorsement::{self, ENDORSEMENT_POLICY, KeyPlace};
 use super::examine::{Content, Endorsed, Examined, Origin};
-use crate::error::ReadError;
+use crate::error::{ReadError, chain_of};
 use crate::model::block::Block;
 use crate::model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
 use crate::model::updates::Updates;
@@ -34,6 +35,10 @@ const TAKEN_AT_A_TIME: usize = 8;
 /// Why a configuration cannot be gone by.
 #[derive(Debug)]
 pub(crate) struct Unusable(pub(crate) String);
+
+fn unusable(error: &dyn std::error::Error) -> Unusable {
+    Unusable(chain_of(error))
+}
 
 /// Who made the signatures of a block's transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +72,12 @@ pub(crate) enum Checked {
 /// next block.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    pub(super) root: ConfigGroup,
-    msps: Msps,
+    pub(super) bundle: Bundle,
     /// Or why nobody can sign a block.
     blocks: Result<Policy, PolicyError>,
     pub(super) origin: Origin,
     /// By the serialized `ApplicationPolicy`; none where it cannot be evaluated.
-    pub(super) policies: HashMap<Bytes, Option<Arc<Policy>>>,
+    pub(super) policies: HashMap<Bytes, Option<Policy>>,
     /// What chaincodes are defined as, as far as that was asked.
     pub(super) definitions: HashMap<String, Option<Arc<Definition>>>,
     /// Keys whose policies a transaction of the block being judged changed.
@@ -81,22 +85,29 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// From a serialized `ConfigEnvelope`. `origin` says by whose rules a chaincode that nobody defined is
-    /// judged.
-    pub(crate) fn new(config: Bytes, origin: Origin) -> Result<Self, Unusable> {
-        let unusable = |error: &dyn std::error::Error| Unusable(error.to_string());
+    /// From a serialized `ConfigEnvelope` of `channel`. `origin` says by whose rules a chaincode that nobody
+    /// defined is judged.
+    pub(crate) fn new(channel: &str, config: Bytes, origin: Origin) -> Result<Self, Unusable> {
         let envelope = ConfigEnvelope::decode(config).map_err(|error| unusable(&error))?;
-        let root = envelope.config.and_then(|config| config.channel_group);
-        let root = root.ok_or_else(|| Unusable("no channel group".to_owned()))?;
-        let config = ChannelConfig::from_group(&root).map_err(|error| unusable(&error))?;
+        Self::of_envelope(channel, envelope, origin)
+    }
+
+    fn of_envelope(
+        channel: &str,
+        envelope: ConfigEnvelope,
+        origin: Origin,
+    ) -> Result<Self, Unusable> {
+        let none = || Unusable("there is no configuration in it".to_owned());
+        let config = envelope.config.ok_or_else(none)?;
+        let bundle = Bundle::new(channel, config).map_err(|error| unusable(&error))?;
         if origin == Origin::Quire {
             // What nobody defined is governed by it.
-            Policy::at(&root, ENDORSEMENT_POLICY).map_err(|error| unusable(&error))?;
+            let policy = bundle.policy(ENDORSEMENT_POLICY);
+            policy.map_err(|error| unusable(&error))?;
         }
         Ok(Self {
-            msps: config.msps().map_err(|error| unusable(&error))?,
-            blocks: Policy::at(&root, BLOCK_POLICY),
-            root,
+            blocks: bundle.policy(BLOCK_POLICY),
+            bundle,
             origin,
             policies: HashMap::new(),
             definitions: HashMap::new(),
@@ -105,23 +116,30 @@ impl Trust {
     }
 
     /// By the configuration that is in state. Without one, nobody can be judged.
-    pub(crate) fn in_state(pending: &Pending<'_>, origin: Origin) -> Result<Self, ReadError> {
+    pub(crate) fn in_state(
+        channel: &str,
+        pending: &Pending<'_>,
+        origin: Origin,
+    ) -> Result<Self, ReadError> {
         let config = pending.public(CONFIG_NAMESPACE, CONFIG_KEY)?;
         let config = config.ok_or_else(|| ReadError::Config("there is none".to_owned()))?;
-        Self::new(config.value, origin).map_err(|Unusable(reason)| ReadError::Config(reason))
+        let trust = Self::new(channel, config.value, origin);
+        trust.map_err(|Unusable(reason)| ReadError::Config(reason))
     }
 
-    /// Whether transactions can be judged by this configuration too.
-    pub(crate) fn can_become(&self, config: &Bytes) -> Result<(), Unusable> {
-        Self::new(config.clone(), self.origin).map(|_| ())
-    }
-
-    /// Goes by another configuration from the next block on. Whoever lets one take effect asked
-    /// [`Self::can_become`] first.
-    pub(super) fn become_next(&mut self, config: &Bytes) {
-        if let Ok(next) = Self::new(config.clone(), self.origin) {
-            *self = next;
-        }
+    /// What comes after this one by a serialized `ConfigEnvelope`: it must be what the update in it makes of
+    /// this configuration, and what a node of this release can judge by. Where it is not, Fabric's peers stop
+    /// before the block.
+    pub(crate) fn next(&self, config: &Bytes) -> Result<Self, Unusable> {
+        let envelope = ConfigEnvelope::decode(config.clone());
+        let envelope = envelope.map_err(|error| unusable(&error))?;
+        check_succession(&self.bundle, &envelope).map_err(|error| unusable(&error))?;
+        let next = Self::of_envelope(self.bundle.channel(), envelope, self.origin)?;
+        let follows = self.bundle.check_next(&next.bundle);
+        follows.map_err(|error| unusable(&error))?;
+        let known = next.bundle.check_capabilities();
+        known.map_err(|error| unusable(&error))?;
+        Ok(next)
     }
 
     /// Takes note of what a block changed: chaincodes may be defined otherwise now.
@@ -259,8 +277,10 @@ impl Trust {
     fn check_creator(&self, opened: &Opened, signatures: Signatures) -> Checked {
         let creator = &opened.signature_header.creator;
         let signer = match signatures {
-            Signatures::MadeHere => self.known(creator),
-            Signatures::OfOthers => self.signer(creator, || &opened.payload, &opened.signature),
+            Signatures::MadeHere => self.valid(creator),
+            Signatures::OfOthers => self
+                .valid(creator)
+                .and_then(|signer| verified(signer, &opened.payload, &opened.signature)),
         };
         signer.map_or_else(Checked::BadCreator, |_| Checked::Creator)
     }
@@ -287,10 +307,16 @@ impl Trust {
         Checked::Endorsed { endorsers, refused }
     }
 
+    /// Somebody whose organisation stands for them now.
+    fn valid(&self, identity: &[u8]) -> Result<Arc<Identity>, String> {
+        let valid = self.bundle.msps().validate(identity);
+        valid.map_err(|error| error.to_string())
+    }
+
+    /// Somebody whom an organisation made, revoked or not: what that is worth, policies say.
     fn known(&self, identity: &[u8]) -> Result<Arc<Identity>, String> {
-        self.msps
-            .validate(identity)
-            .map_err(|error| error.to_string())
+        let known = self.bundle.msps().deserialize(identity);
+        known.map_err(|error| error.to_string())
     }
 
     fn signer<M: AsRef<[u8]>>(
@@ -299,10 +325,17 @@ impl Trust {
         message: impl FnOnce() -> M,
         signature: &[u8],
     ) -> Result<Arc<Identity>, String> {
-        let signer = self.known(identity)?;
-        match signer.verify(message().as_ref(), signature) {
-            Ok(()) => Ok(signer),
-            Err(error) => Err(format!("{}: {error}", signer.name())),
-        }
+        verified(self.known(identity)?, message().as_ref(), signature)
+    }
+}
+
+fn verified(
+    signer: Arc<Identity>,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<Arc<Identity>, String> {
+    match signer.verify(message, signature) {
+        Ok(()) => Ok(signer),
+        Err(error) => Err(format!("{}: {error}", signer.name())),
     }
 }

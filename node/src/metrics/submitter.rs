@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 use quire_chaincode::{Call, ChaincodeError};
 use quire_gateway::metrics::Family;
 use quire_ledger::Meter;
 use quire_ordering::QueueObserver;
-use quire_peer::{Evaluated, Proposal, SubmitError, Submitted, Submitter};
+use quire_peer::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
+use tokio::sync::oneshot;
 
 use super::chaincodes::Chaincodes;
 use super::{Metrics, TIME_BUCKETS};
@@ -186,7 +188,8 @@ impl Submitter for Measured {
                 | SubmitError::StateUnavailable
                 | SubmitError::StorageFailed
                 | SubmitError::TooLarge
-                | SubmitError::Refused(_),
+                | SubmitError::Refused(_)
+                | SubmitError::Config(_),
             ) => None,
         };
         if let Some(counter) = counter {
@@ -197,6 +200,10 @@ impl Submitter for Measured {
 
     fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
         self.inner.evaluate(call, meter)
+    }
+
+    fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        self.inner.order(envelope)
     }
 
     fn is_pending(&self, tx_id: &str) -> bool {

@@ -102,14 +102,7 @@ impl Node {
     pub(crate) fn create(&self, name: &str) -> Result<(), NodeError> {
         let _reserved = self.reserve(name)?;
         let signer = OrdererSigner(Arc::clone(&self.orderer));
-        let block = genesis_block(
-            name,
-            BATCH_SIZE,
-            &self.organization,
-            &self.orderer,
-            &signer,
-            clock::now(),
-        );
+        let block = genesis_block(name, BATCH_SIZE, &self.organization, &signer, clock::now());
         let opening = self.metrics.opening();
         let ledger = self.ledgers.create(name, block, CreateOptions::default())?;
         opening.done(name, &OpenReport::default());

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quire_identity::channel_config::genesis_group;
-use quire_identity::{ChannelConfig, Organization, Role};
+use quire_identity::config::genesis_group;
+use quire_identity::{Bundle, Organization, Role};
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Header, Payload, SignatureHeader};
-use quire_wire::config::ConfigGroup;
+use quire_wire::config::{Config, ConfigGroup};
 use quire_wire::transaction::seal;
 use quire_wire::tx_id::tx_id;
 
@@ -57,9 +57,13 @@ impl Network {
     }
 
     fn admission(&self, writers: &str) -> Admission {
-        let msps = ChannelConfig::from_group(&self.root).unwrap().msps();
-        let writers = Policy::at(&self.root, writers);
-        Admission::new(CHANNEL.into(), 3, LIMITS, msps.unwrap(), writers)
+        let config = Config {
+            sequence: 3,
+            channel_group: Some(self.root.clone()),
+        };
+        let bundle = Bundle::new(CHANNEL, config).unwrap();
+        let writers = bundle.policy(writers);
+        Admission::new(CHANNEL.into(), 3, LIMITS, bundle.msps().clone(), writers)
     }
 }
 
@@ -149,11 +153,7 @@ fn every_filter_of_broadcast_refuses_what_it_is_there_for() {
     said.tx_id = &own;
     assert!(admission.admit(&said.sealed(), now()).is_ok());
 
-    for kind in [
-        header_type::CONFIG,
-        header_type::CONFIG_UPDATE,
-        header_type::ORDERER_TRANSACTION,
-    ] {
+    for kind in [header_type::CONFIG, header_type::ORDERER_TRANSACTION] {
         let mut said = Said::by(&network.client);
         said.kind = kind;
         assert_eq!(refused(&said.sealed()), Refused::Kind(kind));

@@ -2,50 +2,46 @@
 
 use bytes::Bytes;
 use quire_identity::SigningIdentity;
-use quire_identity::channel_config::genesis_group;
+use quire_identity::config::UpdateError;
 use quire_ledger::CreateOptions;
 use quire_ordering::last_config;
-use quire_peer::SubmitError;
 use quire_peer::genesis::BATCH_SIZE;
+use quire_peer::{Origin, Outcome, SubmitError, UpdateRefused};
 use quire_wire::common::{ChannelHeader, Header, Payload, SignatureHeader, header_type};
-use quire_wire::config::{BatchSize, Config, ConfigEnvelope};
-use quire_wire::transaction::seal;
+use quire_wire::config::{BatchSize, ConfigEnvelope, ConfigGroup, ConsensusType};
+use quire_wire::transaction::{Opened, seal};
 use quire_wire::tx_id::tx_id;
-use quire_wire::{Code, Message as _};
+use quire_wire::{Code, Message};
+use tokio::sync::oneshot;
 
 use crate::kit::{CHANNEL, Node, Running, nonce, outcome};
 
-/// A configuration with this batch size, by this orderer.
-fn config(node: &Node, orderer: &SigningIdentity, sequence: u64, batch_size: BatchSize) -> Bytes {
-    let group = genesis_group(&[node.organization.msp_config()], batch_size, "2s");
-    let nonce = nonce();
-    let channel_header = ChannelHeader {
-        r#type: header_type::CONFIG,
-        channel_id: CHANNEL.to_owned(),
-        tx_id: tx_id(&nonce, orderer.serialized()),
-        ..ChannelHeader::default()
-    };
-    let signature_header = SignatureHeader {
-        creator: orderer.serialized().clone(),
-        nonce: nonce.to_vec().into(),
-    };
-    let config = ConfigEnvelope {
-        config: Some(Config {
-            sequence,
-            channel_group: Some(group),
-        }),
-        last_update: None,
-    };
-    let payload = Payload {
-        header: Some(Header {
-            channel_header: channel_header.encode_to_vec().into(),
-            signature_header: signature_header.encode_to_vec().into(),
-        }),
-        data: config.encode_to_vec().into(),
-    };
-    let payload = Bytes::from(payload.encode_to_vec());
-    let signature = orderer.sign(&payload);
-    seal(payload, signature)
+/// Sets a value of the orderer group.
+fn set(root: &mut ConfigGroup, name: &str, value: &impl Message) {
+    let orderer = root.groups.get_mut("Orderer").unwrap();
+    orderer.values.get_mut(name).unwrap().value = value.encode_to_vec().into();
+}
+
+/// An update to this batch size, signed by the organisation's administrator.
+fn to_batch_size(node: &Node, channel: &Running, batch_size: BatchSize) -> Bytes {
+    let admin = node.admin();
+    node.update(
+        channel,
+        |root| set(root, "BatchSize", &batch_size),
+        &[&admin],
+    )
+}
+
+fn order(channel: &Running, update: Bytes) -> oneshot::Receiver<Outcome> {
+    channel.peer().order(update, Origin::Outside).unwrap()
+}
+
+/// Why an update is refused, with all that caused it.
+fn refused(channel: &Running, update: Bytes) -> UpdateRefused {
+    match channel.peer().order(update, Origin::Outside).unwrap_err() {
+        SubmitError::Config(refused) => refused,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn submit_many(node: &Node, channel: &Running, count: u64) {
@@ -72,12 +68,11 @@ fn a_configuration_stands_alone_and_says_how_blocks_behind_it_are_cut() {
     let node = Node::new();
     let channel = node.channel(1_000, CreateOptions::default());
     submit_many(&node, &channel, 5);
-    let ordered = channel
-        .peer()
-        .configure(config(&node, &node.orderer, 1, ONE_EACH));
+    let update = to_batch_size(&node, &channel, ONE_EACH);
+    let ordered = order(&channel, update);
     // Already in the queue, or not: behind it in any case.
     let behind: Vec<_> = (0..50).map(|n| node.submit(&channel, n)).collect();
-    let configured = outcome(ordered.unwrap()).unwrap();
+    let configured = outcome(ordered).unwrap();
     assert_eq!((configured.code, configured.tx), (Code::VALID, 0));
     let block = channel.reader().block(configured.block).unwrap().unwrap();
     assert_eq!(block.envelopes.len(), 1);
@@ -100,10 +95,8 @@ fn a_configuration_says_what_is_let_in_from_then_on_and_after_a_restart() {
         preferred_max_bytes: 100,
         ..BATCH_SIZE
     };
-    let ordered = channel
-        .peer()
-        .configure(config(&node, &node.orderer, 1, tiny));
-    let configured = outcome(ordered.unwrap()).unwrap();
+    let update = to_batch_size(&node, &channel, tiny);
+    let configured = outcome(order(&channel, update)).unwrap();
     assert_eq!(configured.code, Code::VALID);
     let too_large = |channel: &Running| {
         let refused = node.submit(channel, 1).unwrap_err();
@@ -128,8 +121,8 @@ fn what_was_let_in_before_a_configuration_and_would_not_be_now_is_not_ordered() 
         preferred_max_bytes: 100,
         ..BATCH_SIZE
     };
-    let config = config(&node, &node.orderer, 1, tiny);
-    let ordered = channel.peer().configure(config).unwrap();
+    let update = to_batch_size(&node, &channel, tiny);
+    let ordered = order(&channel, update);
     let mut behind = Vec::new();
     // Until the configuration is in force, some are let in.
     let refused = (0..20_000).find_map(|_| match node.submit(&channel, 1) {
@@ -152,18 +145,42 @@ fn what_was_let_in_before_a_configuration_and_would_not_be_now_is_not_ordered() 
     channel.stop();
 }
 
+/// A CONFIG envelope that no update led to.
+fn unmade(creator: &SigningIdentity) -> Bytes {
+    let nonce = nonce();
+    let channel_header = ChannelHeader {
+        r#type: header_type::CONFIG,
+        channel_id: CHANNEL.to_owned(),
+        tx_id: tx_id(&nonce, creator.serialized()),
+        ..ChannelHeader::default()
+    };
+    let signature_header = SignatureHeader {
+        creator: creator.serialized().clone(),
+        nonce: nonce.to_vec().into(),
+    };
+    let payload = Payload {
+        header: Some(Header {
+            channel_header: channel_header.encode_to_vec().into(),
+            signature_header: signature_header.encode_to_vec().into(),
+        }),
+        data: ConfigEnvelope::default().encode_to_vec().into(),
+    };
+    let payload = Bytes::from(payload.encode_to_vec());
+    let signature = creator.sign(&payload);
+    seal(payload, signature)
+}
+
 #[test]
 fn a_configuration_that_no_member_signed_is_in_a_block_and_not_in_force_also_after_a_restart() {
     let node = Node::new();
     let mut channel = node.channel(1_000, CreateOptions::default());
-    let by_stranger = config(&node, &node.stranger, 1, ONE_EACH);
+    let by_stranger = unmade(&node.stranger);
     let not_signed = {
-        let envelope = config(&node, &node.orderer, 1, ONE_EACH);
-        let opened = quire_wire::transaction::Opened::read(&envelope).unwrap();
+        let opened = Opened::read(&unmade(&node.orderer)).unwrap();
         seal(opened.payload, node.client.sign(b"something else"))
     };
     for envelope in [by_stranger, not_signed] {
-        let ordered = channel.peer().configure(envelope).unwrap();
+        let ordered = channel.peer().configure(envelope, 0).unwrap();
         let configured = outcome(ordered).unwrap();
         assert_eq!(configured.code, Code::BAD_CREATOR_SIGNATURE);
     }
@@ -177,9 +194,7 @@ fn a_configuration_that_no_member_signed_is_in_a_block_and_not_in_force_also_aft
         channel = node.open(ledger);
     }
     // Restarted right behind one that is not in force.
-    let ordered = channel
-        .peer()
-        .configure(config(&node, &node.stranger, 1, ONE_EACH));
+    let ordered = channel.peer().configure(unmade(&node.stranger), 0);
     outcome(ordered.unwrap()).unwrap();
     channel.stop();
     let (ledger, _) = node.ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
@@ -187,5 +202,151 @@ fn a_configuration_that_no_member_signed_is_in_a_block_and_not_in_force_also_aft
     submit_many(&node, &channel, 3);
     let tip = channel.reader().height() - 1;
     assert_eq!(named_config(&channel, tip), 0);
+    channel.stop();
+}
+
+#[test]
+fn an_update_is_refused_without_the_signatures_that_it_needs_and_says_whose() {
+    let node = Node::new();
+    let channel = node.channel(1_000, CreateOptions::default());
+    for signers in [&[][..], &[&*node.client], &[&*node.orderer, &*node.client]] {
+        let update = node.update(&channel, |root| set(root, "BatchSize", &ONE_EACH), signers);
+        let refused = refused(&channel, update);
+        let told = refused.to_string();
+        assert!(
+            matches!(
+                refused,
+                UpdateRefused::Update(UpdateError::NotSatisfied { .. })
+            ),
+            "{told}"
+        );
+        assert!(told.contains("/Channel/Orderer/BatchSize"), "{told}");
+        assert!(told.contains("Org1MSP.admin is missing"), "{told}");
+    }
+    assert_eq!(channel.reader().height(), 1);
+    channel.stop();
+}
+
+#[test]
+fn of_two_updates_of_the_same_value_the_second_is_refused_and_changes_nothing() {
+    let node = Node::new();
+    let channel = node.channel(1_000, CreateOptions::default());
+    let (first, second) = (
+        to_batch_size(&node, &channel, ONE_EACH),
+        to_batch_size(
+            &node,
+            &channel,
+            BatchSize {
+                max_message_count: 2,
+                ..ONE_EACH
+            },
+        ),
+    );
+    let configured = outcome(order(&channel, first)).unwrap();
+    let refused = refused(&channel, second);
+    assert!(
+        matches!(
+            refused,
+            UpdateRefused::Update(UpdateError::ReadVersion { .. } | UpdateError::Version { .. })
+        ),
+        "{refused}"
+    );
+    assert_eq!(channel.reader().height(), configured.block + 1);
+    channel.stop();
+}
+
+/// Both are authorised by the configuration in force, and only one can come next to it.
+#[test]
+fn a_configuration_behind_another_one_in_the_order_is_discarded() {
+    let node = Node::new();
+    let channel = node.channel(1_000, CreateOptions::default());
+    // So that both wait in the order when the first of them comes out.
+    let many: Vec<_> = (0..2_000).map(|n| node.submit(&channel, n)).collect();
+    let sizes = (1..=20).map(|count| BatchSize {
+        max_message_count: count,
+        ..BATCH_SIZE
+    });
+    let updates: Vec<_> = sizes
+        .map(|size| to_batch_size(&node, &channel, size))
+        .collect();
+    let peer = channel.peer();
+    let ordered: Vec<_> = updates
+        .into_iter()
+        .filter_map(|update| peer.order(update, Origin::Outside).ok())
+        .collect();
+    let outcomes: Vec<_> = ordered.into_iter().map(outcome).collect();
+    let valid = outcomes
+        .iter()
+        .flatten()
+        .filter(|outcome| outcome.code.is_valid());
+    assert_eq!(valid.count(), 1, "{outcomes:?}");
+    assert_eq!(
+        outcomes.iter().flatten().count(),
+        1,
+        "no block holds another: {outcomes:?}"
+    );
+    for one in many {
+        assert!(outcome(one.unwrap().outcome).unwrap().code.is_valid());
+    }
+    channel.stop();
+}
+
+#[test]
+fn what_nobody_can_have_meant_is_refused_where_it_is_new() {
+    let node = Node::new();
+    let channel = node.channel(1_000, CreateOptions::default());
+    let admin = node.admin();
+    let of_others = ConsensusType {
+        r#type: "etcdraft".to_owned(),
+        ..ConsensusType::default()
+    };
+    let update = node.update(
+        &channel,
+        |root| set(root, "ConsensusType", &of_others),
+        &[&admin],
+    );
+    assert!(matches!(
+        refused(&channel, update),
+        UpdateRefused::ConsensusType { .. }
+    ));
+    let huge = BatchSize {
+        absolute_max_bytes: 50 << 20,
+        ..BATCH_SIZE
+    };
+    let update = to_batch_size(&node, &channel, huge);
+    assert!(matches!(
+        refused(&channel, update),
+        UpdateRefused::TooLarge(_)
+    ));
+    let empty = BatchSize {
+        max_message_count: 0,
+        ..BATCH_SIZE
+    };
+    let update = to_batch_size(&node, &channel, empty);
+    assert!(matches!(
+        refused(&channel, update),
+        UpdateRefused::Bundle(_)
+    ));
+    // Whom a policy asks for who are not there, it does not ask for.
+    for group in ["Orderer", "Application"] {
+        let emptied = |root: &mut ConfigGroup| {
+            root.groups.get_mut(group).unwrap().groups.clear();
+        };
+        let update = node.update(&channel, emptied, &[&admin]);
+        let refused = refused(&channel, update);
+        assert!(matches!(refused, UpdateRefused::Unguarded(_)), "{refused}");
+    }
+    let renamed = |root: &mut ConfigGroup| {
+        let orderer = root.groups.get_mut("Orderer").unwrap();
+        let by_admins = orderer.groups["Org1MSP"].policies["Admins"].clone();
+        let organization = orderer.groups.get_mut("Org1MSP").unwrap();
+        organization
+            .policies
+            .insert("Writers".to_owned(), by_admins);
+    };
+    let update = node.update(&channel, renamed, &[&admin]);
+    let refused = refused(&channel, update);
+    assert!(matches!(refused, UpdateRefused::NotOrderer(_)), "{refused}");
+    assert_eq!(channel.reader().height(), 1);
     channel.stop();
 }

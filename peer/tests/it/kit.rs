@@ -9,10 +9,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use quire_chaincode::{Call, Documents};
 use quire_disk::OsDisk;
+use quire_identity::config::{compute_update, sign_update, update_envelope};
 use quire_identity::{Organization, Role, SigningIdentity};
 use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Meter, Purpose, Reader};
 use quire_ordering::{BlockSigner, Unobserved};
 use quire_peer::channel::Host;
+use quire_peer::config::in_state;
 use quire_peer::genesis::BATCH_SIZE;
 use quire_peer::{
     Clock, OpenChannel, Outcome, Peer, Proposal, SubmitError, Submitted, Submitter as _,
@@ -20,7 +22,7 @@ use quire_peer::{
 };
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
-use quire_wire::config::BatchSize;
+use quire_wire::config::{BatchSize, ConfigGroup, ConfigUpdateEnvelope};
 use quire_wire::hash::sha256;
 use quire_wire::peer::{
     ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec,
@@ -69,6 +71,7 @@ pub(crate) fn nonce() -> [u8; NONCE_BYTES] {
 }
 
 /// Signs blocks.
+#[derive(Debug)]
 pub(crate) struct Signer(pub(crate) Arc<SigningIdentity>);
 
 impl BlockSigner for Signer {
@@ -134,12 +137,10 @@ impl Node {
             ..BATCH_SIZE
         };
         let signer = Signer(Arc::clone(&self.orderer));
-        let (organization, orderer) = (&self.organization, &self.orderer);
         genesis_block(
             CHANNEL,
             batch_size,
-            organization,
-            orderer,
+            &self.organization,
             &signer,
             beginning(),
         )
@@ -155,9 +156,36 @@ impl Node {
         Running(OpenChannel::ordered_here(ledger, &self.host(), Arc::new(Unobserved)).unwrap())
     }
 
+    /// The organisation's administrator.
+    pub(crate) fn admin(&self) -> Arc<SigningIdentity> {
+        self.organization.administrator(beginning()).unwrap()
+    }
+
     pub(crate) fn identity(&self, name: &str, role: Role) -> Arc<SigningIdentity> {
         let made = self.organization.create_identity(name, role, beginning());
         made.unwrap()
+    }
+
+    /// The envelope of an update that leads to the configuration after `change`, signed by these.
+    pub(crate) fn update(
+        &self,
+        channel: &Running,
+        change: impl FnOnce(&mut ConfigGroup),
+        signers: &[&SigningIdentity],
+    ) -> Bytes {
+        let current = in_state(channel.reader()).unwrap().unwrap().config;
+        let mut changed = current.clone();
+        change(changed.channel_group.as_mut().unwrap());
+        let mut update = compute_update(&current, &changed).unwrap();
+        CHANNEL.clone_into(&mut update.channel_id);
+        let mut update = ConfigUpdateEnvelope {
+            config_update: update.encode_to_vec().into(),
+            signatures: Vec::new(),
+        };
+        for signer in signers {
+            sign_update(&mut update, signer, &nonce());
+        }
+        update_envelope(CHANNEL, &update, &self.client, &nonce(), beginning())
     }
 
     pub(crate) fn submit(&self, channel: &Running, n: u64) -> Result<Submitted, SubmitError> {

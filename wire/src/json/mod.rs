@@ -38,6 +38,12 @@ pub fn message_type(name: &str) -> Option<&'static MessageType> {
     types::all().find(|known| known.name == name)
 }
 
+/// The group of an organisation that submits and endorses, which `configtxgen -printOrg` prints.
+#[must_use]
+pub fn application_organization() -> &'static MessageType {
+    &tree::APPLICATION_ORGANIZATION
+}
+
 /// The message as `configtxlator proto_decode` prints it, with a line's end behind it.
 ///
 /// # Errors

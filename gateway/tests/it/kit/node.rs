@@ -283,6 +283,10 @@ impl Submitter for Orderer {
         })
     }
 
+    fn order(&self, _: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+        Err(SubmitError::ReadOnly)
+    }
+
     fn is_pending(&self, tx_id: &str) -> bool {
         let inner = self.inner.lock();
         inner.waiting.iter().any(|waiting| waiting.tx_id == tx_id)

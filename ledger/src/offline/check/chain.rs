@@ -330,6 +330,14 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
+    /// The channel's name as its blocks have it, as far as the first can be read.
+    pub(super) fn channel(&self) -> String {
+        match &*self.court.channel {
+            "" => self.report.subject.clone(),
+            name => name.to_owned(),
+        }
+    }
+
     pub(super) fn is_replayable(&self) -> bool {
         self.is_replayable
     }

@@ -4,9 +4,6 @@ use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use quire_identity::{ChannelConfig, Policy};
-use quire_wire::Message as _;
-use quire_wire::config::ConfigEnvelope;
 
 use super::chain::Check;
 use super::followers::Live;
@@ -15,9 +12,10 @@ use super::{CheckError, Finding, Kind};
 use crate::block_store::scan::{Damage, Scan, Stored};
 use crate::block_store::segment::{Location, Position, file_name};
 use crate::block_store::tail::{self, Verdict, Witness};
-use crate::error::{Corruption, chain_of};
+use crate::error::Corruption;
 use crate::followers::Follow as _;
-use crate::validation::ENDORSEMENT_POLICY;
+use crate::validation::examine::Origin;
+use crate::validation::trust::{Trust, Unusable};
 
 /// What stands where the next block should be.
 pub(super) enum Met {
@@ -209,7 +207,8 @@ impl Check<'_> {
 
     /// A node that takes transactions has to make sense of the channel's newest configuration.
     pub(super) fn expect_usable(&mut self, number: u64, config: Bytes) {
-        if let Err(reason) = judges_by(config) {
+        let judged = Trust::new(&self.channel(), config, Origin::Quire);
+        if let Err(Unusable(reason)) = judged {
             self.tell_finding(Finding {
                 block: Some(number),
                 ..Finding::new(
@@ -235,16 +234,4 @@ impl Check<'_> {
     fn find_corruption(&mut self, corruption: Corruption) {
         self.tell_finding(corruption.into());
     }
-}
-
-/// Reads a serialized `ConfigEnvelope` as a node does that opens the channel.
-fn judges_by(config: Bytes) -> Result<(), String> {
-    let text = |error: &dyn std::error::Error| chain_of(error);
-    let envelope = ConfigEnvelope::decode(config).map_err(|error| text(&error))?;
-    let root = envelope.config.and_then(|config| config.channel_group);
-    let root = root.ok_or("no channel group")?;
-    let config = ChannelConfig::from_group(&root).map_err(|error| text(&error))?;
-    config.msps().map_err(|error| text(&error))?;
-    Policy::at(&root, ENDORSEMENT_POLICY).map_err(|error| text(&error))?;
-    Ok(())
 }

@@ -37,8 +37,8 @@ pub(super) struct Objection {
 #[derive(Default)]
 pub(super) struct Court {
     depth: Depth,
-    /// The channel's name as its first block has it; here it may have another.
-    channel: String,
+    /// The channel's name as its first block has it; here it may have another. Empty before that block.
+    pub(super) channel: String,
     /// None before block 0, and where the newest configuration cannot be used.
     trust: Option<Trust>,
     /// Whose rules the channel has: those of whoever wrote its first block.
@@ -163,7 +163,7 @@ impl Court {
                     let meets = Meets { known, repeats };
                     let given = judge(transaction, &signed, meets, pending, &mut self.recent)?;
                     let is_unusable = || match (&transaction.content, &self.trust) {
-                        (Content::Config(config), Some(trust)) => trust.can_become(config).is_err(),
+                        (Content::Config(config), Some(trust)) => trust.next(config).is_err(),
                         _ => false,
                     };
                     // Fabric lets configurations take effect that nobody can be judged by here.
@@ -240,9 +240,38 @@ impl Court {
                 continue;
             };
             if block.code(tx).is_valid() {
-                self.trust = adopt(config, origin, tx, objections);
+                self.adopt(config, origin, tx, objections);
             }
         }
+    }
+
+    /// Takes a configuration up. One that nobody can be judged by is objected to, and so is one that the
+    /// configuration before it does not become by the update that it carries.
+    fn adopt(&mut self, config: Bytes, origin: Origin, tx: usize, objections: &mut Vec<Objection>) {
+        let mut object = |expected: &str, Unusable(found): Unusable| {
+            objections.push(Objection {
+                kind: Kind::Config,
+                transaction: Some((tx as u64, None)),
+                expected: expected.to_owned(),
+                found,
+            });
+        };
+        if let Some(known) = &self.trust {
+            match known.next(&config) {
+                Ok(next) => {
+                    self.trust = Some(next);
+                    return;
+                }
+                Err(unusable) => object("a configuration that follows the one before", unusable),
+            }
+        }
+        self.trust = match Trust::new(&self.channel, config, origin) {
+            Ok(trust) => Some(trust),
+            Err(unusable) => {
+                object("a configuration to judge signatures by", unusable);
+                None
+            }
+        };
     }
 
     fn count(&mut self, signed: &Signed) {
@@ -290,27 +319,6 @@ impl Court {
             "endorsements do not hold, of transactions that others suffice for",
         );
         notes
-    }
-}
-
-/// Takes a configuration up; one that nobody can be judged by is objected to.
-fn adopt(
-    config: Bytes,
-    origin: Origin,
-    tx: usize,
-    objections: &mut Vec<Objection>,
-) -> Option<Trust> {
-    match Trust::new(config, origin) {
-        Ok(trust) => Some(trust),
-        Err(Unusable(found)) => {
-            objections.push(Objection {
-                kind: Kind::Config,
-                transaction: Some((tx as u64, None)),
-                expected: "a configuration to judge signatures by".to_owned(),
-                found,
-            });
-            None
-        }
     }
 }
 

@@ -1,8 +1,18 @@
 //! Guards against a block 0 that Fabric, or we ourselves, would not read.
 
+use std::time::{Duration, SystemTime};
+
+use quire_wire::Message;
+use quire_wire::config::{
+    BatchSize, BatchTimeout, Capabilities, Config, ConfigGroup, ConfigValue, Policy as WirePolicy,
+    policy_type,
+};
+use quire_wire::msp::{FabricMspConfig, MspConfig};
+
 use super::*;
+use crate::msp::MspError;
+use crate::organization::Organization;
 use crate::policy::Policy;
-use quire_wire::config::{Capabilities, ConfigValue, Policy as WirePolicy, policy_type};
 
 const BATCH: BatchSize = BatchSize {
     max_message_count: 500,
@@ -21,19 +31,35 @@ fn genesis() -> ConfigGroup {
     genesis_group(&[msp("QuireOrg")], BATCH, "1m30s")
 }
 
+fn bundle(root: ConfigGroup) -> Result<Bundle, BundleError> {
+    let config = Config {
+        sequence: 0,
+        channel_group: Some(root),
+    };
+    Bundle::new("main", config)
+}
+
+fn organization(name: &str) -> FabricMspConfig {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = quire_disk::os();
+    let made = Organization::open_or_create(&disk, dir.path(), name, SystemTime::UNIX_EPOCH);
+    made.unwrap().msp_config()
+}
+
 #[test]
 fn what_was_written_into_block_0_is_read_back() {
-    let bytes = genesis().encode_to_vec();
-    let config = ChannelConfig::from_group(&ConfigGroup::decode(&bytes[..]).unwrap()).unwrap();
-    let expected = ChannelConfig {
-        application: vec![msp("QuireOrg")],
-        orderer: vec![msp("QuireOrg")],
-        batch_size: BATCH,
-        batch_timeout: Duration::from_secs(90),
-        consensus_type: "solo".to_owned(),
-        msp_version: MspVersion::V1_4_3,
-    };
-    assert_eq!(config, expected);
+    let group = genesis_group(&[organization("QuireOrg")], BATCH, "1m30s");
+    let bytes = group.encode_to_vec();
+    let bundle = bundle(ConfigGroup::decode(&bytes[..]).unwrap()).unwrap();
+    let orderer = bundle.orderer().unwrap();
+    assert_eq!(orderer.batch_size, BATCH);
+    assert_eq!(orderer.batch_timeout, Duration::from_secs(90));
+    assert_eq!(orderer.consensus_type.r#type, "solo");
+    assert!(bundle.application_msp_ids().eq(["QuireOrg"]));
+    assert!(bundle.orderer_msp_ids().eq(["QuireOrg"]));
+    assert!(bundle.msps().get("QuireOrg").is_some());
+    assert_eq!(bundle.check_capabilities(), Ok(()));
+    assert_eq!(bundle.check_next(&bundle), Ok(()));
 }
 
 /// Names of everything in a tree, one path a line; all of it may be changed by administrators.
@@ -102,7 +128,8 @@ fn the_tree_is_the_one_that_configtxgen_makes() {
         ]
     );
     let application = &genesis().groups[APPLICATION];
-    let capabilities: Capabilities = value("", application, "Capabilities").unwrap();
+    let value = application.values["Capabilities"].value.clone();
+    let capabilities = Capabilities::decode(value).unwrap();
     assert!(
         capabilities
             .capabilities
@@ -132,11 +159,11 @@ fn every_policy_of_block_0_can_be_evaluated() {
     }
 }
 
-/// What reading says after `change`.
-fn read_changed(change: impl FnOnce(&mut ConfigGroup)) -> ChannelConfigError {
+/// What is said of block 0 after `change`.
+fn read_changed(change: impl FnOnce(&mut ConfigGroup)) -> BundleError {
     let mut root = genesis();
     change(&mut root);
-    ChannelConfig::from_group(&root).unwrap_err()
+    bundle(root).unwrap_err()
 }
 
 fn orderer(root: &mut ConfigGroup) -> &mut ConfigGroup {
@@ -154,18 +181,20 @@ fn put(group: &mut ConfigGroup, name: &str, message: &impl Message) {
 
 #[test]
 fn what_is_missing_or_broken_is_named() {
-    let error = read_changed(|root| drop(root.groups.remove(APPLICATION)));
-    assert_eq!(error, ChannelConfigError::NoGroup(APPLICATION));
+    let value = |error: BundleError| match error {
+        BundleError::Value(error) => error,
+        other => panic!("{other}"),
+    };
     let error = read_changed(|root| drop(orderer(root).values.remove(BATCH_SIZE)));
-    let (group, value) = (ORDERER.to_owned(), BATCH_SIZE);
-    assert_eq!(error, ChannelConfigError::NoValue { group, value });
+    let none = BatchSize::default();
+    assert_eq!(value(error), ValueError::BatchSize(none));
     let error = read_changed(|root| {
         orderer(root).values.get_mut(BATCH_SIZE).unwrap().value = vec![0xff].into();
     });
     assert!(
         matches!(
-            error,
-            ChannelConfigError::Value {
+            value(error.clone()),
+            ValueError::Decode {
                 value: BATCH_SIZE,
                 ..
             }
@@ -179,7 +208,7 @@ fn what_is_missing_or_broken_is_named() {
             preferred_max_bytes: size.2,
         };
         let error = read_changed(|root| put(orderer(root), BATCH_SIZE, &size));
-        assert_eq!(error, ChannelConfigError::BatchSize(size));
+        assert_eq!(value(error), ValueError::BatchSize(size));
     }
     for timeout in ["", "0s", "soon"] {
         let timeout = timeout.to_owned();
@@ -187,36 +216,44 @@ fn what_is_missing_or_broken_is_named() {
             timeout: timeout.clone(),
         };
         let error = read_changed(|root| put(orderer(root), BATCH_TIMEOUT, &message));
-        assert_eq!(error, ChannelConfigError::BatchTimeout(timeout));
+        assert_eq!(value(error), ValueError::BatchTimeout(timeout));
     }
     let idemix = MspConfig {
         r#type: 1,
         ..MspConfig::default()
     };
     let error = read_changed(|root| {
-        put(
-            orderer(root).groups.get_mut("QuireOrg").unwrap(),
-            MSP,
-            &idemix,
-        );
+        let application = root.groups.get_mut(APPLICATION).unwrap();
+        let organization = application.groups.get_mut("QuireOrg").unwrap();
+        put(organization, MSP, &idemix);
     });
     let group = "QuireOrg".to_owned();
-    assert_eq!(error, ChannelConfigError::MspKind { group, kind: 1 });
+    assert_eq!(error, BundleError::MspKind { group, kind: 1 });
+}
+
+#[test]
+fn a_configuration_of_10_mib_is_refused_before_anything_of_it_is_read() {
+    let error = read_changed(|root| {
+        let value = ConfigValue {
+            value: vec![0; 10 << 20].into(),
+            ..ConfigValue::default()
+        };
+        root.values.insert("HashingAlgorithm".to_owned(), value);
+    });
+    assert!(
+        matches!(error, BundleError::TooLarge(bytes) if bytes > 10 << 20),
+        "{error}"
+    );
 }
 
 #[test]
 fn an_msp_id_stands_for_one_organisation() {
-    let config = ChannelConfig {
-        application: vec![msp("Org")],
-        orderer: vec![FabricMspConfig {
-            root_certs: vec!["another CA".into()],
-            ..msp("Org")
-        }],
-        batch_size: BATCH,
-        batch_timeout: Duration::from_secs(1),
-        consensus_type: "solo".to_owned(),
-        msp_version: MspVersion::V1_4_3,
-    };
-    let refused = config.msps().unwrap_err();
-    assert_eq!(refused, MspError::TwoVersions("Org".to_owned()));
+    let mut root = genesis_group(&[organization("Org")], BATCH, "1s");
+    let another = genesis_group(&[organization("Org")], BATCH, "1s");
+    let theirs = another.groups[ORDERER].groups["Org"].clone();
+    orderer(&mut root).groups.insert("Org".to_owned(), theirs);
+    let refused = bundle(root).unwrap_err();
+    let source = MspError::TwoVersions("Org".to_owned());
+    let group = "Org".to_owned();
+    assert_eq!(refused, BundleError::Msp { group, source });
 }

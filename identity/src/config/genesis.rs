@@ -13,13 +13,14 @@ use quire_wire::msp::{
     FabricMspConfig, MspConfig, MspPrincipal, MspRole, principal_classification, role,
 };
 
-use super::{APPLICATION, BATCH_SIZE, BATCH_TIMEOUT, CONSENSUS_TYPE, MSP, ORDERER, X509_MSP};
+use super::{
+    ADMINS, APPLICATION, BATCH_SIZE, BATCH_TIMEOUT, CAPABILITIES, CONSENSUS_TYPE, MSP, ORDERER,
+    X509_MSP,
+};
 
 const READERS: &str = "Readers";
 const WRITERS: &str = "Writers";
-const ADMINS: &str = "Admins";
 const ENDORSEMENT: &str = "Endorsement";
-const CAPABILITIES: &str = "Capabilities";
 
 /// The root group of a channel whose organisations each submit, endorse and order.
 /// `batch_timeout` is in Go's notation, such as `2s`.
@@ -59,14 +60,16 @@ fn application_group(msps: &[FabricMspConfig]) -> ConfigGroup {
         policies.insert(name.to_owned(), policy);
     }
     ConfigGroup {
-        groups: organizations(msps, application_organization),
+        groups: organizations(msps, organization_group),
         values: named([(CAPABILITIES, capability("V2_5"))]),
         policies,
         ..group()
     }
 }
 
-fn application_organization(msp: &FabricMspConfig) -> ConfigGroup {
+/// The group of an organisation that submits and endorses, as `configtxgen -printOrg` makes it.
+#[must_use]
+pub fn organization_group(msp: &FabricMspConfig) -> ConfigGroup {
     let id = &msp.name;
     ConfigGroup {
         values: named([(MSP, msp_value(msp))]),
