@@ -15,7 +15,7 @@ use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::openapi::{Document, docs};
 use crate::resources::{
-    batch, blocks, channels, evaluate, events, find, history, indexes, operations, state,
+    batch, blocks, channels, config, evaluate, events, find, history, indexes, operations, state,
     transactions,
 };
 use crate::server::cors::Cors;
@@ -73,6 +73,7 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
     OpenApiRouter::new()
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::get))
+        .routes(routes!(config::get, config::update))
         .routes(routes!(transactions::submit, transactions::get_by_key))
         .routes(routes!(batch::submit))
         .routes(routes!(transactions::get))

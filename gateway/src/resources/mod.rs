@@ -5,6 +5,7 @@ pub(crate) mod block_event;
 pub(crate) mod block_json;
 pub(crate) mod blocks;
 pub(crate) mod channels;
+pub(crate) mod config;
 pub(crate) mod creator;
 pub(crate) mod evaluate;
 pub(crate) mod events;

@@ -1,0 +1,208 @@
+//! `/v1/channels/{channel}/config`: the channel's configuration, and how it changes.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{self, HeaderValue};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use quire_identity::config::update_envelope;
+use quire_peer::config::{InState, in_state};
+use quire_peer::{Channel, Outcome};
+use quire_wire::Message as _;
+use quire_wire::common::{ChannelHeader, Envelope, Payload, SignatureHeader, header_type};
+use quire_wire::config::ConfigUpdateEnvelope;
+use quire_wire::json;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+
+use crate::access::caller::Caller;
+use crate::gateway::Gateway;
+use crate::problem::{Problem, ProblemKind};
+use crate::reply;
+use crate::request::accept::{Form, PROTOBUF, negotiate};
+use crate::request::body::{self, JSON, content_type};
+use crate::request::path;
+use crate::request::url_query::UrlQuery;
+
+/// A configuration that is in force.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ConfigInForce)]
+struct InForce {
+    /// The block that holds it.
+    block: u64,
+    /// How many updates came before it, and this one.
+    sequence: u64,
+}
+
+/// `GET .../config`.
+#[utoipa::path(
+    get,
+    path = "/v1/channels/{channel}/config",
+    tag = "channels",
+    operation_id = "getConfig",
+    summary = "The channel's configuration",
+    responses((
+        status = 200,
+        description = "Fabric's common.Config, as bytes or as configtxlator prints it. The ETag is its \
+            sequence.",
+        content(
+            (serde_json::Value = "application/json"),
+            (Vec<u8> = "application/x-protobuf")
+        )
+    ))
+)]
+pub(crate) async fn get(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let channel = path::channel(&gateway, request.uri())?;
+    UrlQuery::none(request.uri())?;
+    let form = negotiate(request.headers())?;
+    let answered = gateway.pools.work(move || show(&channel, form)).await;
+    answered.map_err(reply::negotiated_problem)
+}
+
+fn show(channel: &Channel, form: Form) -> Result<Response, Problem> {
+    let InState { config, .. } = current(channel)?;
+    let sequence = config.sequence;
+    let bytes = Bytes::from(config.encode_to_vec());
+    let response = match form {
+        Form::Protobuf => reply::protobuf(bytes),
+        Form::Json => {
+            let text = printed("common.Config", bytes)?;
+            reply::of_type(JSON, Body::from(text), StatusCode::OK)
+        }
+    };
+    let mut response = reply::at_height(response, channel.reader.height());
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{sequence}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(reply::negotiated(response))
+}
+
+/// `POST .../config`.
+#[utoipa::path(
+    post,
+    path = "/v1/channels/{channel}/config",
+    tag = "channels",
+    operation_id = "updateConfig",
+    summary = "Change the channel's configuration",
+    request_body(
+        description = "Fabric's common.Envelope of type CONFIG_UPDATE with the signatures of those who \
+            must agree, as bytes or as configtxlator prints it. Where it names no creator, the caller \
+            becomes it.",
+        content(
+            (Vec<u8> = "application/x-protobuf"),
+            (serde_json::Value = "application/json")
+        )
+    ),
+    responses((status = 201, description = "It is durable and in force.", body = InForce))
+)]
+pub(crate) async fn update(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let channel = path::channel(&gateway, &parts.uri)?;
+    UrlQuery::none(&parts.uri)?;
+    let expected = media(&parts.headers);
+    let body = body::read(&parts, body, expected, &gateway).await?;
+    let submitter = Arc::clone(&channel.submitter);
+    let caller = Caller::identity(&parts)?;
+    let (nonce, now) = (gateway.backend.random_nonce(), gateway.backend.now());
+    let name = Arc::clone(&channel.name);
+    let ordered = gateway.pools.work(move || {
+        let envelope = match expected {
+            JSON => envelope_of(&body)?,
+            _ => body,
+        };
+        let envelope = match unsent(&envelope) {
+            Some(update) => update_envelope(&name, &update, &caller, &nonce, now),
+            None => envelope,
+        };
+        submitter.order(envelope).map_err(Problem::from)
+    });
+    let outcome = outcome(&gateway, ordered.await?).await?;
+    if !outcome.code.is_valid() {
+        let detail = format!(
+            "The configuration is in block {} and not in force.",
+            outcome.block
+        );
+        return Err(Problem::new(ProblemKind::Invalid(outcome.code), detail));
+    }
+    let described = gateway.pools.work(move || {
+        let InState { number, config } = current(&channel)?;
+        let document = InForce {
+            block: number,
+            sequence: config.sequence,
+        };
+        let response = reply::json(StatusCode::CREATED, &document)?;
+        Ok(reply::at_height(response, channel.reader.height()))
+    });
+    described.await
+}
+
+/// The update in an envelope that nobody has sent yet, as tools write it into a file for others to sign: it
+/// names no creator, and the caller becomes it.
+fn unsent(envelope: &Bytes) -> Option<ConfigUpdateEnvelope> {
+    let payload = Envelope::decode(envelope.clone()).ok()?.payload;
+    let payload = Payload::decode(payload).ok()?;
+    let header = payload.header?;
+    let creator = SignatureHeader::decode(header.signature_header)
+        .ok()?
+        .creator;
+    let kind = ChannelHeader::decode(header.channel_header).ok()?.r#type;
+    if !creator.is_empty() || kind != header_type::CONFIG_UPDATE {
+        return None;
+    }
+    ConfigUpdateEnvelope::decode(payload.data).ok()
+}
+
+/// The media type of an update. Bytes are expected where it is neither.
+fn media(headers: &HeaderMap) -> &'static str {
+    match content_type(headers).as_deref() {
+        Some(JSON) => JSON,
+        _ => PROTOBUF,
+    }
+}
+
+async fn outcome(
+    gateway: &Gateway,
+    outcome: oneshot::Receiver<Outcome>,
+) -> Result<Outcome, Problem> {
+    let told = tokio::select! {
+        told = outcome => told,
+        () = gateway.out_of_grace() => return Err(Problem::not_ready()),
+    };
+    told.map_err(|_| {
+        Problem::new(
+            ProblemKind::ConfigConflict,
+            "Another configuration came before this one, or the channel stopped: compute the update \
+             again, from the configuration of now.",
+        )
+    })
+}
+
+fn current(channel: &Channel) -> Result<InState, Problem> {
+    in_state(&channel.reader)?
+        .ok_or_else(|| Problem::internal("the channel's state has no configuration"))
+}
+
+fn printed(name: &str, bytes: Bytes) -> Result<String, Problem> {
+    let kind = json::message_type(name).ok_or_else(|| Problem::internal("a type is unknown"))?;
+    json::print(kind, bytes).map_err(Problem::internal)
+}
+
+fn envelope_of(text: &Bytes) -> Result<Bytes, Problem> {
+    let kind = json::message_type("common.Envelope");
+    let kind = kind.ok_or_else(|| Problem::internal("a type is unknown"))?;
+    let envelope = json::read(kind, text);
+    let envelope =
+        envelope.map_err(|error| Problem::new(ProblemKind::InvalidJson, error.to_string()))?;
+    Ok(envelope.into())
+}
