@@ -2,6 +2,7 @@
 
 mod backend;
 mod channels;
+mod config;
 mod error;
 mod migrate;
 
@@ -22,6 +23,7 @@ use crate::data_directory::Directory;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 pub(crate) use channels::Imported;
+pub(crate) use config::ConfigurationError;
 pub(crate) use error::{ImportError, NodeError};
 pub(crate) use migrate::ChannelMigrated;
 

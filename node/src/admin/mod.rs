@@ -13,6 +13,9 @@
 //! | `POST /tokens/revoke` | `{"id"}` |
 //! | `GET /heights` | |
 //! | `POST /migrate` | `{"migrations"}`, the folder as the node sees it |
+//! | `POST /config` | `{"channel"}` |
+//! | `POST /config/sign` | `{"update"}`, a `common.ConfigUpdateEnvelope` in base64 |
+//! | `POST /config/submit` | `{"channel","update"}`, the same |
 //! | `POST /check` | `{"channel"?,"signatures","verdicts"}` |
 //!
 //! The answer is `application/x-ndjson`: any number of [`Message::Progress`], then one other message.
@@ -65,6 +68,15 @@ pub(crate) enum Message {
     /// A token that was made or rotated.
     Token(Made),
     TokenRevoked(Row),
+    /// A configuration that is in force: a `common.Config` in base64.
+    Config {
+        block: u64,
+        config: String,
+    },
+    /// A `common.ConfigUpdateEnvelope` in base64, with one signature more.
+    SignedUpdate {
+        update: String,
+    },
     Failed(Failure),
 }
 
@@ -105,6 +117,21 @@ pub(crate) struct Check {
     pub(crate) channel: Option<String>,
     #[serde(flatten)]
     pub(crate) depth: Depth,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OfChannel {
+    pub(crate) channel: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Update {
+    #[serde(default)]
+    pub(crate) channel: String,
+    /// In base64.
+    pub(crate) update: String,
 }
 
 impl Failure {

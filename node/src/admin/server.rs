@@ -13,17 +13,22 @@ use axum::http::header;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_core::Stream;
 use quire_chaincode::name::check_channel;
 use quire_ledger::check::CheckError;
 use quire_ledger::{OpenError, Progress};
+use quire_peer::config::InState;
+use quire_wire::Message as _;
+use quire_wire::config::ConfigUpdateEnvelope;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
-use super::{Check, Create, Failure, Import, Message, Migrate, SOCKET, address};
+use super::{Check, Create, Failure, Import, Message, Migrate, OfChannel, SOCKET, Update, address};
 use crate::advice;
-use crate::node::{ImportError, Node};
+use crate::node::{ConfigurationError, ImportError, Node};
 use crate::{clock, migrations, tokens};
 
 /// Lines that may wait for a command that reads slowly; then the work waits.
@@ -75,6 +80,9 @@ impl Socket {
             .route("/heights", get(heights))
             .route("/migrate", post(migrate))
             .route("/check", post(check))
+            .route("/config", post(configuration))
+            .route("/config/sign", post(sign_update))
+            .route("/config/submit", post(submit_update))
             .route("/tokens", post(create_token))
             .route("/tokens/rotate", post(rotate_token))
             .route("/tokens/revoke", post(revoke_token))
@@ -163,6 +171,48 @@ async fn check(State(node): State<Arc<Node>>, Json(request): Json<Check>) -> Res
             }
         },
     )
+}
+
+async fn configuration(State(node): State<Arc<Node>>, Json(request): Json<OfChannel>) -> Response {
+    answer(move |_| in_force(node.configuration(&request.channel)))
+}
+
+async fn sign_update(State(node): State<Arc<Node>>, Json(request): Json<Update>) -> Response {
+    answer(move |_| {
+        let mut update = match decoded(&request.update) {
+            Ok(update) => update,
+            Err(failed) => return failed,
+        };
+        match node.sign_update(&mut update) {
+            Ok(()) => Message::SignedUpdate {
+                update: STANDARD.encode(update.encode_to_vec()),
+            },
+            Err(error) => failed(&error, None),
+        }
+    })
+}
+
+async fn submit_update(State(node): State<Arc<Node>>, Json(request): Json<Update>) -> Response {
+    answer(move |_| match decoded(&request.update) {
+        Ok(update) => in_force(node.submit_update(&request.channel, &update)),
+        Err(failed) => failed,
+    })
+}
+
+fn in_force(configuration: Result<InState, ConfigurationError>) -> Message {
+    match configuration {
+        Ok(InState { number, config }) => Message::Config {
+            block: number,
+            config: STANDARD.encode(config.encode_to_vec()),
+        },
+        Err(error) => failed(&error, None),
+    }
+}
+
+fn decoded(update: &str) -> Result<ConfigUpdateEnvelope, Message> {
+    let bytes = STANDARD.decode(update);
+    let bytes = bytes.map_err(|error| failed(&error, None))?;
+    ConfigUpdateEnvelope::decode(&bytes[..]).map_err(|error| failed(&error, None))
 }
 
 async fn create_token(

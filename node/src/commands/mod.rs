@@ -6,6 +6,7 @@ pub(crate) mod channel;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod migrate;
+pub(crate) mod org;
 pub(crate) mod rebuild;
 pub(crate) mod repair;
 pub(crate) mod run;
@@ -27,6 +28,9 @@ verbs! {
         /// Make, list, rotate and revoke tokens, of a stopped node or of a running one.
         #[command(subcommand)]
         Token(token::TokenCommand),
+        /// This node's organisation.
+        #[command(subcommand)]
+        Org(org::OrgCommand),
         Config(config::ConfigArguments),
         Rebuild(rebuild::RebuildArguments),
         Repair(repair::RepairArguments),

@@ -1,10 +1,18 @@
 //! `quire channel`: what is done with channels, a file each.
 
+mod config;
 mod create;
 mod fetch;
 mod import;
 mod list;
 mod made;
+pub(crate) mod org;
+pub(crate) mod output;
+mod policy;
+mod proposal;
+mod reach;
+mod sign;
+mod submit;
 
 use crate::commands::verb::verbs;
 
@@ -15,5 +23,16 @@ verbs! {
         List(list::ListArguments),
         Fetch(fetch::FetchArguments),
         Import(import::ImportArguments),
+        /// What a channel's configuration says, and changing its settings.
+        #[command(subcommand)]
+        Config(config::ConfigCommand),
+        /// The organisations of a channel.
+        #[command(subcommand)]
+        Org(org::OrgCommand),
+        /// The policies of a channel.
+        #[command(subcommand)]
+        Policy(policy::PolicyCommand),
+        Sign(sign::SignArguments),
+        Submit(submit::SubmitArguments),
     }
 }
