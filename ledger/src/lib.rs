@@ -72,7 +72,7 @@ pub use query::{
 };
 pub use reader::{ChainInfo, Reader, Snapshot};
 pub use recovery::{CutTail, OpenReport};
-pub use simulator::Simulator;
+pub use simulator::{KeyMetadata, SimulationResults, Simulator};
 pub use state::couchdb::client::{CouchDbServer, CouchDbServerError, DEFAULT_CALL_TIMEOUT};
 pub use state::{NamespaceSummary, RangeEnd};
 pub use stored::{BlocksFrom, Next, StoredBlocks, stored_channels};

@@ -1,22 +1,26 @@
 //! A transaction before it is one: reads come from a snapshot and are recorded, writes are kept.
 
+mod recorded;
+
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use quire_wire::Message as _;
-use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, RangeQueryInfo, TxReadWriteSet};
+use quire_wire::hash::sha256;
+use quire_wire::rwset::{KvMetadataWrite, RangeQueryInfo, TxPvtReadWriteSet, TxReadWriteSet};
 
 use crate::error::ReadError;
-use crate::model::block::Height;
-use crate::model::namespace::queries_of;
+use crate::model::namespace::{hashed_key, hashed_namespace, queries_of};
 use crate::model::value::VersionedValue;
-use crate::query::find::Seen;
-use crate::query::{FindError, Found, Meter, Query, QueryError};
+use crate::query::{FindError, Found, Halt, Meter, Query, QueryError};
 use crate::reader::Snapshot;
 use crate::state::RangeEnd;
 use crate::validation::phantom::{MAX_DEGREE, RangeSummary, row};
 use crate::validation::rich::{self, MAX_QUERIES, MAX_ROWS};
+pub use recorded::KeyMetadata;
+use recorded::{Collection, PrivateWrite, Recorded};
 
 /// Records what a chaincode reads and writes.
 ///
@@ -32,12 +36,13 @@ pub struct Simulator {
     meter: Meter,
 }
 
-#[derive(Debug, Default)]
-struct Recorded {
-    reads: BTreeMap<String, Option<Height>>,
-    ranges: Vec<RangeQueryInfo>,
-    writes: BTreeMap<String, Option<Bytes>>,
-    queries: Vec<Seen>,
+/// What a transaction read and wrote, in Fabric's form and order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimulationResults {
+    /// For everybody, in the block; of private keys the hashes.
+    pub public: TxReadWriteSet,
+    /// For those who may see it: what was written to private collections.
+    pub private: TxPvtReadWriteSet,
 }
 
 impl Simulator {
@@ -56,6 +61,11 @@ impl Simulator {
     #[must_use]
     pub fn with_meter(self, meter: Meter) -> Self {
         Self { meter, ..self }
+    }
+
+    /// Lets the queries from now on end when `halt` says so; what they cost is still counted together.
+    pub fn halted_by(&mut self, halt: Option<Arc<dyn Halt>>) {
+        self.meter.halted_by(halt);
     }
 
     /// Says that these keys, each named with its namespace, will be asked for. Records nothing, and only
@@ -106,11 +116,19 @@ impl Simulator {
     /// [`ReadError::StateObstructed`], or the state engine failed; [`QueryError::TooLarge`].
     pub fn check_writes(&self) -> Result<(), FindError> {
         let namespaces = self.namespaces.iter();
-        let written = namespaces.filter(|(_, recorded)| !recorded.writes.is_empty());
+        let written = namespaces.filter(|(_, recorded)| recorded.is_writing());
         let mut is_writing = false;
-        for (namespace, _) in written {
-            self.snapshot.may_write(namespace)?;
+        for (namespace, recorded) in written {
             is_writing = true;
+            if !recorded.writes.is_empty() {
+                self.snapshot.may_write(namespace)?;
+            }
+            for (collection, recorded) in &recorded.collections {
+                if recorded.is_writing() {
+                    let namespace = hashed_namespace(namespace, collection);
+                    self.snapshot.may_write(&namespace)?;
+                }
+            }
         }
         let queries = self.namespaces.values();
         let queries = queries.flat_map(|recorded| &recorded.queries);
@@ -231,16 +249,117 @@ impl Simulator {
         self.recorded(namespace).writes.insert(key.to_owned(), None);
     }
 
+    /// A key's metadata, as its endorsement policy (`VALIDATION_PARAMETER`); empty where it has none. The
+    /// transaction becomes invalid if the key changes.
+    ///
+    /// # Errors
+    /// The state engine failed, or holds metadata that was never written.
+    pub fn metadata(&mut self, namespace: &str, key: &str) -> Result<KeyMetadata, ReadError> {
+        let value = self.get(namespace, key)?;
+        decoded(value.map(|value| value.metadata))
+    }
+
+    /// Gives a key this metadata and no other; empty metadata removes what it had. Without effect on a key
+    /// that does not exist when the transaction commits.
+    pub fn set_metadata(&mut self, namespace: &str, key: &str, metadata: KeyMetadata) {
+        let recorded = self.recorded(namespace);
+        recorded.metadata.insert(key.to_owned(), metadata);
+    }
+
+    /// The SHA-256 of a private key's committed value, which everybody has. The transaction becomes invalid
+    /// if the key changes.
+    ///
+    /// # Errors
+    /// The state engine failed.
+    pub fn private_hash(
+        &mut self,
+        namespace: &str,
+        collection: &str,
+        key: &str,
+    ) -> Result<Option<Bytes>, ReadError> {
+        let found = self.read_private(namespace, collection, key)?;
+        Ok(found.map(|found| found.value))
+    }
+
+    /// A private key's metadata; see [`Self::metadata`].
+    ///
+    /// # Errors
+    /// See there.
+    pub fn private_metadata(
+        &mut self,
+        namespace: &str,
+        collection: &str,
+        key: &str,
+    ) -> Result<KeyMetadata, ReadError> {
+        let found = self.read_private(namespace, collection, key)?;
+        decoded(found.map(|found| found.metadata))
+    }
+
+    /// Writes a private key; a value of no bytes deletes it.
+    pub fn put_private(&mut self, namespace: &str, collection: &str, key: &str, value: Bytes) {
+        self.write_private(namespace, collection, key, PrivateWrite::Put(value));
+    }
+
+    /// Deletes a private key.
+    pub fn delete_private(&mut self, namespace: &str, collection: &str, key: &str) {
+        self.write_private(namespace, collection, key, PrivateWrite::Delete);
+    }
+
+    /// Deletes a private key, and has those who kept its values forget them.
+    pub fn purge_private(&mut self, namespace: &str, collection: &str, key: &str) {
+        self.write_private(namespace, collection, key, PrivateWrite::Purge);
+    }
+
+    /// Gives a private key this metadata and no other; see [`Self::set_metadata`].
+    pub fn set_private_metadata(
+        &mut self,
+        namespace: &str,
+        collection: &str,
+        key: &str,
+        metadata: KeyMetadata,
+    ) {
+        let recorded = self.collection(namespace, collection);
+        recorded.metadata.insert(key.to_owned(), metadata);
+    }
+
+    fn read_private(
+        &mut self,
+        namespace: &str,
+        collection: &str,
+        key: &str,
+    ) -> Result<Option<VersionedValue>, ReadError> {
+        let in_state = hashed_namespace(namespace, collection);
+        let key_hash = sha256([key.as_bytes()]);
+        let found = self.snapshot.get(&in_state, &hashed_key(&key_hash))?;
+        let version = found.as_ref().map(|found| found.version);
+        let recorded = self.collection(namespace, collection);
+        recorded.reads.insert(key.to_owned(), version);
+        Ok(found)
+    }
+
+    fn write_private(
+        &mut self,
+        namespace: &str,
+        collection: &str,
+        key: &str,
+        written: PrivateWrite,
+    ) {
+        let recorded = self.collection(namespace, collection);
+        recorded.writes.insert(key.to_owned(), written);
+    }
+
     fn recorded(&mut self, namespace: &str) -> &mut Recorded {
         self.namespaces.entry(namespace.to_owned()).or_default()
     }
 
+    fn collection(&mut self, namespace: &str, collection: &str) -> &mut Collection {
+        let collections = &mut self.recorded(namespace).collections;
+        collections.entry(collection.to_owned()).or_default()
+    }
+
     /// Turns what queries saw into what goes into the block.
     fn settle_queries(&mut self) {
-        let is_writing = self
-            .namespaces
-            .values()
-            .any(|recorded| !recorded.writes.is_empty());
+        let is_writing = self.namespaces.values().any(Recorded::is_writing);
         let mut asked: BTreeMap<String, Vec<RangeQueryInfo>> = BTreeMap::new();
         for (namespace, recorded) in &mut self.namespaces {
             for seen in mem::take(&mut recorded.queries) {
@@ -259,50 +378,40 @@ impl Simulator {
             self.recorded(&namespace).ranges.extend(queries);
         }
         // Nothing but queries, and those are told elsewhere.
-        self.namespaces.retain(|_, recorded| {
-            let Recorded {
-                reads,
-                ranges,
-                writes,
-                queries: _,
-            } = recorded;
-            !(reads.is_empty() && ranges.is_empty() && writes.is_empty())
-        });
+        self.namespaces.retain(|_, recorded| !recorded.is_empty());
+    }
+
+    /// What everybody gets of everything recorded; see [`Self::into_results`].
+    #[must_use]
+    pub fn into_read_write_set(self) -> TxReadWriteSet {
+        self.into_results().public
     }
 
     /// Everything recorded, in Fabric's form and order.
     #[must_use]
-    pub fn into_read_write_set(mut self) -> TxReadWriteSet {
+    pub fn into_results(mut self) -> SimulationResults {
         self.settle_queries();
-        let namespaces = self.namespaces.into_iter().map(|(namespace, recorded)| {
-            let reads = recorded.reads.into_iter();
-            let writes = recorded.writes.into_iter();
-            let set = KvRwSet {
-                reads: reads
-                    .map(|(key, version)| KvRead {
-                        key,
-                        version: version.map(Into::into),
-                    })
-                    .collect(),
-                range_queries_info: recorded.ranges,
-                writes: writes
-                    .map(|(key, value)| KvWrite {
-                        key,
-                        is_delete: value.as_ref().is_none_or(Bytes::is_empty),
-                        value: value.unwrap_or_default(),
-                    })
-                    .collect(),
-                metadata_writes: Vec::new(),
-            };
-            NsReadWriteSet {
-                namespace,
-                rwset: set.encode_to_vec().into(),
-                collection_hashed_rwset: Vec::new(),
-            }
-        });
-        TxReadWriteSet {
-            data_model: 0,
-            ns_rwset: namespaces.collect(),
+        let mut results = SimulationResults {
+            public: TxReadWriteSet::default(),
+            private: TxPvtReadWriteSet::default(),
+        };
+        for (namespace, recorded) in self.namespaces {
+            let (public, private) = recorded.into_messages(namespace);
+            results.public.ns_rwset.push(public);
+            results.private.ns_pvt_rwset.extend(private);
         }
+        results
     }
+}
+
+/// Metadata as state has it: a `KVMetadataWrite` without its key.
+fn decoded(metadata: Option<Bytes>) -> Result<KeyMetadata, ReadError> {
+    let decoded = KvMetadataWrite::decode(metadata.unwrap_or_default());
+    let decoded = decoded.map_err(|_| ReadError::DerivedDamaged {
+        follower: "state",
+        what: "metadata of a key",
+        rule: "it is Fabric's message",
+    })?;
+    let entries = decoded.entries.into_iter();
+    Ok(entries.map(|entry| (entry.name, entry.value)).collect())
 }

@@ -43,6 +43,39 @@ pub struct CollectionHashedReadWriteSet {
     pub pvt_rwset_hash: Bytes,
 }
 
+/// What a transaction wrote to private collections, one a namespace.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TxPvtReadWriteSet {
+    /// 0 is key-value, the only one.
+    #[prost(int32, tag = "1")]
+    pub data_model: i32,
+    /// Sorted by namespace.
+    #[prost(message, repeated, tag = "2")]
+    pub ns_pvt_rwset: Vec<NsPvtReadWriteSet>,
+}
+
+/// What was written to the private collections of one namespace.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct NsPvtReadWriteSet {
+    /// The namespace.
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// Sorted by collection.
+    #[prost(message, repeated, tag = "2")]
+    pub collection_pvt_rwset: Vec<CollectionPvtReadWriteSet>,
+}
+
+/// What was written to one private collection.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CollectionPvtReadWriteSet {
+    /// The collection.
+    #[prost(string, tag = "1")]
+    pub collection_name: String,
+    /// A serialized [`KvRwSet`] without reads.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub rwset: Bytes,
+}
+
 /// Reads and writes of public keys.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct KvRwSet {
@@ -179,13 +212,13 @@ pub struct QueryReadsMerkleSummary {
 /// Reads and writes of private keys, as hashes.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct HashedRwSet {
-    /// Sorted by key hash.
+    /// Sorted by the keys themselves.
     #[prost(message, repeated, tag = "1")]
     pub hashed_reads: Vec<KvReadHash>,
-    /// Sorted by key hash.
+    /// Sorted by the keys themselves.
     #[prost(message, repeated, tag = "2")]
     pub hashed_writes: Vec<KvWriteHash>,
-    /// Sorted by key hash.
+    /// Sorted by the keys themselves.
     #[prost(message, repeated, tag = "3")]
     pub metadata_writes: Vec<KvMetadataWriteHash>,
 }

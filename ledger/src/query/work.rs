@@ -170,6 +170,16 @@ impl Meter {
         self.spent
     }
 
+    /// From now on ends when this says so.
+    pub(crate) fn halted_by(&mut self, halt: Option<Arc<dyn Halt>>) {
+        self.look_at = if halt.is_some() {
+            self.total
+        } else {
+            self.limit
+        };
+        self.halt = halt;
+    }
+
     /// Counts steps that are done next.
     pub(crate) fn spend(&mut self, on: Spend, steps: u64) -> Result<(), Exceeded> {
         let total = self.total.saturating_add(steps);

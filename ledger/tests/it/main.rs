@@ -27,6 +27,7 @@ mod operator;
 mod query_model;
 mod rich;
 mod signatures;
+mod simulated;
 mod tail;
 mod texts;
 mod two_orgs;
