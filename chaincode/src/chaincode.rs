@@ -6,6 +6,8 @@ use bytes::Bytes;
 use quire_ledger::{FindError, Height, QueryError, ReadError, Simulator, TooExpensive};
 
 use crate::condition::Expect;
+use crate::hints::Hints;
+use crate::invocation::{Invocation, Weight};
 use crate::json::JsonError;
 use crate::name::NameError;
 
@@ -14,11 +16,72 @@ use crate::name::NameError;
 /// An implementation is a function of the call and of what it reads through the simulator: no
 /// clock, no randomness, nothing of the node it runs on.
 pub trait Chaincode: Send + Sync + Debug {
-    /// Runs one call. Returns the result, a JSON text; reads and writes stay in `simulator`.
-    ///
-    /// # Errors
-    /// [`ChaincodeError`]; the simulator is to be thrown away then, with what it recorded.
-    fn invoke(&self, call: &Call, simulator: &mut Simulator) -> Result<Bytes, ChaincodeError>;
+    /// Begins one call. One of this process is [done](Invocation::Done) when this returns; one that asks
+    /// another process [waits](Invocation::wait) for it, and has the simulator with it meanwhile.
+    fn invoke(&self, call: &Call, simulator: Simulator) -> Invocation<Simulated>;
+
+    /// The version that transactions name.
+    fn version(&self) -> String {
+        String::new()
+    }
+
+    /// What it costs to begin a call. Cheap: it is asked before every call.
+    fn weight(&self, _call: &Call) -> Weight {
+        Weight::Scan
+    }
+
+    /// What can be told of a call before it runs. May read all of its arguments.
+    fn hints(&self, _call: &Call) -> Hints {
+        Hints::default()
+    }
+}
+
+/// What a call left behind.
+#[derive(Debug)]
+pub struct Simulated {
+    /// With what the call read and wrote.
+    pub simulator: Simulator,
+    /// What the chaincode answered. Where it is an error, what was recorded is to be thrown away.
+    pub answer: Result<Answer, ChaincodeError>,
+}
+
+/// The answer of a chaincode to a call that went well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Fabric's status, below 400.
+    pub status: i32,
+    /// What it says beside the result; mostly nothing.
+    pub message: String,
+    /// The result; of the built-in chaincode a JSON text.
+    pub payload: Bytes,
+    /// What it tells those who listen, once the transaction is in a block and valid. What a chaincode that
+    /// was called by another tells, the caller passes on or does not; in Fabric it does not.
+    pub event: Option<Event>,
+}
+
+/// What a chaincode tells those who listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its name.
+    pub name: String,
+    /// What it tells.
+    pub payload: Bytes,
+}
+
+impl Answer {
+    /// Fabric's status of a call that went well.
+    pub const OK: i32 = 200;
+
+    /// A result, without more.
+    #[must_use]
+    pub fn of(payload: Bytes) -> Self {
+        Self {
+            status: Self::OK,
+            message: String::new(),
+            payload,
+            event: None,
+        }
+    }
 }
 
 /// One call of a function of a chaincode.
@@ -91,6 +154,9 @@ pub enum ChaincodeError {
     /// A deployed chaincode said no; this is what it said.
     #[error("{0}")]
     Refused(String),
+    /// A call wrote private data, and this node keeps none: nobody would have them.
+    #[error("the call writes private data in namespace {0:?}, and this node keeps none")]
+    PrivateData(String),
     /// A rich query that is not well-formed, or cannot be asked inside of a transaction.
     #[error(transparent)]
     InvalidQuery(#[from] QueryError),

@@ -13,9 +13,8 @@ use std::fmt;
 
 use quire_ledger::Height;
 
+use crate::ChaincodeError;
 use crate::json::{self, MAX_DEPTH, Node, Shape};
-use crate::operation::{self, Action};
-use crate::{Call, ChaincodeError};
 
 /// A demand on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,37 +118,6 @@ impl fmt::Display for Expect {
     }
 }
 
-/// What the caller of a function of the built-in chaincode demands of committed versions; nothing
-/// at all for an unconditional call, for one that cannot be read, and for other functions.
-///
-/// A `create` demands that its key does not exist. Where an earlier operation of the same list
-/// touched the key, a `create` speaks of that operation's effect and demands nothing of versions.
-#[must_use]
-pub fn conditions_of(call: &Call) -> Vec<Condition> {
-    let Ok(Some(operations)) = operation::from_call(call) else {
-        return Vec::new();
-    };
-    let mut touched = std::collections::HashSet::new();
-    let mut conditions = Vec::new();
-    for operation in &operations {
-        let is_first = touched.insert((&operation.namespace, &operation.key));
-        let is_create = matches!(operation.action, Action::Create(_));
-        let implied = (is_create && is_first).then_some(Expect::Absent);
-        let implied = implied.map(|expect| (expect, true));
-        let given = operation.expect.clone().map(|expect| (expect, false));
-        for (expect, is_implied) in implied.into_iter().chain(given) {
-            conditions.push(Condition {
-                operation: operation.position,
-                namespace: operation.namespace.clone(),
-                key: operation.key.clone(),
-                expect,
-                is_implied,
-            });
-        }
-    }
-    conditions
-}
-
 fn is_star(value: &Node<'_>) -> bool {
     matches!(&value.shape, Shape::String(text) if text == "*")
 }
@@ -249,75 +217,5 @@ mod tests {
             assert_eq!(expect.holds(found), holds, "{expect:?} {found:?}");
         }
         assert_eq!(either.to_string(), "must have version 9.1 or 12.0");
-    }
-
-    fn demands(chaincode: &str, function: &str, args: &[&'static str]) -> Vec<String> {
-        let call = Call {
-            chaincode: chaincode.into(),
-            function: function.into(),
-            args: args.iter().map(|arg| (*arg).into()).collect(),
-        };
-        let show = |it: Condition| format!("{}/{} {}", it.namespace, it.key, it.expect);
-        conditions_of(&call).into_iter().map(show).collect()
-    }
-
-    #[test]
-    fn a_call_tells_what_it_demands() {
-        let rows: [(&str, &[&'static str], &[&str]); 10] = [
-            ("put", &[r#""k""#, "1"], &[]),
-            (
-                "put",
-                &[r#""k""#, "1", r#"{"ifVersion":"9.1"}"#],
-                &["ns/k must have version 9.1"],
-            ),
-            (
-                "put",
-                &[r#""k""#, "1", r#"{"ifNoneMatch":"*"}"#],
-                &["ns/k must not exist"],
-            ),
-            ("create", &[r#""k""#, "1"], &["ns/k must not exist"]),
-            ("merge", &[r#""k""#, "{}"], &[]),
-            (
-                "merge",
-                &[r#""k""#, "{}", r#"{"ifMatch":"*"}"#],
-                &["ns/k must exist"],
-            ),
-            ("delete", &[r#""k""#], &[]),
-            (
-                "delete",
-                &[r#""k""#, r#"{"ifMatch":[]}"#],
-                &["ns/k must have version (none given)"],
-            ),
-            ("get", &[r#""k""#], &[]),
-            ("put", &["broken"], &[]),
-        ];
-        for (function, args, expected) in rows {
-            assert_eq!(
-                demands("ns", function, args),
-                expected,
-                "{function} {args:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_list_of_operations_tells_all_it_demands() {
-        let list = r#"[
-            {"op":"check","namespace":"a","key":"1","ifVersion":"9.1"},
-            {"op":"put","namespace":"a","key":"2","value":0},
-            {"op":"create","namespace":"a","key":"3","value":0},
-            {"op":"delete","namespace":"a","key":"4"},
-            {"op":"create","namespace":"a","key":"4","value":0},
-            {"op":"create","namespace":"a","key":"5","value":0,"ifVersion":null}]"#;
-        assert_eq!(
-            demands("documents", "apply", &[list]),
-            [
-                "a/1 must have version 9.1",
-                "a/3 must not exist",
-                "a/5 must not exist",
-                "a/5 must not exist"
-            ]
-        );
-        assert!(demands("other", "apply", &[list]).is_empty());
     }
 }

@@ -5,8 +5,11 @@
 //! call over the same state does the same.
 //!
 //! * [`chaincode`](Chaincode): the trait and its errors.
-//! * [`Documents`]: the built-in chaincode, JSON documents without any code.
-//! * [`Condition`]: what a caller demands of versions, and [`conditions_of`] to ask a call for it.
+//! * [`Chaincodes`]: who governs which namespace.
+//! * [`Invocation`]: a call that was begun, and may wait without a thread.
+//! * [`Hints`]: what a chaincode tells of a call before it runs.
+//! * [`documents`]: the built-in chaincode, JSON documents without any code.
+//! * [`Condition`]: what a caller demands of versions.
 //! * [`Listing`]: bookmarks that name what they are of.
 //! * [`name`]: the rules for names of channels, namespaces and keys.
 //! * [`json`]: the strict check of JSON texts, and the merge of one into another.
@@ -14,17 +17,17 @@
 mod bookmark;
 mod chaincode;
 mod condition;
-mod documents;
-mod draft;
+pub mod documents;
+mod hints;
+mod invocation;
 pub mod json;
 pub mod name;
-mod operation;
-mod page;
-mod past;
-mod view;
+mod registry;
 
 pub use bookmark::Listing;
-pub use chaincode::{Call, Chaincode, ChaincodeError};
-pub use condition::{Condition, Expect, conditions_of};
+pub use chaincode::{Answer, Call, Chaincode, ChaincodeError, Event, Simulated};
+pub use condition::{Condition, Expect};
 pub use documents::Documents;
-pub use operation::{DOCUMENTS, touched};
+pub use hints::Hints;
+pub use invocation::{Invocation, Patience, Piece, Waiting, Weight};
+pub use registry::Chaincodes;

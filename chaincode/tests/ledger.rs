@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::{Call, Chaincode, ChaincodeError, Documents};
+use quire_chaincode::{Answer, Call, Chaincode, ChaincodeError, Documents, Invocation, Simulated};
 use quire_disk::OsDisk;
 use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Query, Simulator};
 use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
@@ -59,10 +59,12 @@ impl Bench {
     fn commit_calls(&mut self, calls: &[(&dyn Chaincode, Call)]) -> Vec<Code> {
         let (number, hash) = self.ledger.tip();
         let envelopes = calls.iter().enumerate().map(|(tx, (chaincode, call))| {
-            let mut simulator = Simulator::new(self.ledger.reader().snapshot());
-            let result = chaincode.invoke(call, &mut simulator);
+            let simulator = Simulator::new(self.ledger.reader().snapshot());
+            let simulated = chaincode.invoke(call, simulator).done().unwrap();
+            let Simulated { simulator, answer } = simulated;
             let results = simulator.into_read_write_set().encode_to_vec();
-            envelope(&format!("{number}.{tx}"), results.into(), result.unwrap())
+            let result = answer.unwrap().payload;
+            envelope(&format!("{number}.{tx}"), results.into(), result)
         });
         let next = block(number, Bytes::copy_from_slice(&hash), envelopes.collect());
         let committed = self
@@ -82,7 +84,7 @@ impl Bench {
 
     fn evaluate(&self, step: &Step<'_>) -> Result<Bytes, String> {
         let mut simulator = Simulator::new(self.ledger.reader().snapshot());
-        let result = Documents::default().invoke(&call(step), &mut simulator);
+        let result = Documents::default().run(&call(step), &mut simulator);
         result.map_err(|error| error.to_string())
     }
 }
@@ -212,8 +214,8 @@ fn what_was_created_and_deleted_in_one_list_never_existed() {
 #[derive(Debug)]
 struct Seats;
 
-impl Chaincode for Seats {
-    fn invoke(&self, call: &Call, simulator: &mut Simulator) -> Result<Bytes, ChaincodeError> {
+impl Seats {
+    fn book(call: &Call, simulator: &mut Simulator) -> Result<Bytes, ChaincodeError> {
         let (room, seat) = (&call.function, &call.args[0]);
         let taken = format!(r#"{{"selector":{{"room":"{room}"}},"fields":["_id"]}}"#);
         let taken = simulator.find("seats", &Query::parse(taken.as_bytes())?, 1 << 20)?;
@@ -224,6 +226,13 @@ impl Chaincode for Seats {
         let value = format!(r#"{{"room":"{room}"}}"#);
         simulator.put("seats", key, value.into());
         Ok(Bytes::from_static(b"true"))
+    }
+}
+
+impl Chaincode for Seats {
+    fn invoke(&self, call: &Call, mut simulator: Simulator) -> Invocation<Simulated> {
+        let answer = Self::book(call, &mut simulator).map(Answer::of);
+        Invocation::Done(Simulated { simulator, answer })
     }
 }
 
@@ -245,7 +254,7 @@ fn what_a_query_found_free_is_not_taken_twice() {
     let codes = bench.commit_calls(&[book("r1", "b")]);
     assert_eq!(codes, [Code::VALID]);
     let mut simulator = Simulator::new(bench.ledger.reader().snapshot());
-    let refused = Seats.invoke(&book("r1", "d").1, &mut simulator);
+    let refused = Seats::book(&book("r1", "d").1, &mut simulator);
     assert_eq!(refused.unwrap_err().to_string(), "the room is full");
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quire_chaincode::name::check_channel;
+use quire_chaincode::{Invocation, Weight};
+use quire_ledger::Reader;
 use quire_peer::Channel;
 use tokio::sync::Semaphore;
 
@@ -160,6 +162,33 @@ impl Gateway {
             }
             QueryRefused::Work(problem) => problem,
         })
+    }
+
+    /// Carries on with a call that was begun, and may wait for a chaincode of another process. While it waits,
+    /// no thread does; each piece of work on it has one that fits. A piece that scans has `time` for it.
+    pub(crate) async fn finish<T: Send + 'static>(
+        &self,
+        reader: &Reader,
+        mut invocation: Invocation<T>,
+        time: Duration,
+    ) -> Result<T, Problem> {
+        loop {
+            let piece = match invocation {
+                Invocation::Done(done) => return Ok(done),
+                Invocation::Waiting(waiting) => waiting.await,
+            };
+            invocation = match piece.weight() {
+                Weight::Scan => {
+                    let scan = |asking: &Asking| Ok(piece.run(Some(asking.patience())));
+                    self.query(time, scan).await?
+                }
+                weight => {
+                    let brief = weight == Weight::Brief;
+                    let work = || Ok(piece.run(None));
+                    self.pools.in_brief(reader, brief, work).await?
+                }
+            };
+        }
     }
 
     /// Returns when the node has been asked to stop.

@@ -273,7 +273,12 @@ impl Asking {
 
     /// Counts the work of a query, and ends it when nobody waits for it any more.
     pub(crate) fn meter(&self) -> Meter {
-        Meter::new(MAX_STEPS, Some(Arc::new(self.clone())))
+        Meter::new(MAX_STEPS, Some(self.patience()))
+    }
+
+    /// Ends the work of a query that is counted already.
+    pub(crate) fn patience(&self) -> Arc<dyn Halt> {
+        Arc::new(self.clone())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
-use quire_chaincode::Documents;
+use quire_chaincode::{Chaincodes, Documents};
 use quire_identity::SigningIdentity;
 use quire_ledger::{DEFAULT_SEGMENT_BYTES, Ledger, Origin, Reader};
 use quire_ordering::{BlockSigner, Bounds, Consenter, Elsewhere, Embedded, QueueObserver};
@@ -38,6 +38,8 @@ pub struct Channel {
     pub name: Arc<str>,
     /// All reads.
     pub reader: Reader,
+    /// Who governs which namespace.
+    pub chaincodes: Arc<Chaincodes>,
     /// All writes.
     pub submitter: Arc<dyn Submitter>,
     /// Whether it refuses writes, as imported channels do.
@@ -128,13 +130,15 @@ impl OpenChannel {
     pub fn read_only(ledger: Ledger, documents: Documents) -> Self {
         let reader = ledger.reader();
         let (sender, heights) = watch::channel(reader.height());
+        let chaincodes = Arc::new(Chaincodes::new(documents));
         Self {
             channel: Channel {
                 name: reader.channel().into(),
                 submitter: Arc::new(ReadOnly {
                     reader: reader.clone(),
-                    documents,
+                    chaincodes: Arc::clone(&chaincodes),
                 }),
+                chaincodes,
                 reader,
                 read_only: true,
                 heights,
@@ -194,10 +198,11 @@ impl OpenChannel {
         ledger.judge_signatures(Origin::Quire);
         let outcomes = Arc::new(Outcomes::default());
         let config = Current::new(in_force);
-        let (documents, identity) = (host.documents.clone(), Arc::clone(&host.endorser));
+        let chaincodes = Arc::new(Chaincodes::new(host.documents.clone()));
+        let (governing, identity) = (Arc::clone(&chaincodes), Arc::clone(&host.endorser));
         let peer = Arc::new(Peer {
             channel: Arc::clone(&name),
-            endorser: Endorser::new(reader.clone(), documents, identity),
+            endorser: Endorser::new(reader.clone(), governing, identity),
             reader: reader.clone(),
             config: config.clone(),
             consenter,
@@ -225,6 +230,7 @@ impl OpenChannel {
             channel: Channel {
                 name,
                 reader,
+                chaincodes,
                 submitter: Arc::clone(&peer) as Arc<dyn Submitter>,
                 read_only: false,
                 heights,

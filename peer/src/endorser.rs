@@ -3,32 +3,28 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::{Call, Chaincode as _, ChaincodeError, Documents};
+use quire_chaincode::{Call, ChaincodeError, Chaincodes, Invocation, Simulated};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Meter, Reader, Simulator};
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
 use quire_wire::peer::{
-    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec,
-    Endorsement, Response,
+    ChaincodeAction, ChaincodeEvent, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput,
+    ChaincodeSpec, Endorsement, Response,
 };
 use quire_wire::transaction::ProposalBytes;
 
 use crate::submit::{DECORATION, Evaluated, Proposal};
 
-/// The version of the built-in chaincode that transactions name.
-const CHAINCODE_VERSION: &str = "1";
 /// Fabric's type of a chaincode whose language is not said (`GOLANG`).
 const CHAINCODE_TYPE: i32 = 1;
-/// A chaincode's answer to a call that went well.
-pub(crate) const OK: i32 = 200;
 
 /// The endorser of a channel.
 #[derive(Debug)]
 pub(crate) struct Endorser {
     channel: Arc<str>,
     reader: Reader,
-    documents: Documents,
+    chaincodes: Arc<Chaincodes>,
     identity: Arc<SigningIdentity>,
 }
 
@@ -39,58 +35,59 @@ pub(crate) struct Endorsed {
     pub(crate) response_payload: Bytes,
     pub(crate) endorsement: Endorsement,
     /// What the chaincode answered; the payload has it too.
-    pub(crate) result: Bytes,
+    pub(crate) response: Response,
 }
 
 impl Endorser {
     pub(crate) fn new(
         reader: Reader,
-        documents: Documents,
+        chaincodes: Arc<Chaincodes>,
         identity: Arc<SigningIdentity>,
     ) -> Self {
         Self {
             channel: reader.channel().into(),
             reader,
-            documents,
+            chaincodes,
             identity,
         }
     }
 
-    pub(crate) fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
-        evaluate(&self.documents, &self.reader, call, meter)
+    pub(crate) fn evaluate(
+        &self,
+        call: &Call,
+        meter: Meter,
+    ) -> Invocation<Result<Evaluated, ChaincodeError>> {
+        evaluate(&self.chaincodes, &self.reader, call, meter)
     }
 
-    /// Runs a proposal's chaincode on a snapshot, writes down what came of it, and signs that.
+    /// Runs a proposal's chaincode on a snapshot, writes down what came of it, and signs that. Where the
+    /// chaincode waits, so does this, and what it needs goes with it.
     pub(crate) fn endorse(
         &self,
         call: &Call,
+        tx_id: &str,
         proposal: &ProposalBytes,
         meter: Meter,
-    ) -> Result<Endorsed, ChaincodeError> {
-        let mut simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
-        let result = self.documents.invoke(call, &mut simulator)?;
-        simulator.check_writes()?;
-        let action = ChaincodeAction {
-            results: simulator.into_read_write_set().encode_to_vec().into(),
-            events: Bytes::new(),
-            response: Some(Response {
-                status: OK,
-                message: String::new(),
-                payload: result.clone(),
-            }),
-            chaincode_id: Some(chaincode_id(call, CHAINCODE_VERSION)),
-        };
-        let response_payload = proposal.response_payload(&action);
-        let endorser = self.identity.serialized();
-        let signed = [response_payload.as_ref(), endorser.as_ref()].concat();
-        Ok(Endorsed {
-            endorsement: Endorsement {
-                endorser: endorser.clone(),
-                signature: self.identity.sign(&signed),
-            },
-            response_payload,
-            result,
-        })
+    ) -> Invocation<Result<Endorsed, ChaincodeError>> {
+        let simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
+        let chaincode = self.chaincodes.of(&call.chaincode);
+        match chaincode.invoke(call, simulator) {
+            Invocation::Done(simulated) => Invocation::Done(endorse(
+                (call, &chaincode.version()),
+                tx_id,
+                proposal,
+                simulated,
+                &self.identity,
+            )),
+            waiting @ Invocation::Waiting(_) => {
+                let (call, tx_id, proposal) = (call.clone(), tx_id.to_owned(), proposal.clone());
+                let identity = Arc::clone(&self.identity);
+                waiting.map(move |simulated| {
+                    let called = (&call, &*chaincode.version());
+                    endorse(called, &tx_id, &proposal, simulated, &identity)
+                })
+            }
+        }
     }
 
     /// The bytes of a proposal by an identity of this node.
@@ -132,17 +129,68 @@ impl Endorser {
     }
 }
 
+/// Writes down what came of a call, and signs that.
+fn endorse(
+    (call, version): (&Call, &str),
+    tx_id: &str,
+    proposal: &ProposalBytes,
+    simulated: Simulated,
+    identity: &SigningIdentity,
+) -> Result<Endorsed, ChaincodeError> {
+    let Simulated { simulator, answer } = simulated;
+    let answer = answer?;
+    simulator.check_writes()?;
+    let results = simulator.into_results();
+    if let Some(set) = results.private.ns_pvt_rwset.first() {
+        return Err(ChaincodeError::PrivateData(set.namespace.clone()));
+    }
+    let event = answer.event.map(|event| ChaincodeEvent {
+        chaincode_id: call.chaincode.clone(),
+        tx_id: tx_id.to_owned(),
+        event_name: event.name,
+        payload: event.payload,
+    });
+    let response = Response {
+        status: answer.status,
+        message: answer.message,
+        payload: answer.payload,
+    };
+    let action = ChaincodeAction {
+        results: results.public.encode_to_vec().into(),
+        events: event
+            .map(|event| event.encode_to_vec().into())
+            .unwrap_or_default(),
+        response: Some(response.clone()),
+        chaincode_id: Some(chaincode_id(call, version)),
+    };
+    let response_payload = proposal.response_payload(&action);
+    let endorser = identity.serialized();
+    let signed = [response_payload.as_ref(), endorser.as_ref()].concat();
+    Ok(Endorsed {
+        endorsement: Endorsement {
+            endorser: endorser.clone(),
+            signature: identity.sign(&signed),
+        },
+        response_payload,
+        response,
+    })
+}
+
 /// Runs a call that is not to be ordered.
 pub(crate) fn evaluate(
-    documents: &Documents,
+    chaincodes: &Chaincodes,
     reader: &Reader,
     call: &Call,
     meter: Meter,
-) -> Result<Evaluated, ChaincodeError> {
-    let mut simulator = Simulator::new(reader.snapshot()).with_meter(meter);
-    let height = simulator.snapshot().height();
-    let result = documents.invoke(call, &mut simulator)?;
-    Ok(Evaluated { result, height })
+) -> Invocation<Result<Evaluated, ChaincodeError>> {
+    let simulator = Simulator::new(reader.snapshot()).with_meter(meter);
+    let invocation = chaincodes.of(&call.chaincode).invoke(call, simulator);
+    invocation.map(|simulated| {
+        Ok(Evaluated {
+            result: simulated.answer?.payload,
+            height: simulated.simulator.snapshot().height(),
+        })
+    })
 }
 
 fn chaincode_id(call: &Call, version: &str) -> ChaincodeId {

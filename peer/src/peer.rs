@@ -14,19 +14,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::{Call, ChaincodeError};
+use quire_chaincode::{Call, ChaincodeError, Invocation};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Content, Examined, Meter, Reader, Signatures, chain_of};
 use quire_ordering::{BlockSigner, Consenter, Message, NotOrdered, envelope_size_bytes};
 use quire_wire::common::header_type;
 use quire_wire::peer::{ProposalResponse, Response, SignedProposal};
-use quire_wire::transaction::seal;
+use quire_wire::transaction::{ProposalBytes, seal};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::config::Current;
 use crate::cut_here::Known;
-use crate::endorser::{Endorsed, Endorser, OK};
+use crate::endorser::{Endorsed, Endorser};
 use crate::genesis::config_envelope;
 use crate::outcomes::Outcomes;
 use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
@@ -68,7 +68,8 @@ impl Peer {
     /// Runs a proposal's chaincode and endorses what came of it, if the proposal is sound by Fabric's rules:
     /// channel, headers, transaction id, the creator's signature, no transaction of this id yet, and the
     /// policy of those who may propose. The answer to a call that came to nothing has a status of 400 or
-    /// more, and no endorsement. Blocks, for as long as `meter` lets the call's queries.
+    /// more, and no endorsement. Blocks, for as long as `meter` lets the call's queries; where the chaincode
+    /// waits for somebody else, the answer does.
     ///
     /// # Errors
     /// The proposal was not looked at; see [`ProposalError`].
@@ -76,7 +77,7 @@ impl Peer {
         &self,
         proposal: &SignedProposal,
         meter: Meter,
-    ) -> Result<ProposalResponse, ProposalError> {
+    ) -> Result<Invocation<ProposalResponse>, ProposalError> {
         let proposal = UnpackedProposal::read(proposal)?;
         let in_force = self.config.get();
         proposal.check_headers(&self.channel, &in_force, self.clock.now())?;
@@ -86,23 +87,18 @@ impl Peer {
         proposal.check_proposer(&in_force)?;
         let troubled = self.outcomes.refuse_in_trouble();
         troubled.map_err(ProposalError::Channel)?;
-        let endorsed = self
-            .endorser
-            .endorse(&proposal.call, &proposal.bytes, meter);
-        Ok(match endorsed {
+        let (call, bytes) = (&proposal.call, &proposal.bytes);
+        let endorsed = self.endorser.endorse(call, proposal.tx_id(), bytes, meter);
+        Ok(endorsed.map(|endorsed| match endorsed {
             Ok(endorsed) => ProposalResponse {
                 version: RESPONSE_VERSION,
                 timestamp: None,
-                response: Some(Response {
-                    status: OK,
-                    message: String::new(),
-                    payload: endorsed.result,
-                }),
+                response: Some(endorsed.response),
                 payload: endorsed.response_payload,
                 endorsement: Some(endorsed.endorsement),
             },
             Err(error) => not_endorsed(&error),
-        })
+        }))
     }
 
     /// Puts an envelope into the channel's order, if the channel lets it in, and says where its outcome
@@ -244,30 +240,61 @@ impl Peer {
     }
 }
 
-impl Submitter for Peer {
-    fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError> {
-        self.outcomes.refuse_in_trouble()?;
-        self.refuse_if_known(&proposal.tx_id)?;
-        let bytes = self.endorser.proposal(&proposal, self.clock.now().into());
-        let meter = proposal.meter.clone();
-        let endorsed = self.endorser.endorse(&proposal.call, &bytes, meter);
+impl Peer {
+    /// Makes a transaction of what was endorsed for an identity of this node, and orders it.
+    fn order_endorsed(
+        &self,
+        tx_id: String,
+        identity: &SigningIdentity,
+        proposal: ProposalBytes,
+        endorsed: Result<Endorsed, ChaincodeError>,
+    ) -> Result<Submitted, SubmitError> {
         let Endorsed {
             response_payload,
             endorsement,
-            result,
+            response,
         } = endorsed.map_err(SubmitError::Chaincode)?;
-        let payload = bytes.transaction_payload(response_payload, vec![endorsement]);
-        let signature = proposal.identity.sign(&payload);
-        let envelope = seal(payload, signature);
-        let outcome = self.order(envelope, Origin::Here(&proposal.identity))?;
+        let payload = proposal.transaction_payload(response_payload, vec![endorsement]);
+        let signature = identity.sign(&payload);
+        let outcome = self.order(seal(payload, signature), Origin::Here(identity))?;
         Ok(Submitted {
-            tx_id: proposal.tx_id,
-            result,
+            tx_id,
+            result: response.payload,
             outcome,
         })
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
+    /// Refuses a proposal whose transaction could not be ordered.
+    fn check_submission(&self, proposal: &Proposal) -> Result<(), SubmitError> {
+        self.outcomes.refuse_in_trouble()?;
+        self.refuse_if_known(&proposal.tx_id)
+    }
+}
+
+impl Submitter for Peer {
+    fn submit(self: Arc<Self>, proposal: Proposal) -> Invocation<Result<Submitted, SubmitError>> {
+        if let Err(error) = self.check_submission(&proposal) {
+            return Invocation::Done(Err(error));
+        }
+        let bytes = self.endorser.proposal(&proposal, self.clock.now().into());
+        let Proposal {
+            identity,
+            tx_id,
+            call,
+            meter,
+            ..
+        } = proposal;
+        match self.endorser.endorse(&call, &tx_id, &bytes, meter) {
+            Invocation::Done(endorsed) => {
+                Invocation::Done(self.order_endorsed(tx_id, &identity, bytes, endorsed))
+            }
+            waiting @ Invocation::Waiting(_) => {
+                waiting.map(move |endorsed| self.order_endorsed(tx_id, &identity, bytes, endorsed))
+            }
+        }
+    }
+
+    fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>> {
         self.endorser.evaluate(call, meter)
     }
 

@@ -1,7 +1,9 @@
 //! A channel that takes no transactions, because its orderers are elsewhere.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use quire_chaincode::{Call, ChaincodeError, Documents};
+use quire_chaincode::{Call, ChaincodeError, Chaincodes, Invocation};
 use quire_ledger::{Meter, Reader};
 use tokio::sync::oneshot;
 
@@ -12,16 +14,16 @@ use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submit
 #[derive(Debug)]
 pub(crate) struct ReadOnly {
     pub(crate) reader: Reader,
-    pub(crate) documents: Documents,
+    pub(crate) chaincodes: Arc<Chaincodes>,
 }
 
 impl Submitter for ReadOnly {
-    fn submit(&self, _: Proposal) -> Result<Submitted, SubmitError> {
-        Err(SubmitError::ReadOnly)
+    fn submit(self: Arc<Self>, _: Proposal) -> Invocation<Result<Submitted, SubmitError>> {
+        Invocation::Done(Err(SubmitError::ReadOnly))
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
-        evaluate(&self.documents, &self.reader, call, meter)
+    fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>> {
+        evaluate(&self.chaincodes, &self.reader, call, meter)
     }
 
     fn order(&self, _: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {

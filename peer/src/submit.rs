@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quire_chaincode::{Call, ChaincodeError};
+use quire_chaincode::{Call, ChaincodeError, Invocation};
 use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
 use quire_ordering::{NotOrdered, Refused};
@@ -19,17 +19,12 @@ pub const DECORATION: &str = "quire";
 
 /// Turns calls into ordered transactions.
 pub trait Submitter: Send + Sync {
-    /// Simulates, signs and orders. Blocks for less than a millisecond as a rule.
-    ///
-    /// # Errors
-    /// Nothing was ordered; see [`SubmitError`].
-    fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError>;
+    /// Simulates, signs and orders. Blocks for less than a millisecond as a rule; where the chaincode waits
+    /// for somebody else, nothing blocks, and what comes of it [follows](Invocation).
+    fn submit(self: Arc<Self>, proposal: Proposal) -> Invocation<Result<Submitted, SubmitError>>;
 
     /// Runs a call without ordering it. Blocks, for as long as `meter` lets its queries.
-    ///
-    /// # Errors
-    /// The chaincode refused, see [`ChaincodeError`].
-    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError>;
+    fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>>;
 
     /// Puts an envelope into the channel's order that somebody else made, if the channel lets it in: a
     /// transaction, or an update of the configuration (`CONFIG_UPDATE`), of which the outcome is that of the

@@ -161,7 +161,7 @@ fn call(chaincode: &str, function: &str, args: &[&str]) -> Call {
 }
 
 fn run(fake: &mut Fake, call: &Call) -> Result<String, ChaincodeError> {
-    let result = Documents::default().run(call, fake)?;
+    let result = Documents::default().run_on(call, fake)?;
     let text = String::from_utf8(result.to_vec()).unwrap();
     assert!(json::is_json(text.as_bytes()), "{text}");
     Ok(text)
@@ -337,7 +337,7 @@ fn the_limit_of_a_value_binds_what_a_merge_makes() {
         max_value_bytes: 24,
     };
     let run = |function, args: &[&str]| {
-        let result = documents.run(&call("ns", function, args), &mut state());
+        let result = documents.run_on(&call("ns", function, args), &mut state());
         result.map_err(|error| error.to_string())
     };
     let digits = "1".repeat(24);
@@ -672,7 +672,7 @@ fn the_work_of_merges_is_bounded() {
         };
         let call = call("documents", "apply", &[&list(&operations)]);
         documents
-            .run(&call, &mut fake)
+            .run_on(&call, &mut fake)
             .map_err(|error| error.to_string())
     };
     assert!(merges(63).is_ok());

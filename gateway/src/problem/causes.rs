@@ -187,7 +187,9 @@ impl From<ChaincodeError> for Problem {
                     .about_key(namespace, key)
                     .at_version(found);
             }
-            ChaincodeError::Refused(_) => ProblemKind::ChaincodeError,
+            ChaincodeError::Refused(_) | ChaincodeError::PrivateData(_) => {
+                ProblemKind::ChaincodeError
+            }
         };
         Self::new(kind, detail)
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use quire_chaincode::{Call, touched};
+use quire_chaincode::{Call, Chaincodes};
 use quire_ledger::Height;
 use serde::Serialize;
 
@@ -214,11 +214,11 @@ impl Problem {
     /// Names what a call is about, in a 422 that does not say so yet: the one key that it touches, or else
     /// the namespace that its chaincode governs.
     #[must_use]
-    pub(crate) fn about_call(self, call: &Call) -> Self {
+    pub(crate) fn about_call(self, chaincodes: &Chaincodes, call: &Call) -> Self {
         if !self.lacks_subject() {
             return self;
         }
-        match touched(call).as_deref() {
+        match chaincodes.hints(call).keys.as_deref() {
             Some([(namespace, key)]) => self.at_operation(0).about_key(namespace, key),
             // Operations name their namespaces, which may be many.
             Some([_, _, ..]) => self,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use quire_chaincode::{Call, DOCUMENTS};
+use quire_chaincode::{Call, documents};
 use quire_wire::transaction::Opened;
 use serde_json::value::RawValue;
 
@@ -12,30 +12,6 @@ use crate::problem::Problem;
 
 /// The members of a call.
 const CALL: &[&str] = &["chaincode", "function", "args"];
-
-/// Longest arguments of a call that is brief, in bytes: to scan them takes as long as a signature.
-const BRIEF_BYTES: usize = 32 << 10;
-/// Longest list of operations of one.
-const BRIEF_OPERATIONS_BYTES: usize = 2 << 10;
-
-/// Whether a call of the built-in chaincode reads a few keys only and has little to scan, so that to
-/// run it takes some microseconds on the embedded engine.
-pub(crate) fn is_brief(call: &Call) -> bool {
-    let bytes: usize = call.args.iter().map(Bytes::len).sum();
-    match call.function.as_str() {
-        "get" | "put" | "create" | "merge" | "delete" => bytes <= BRIEF_BYTES,
-        "apply" => bytes <= BRIEF_OPERATIONS_BYTES,
-        _ => false,
-    }
-}
-
-/// Whether a call may read more than the keys that it names.
-pub(crate) fn may_scan(call: &Call) -> bool {
-    !matches!(
-        call.function.as_str(),
-        "get" | "put" | "create" | "merge" | "delete" | "apply"
-    )
-}
 
 /// The body of a transaction: a call, or operations.
 pub(crate) fn of_transaction(body: &Bytes) -> Result<Call, Problem> {
@@ -47,11 +23,8 @@ pub(crate) fn of_transaction(body: &Bytes) -> Result<Call, Problem> {
     if !operations.get().starts_with('[') {
         return Err(Problem::invalid_argument("operations is not a list."));
     }
-    Ok(Call {
-        chaincode: DOCUMENTS.to_owned(),
-        function: "apply".to_owned(),
-        args: vec![body.slice_ref(operations.get().as_bytes())],
-    })
+    let operations = body.slice_ref(operations.get().as_bytes());
+    Ok(documents::apply(operations))
 }
 
 /// The body of an evaluation: a call.

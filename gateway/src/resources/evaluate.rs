@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use quire_chaincode::Call;
+use quire_chaincode::{Call, Invocation, Weight};
 use quire_ledger::Meter;
 use quire_peer::Channel;
 
@@ -44,21 +44,31 @@ pub(crate) async fn evaluate(
     let time = prefer::query_time(&parts.headers, &gateway.limits)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let call = call::of_evaluation(&body)?;
-    if call::may_scan(&call) {
-        let asked = gateway.query(time, move |asking| run(&channel, &call, asking.meter()));
-        return asked.await;
-    }
-    let reader = channel.reader.clone();
-    let brief = call::is_brief(&call);
-    let answered = gateway.pools.in_brief(&reader, brief, move || {
-        run(&channel, &call, Meter::default())
-    });
-    answered.await
+    let (chaincodes, reader) = (Arc::clone(&channel.chaincodes), channel.reader.clone());
+    let begun = match chaincodes.weight(&call) {
+        Weight::Scan => {
+            let asked = gateway.query(time, move |asking| {
+                Ok(begin(&channel, call, asking.meter()))
+            });
+            asked.await?
+        }
+        weight => {
+            let work = move || Ok(begin(&channel, call, Meter::default()));
+            let brief = weight == Weight::Brief;
+            gateway.pools.in_brief(&reader, brief, work).await?
+        }
+    };
+    gateway.finish(&reader, begun, time).await?
 }
 
-fn run(channel: &Channel, call: &Call, meter: Meter) -> Result<Response, Problem> {
-    let evaluated = channel.submitter.evaluate(call, meter);
-    let evaluated = evaluated.map_err(|error| Problem::from(error).about_call(call))?;
-    let response = reply::json(StatusCode::OK, &CallResult::of(&evaluated.result))?;
-    Ok(reply::at_height(response, evaluated.height))
+/// Begins the call; what it comes to is its answer.
+fn begin(channel: &Channel, call: Call, meter: Meter) -> Invocation<Result<Response, Problem>> {
+    let evaluated = channel.submitter.evaluate(&call, meter);
+    let chaincodes = Arc::clone(&channel.chaincodes);
+    evaluated.map(move |evaluated| {
+        let evaluated =
+            evaluated.map_err(|error| Problem::from(error).about_call(&chaincodes, &call))?;
+        let response = reply::json(StatusCode::OK, &CallResult::of(&evaluated.result))?;
+        Ok(reply::at_height(response, evaluated.height))
+    })
 }

@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use quire_chaincode::conditions_of;
 use quire_ledger::Height;
 use quire_peer::Channel;
 use quire_wire::Code;
@@ -219,7 +218,8 @@ fn invalid(channel: &Channel, committed: &CommittedTransaction) -> Result<Proble
     if committed.code == Code::MVCC_READ_CONFLICT {
         let envelope = channel.reader.envelope(committed.height)?;
         let call = envelope.as_ref().and_then(call::of_envelope);
-        let conditions = call.as_ref().map(conditions_of).unwrap_or_default();
+        let hints = call.map(|call| channel.chaincodes.hints(&call));
+        let conditions = hints.unwrap_or_default().conditions;
         if let Some((condition, found)) = first_broken(channel, &conditions, committed.height)? {
             let (namespace, key) = (&condition.namespace, &condition.key);
             problem = Problem::new(

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quire_chaincode::{Call, conditions_of, touched};
+use quire_chaincode::{Call, Invocation, Weight};
 use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
 use quire_peer::{Channel, Proposal, SubmitError, Submitted};
@@ -30,7 +30,6 @@ use crate::backend::Backend;
 use crate::gateway::Gateway;
 use crate::pools::Pools;
 use crate::problem::Problem;
-use crate::request::call::{is_brief, may_scan};
 
 /// Shortest and longest pause before a transaction that lost is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
@@ -60,7 +59,7 @@ pub(super) async fn settle(
         let turn = turn(gateway, write).await;
         let (committed, result) = match step(gateway, write, attempt, allowed).await {
             Err(problem) => {
-                let problem = problem.about_call(&write.call);
+                let problem = problem.about_call(&write.channel.chaincodes, &write.call);
                 return Settled::Refused(match last {
                     Some(last) => problem.with_transaction(last.tx_id),
                     None => problem,
@@ -114,7 +113,7 @@ pub(super) async fn settle(
             Err(problem) => return Settled::Refused(problem.with_transaction(committed.tx_id)),
         }
         drop(turn);
-        let keys = keys_to_wait_for(&write.call);
+        let keys = keys_to_wait_for(write);
         gateway.contention.mark(&write.channel.name, &keys);
         if !found {
             gateway.metrics.retried(committed.code);
@@ -146,19 +145,23 @@ async fn step(
         let (backend, write) = (Arc::clone(&gateway.backend), Arc::clone(write));
         move |meter| write.step(backend.as_ref(), (attempt, allowed), meter)
     };
-    let step = if may_scan(&write.call) {
-        if let Some(known) = look_up(gateway, write, attempt, allowed).await? {
-            known
-        } else {
-            let time = gateway.limits.query_timeout;
-            let asked = gateway.query(time, move |asking| work(asking.meter()));
-            asked.await?
+    let (channel, time) = (&write.channel, gateway.limits.query_timeout);
+    let begun = match channel.chaincodes.weight(&write.call) {
+        Weight::Scan => {
+            if let Some(known) = look_up(gateway, write, attempt, allowed).await? {
+                Invocation::Done(Ok(known))
+            } else {
+                let asked = gateway.query(time, move |asking| Ok(work(asking.meter())));
+                asked.await?
+            }
         }
-    } else {
-        let (reader, brief) = (&write.channel.reader, is_brief(&write.call));
-        let work = move || work(Meter::default());
-        gateway.pools.in_brief(reader, brief, work).await?
+        weight => {
+            let work = move || Ok(work(Meter::default()));
+            let brief = weight == Weight::Brief;
+            gateway.pools.in_brief(&channel.reader, brief, work).await?
+        }
     };
+    let step = gateway.finish(&channel.reader, begun, time).await??;
     let committed = match step {
         Step::Found(committed, _) => committed,
         step => return Ok(step),
@@ -195,18 +198,18 @@ async fn turn(gateway: &Gateway, write: &Write) -> Turn {
     if gateway.contention.is_none() {
         return Turn::default();
     }
-    let keys = keys_to_wait_for(&write.call);
+    let keys = keys_to_wait_for(write);
     gateway.contention.turn(&write.channel.name, &keys).await
 }
 
 /// The keys at which a write waits for its turn; a write that is never tried again has nothing to gain
 /// from waiting.
-fn keys_to_wait_for(call: &Call) -> Vec<(String, String)> {
-    let conditions = conditions_of(call);
-    if conditions.iter().any(|condition| !condition.is_implied) {
+fn keys_to_wait_for(write: &Write) -> Vec<(String, String)> {
+    let hints = write.channel.chaincodes.hints(&write.call);
+    if hints.is_conditional() {
         return Vec::new();
     }
-    touched(call).unwrap_or_default()
+    hints.keys.unwrap_or_default()
 }
 
 /// The attempt that was ordered last.
@@ -250,7 +253,7 @@ impl Write {
         backend: &dyn Backend,
         (attempt, allowed): (u32, u32),
         meter: Meter,
-    ) -> Result<Step, Problem> {
+    ) -> Invocation<Result<Step, Problem>> {
         let Some((key, request)) = &self.key else {
             let nonce = backend.random_nonce();
             let tx_id = tx_id(&nonce, self.identity.serialized());
@@ -258,8 +261,10 @@ impl Write {
         };
         let nonce = key.nonce(attempt);
         let tx_id = tx_id(&nonce, self.identity.serialized());
-        if let Some(known) = self.known(&tx_id, allowed)? {
-            return Ok(known);
+        match self.known(&tx_id, allowed) {
+            Ok(None) => {}
+            Ok(Some(known)) => return Invocation::Done(Ok(known)),
+            Err(problem) => return Invocation::Done(Err(problem)),
         }
         let record = Record::new(request.digest(allowed), attempt, allowed);
         self.submit(nonce, tx_id, Some(record), meter)
@@ -299,9 +304,9 @@ impl Write {
         tx_id: String,
         record: Option<Record>,
         meter: Meter,
-    ) -> Result<Step, Problem> {
+    ) -> Invocation<Result<Step, Problem>> {
         if self.channel.read_only {
-            return Err(SubmitError::ReadOnly.into());
+            return Invocation::Done(Err(SubmitError::ReadOnly.into()));
         }
         let proposal = Proposal {
             identity: Arc::clone(&self.identity),
@@ -311,10 +316,11 @@ impl Write {
             decoration: record.map(|record| record.to_bytes()),
             meter,
         };
-        match self.channel.submitter.submit(proposal) {
+        let submitted = Arc::clone(&self.channel.submitter).submit(proposal);
+        submitted.map(|submitted| match submitted {
             Ok(submitted) => Ok(Step::Ordered(submitted)),
             Err(SubmitError::Duplicate) => Ok(Step::Pending { tx_id }),
             Err(error) => Err(error.into()),
-        }
+        })
     }
 }

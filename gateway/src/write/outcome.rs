@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use quire_chaincode::{Call, Condition, conditions_of};
+use quire_chaincode::{Call, Condition};
 use quire_ledger::{Height, ReadError};
 use quire_peer::{Channel, Outcome};
 use quire_wire::Code;
@@ -155,9 +155,9 @@ pub(crate) fn is_final_loss(
     call: &Call,
     committed: &CommittedTransaction,
 ) -> Result<bool, Problem> {
-    let conditions = conditions_of(call);
-    let is_given = conditions.iter().any(|condition| !condition.is_implied);
-    Ok(is_given || first_broken(channel, &conditions, committed.height)?.is_some())
+    let hints = channel.chaincodes.hints(call);
+    let broken = || first_broken(channel, &hints.conditions, committed.height);
+    Ok(hints.is_conditional() || broken()?.is_some())
 }
 
 /// The first condition that did not hold just before the transaction, and the version that its key had

@@ -54,7 +54,7 @@ pub(crate) async fn carry_out(
     };
     let boarded = boarded.map_err(|problem| {
         gateway.metrics.key_turned_away(&problem);
-        problem.about_call(&write.call)
+        problem.about_call(&write.channel.chaincodes, &write.call)
     });
     match boarded? {
         Boarded::Joined(progress) => {

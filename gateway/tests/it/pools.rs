@@ -152,3 +152,58 @@ async fn a_retry_is_answered_from_the_record_though_all_threads_for_queries_are_
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(again.json(), first.json());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_whose_chaincode_waits_for_somebody_else_take_no_thread_of_any_pool() {
+    const CALLS: usize = 100;
+    let node = Node::new();
+    let limits = Limits {
+        pools: PoolSizes {
+            work: 1,
+            queries: 1,
+            changes: 1,
+            health: 1,
+        },
+        ..Limits::default()
+    };
+    let client = node.client_with(limits, Cors::default());
+    let asked = (0..CALLS).map(|n| {
+        let client = client.clone();
+        let put = format!(r#"{{"chaincode":"slow","function":"put","args":["{n}",{n}]}}"#);
+        tokio::spawn(async move {
+            let to = if n % 2 == 0 {
+                "./transactions"
+            } else {
+                "./evaluate"
+            };
+            client.post(to, &[], &put).await
+        })
+    });
+    let asked: Vec<_> = asked.collect();
+    until(&client, IN_FLIGHT, 101).await;
+    // All of them wait, and nobody else waits for them.
+    let others = async {
+        let find = r#"{"chaincode":"orders","function":"find","args":[{"selector":{}}]}"#;
+        client
+            .post("./evaluate", &[], find)
+            .await
+            .assert_status(200);
+        client
+            .put("./state/orders/1", &[], "1")
+            .await
+            .assert_status(201);
+    };
+    timeout(FOR_EVER, others).await.expect("answers");
+    assert_eq!(metric(&client, BUSY).await, 0);
+    assert_eq!(metric(&client, IN_FLIGHT).await, 101);
+    // The one thread for queries is enough for what scans in them.
+    node.orderer.answer_slow_calls();
+    for (n, asked) in asked.into_iter().enumerate() {
+        let answer = timeout(FOR_EVER, asked).await.unwrap().unwrap();
+        answer.assert_status(if n % 2 == 0 { 201 } else { 200 });
+    }
+    let written = client.get("./state/slow/98").await;
+    assert_eq!(written.assert_status(200).text(), "98");
+    let never_ordered = client.get("./state/slow/99").await;
+    never_ordered.assert_problem(404, "KEY_NOT_FOUND");
+}

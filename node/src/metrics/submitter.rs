@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
-use quire_chaincode::{Call, ChaincodeError};
+use quire_chaincode::{Call, ChaincodeError, Invocation};
 use quire_gateway::metrics::Family;
 use quire_ledger::Meter;
 use quire_ordering::QueueObserver;
@@ -161,23 +161,20 @@ impl Measured {
     }
 }
 
-impl Submitter for Measured {
-    fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError> {
+impl Measured {
+    /// Counts a proposal whose chaincode `name` names, and that began at `started`.
+    fn count(&self, name: &str, started: Instant, submitted: &Result<Submitted, SubmitError>) {
         let counters = &self.metrics.submitting;
         let channel: &str = &self.channel;
-        let chaincode = proposal.call.chaincode.clone();
-        counters.received.with_label_values(&[channel]).inc();
-        let started = Instant::now();
-        let submitted = self.inner.submit(proposal);
         let took = started.elapsed().as_secs_f64();
-        let (chaincode, success) = match &submitted {
-            Ok(_) => (counters.chaincodes.learn(&chaincode), "true"),
+        let (chaincode, success) = match submitted {
+            Ok(_) => (counters.chaincodes.learn(name), "true"),
             // A refused name is not worth a label.
             Err(_) => ("refused".to_owned(), "false"),
         };
         let labels = [channel, chaincode.as_str(), success];
         counters.duration.with_label_values(&labels).observe(took);
-        let counter = match &submitted {
+        let counter = match submitted {
             Ok(_) => Some(&counters.successful),
             Err(SubmitError::Chaincode(_)) => Some(&counters.failures),
             Err(SubmitError::Duplicate) => Some(&counters.duplicates),
@@ -195,10 +192,23 @@ impl Submitter for Measured {
         if let Some(counter) = counter {
             counter.with_label_values(&[channel]).inc();
         }
-        submitted
+    }
+}
+
+impl Submitter for Measured {
+    fn submit(self: Arc<Self>, proposal: Proposal) -> Invocation<Result<Submitted, SubmitError>> {
+        let received = &self.metrics.submitting.received;
+        received.with_label_values(&[&*self.channel]).inc();
+        let chaincode = proposal.call.chaincode.clone();
+        let started = Instant::now();
+        let submitted = Arc::clone(&self.inner).submit(proposal);
+        submitted.map(move |submitted| {
+            self.count(&chaincode, started, &submitted);
+            submitted
+        })
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
+    fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>> {
         self.inner.evaluate(call, meter)
     }
 

@@ -15,10 +15,7 @@ fn with_blocks() -> (Node, Running) {
         .map(|n| node.submit(&channel, n).unwrap().outcome)
         .collect();
     let client = Client::new(&node.client, &put(1));
-    let response = channel
-        .peer()
-        .endorse(&client.proposal(), quire_ledger::Meter::default());
-    let mut response = response.unwrap();
+    let mut response = channel.endorse(&client.proposal()).unwrap();
     response.endorsement.as_mut().unwrap().signature = node.client.sign(b"something else");
     let forged = channel
         .peer()
@@ -150,7 +147,7 @@ fn a_channel_that_is_ordered_elsewhere_takes_no_transactions() {
     let evaluated = joined
         .peer()
         .evaluate(&put(1), quire_ledger::Meter::default());
-    assert_eq!(evaluated.unwrap().height, 1);
+    assert_eq!(evaluated.done().unwrap().unwrap().height, 1);
     deliveries.close();
     joined.stop();
 }

@@ -12,3 +12,4 @@ mod delivered;
 mod kit;
 mod outside;
 mod proposals;
+mod waiting;

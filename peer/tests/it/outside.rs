@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quire_identity::Role;
-use quire_ledger::{CreateOptions, Meter};
+use quire_ledger::CreateOptions;
 use quire_ordering::Refused;
 use quire_peer::{Origin, SubmitError};
 use quire_wire::Code;
@@ -17,8 +17,7 @@ use crate::kit::{Client, Node, Running, beginning, outcome, put};
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 fn endorsed(channel: &Running, client: &Client<'_>) -> ProposalResponse {
-    let answer = channel.peer().endorse(&client.proposal(), Meter::default());
-    answer.unwrap()
+    channel.endorse(&client.proposal()).unwrap()
 }
 
 fn order(channel: &Running, envelope: Bytes) -> Result<Code, SubmitError> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quire_chaincode::Call;
 use quire_identity::{IdentityError, Role, SignatureError};
-use quire_ledger::{CreateOptions, Meter};
+use quire_ledger::CreateOptions;
 use quire_peer::ProposalError;
 use quire_wire::common::header_type;
 use quire_wire::peer::SignedProposal;
@@ -12,8 +12,7 @@ use quire_wire::tx_id::tx_id;
 use crate::kit::{Client, Node, Running, beginning, outcome, put};
 
 fn refused(channel: &Running, proposal: &SignedProposal) -> ProposalError {
-    let answer = channel.peer().endorse(proposal, Meter::default());
-    answer.unwrap_err()
+    channel.endorse(proposal).unwrap_err()
 }
 
 /// One thing that is wrong with a proposal that is signed well.
@@ -144,7 +143,7 @@ fn the_id_of_a_transaction_in_a_block_is_not_endorsed_again() {
     let node = Node::new();
     let channel = node.channel(10, CreateOptions::default());
     let client = Client::new(&node.client, &put(1));
-    let endorse = || channel.peer().endorse(&client.proposal(), Meter::default());
+    let endorse = || channel.endorse(&client.proposal());
     endorse().unwrap();
     let response = endorse().unwrap();
     let envelope = client.envelope(&response);
@@ -165,7 +164,7 @@ fn a_call_that_comes_to_nothing_is_answered_and_endorsed_by_nobody() {
         args: Vec::new(),
     };
     let proposal = Client::new(&node.client, &call).proposal();
-    let answer = channel.peer().endorse(&proposal, Meter::default()).unwrap();
+    let answer = channel.endorse(&proposal).unwrap();
     assert_eq!((answer.endorsement, answer.payload), (None, Bytes::new()));
     let response = answer.response.unwrap();
     assert_eq!(response.status, 400);

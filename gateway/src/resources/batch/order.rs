@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use quire_chaincode::touched;
 use tokio::sync::watch;
 
 use super::IN_FLIGHT;
@@ -44,7 +43,7 @@ impl LineOrder {
         let key = write.key.iter();
         let key = key.map(|(key, _)| Touched::IdempotencyKey(key.clone()));
         let mut before: Vec<_> = self.last_unknown.iter().cloned().collect();
-        if let Some(keys) = touched(&write.call) {
+        if let Some(keys) = write.channel.chaincodes.hints(&write.call).keys {
             let keys = keys.into_iter();
             let keys = keys.map(|(namespace, key)| Touched::Key(namespace, key));
             for touched in keys.chain(key) {

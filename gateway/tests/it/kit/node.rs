@@ -1,13 +1,13 @@
 //! The backend of the tests.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use quire_chaincode::{Call, Chaincode, ChaincodeError, Documents};
+use quire_chaincode::{Call, ChaincodeError, Chaincodes, Documents, Invocation, Piece, Weight};
 use quire_disk::OsDisk;
 use quire_gateway::backend::{
     AuthenticateError, Backend, BuildInfo, CreateChannelError, Credential, FailedCheck,
@@ -31,10 +31,13 @@ use tokio::sync::{oneshot, watch};
 use super::Client;
 
 const CHANNEL: &str = "main";
+/// The namespace of a chaincode that waits for somebody else.
+pub(crate) const SLOW: &str = "slow";
 
 /// A node with the channel `main`.
 pub(crate) struct Node {
     pub(crate) orderer: Arc<Orderer>,
+    chaincodes: Arc<Chaincodes>,
     identity: Arc<SigningIdentity>,
     pub(crate) tokens: Tokens,
     pub(crate) failed_checks: Mutex<Vec<FailedCheck>>,
@@ -48,8 +51,11 @@ pub(crate) struct Node {
 /// Simulates at once, and commits at once unless it is held.
 pub(crate) struct Orderer {
     inner: Mutex<Inner>,
+    this: Weak<Self>,
     reader: Reader,
     heights: watch::Receiver<u64>,
+    /// Whether [`SLOW`] is answered.
+    slow: watch::Sender<bool>,
     /// Whether evaluations wait, and who tells them that they need not any more.
     evaluations: (Mutex<bool>, Condvar),
     /// Shared with every result that was handed out and is still kept.
@@ -100,7 +106,9 @@ impl Node {
             .unwrap();
         let (sender, heights) = watch::channel(1);
         Arc::new(Self {
-            orderer: Arc::new(Orderer {
+            orderer: Arc::new_cyclic(|this| Orderer {
+                this: Weak::clone(this),
+                slow: watch::Sender::new(false),
                 reader: ledger.reader(),
                 heights,
                 evaluations: (Mutex::new(false), Condvar::new()),
@@ -114,6 +122,7 @@ impl Node {
                     submitted: 0,
                 }),
             }),
+            chaincodes: Arc::default(),
             identity,
             tokens,
             failed_checks: Mutex::default(),
@@ -206,7 +215,7 @@ impl Orderer {
 
     fn simulate(&self, call: &Call, meter: Meter) -> Result<(Bytes, Simulator), ChaincodeError> {
         let mut simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
-        let result = Documents::default().invoke(call, &mut simulator);
+        let result = Documents::default().run(call, &mut simulator);
         Ok((result?, simulator))
     }
 }
@@ -243,8 +252,39 @@ impl Inner {
     }
 }
 
-impl Submitter for Orderer {
-    fn submit(&self, proposal: Proposal) -> Result<Submitted, SubmitError> {
+impl Orderer {
+    /// Lets the calls of [`SLOW`] go on.
+    pub(crate) fn answer_slow_calls(&self) {
+        self.slow.send_replace(true);
+    }
+
+    /// Does work on a call: at once, or when [`SLOW`] is answered.
+    fn begin<T: Send + 'static>(
+        &self,
+        chaincode: &str,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Invocation<T> {
+        if chaincode != SLOW {
+            return Invocation::Done(work(self));
+        }
+        let this = self.this.upgrade().unwrap();
+        let mut answered = self.slow.subscribe();
+        Invocation::wait(async move {
+            answered.wait_for(|answered| *answered).await.unwrap();
+            Piece::new(Weight::Brief, |patience| {
+                assert!(patience.is_none());
+                Invocation::wait(std::future::ready(Piece::new(
+                    Weight::Scan,
+                    move |patience| {
+                        assert!(patience.is_some_and(|patience| patience.stop().is_none()));
+                        Invocation::Done(work(&this))
+                    },
+                )))
+            })
+        })
+    }
+
+    fn order(&self, proposal: Proposal) -> Result<Submitted, SubmitError> {
         if let Some(refusal) = self.inner.lock().refusals.pop_front() {
             return Err(refusal);
         }
@@ -272,7 +312,7 @@ impl Submitter for Orderer {
         })
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
+    fn answer(&self, call: &Call, meter: Meter) -> Result<Evaluated, ChaincodeError> {
         let mut held = self.evaluations.0.lock();
         self.evaluations.1.wait_while(&mut held, |held| *held);
         drop(held);
@@ -281,6 +321,18 @@ impl Submitter for Orderer {
             result,
             height: simulator.snapshot().height(),
         })
+    }
+}
+
+impl Submitter for Orderer {
+    fn submit(self: Arc<Self>, proposal: Proposal) -> Invocation<Result<Submitted, SubmitError>> {
+        let chaincode = proposal.call.chaincode.clone();
+        self.begin(&chaincode, move |orderer| orderer.order(proposal))
+    }
+
+    fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>> {
+        let (chaincode, call) = (call.chaincode.clone(), call.clone());
+        self.begin(&chaincode, move |orderer| orderer.answer(&call, meter))
     }
 
     fn order(&self, _: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
@@ -309,6 +361,7 @@ impl Backend for Node {
         (name == CHANNEL).then(|| Channel {
             name: CHANNEL.into(),
             reader: self.orderer.reader.clone(),
+            chaincodes: Arc::clone(&self.chaincodes),
             submitter: Arc::clone(&self.orderer) as Arc<dyn Submitter>,
             read_only: false,
             heights: self.orderer.heights.clone(),

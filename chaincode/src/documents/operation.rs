@@ -49,22 +49,6 @@ pub(crate) enum Action {
     Check,
 }
 
-/// The namespaces and keys that a call of the built-in chaincode writes or demands something of;
-/// nothing at all for one that will be refused. None where they cannot be told beforehand, as for
-/// ranges.
-#[must_use]
-pub fn touched(call: &Call) -> Option<Vec<(String, String)>> {
-    let Ok(operations) = from_call(call) else {
-        return Some(Vec::new());
-    };
-    let operations = operations?.into_iter();
-    Some(
-        operations
-            .map(|operation| (operation.namespace, operation.key))
-            .collect(),
-    )
-}
-
 /// The operations that a call asks for; none where its function is not one that writes.
 pub(crate) fn from_call(call: &Call) -> Result<Option<Vec<Operation>>, ChaincodeError> {
     if call.function == "apply" && call.chaincode == DOCUMENTS {

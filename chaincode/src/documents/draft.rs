@@ -9,11 +9,11 @@ use std::collections::btree_map::Entry;
 use bytes::Bytes;
 use quire_ledger::{Height, VersionedValue};
 
+use super::operation::{Action, Operation, invalid};
+use super::view::View;
 use crate::ChaincodeError;
 use crate::condition::Expect;
 use crate::json::{self, MAX_DEPTH};
-use crate::operation::{Action, Operation, invalid};
-use crate::view::View;
 
 /// Most bytes that the merges of one transaction may read. What a transaction writes is bounded by
 /// its envelope; this bounds the work of a thousand merges that keep writing the same large value.

@@ -18,12 +18,12 @@ use bytes::Bytes;
 use quire_ledger::{Height, KeyModification, Order};
 use quire_wire::common::Timestamp;
 
+use super::operation::{invalid, string};
+use super::page::{DEFAULT_LIMIT, MAX_PAGE_BYTES, read_limit, value_member};
+use super::view::View;
 use crate::ChaincodeError;
 use crate::bookmark::Listing;
 use crate::json::{self, MAX_DEPTH, Shape, quoted};
-use crate::operation::{invalid, string};
-use crate::page::{DEFAULT_LIMIT, MAX_PAGE_BYTES, read_limit, value_member};
-use crate::view::View;
 
 /// A part of a key's history.
 #[derive(Debug, PartialEq, Eq)]

@@ -13,13 +13,13 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use quire_ledger::VersionedValue;
 
+use super::operation::{invalid, string};
+use super::view::View;
 use crate::bookmark::Listing;
 use crate::json::{self, MAX_DEPTH, Node, Shape};
-use crate::operation::{invalid, string};
-use crate::view::View;
 use crate::{ChaincodeError, json::quoted};
 
-pub(crate) const DEFAULT_LIMIT: usize = 25;
+pub(super) const DEFAULT_LIMIT: usize = 25;
 const MAX_LIMIT: usize = 1_000;
 /// A page ends early rather than growing past this with large values. It has at least one row.
 pub(crate) const MAX_PAGE_BYTES: usize = 16 << 20;

@@ -3,9 +3,9 @@
 //! | function | arguments | result |
 //! |---|---|---|
 //! | `get` | key | the value |
-//! | `range` | see [`page`](crate::page) | a page of rows |
+//! | `range` | see [`page`] | a page of rows |
 //! | `find` | a request of CouchDB's `_find` | its answer, without the time it took |
-//! | `history` | key, see [`past`](crate::past) | a page of what happened to the key |
+//! | `history` | key, see [`past`] | a page of what happened to the key |
 //! | `put` | key, value, conditions? | `{"previousVersion": "12.0" or null}` |
 //! | `create` | key, value | the same |
 //! | `merge` | key, patch, conditions? | the same |
@@ -16,15 +16,37 @@
 //! namespaces; all others act on the namespace that is called. Every argument is a JSON text, and
 //! values are kept byte for byte. `previousVersion` is what the simulation saw.
 
+mod draft;
+mod hints;
+mod operation;
+mod page;
+mod past;
+mod view;
+
 use bytes::Bytes;
 use quire_ledger::{Height, Query, Simulator};
 
-use crate::draft::Draft;
-use crate::operation::{self, Operation, invalid, string};
-use crate::page::{Page, value_member};
-use crate::past::Past;
-use crate::view::View;
-use crate::{Call, Chaincode, ChaincodeError, json};
+use crate::{Answer, Call, Chaincode, ChaincodeError, Hints, Invocation, Simulated, Weight, json};
+use draft::Draft;
+use operation::{Operation, invalid, string};
+use page::{Page, value_member};
+use past::Past;
+use view::View;
+
+pub use operation::DOCUMENTS;
+
+/// The version of the built-in chaincode that transactions name.
+const VERSION: &str = "1";
+
+/// The call that carries out a list of operations, a JSON text.
+#[must_use]
+pub fn apply(operations: Bytes) -> Call {
+    Call {
+        chaincode: DOCUMENTS.to_owned(),
+        function: "apply".to_owned(),
+        args: vec![operations],
+    }
+}
 
 /// The built-in chaincode; governs every namespace without a deployed one.
 #[derive(Clone, Debug)]
@@ -37,7 +59,15 @@ impl Documents {
     /// The default of [`Self::max_value_bytes`]: 1 MiB.
     pub const DEFAULT_MAX_VALUE_BYTES: usize = 1 << 20;
 
-    fn run(&self, call: &Call, view: &mut impl View) -> Result<Bytes, ChaincodeError> {
+    /// Runs one call. Returns the result, a JSON text; reads and writes stay in `simulator`.
+    ///
+    /// # Errors
+    /// [`ChaincodeError`]; the simulator is to be thrown away then, with what it recorded.
+    pub fn run(&self, call: &Call, simulator: &mut Simulator) -> Result<Bytes, ChaincodeError> {
+        self.run_on(call, simulator)
+    }
+
+    fn run_on(&self, call: &Call, view: &mut impl View) -> Result<Bytes, ChaincodeError> {
         match (call.function.as_str(), call.args.as_slice()) {
             ("get", [key]) => get(&call.chaincode, key, view),
             ("get", _) => Err(invalid("get takes a key")),
@@ -96,8 +126,21 @@ impl Default for Documents {
 }
 
 impl Chaincode for Documents {
-    fn invoke(&self, call: &Call, simulator: &mut Simulator) -> Result<Bytes, ChaincodeError> {
-        self.run(call, simulator)
+    fn invoke(&self, call: &Call, mut simulator: Simulator) -> Invocation<Simulated> {
+        let answer = self.run(call, &mut simulator).map(Answer::of);
+        Invocation::Done(Simulated { simulator, answer })
+    }
+
+    fn version(&self) -> String {
+        VERSION.to_owned()
+    }
+
+    fn weight(&self, call: &Call) -> Weight {
+        hints::weight(call)
+    }
+
+    fn hints(&self, call: &Call) -> Hints {
+        hints::hints(call)
     }
 }
 
@@ -107,7 +150,7 @@ fn functions(chaincode: &str) -> &'static [&'static str] {
         "create", "put", "merge", "delete", "get", "range", "find", "history", "apply",
     ];
     match ALL.split_last() {
-        Some((_, of_namespaces)) if chaincode != operation::DOCUMENTS => of_namespaces,
+        Some((_, of_namespaces)) if chaincode != DOCUMENTS => of_namespaces,
         _ => &ALL,
     }
 }
