@@ -172,7 +172,7 @@ fn settings_of(command: &clap::Command) -> impl Iterator<Item = &Arg> {
 /// Gives the flags these defaults, here and in all subcommands.
 fn apply(command: clap::Command, defaults: &[(String, Vec<String>)]) -> clap::Command {
     let mut command = command.mut_args(|argument| {
-        // By its variable: `rebuild --state` is another flag than `run --state`.
+        // By its variable: `rebuild --engine` is the `--state` of `run`.
         let variable = |name: &str| format!("QUIRE_{}", name.to_uppercase().replace('-', "_"));
         let default = defaults.iter().find(|(name, _)| {
             argument

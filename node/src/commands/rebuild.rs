@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use quire_disk::OsDisk;
 use quire_ledger::{Follower, Ledgers, OpenError, Progress, Purpose, Status};
 
@@ -30,7 +31,7 @@ pub(crate) struct RebuildArguments {
     /// A TOML file with flags of `run` by their names; variables and the command line win over it.
     #[arg(long = "config", value_name = "FILE", env = "QUIRE_CONFIG")]
     pub(crate) _config: Option<PathBuf>,
-    /// What keeps current state: `--state` of `run`, which says what to make again here.
+    /// What keeps current state: `--state` of `run`.
     #[arg(
         long,
         value_name = "ENGINE",
@@ -44,15 +45,44 @@ pub(crate) struct RebuildArguments {
     /// Only this channel.
     #[arg(long, value_name = "NAME")]
     pub(crate) channel: Option<String>,
-    /// The index of blocks and transactions.
-    #[arg(long)]
+    /// What to make again; may be repeated. All of them where none is named.
+    #[arg(long = "follower", value_name = "NAME", value_parser = follower())]
+    pub(crate) followers: Vec<String>,
+    /// The same as `--follower index`.
+    #[arg(long, hide = true)]
     pub(crate) index: bool,
-    /// Current state.
-    #[arg(long)]
+    /// The same as `--follower state`. The state engine is `--engine`.
+    #[arg(long, hide = true)]
     pub(crate) state: bool,
-    /// The history of keys.
-    #[arg(long)]
+    /// The same as `--follower history`.
+    #[arg(long, hide = true)]
     pub(crate) history: bool,
+}
+
+impl RebuildArguments {
+    /// The followers that were named, or all of them.
+    fn followers(&self) -> Vec<Follower> {
+        let flags = [
+            ("index", self.index),
+            ("state", self.state),
+            ("history", self.history),
+        ];
+        let is_named = |follower: &Follower| {
+            let name = follower.name();
+            self.followers.iter().any(|named| named == name) || flags.contains(&(name, true))
+        };
+        let named: Vec<_> = Follower::ALL.iter().copied().filter(is_named).collect();
+        if named.is_empty() {
+            return Follower::ALL.to_vec();
+        }
+        named
+    }
+}
+
+/// The names of followers.
+fn follower() -> PossibleValuesParser {
+    let names = Follower::ALL.iter().map(|follower| follower.name());
+    PossibleValuesParser::new(names)
 }
 
 impl Verb for RebuildArguments {
@@ -76,14 +106,7 @@ fn rebuild(
     arguments: &RebuildArguments,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<usize, OpenError> {
-    let asked = [
-        ("index", arguments.index),
-        ("state", arguments.state),
-        ("history", arguments.history),
-    ];
-    let all = asked.iter().all(|(_, asked)| !asked);
-    let is_asked = |follower: &Follower| all || asked.contains(&(follower.name(), true));
-    let followers: Vec<Follower> = Follower::ALL.iter().copied().filter(is_asked).collect();
+    let followers = arguments.followers();
     let engine = arguments.couchdb.engine(arguments.engine)?;
     let ledgers = Ledgers::open_with(Arc::new(OsDisk), &arguments.data, Purpose::Use, &engine)?;
     if let Some(aside) = ledgers.set_aside() {
@@ -114,4 +137,34 @@ fn rebuild(
     }
     ledgers.settle();
     first
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+    use crate::commands::Command;
+
+    fn named(flags: &[&str]) -> Vec<&'static str> {
+        let all = ["quire", "rebuild"].iter().chain(flags);
+        let Some(Command::Rebuild(rebuild)) = Cli::try_parse_from(all).unwrap().command else {
+            panic!("another command");
+        };
+        rebuild.followers().into_iter().map(Follower::name).collect()
+    }
+
+    #[test]
+    fn followers_are_named_by_one_flag_and_still_by_their_own() {
+        assert_eq!(named(&[]).len(), Follower::ALL.len());
+        for name in ["index", "state", "history"] {
+            assert_eq!(named(&["--follower", name]), [name]);
+            assert_eq!(named(&[&format!("--{name}")]), [name]);
+        }
+        let both = named(&["--follower", "history", "--state", "--engine", "couchdb"]);
+        assert_eq!(both, ["state", "history"]);
+        let unknown = Cli::try_parse_from(["quire", "rebuild", "--follower", "blocks"]);
+        assert!(unknown.is_err());
+    }
 }
