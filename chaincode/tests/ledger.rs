@@ -14,13 +14,7 @@ use bytes::Bytes;
 use quire_chaincode::{Answer, Call, Chaincode, ChaincodeError, Documents, Invocation, Simulated};
 use quire_disk::OsDisk;
 use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Query, Simulator};
-use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
-use quire_wire::hash::data_hash;
-use quire_wire::peer::{
-    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeSpec, Response,
-};
-use quire_wire::transaction::{ProposalBytes, seal};
-use quire_wire::tx_id::tx_id;
+use quire_testkit::{Transaction, chain};
 use quire_wire::{Code, Message};
 
 const CHANNEL: &str = "main";
@@ -102,55 +96,17 @@ fn call((function, args): &Step<'_>) -> Call {
 }
 
 fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
-    Block {
-        number,
-        previous_hash,
-        data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
-        envelopes,
-        metadata: Vec::new(),
-    }
+    chain::block(number, previous_hash, envelopes).into()
 }
 
 /// An endorser transaction with this read-write set, unsigned.
 fn envelope(nonce: &str, results: Bytes, result: Bytes) -> Bytes {
-    let chaincode_id = Some(ChaincodeId {
-        name: "ns".into(),
-        ..Default::default()
-    });
-    let extension = ChaincodeHeaderExtension {
-        chaincode_id: chaincode_id.clone(),
-    };
-    let proposal = ProposalBytes::new(
-        &ChannelHeader {
-            r#type: header_type::ENDORSER_TRANSACTION,
-            channel_id: CHANNEL.into(),
-            tx_id: tx_id(nonce.as_bytes(), b"creator"),
-            extension: extension.encode_to_vec().into(),
-            ..Default::default()
-        },
-        &SignatureHeader {
-            creator: "creator".into(),
-            nonce: Bytes::copy_from_slice(nonce.as_bytes()),
-        },
-        ChaincodeSpec {
-            chaincode_id: chaincode_id.clone(),
-            ..Default::default()
-        },
-    );
-    let response = proposal.response_payload(&ChaincodeAction {
+    let transaction = Transaction {
         results,
-        response: Some(Response {
-            status: 200,
-            payload: result,
-            ..Default::default()
-        }),
-        chaincode_id,
-        ..Default::default()
-    });
-    seal(
-        proposal.transaction_payload(response, Vec::new()),
-        Bytes::new(),
-    )
+        result,
+        ..Transaction::new(CHANNEL, "ns", nonce)
+    };
+    transaction.envelope()
 }
 
 #[test]

@@ -2,8 +2,25 @@
 
 use bytes::Bytes;
 use quire_wire::Message as _;
-use quire_wire::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader, header_type};
+use quire_wire::common::{
+    Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, Header, Payload,
+    SignatureHeader, header_type,
+};
 use quire_wire::config::{Config, ConfigEnvelope, ConfigGroup};
+use quire_wire::hash::data_hash;
+
+/// A block of these envelopes, before an orderer has signed it and anybody has judged it.
+pub fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
+    Block {
+        header: Some(BlockHeader {
+            number,
+            previous_hash,
+            data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
+        }),
+        data: Some(BlockData { data: envelopes }),
+        metadata: Some(BlockMetadata::default()),
+    }
+}
 
 /// The envelope of a channel's first configuration, which nobody signs, as Fabric's tools make it.
 pub fn config_envelope(channel: &str, root: ConfigGroup) -> Bytes {

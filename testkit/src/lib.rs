@@ -15,3 +15,6 @@ pub mod conformance;
 pub mod image;
 pub mod rng;
 pub mod sim_disk;
+pub mod transaction;
+
+pub use transaction::Transaction;

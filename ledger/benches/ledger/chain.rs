@@ -11,17 +11,14 @@ use bytes::Bytes;
 use quire_identity::config::genesis_group;
 use quire_identity::{Organization, Role, SigningIdentity};
 use quire_ledger::{Block, Height};
+use quire_testkit::Transaction;
 use quire_testkit::chain::config_envelope;
 use quire_wire::Message as _;
-use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
+use quire_wire::common::Timestamp;
 use quire_wire::config::BatchSize;
 use quire_wire::hash::{Hash, data_hash, sha256};
-use quire_wire::peer::{
-    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec,
-    Endorsement, Response,
-};
+use quire_wire::peer::Endorsement;
 use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet};
-use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
 
 /// The channel of all that is measured.
@@ -226,57 +223,23 @@ impl Chain {
     fn envelope(&mut self, reads: Vec<KvRead>, writes: Vec<KvWrite>) -> Bytes {
         let nonce = nonce(self.transactions);
         self.transactions += 1;
-        let chaincode = || {
-            Some(ChaincodeId {
-                name: NAMESPACE.to_owned(),
-                ..ChaincodeId::default()
-            })
-        };
-        let extension = ChaincodeHeaderExtension {
-            chaincode_id: chaincode(),
-        };
-        let header = ChannelHeader {
-            r#type: header_type::ENDORSER_TRANSACTION,
+        let transaction = Transaction {
+            creator: self.identity.clone(),
             timestamp: Some(Timestamp {
                 seconds: 1_700_000_000,
                 nanos: 1,
             }),
-            channel_id: CHANNEL.to_owned(),
-            tx_id: tx_id(&nonce, &self.identity),
-            extension: extension.encode_to_vec().into(),
-            ..ChannelHeader::default()
-        };
-        let creator = SignatureHeader {
-            creator: self.identity.clone(),
-            nonce,
-        };
-        let spec = ChaincodeSpec {
-            r#type: 1,
-            chaincode_id: chaincode(),
-            input: Some(ChaincodeInput {
-                args: arguments(&writes),
-                ..ChaincodeInput::default()
-            }),
-            timeout: 0,
-        };
-        let action = ChaincodeAction {
+            args: arguments(&writes),
             results: results(reads, writes),
-            response: Some(Response {
-                status: 200,
-                ..Response::default()
-            }),
-            chaincode_id: chaincode(),
-            ..ChaincodeAction::default()
+            ..Transaction::new(CHANNEL, NAMESPACE, nonce)
         };
-        let proposal = ProposalBytes::new(&header, &creator, spec);
-        let response = proposal.response_payload(&action);
-        let endorsement = Endorsement {
-            endorser: self.identity.clone(),
-            signature: self.sign(&[&response, &self.identity]),
+        let endorse = |response: &Bytes| {
+            vec![Endorsement {
+                endorser: self.identity.clone(),
+                signature: self.sign(&[response, &self.identity]),
+            }]
         };
-        let payload = proposal.transaction_payload(response, vec![endorsement]);
-        let signature = self.sign(&[&payload]);
-        seal(payload, signature)
+        transaction.signed(endorse, |payload| self.sign(&[payload]))
     }
 }
 

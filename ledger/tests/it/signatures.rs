@@ -14,18 +14,16 @@ use quire_ledger::{
     Block, CommitError, CreateOptions, Examined, Ledger, Ledgers, Ordered, Origin, ReadError,
     Signatures,
 };
+use quire_testkit::Transaction;
 use quire_testkit::chain::{config_envelope, envelope_of};
 use quire_wire::Code;
-use quire_wire::common::{ChannelHeader, Envelope, Payload, SignatureHeader, header_type};
+use quire_wire::common::{Envelope, Payload, SignatureHeader};
 use quire_wire::config::{BatchSize, Config, ConfigEnvelope, ConfigGroup, ConfigUpdateEnvelope};
 use quire_wire::hash::data_hash;
 use quire_wire::msp::FabricMspConfig;
-use quire_wire::peer::{
-    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeSpec, Endorsement,
-};
+use quire_wire::peer::Endorsement;
 use quire_wire::rwset::{KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet};
-use quire_wire::transaction::{ProposalBytes, seal};
-use quire_wire::tx_id::tx_id;
+use quire_wire::transaction::seal;
 
 use crate::kit::open;
 
@@ -187,51 +185,26 @@ impl Signers {
         wrong: Wrong,
         results: Bytes,
     ) -> Bytes {
-        let chaincode = || {
-            Some(ChaincodeId {
-                name: "orders".into(),
-                ..ChaincodeId::default()
-            })
-        };
-        let nonce = Bytes::copy_from_slice(&n.to_be_bytes());
-        let extension = ChaincodeHeaderExtension {
-            chaincode_id: chaincode(),
-        };
-        let header = ChannelHeader {
-            r#type: header_type::ENDORSER_TRANSACTION,
-            channel_id: CHANNEL.into(),
-            tx_id: tx_id(&nonce, creator.serialized()),
-            extension: extension.encode_to_vec().into(),
-            ..ChannelHeader::default()
-        };
-        let signature_header = SignatureHeader {
+        let transaction = Transaction {
             creator: creator.serialized().clone(),
-            nonce,
-        };
-        let spec = ChaincodeSpec {
-            chaincode_id: chaincode(),
-            ..ChaincodeSpec::default()
-        };
-        let proposal = ProposalBytes::new(&header, &signature_header, spec);
-        let response = proposal.response_payload(&ChaincodeAction {
-            chaincode_id: chaincode(),
             results,
-            ..ChaincodeAction::default()
-        });
-        let signed = [response.as_ref(), endorser.serialized().as_ref()].concat();
-        let endorsement = Endorsement {
-            endorser: endorser.serialized().clone(),
-            signature: match wrong {
-                Wrong::Endorsement => self.peer.sign(b"something else"),
-                Wrong::Nothing | Wrong::Creator => endorser.sign(&signed),
-            },
+            ..Transaction::new(CHANNEL, "orders", n.to_be_bytes())
         };
-        let payload = proposal.transaction_payload(response, vec![endorsement]);
-        let signature = match wrong {
+        let endorse = |response: &Bytes| {
+            let signed = [response.as_ref(), endorser.serialized().as_ref()].concat();
+            vec![Endorsement {
+                endorser: endorser.serialized().clone(),
+                signature: match wrong {
+                    Wrong::Endorsement => self.peer.sign(b"something else"),
+                    Wrong::Nothing | Wrong::Creator => endorser.sign(&signed),
+                },
+            }]
+        };
+        let sign = |payload: &Bytes| match wrong {
             Wrong::Creator => creator.sign(b"something else"),
-            Wrong::Nothing | Wrong::Endorsement => creator.sign(&payload),
+            Wrong::Nothing | Wrong::Endorsement => creator.sign(payload),
         };
-        seal(payload, signature)
+        transaction.signed(endorse, sign)
     }
 }
 

@@ -19,13 +19,10 @@ use quire_ledger::{
     Block, CreateOptions, Ledger, Ledgers, Meter, Ordered, Purpose, Reader, Simulator,
 };
 use quire_peer::{Channel, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
+use quire_testkit::{Transaction, chain};
 use quire_wire::Message;
-use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
-use quire_wire::hash::{data_hash, sha256};
-use quire_wire::peer::{
-    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec, Response,
-};
-use quire_wire::transaction::{ProposalBytes, seal};
+use quire_wire::common::Timestamp;
+use quire_wire::hash::sha256;
 use tokio::sync::{oneshot, watch};
 
 use super::Client;
@@ -437,67 +434,30 @@ impl Backend for Node {
 }
 
 fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
-    Block {
-        number,
-        previous_hash,
-        data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
-        envelopes,
-        metadata: Vec::new(),
-    }
+    chain::block(number, previous_hash, envelopes).into()
 }
 
 /// The transaction of a proposal, unsigned and not endorsed: the ledger does not ask.
 fn envelope(proposal: &Proposal, result: Bytes, simulator: Simulator) -> Bytes {
-    let creator = proposal.identity.serialized().clone();
-    let chaincode_id = Some(ChaincodeId {
-        name: proposal.call.chaincode.clone(),
-        ..Default::default()
-    });
-    let extension = ChaincodeHeaderExtension {
-        chaincode_id: chaincode_id.clone(),
-    };
-    let mut args = vec![Bytes::from(proposal.call.function.clone())];
-    args.extend(proposal.call.args.iter().cloned());
+    let call = &proposal.call;
+    let function = Bytes::from(call.function.clone());
     let decoration = proposal.decoration.iter();
-    let bytes = ProposalBytes::new(
-        &ChannelHeader {
-            r#type: header_type::ENDORSER_TRANSACTION,
-            channel_id: CHANNEL.into(),
-            tx_id: proposal.tx_id.clone(),
-            extension: extension.encode_to_vec().into(),
-            timestamp: Some(Timestamp {
-                seconds: 1_800_000_000,
-                nanos: 0,
-            }),
-            ..Default::default()
-        },
-        &SignatureHeader {
-            creator,
-            nonce: Bytes::copy_from_slice(&proposal.nonce),
-        },
-        ChaincodeSpec {
-            r#type: 1,
-            chaincode_id: chaincode_id.clone(),
-            input: Some(ChaincodeInput {
-                args,
-                decorations: decoration
-                    .map(|decoration| ("quire".to_owned(), decoration.to_vec()))
-                    .collect(),
-                is_init: false,
-            }),
-            timeout: 0,
-        },
-    );
-    let response = bytes.response_payload(&ChaincodeAction {
-        results: simulator.into_read_write_set().encode_to_vec().into(),
-        response: Some(Response {
-            status: 200,
-            payload: result,
-            ..Default::default()
+    let transaction = Transaction {
+        creator: proposal.identity.serialized().clone(),
+        tx_id: Some(proposal.tx_id.clone()),
+        timestamp: Some(Timestamp {
+            seconds: 1_800_000_000,
+            nanos: 0,
         }),
-        chaincode_id,
-        ..Default::default()
-    });
-    let payload = bytes.transaction_payload(response, Vec::new());
-    seal(payload, Bytes::new())
+        args: std::iter::once(function)
+            .chain(call.args.iter().cloned())
+            .collect(),
+        decorations: decoration
+            .map(|decoration| ("quire".to_owned(), decoration.clone()))
+            .collect(),
+        results: simulator.into_read_write_set().encode_to_vec().into(),
+        result,
+        ..Transaction::new(CHANNEL, &call.chaincode, proposal.nonce)
+    };
+    transaction.envelope()
 }

@@ -3,15 +3,11 @@
 use bytes::Bytes;
 use prost::Message as _;
 use quire_ledger::{Block, Height, Ledger, Ordered};
-use quire_wire::common::{ChannelHeader, SignatureHeader, header_type};
-use quire_wire::hash::{Hash, data_hash};
-use quire_wire::peer::{
-    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeSpec, Response,
-};
+use quire_testkit::Transaction;
+use quire_wire::hash::Hash;
 use quire_wire::rwset::{
     KvMetadataEntry, KvMetadataWrite, KvRead, KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet,
 };
-use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
 
 /// The namespace that all transactions are about.
@@ -90,52 +86,16 @@ impl Act {
 
 /// The envelope of a transaction with this read-write set.
 pub(crate) fn endorsed(channel: &str, nonce: &str, results: &TxReadWriteSet) -> Bytes {
-    let chaincode_id = Some(ChaincodeId {
-        name: NAMESPACE.into(),
-        ..Default::default()
-    });
-    let extension = ChaincodeHeaderExtension {
-        chaincode_id: chaincode_id.clone(),
-    };
-    let proposal = ProposalBytes::new(
-        &ChannelHeader {
-            r#type: header_type::ENDORSER_TRANSACTION,
-            channel_id: channel.into(),
-            tx_id: tx_id(nonce.as_bytes(), b"creator"),
-            extension: extension.encode_to_vec().into(),
-            ..Default::default()
-        },
-        &SignatureHeader {
-            creator: "creator".into(),
-            nonce: Bytes::copy_from_slice(nonce.as_bytes()),
-        },
-        ChaincodeSpec {
-            chaincode_id: chaincode_id.clone(),
-            ..Default::default()
-        },
-    );
-    let response = proposal.response_payload(&ChaincodeAction {
+    let transaction = Transaction {
         results: results.encode_to_vec().into(),
-        response: Some(Response {
-            status: 200,
-            ..Default::default()
-        }),
-        chaincode_id,
-        ..Default::default()
-    });
-    let payload = proposal.transaction_payload(response, Vec::new());
-    seal(payload, Bytes::new())
+        ..Transaction::new(channel, NAMESPACE, nonce)
+    };
+    transaction.envelope()
 }
 
 /// A block as an orderer makes it.
 pub(crate) fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
-    Block {
-        number,
-        previous_hash,
-        data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
-        envelopes,
-        metadata: Vec::new(),
-    }
+    quire_testkit::chain::block(number, previous_hash, envelopes).into()
 }
 
 /// Block 0 of a channel.
