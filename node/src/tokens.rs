@@ -17,7 +17,7 @@ use time::{Date, OffsetDateTime};
 /// A token to make.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Create {
+pub(crate) struct CreateToken {
     pub(crate) identity: String,
     pub(crate) role: AccessRole,
     #[serde(default)]
@@ -48,7 +48,7 @@ pub(crate) struct Revoke {
 
 /// What is told of a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Row {
+pub(crate) struct TokenRow {
     pub(crate) id: String,
     pub(crate) identity: String,
     pub(crate) role: AccessRole,
@@ -62,7 +62,7 @@ pub(crate) struct Row {
 /// A token that was made or rotated, with what its holder must know.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Made {
-    pub(crate) row: Row,
+    pub(crate) row: TokenRow,
     /// None where the holder shows a certificate.
     pub(crate) secret: Option<String>,
 }
@@ -81,7 +81,7 @@ pub(crate) enum TokenError {
     #[error(transparent)]
     Change(#[from] ChangeTokenError),
     #[error(transparent)]
-    Create(#[from] CreateIdentityError),
+    CreateToken(#[from] CreateIdentityError),
     #[error(transparent)]
     Load(#[from] LoadIdentityError),
     #[error("the identity {0} is the node's own: what callers sign must not be signed by it")]
@@ -96,7 +96,7 @@ pub(crate) enum TokenError {
 pub(crate) fn create(
     organization: &Organization,
     tokens: &Tokens,
-    request: Create,
+    request: CreateToken,
     now: SystemTime,
 ) -> Result<Made, TokenError> {
     for channel in &request.channels {
@@ -145,19 +145,19 @@ pub(crate) fn revoke(
     tokens: &Tokens,
     request: &Revoke,
     now: SystemTime,
-) -> Result<Row, TokenError> {
+) -> Result<TokenRow, TokenError> {
     let token = tokens.revoke(&request.id)?;
     tracing::info!(token = %token.id, identity = token.identity, "token revoked");
     Ok(row(&token, now))
 }
 
-pub(crate) fn list(tokens: &Tokens, now: SystemTime) -> Vec<Row> {
+pub(crate) fn list(tokens: &Tokens, now: SystemTime) -> Vec<TokenRow> {
     tokens.list().iter().map(|token| row(token, now)).collect()
 }
 
-fn row(token: &Token, now: SystemTime) -> Row {
+fn row(token: &Token, now: SystemTime) -> TokenRow {
     let text = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
-    Row {
+    TokenRow {
         id: token.id.to_string(),
         identity: token.identity.clone(),
         role: token.role,

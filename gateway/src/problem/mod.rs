@@ -303,7 +303,7 @@ impl Problem {
             _ => code.to_owned(),
         };
         let subject = self.subject.as_deref();
-        let document = Document {
+        let document = ProblemDocument {
             r#type: format!("urn:quire:problem:{code}"),
             title,
             status: status.as_u16(),
@@ -332,7 +332,7 @@ impl Problem {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+struct ProblemDocument<'a> {
     r#type: String,
     title: &'a str,
     status: u16,

@@ -59,7 +59,7 @@ pub(crate) struct ReadDemands {
 /// A part of something long.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Page {
+pub(crate) struct PageParameters {
     /// Entries of a page; 25 without.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u64>,

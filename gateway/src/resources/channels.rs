@@ -19,8 +19,7 @@ use crate::request::path;
 use crate::request::url_query::UrlQuery;
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = ChannelRow)]
-struct Row {
+struct ChannelRow {
     name: String,
     /// How many blocks it has; null where it is not open.
     height: Option<u64>,
@@ -30,9 +29,8 @@ struct Row {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = ChannelRows)]
-struct Rows {
-    channels: Vec<Row>,
+struct ChannelRows {
+    channels: Vec<ChannelRow>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -60,7 +58,7 @@ struct NewChannel {
     tag = "channels",
     operation_id = "listChannels",
     summary = "The channels",
-    responses((status = 200, description = "All channels.", body = Rows))
+    responses((status = 200, description = "All channels.", body = ChannelRows))
 )]
 pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
@@ -72,22 +70,22 @@ pub(crate) async fn list(
     let answered = pools.work(move || {
         let open = gateway.backend.channels().into_iter().filter_map(|name| {
             let height = gateway.backend.channel(&name)?.reader.height();
-            Some(Row {
+            Some(ChannelRow {
                 name,
                 height: Some(height),
                 state: None,
             })
         });
         let closed = gateway.backend.closed_channels().into_iter();
-        let closed = closed.map(|closed| Row {
+        let closed = closed.map(|closed| ChannelRow {
             name: closed.component,
             height: None,
             state: Some("failed"),
         });
-        let mut channels: Vec<Row> = open.chain(closed).collect();
+        let mut channels: Vec<ChannelRow> = open.chain(closed).collect();
         channels.retain(|row| caller.reaches(&row.name));
         channels.sort_by(|one, other| one.name.cmp(&other.name));
-        let document = Rows { channels };
+        let document = ChannelRows { channels };
         reply::json(StatusCode::OK, &document)
     });
     answered.await

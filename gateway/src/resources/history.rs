@@ -34,9 +34,9 @@ use crate::request::url_query::UrlQuery;
     summary = "What happened to a key",
     params(
         ("order" = Option<String>, Query, description = "`desc`, newest first, or `asc`."),
-        parameters::Page
+        parameters::PageParameters
     ),
-    responses((status = 200, description = "Its writes and deletes.", body = Rows))
+    responses((status = 200, description = "Its writes and deletes.", body = HistoryEntries))
 )]
 pub(crate) async fn history(
     State(gateway): State<Arc<Gateway>>,
@@ -89,8 +89,7 @@ impl HistoryRequest {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = HistoryEntry)]
-struct Row<'a> {
+struct HistoryEntry<'a> {
     transaction_id: &'a str,
     block_number: u64,
     tx_number: u64,
@@ -105,10 +104,9 @@ struct Row<'a> {
 
 /// A page, which is written row by row.
 #[derive(ToSchema)]
-#[schema(as = HistoryEntries)]
 #[expect(dead_code, reason = "tells the shape of the document")]
-struct Rows<'a> {
-    entries: Vec<Row<'a>>,
+struct HistoryEntries<'a> {
+    entries: Vec<HistoryEntry<'a>>,
     bookmark: Option<String>,
 }
 
@@ -204,8 +202,8 @@ fn row<'a>(
     modification: &'a KeyModification,
     timestamp: Option<&'a str>,
     creator: Option<&'a Creator>,
-) -> Row<'a> {
-    Row {
+) -> HistoryEntry<'a> {
+    HistoryEntry {
         transaction_id: &modification.tx_id,
         block_number: modification.height.block,
         tx_number: modification.height.tx,

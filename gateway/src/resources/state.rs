@@ -25,7 +25,7 @@ use crate::reply::pages::{self, PIECE_BYTES};
 use crate::reply::value::{Value, json_text};
 use crate::request::body;
 use crate::request::conditions::{ReadVerdict, WriteConditions, etag, judge_read};
-use crate::request::parameters::{Page, ReadDemands, Retries, Waiting, WriteDemands};
+use crate::request::parameters::{PageParameters, ReadDemands, Retries, Waiting, WriteDemands};
 use crate::request::path::{self, KeyPath};
 use crate::request::prefer::{self, Prefer};
 use crate::request::url_query::UrlQuery;
@@ -295,8 +295,7 @@ fn argument(value: &(impl Serialize + ?Sized)) -> Result<Bytes, Problem> {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = StateRow)]
-struct Row<'a> {
+struct StateRow<'a> {
     key: &'a str,
     version: String,
     #[serde(flatten)]
@@ -305,10 +304,9 @@ struct Row<'a> {
 
 /// A page, which is written row by row.
 #[derive(ToSchema)]
-#[schema(as = StateRows)]
 #[expect(dead_code, reason = "tells the shape of the document")]
-struct Rows<'a> {
-    rows: Vec<Row<'a>>,
+struct StateRows<'a> {
+    rows: Vec<StateRow<'a>>,
     bookmark: Option<String>,
 }
 
@@ -322,9 +320,9 @@ struct Rows<'a> {
     params(
         ("start" = Option<String>, Query, description = "The first key."),
         ("end" = Option<String>, Query, description = "Where to stop; not included."),
-        Page
+        PageParameters
     ),
-    responses((status = 200, description = "In byte order of keys.", body = Rows))
+    responses((status = 200, description = "In byte order of keys.", body = StateRows))
 )]
 pub(crate) async fn range(
     State(gateway): State<Arc<Gateway>>,
@@ -460,7 +458,7 @@ impl pages::Page for KeyRange {
             self.cut();
             return Ok(false);
         }
-        let row = Row {
+        let row = StateRow {
             key: &key,
             version: found.version.to_string(),
             value: Value {

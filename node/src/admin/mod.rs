@@ -36,7 +36,7 @@ use quire_ledger::check::{Depth, Report};
 use serde::{Deserialize, Serialize};
 
 use crate::node::{ChannelMigrated, Imported};
-use crate::tokens::{Made, Row};
+use crate::tokens::{Made, TokenRow};
 
 /// Name of the socket in the data directory.
 const SOCKET: &str = "admin.sock";
@@ -67,7 +67,7 @@ pub(crate) enum Message {
     Reports(Vec<Report>),
     /// A token that was made or rotated.
     Token(Made),
-    TokenRevoked(Row),
+    TokenRevoked(TokenRow),
     /// A configuration that is in force: a `common.Config` in base64.
     Config {
         block: u64,
@@ -91,7 +91,7 @@ pub(crate) struct Failure {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Create {
+pub(crate) struct CreateChannel {
     pub(crate) name: String,
 }
 

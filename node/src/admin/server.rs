@@ -26,7 +26,9 @@ use quire_wire::config::ConfigUpdateEnvelope;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
-use super::{Check, Create, Failure, Import, Message, Migrate, OfChannel, SOCKET, Update, address};
+use super::{
+    Check, CreateChannel, Failure, Import, Message, Migrate, OfChannel, SOCKET, Update, address,
+};
 use crate::advice;
 use crate::node::{ConfigurationError, ImportError, Node};
 use crate::{clock, migrations, tokens};
@@ -123,7 +125,7 @@ async fn migrate(State(node): State<Arc<Node>>, Json(request): Json<Migrate>) ->
     })
 }
 
-async fn create(State(node): State<Arc<Node>>, Json(request): Json<Create>) -> Response {
+async fn create(State(node): State<Arc<Node>>, Json(request): Json<CreateChannel>) -> Response {
     answer(move |_| {
         let name = request.name;
         if let Err(error) = check_channel(&name) {
@@ -217,7 +219,7 @@ fn decoded(update: &str) -> Result<ConfigUpdateEnvelope, Message> {
 
 async fn create_token(
     State(node): State<Arc<Node>>,
-    Json(request): Json<tokens::Create>,
+    Json(request): Json<tokens::CreateToken>,
 ) -> Response {
     answer(move |_| {
         let made = tokens::create(node.organization(), node.tokens(), request, clock::now());

@@ -152,7 +152,11 @@ mod tests {
         let Some(Command::Rebuild(rebuild)) = Cli::try_parse_from(all).unwrap().command else {
             panic!("another command");
         };
-        rebuild.followers().into_iter().map(Follower::name).collect()
+        rebuild
+            .followers()
+            .into_iter()
+            .map(Follower::name)
+            .collect()
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::commands::verb::{Needs, Verb};
 use crate::data_directory::path::{PathError, must_have_organization};
 use crate::exit::{self, print_other_answer};
 use crate::settings::Settings;
-use crate::tokens::{self, Create, Made, Revoke, Rotate, Row, TokenError};
+use crate::tokens::{self, CreateToken, Made, Revoke, Rotate, TokenError, TokenRow};
 
 /// Why a command could not do its work on the files.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +106,7 @@ impl Verb for TokenCommand {
                 client_certificate,
                 data,
             } => {
-                let request = Create {
+                let request = CreateToken {
                     identity: identity.clone(),
                     role: *role,
                     channels: channels.clone(),
@@ -144,7 +144,7 @@ impl Verb for TokenCommand {
 }
 
 /// Makes a token in an organisation that is there: one made for it would be no node's.
-fn create(data: &DataArguments, request: Create) -> Result<Made, CommandError> {
+fn create(data: &DataArguments, request: CreateToken) -> Result<Made, CommandError> {
     must_have_organization(&data.data)?;
     let _lock = DataLock::take(&data.data)?;
     let organization = Organization::open_existing(&quire_disk::os(), &data.data, &data.msp_id)?;
@@ -217,7 +217,7 @@ fn print_made(made: &Made) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn line(row: &Row) -> String {
+fn line(row: &TokenRow) -> String {
     let channels = if row.channels.is_empty() {
         "all channels".to_owned()
     } else {
@@ -233,7 +233,7 @@ fn line(row: &Row) -> String {
     } else {
         "secret"
     };
-    let Row { id, identity, .. } = row;
+    let TokenRow { id, identity, .. } = row;
     format!(
         "{id}\t{identity}\t{}\t{channels}\t{end}\t{proof}",
         row.role.name()

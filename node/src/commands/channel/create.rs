@@ -51,7 +51,7 @@ impl Verb for CreateArguments {
         match created {
             Ok(()) => print_created(name),
             Err(NodeError::Open(OpenError::InUse(_))) => {
-                let request = admin::Create { name: name.clone() };
+                let request = admin::CreateChannel { name: name.clone() };
                 match client::ask(&data.data, "POST", "/channels", &request, &mut progress) {
                     Ok(Message::Created { name }) => print_created(&name),
                     other => print_other_answer(other),
