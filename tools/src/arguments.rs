@@ -27,3 +27,53 @@ pub(crate) fn parse<Arguments: Parser>(
         }
     })
 }
+
+/// The arguments with two dashes where a long flag has one, as Go's tools take them.
+pub(crate) fn with_double_dashes(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> impl Iterator<Item = OsString> {
+    arguments.into_iter().map(|argument| {
+        let text = argument.to_string_lossy();
+        let flag = text.strip_prefix('-').filter(|flag| {
+            let name = flag.split('=').next().unwrap_or_default();
+            name.len() > 1 && name.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        });
+        match flag {
+            Some(_) => {
+                let mut double = OsString::from("-");
+                double.push(&argument);
+                double
+            }
+            None => argument.clone(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_dash_is_as_good_as_two_before_a_long_flag() {
+        let given = [
+            "-profile",
+            "One",
+            "-channelID=x",
+            "--asOrg",
+            "-h",
+            "-",
+            "-1",
+        ];
+        let doubled: Vec<_> = with_double_dashes(given.map(OsString::from)).collect();
+        let expected = [
+            "--profile",
+            "One",
+            "--channelID=x",
+            "--asOrg",
+            "-h",
+            "-",
+            "-1",
+        ];
+        assert_eq!(doubled, expected);
+    }
+}

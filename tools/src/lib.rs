@@ -1,12 +1,16 @@
 //! Fabric's tools, with Fabric's flags, input files and outputs.
 //!
 //! * [`configtxlator`]: messages to JSON and back, and the update between two configurations.
+//! * [`configtxgen`]: the first block of a channel, and first updates of it.
 //! * [`cryptogen`]: keys and certificates for the organisations of a test network.
+//! * [`osnadmin`]: the channels of an orderer, over its participation API.
 //!
 //! Each takes its arguments and the [`Streams`] of its process, and answers with the status to exit with.
 
+pub mod configtxgen;
 pub mod configtxlator;
 pub mod cryptogen;
+pub mod osnadmin;
 
 mod arguments;
 mod der;
@@ -16,3 +20,6 @@ mod streams;
 mod version;
 
 pub use streams::Streams;
+
+/// The variables of the process's environment, by name.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -108,6 +108,7 @@ fn genesis_blocks_of_every_sample_profile_are_shown_and_read_back() {
     for case in read_lines("rules/configtx/sample_profiles.jsonl") {
         let bytes = base64(&case["block_b64"]);
         let shown = printed("common.Block", &bytes).unwrap();
+        assert_eq!(shown, case["json"], "{}", case["case"]);
         assert_eq!(
             there_and_back("common.Block", &shown),
             shown,

@@ -15,7 +15,8 @@ const UNITS: [(&str, u64); 8] = [
 ];
 
 /// Reads a duration that is not negative; up to 292 years, as Go.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
         return Some(Duration::ZERO);

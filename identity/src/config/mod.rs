@@ -32,6 +32,7 @@ mod words;
 pub use bundle::{Bundle, BundleError, MAX_CONFIG_BYTES, SuccessionError, is_channel_name};
 pub use capabilities::{ApplicationCapabilities, ChannelCapabilities, OrdererCapabilities};
 pub use compute::{ComputeError, compute_update};
+pub use duration::parse_duration;
 pub use elements::{Kind, Place};
 pub use genesis::{genesis_group, organization_group};
 pub use signing::{sign_update, update_envelope};

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
-use quire_tools::{Streams, configtxlator, cryptogen};
+use quire_tools::{Streams, configtxgen, configtxlator, cryptogen, osnadmin};
 
 /// What a run left.
 #[derive(Debug)]
@@ -34,6 +34,23 @@ pub(crate) fn configtxlator(arguments: &[&str], input: &[u8]) -> Run {
 pub(crate) fn cryptogen(arguments: &[&str]) -> Run {
     run(arguments, b"", |arguments, streams| {
         cryptogen::run(arguments, streams, now())
+    })
+}
+
+pub(crate) fn configtxgen(arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+    let lookup = |name: &str| {
+        let mut variables = environment.iter();
+        let found = variables.find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    run(arguments, b"", |arguments, streams| {
+        configtxgen::run(arguments, streams, &lookup, now())
+    })
+}
+
+pub(crate) fn osnadmin(arguments: &[&str], now: SystemTime) -> Run {
+    run(arguments, b"", |arguments, streams| {
+        osnadmin::run(arguments, streams, now)
     })
 }
 

@@ -2,9 +2,13 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "helpers of tests, where a panic is a failed test"
 )]
 
+mod configtxgen;
 mod configtxlator;
 mod cryptogen;
 mod kit;
+mod osnadmin;
+mod server;

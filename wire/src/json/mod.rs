@@ -44,6 +44,12 @@ pub fn application_organization() -> &'static MessageType {
     &tree::APPLICATION_ORGANIZATION
 }
 
+/// The group of an organisation that orders, which the same prints of one that has endpoints.
+#[must_use]
+pub fn orderer_organization() -> &'static MessageType {
+    &tree::ORDERER_ORGANIZATION
+}
+
 /// The message as `configtxlator proto_decode` prints it, with a line's end behind it.
 ///
 /// # Errors
