@@ -39,6 +39,7 @@ mod tokens;
 use std::process::ExitCode;
 
 use crate::cli::Cli;
+use crate::commands::fabric::Call;
 use crate::commands::verb::Verb as _;
 use crate::settings::Settings;
 
@@ -46,6 +47,9 @@ use crate::settings::Settings;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    if let Some(call) = Call::of(std::env::args_os()) {
+        return call.run();
+    }
     let (cli, settings) = match Settings::read::<Cli>() {
         Ok(read) => read,
         Err(code) => return code,

@@ -5,6 +5,7 @@ pub(crate) mod blocks;
 pub(crate) mod channel;
 pub(crate) mod check;
 pub(crate) mod config;
+pub(crate) mod fabric;
 pub(crate) mod migrate;
 pub(crate) mod org;
 pub(crate) mod rebuild;
@@ -36,5 +37,9 @@ verbs! {
         Repair(repair::RepairArguments),
         TruncateTail(truncate::TruncateArguments),
         Migrate(migrate::MigrateArguments),
+        Configtxgen(fabric::Configtxgen),
+        Configtxlator(fabric::Configtxlator),
+        Cryptogen(fabric::Cryptogen),
+        Osnadmin(fabric::Osnadmin),
     }
 }

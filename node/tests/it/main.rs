@@ -12,6 +12,7 @@ mod closed;
 mod command_line;
 mod couchdb;
 mod errors;
+mod fabric_tools;
 mod faults;
 mod functions;
 mod hot_key;
