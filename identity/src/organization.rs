@@ -263,6 +263,19 @@ impl Organization {
         &self.msp_id
     }
 
+    /// The certificate of the organisation's CA, in PEM.
+    #[must_use]
+    pub fn authority_certificate_pem(&self) -> &str {
+        &self.authority.certificate_pem
+    }
+
+    /// The signature of the organisation's CA, for who writes its certificates and revocation lists: ECDSA
+    /// with SHA-256, in DER with a low S.
+    #[must_use]
+    pub fn sign_as_authority(&self, message: &[u8]) -> Bytes {
+        self.authority.key.sign(message)
+    }
+
     /// The organisation as others see it.
     #[must_use]
     pub fn msp(&self) -> &Arc<Msp> {

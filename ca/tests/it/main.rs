@@ -1,0 +1,16 @@
+//! The CA from outside: as its clients meet it, and as a crash leaves it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, where a panic is a failed test"
+)]
+
+mod affiliations;
+mod certificates;
+mod crash;
+mod enrolling;
+mod hostile;
+mod identities;
+mod kit;
+mod revoking;
