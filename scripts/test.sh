@@ -20,6 +20,7 @@ example     a node: the example loads countries, and once more without effect
 mango       a node: rich queries, by nano, CouchDB'\''s own client
 blocks      a node: its blocks, over HTTP, by Fabric'\''s message definitions
 page        a node: its page, in a browser
+ca          the CA of a node, by the clients of Fabric CA, on to submitting with what they enrolled
 openssl     a node: its certificates, by openssl
 stop        a node: it stops when told to, and its data is sound
 files       a node that stopped: its block files, by Fabric'\''s message definitions
@@ -83,8 +84,8 @@ needs() {
 has() { command -v "$@"; }
 
 tools() {
-  local compiled=(clippy docs rust example mango blocks page openssl stop files hostile openapi prometheus alerts)
-  local node=(rust scripts verifier dashboards example mango blocks page openssl stop files hostile openapi prometheus alerts)
+  local compiled=(clippy docs rust example mango blocks page ca openssl stop files hostile openapi prometheus alerts)
+  local node=(rust scripts verifier dashboards example mango blocks page ca openssl stop files hostile openapi prometheus alerts)
   # Rust links with it; ring and jemalloc are built by it.
   needs gcc "${compiled[@]}" -- has cc
   needs libc6-dev "${compiled[@]}" -- has cc
@@ -92,7 +93,7 @@ tools() {
   needs nodejs "${node[@]}" -- has node
   needs npm "${node[@]}" -- has npm
   needs curl rust -- has curl
-  needs openssl openssl -- has openssl
+  needs openssl openssl ca -- has openssl
   needs prometheus prometheus alerts -- has promtool
   needs prometheus prometheus alerts -- has prometheus
   # schemathesis and k6 come by it.
@@ -221,6 +222,12 @@ run_blocks() {
 run_page() {
   running_node
   node tests/browser/main.mjs --url "$url"
+}
+
+run_ca() {
+  binary
+  packages tests/fabric-ca-clients
+  node tests/fabric-ca-clients/main.mjs --quire "$quire"
 }
 
 run_openssl() {

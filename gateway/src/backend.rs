@@ -12,6 +12,7 @@ use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::watch;
 
 use crate::access::caller::Caller;
+use crate::server::client_info::ClientCertificate;
 
 /// The node behind the gateway.
 pub trait Backend: Send + Sync + 'static {
@@ -76,6 +77,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether a token that [`Self::authenticate`] gave is still good: neither revoked, nor rotated,
     /// nor expired since. Never blocks: what stays open asks before each piece.
     fn still_holds(&self, token: &Arc<Token>) -> bool;
+
+    /// Whether a client certificate, or one that it rests on, was revoked. Never blocks.
+    fn has_revoked(&self, _certificate: &ClientCertificate) -> bool {
+        false
+    }
 
     /// Where the gateway puts its metrics, and what `/metrics` shows.
     fn registry(&self) -> prometheus::Registry {

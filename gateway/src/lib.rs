@@ -40,7 +40,7 @@ pub use limits::{Limits, PoolSizes};
 pub use resources::block_json::decoded;
 pub use router::router;
 pub use server::Server;
-pub use server::client_info::ClientInfo;
+pub use server::client_info::{ClientCertificate, ClientInfo, IssuedCertificate};
 pub use server::cors::{Cors, NotAnOrigin};
 pub use server::handshake::Handshake;
 pub use server::request_id::X_REQUEST_ID;

@@ -79,9 +79,10 @@ pub(crate) fn of_node_part(error: &NodeError) -> Option<&'static str> {
         | NodeError::Open(_)
         | NodeError::Start(_)
         | NodeError::Migrate { .. } => return None,
-        NodeError::Organization(_) => "organization",
         NodeError::Identity(_) | NodeError::NoIdentity(_) => "identities",
         NodeError::Tokens(_) => "tokens",
+        NodeError::Authority(quire_ca::OpenError::Registry(_)) => "ca",
+        NodeError::Organization(_) | NodeError::Authority(_) => "organization",
     };
     Part::of(Path::new(path)).map(|part| part.advice)
 }

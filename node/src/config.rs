@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use quire_ca::FirstAdmin;
 use quire_chaincode::Documents;
 use quire_gateway::{Cors, Limits, NotAnOrigin, PoolSizes};
 use quire_ledger::{Migration, StateEngine};
@@ -88,6 +89,10 @@ pub(crate) struct Config {
     pub(crate) listen: Listen,
     /// Where the operations are, if not beside the API.
     pub(crate) operations_listen: Option<Listen>,
+    /// Where the CA is served, if it is.
+    pub(crate) ca_listen: Option<Listen>,
+    pub(crate) ca_name: String,
+    pub(crate) ca_admin: FirstAdmin,
     pub(crate) engine: StateEngine,
     /// What the embedded engine caches, in bytes.
     pub(crate) engine_cache: u64,
@@ -108,6 +113,9 @@ impl Config {
         may_be_run_on(&arguments.data.data)?;
         let operations_listen = arguments.operations_listen.as_ref();
         let operations_listen = operations_listen.map(|one| one.resolve("--operations-listen"));
+        let ca_listen = arguments.ca_listen.as_ref();
+        let ca_listen = ca_listen.map(|one| one.resolve("--ca-listen"));
+        let ca_name = arguments.ca_name.clone();
         let client_ca = arguments.tls_client_ca.as_deref();
         let tls = match (&arguments.tls_cert, &arguments.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls::load(certificate, key, client_ca)?),
@@ -123,6 +131,9 @@ impl Config {
             msp_id: arguments.data.msp_id.clone(),
             listen: arguments.listen.resolve("--listen")?,
             operations_listen: operations_listen.transpose()?,
+            ca_listen: ca_listen.transpose()?,
+            ca_name: ca_name.unwrap_or_else(|| format!("ca.{}", arguments.data.msp_id)),
+            ca_admin: arguments.ca_admin.clone(),
             counts: !arguments.no_metrics,
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
@@ -152,7 +163,8 @@ impl Config {
 
     /// Makes sure that nobody on another machine gets in, or overhears who gets in, unless the
     /// operator has accepted that by name. The operations' own address asks for tokens wherever other
-    /// machines reach it, also while none was made: one made later would cross the network.
+    /// machines reach it, also while none was made: one made later would cross the network. The CA asks for
+    /// secrets wherever it is.
     pub(crate) fn check_exposure(&self, has_tokens: bool) -> Result<(), ConfigError> {
         if !self.limits.local_only {
             return Ok(());
@@ -163,7 +175,9 @@ impl Config {
                 data: self.data.clone(),
             });
         }
-        let mut doors = std::iter::once(&self.listen).chain(&self.operations_listen);
+        let mut doors = std::iter::once(&self.listen)
+            .chain(&self.operations_listen)
+            .chain(&self.ca_listen);
         match doors.find(|door| door.is_remote()) {
             Some(door) if self.tls.is_none() && !self.insecure_plain_http => {
                 Err(ConfigError::Plain(door.clone()))
@@ -225,6 +239,13 @@ mod tests {
             (&["--operations-listen", "127.0.0.1:1"], true, true),
             (&["--operations-listen", everywhere], false, false),
             (&["--operations-listen", everywhere], true, false),
+            (&["--ca-listen", "127.0.0.1:1"], true, true),
+            (&["--ca-listen", everywhere], false, false),
+            (
+                &["--ca-listen", everywhere, "--insecure-plain-http"],
+                true,
+                true,
+            ),
             (
                 &["--operations-listen", everywhere, "--insecure-plain-http"],
                 true,

@@ -1,5 +1,6 @@
 //! The channels of a data directory, as the gateway sees them.
 
+mod authority;
 mod backend;
 mod channels;
 mod config;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use quire_ca::Authority;
 use quire_chaincode::Documents;
 use quire_gateway::backend::BuildInfo;
 use quire_identity::{Organization, SigningIdentity, Tokens};
@@ -33,7 +35,9 @@ pub(crate) const FIRST_CHANNEL: &str = "main";
 /// A data directory opened for use.
 #[derive(Debug)]
 pub(crate) struct Node {
-    organization: Organization,
+    organization: Arc<Organization>,
+    /// None where the data directory has no CA, and none is to be served.
+    authority: Option<Arc<Authority>>,
     tokens: Tokens,
     ledgers: Ledgers,
     endorser: Arc<SigningIdentity>,
@@ -83,6 +87,7 @@ impl Node {
             orderer,
             client,
             organization,
+            authority: None,
             tokens,
             ledgers,
             documents,
@@ -128,6 +133,17 @@ impl Node {
 
     pub(crate) fn organization(&self) -> &Organization {
         &self.organization
+    }
+
+    /// The node, with the CA of its organisation. `wanted` makes one where there is none.
+    pub(crate) fn with_authority(mut self, name: &str, wanted: bool) -> Result<Self, NodeError> {
+        self.authority = authority::open(&self.organization, &self.data, name, wanted)?;
+        Ok(self)
+    }
+
+    /// The CA of its organisation.
+    pub(crate) fn authority(&self) -> Option<&Arc<Authority>> {
+        self.authority.as_ref()
     }
 
     pub(crate) fn tokens(&self) -> &Tokens {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use quire_gateway::problem::{Problem, ProblemKind};
-use quire_gateway::{ClientInfo, Handshake};
+use quire_gateway::{ClientCertificate, ClientInfo, Handshake, IssuedCertificate};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, ParsedExtension, X509Certificate};
 
 use crate::random::random_nonce;
 
@@ -98,9 +98,9 @@ impl Tls {
         }
         let stream = self.0.accept(tcp).await?;
         let (_, connection) = stream.get_ref();
-        let shown = connection.peer_certificates().and_then(<[_]>::first);
+        let shown = connection.peer_certificates().unwrap_or_default();
         let client = ClientInfo {
-            certificate: shown.and_then(common_name),
+            certificate: client_certificate(shown).map(Arc::new),
             address: None,
         };
         Ok((Stream::Tls(Box::new(stream)), client))
@@ -121,13 +121,32 @@ fn pem_error(path: &Path) -> impl FnOnce(pem::Error) -> TlsError {
     move |source| TlsError::Pem { path, source }
 }
 
-/// The one common name of a certificate that was found valid; of several, nobody knows which is
-/// meant.
-fn common_name(certificate: &CertificateDer<'_>) -> Option<Arc<str>> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    let mut names = certificate.subject().iter_common_name();
+/// What certificates say that were found valid, the client's own first. Its common name must be one: of
+/// several, nobody knows which is meant.
+fn client_certificate(shown: &[CertificateDer<'_>]) -> Option<ClientCertificate> {
+    let chain: Option<Vec<_>> = shown.iter().map(|one| issued(one)).collect();
+    let (_, own) = X509Certificate::from_der(shown.first()?).ok()?;
+    let mut names = own.subject().iter_common_name();
     let name = names.next()?.as_str().ok()?;
-    names.next().is_none().then(|| name.into())
+    let is_one = names.next().is_none();
+    Some(ClientCertificate {
+        common_name: Some(name).filter(|_| is_one)?.into(),
+        chain: chain?,
+    })
+}
+
+fn issued(certificate: &CertificateDer<'_>) -> Option<IssuedCertificate> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let mut ids = certificate.extensions().iter().filter_map(|extension| {
+        match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
+            _ => None,
+        }
+    });
+    Some(IssuedCertificate {
+        serial: certificate.raw_serial().to_vec(),
+        authority_key_id: ids.next().map_or_else(Vec::new, |id| id.0.to_vec()),
+    })
 }
 
 /// Answers a plain HTTP request with what is wrong with it.

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use quire_identity::{AccessRole, SigningIdentity, Token};
 
 use crate::problem::{Problem, ProblemKind};
+use crate::server::client_info::ClientCertificate;
 
 /// Who asks, and by what right.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Caller {
     pub identity: Arc<SigningIdentity>,
     /// The credential; none where none is asked for, and then everything is allowed.
     pub token: Option<Arc<Token>>,
+    /// What it showed in place of a token's secret.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Caller {

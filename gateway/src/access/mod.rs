@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemKind};
 use crate::request::body;
 use crate::request::path;
-use crate::server::client_info::ClientInfo;
+use crate::server::client_info::{ClientCertificate, ClientInfo};
 use crate::server::request_log::note_caller;
 use caller::Caller;
 
@@ -27,6 +27,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 impl Caller {
     /// Makes sure that the caller would still be let in: what stays open outlives its credential.
     pub(crate) fn check_still(&self, gateway: &Gateway) -> Result<(), Problem> {
+        if let Some(certificate) = &self.certificate {
+            check_not_revoked(gateway, certificate)?;
+        }
         match &self.token {
             Some(token) if !gateway.backend.still_holds(token) => {
                 Err(Problem::unauthenticated("The token is no longer good.").bad_token())
@@ -113,12 +116,15 @@ fn admit(gateway: &Gateway, caller: &Caller, request: &Request) -> Result<(), Pr
 fn authenticate(gateway: &Gateway, request: &Request) -> Result<Caller, Problem> {
     let backend = &gateway.backend;
     let client = request.extensions().get::<ClientInfo>();
-    let certificate = client.and_then(|client| client.certificate.as_deref());
+    let certificate = client.and_then(|client| client.certificate.as_ref());
     let token = credential::token(request.headers())?;
     // A token is shown on purpose; a certificate may be the machine's.
     let credential = match (&token, certificate) {
         (Some(token), _) => Credential::Token(token),
-        (None, Some(name)) => Credential::Certificate(name),
+        (None, Some(shown)) => {
+            check_not_revoked(gateway, shown)?;
+            Credential::Certificate(&shown.common_name)
+        }
         (None, None) if needs_credential(gateway) => {
             return Err(needs_token());
         }
@@ -126,20 +132,29 @@ fn authenticate(gateway: &Gateway, request: &Request) -> Result<Caller, Problem>
             return Ok(Caller {
                 identity: backend.default_identity(),
                 token: None,
+                certificate: None,
             });
         }
     };
-    backend
-        .authenticate(credential)
-        .map_err(|error| match error {
-            AuthenticateError::Not(error) => {
-                Problem::unauthenticated(error.to_string()).bad_token()
-            }
-            AuthenticateError::NoRights(name) => forbidden(format!(
-                "The certificate is for {name}, for which no token was made."
-            )),
-            AuthenticateError::Failed(error) => Problem::internal(error),
-        })
+    let certificate = certificate.filter(|_| token.is_none()).cloned();
+    let caller = backend.authenticate(credential).map(|caller| Caller {
+        certificate,
+        ..caller
+    });
+    caller.map_err(|error| match error {
+        AuthenticateError::Not(error) => Problem::unauthenticated(error.to_string()).bad_token(),
+        AuthenticateError::NoRights(name) => forbidden(format!(
+            "The certificate is for {name}, for which no token was made."
+        )),
+        AuthenticateError::Failed(error) => Problem::internal(error),
+    })
+}
+
+fn check_not_revoked(gateway: &Gateway, certificate: &ClientCertificate) -> Result<(), Problem> {
+    if !gateway.backend.has_revoked(certificate) {
+        return Ok(());
+    }
+    Err(Problem::unauthenticated("The client certificate was revoked.").bad_token())
 }
 
 fn needs_credential(gateway: &Gateway) -> bool {

@@ -114,6 +114,17 @@ impl Server {
         )
     }
 
+    /// A server of something else beside the API, whose connections are taken, bounded and ended as the
+    /// API's are.
+    #[must_use]
+    pub fn beside(&self, router: Router) -> Self {
+        Self {
+            router,
+            connections: Arc::new(Semaphore::new(self.limits.connections)),
+            ..self.clone()
+        }
+    }
+
     fn of(router: Router, backend: Arc<dyn Backend>, limits: Limits, gateway: &Gateway) -> Self {
         let metrics = Arc::clone(&gateway.metrics);
         let (nonces, counters) = (Arc::clone(&backend), Arc::clone(&metrics));

@@ -3,13 +3,15 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, HttpBody};
 use axum::http::Request;
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use quire_gateway::{Backend as _, Cors, Limits};
+use quire_gateway::{Backend as _, ClientCertificate, ClientInfo, Cors, Limits};
 use quire_identity::{AccessRole, NewToken};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -234,4 +236,39 @@ async fn who_came_without_a_token_is_sent_away_when_the_first_is_made() {
     };
     node.tokens.create(new, node.now()).unwrap();
     soon(waiting).await.assert_status(200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_certificate_lets_nobody_in_and_ends_the_waiting() {
+    let node = Node::new();
+    let limits = Limits {
+        heartbeat: YEAR,
+        ..Limits::default()
+    };
+    let new = NewToken {
+        identity: "client".to_owned(),
+        role: AccessRole::Writer,
+        channels: Vec::new(),
+        expires: None,
+        certificate: true,
+    };
+    node.tokens.create(new, node.now()).unwrap();
+    let info = ClientInfo {
+        certificate: Some(Arc::new(ClientCertificate {
+            common_name: "client".into(),
+            chain: Vec::new(),
+        })),
+        address: None,
+    };
+    let mut client = node.client_with(limits, Cors::default());
+    client.router = client.router.layer(Extension(info));
+    client.put(KEY, &[], "1").await.assert_status(201);
+    let listener = client.clone();
+    let waiting = tokio::spawn(async move { listener.get("./events").await });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!waiting.is_finished());
+    node.revoked.store(true, Ordering::SeqCst);
+    soon(waiting).await.assert_status(200);
+    let refused = client.put(KEY, &[], "2").await;
+    refused.assert_problem(401, "UNAUTHENTICATED");
 }

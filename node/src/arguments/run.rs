@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
+use quire_ca::FirstAdmin;
 
 use super::DataArguments;
-use super::values::{a_second, at_once, budget, bytes, seconds};
+use super::values::{a_second, at_once, budget, bytes, ca_admin, ca_name, seconds};
 use crate::listen::ListenAddress;
 
 /// Start the node (what `quire` alone does).
@@ -27,6 +28,25 @@ pub(crate) struct RunArguments {
     /// can reach it.
     #[arg(long, value_name = "ADDR", env = "QUIRE_OPERATIONS_LISTEN")]
     pub(crate) operations_listen: Option<ListenAddress>,
+    /// Serve the organisation's CA at this address, to the clients of Fabric CA; 127.0.0.1:7054 is where
+    /// they look.
+    #[arg(long, value_name = "ADDR", env = "QUIRE_CA_LISTEN")]
+    pub(crate) ca_listen: Option<ListenAddress>,
+    /// What clients call the CA; without it, `ca.` and the MSP id.
+    #[arg(long, value_name = "NAME", env = "QUIRE_CA_NAME", value_parser = ca_name)]
+    pub(crate) ca_name: Option<String>,
+    /// Who may do everything at the CA, made at its first start: `NAME`, whose secret is made up and shown
+    /// that once, or `NAME:SECRET`, whose secret it is then from each start on. Others see the command line:
+    /// give a secret by the variable.
+    #[arg(
+        long,
+        value_name = "NAME[:SECRET]",
+        env = "QUIRE_CA_ADMIN",
+        hide_env_values = true,
+        value_parser = ca_admin,
+        default_value = "admin"
+    )]
+    pub(crate) ca_admin: FirstAdmin,
     /// Count nothing; `/metrics` is not found then.
     #[arg(long, env = "QUIRE_NO_METRICS")]
     pub(crate) no_metrics: bool,

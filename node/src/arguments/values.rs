@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
 use clap::builder::TypedValueParser;
+use quire_ca::FirstAdmin;
+use quire_identity::organization::is_identity_name;
 use quire_identity::{OrganizationError, check_msp_id};
 
 /// Seconds, up to a day.
@@ -44,6 +46,30 @@ pub(crate) fn budget(text: &str) -> Result<u64, String> {
 
 pub(crate) fn msp_id(text: &str) -> Result<String, OrganizationError> {
     check_msp_id(text).map(|()| text.to_owned())
+}
+
+/// A name, and perhaps a secret after a colon.
+pub(crate) fn ca_admin(text: &str) -> Result<FirstAdmin, String> {
+    let (name, secret) = match text.split_once(':') {
+        Some((name, secret)) => (name, Some(secret)),
+        None => (text, None),
+    };
+    if !is_identity_name(name) || secret == Some("") {
+        return Err("a name is meant, or a name and a secret with a colon between".to_owned());
+    }
+    Ok(FirstAdmin {
+        name: name.to_owned(),
+        secret: secret.map(str::to_owned),
+    })
+}
+
+pub(crate) fn ca_name(text: &str) -> Result<String, String> {
+    let is_name =
+        (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_name {
+        return Ok(text.to_owned());
+    }
+    Err("a name of 1 to 64 printable characters is meant, as ca-org1".to_owned())
 }
 
 pub(crate) fn block_number(text: &str) -> Result<u64, String> {

@@ -13,6 +13,9 @@ use crate::commands::verb::{Needs, Verb};
 use crate::exit::FAILED;
 use crate::settings::Settings;
 
+/// The setting that holds a secret after a colon.
+const HOLDS_SECRET: &str = "ca_admin";
+
 /// Print the effective settings of `run`, and where each came from.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ConfigArguments {
@@ -30,8 +33,7 @@ impl Verb for ConfigArguments {
         false
     }
 
-    /// Prints every setting as a line of a configuration file. No setting holds a secret; they name files
-    /// that do.
+    /// Prints every setting as a line of a configuration file, without the secret that one may hold.
     fn run(&self, settings: &Settings) -> ExitCode {
         let Some(matches) = settings.of_verb("config") else {
             return ExitCode::from(FAILED);
@@ -62,6 +64,10 @@ impl Verb for ConfigArguments {
 /// Values as a file has them.
 fn render<'a>(argument: &Arg, values: impl Iterator<Item = &'a OsStr>) -> String {
     let values = values.map(|value| value.to_string_lossy().into_owned());
+    let values = values.map(|value| match value.split_once(':') {
+        Some((name, _)) if argument.get_id() == HOLDS_SECRET => format!("{name}:..."),
+        _ => value,
+    });
     let mut values: Vec<_> = match argument.get_action() {
         ArgAction::SetTrue => return values.collect(),
         _ => values.map(Value::String).collect(),

@@ -2,6 +2,7 @@
 //! the files of a stopped node, and some of them on a running one through its socket.
 
 pub(crate) mod blocks;
+pub(crate) mod ca;
 pub(crate) mod channel;
 pub(crate) mod check;
 pub(crate) mod config;
@@ -32,6 +33,9 @@ verbs! {
         /// This node's organisation.
         #[command(subcommand)]
         Org(org::OrgCommand),
+        /// What the CA of the organisation has revoked.
+        #[command(subcommand)]
+        Ca(ca::CaCommand),
         Config(config::ConfigArguments),
         Rebuild(rebuild::RebuildArguments),
         Repair(repair::RepairArguments),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use quire_ca::Authority;
 use quire_gateway::backend::InvalidLogSpec;
 use quire_gateway::{Backend, Server};
 use quire_identity::Tokens;
@@ -72,7 +73,9 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
         logging,
         config.counts,
     )?;
+    let node = node.with_authority(&config.ca_name, config.ca_listen.is_some())?;
     let node = Arc::new(node.migrated_by(config.migrations.clone()));
+    let ca_secret = begin_ca(&node, config)?;
     metrics::watch(&node);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -84,11 +87,19 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
     let doors = runtime.block_on(Doors::open(&node, config))?;
     let mut display = ProgressDisplay::new();
     node.open_channels(&mut |progress: Progress<'_>| display.show(progress))?;
-    let served = runtime.block_on(serve(Arc::clone(&node), doors, config));
+    let served = runtime.block_on(serve(Arc::clone(&node), doors, config, ca_secret));
     // A long check or import of a command ends with the node, and leaves nothing half done.
     runtime.shutdown_background();
     node.stop();
     served
+}
+
+/// Registers whoever the CA begins with, where it is served; answers a secret that was made up.
+fn begin_ca(node: &Node, config: &Config) -> Result<Option<String>, NodeError> {
+    let authority = node.authority().filter(|_| config.ca_listen.is_some());
+    let begun = authority.map(|authority| authority.begin(&config.ca_admin));
+    let secret = begun.transpose().map_err(quire_ca::OpenError::Admin)?;
+    Ok(secret.flatten())
 }
 
 /// Why the server does not start, or ended.
@@ -158,10 +169,20 @@ impl Door {
     /// Answers there until the node is asked to stop.
     fn open(self, server: &Server, security: &Security) -> JoinSet<std::io::Result<()>> {
         let mut open = JoinSet::new();
+        self.open_among(&mut open, server, security);
+        open
+    }
+
+    /// The same, beside others.
+    fn open_among(
+        self,
+        open: &mut JoinSet<std::io::Result<()>>,
+        server: &Server,
+        security: &Security,
+    ) {
         for listener in self.listeners {
             open.spawn(server.clone().run(listener, security.clone()));
         }
-        open
     }
 }
 
@@ -235,11 +256,20 @@ pub(crate) fn refuse(error: &PrepareError) -> ExitCode {
 }
 
 /// Answers requests until a signal comes, then lets those in flight end.
-async fn serve(node: Arc<Node>, doors: Doors, config: &Config) -> Result<(), RunError> {
+async fn serve(
+    node: Arc<Node>,
+    doors: Doors,
+    config: &Config,
+    ca_secret: Option<String>,
+) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Serve)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Serve)?;
     let door = bind(&config.listen).await?;
     let addresses = door.addresses.clone();
+    let ca = match (&config.ca_listen, node.authority()) {
+        (Some(listen), Some(authority)) => Some((bind(listen).await?, Arc::clone(authority))),
+        _ => None,
+    };
     let Doors { api, operations } = doors;
     // Without it commands have to wait until the node stops; requests need not know.
     let admin = match Socket::bind(&config.data) {
@@ -251,7 +281,13 @@ async fn serve(node: Arc<Node>, doors: Doors, config: &Config) -> Result<(), Run
     };
     let at = operations.as_ref().map_or(&addresses, |(at, _)| at);
     greet(&node, &addresses, at, config);
-    let mut served = door.open(&api, &Security(config.tls.clone()));
+    let security = Security(config.tls.clone());
+    let mut served = door.open(&api, &security);
+    if let Some((door, authority)) = ca {
+        greet_ca(&authority, &door.addresses, config, ca_secret.as_deref());
+        let beside = api.beside(quire_ca::router(authority));
+        door.open_among(&mut served, &beside, &security);
+    }
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
@@ -277,6 +313,36 @@ fn flat(ended: Result<std::io::Result<()>, JoinError>) -> Result<(), RunError> {
     ended.map_err(RunError::Serve)
 }
 
+fn scheme(config: &Config) -> &'static str {
+    if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    }
+}
+
+/// What the clients of the CA want to know.
+fn greet_ca(
+    authority: &Authority,
+    addresses: &[SocketAddr],
+    config: &Config,
+    secret: Option<&str>,
+) {
+    let name = authority.name();
+    for address in addresses {
+        say(format_args!(
+            "CA {name} is listening on {}://{address}",
+            scheme(config)
+        ));
+    }
+    if let Some(secret) = secret {
+        let admin = &config.ca_admin.name;
+        say(format_args!(
+            "  secret of {admin} at the CA, shown this once: {secret}"
+        ));
+    }
+}
+
 /// What somebody who just started the node wants to know.
 fn greet(node: &Node, addresses: &[SocketAddr], operations: &[SocketAddr], config: &Config) {
     let (Some(address), Some(metrics)) = (addresses.first(), operations.first()) else {
@@ -284,11 +350,7 @@ fn greet(node: &Node, addresses: &[SocketAddr], operations: &[SocketAddr], confi
     };
     let data = config.data.canonicalize();
     let data = data.unwrap_or_else(|_| config.data.clone());
-    let scheme = if config.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
+    let scheme = scheme(config);
     let version = env!("CARGO_PKG_VERSION");
     say(format_args!(
         "Quire {version} is listening on {scheme}://{address}"

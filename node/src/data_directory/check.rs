@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use quire_ca::Registry;
+use quire_ca::error::OpenRegistryError;
 use quire_disk::OsDisk;
 use quire_identity::organization::is_identity_name;
 use quire_identity::{Organization, Tokens};
 use quire_ledger::check::{CheckError, Finding, Kind, Report};
 use quire_ledger::{ChannelRecord, Ledgers, OpenError, Status, chain_of};
 
-use super::finding::{finding, of_file, of_identity, of_migrations, of_organization, of_tokens};
+use super::finding::{
+    finding, of_file, of_identity, of_migrations, of_organization, of_registry, of_tokens,
+};
 use super::must_exist;
 use super::next::{Place, name_next};
 use super::parts::{Part, SUBJECT};
@@ -79,6 +83,10 @@ fn examine(data: &Path, msp_id: &str, ledgers: &Ledgers, damage: &[OpenError]) -
         Ok(tokens) => examine_tokens(&tokens, organization.as_ref(), data, found),
         Err(error) => found.push(of_tokens(&error)),
     }
+    match is_ca_sound(data) {
+        Ok(()) => {}
+        Err(error) => found.push(of_registry(&error)),
+    }
     match migrations::of_folder(data) {
         Ok(migrations) => {
             let active = records.iter().filter(|one| one.status == Status::Active);
@@ -93,6 +101,14 @@ fn examine(data: &Path, msp_id: &str, ledgers: &Ledgers, damage: &[OpenError]) -
         Err(error) => found.push(of_migrations(&error)),
     }
     report
+}
+
+/// Reads the registry of the CA, where there is one.
+fn is_ca_sound(data: &Path) -> Result<(), OpenRegistryError> {
+    if Registry::exists(&OsDisk, data)? {
+        Registry::read(&OsDisk, data)?;
+    }
+    Ok(())
 }
 
 fn examine_organization(

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use quire_ca::error::OpenRegistryError;
 use quire_disk::FileError;
 use quire_identity::token::OpenTokensError;
 use quire_identity::{CreateIdentityError, LoadIdentityError, OrganizationError};
@@ -62,6 +63,17 @@ pub(super) fn of_tokens(error: &OpenTokensError) -> Finding {
         E::File(error) => of_file(error),
         E::Damaged { path, source } => finding(path, chain_of(source)),
         E::Missing { path, reason } => finding(path, format!("none, though {reason}")),
+    }
+}
+
+pub(super) fn of_registry(error: &OpenRegistryError) -> Finding {
+    use OpenRegistryError as E;
+    match error {
+        E::File(error) => of_file(error),
+        E::Missing(path) => finding(path, "none, though its folder is there".to_owned()),
+        E::Version { path, .. } | E::Damaged { path, .. } | E::NotARegistry(path) => {
+            finding(path, chain_of(error))
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) use parts::{Part, SUBJECT};
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub(crate) ledgers: Ledgers,
-    pub(crate) organization: Organization,
+    pub(crate) organization: Arc<Organization>,
     pub(crate) tokens: Tokens,
     pub(crate) endorser: Arc<SigningIdentity>,
     pub(crate) orderer: Arc<SigningIdentity>,
@@ -48,7 +48,7 @@ impl Directory {
     ) -> Result<Self, NodeError> {
         let disk = Arc::new(OsDisk);
         let ledgers = Ledgers::open_sized(disk, data, Purpose::Use, engine, cache_bytes)?;
-        let organization = open_organization(&ledgers.list()?, data, msp_id)?;
+        let organization = Arc::new(open_organization(&ledgers.list()?, data, msp_id)?);
         let own = |name: &str| {
             let identity = organization.identity(name)?;
             identity.ok_or_else(|| NodeError::NoIdentity(name.to_owned()))

@@ -143,6 +143,7 @@ mod tests {
             Some("channels/main/indexes.json"),
             Some("channels/lost"),
             Some("tokens/tokens.json"),
+            Some("ca/registry"),
             Some("migrations/0001-a.json"),
             Some("id-store/main.json"),
             Some("lock"),

@@ -53,7 +53,7 @@ const IDENTITY: &str = "Restore this folder of `identities` from a copy: an iden
                         transaction ids depend on it.";
 
 /// Every part, the more particular before the more general.
-pub(crate) const PARTS: [Part; 23] = [
+pub(crate) const PARTS: [Part; 24] = [
     part(
         "lock",
         "the file that is locked while a process has the directory open",
@@ -192,6 +192,13 @@ pub(crate) const PARTS: [Part; 23] = [
         false,
         "Restore `tokens/tokens.json` from a copy, or make a token with `quire token create`: then \
          callers need that one. Without the file the node would be open to everybody.",
+    ),
+    part(
+        "ca/",
+        "the registry of the CA: who may enrol, what was issued and what was revoked",
+        Needed::Start,
+        false,
+        "Restore `ca/registry` from a copy: what was revoked stands nowhere else.",
     ),
     part(
         "migrations/",

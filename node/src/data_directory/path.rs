@@ -237,6 +237,7 @@ fn has_remains(data: &Path) -> bool {
         "organization",
         "identities",
         "tokens",
+        "ca",
         "derived",
     ];
     of_ours.iter().any(|name| data.join(name).exists())

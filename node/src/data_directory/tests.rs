@@ -47,6 +47,7 @@ fn the_more_particular_part_is_the_one_that_a_path_belongs_to() {
         ("organization/ca/priv_sk", "organization/ca/"),
         ("organization/msp/config.yaml", "organization/msp/"),
         ("organization", "organization/"),
+        ("ca/registry", "ca/"),
         ("identities/a/msp/keystore/priv_sk", "identities/"),
         (
             "identities/a/msp/cacerts/ca-cert.pem",

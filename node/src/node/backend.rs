@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use quire_chaincode::name::check_channel as check_name;
-use quire_gateway::Caller;
 use quire_gateway::backend::{
     AuthenticateError, Backend, BuildInfo, CreateChannelError, Credential, FailedCheck,
     InvalidLogSpec,
 };
+use quire_gateway::{Caller, ClientCertificate};
 use quire_identity::token::NotAuthenticated;
 use quire_identity::{SigningIdentity, Token};
 use quire_ledger::{CommitError, Corruption, OpenError, ReadError};
@@ -152,6 +152,14 @@ impl Backend for Node {
         Ok(Caller {
             identity: identity.ok_or_else(missing)?,
             token: Some(token),
+            certificate: None,
+        })
+    }
+
+    fn has_revoked(&self, certificate: &ClientCertificate) -> bool {
+        self.authority.as_ref().is_some_and(|authority| {
+            let mut chain = certificate.chain.iter();
+            chain.any(|one| authority.has_revoked(&one.serial, &one.authority_key_id))
         })
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum NodeError {
     Organization(#[from] OrganizationError),
     #[error("the tokens cannot be read")]
     Tokens(#[from] OpenTokensError),
+    #[error("the CA does not open")]
+    Authority(#[from] quire_ca::OpenError),
     #[error("an identity does not open")]
     Identity(#[from] LoadIdentityError),
     #[error("the node has no identity {0}")]

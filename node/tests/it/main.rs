@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod ca;
 mod chaos;
 mod closed;
 mod command_line;

@@ -1,7 +1,7 @@
 //! The backend of the tests.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +13,7 @@ use quire_gateway::backend::{
     AuthenticateError, Backend, BuildInfo, CreateChannelError, Credential, FailedCheck,
     InvalidLogSpec,
 };
-use quire_gateway::{Caller, Cors, Limits, router};
+use quire_gateway::{Caller, ClientCertificate, Cors, Limits, router};
 use quire_identity::{Organization, SigningIdentity, Token, Tokens};
 use quire_ledger::{
     Block, CreateOptions, Ledger, Ledgers, Meter, Ordered, Purpose, Reader, Simulator,
@@ -37,6 +37,8 @@ pub(crate) struct Node {
     chaincodes: Arc<Chaincodes>,
     identity: Arc<SigningIdentity>,
     pub(crate) tokens: Tokens,
+    /// Whether every client certificate was revoked.
+    pub(crate) revoked: AtomicBool,
     pub(crate) failed_checks: Mutex<Vec<FailedCheck>>,
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) clock: Mutex<SystemTime>,
@@ -122,6 +124,7 @@ impl Node {
             chaincodes: Arc::default(),
             identity,
             tokens,
+            revoked: AtomicBool::new(false),
             failed_checks: Mutex::default(),
             stopping: watch::Sender::new(false),
             clock: Mutex::new(SystemTime::UNIX_EPOCH),
@@ -415,7 +418,12 @@ impl Backend for Node {
         Ok(Caller {
             identity: Arc::clone(&self.identity),
             token: Some(token),
+            certificate: None,
         })
+    }
+
+    fn has_revoked(&self, _certificate: &ClientCertificate) -> bool {
+        self.revoked.load(Ordering::SeqCst)
     }
 
     fn still_holds(&self, token: &Arc<Token>) -> bool {
