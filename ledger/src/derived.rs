@@ -12,7 +12,6 @@ use tempfile::TempDir;
 use crate::error::{OpenError, ReadError};
 use crate::followers::{Follow, Follower};
 use crate::id_store::io_at;
-use crate::ledgers::Purpose;
 use crate::state::couchdb::Local;
 use crate::state::fjall::{COUCH_QUERY_SUFFIX, COUCH_UNDO_SUFFIX, QUERY_SUFFIX};
 
@@ -21,6 +20,26 @@ pub(crate) const SCRATCH_PREFIX: &str = "check-";
 
 /// Most files kept open by the engine.
 const MAX_OPEN_FILES: usize = 512;
+
+/// What a data directory is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be used: channels that were half made or half deleted are removed, and an embedded engine
+    /// that does not open is set aside.
+    Use,
+    /// To be looked at: nothing is repaired.
+    Inspect,
+}
+
+/// fjall's handle, which has no `Debug` of its own.
+#[derive(Clone)]
+pub(crate) struct DebugDatabase(pub(crate) Database);
+
+impl std::fmt::Debug for DebugDatabase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
 
 /// A follower of a channel, and where it keeps what it has.
 pub(crate) struct Opened {

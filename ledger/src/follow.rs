@@ -4,15 +4,29 @@
 use std::sync::Arc;
 
 use fjall::PersistMode;
+use quire_wire::Code;
+use quire_wire::hash::Hash;
 
+use crate::derived::DebugDatabase;
 use crate::error::ReadError;
 use crate::followers::Follow;
-use crate::ledger::{Committed, Shared, Tip};
-use crate::ledgers::DebugDatabase;
 use crate::model::batch::Batch;
+use crate::model::block::Block;
 use crate::observer::{Stage, Stopwatch};
-use crate::reader::View;
+use crate::query::builder::Publish;
 use crate::state::StateDb;
+use crate::view::{Shared, Tip, View};
+
+/// A block that is on disk and that every read now sees.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The block as it is on disk.
+    pub block: Arc<Block>,
+    /// Its hash.
+    pub hash: Hash,
+    /// Its transactions in order: id, where the envelope has one, and verdict.
+    pub transactions: Vec<(Option<String>, Code)>,
+}
 
 /// What became of blocks that were to be followed.
 pub(crate) type Followed = Result<Vec<Committed>, NotFollowed>;
@@ -101,6 +115,23 @@ impl Followers {
             derived: self.database.0.snapshot(),
         };
         *current = Arc::new(view);
+        Ok(())
+    }
+}
+
+impl Publish for Followers {
+    fn publish_built(&self) -> Result<(), ReadError> {
+        let mut view = self.shared.view.write();
+        let derived = self.database.0.snapshot();
+        let state = self.state.snapshot()?;
+        if state.height() == view.tip.height {
+            let tip = view.tip.clone();
+            *view = Arc::new(View {
+                tip,
+                state,
+                derived,
+            });
+        }
         Ok(())
     }
 }

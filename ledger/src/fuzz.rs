@@ -19,12 +19,13 @@ use serde_json::{Map, Value};
 
 use crate::block_store::record;
 use crate::block_store::scan::{Scan, Step};
-use crate::block_store::segment::{Position, Segments};
+use crate::block_store::segment::Segments;
 use crate::block_store::tail;
 use crate::codec::{Cursor, peek_uvarint, put_opv, put_uvarint};
 use crate::id_store::ChannelRecord;
 use crate::json::{self, Repeats};
 use crate::model::block::{Block, Height};
+use crate::model::location::Position;
 
 /// Says how often a target ran, when it is done.
 struct Counted(&'static str, AtomicU64);
@@ -176,7 +177,7 @@ fn derived_entries() {
         .with_type()
         .for_each(|(bytes, key, namespace): &(Vec<u8>, String, String)| {
             count.one();
-            crate::state::fjall::fuzz(bytes, namespace, key);
+            crate::state::value::fuzz(bytes, namespace, key);
             crate::followers::history::fuzz(bytes, namespace, key);
             crate::followers::index::fuzz(bytes);
             crate::followers::savepoint::fuzz(bytes);

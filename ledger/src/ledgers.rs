@@ -21,15 +21,16 @@ use tempfile::TempDir;
 
 use crate::block_store::segment::Segments;
 use crate::derived::SCRATCH_PREFIX;
-use crate::derived::{self, Engine};
+use crate::derived::{self, DebugDatabase, Engine, Purpose};
 use crate::error::{OpenError, ReadError};
 use crate::followers::index::INDEX;
 use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
-use crate::ledger::{Ledger, Ordered};
+use crate::ledger::Ledger;
 use crate::model::block::Block;
 use crate::observer::{Observer, Silent};
+use crate::ordered::Ordered;
 use crate::progress::ProgressFn;
-use crate::query::catalog::Catalog;
+use crate::query::registry::Registry;
 use crate::query::{MigrateError, Migration};
 use crate::recovery::{OpenReport, Parts, first_hash};
 use crate::state::couchdb;
@@ -48,16 +49,6 @@ const SETTLING_LOOKS: u32 = 2_000;
 const SETTLING_PAUSE: Duration = Duration::from_millis(5);
 /// Memory for the embedded engine's cache.
 const DEFAULT_CACHE_BYTES: u64 = 256 << 20;
-
-/// What a data directory is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To be used: channels that were half made or half deleted are removed, and an embedded engine
-    /// that does not open is set aside.
-    Use,
-    /// To be looked at: nothing is repaired.
-    Inspect,
-}
 
 /// What keeps current state.
 #[derive(Clone, Debug, Default)]
@@ -112,16 +103,6 @@ pub struct EngineStatus {
     pub cached_loads: usize,
     /// Blocks of tables that were read from disk.
     pub disk_loads: usize,
-}
-
-/// fjall's handle, which has no `Debug` of its own.
-#[derive(Clone)]
-pub(crate) struct DebugDatabase(pub(crate) Database);
-
-impl std::fmt::Debug for DebugDatabase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database").finish_non_exhaustive()
-    }
 }
 
 /// The ledgers of a data directory, which it holds locked.
@@ -576,14 +557,14 @@ impl Ledgers {
     }
 
     /// Reads the definitions of a channel's query indexes, as opening it does.
-    fn definitions_of_indexes(&self, channel: &str) -> Result<Catalog, OpenError> {
+    fn definitions_of_indexes(&self, channel: &str) -> Result<Registry, OpenError> {
         let database = self.database.0.clone();
         let entries = match &self.couch {
             None => derived::query_entries(&database, channel)?,
             Some(_) => derived::beside_couchdb(&database, channel)?.entries,
         };
         let dir = self.channel_dir(channel);
-        Catalog::examine(Arc::clone(&self.disk), dir, database, entries)
+        Registry::examine(Arc::clone(&self.disk), dir, database, entries)
     }
 
     /// Whether a channel's query indexes can be made, and none is lost.
@@ -601,8 +582,10 @@ impl Ledgers {
         channel: &str,
         migrations: &[Migration],
     ) -> Result<(), MigrateError> {
-        let catalog = self.definitions_of_indexes(channel);
-        catalog.map_or(Ok(()), |catalog| catalog.would_migrate(channel, migrations))
+        let registry = self.definitions_of_indexes(channel);
+        registry.map_or(Ok(()), |registry| {
+            registry.would_migrate(channel, migrations)
+        })
     }
 
     /// Where a channel's block files are.

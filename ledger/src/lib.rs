@@ -25,7 +25,9 @@ mod fuzz;
 #[cfg(test)]
 mod golden;
 mod id_store;
+mod in_flight;
 pub mod json;
+mod judge;
 mod ledger;
 mod ledgers;
 #[doc(hidden)]
@@ -34,6 +36,7 @@ mod model;
 mod modification;
 mod observer;
 mod offline;
+mod ordered;
 mod progress;
 mod query;
 mod reader;
@@ -43,18 +46,22 @@ mod simulator;
 mod state;
 mod stored;
 mod validation;
+mod view;
 mod worker;
 
+pub use derived::Purpose;
 pub use error::{CommitError, Corruption, OpenError, ReadError, chain_of};
+pub use follow::Committed;
 pub use followers::Follower;
 pub use followers::history::Order;
 pub use followers::index::TxLocation;
 pub use id_store::{ChannelRecord, Status};
-pub use ledger::{Committed, Ledger, Ordered};
+pub use ledger::Ledger;
 pub use ledgers::{
-    CreateOptions, DEFAULT_SEGMENT_BYTES, DataLock, EngineStatus, Ledgers, Purpose, StateEngine,
+    CreateOptions, DEFAULT_SEGMENT_BYTES, DataLock, EngineStatus, Ledgers, StateEngine,
 };
 pub use model::block::{Block, Height, NotAHeight};
+pub use model::examined::{Content, Endorsed, Examined, NamespaceSet, Origin, ReadWriteSet};
 pub use model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
 pub use model::value::VersionedValue;
 pub use modification::KeyModification;
@@ -63,6 +70,7 @@ pub use offline::check;
 pub use offline::import::{ImportError, has_own_blocks};
 pub use offline::repair::{NotReplaced, RepairReport, Replaced};
 pub use offline::truncate::{Loss, TruncateError};
+pub use ordered::Ordered;
 pub use progress::{Progress, ProgressFn};
 pub use query::{
     Due, ExecutionStats, FindError, Found, Halt, IndexError, IndexListing, IndexRequest,
@@ -77,5 +85,4 @@ pub use state::couchdb::client::{CouchDbServer, CouchDbServerError, DEFAULT_CALL
 pub use state::{NamespaceSummary, RangeEnd};
 pub use stored::{BlocksFrom, Next, StoredBlocks, stored_channels};
 pub use validation::ENDORSEMENT_POLICY;
-pub use validation::examine::{Content, Endorsed, Examined, NamespaceSet, Origin, ReadWriteSet};
 pub use validation::trust::Signatures;

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use quire_disk::Disk;
 use quire_wire::transaction::Opened;
 
-use crate::block_store::segment::Position;
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::error::CommitError;
-use crate::ledger::Ordered;
 use crate::ledgers::DEFAULT_SEGMENT_BYTES;
 use crate::model::block::Block;
+use crate::model::examined::{Content, Examined, Origin};
+use crate::model::location::Position;
 use crate::observer::Observed;
-use crate::validation::examine::{Content, Examined, Origin};
+use crate::ordered::Ordered;
 use crate::validation::trust::{Checked, Signatures, Trust};
 
 /// Appends blocks to block files, and nothing else: no links are checked, nothing is indexed.

@@ -5,8 +5,8 @@ use quire_wire::common::Timestamp;
 
 use crate::error::ReadError;
 use crate::model::block::Height;
+use crate::model::examined::{Content, Examined};
 use crate::reader::Reader;
-use crate::validation::examine::{Content, Examined};
 
 /// A write or delete of a key; Fabric's `KeyModification`. It shares no memory with its transaction,
 /// which may be a thousand times as large.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::batch::Durable;
 use crate::model::block::Block;
-use crate::validation::examine::Examined;
+use crate::model::examined::Examined;
 
 /// Listens. Called by threads that commit, follow and read in the middle of their work: it must return
 /// at once, and cannot fail.

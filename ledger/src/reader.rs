@@ -1,6 +1,5 @@
 //! Everything that can be asked of a channel, by any number of threads.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,6 @@ use quire_wire::hash::Hash;
 use crate::error::{Corruption, ReadError};
 use crate::followers::history::Order;
 use crate::followers::index::TxLocation;
-use crate::ledger::{Shared, Tip};
 use crate::model::block::{Block, Height};
 use crate::model::value::VersionedValue;
 use crate::modification::KeyModification;
@@ -20,22 +18,8 @@ use crate::query::{
     self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Meter,
     MigrateError, Migrated, Migration, Query,
 };
-use crate::state::{NamespaceSummary, RangeEnd, StateSnapshot};
-
-/// One consistent view of a channel: every follower at the same height.
-pub(crate) struct View {
-    pub(crate) tip: Tip,
-    pub(crate) state: Arc<dyn StateSnapshot>,
-    pub(crate) derived: fjall::Snapshot,
-}
-
-impl fmt::Debug for View {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("View")
-            .field("tip", &self.tip)
-            .finish_non_exhaustive()
-    }
-}
+use crate::state::{NamespaceSummary, RangeEnd};
+use crate::view::{Shared, View};
 
 /// The state of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +83,7 @@ impl Reader {
     /// The query indexes of a namespace, `_all_docs` first, then by design document and name.
     #[must_use]
     pub fn indexes(&self, namespace: &str) -> Vec<IndexListing> {
-        let mut indexes = self.shared.catalog.of_namespace(namespace);
+        let mut indexes = self.shared.registry.builder().of_namespace(namespace);
         indexes.sort_by_cached_key(|index| {
             let record = &index.definition.record;
             (record.ddoc.clone(), record.name.clone())
@@ -116,7 +100,7 @@ impl Reader {
     /// How far each query index of the channel is, in no order.
     #[must_use]
     pub fn index_states(&self) -> Vec<IndexState> {
-        self.shared.catalog.states()
+        self.shared.registry.builder().states()
     }
 
     /// Makes a query index and waits until it is built, at most `wait`. Whether there was none like
@@ -131,10 +115,11 @@ impl Reader {
         request: &IndexRequest,
         wait: Duration,
     ) -> Result<bool, IndexError> {
-        let catalog = &self.shared.catalog;
-        let created = catalog.create(namespace, request)?;
+        let registry = &self.shared.registry;
+        let created = registry.create(namespace, request)?;
         let record = &request.0.record;
-        catalog.wait(namespace, &record.ddoc, &record.name, wait);
+        let builder = registry.builder();
+        builder.wait(namespace, &record.ddoc, &record.name, wait);
         Ok(created)
     }
 
@@ -143,7 +128,7 @@ impl Reader {
     /// # Errors
     /// See [`IndexError`].
     pub fn delete_index(&self, namespace: &str, ddoc: &str, name: &str) -> Result<(), IndexError> {
-        self.shared.catalog.delete(namespace, ddoc, name)
+        self.shared.registry.delete(namespace, ddoc, name)
     }
 
     /// Applies the migrations that the channel has not had, and begins to build their indexes; they
@@ -155,9 +140,9 @@ impl Reader {
     /// See [`MigrateError`]. Those before the one it names are applied.
     pub fn migrate(&self, migrations: &[Migration]) -> Result<Migrated, MigrateError> {
         let Shared {
-            channel, catalog, ..
+            channel, registry, ..
         } = self.shared.as_ref();
-        catalog.migrate(channel, migrations)
+        registry.migrate(channel, migrations)
     }
 
     /// Height and hashes of the chain's end.
@@ -414,7 +399,7 @@ impl Snapshot {
             channel: &self.shared.channel,
             namespace,
             state: self.view.state.as_ref(),
-            catalog: &self.shared.catalog,
+            indexes: self.shared.registry.builder(),
             observed: self.observed(),
         }
     }

@@ -21,11 +21,11 @@ use quire_wire::hash::Hash;
 use crate::block_store::appender::Appender;
 use crate::block_store::record::Seal;
 use crate::block_store::scan::{Damage, Scan, Step};
-use crate::block_store::segment::{Location, Position, Segments, file_name};
+use crate::block_store::segment::{Segments, file_name};
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::damage::DamageMet;
-use crate::derived;
+use crate::derived::{self, DebugDatabase};
 use crate::error::{Corruption, OpenError, ReadError};
 use crate::follow::Followers;
 use crate::followers::Follow;
@@ -33,17 +33,18 @@ use crate::followers::history::{HISTORY, History};
 use crate::followers::index::{INDEX, Index};
 use crate::followers::savepoint::Savepoint;
 use crate::id_store::{ChannelRecord, Status, io_at};
-use crate::ledger::{Behind, Ledger, Shared, Tip};
-use crate::ledgers::DebugDatabase;
+use crate::in_flight::Behind;
+use crate::ledger::Ledger;
+use crate::model::location::{Location, Position};
 use crate::observer::{Observed, Observer};
 use crate::progress::ProgressFn;
-use crate::query::catalog::Catalog;
-use crate::reader::View;
+use crate::query::registry::Registry;
 use crate::replay::replay;
 use crate::state::couchdb::client::Couch;
 use crate::state::couchdb::{CouchState, Local};
 use crate::state::fjall::{FjallState, STATE};
 use crate::state::{self, StateDb};
+use crate::view::{Shared, Tip, View};
 
 /// Pauses between attempts to reach a state database when a channel is opened: each is twice the one
 /// before, about two minutes in all.
@@ -89,7 +90,7 @@ pub(crate) struct Parts {
     state: Arc<dyn StateDb>,
     /// All of them.
     followers: Vec<Arc<dyn Follow>>,
-    catalog: Arc<Catalog>,
+    registry: Registry,
     on_couchdb: bool,
 }
 
@@ -167,21 +168,25 @@ impl Parts {
         couch: Option<&Arc<Couch>>,
     ) -> Result<Self, OpenError> {
         let keyspace = |suffix| derived::keyspace(&database, &record.name, suffix);
-        let catalog = |entries| {
+        let registry = |entries| {
             let (disk, dir, database) = (Arc::clone(&disk), dir.clone(), database.clone());
-            Catalog::open(disk, dir, database, entries).map(Arc::new)
+            Registry::open(disk, dir, database, entries)
         };
-        let (state, catalog): (Arc<dyn StateDb>, _) = if let Some(couch) = couch {
+        let (state, registry): (Arc<dyn StateDb>, _) = if let Some(couch) = couch {
             let local = derived::beside_couchdb(&database, &record.name)?;
             let entries = local.entries.clone();
             let state = open_patiently(couch, &record.name, &local)?;
-            let catalog = catalog(entries)?;
-            (Arc::new(state.with_indexes(Arc::clone(&catalog))), catalog)
+            let registry = registry(entries)?;
+            (
+                Arc::new(state.with_indexes(Arc::clone(registry.builder()))),
+                registry,
+            )
         } else {
-            let catalog = catalog(derived::query_entries(&database, &record.name)?)?;
+            let registry = registry(derived::query_entries(&database, &record.name)?)?;
             let state = keyspace(STATE.suffix)?;
-            let state = FjallState::with_indexes(database.clone(), state, Arc::clone(&catalog));
-            (Arc::new(state), catalog)
+            let state =
+                FjallState::with_indexes(database.clone(), state, Arc::clone(registry.builder()));
+            (Arc::new(state), registry)
         };
         let followers = derived::followers(&database, &record.name)?.into_iter();
         let followers = followers.map(|opened| -> Arc<dyn Follow> {
@@ -202,7 +207,7 @@ impl Parts {
             )),
             disk,
             state,
-            catalog,
+            registry,
             database,
             record,
             on_couchdb: couch.is_some(),
@@ -241,7 +246,7 @@ impl Parts {
         // A channel that takes no transactions has no thread that would go on.
         let can_wait = !self.record.read_only;
         let (mut ledger, lowest) = self.into_ledger(&chain, &savepoints)?;
-        let replayed = match replay(&ledger, tail, lowest, height, progress) {
+        let replayed = match replay(&ledger.followers, tail, lowest, height, progress) {
             Err(source @ ReadError::StateObstructed { .. }) if can_wait => {
                 open_behind(&mut ledger, tail, source)
             }
@@ -253,7 +258,9 @@ impl Parts {
             source,
         })?;
         let shared = &ledger.shared;
-        let started = shared.catalog.start(shared, &ledger.followers.state);
+        let readers = Arc::downgrade(&ledger.followers);
+        let builder = shared.registry.builder();
+        let started = builder.start(&ledger.followers.state, readers);
         started.map_err(|source| OpenError::Follow {
             channel: shared.channel.clone(),
             on_couchdb,
@@ -583,7 +590,7 @@ impl Parts {
             files: self.files,
             index: self.index,
             history: self.history,
-            catalog: self.catalog,
+            registry: self.registry,
             own_from,
             damage: DamageMet::default(),
             view: RwLock::new(Arc::new(view)),

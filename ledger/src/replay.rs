@@ -9,16 +9,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::block_store::scan::{Scan, Step, Stored};
-use crate::block_store::segment::Position;
 use crate::error::ReadError;
-use crate::ledger::Ledger;
+use crate::follow::Followers;
 use crate::model::batch::{Batch, Durable};
 use crate::model::block::Block;
+use crate::model::examined::Examined;
+use crate::model::location::Position;
 use crate::model::updates::Updates;
 use crate::progress::{Progress, ProgressFn};
 use crate::state::StateDb;
-use crate::validation::examine::Examined;
-use crate::validation::pending::{Pending, named_keys};
+use crate::validation::named_keys::named_keys;
+use crate::validation::pending::Pending;
 use crate::validation::replay_block;
 
 /// Bytes of blocks that are replayed as one batch.
@@ -52,7 +53,7 @@ impl Parsed {
 /// Lets the followers take in blocks `from..height`; how many there were. `end` is where the last
 /// block ends.
 pub(crate) fn replay(
-    ledger: &Ledger,
+    followers: &Followers,
     end: Position,
     from: u64,
     height: u64,
@@ -61,24 +62,24 @@ pub(crate) fn replay(
     if from == height {
         return Ok(0);
     }
-    let files = Arc::clone(ledger.appender.files());
-    let start = start_of(ledger, from)?;
-    let (segments, own_from) = (&files.segments, ledger.shared.own_from);
+    let files = Arc::clone(&followers.shared.files);
+    let start = start_of(followers, from)?;
+    let (segments, own_from) = (&files.segments, followers.shared.own_from);
     // Where state cannot go on, the others stop there too.
-    let savepoint = ledger.followers.state.snapshot()?.height();
+    let savepoint = followers.state.snapshot()?.height();
     let scan = Scan::new(segments, end.segment + 1, own_from, start, from, None);
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
         scope.spawn(move || read_ahead(scan, height, savepoint, &sender));
         // Ends when the reading does; an error here makes the reader's next send fail.
         for batch in receiver {
-            let durable = replay_batch(ledger.followers.state.as_ref(), batch?, |_, _| ())?;
-            ledger.followers.apply(&durable)?;
-            ledger.followers.publish(&durable)?;
+            let durable = replay_batch(followers.state.as_ref(), batch?, |_, _| ())?;
+            followers.apply(&durable)?;
+            followers.publish(&durable)?;
             progress(Progress {
                 stage: "replaying blocks",
-                subject: &ledger.shared.channel,
-                done: ledger.tip().0 - from,
+                subject: &followers.shared.channel,
+                done: followers.shared.view.read().tip.height - from,
                 total: height - from,
             });
         }
@@ -87,9 +88,9 @@ pub(crate) fn replay(
 }
 
 /// Where block `from` begins.
-fn start_of(ledger: &Ledger, from: u64) -> Result<Position, ReadError> {
-    let view = ledger.followers.database.0.snapshot();
-    let index = &ledger.shared.index;
+fn start_of(followers: &Followers, from: u64) -> Result<Position, ReadError> {
+    let view = followers.database.0.snapshot();
+    let index = &followers.shared.index;
     if let Some(location) = index.location(&view, from)? {
         return Ok(Position {
             segment: location.segment,

@@ -17,8 +17,8 @@ use crate::model::value::VersionedValue;
 use crate::query::{FindError, Found, Halt, Meter, Query, QueryError};
 use crate::reader::Snapshot;
 use crate::state::RangeEnd;
-use crate::validation::phantom::{MAX_DEGREE, RangeSummary, row};
-use crate::validation::rich::{self, MAX_QUERIES, MAX_ROWS};
+use crate::validation::phantom::{MAX_DEGREE, RangeSummary};
+use crate::validation::record::{self, MAX_QUERIES, MAX_ROWS, row};
 pub use recorded::KeyMetadata;
 use recorded::{Collection, PrivateWrite, Recorded};
 
@@ -365,7 +365,7 @@ impl Simulator {
             for seen in mem::take(&mut recorded.queries) {
                 if is_writing {
                     let queries = asked.entry(queries_of(namespace)).or_default();
-                    queries.push(rich::record(seen, self.snapshot.height()));
+                    queries.push(record::record(seen, self.snapshot.height()));
                 } else {
                     // Fabric's rule for all rich queries.
                     let rows = seen.shown.into_iter();

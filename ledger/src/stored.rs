@@ -9,11 +9,12 @@ use std::sync::Arc;
 use quire_disk::Disk;
 
 use crate::block_store::scan::{Scan, Step};
-use crate::block_store::segment::{Position, Segments};
+use crate::block_store::segment::Segments;
 use crate::codec::peek_uvarint;
 use crate::error::{Corruption, OpenError};
 use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
 use crate::model::block::Block;
+use crate::model::location::Position;
 
 /// Bytes of a record's length and of its block's number, at most.
 const HEAD_BYTES: u64 = 20;

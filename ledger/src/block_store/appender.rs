@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{AppendError, BlockFiles, BlockStore, NotAppended, Written};
+use super::{AppendError, BlockStore, NotAppended, Written};
 use crate::model::block::Block;
 use crate::observer::Stage;
 use crate::worker::Worker;
@@ -19,7 +19,6 @@ pub(crate) type Appended = Result<Written, NotAppended>;
 /// only after all before it are durable: **what a crash can tear is one batch.**
 #[derive(Debug)]
 pub(crate) struct Appender {
-    files: Arc<BlockFiles>,
     // Held while a batch is written, by whoever does it.
     store: Arc<Mutex<BlockStore>>,
     worker: Worker<Vec<Block>, Appended>,
@@ -29,19 +28,13 @@ pub(crate) struct Appender {
 impl Appender {
     /// Starts the thread. It ends, and what it has begun with is over, when this is dropped.
     pub(crate) fn start(store: BlockStore) -> std::io::Result<Self> {
-        let files = Arc::clone(store.files());
         let store = Arc::new(Mutex::new(store));
         let shared = Arc::clone(&store);
         Ok(Self {
-            files,
             store,
             worker: Worker::start("append", move |blocks| append(&shared, blocks))?,
             is_poisoned: false,
         })
-    }
-
-    pub(crate) fn files(&self) -> &Arc<BlockFiles> {
-        &self.files
     }
 
     /// Whether writing failed, so that nothing more will be written.

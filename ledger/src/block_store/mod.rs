@@ -21,10 +21,11 @@ use quire_disk::Disk;
 use crate::checksum::crc32c;
 use crate::error::{Corruption, ReadError};
 use crate::model::block::{Block, Height};
+use crate::model::location::{Location, Position};
 use crate::observer::{Event, Observed, Stage};
 use gather::Gather;
 use record::Seal;
-use segment::{Location, Position, Segments};
+use segment::Segments;
 
 /// Bytes of recently read or written blocks kept in memory, per channel.
 const CACHE_BYTES: u64 = 64 << 20;

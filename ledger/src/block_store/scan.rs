@@ -9,11 +9,12 @@ use quire_disk::DiskFile;
 use quire_wire::hash::Hash;
 
 use super::record::{self, Seal};
-use super::segment::{Location, Position, Segments};
+use super::segment::Segments;
 use crate::checksum::crc32c;
 use crate::codec::peek_uvarint;
 use crate::error::Corruption;
 use crate::model::block::Block;
+use crate::model::location::{Location, Position};
 
 /// How much is read at a time; a larger record is read whole.
 const CHUNK_BYTES: u64 = 1 << 20;

@@ -19,9 +19,10 @@ use bytes::Bytes;
 
 use super::record::find_sealed;
 use super::scan::Damage;
-use super::segment::{Position, Segments};
+use super::segment::Segments;
 use crate::codec::peek_uvarint;
 use crate::error::Corruption;
+use crate::model::location::Position;
 
 /// How far a follower has come, as evidence that blocks below were durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,8 +19,8 @@ use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
 use crate::model::batch::Batch;
 use crate::model::block::Height;
+use crate::model::examined::Content;
 use crate::model::namespace::queried;
-use crate::validation::examine::Content;
 
 /// Which transactions wrote a key.
 pub(crate) const HISTORY: Follower = Follower {

@@ -23,11 +23,11 @@ use quire_wire::Code;
 use super::savepoint::{self, Savepoint};
 use super::{Entry, Follow, Follower};
 use crate::block_store::record;
-use crate::block_store::segment::Location;
 use crate::codec::{Cursor, Malformed, put_opv, put_uvarint, uvarint_len};
 use crate::error::ReadError;
 use crate::model::batch::Batch;
 use crate::model::block::{Block, Height};
+use crate::model::location::Location;
 
 /// Which block and transaction lies where.
 pub(crate) const INDEX: Follower = Follower {

@@ -6,8 +6,8 @@ use quire_wire::hash::Hash;
 
 use super::block::Block;
 use super::updates::Updates;
-use crate::block_store::segment::Location;
-use crate::validation::examine::Examined;
+use crate::model::examined::Examined;
+use crate::model::location::Location;
 
 /// Blocks that are on disk, in order: all that a follower needs.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 pub(crate) mod batch;
 pub(crate) mod block;
+pub(crate) mod examined;
+pub(crate) mod location;
 pub(crate) mod namespace;
 pub(crate) mod updates;
 pub(crate) mod value;

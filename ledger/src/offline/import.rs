@@ -7,11 +7,12 @@ use quire_disk::{Disk, DiskFile, OsDisk};
 use quire_wire::transaction::Opened;
 
 use crate::block_store::scan::{Scan, Step};
-use crate::block_store::segment::{Position, Segments, file_name};
+use crate::block_store::segment::{Segments, file_name};
 use crate::error::OpenError;
 use crate::id_store::{ChannelRecord, io_at};
 use crate::ledger::Ledger;
 use crate::ledgers::{CHANNELS, DEFAULT_SEGMENT_BYTES, Ledgers};
+use crate::model::location::Position;
 use crate::offline::check::{CheckError, Depth, Report, check_blockfiles};
 use crate::progress::{Progress, ProgressFn};
 

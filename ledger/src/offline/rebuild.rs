@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::block_store::scan::{Scan, Step};
-use crate::block_store::segment::{Position, Segments};
+use crate::block_store::segment::Segments;
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::derived;
 use crate::error::OpenError;
@@ -11,6 +11,7 @@ use crate::followers::Follower;
 use crate::id_store::io_at;
 use crate::ledger::Ledger;
 use crate::ledgers::Ledgers;
+use crate::model::location::Position;
 use crate::progress::{Progress, ProgressFn};
 use crate::recovery::OpenReport;
 use crate::state::fjall::STATE;

@@ -19,7 +19,7 @@ use quire_wire::hash::Hash;
 
 use crate::block_store::record::{self, find_sealed};
 use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous_hash_objection};
-use crate::block_store::segment::{Location, Position, Segments};
+use crate::block_store::segment::Segments;
 use crate::codec::peek_uvarint;
 use crate::derived;
 use crate::error::{Corruption, OpenError};
@@ -28,6 +28,7 @@ use crate::followers::index::{INDEX, Index};
 use crate::id_store::io_at;
 use crate::ledgers::Ledgers;
 use crate::model::block::Block;
+use crate::model::location::{Location, Position};
 use crate::progress::{Progress, ProgressFn};
 
 /// A record that was replaced.

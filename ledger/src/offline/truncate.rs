@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::block_store::scan::{Scan, Step};
-use crate::block_store::segment::{Position, Segments};
+use crate::block_store::segment::Segments;
 use crate::block_store::tail;
 use crate::block_store::tail::Witness;
 use crate::derived;
@@ -24,6 +24,7 @@ use crate::error::{Corruption, OpenError};
 use crate::followers::Follower;
 use crate::id_store::io_at;
 use crate::ledgers::Ledgers;
+use crate::model::location::Position;
 use crate::progress::{Progress, ProgressFn};
 
 /// What accepting the loss of a chain's end means.

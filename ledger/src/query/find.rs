@@ -3,22 +3,23 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::asked::Asked;
 use super::bookmark::{self, Bookmark};
-use super::catalog::{Catalog, Index};
+use super::builder::Builder;
 use super::collation::ABOVE_ALL;
 use super::document::{Document, Wanted};
 use super::error::QueryError;
+use super::found::{ExecutionStats, FindError, Found};
 use super::index::sort_key;
 use super::normalize::single;
 use super::plan::Plan;
 use super::planner::{self, Range};
+use super::query_index::QueryIndex;
 use super::request::Query;
-use super::work::{Exceeded, Meter, Spend, TooExpensive};
+use super::work::{Exceeded, Meter, Spend};
 use crate::error::ReadError;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;
@@ -35,83 +36,6 @@ pub(crate) fn reading(bytes: usize) -> u64 {
 
 /// The bookmark of a page before which nothing was found.
 const NO_BOOKMARK: &str = "nil";
-
-/// Why a query has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum FindError {
-    /// The query is at fault.
-    #[error(transparent)]
-    Query(#[from] QueryError),
-    /// The state engine is.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The query would take too much work, or too long.
-    #[error(transparent)]
-    TooExpensive(#[from] TooExpensive),
-}
-
-/// A page of documents.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// JSON texts, in order.
-    pub documents: Vec<String>,
-    /// Continues behind the page. None where the form of the query asks for nothing: CouchDB gives
-    /// no bookmark then.
-    pub bookmark: Option<String>,
-    /// What would make the query faster, or was not used; lines.
-    pub warning: Option<String>,
-    /// Where it was asked for.
-    pub stats: Option<ExecutionStats>,
-}
-
-impl Found {
-    /// The answer of `_find`, with every document's own text in it. `elapsed` is shown among the
-    /// statistics.
-    #[must_use]
-    pub fn to_json(&self, elapsed: Option<Duration>) -> String {
-        let mut text = String::from("{\"docs\":[");
-        text.push_str(&self.documents.join(","));
-        text.push(']');
-        let stats = self.stats.map(|stats| stats.to_json(elapsed));
-        let members = [
-            ("bookmark", self.bookmark.as_deref().map(Value::from)),
-            ("execution_stats", stats),
-            ("warning", self.warning.as_deref().map(Value::from)),
-        ];
-        for (name, value) in members {
-            if let Some(value) = value {
-                text.extend([",\"", name, "\":", &value.to_string()]);
-            }
-        }
-        text.push('}');
-        text
-    }
-}
-
-/// What a query cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExecutionStats {
-    /// Documents that were read.
-    pub documents_examined: u64,
-    /// Documents that were returned.
-    pub results_returned: u64,
-}
-
-impl ExecutionStats {
-    fn to_json(self, elapsed: Option<Duration>) -> Value {
-        let mut stats = json!({
-            "total_keys_examined": self.documents_examined,
-            "total_docs_examined": self.documents_examined,
-            "total_quorum_docs_examined": 0,
-            "results_returned": self.results_returned,
-        });
-        if let (Some(elapsed), Some(members)) = (elapsed, stats.as_object_mut()) {
-            let time = elapsed.as_secs_f64() * 1000.0;
-            members.insert("execution_time_ms".to_owned(), time.into());
-        }
-        stats
-    }
-}
 
 /// What a page let its reader see of the ledger.
 #[derive(Debug)]
@@ -130,7 +54,7 @@ pub(crate) struct Source<'a> {
     pub(crate) channel: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) state: &'a dyn StateSnapshot,
-    pub(crate) catalog: &'a Catalog,
+    pub(crate) indexes: &'a Builder,
     pub(crate) observed: &'a Observed,
 }
 
@@ -228,9 +152,9 @@ fn look_at(
 
 impl Source<'_> {
     /// The indexes that the snapshot holds whole.
-    fn indexes(&self) -> Result<Vec<Arc<Index>>, ReadError> {
+    fn indexes(&self) -> Result<Vec<Arc<QueryIndex>>, ReadError> {
         let mut built = Vec::new();
-        for index in self.catalog.of_namespace(self.namespace) {
+        for index in self.indexes.of_namespace(self.namespace) {
             if self.state.is_built(index.id)? {
                 built.push(index);
             }

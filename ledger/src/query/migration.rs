@@ -10,10 +10,10 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::catalog::{IndexError, MAX_INDEXES};
 use super::definitions::Applied;
 use super::error::QueryError;
 use super::index::IndexRequest;
+use super::query_index::{IndexError, MAX_INDEXES};
 use super::request::Members;
 use crate::json::{self, JsonError, Repeats};
 

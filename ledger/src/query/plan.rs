@@ -5,16 +5,16 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::bookmark::Bookmark;
-use super::catalog::Index;
 use super::error::QueryError;
 use super::planner::{self, Range};
+use super::query_index::QueryIndex;
 use super::request::Query;
 
 /// How a query is answered.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// None is `_all_docs`: the documents by key.
-    pub(super) index: Option<Arc<Index>>,
+    pub(super) index: Option<Arc<QueryIndex>>,
     pub(super) ranges: Vec<Range>,
     /// The selector's form says that nothing is asked for, or nothing can match.
     pub(super) is_empty: bool,
@@ -24,7 +24,7 @@ fn id_column() -> Vec<String> {
     vec!["_id".to_owned()]
 }
 
-fn serves(index: &Index, query: &Query) -> bool {
+fn serves(index: &QueryIndex, query: &Query) -> bool {
     let record = &index.definition.record;
     let implied = |field: &&str| {
         !query.sort.fields.iter().any(|sorted| sorted == field)
@@ -49,7 +49,7 @@ fn all_documents_serve(query: &Query) -> bool {
             && planner::bounded_fields(query.selector.normal()).contains(&"_id"))
 }
 
-fn is_asked_for(index: &Index, wanted: Option<&(String, Option<String>)>) -> bool {
+fn is_asked_for(index: &QueryIndex, wanted: Option<&(String, Option<String>)>) -> bool {
     let record = &index.definition.record;
     wanted.is_some_and(|(ddoc, name)| {
         record.ddoc == *ddoc && name.as_ref().is_none_or(|name| record.name == *name)
@@ -62,12 +62,12 @@ impl Plan {
     /// # Errors
     /// Nothing gives the order asked for, or what must be used cannot be.
     pub(super) fn new(
-        indexes: &[Arc<Index>],
+        indexes: &[Arc<QueryIndex>],
         query: &Query,
         after: Option<&Bookmark>,
     ) -> Result<Option<Self>, QueryError> {
-        let asked = |index: &Index| is_asked_for(index, query.use_index.as_ref());
-        let mut usable: Vec<&Arc<Index>> = indexes
+        let asked = |index: &QueryIndex| is_asked_for(index, query.use_index.as_ref());
+        let mut usable: Vec<&Arc<QueryIndex>> = indexes
             .iter()
             .filter(|index| !index.definition.is_partial() || asked(index))
             .filter(|index| serves(index, query))
@@ -117,7 +117,7 @@ impl Plan {
         Ok(Some(Self::of(best.cloned(), query)))
     }
 
-    fn of(index: Option<Arc<Index>>, query: &Query) -> Self {
+    fn of(index: Option<Arc<QueryIndex>>, query: &Query) -> Self {
         let selector = query.selector.normal();
         let columns = index
             .as_ref()

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::collation::{compare, compare_raw};
+use super::comparison::weight;
 use super::normalize::single;
-use super::selector::weight;
 
 /// The part of a field's values that can match; `_id` by its bytes, the rest by collation.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use quire_disk::Disk;
 
-use super::catalog::{IndexError, MAX_INDEXES};
 use super::definitions::{Definitions, Stored};
 use super::index::IndexRequest;
 use super::migration::{MigrateError, Migrated, Migration};
+use super::query_index::{IndexError, MAX_INDEXES};
 use crate::error::OpenError;
 
 /// Where numbers begin in a file that was not there. Should it have been lost, the engine still has

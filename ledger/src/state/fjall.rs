@@ -10,19 +10,17 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _, Snapshot};
-use prost::Message as _;
 
+use super::value::{DATA, SEPARATOR, damaged, data_key, decode, encode, namespace_end};
 use super::{Keys, NAME, NamespaceSummary, Rows, StateDb, StateSnapshot};
-use crate::codec::{Cursor, put_field};
 use crate::error::ReadError;
 use crate::followers::savepoint::{self, Savepoint};
 use crate::followers::{Follow, Follower};
 use crate::model::batch::Batch;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;
-use crate::query::catalog::Catalog;
+use crate::query::builder::Builder;
 use crate::query::entries;
 
 /// The newest value of every key. Query indexes name documents of it, and what it lacks on CouchDB is of no
@@ -41,23 +39,9 @@ pub(crate) const QUERY_SUFFIX: &str = ".query";
 pub(crate) const COUCH_QUERY_SUFFIX: &str = ".cquer";
 pub(crate) const COUCH_UNDO_SUFFIX: &str = ".cundo";
 
-const DATA: u8 = b'd';
 const METADATA_HINT: u8 = b'm';
-const SEPARATOR: u8 = 0;
-/// fjall keeps a key's length in sixteen bits.
-const MAX_KEY_BYTES: usize = u16::MAX as usize;
 /// Keys of a namespace that are counted before the count becomes a lower bound.
 const COUNT_LIMIT: usize = 100_000;
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct StoredValue {
-    #[prost(bytes = "bytes", tag = "1")]
-    version: Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
-    value: Bytes,
-    #[prost(bytes = "bytes", tag = "3")]
-    metadata: Bytes,
-}
 
 /// State of one channel.
 #[derive(Clone)]
@@ -65,7 +49,7 @@ pub(crate) struct FjallState {
     database: Database,
     keyspace: Keyspace,
     /// The query indexes that follow it.
-    catalog: Option<Arc<Catalog>>,
+    indexes: Option<Arc<Builder>>,
 }
 
 impl fmt::Debug for FjallState {
@@ -79,7 +63,7 @@ impl FjallState {
         Self {
             database,
             keyspace,
-            catalog: None,
+            indexes: None,
         }
     }
 
@@ -87,17 +71,17 @@ impl FjallState {
     pub(crate) fn with_indexes(
         database: Database,
         keyspace: Keyspace,
-        catalog: Arc<Catalog>,
+        indexes: Arc<Builder>,
     ) -> Self {
         Self {
             database,
             keyspace,
-            catalog: Some(catalog),
+            indexes: Some(indexes),
         }
     }
 
     fn view(&self) -> Result<FjallSnapshot, ReadError> {
-        let entries = self.catalog.as_ref().map(|catalog| catalog.entries());
+        let entries = self.indexes.as_ref().map(|indexes| indexes.entries());
         let view = self.database.snapshot();
         Ok(FjallSnapshot {
             height: savepoint::of(NAME, &view, &self.keyspace)?.height,
@@ -124,7 +108,7 @@ impl Follow for FjallState {
         _writes: &mut OwnedWriteBatch,
         durable: &Batch,
     ) -> Result<(), ReadError> {
-        let _writing = self.catalog.as_ref().map(|catalog| catalog.writing());
+        let _writing = self.indexes.as_ref().map(|indexes| indexes.writing());
         let view = self.view()?;
         let Some(last) = durable.blocks.last() else {
             return Ok(());
@@ -146,9 +130,9 @@ impl Follow for FjallState {
         for namespace in &durable.changes.with_metadata {
             batch.insert(&self.keyspace, hint_key(namespace), []);
         }
-        if let Some(catalog) = &self.catalog {
+        if let Some(indexes) = &self.indexes {
             let before = |namespace: &str, key: &str| view.get(namespace, key);
-            catalog.follow(&mut batch, &durable.changes, before)?;
+            indexes.follow(&mut batch, &durable.changes, before)?;
         }
         let savepoint = Savepoint {
             height: last.block.number + 1,
@@ -320,81 +304,8 @@ impl StateSnapshot for FjallSnapshot {
     }
 }
 
-fn damaged(what: &'static str, rule: &'static str) -> ReadError {
-    ReadError::DerivedDamaged {
-        follower: "state",
-        what,
-        rule,
-    }
-}
-
-pub(crate) fn data_key(namespace: &str, key: &str) -> Result<Vec<u8>, ReadError> {
-    let bytes = [&[DATA], namespace.as_bytes(), &[SEPARATOR], key.as_bytes()].concat();
-    if bytes.len() > MAX_KEY_BYTES {
-        return Err(ReadError::KeyTooLong(bytes.len()));
-    }
-    Ok(bytes)
-}
-
-/// Namespace and key of a stored key.
-pub(crate) fn split_data_key(stored: &[u8]) -> Option<(String, String)> {
-    let name = stored.strip_prefix(&[DATA])?;
-    let end = name.iter().position(|byte| *byte == SEPARATOR)?;
-    let namespace = name.get(..end)?.to_vec();
-    let key = name.get(end + 1..)?.to_vec();
-    Some((
-        String::from_utf8(namespace).ok()?,
-        String::from_utf8(key).ok()?,
-    ))
-}
-
-/// The first key after every key of a namespace.
-pub(crate) fn namespace_end(namespace: &str) -> Vec<u8> {
-    [&[DATA], namespace.as_bytes(), &[SEPARATOR + 1]].concat()
-}
-
 fn hint_key(namespace: &str) -> Vec<u8> {
     [&[METADATA_HINT], namespace.as_bytes()].concat()
-}
-
-/// The bytes of a [`StoredValue`].
-pub(crate) fn encode(version: Height, value: &[u8], metadata: &[u8]) -> Vec<u8> {
-    let mut height = Vec::with_capacity(18);
-    version.put(&mut height);
-    // Three fields, of which two may have a length of five bytes.
-    let mut out = Vec::with_capacity(height.len() + value.len() + metadata.len() + 14);
-    put_field(&mut out, 1, &height);
-    put_field(&mut out, 2, value);
-    put_field(&mut out, 3, metadata);
-    out
-}
-
-pub(crate) fn decode(bytes: &[u8]) -> Result<VersionedValue, ReadError> {
-    let not_stored = |_| damaged("value", "it is no stored value");
-    let stored = StoredValue::decode(Bytes::copy_from_slice(bytes)).map_err(not_stored)?;
-    let mut cursor = Cursor::new(stored.version);
-    let version = Height::read(&mut cursor).map_err(|rule| damaged("version", rule.0))?;
-    Ok(VersionedValue {
-        value: stored.value,
-        metadata: stored.metadata,
-        version,
-    })
-}
-
-/// Any bytes as a value, any text as a key.
-#[cfg(test)]
-pub(crate) fn fuzz(bytes: &[u8], namespace: &str, key: &str) {
-    if let Ok(value) = decode(bytes) {
-        let again = decode(&encode(value.version, &value.value, &value.metadata)).unwrap();
-        assert_eq!(again, value);
-    }
-    // Namespaces hold no zero byte: names are checked where they come in.
-    if let Ok(stored) = data_key(namespace, key)
-        && !namespace.contains('\0')
-    {
-        assert!(stored < namespace_end(namespace));
-        assert_eq!(stored[namespace.len() + 2..], *key.as_bytes());
-    }
 }
 
 #[cfg(test)]
@@ -424,26 +335,5 @@ mod tests {
         assert_eq!(apply(&[0, 1, 2]), 3);
         assert_eq!(apply(&[0, 1]), 3);
         assert_eq!(apply(&[2, 3]), 4);
-    }
-
-    #[test]
-    fn keys_and_values_have_the_bytes_of_fabric() {
-        assert_eq!(hex::encode(data_key("cc", "k1").unwrap()), "646363006b31");
-        let with_metadata = encode(Height::new(300, 2), b"v1", b"m");
-        assert_eq!(hex::encode(&with_metadata), "0a0502012c0102120276311a016d");
-        let plain = encode(Height::new(0, 0), b"v1", b"");
-        assert_eq!(hex::encode(&plain), "0a02000012027631");
-        let value = decode(&with_metadata).unwrap();
-        assert_eq!(
-            (value.version, &value.value[..]),
-            (Height::new(300, 2), &b"v1"[..])
-        );
-    }
-
-    #[test]
-    fn damaged_values_are_errors() {
-        for bytes in [&[0xff][..], &[0x0a, 1, 9], &[]] {
-            assert!(decode(bytes).is_err(), "{bytes:?}");
-        }
     }
 }

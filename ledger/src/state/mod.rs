@@ -18,6 +18,7 @@
 
 pub(crate) mod couchdb;
 pub(crate) mod fjall;
+pub(crate) mod value;
 
 use std::fmt::Debug;
 use std::ops::Bound;
@@ -247,7 +248,7 @@ pub(crate) trait StateDb: Follow {
     fn snapshot(&self) -> Result<Arc<dyn StateSnapshot>, ReadError>;
 
     /// Shows a query index, or hides it again, to those who ask the engine's own server and not us.
-    /// Called with [`Catalog::writing`](crate::query::catalog::Catalog::writing) held.
+    /// Called with [`Builder::writing`](crate::query::builder::Builder::writing) held.
     ///
     /// # Errors
     /// The engine failed. No answer here depends on it.

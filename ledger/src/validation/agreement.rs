@@ -17,15 +17,16 @@ use quire_wire::{Code, Message as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::examine::{Examined, Origin, Records};
 use super::recent::Recent;
 use super::rescan;
 use super::rich;
 use crate::ledgers::CreateOptions;
+use crate::model::examined::{Examined, Origin};
 use crate::offline::check::{Depth, check_channel};
 use crate::query::asked::Asked;
 use crate::query::work::Meter;
 use crate::validation::pending::Pending;
+use crate::validation::record::Records;
 use crate::{
     Block, Committed, IndexRequest, Ledger, Ledgers, Ordered, Purpose, Query, Simulator, golden,
 };
@@ -388,7 +389,7 @@ fn what_was_written_since_says_what_asking_again_says() {
 /// A query of everything with a 7 at `a`, as seen at a height.
 fn sevens(height: u64, rows: &[(&str, crate::Height)]) -> RangeQueryInfo {
     let rows = rows.iter();
-    let rows = rows.map(|(key, version)| super::phantom::row(key, *version));
+    let rows = rows.map(|(key, version)| super::record::row(key, *version));
     RangeQueryInfo {
         start_key: format!(
             r#"{{"version":3,"height":{height},"selector":{{"a":{{"$eq":7}}}},"fields":[]}}"#
@@ -533,7 +534,9 @@ fn blocks_that_are_not_kept_are_read_again() {
         let name = |n: u32| format!("{block}{n}{}", "x".repeat(16 << 10));
         world.write((0..256).map(|n| (name(n), "1".to_owned())));
     }
-    assert!(!world.ledger().recent.has(height) && world.ledger().recent.has(height + 5));
+    assert!(
+        !world.ledger().judge.recent.has(height) && world.ledger().judge.recent.has(height + 5)
+    );
     let nonces = ["early", "late"];
     let asked = nonces.iter().zip([height, height + 1]);
     let asked = asked.map(|(nonce, height)| {

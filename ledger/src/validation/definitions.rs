@@ -13,8 +13,8 @@ use quire_wire::config::SignaturePolicyEnvelope;
 
 use super::policies::ApplicationPolicy;
 use crate::error::ReadError;
+use crate::model::examined::Origin;
 use crate::model::updates::Updates;
-use crate::validation::examine::Origin;
 use crate::validation::pending::Pending;
 
 /// The namespace of definitions, and a chaincode of Fabric's own.

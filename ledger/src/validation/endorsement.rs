@@ -16,10 +16,10 @@ use quire_wire::rwset::KvMetadataWrite;
 use quire_wire::{Code, Message as _};
 
 use super::definitions::{Definition, LIFECYCLE, LSCC};
-use super::examine::{Content, Endorsed, Examined, NamespaceSet, Origin};
 use super::policies::{compile, members, of_signatures, reference};
 use super::trust::{Checked, Trust};
 use crate::error::ReadError;
+use crate::model::examined::{Content, Endorsed, Examined, NamespaceSet, Origin};
 use crate::model::namespace::hashed_namespace;
 use crate::validation::pending::Pending;
 

@@ -4,127 +4,15 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use quire_wire::common::{ChannelHeader, Envelope, Payload, Timestamp, header_type};
+use quire_wire::common::{ChannelHeader, Envelope, Payload, header_type};
 use quire_wire::config::ConfigEnvelope;
 use quire_wire::hash::proposal_hash;
 use quire_wire::peer::{ChaincodeEvent, ChaincodeHeaderExtension, ChaincodeId};
-use quire_wire::rwset::{HashedRwSet, KvRwSet, TxReadWriteSet};
-use quire_wire::transaction::{EndorsedAction, EndorsedCall, Opened, names_signer};
+use quire_wire::transaction::{EndorsedAction, Opened, names_signer};
 use quire_wire::{Code, DecodeError, Message as _, tolerant};
 
-use super::rich;
-
-/// An envelope as the ledger sees it, with the verdict so far.
-#[derive(Clone, Debug)]
-pub struct Examined {
-    /// The id under which the transaction is indexed; `None` where the envelope names none.
-    pub tx_id: Option<String>,
-    /// `VALID` until something is found.
-    pub code: Code,
-    /// What the transaction is, as far as it could be read.
-    pub content: Content,
-    /// What it says against itself, whatever the code has become.
-    objection: Option<Objection>,
-    /// The headers, where the content does not have them.
-    opened: Option<Box<Opened>>,
-}
-
-/// What an envelope holds.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// A chaincode call with its outcome. Boxed: it is large, and a block has many.
-    Endorsed(Box<Endorsed>),
-    /// A channel configuration: a serialized `common.ConfigEnvelope`.
-    Config(Bytes),
-    /// Something that cannot take effect.
-    Other,
-}
-
-/// A chaincode call with its outcome.
-#[derive(Clone, Debug)]
-pub struct Endorsed {
-    /// Headers and signature.
-    pub opened: Opened,
-    /// The call, its outcome and its endorsements.
-    pub call: EndorsedCall,
-    /// What it read and wrote.
-    pub read_write_set: ReadWriteSet,
-}
-
-impl Endorsed {
-    /// When the creator says it made the transaction.
-    #[must_use]
-    pub fn timestamp(&self) -> Option<Timestamp> {
-        self.opened.channel_header.timestamp
-    }
-}
-
-/// A read-write set with nothing left serialized.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ReadWriteSet {
-    /// In the order of the transaction, which is sorted where Fabric or Quire made it.
-    pub namespaces: Vec<NamespaceSet>,
-}
-
-/// What happened in one namespace.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamespaceSet {
-    /// The namespace.
-    pub namespace: String,
-    /// Public keys.
-    pub public: KvRwSet,
-    /// Private collections, as hashes.
-    pub collections: Vec<(String, HashedRwSet)>,
-}
-
-impl ReadWriteSet {
-    /// Reads the bytes in `ChaincodeAction.results`.
-    ///
-    /// # Errors
-    /// `BAD_RWSET` where any part does not parse.
-    pub fn read(results: Bytes) -> Result<Self, Code> {
-        let bad = |_| Code::BAD_RWSET;
-        let message: TxReadWriteSet =
-            tolerant::decode(results, tolerant::READ_WRITE_SET).map_err(bad)?;
-        let namespaces = message.ns_rwset.into_iter().map(|namespace| {
-            let collections = namespace
-                .collection_hashed_rwset
-                .into_iter()
-                .map(|collection| {
-                    let set = tolerant::decode(collection.hashed_rwset, tolerant::HASHED_KEYS)
-                        .map_err(bad)?;
-                    Ok((collection.collection_name, set))
-                });
-            Ok(NamespaceSet {
-                public: tolerant::decode(namespace.rwset, tolerant::KEYS).map_err(bad)?,
-                collections: collections.collect::<Result<_, Code>>()?,
-                namespace: namespace.namespace,
-            })
-        });
-        Ok(Self {
-            namespaces: namespaces.collect::<Result<_, Code>>()?,
-        })
-    }
-}
-
-/// How far Fabric comes with an envelope before it finds something against it. What it asks in between
-/// outranks what it would have found later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
-    /// To its headers; then the creator's signature is verified.
-    Headers,
-    /// To the transaction as a whole; then its id is looked for in earlier blocks.
-    Transaction,
-    /// To the call and its outcome; then the endorsements are held against policies.
-    Call,
-}
-
-/// What an envelope says against itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Objection {
-    stage: Stage,
-    code: Code,
-}
+use super::record::{self, Records};
+use crate::model::examined::{Content, Endorsed, Examined, Objection, Origin, ReadWriteSet, Stage};
 
 /// By which rules an envelope is judged.
 #[derive(Clone, Copy, Debug)]
@@ -142,24 +30,6 @@ enum Hashes {
     Claimed,
     /// This process's, which computed them.
     MadeHere,
-}
-
-/// Whose rules a channel has, where the two differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Quire's: a chaincode needs no version, and one that nobody defined is the built-in one.
-    Quire,
-    /// Fabric's: a chaincode has a version and a definition.
-    Fabric,
-}
-
-/// Which records of rich queries are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Records {
-    /// Those that are written now.
-    OfNow,
-    /// Those of earlier versions too, which blocks of before have.
-    OfAnyVersion,
 }
 
 impl Examined {
@@ -260,45 +130,6 @@ impl Examined {
                 found.object(Stage::Transaction, Code::UNSUPPORTED_TX_PAYLOAD);
                 found.in_envelope(tx_id, Content::Other, Some(Box::new(opened)))
             }
-        }
-    }
-
-    /// What its creator signed, where that decides: the headers are sound, and nobody else gave the
-    /// transaction a code.
-    pub(crate) fn signed_by_creator(&self) -> Option<&Opened> {
-        let decides = self.code.is_valid()
-            || self
-                .own_objection()
-                .is_some_and(|stage| stage > Stage::Headers);
-        let opened = match &self.content {
-            Content::Endorsed(endorsed) => Some(&endorsed.opened),
-            Content::Config(_) | Content::Other => self.opened.as_deref(),
-        };
-        opened.filter(|_| decides)
-    }
-
-    /// Whether the transaction came so far that its id is looked for in earlier blocks.
-    pub(crate) fn is_looked_up(&self) -> bool {
-        self.code.is_valid()
-            || self.code == Code::ENDORSEMENT_POLICY_FAILURE
-            || self.own_objection() == Some(Stage::Call)
-    }
-
-    /// Where in Fabric's order the code is found, if it is the envelope that says it against itself.
-    pub(crate) fn own_objection(&self) -> Option<Stage> {
-        let objection = self.objection?;
-        (objection.code == self.code).then_some(objection.stage)
-    }
-}
-
-#[cfg(test)]
-impl Examined {
-    /// A transaction of which only its id and what was said of it matters.
-    pub(crate) fn bare(tx_id: &str, code: Code) -> Self {
-        let found = Found::default();
-        Self {
-            code,
-            ..found.in_envelope(Some(tx_id.to_owned()), Content::Other, None)
         }
     }
 }
@@ -470,6 +301,6 @@ impl Endorsed {
         {
             return Some(Code::ILLEGAL_WRITESET);
         }
-        rich::objection(&self.read_write_set, rules.records)
+        record::objection(&self.read_write_set, rules.records)
     }
 }

@@ -9,10 +9,12 @@ mod endorsement;
 pub(crate) mod examine;
 pub(crate) mod expiry;
 pub(crate) mod mvcc;
+pub(crate) mod named_keys;
 pub(crate) mod pending;
 pub(crate) mod phantom;
 mod policies;
 pub(crate) mod recent;
+pub(crate) mod record;
 mod rescan;
 pub(crate) mod rich;
 pub(crate) mod trust;
@@ -24,11 +26,11 @@ use quire_wire::Code;
 
 use crate::error::ReadError;
 use crate::model::block::{Block, Height};
+use crate::model::examined::{Content, Examined, Stage};
 use crate::model::updates::Updates;
 use crate::validation::pending::Pending;
 pub use endorsement::ENDORSEMENT_POLICY;
 pub(crate) use endorsement::Signed;
-use examine::{Content, Examined, Stage};
 use recent::Recent;
 use trust::{Checked, Trust, Unusable};
 
@@ -177,9 +179,10 @@ mod tests {
     use quire_wire::transaction::Opened;
 
     use super::*;
-    use crate::ledgers::{CreateOptions, Ledgers, Purpose};
+    use crate::derived::Purpose;
+    use crate::ledgers::{CreateOptions, Ledgers};
     use crate::model::block::Block;
-    use examine::Origin;
+    use crate::model::examined::Origin;
     use trust::Signatures;
 
     const CHANNEL: &str = "mychannel";

@@ -5,11 +5,11 @@
 use quire_wire::Code;
 use quire_wire::rwset::Version;
 
-use super::examine::ReadWriteSet;
 use super::recent::Recent;
 use super::{phantom, rich};
 use crate::error::ReadError;
 use crate::model::block::Height;
+use crate::model::examined::ReadWriteSet;
 use crate::model::namespace::queried;
 use crate::model::namespace::{hashed_key, hashed_namespace};
 use crate::model::updates::Update;

@@ -10,10 +10,9 @@ use std::ops::Bound;
 use bytes::Bytes;
 use quire_wire::Message as _;
 use quire_wire::hash::sha256;
-use quire_wire::rwset::{
-    KvRead, QueryReads, QueryReadsMerkleSummary, RangeQueryInfo, ReadsInfo, Version,
-};
+use quire_wire::rwset::{KvRead, QueryReads, QueryReadsMerkleSummary, RangeQueryInfo, ReadsInfo};
 
+use super::record::row;
 use crate::error::ReadError;
 use crate::model::block::Height;
 use crate::state::RangeEnd;
@@ -214,14 +213,6 @@ impl RangeSummary {
 
 fn combine(hashes: &[Bytes]) -> Bytes {
     Bytes::copy_from_slice(&sha256(hashes.iter().map(Bytes::as_ref)))
-}
-
-/// A row as it enters a range's record.
-pub(crate) fn row(key: &str, version: Height) -> KvRead {
-    KvRead {
-        key: key.to_owned(),
-        version: Some(Version::from(version)),
-    }
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::examine::{Content, Examined};
 use super::writes;
 use crate::error::ReadError;
 use crate::model::block::Block;
+use crate::model::examined::{Content, Examined};
 use crate::model::namespace::queried;
 use crate::model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
 use crate::query::work::{Exceeded, Meter, Spend};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use quire_wire::rwset::ReadsInfo;
 
-use super::phantom::{self, row};
+use super::phantom;
+use super::record::row;
 use crate::error::ReadError;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;

@@ -27,30 +27,18 @@
 //! were asked. Nobody writes them any more, and they are refused; those in old blocks are judged by
 //! [`super::rescan`].
 
-use std::collections::BTreeMap;
-
 use quire_wire::Code;
-use quire_wire::rwset::{KvRead, KvRwSet, QueryReads, RangeQueryInfo, ReadsInfo};
+use quire_wire::rwset::{KvRead, RangeQueryInfo};
 
-use super::examine::{NamespaceSet, ReadWriteSet, Records};
-use super::phantom::row;
 use super::recent::{MAX_LAG, Recent, Unknown};
+use super::record::rows_of;
 use super::rescan;
 use crate::error::ReadError;
 use crate::model::block::Height;
-use crate::model::namespace::queried;
 use crate::query::asked::{Asked, Recorded};
 use crate::query::document::Document;
-use crate::query::find::Seen;
 use crate::query::work::{Meter, Spend};
 use crate::validation::pending::Pending;
-
-/// What every namespace that is made from another has in its name.
-const MADE: &str = "$$";
-/// Most rich queries of one transaction that writes.
-pub(crate) const MAX_QUERIES: usize = 100;
-/// Most rows that answer the queries of one transaction that writes, together.
-pub(crate) const MAX_ROWS: usize = 10_000;
 
 /// Steps that each byte of the texts takes that say what was asked.
 const TEXT_STEPS: u64 = 10;
@@ -61,95 +49,6 @@ const ROW_STEPS: u64 = 500;
 /// Steps that it takes to find what a key is that was written since. Each byte of what it is takes one
 /// more, and what is asked of it is counted beside.
 const KEY_STEPS: u64 = 300;
-
-/// A query that was asked at a height and what it saw, as it goes into a block.
-pub(crate) fn record(seen: Seen, height: u64) -> RangeQueryInfo {
-    let (start_key, end_key) = seen.asked.texts(height);
-    let mut rows: BTreeMap<String, Height> = seen.shown;
-    rows.extend(seen.skipped);
-    let rows = rows.into_iter();
-    let rows = rows.map(|(key, version)| row(&key, version));
-    RangeQueryInfo {
-        start_key,
-        end_key,
-        itr_exhausted: seen.is_exhausted,
-        reads_info: Some(ReadsInfo::RawReads(QueryReads {
-            kv_reads: rows.collect(),
-        })),
-    }
-}
-
-/// The rows that answered the queries of a set, as far as they are told one by one.
-pub(crate) fn rows(queries: &KvRwSet) -> impl Iterator<Item = &KvRead> {
-    queries.range_queries_info.iter().flat_map(rows_of)
-}
-
-fn rows_of(query: &RangeQueryInfo) -> &[KvRead] {
-    match &query.reads_info {
-        Some(ReadsInfo::RawReads(rows)) => &rows.kv_reads,
-        Some(ReadsInfo::ReadsMerkleHashes(_)) | None => &[],
-    }
-}
-
-/// What is wrong with the form of a read-write set's queries. `ILLEGAL_WRITESET` where anything is
-/// written beside them, as Fabric says of writes to a namespace that nobody may write to;
-/// `BAD_RWSET`, as of anything else that cannot be read.
-pub(crate) fn objection(set: &ReadWriteSet, records: Records) -> Option<Code> {
-    let (mut count, mut rows) = (0, 0);
-    for set in &set.namespaces {
-        let Some(namespace) = queried(&set.namespace) else {
-            continue;
-        };
-        let NamespaceSet {
-            public,
-            collections,
-            ..
-        } = set;
-        if !public.writes.is_empty() || !public.metadata_writes.is_empty() {
-            return Some(Code::ILLEGAL_WRITESET);
-        }
-        let queries = &public.range_queries_info;
-        count += queries.len();
-        let is_sound = public.reads.is_empty()
-            && collections.is_empty()
-            && count <= MAX_QUERIES
-            && queries.iter().all(|query| {
-                let is_of_now = is_of_now(namespace, query, records);
-                rows += if is_of_now == Some(true) {
-                    rows_of(query).len()
-                } else {
-                    0
-                };
-                is_of_now.is_some() && rows <= MAX_ROWS
-            });
-        if !is_sound {
-            return Some(Code::BAD_RWSET);
-        }
-    }
-    None
-}
-
-/// Whether a record has the form in which records are written now, or else one of before. None where it
-/// has neither, or one that is not taken.
-fn is_of_now(namespace: &str, query: &RangeQueryInfo, records: Records) -> Option<bool> {
-    let read = match records {
-        Records::OfNow => Asked::read_new,
-        Records::OfAnyVersion => Asked::read,
-    };
-    let recorded = read(&query.start_key, &query.end_key).ok()?;
-    if recorded.height.is_none() {
-        return Some(false);
-    }
-    let Some(ReadsInfo::RawReads(rows)) = &query.reads_info else {
-        return None;
-    };
-    let rows = &rows.kv_reads;
-    let has_versions = rows.iter().all(|row| row.version.is_some());
-    let ascends = rows.is_sorted_by(|one, next| one.key < next.key);
-    // Those have no documents.
-    let is_made = namespace.contains(MADE);
-    (has_versions && ascends && !is_made).then_some(true)
-}
 
 /// The first conflict among queries of a namespace.
 pub(crate) fn judge(
@@ -267,13 +166,14 @@ mod tests {
 
     use quire_wire::Message as _;
     use quire_wire::rwset::{
-        KvMetadataEntry, KvMetadataWrite, KvWrite, NsReadWriteSet, TxReadWriteSet,
+        KvMetadataEntry, KvMetadataWrite, KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet,
     };
 
     use super::*;
     use crate::model::batch::tests::durable;
     use crate::model::batch::{Batch, Durable};
-    use crate::validation::examine::Examined;
+    use crate::model::examined::{Examined, ReadWriteSet};
+    use crate::validation::record::{Records, objection};
     use crate::validation::replay_block;
     use crate::{Ledgers, Order, Purpose, commit_hash, golden};
     use quire_disk::OsDisk;

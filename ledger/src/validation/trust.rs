@@ -19,9 +19,9 @@ use quire_wire::transaction::Opened;
 
 use super::definitions::{self, Definition};
 use super::endorsement::{self, ENDORSEMENT_POLICY, KeyPlace};
-use super::examine::{Content, Endorsed, Examined, Origin};
 use crate::error::{ReadError, chain_of};
 use crate::model::block::Block;
+use crate::model::examined::{Content, Endorsed, Examined, Origin};
 use crate::model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
 use crate::model::updates::Updates;
 use crate::validation::pending::Pending;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use quire_wire::Message as _;
 use quire_wire::rwset::{HashedRwSet, KvMetadataEntry, KvMetadataWrite, KvRwSet};
 
-use super::examine::ReadWriteSet;
 use crate::error::ReadError;
+use crate::model::examined::ReadWriteSet;
 use crate::model::value::VersionedValue;
 
 /// A namespace, a collection (`""` for public keys), and a key or the hash of one.

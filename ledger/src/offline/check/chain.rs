@@ -7,19 +7,20 @@ use quire_wire::{Message as _, hash::Hash};
 
 use super::damaged::Met;
 use super::followers::{Live, Place, Replayed};
+use super::report::{CheckError, Depth, Finding, Kind, Report};
 use super::resume::{Next, Search};
 use super::verdicts::{Court, Objection};
-use super::{CheckError, Depth, Finding, Kind, Report};
 use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous_hash_objection};
-use crate::block_store::segment::{Location, Position, Segments};
+use crate::block_store::segment::Segments;
 use crate::commit_hash;
 use crate::error::{OpenError, ReadError};
 use crate::id_store::ChannelRecord;
 use crate::model::block::Block;
+use crate::model::examined::Content;
+use crate::model::location::{Location, Position};
 use crate::progress::{Progress, ProgressFn};
 use crate::replay::{Parsed, replay_batch};
 use crate::state::StateDb as _;
-use crate::validation::examine::Content;
 
 /// Bytes of blocks that are replayed as one batch.
 const BATCH_BYTES: u64 = 4 << 20;

@@ -7,14 +7,15 @@ use bytes::Bytes;
 
 use super::chain::Check;
 use super::followers::Live;
+use super::report::{CheckError, Finding, Kind};
 use super::resume::{Next, Search};
-use super::{CheckError, Finding, Kind};
 use crate::block_store::scan::{Damage, Scan, Stored};
-use crate::block_store::segment::{Location, Position, file_name};
+use crate::block_store::segment::file_name;
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::error::Corruption;
 use crate::followers::Follow as _;
-use crate::validation::examine::Origin;
+use crate::model::location::{Location, Position};
+use crate::model::examined::Origin;
 use crate::validation::trust::{Trust, Unusable};
 
 /// What stands where the next block should be.

@@ -5,7 +5,7 @@ use std::path::Path;
 use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
 
 use super::remote::Remote;
-use super::{CheckError, Finding, Kind};
+use super::report::{CheckError, Finding, Kind};
 use crate::block_store::tail::Witness;
 use crate::derived::{self, Opened};
 use crate::error::{OpenError, ReadError};

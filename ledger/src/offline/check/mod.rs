@@ -16,19 +16,19 @@ mod chain;
 mod damaged;
 mod followers;
 mod remote;
+mod report;
 mod resume;
 mod verdicts;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use quire_disk::Disk;
-use serde::{Deserialize, Serialize};
 
 use crate::block_store::segment::Segments;
 use crate::derived;
-use crate::error::{Corruption, OpenError, ReadError, chain_of};
+use crate::error::{OpenError, ReadError, chain_of};
 use crate::ledgers::Ledgers;
 use crate::progress::ProgressFn;
 use crate::reader::Reader;
@@ -38,184 +38,7 @@ use crate::state::fjall::STATE;
 use chain::Check;
 use followers::{Live, Place};
 use remote::Remote;
-
-/// What to look at beyond bytes, hashes and followers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Depth {
-    /// Every signature of a creator, an endorser or an orderer, against the organisations and
-    /// policies of the channel's own configurations.
-    pub signatures: bool,
-    /// Every verdict: form, duplicates, MVCC, phantoms; with `signatures`, those on them too.
-    pub verdicts: bool,
-}
-
-/// Something that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Finding {
-    /// What kind of thing is wrong.
-    pub kind: Kind,
-    /// The block, where it is one block's.
-    pub block: Option<u64>,
-    /// The file, where it is in one.
-    pub file: Option<PathBuf>,
-    /// Where in the file the block's record begins.
-    pub offset: Option<u64>,
-    /// Position of the transaction in the block, where it is one transaction's.
-    pub transaction: Option<u64>,
-    /// That transaction's id, where it has one.
-    pub transaction_id: Option<String>,
-    /// What should be there.
-    pub expected: String,
-    /// What is there.
-    pub found: String,
-    /// The command that comes next, where whoever asked for the check knows it.
-    #[serde(default)]
-    pub next: Option<String>,
-}
-
-/// What kind of thing is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Kind {
-    /// Bytes that are no record, a missing file, or a record that is not the next block.
-    Record,
-    /// A block that is no child of the one before.
-    PreviousHash,
-    /// Envelopes that are not those of the header.
-    DataHash,
-    /// An envelope that is not its own canonical encoding.
-    Envelope,
-    /// A number of verdicts that is not the number of transactions.
-    Codes,
-    /// A commit hash that replay does not give.
-    CommitHash,
-    /// An entry of index, state or history that replay does not give, or that is missing.
-    Follower,
-    /// A signature that does not hold, or signers who do not suffice.
-    Signature,
-    /// A verdict that judging again does not give.
-    Verdict,
-    /// A configuration that nobody can be judged by.
-    Config,
-    /// A file or folder that is missing, cannot be read, or does not say what it must.
-    File,
-}
-
-impl Finding {
-    /// About no block and no file.
-    #[must_use]
-    pub fn new(kind: Kind, expected: String, found: String) -> Self {
-        Self {
-            kind,
-            block: None,
-            file: None,
-            offset: None,
-            transaction: None,
-            transaction_id: None,
-            expected,
-            found,
-            next: None,
-        }
-    }
-}
-
-impl From<Corruption> for Finding {
-    fn from(corruption: Corruption) -> Self {
-        Self {
-            block: corruption.block,
-            file: Some(corruption.file),
-            offset: Some(corruption.offset),
-            ..Self::new(Kind::Record, corruption.expected, corruption.found)
-        }
-    }
-}
-
-impl From<&OpenError> for Finding {
-    /// Why a data directory, or a channel of it, is not opened.
-    fn from(error: &OpenError) -> Self {
-        let at = |path: &Path, expected: &str, found: String| Self {
-            file: Some(path.to_owned()),
-            ..Self::new(Kind::File, expected.to_owned(), found)
-        };
-        match error {
-            OpenError::Corrupt { corruption, .. } => Corruption::clone(corruption).into(),
-            OpenError::IdStore { file, reason } => {
-                at(file, "what Quire wrote there", reason.clone())
-            }
-            OpenError::Io { path, source } => at(
-                path,
-                "a file or folder that can be used",
-                source.to_string(),
-            ),
-            OpenError::Orphan(path) => at(
-                path,
-                "a channel that the id store has a record of",
-                format!(
-                    "block files, and no id-store/{}.json",
-                    path.file_name().unwrap_or_default().to_string_lossy()
-                ),
-            ),
-            OpenError::Engine(_) | OpenError::EngineDamaged(_) => Self::new(
-                Kind::Follower,
-                "an embedded engine in the folder `derived` that opens".to_owned(),
-                chain_of(error),
-            ),
-            other => Self::new(
-                Kind::File,
-                "a channel that opens".to_owned(),
-                chain_of(other),
-            ),
-        }
-    }
-}
-
-/// What was looked at, and what is wrong with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// The channel, or the folder of block files.
-    pub subject: String,
-    /// Blocks read.
-    pub blocks: u64,
-    /// Transactions in them.
-    pub transactions: u64,
-    /// Signatures that hold; none where they were not looked at.
-    pub signatures: Option<u64>,
-    /// Verdicts that judging again gives; none where they were not judged.
-    pub verdicts: Option<u64>,
-    /// Damage.
-    pub findings: Vec<Finding>,
-    /// How many more findings there are than are listed.
-    #[serde(default)]
-    pub more: u64,
-    /// What should have been looked at, and could not be.
-    pub unseen: Vec<String>,
-    /// What is no damage but worth knowing.
-    pub notes: Vec<String>,
-    /// What to do about the damage.
-    #[serde(default)]
-    pub advice: Vec<String>,
-}
-
-impl Report {
-    /// Whether nothing of what was looked at is wrong.
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        self.findings.is_empty()
-    }
-}
-
-/// Why nothing can be said.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// The data directory or channel does not open.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The scratch engine or a follower cannot be read.
-    #[error("the check could not be finished")]
-    Read(#[from] ReadError),
-}
+pub use report::{CheckError, Depth, Finding, Kind, Report};
 
 /// Checks a folder of block files made by a Fabric peer. The scratch engine is made below `scratch`
 /// and removed again.

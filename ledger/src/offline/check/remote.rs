@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Finding, Kind};
+use super::report::{Finding, Kind};
 use crate::error::ReadError;
 use crate::model::value::VersionedValue;
 use crate::state::{Rows, StateSnapshot};

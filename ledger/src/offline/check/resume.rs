@@ -12,9 +12,10 @@ use bytes::Bytes;
 
 use crate::block_store::record::find_unsealed;
 use crate::block_store::scan::Damage;
-use crate::block_store::segment::{Location, Position, Segments};
+use crate::block_store::segment::Segments;
 use crate::block_store::tail::{self, Found};
 use crate::followers::index::Index;
+use crate::model::location::{Location, Position};
 
 /// The first block after damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

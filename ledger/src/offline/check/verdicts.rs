@@ -10,14 +10,15 @@ use quire_wire::Code;
 use quire_wire::transaction::Opened;
 
 use super::followers::Replayed;
-use super::{Depth, Kind};
+use super::report::{Depth, Kind};
 use crate::block_store::scan::Stored;
 use crate::error::ReadError;
 use crate::model::block::{Block, Height};
+use crate::model::examined::{Content, Examined, Origin};
 use crate::state::StateDb as _;
-use crate::validation::examine::{Content, Examined, Origin, Records};
 use crate::validation::pending::Pending;
 use crate::validation::recent::Recent;
+use crate::validation::record::Records;
 use crate::validation::trust::{Checked, Signatures, Trust, Unusable};
 use crate::validation::{Meets, Signed, judge, was_sound};
 

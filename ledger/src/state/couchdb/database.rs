@@ -10,8 +10,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
+use super::answers::{Page, read_leaves, read_rows};
 use super::client::{Calls, path};
-use super::document::{self, Page, Place, Stored, read_leaves, read_rows};
+use super::document::{self, Place, Stored};
 use crate::error::ReadError;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;

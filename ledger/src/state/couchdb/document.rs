@@ -21,11 +21,12 @@ use bytes::Bytes;
 use prost::Message as _;
 use serde_json::{Map, Value};
 
+use super::fidelity::{Fidelity, fidelity, is_alike};
 use super::names;
 use crate::checksum::{crc32c, crc32c_of};
 use crate::codec::Cursor;
 use crate::error::ReadError;
-use crate::json::{self, MAX_TREE_DEPTH, Repeats};
+use crate::json::{self, Repeats};
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;
 
@@ -33,9 +34,6 @@ use crate::model::value::VersionedValue;
 pub(super) const VERSION: &str = "~version";
 /// Member with the value's bytes.
 const VALUE: &str = "~value";
-/// The greatest integer up to which every JSON reader has them all.
-const MAX_SAFE_INTEGER: u64 = 1 << 53;
-
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredVersion {
     #[prost(bytes = "bytes", tag = "1")]
@@ -88,86 +86,9 @@ pub(super) struct Stored {
     members: Map<String, Value>,
 }
 
-/// Levels of an answer of `_all_docs` around a document: the answer, its rows, a row.
-const LEVELS_AROUND: usize = 3;
-/// The same of one of `_bulk_get`: the answer, its results, a result, its documents, a leaf.
-const LEVELS_AROUND_LEAF: usize = 5;
-
-/// What `_all_docs` answered.
-#[derive(Debug)]
-pub(super) struct Page {
-    pub(super) documents: Vec<Stored>,
-    /// Rows; those of keys without a document have none.
-    pub(super) rows: usize,
-    /// Id of the last row, if that is one of a document.
-    pub(super) last: Option<String>,
-}
-
-/// Reads an answer of `_all_docs` with documents.
-pub(super) fn read_rows(body: &[u8]) -> Result<Page, String> {
-    let depth = MAX_TREE_DEPTH + LEVELS_AROUND;
-    let answer = json::parse_to(body, Repeats::LastCounts, depth);
-    let mut answer = answer.map_err(|error| error.to_string())?;
-    let Some(Value::Array(mut rows)) = answer.get_mut("rows").map(Value::take) else {
-        return Err("there are no rows".to_owned());
-    };
-    let count = rows.len();
-    let last = rows.last().and_then(|row| row.get("id")?.as_str());
-    let last = last.map(str::to_owned);
-    let documents = rows
-        .iter_mut()
-        .filter_map(|row| match row.get_mut("doc")?.take() {
-            Value::Object(members) => Some(members),
-            // A key without a document.
-            _ => None,
-        });
-    Ok(Page {
-        documents: documents.map(Stored::of).collect::<Result<_, String>>()?,
-        rows: count,
-        last,
-    })
-}
-
-/// Reads an answer of `_bulk_get`: the documents that there are. It tells the leaves of each id, deleted
-/// ones and those that lost a conflict included.
-pub(super) fn read_leaves(body: &[u8]) -> Result<Vec<Stored>, String> {
-    let depth = MAX_TREE_DEPTH + LEVELS_AROUND_LEAF;
-    let answer = json::parse_to(body, Repeats::LastCounts, depth);
-    let mut answer = answer.map_err(|error| error.to_string())?;
-    let Some(Value::Array(results)) = answer.get_mut("results").map(Value::take) else {
-        return Err("there are no results".to_owned());
-    };
-    let mut documents = Vec::with_capacity(results.len());
-    for mut result in results {
-        let Some(Value::Array(leaves)) = result.get_mut("docs").map(Value::take) else {
-            return Err("a result has no documents".to_owned());
-        };
-        let mut winner: Option<Stored> = None;
-        for mut leaf in leaves {
-            let Some(Value::Object(members)) = leaf.get_mut("ok").map(Value::take) else {
-                if leaf.pointer("/error/error").and_then(Value::as_str) == Some("not_found") {
-                    continue;
-                }
-                return Err(format!("a document is not answered: {leaf}"));
-            };
-            if members.get("_deleted") == Some(&Value::Bool(true)) {
-                continue;
-            }
-            let leaf = Stored::of(members)?;
-            if winner
-                .as_ref()
-                .is_none_or(|winner| winner.rank() < leaf.rank())
-            {
-                winner = Some(leaf);
-            }
-        }
-        documents.extend(winner);
-    }
-    Ok(documents)
-}
-
 impl Stored {
-    fn of(mut members: Map<String, Value>) -> Result<Self, String> {
+    /// From what a server answered.
+    pub(super) fn of(mut members: Map<String, Value>) -> Result<Self, String> {
         let mut text = |name| match members.shift_remove(name) {
             Some(Value::String(text)) => Ok(text),
             _ => Err(format!("a document has no {name}")),
@@ -177,7 +98,7 @@ impl Stored {
     }
 
     /// Of several leaves the greatest is the document: `CouchDB`'s rule, by generation, then by hash.
-    fn rank(&self) -> (u64, &str) {
+    pub(super) fn rank(&self) -> (u64, &str) {
         let (generation, hash) = self.rev.split_once('-').unwrap_or_default();
         (generation.parse().unwrap_or(0), hash)
     }
@@ -278,77 +199,9 @@ fn is_shown_as(value: &[u8], members: &Map<String, Value>) -> bool {
     is_alike(&Value::Object(expected), &Value::Object(members.clone()))
 }
 
-/// Whether two values are one, but for the way in which numbers are written and members ordered.
-fn is_alike(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => {
-            one == other || one.as_f64() == other.as_f64()
-        }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len()
-                && one
-                    .iter()
-                    .zip(other)
-                    .all(|(one, other)| is_alike(one, other))
-        }
-        (Value::Object(one), Value::Object(other)) => {
-            let alike = |(name, one)| other.get(name).is_some_and(|other| is_alike(one, other));
-            one.len() == other.len() && one.iter().all(alike)
-        }
-        (one, other) => one == other,
-    }
-}
-
 /// Members of these names are CouchDB's, Fabric's or ours.
 fn is_reserved(name: &str) -> bool {
     name.starts_with('_') || name == VERSION || name == VALUE
-}
-
-/// What a value of an object's members may be.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fidelity {
-    /// CouchDB refuses it.
-    Refused,
-    /// CouchDB holds it, and may give something else back.
-    Rewritten,
-    /// CouchDB, and whatever else speaks its protocol, gives it back.
-    Kept,
-}
-
-fn fidelity(value: &Value) -> Fidelity {
-    match value {
-        Value::Null | Value::Bool(_) | Value::String(_) => Fidelity::Kept,
-        Value::Number(number) => {
-            let text = number.as_str();
-            let digits = text.strip_prefix('-').unwrap_or(text);
-            let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
-            let is_safe = digits
-                .parse::<u64>()
-                .is_ok_and(|number| number <= MAX_SAFE_INTEGER);
-            if is_integer && is_safe && text != "-0" {
-                Fidelity::Kept
-            } else if number.as_f64().is_some_and(f64::is_finite) {
-                Fidelity::Rewritten
-            } else {
-                Fidelity::Refused
-            }
-        }
-        Value::Array(items) => items.iter().map(fidelity).min().unwrap_or(Fidelity::Kept),
-        Value::Object(members) => {
-            let members = members.iter().map(|(name, value)| {
-                // JavaScript puts members with such names first, or takes them for something else.
-                let moves = name == "__proto__"
-                    || (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()));
-                let own = fidelity(value);
-                if moves {
-                    own.min(Fidelity::Rewritten)
-                } else {
-                    own
-                }
-            });
-            members.min().unwrap_or(Fidelity::Kept)
-        }
-    }
 }
 
 /// The document that a value becomes; `rev` is that of the one it replaces.
@@ -418,6 +271,7 @@ fn head(
 
 #[cfg(test)]
 mod tests {
+    use super::super::answers::{read_leaves, read_rows};
     use super::*;
 
     fn content(value: &[u8]) -> VersionedValue {

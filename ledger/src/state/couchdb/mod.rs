@@ -16,28 +16,28 @@
 //! 6. `statedb_savepoint`;
 //! 7. [`Undo`] lets new snapshots see it.
 
+mod answers;
 pub(crate) mod client;
 mod database;
 mod document;
+mod fidelity;
 mod gather;
+mod half_written;
 mod indexes;
 mod names;
 mod refusal;
+mod server;
 mod snapshot;
 mod undo;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Snapshot};
 use parking_lot::{Mutex, RwLock};
 use quire_wire::hash::Hash;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::{NAME, StateDb, StateSnapshot};
 use crate::error::ReadError;
@@ -46,213 +46,24 @@ use crate::model::batch::Batch;
 use crate::model::block::Height;
 use crate::model::updates::{Update, Updates};
 use crate::model::value::VersionedValue;
-use crate::query::catalog::Catalog;
+use crate::query::builder::Builder;
 use crate::query::index::Record;
-use client::{Calls, Couch};
+use client::Couch;
 use database::Wish;
-use document::{Place, Stored};
-use gather::Gather;
+use document::Stored;
+use half_written::Name;
+use server::{
+    ChannelMetadata, Namespace, Savepoint, Server, all, load, members, obstructed, unreadable,
+};
 use snapshot::CouchSnapshot;
-use undo::{Name, Undo};
-
-/// An id after all others, for servers that list nothing above U+FFFF unless asked.
-const LAST_ID: &str = "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}";
-/// How long it is believed that nobody took the name of a database that is not there yet.
-const FREE: Duration = Duration::from_secs(2);
-
-/// A namespace, as `channel_metadata` has it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Namespace {
-    #[serde(rename = "Namespace")]
-    name: String,
-    #[serde(rename = "DBName")]
-    database: String,
-    /// Whether metadata was ever written in it.
-    #[serde(rename = "HasMetadata", default)]
-    has_metadata: bool,
-}
-
-/// The document `channel_metadata`: Fabric's, with the last two members ours.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct ChannelMetadata {
-    #[serde(rename = "ChannelName")]
-    channel: String,
-    #[serde(rename = "NamespaceDBsInfo")]
-    namespaces: BTreeMap<String, Namespace>,
-    /// Hash of block 0, in hex: two channels of one name are told apart.
-    #[serde(rename = "GenesisHash", default)]
-    genesis: String,
-    /// Whether every document has the checksum of all that it is: the channel's first was written so.
-    #[serde(rename = "WholeChecksums", default)]
-    has_whole_checksums: bool,
-}
-
-/// The document `statedb_savepoint`: Fabric's, with the last member ours.
-#[derive(Debug, Serialize, Deserialize)]
-struct Savepoint {
-    #[serde(rename = "BlockNum")]
-    block: u64,
-    #[serde(rename = "TxNum")]
-    tx: u64,
-    /// Hash of that block, in hex: two chains of one channel are told apart.
-    #[serde(
-        rename = "BlockHash",
-        default,
-        skip_serializing_if = "String::is_empty"
-    )]
-    hash: String,
-}
-
-impl Savepoint {
-    fn last_block(&self) -> Result<Option<Hash>, ReadError> {
-        let mut hash = Hash::default();
-        match hex::decode_to_slice(&self.hash, &mut hash) {
-            Ok(()) => Ok(Some(hash)),
-            Err(_) if self.hash.is_empty() => Ok(None),
-            Err(_) => Err(unreadable(names::SAVEPOINT)),
-        }
-    }
-}
-
-/// What a channel's writer and its snapshots share.
-#[derive(Debug)]
-struct Server {
-    couch: Arc<Couch>,
-    channel: String,
-    metadata: RwLock<ChannelMetadata>,
-    undo: Arc<Undo>,
-    /// Reads of one document each.
-    gather: Arc<Gather>,
-    /// Namespaces without a database, and until when its name is believed to be free.
-    free: Mutex<HashMap<String, Instant>>,
-    /// Whether the server is another than CouchDB's own.
-    is_compatible: bool,
-}
-
-impl Server {
-    /// Where the documents of a namespace are.
-    fn place(&self, namespace: &str) -> Option<Place> {
-        let metadata = self.metadata.read();
-        let known = metadata.namespaces.get(namespace)?;
-        Some(Place {
-            channel: self.channel.clone(),
-            namespace: namespace.to_owned(),
-            database: known.database.clone(),
-            takes_former: !metadata.has_whole_checksums,
-        })
-    }
-
-    /// Where the channel's own documents are.
-    fn own_place(&self) -> Place {
-        Place {
-            channel: self.channel.clone(),
-            namespace: String::new(),
-            database: names::metadata_database(&self.channel),
-            takes_former: false,
-        }
-    }
-
-    fn database(&self, namespace: &str) -> Option<String> {
-        self.place(namespace).map(|place| place.database)
-    }
-
-    /// Fabric's name for a namespace's database, or another where two namespaces would share it.
-    fn free_name(&self, metadata: &ChannelMetadata, namespace: &str) -> String {
-        let name = names::namespace_database(&self.channel, namespace);
-        let mut known = metadata.namespaces.values();
-        if known.any(|known| known.database == name) {
-            return names::other_database(&self.channel, namespace);
-        }
-        name
-    }
-
-    /// Refuses a new namespace whose database would be somebody else's.
-    fn may_write(&self, namespace: &str) -> Result<(), ReadError> {
-        let database = {
-            let metadata = self.metadata.read();
-            if metadata.namespaces.contains_key(namespace) {
-                return Ok(());
-            }
-            self.free_name(&metadata, namespace)
-        };
-        if database == names::metadata_database(&self.channel) {
-            return Ok(());
-        }
-        // Held while it is asked: many transactions of a new namespace ask once, and those that waited for
-        // an answer in vain do not wait once more, each in its turn.
-        let asked_at_once = self.free.try_lock();
-        let has_waited = asked_at_once.is_none();
-        let mut free = asked_at_once.unwrap_or_else(|| self.free.lock());
-        if has_waited && let Some(reason) = self.couch.trouble() {
-            return Err(ReadError::StateUnavailable(reason));
-        }
-        let now = Instant::now();
-        free.retain(|_, until| *until > now);
-        if free.contains_key(namespace) {
-            return Ok(());
-        }
-        let asked = database.clone();
-        let count = self
-            .couch
-            .run(|calls| async move { database::count_if_there(&calls, &asked).await })?;
-        if count.is_some_and(|count| count > 0) {
-            return Err(obstructed(namespace, database));
-        }
-        free.insert(namespace.to_owned(), now + FREE);
-        Ok(())
-    }
-
-    /// What a document of a namespace holds.
-    fn value(
-        &self,
-        namespace: &str,
-        stored: Option<&Stored>,
-    ) -> Result<Option<VersionedValue>, ReadError> {
-        let Some((stored, place)) = stored.zip(self.place(namespace)) else {
-            return Ok(None);
-        };
-        stored.value(&place).map(Some)
-    }
-
-    /// Documents by namespace and id: each of the namespaces, in its database, beside the others.
-    fn fetch(
-        &self,
-        jobs: Vec<(String, String, Vec<String>)>,
-    ) -> Result<HashMap<String, HashMap<String, Stored>>, ReadError> {
-        self.couch.run(|calls| async move {
-            let mut tasks = JoinSet::new();
-            for (namespace, database, ids) in jobs {
-                let calls = Arc::clone(&calls);
-                tasks.spawn(async move {
-                    let found = database::fetch(&calls, &database, &ids).await?;
-                    Ok((namespace, found))
-                });
-            }
-            all(tasks).await
-        })
-    }
-
-    fn namespaces(&self) -> Vec<String> {
-        self.metadata.read().namespaces.keys().cloned().collect()
-    }
-
-    fn has_metadata(&self, namespace: &str) -> bool {
-        let metadata = self.metadata.read();
-        let known = metadata.namespaces.get(namespace);
-        known.is_some_and(|known| known.has_metadata)
-    }
-
-    fn last_id(&self) -> Option<String> {
-        self.is_compatible.then(|| LAST_ID.to_owned())
-    }
-}
+use undo::Undo;
 
 /// State of one channel.
 pub(crate) struct CouchState {
     server: Arc<Server>,
     embedded: Database,
     entries: Keyspace,
-    catalog: Mutex<Option<Arc<Catalog>>>,
+    indexes: Mutex<Option<Arc<Builder>>>,
     /// The hash of block 0 where the server does not know it yet.
     genesis: Mutex<Option<Hash>>,
     /// The hash of the last block that took effect, where it is known.
@@ -280,49 +91,9 @@ pub(crate) struct Local {
     pub(crate) undo: Keyspace,
 }
 
-fn obstructed(namespace: &str, database: String) -> ReadError {
-    ReadError::StateObstructed {
-        namespace: namespace.to_owned(),
-        database,
-    }
-}
-
-fn unreadable(what: &str) -> ReadError {
-    ReadError::StateForeign(format!("{what} is not one that was written here"))
-}
-
-fn members<T: Serialize>(value: &T) -> Map<String, Value> {
-    match serde_json::to_value(value) {
-        Ok(Value::Object(members)) => members,
-        // Structs with text keys always serialize to objects.
-        _ => Map::new(),
-    }
-}
-
-/// The two documents of a channel that are Fabric's own.
-async fn load(
-    calls: &Arc<Calls>,
-    database: &str,
-) -> Result<(Option<ChannelMetadata>, Option<Savepoint>), ReadError> {
-    let ids = [names::METADATA.to_owned(), names::SAVEPOINT.to_owned()];
-    let found = database::find(calls, database, &ids).await?;
-    let mut found = found.unwrap_or_default();
-    let mut read = |id: &str| found.remove(id).map(Stored::into_members);
-    let metadata = read(names::METADATA).map(serde_json::from_value);
-    let savepoint = read(names::SAVEPOINT).map(serde_json::from_value);
-    Ok((
-        metadata
-            .transpose()
-            .map_err(|_| unreadable(names::METADATA))?,
-        savepoint
-            .transpose()
-            .map_err(|_| unreadable(names::SAVEPOINT))?,
-    ))
-}
-
 impl CouchState {
     /// Begins with what the server has of a channel. Query indexes that did not keep up with it are
-    /// marked to be built again, so the catalog must be opened after this.
+    /// marked to be built again, so they are to be read after this.
     pub(crate) fn open(couch: Arc<Couch>, channel: &str, local: Local) -> Result<Self, ReadError> {
         let (state, has_followed) = Self::connect(couch, channel, local)?;
         if !has_followed {
@@ -373,7 +144,7 @@ impl CouchState {
             }),
             embedded: database,
             entries,
-            catalog: Mutex::new(None),
+            indexes: Mutex::new(None),
             genesis: Mutex::new(None),
             last_block: Mutex::new(last_block),
             savepoint_revision: Mutex::new(None),
@@ -383,8 +154,8 @@ impl CouchState {
     }
 
     /// Lets query indexes follow.
-    pub(crate) fn with_indexes(self, catalog: Arc<Catalog>) -> Self {
-        *self.catalog.lock() = Some(catalog);
+    pub(crate) fn with_indexes(self, indexes: Arc<Builder>) -> Self {
+        *self.indexes.lock() = Some(indexes);
         self
     }
 
@@ -511,29 +282,16 @@ impl CouchState {
     }
 
     /// Lets query indexes follow blocks, durable with the next batch.
-    fn index(&self, catalog: &Catalog, changes: &Updates, end: u64) -> Result<(), ReadError> {
+    fn index(&self, indexes: &Builder, changes: &Updates, end: u64) -> Result<(), ReadError> {
         let height = self.server.undo.height();
         let mut batch = self.embedded.batch().durability(Some(PersistMode::Buffer));
-        catalog.follow(&mut batch, changes, |namespace, key| {
+        indexes.follow(&mut batch, changes, |namespace, key| {
             let before = self.server.undo.get(height, namespace, key);
             before.ok_or_else(|| ReadError::Missing(format!("what {key:?} held")))
         })?;
         self.server.undo.put_indexed(&mut batch, end);
         Ok(batch.commit()?)
     }
-}
-
-/// The results of all tasks, or the first error; by name.
-async fn all<T: 'static>(
-    mut tasks: JoinSet<Result<(String, T), ReadError>>,
-) -> Result<HashMap<String, T>, ReadError> {
-    let mut results = HashMap::new();
-    while let Some(ended) = tasks.join_next().await {
-        let ended = ended.map_err(|error| ReadError::StateUnavailable(error.to_string()))?;
-        let (name, result) = ended?;
-        results.insert(name, result);
-    }
-    Ok(results)
 }
 
 impl Follow for CouchState {
@@ -554,8 +312,8 @@ impl Follow for CouchState {
         _writes: &mut OwnedWriteBatch,
         durable: &Batch,
     ) -> Result<(), ReadError> {
-        let catalog = self.catalog.lock().clone();
-        let _writing = catalog.as_ref().map(|catalog| catalog.writing());
+        let indexes = self.indexes.lock().clone();
+        let _writing = indexes.as_ref().map(|indexes| indexes.writing());
         let height = self.server.undo.height();
         let last = durable.blocks.last();
         let Some(last) = last.filter(|last| last.block.number >= height) else {
@@ -590,11 +348,11 @@ impl Follow for CouchState {
         }
         self.server.undo.begin(end, replaced.into_iter())?;
         self.write(&changes, current)?;
-        if let Some(catalog) = &catalog {
+        if let Some(indexes) = &indexes {
             let mut frozen = self.frozen.lock();
             frozen.get_or_insert_with(|| self.embedded.snapshot());
             drop(frozen);
-            self.index(catalog, &durable.changes, end)?;
+            self.index(indexes, &durable.changes, end)?;
         }
         let last_tx = last.block.envelopes.len().saturating_sub(1) as u64;
         self.write_savepoint(Height::new(last.block.number, last_tx), &last.hash)?;

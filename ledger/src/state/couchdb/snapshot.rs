@@ -11,11 +11,12 @@ use std::sync::Arc;
 use fjall::{Keyspace, Snapshot};
 use parking_lot::Mutex;
 
-use super::Server;
 use super::database;
 use super::document::{Place, Stored};
+use super::half_written::Name;
 use super::names;
-use super::undo::{Held, Name};
+use super::server::Server;
+use super::undo::Held;
 use crate::error::ReadError;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;

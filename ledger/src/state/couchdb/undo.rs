@@ -27,21 +27,12 @@ use bytes::Bytes;
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _, Snapshot};
 use parking_lot::Mutex;
 
-use crate::codec::{Cursor, put_opv, put_uvarint};
+use super::half_written::{BATCH, HalfWritten, Name, damaged, encode_slot, slot_key};
+use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
 use crate::model::value::VersionedValue;
-use crate::state::fjall::{data_key, decode, encode, split_data_key};
 
-const BATCH: &[u8] = b"u";
-const SLOT: u8 = b'v';
 const INDEXED: &[u8] = b"s";
-/// The batch of an earlier version, and what everything in one sorts below.
-const FORMER_BATCH: &[u8] = b"b";
-const AFTER_FORMER: &[u8] = b"e";
-
-/// A namespace and a key.
-pub(super) type Name = (String, String);
-
 /// What a key held, and up to which height that was so.
 #[derive(Clone, Debug)]
 struct Before {
@@ -84,14 +75,6 @@ impl fmt::Debug for Undo {
     }
 }
 
-fn damaged(rule: &'static str) -> ReadError {
-    ReadError::DerivedDamaged {
-        follower: "state",
-        what: "record of what a batch replaces",
-        rule,
-    }
-}
-
 impl Undo {
     pub(super) fn new(database: Database, keyspace: Keyspace) -> Self {
         Self {
@@ -120,62 +103,11 @@ impl Undo {
             ..Inner::default()
         };
         let indexed = Self::indexed(&view, &self.keyspace)?;
-        let is_known = match self.half_written(&view)? {
+        let is_known = match HalfWritten::read(&view, &self.keyspace)? {
             Some(found) => inner.take_in(found, savepoint),
             None => false,
         };
         Ok(is_known || indexed == savepoint)
-    }
-
-    /// What is on disk of a batch that may be half written.
-    fn half_written(&self, view: &Snapshot) -> Result<Option<HalfWritten>, ReadError> {
-        let get = |key: &[u8]| view.get(&self.keyspace, key);
-        let opv = |cursor: &mut Cursor| cursor.opv().map_err(|rule| damaged(rule.0));
-        let Some(batch) = get(BATCH)? else {
-            return self.half_written_formerly(view);
-        };
-        let mut batch = Cursor::new(Bytes::copy_from_slice(&batch));
-        let (savepoint, end) = (opv(&mut batch)?, opv(&mut batch)?);
-        let slots = u32::try_from(opv(&mut batch)?);
-        let slots = slots.map_err(|_| damaged("it has too many slots"))?;
-        let mut replaced = Vec::new();
-        for slot in 0..slots {
-            let stored = get(&slot_key(slot))?.ok_or_else(|| damaged("a slot is missing"))?;
-            replaced.push(decode_slot(&stored)?);
-        }
-        Ok(Some(HalfWritten {
-            savepoint,
-            end,
-            replaced,
-            slots,
-            former: Vec::new(),
-        }))
-    }
-
-    /// The same as an earlier version wrote it.
-    fn half_written_formerly(&self, view: &Snapshot) -> Result<Option<HalfWritten>, ReadError> {
-        let opv = |cursor: &mut Cursor| cursor.opv().map_err(|rule| damaged(rule.0));
-        let Some(batch) = view.get(&self.keyspace, FORMER_BATCH)? else {
-            return Ok(None);
-        };
-        let mut batch = Cursor::new(Bytes::copy_from_slice(&batch));
-        let (savepoint, end) = (opv(&mut batch)?, opv(&mut batch)?);
-        let mut replaced = Vec::new();
-        let mut former = vec![FORMER_BATCH.to_vec()];
-        for guard in view.range(&self.keyspace, &b"d"[..]..AFTER_FORMER) {
-            let (key, value) = guard.into_inner()?;
-            let name = split_data_key(&key).ok_or_else(|| damaged("a key has no form"))?;
-            let value = (!value.is_empty()).then(|| decode(&value)).transpose()?;
-            replaced.push((name, value));
-            former.push(key.to_vec());
-        }
-        Ok(Some(HalfWritten {
-            savepoint,
-            end,
-            replaced,
-            slots: 0,
-            former,
-        }))
     }
 
     /// What a snapshot at `height` sees of a key that changed since; none where it did not.
@@ -380,39 +312,6 @@ impl Inner {
     }
 }
 
-/// What is on disk of a batch.
-struct HalfWritten {
-    savepoint: u64,
-    end: u64,
-    replaced: Vec<(Name, Option<VersionedValue>)>,
-    slots: u32,
-    former: Vec<Vec<u8>>,
-}
-
-fn slot_key(slot: u32) -> Vec<u8> {
-    [&[SLOT][..], &slot.to_be_bytes()].concat()
-}
-
-fn encode_slot(name: &Name, value: Option<&VersionedValue>) -> Result<Vec<u8>, ReadError> {
-    let key = data_key(&name.0, &name.1)?;
-    let stored = value.map(|old| encode(old.version, &old.value, &old.metadata));
-    let stored = stored.unwrap_or_default();
-    let mut slot = Vec::with_capacity(key.len() + stored.len() + 3);
-    put_uvarint(&mut slot, key.len() as u64);
-    slot.extend_from_slice(&key);
-    slot.extend_from_slice(&stored);
-    Ok(slot)
-}
-
-fn decode_slot(slot: &[u8]) -> Result<(Name, Option<VersionedValue>), ReadError> {
-    let mut cursor = Cursor::new(Bytes::copy_from_slice(slot));
-    let key = cursor.length_prefixed().map_err(|rule| damaged(rule.0))?;
-    let name = split_data_key(&key).ok_or_else(|| damaged("a key has no form"))?;
-    let value = slot.get(cursor.position()..).unwrap_or_default();
-    let value = (!value.is_empty()).then(|| decode(value)).transpose()?;
-    Ok((name, value))
-}
-
 /// The value that a key had at a height, where it changed since.
 fn at(before: &[Before], height: u64) -> Option<&Option<VersionedValue>> {
     let at = before.iter().find(|before| before.until >= height)?;
@@ -441,7 +340,9 @@ impl Drop for Held {
 
 #[cfg(test)]
 mod tests {
+    use super::super::half_written::FORMER_BATCH;
     use super::*;
+    use crate::state::value::{data_key, encode};
 
     fn value(n: u64) -> Option<VersionedValue> {
         (!n.is_multiple_of(3)).then(|| VersionedValue {

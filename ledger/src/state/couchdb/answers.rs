@@ -1,0 +1,84 @@
+//! Documents in the answers of a server.
+
+use serde_json::Value;
+
+use super::document::Stored;
+use crate::json::{self, MAX_TREE_DEPTH, Repeats};
+
+/// Levels of an answer of `_all_docs` around a document: the answer, its rows, a row.
+const LEVELS_AROUND: usize = 3;
+/// The same of one of `_bulk_get`: the answer, its results, a result, its documents, a leaf.
+const LEVELS_AROUND_LEAF: usize = 5;
+
+/// What `_all_docs` answered.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) documents: Vec<Stored>,
+    /// Rows; those of keys without a document have none.
+    pub(super) rows: usize,
+    /// Id of the last row, if that is one of a document.
+    pub(super) last: Option<String>,
+}
+
+/// Reads an answer of `_all_docs` with documents.
+pub(super) fn read_rows(body: &[u8]) -> Result<Page, String> {
+    let depth = MAX_TREE_DEPTH + LEVELS_AROUND;
+    let answer = json::parse_to(body, Repeats::LastCounts, depth);
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    let Some(Value::Array(mut rows)) = answer.get_mut("rows").map(Value::take) else {
+        return Err("there are no rows".to_owned());
+    };
+    let count = rows.len();
+    let last = rows.last().and_then(|row| row.get("id")?.as_str());
+    let last = last.map(str::to_owned);
+    let documents = rows
+        .iter_mut()
+        .filter_map(|row| match row.get_mut("doc")?.take() {
+            Value::Object(members) => Some(members),
+            // A key without a document.
+            _ => None,
+        });
+    Ok(Page {
+        documents: documents.map(Stored::of).collect::<Result<_, String>>()?,
+        rows: count,
+        last,
+    })
+}
+
+/// Reads an answer of `_bulk_get`: the documents that there are. It tells the leaves of each id, deleted
+/// ones and those that lost a conflict included.
+pub(super) fn read_leaves(body: &[u8]) -> Result<Vec<Stored>, String> {
+    let depth = MAX_TREE_DEPTH + LEVELS_AROUND_LEAF;
+    let answer = json::parse_to(body, Repeats::LastCounts, depth);
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    let Some(Value::Array(results)) = answer.get_mut("results").map(Value::take) else {
+        return Err("there are no results".to_owned());
+    };
+    let mut documents = Vec::with_capacity(results.len());
+    for mut result in results {
+        let Some(Value::Array(leaves)) = result.get_mut("docs").map(Value::take) else {
+            return Err("a result has no documents".to_owned());
+        };
+        let mut winner: Option<Stored> = None;
+        for mut leaf in leaves {
+            let Some(Value::Object(members)) = leaf.get_mut("ok").map(Value::take) else {
+                if leaf.pointer("/error/error").and_then(Value::as_str) == Some("not_found") {
+                    continue;
+                }
+                return Err(format!("a document is not answered: {leaf}"));
+            };
+            if members.get("_deleted") == Some(&Value::Bool(true)) {
+                continue;
+            }
+            let leaf = Stored::of(members)?;
+            if winner
+                .as_ref()
+                .is_none_or(|winner| winner.rank() < leaf.rank())
+            {
+                winner = Some(leaf);
+            }
+        }
+        documents.extend(winner);
+    }
+    Ok(documents)
+}
