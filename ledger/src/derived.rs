@@ -10,10 +10,10 @@ use quire_disk::Disk;
 use tempfile::TempDir;
 
 use crate::error::{OpenError, ReadError};
+use crate::followers::registry::ALL;
 use crate::followers::{Follow, Follower};
 use crate::id_store::io_at;
-use crate::state::couchdb::Local;
-use crate::state::fjall::{COUCH_QUERY_SUFFIX, COUCH_UNDO_SUFFIX, QUERY_SUFFIX};
+use crate::keyspaces::keyspace;
 
 /// What the names of folders with scratch engines begin with.
 pub(crate) const SCRATCH_PREFIX: &str = "check-";
@@ -31,16 +31,6 @@ pub enum Purpose {
     Inspect,
 }
 
-/// fjall's handle, which has no `Debug` of its own.
-#[derive(Clone)]
-pub(crate) struct DebugDatabase(pub(crate) Database);
-
-impl std::fmt::Debug for DebugDatabase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Database").finish_non_exhaustive()
-    }
-}
-
 /// A follower of a channel, and where it keeps what it has.
 pub(crate) struct Opened {
     pub(crate) kind: Follower,
@@ -49,7 +39,7 @@ pub(crate) struct Opened {
 }
 
 /// Where the engine is, and how it is to be opened.
-pub(crate) struct Engine<'a> {
+pub(crate) struct Embedded<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) dir: &'a Path,
     pub(crate) cache_bytes: u64,
@@ -65,7 +55,7 @@ enum Unusable {
     Unreadable(ReadError),
 }
 
-impl Engine<'_> {
+impl Embedded<'_> {
     /// Opens the engine; where it does not open, or cannot tell how far the followers of `channels`
     /// are, for any reason but a lock, the directory is renamed and a new one begun. The second
     /// value is the new name of the old one.
@@ -197,7 +187,7 @@ pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, OpenErro
 
 /// A channel's followers as the engine has them, made where there are none.
 pub(crate) fn followers(database: &Database, channel: &str) -> Result<Vec<Opened>, OpenError> {
-    let opened = Follower::ALL.iter().map(|kind| {
+    let opened = ALL.iter().map(|kind| {
         let keyspace = keyspace(database, channel, kind.suffix)?;
         Ok(Opened {
             kind: *kind,
@@ -206,31 +196,6 @@ pub(crate) fn followers(database: &Database, channel: &str) -> Result<Vec<Opened
         })
     });
     opened.collect()
-}
-
-/// The keyspace of a channel with this suffix, made where there is none.
-pub(crate) fn keyspace(
-    database: &Database,
-    channel: &str,
-    suffix: &str,
-) -> Result<Keyspace, OpenError> {
-    let name = format!("{channel}{suffix}");
-    let keyspace = database.keyspace(&name, KeyspaceCreateOptions::default);
-    keyspace.map_err(OpenError::Engine)
-}
-
-/// Entries of a channel's query indexes, where its state is here.
-pub(crate) fn query_entries(database: &Database, channel: &str) -> Result<Keyspace, OpenError> {
-    keyspace(database, channel, QUERY_SUFFIX)
-}
-
-/// What a channel keeps here when its state is on CouchDB, made where there is none.
-pub(crate) fn beside_couchdb(database: &Database, channel: &str) -> Result<Local, OpenError> {
-    Ok(Local {
-        database: database.clone(),
-        entries: keyspace(database, channel, COUCH_QUERY_SUFFIX)?,
-        undo: keyspace(database, channel, COUCH_UNDO_SUFFIX)?,
-    })
 }
 
 /// Height up to which a follower of a channel has followed.
@@ -248,8 +213,7 @@ pub(crate) fn savepoint(
 
 /// Removes whatever the engine holds of a channel.
 pub(crate) fn drop_channel(database: &Database, channel: &str) -> Result<(), OpenError> {
-    Follower::ALL
-        .iter()
+    ALL.iter()
         .try_for_each(|follower| drop_follower(database, channel, *follower))
 }
 

@@ -7,9 +7,9 @@ use fjall::PersistMode;
 use quire_wire::Code;
 use quire_wire::hash::Hash;
 
-use crate::derived::DebugDatabase;
 use crate::error::ReadError;
 use crate::followers::Follow;
+use crate::keyspaces::DebugDatabase;
 use crate::model::batch::Batch;
 use crate::model::block::Block;
 use crate::observer::{Stage, Stopwatch};

@@ -178,7 +178,7 @@ pub(crate) fn write(ledgers: &Ledgers) -> Ledger {
         .create(
             CHANNEL,
             block(&mut chain, vec![config()]),
-            crate::ledgers::CreateOptions::default(),
+            crate::id_store::CreateOptions::default(),
         )
         .unwrap();
     let put = |key: &str, value: &str| KvWrite {

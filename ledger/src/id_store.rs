@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::OpenError;
 
+/// Folders of a data directory: of records, and of block files.
+pub(crate) const ID_STORE: &str = "id-store";
+pub(crate) const CHANNELS: &str = "channels";
 /// Version of the files' form.
 const VERSION: u32 = 1;
 /// Most bytes of a file: it holds a name of at most 249 characters, two sizes and a status.
@@ -30,6 +33,24 @@ pub enum Status {
     UnderConstruction,
     /// Being removed: removed at the next start.
     UnderDeletion,
+}
+
+/// Size at which a block file is full: Fabric's 64 MiB.
+pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
+
+/// How a channel is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// Size at which a block file is full, in bytes. A larger block gets a file of its own.
+    pub segment_bytes: u64,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: DEFAULT_SEGMENT_BYTES,
+        }
+    }
 }
 
 /// What is known of a channel outside its blocks.

@@ -167,7 +167,7 @@ impl Judge {
         trust: Option<&Trust>,
         view: &View,
     ) -> Result<(), CommitError> {
-        if view.state.batch() <= 1 {
+        if !view.state.is_remote() {
             return Ok(());
         }
         let transactions = || batch.iter().flat_map(|ordered| &ordered.transactions);

@@ -12,6 +12,7 @@
 //! any number of threads may ask of one. No tokio, no HTTP: one thread owns a [`Ledger`].
 
 mod block_store;
+mod chain;
 mod checksum;
 mod codec;
 mod commit_hash;
@@ -28,8 +29,10 @@ mod id_store;
 mod in_flight;
 pub mod json;
 mod judge;
+mod keyspaces;
 mod ledger;
 mod ledgers;
+mod lock;
 #[doc(hidden)]
 pub mod measure;
 mod model;
@@ -44,22 +47,24 @@ mod recovery;
 mod replay;
 mod simulator;
 mod state;
+mod status;
 mod stored;
+mod strays;
 mod validation;
 mod view;
 mod worker;
 
+pub use chain::CutTail;
 pub use derived::Purpose;
 pub use error::{CommitError, Corruption, OpenError, ReadError, chain_of};
 pub use follow::Committed;
 pub use followers::Follower;
 pub use followers::history::Order;
 pub use followers::index::TxLocation;
-pub use id_store::{ChannelRecord, Status};
+pub use id_store::{ChannelRecord, CreateOptions, DEFAULT_SEGMENT_BYTES, Status};
 pub use ledger::Ledger;
-pub use ledgers::{
-    CreateOptions, DEFAULT_SEGMENT_BYTES, DataLock, EngineStatus, Ledgers, StateEngine,
-};
+pub use ledgers::Ledgers;
+pub use lock::DataLock;
 pub use model::block::{Block, Height, NotAHeight};
 pub use model::examined::{Content, Endorsed, Examined, NamespaceSet, Origin, ReadWriteSet};
 pub use model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
@@ -79,10 +84,14 @@ pub use query::{
     stored_migrate,
 };
 pub use reader::{ChainInfo, Reader, Snapshot};
-pub use recovery::{CutTail, OpenReport};
+pub use recovery::OpenReport;
 pub use simulator::{KeyMetadata, SimulationResults, Simulator};
-pub use state::couchdb::client::{CouchDbServer, CouchDbServerError, DEFAULT_CALL_TIMEOUT};
+pub use state::engines::StateEngine;
+pub use state::engines::couchdb::client::{
+    CouchDbServer, CouchDbServerError, DEFAULT_CALL_TIMEOUT,
+};
 pub use state::{NamespaceSummary, RangeEnd};
+pub use status::EngineStatus;
 pub use stored::{BlocksFrom, Next, StoredBlocks, stored_channels};
 pub use validation::ENDORSEMENT_POLICY;
 pub use validation::trust::Signatures;

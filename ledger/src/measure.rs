@@ -9,7 +9,7 @@ use quire_wire::transaction::Opened;
 
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::error::CommitError;
-use crate::ledgers::DEFAULT_SEGMENT_BYTES;
+use crate::id_store::DEFAULT_SEGMENT_BYTES;
 use crate::model::block::Block;
 use crate::model::examined::{Content, Examined, Origin};
 use crate::model::location::Position;

@@ -62,7 +62,7 @@ impl Reader {
     /// Whether each read of state is a question to another server, and takes as long.
     #[must_use]
     pub fn is_remote(&self) -> bool {
-        self.view().state.batch() > 1
+        self.view().state.is_remote()
     }
 
     /// Why state cannot be read now, if that is known. It can be again without anybody's doing.
@@ -302,7 +302,7 @@ impl Snapshot {
 
     /// Whether each read of state is a question to another server, and takes as long.
     pub(crate) fn is_remote(&self) -> bool {
-        self.view.state.batch() > 1
+        self.view.state.is_remote()
     }
 
     /// Refuses a namespace that could not be written.

@@ -156,7 +156,7 @@ pub(crate) fn replay_batch(
 ) -> Result<Batch, ReadError> {
     let snapshot = state.snapshot()?;
     let savepoint = snapshot.height();
-    if snapshot.batch() > 1 {
+    if snapshot.is_remote() {
         let new = batch
             .iter()
             .filter(|parsed| parsed.stored.block.number >= savepoint);

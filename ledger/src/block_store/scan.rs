@@ -249,6 +249,15 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Hash of the first block, where it is sound.
+pub(crate) fn first_hash(segments: &Segments, own_from: u64) -> std::io::Result<Option<Hash>> {
+    let mut scan = Scan::new(segments, 1, own_from, Position::START, 0, None);
+    Ok(match scan.next()? {
+        Step::Block(stored) => Some(stored.block.hash()),
+        Step::End | Step::Damaged(_) => None,
+    })
+}
+
 /// What is expected and found where a block is no child of the block with hash `previous`.
 pub(crate) fn previous_hash_objection(block: &Block, previous: &Hash) -> Option<(String, String)> {
     (block.previous_hash[..] != *previous).then(|| {

@@ -7,6 +7,7 @@ pub(crate) mod history;
 pub(crate) mod index;
 pub(crate) mod registry;
 pub(crate) mod savepoint;
+pub(crate) mod savepoints;
 
 use std::fmt;
 use std::sync::Arc;

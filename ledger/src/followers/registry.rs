@@ -1,12 +1,14 @@
 //! Every follower that there is.
 
-use super::{Follower, history, index};
-use crate::state::fjall::STATE;
+use super::Follower;
+use super::history::HISTORY;
+use super::index::INDEX;
+use crate::state::engines::STATE;
 
 /// All of them, in the order in which they are told of.
-const FOLLOWERS: &[Follower] = &[index::INDEX, STATE, history::HISTORY];
+pub(crate) const ALL: &[Follower] = &[INDEX, STATE, HISTORY];
 
 impl Follower {
     /// All of them.
-    pub const ALL: &'static [Self] = FOLLOWERS;
+    pub const ALL: &'static [Self] = ALL;
 }

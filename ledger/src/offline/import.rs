@@ -9,9 +9,10 @@ use quire_wire::transaction::Opened;
 use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Segments, file_name};
 use crate::error::OpenError;
-use crate::id_store::{ChannelRecord, io_at};
+use crate::id_store::DEFAULT_SEGMENT_BYTES;
+use crate::id_store::{CHANNELS, ChannelRecord, io_at};
 use crate::ledger::Ledger;
-use crate::ledgers::{CHANNELS, DEFAULT_SEGMENT_BYTES, Ledgers};
+use crate::ledgers::Ledgers;
 use crate::model::location::Position;
 use crate::offline::check::{CheckError, Depth, Report, check_blockfiles};
 use crate::progress::{Progress, ProgressFn};
@@ -73,7 +74,7 @@ impl Ledgers {
         record.first_own_block = writable.then_some(report.blocks);
         let ledger = self.construct(name, record, |record| {
             copy(self.disk(), dir, &self.channel_dir(name), progress)?;
-            let (ledger, _) = self.parts(record.clone())?.open(progress)?;
+            let (ledger, _) = self.opening(record.clone())?.open(progress)?;
             Ok(ledger)
         })?;
         Ok((ledger, report))

@@ -14,7 +14,7 @@ use crate::ledgers::Ledgers;
 use crate::model::location::Position;
 use crate::progress::{Progress, ProgressFn};
 use crate::recovery::OpenReport;
-use crate::state::fjall::STATE;
+use crate::state::engines::STATE;
 
 impl Ledgers {
     /// Drops followers of a channel, which must not be open, and makes them again from its blocks.

@@ -21,11 +21,11 @@ use crate::block_store::record::{self, find_sealed};
 use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous_hash_objection};
 use crate::block_store::segment::Segments;
 use crate::codec::peek_uvarint;
-use crate::derived;
 use crate::error::{Corruption, OpenError};
 use crate::followers::Follow as _;
 use crate::followers::index::{INDEX, Index};
 use crate::id_store::io_at;
+use crate::keyspaces::keyspace;
 use crate::ledgers::Ledgers;
 use crate::model::block::Block;
 use crate::model::location::{Location, Position};
@@ -83,7 +83,7 @@ impl Ledgers {
         let own_from = self.existing(channel)?.own_from();
         self.disk().list(from).map_err(io_at(from))?;
         let open = |dir: PathBuf| Segments::new(Arc::clone(self.disk()), dir);
-        let index = derived::keyspace(self.database(), channel, INDEX.suffix)?;
+        let index = keyspace(self.database(), channel, INDEX.suffix)?;
         let known = self.furthest_ahead_of(channel, 0);
         let repair = Repair {
             disk: self.disk(),

@@ -22,6 +22,7 @@ use crate::block_store::tail::Witness;
 use crate::derived;
 use crate::error::{Corruption, OpenError};
 use crate::followers::Follower;
+use crate::followers::registry::ALL;
 use crate::id_store::io_at;
 use crate::ledgers::Ledgers;
 use crate::model::location::Position;
@@ -246,7 +247,7 @@ impl Ledgers {
         let view = self.database().snapshot();
         let savepoint =
             |follower| derived::savepoint(self.database(), &view, channel, follower).ok();
-        let all = Follower::ALL.iter().copied();
+        let all = ALL.iter().copied();
         let all = all.map(|follower| (follower, savepoint(follower)));
         let ahead = |savepoint: &Option<u64>| savepoint.is_none_or(|savepoint| savepoint > height);
         all.filter(|(_, savepoint)| ahead(savepoint)).collect()

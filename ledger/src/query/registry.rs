@@ -87,11 +87,11 @@ impl Registry {
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         database: Database,
-        entries: Keyspace,
+        entries: &Keyspace,
     ) -> Result<Self, OpenError> {
         let view = database.snapshot();
         let registry = Self::open(disk, dir, database, entries.clone())?;
-        let found = entries::next_index(&view, &entries, 0);
+        let found = entries::next_index(&view, entries, 0);
         if matches!(found, Ok(Some(_)))
             && !Definitions::are_there(registry.disk.as_ref(), &registry.dir)
         {

@@ -16,8 +16,8 @@
 //!   else's things where ours would be, says so ([`ReadError::is_unavailable`]), reads and changes
 //!   nothing, and works again when that is mended.
 
-pub(crate) mod couchdb;
-pub(crate) mod fjall;
+pub(crate) mod engine;
+pub(crate) mod engines;
 pub(crate) mod value;
 
 use std::fmt::Debug;
@@ -139,6 +139,11 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
     /// [`ReadError::StateObstructed`], or as [`StateSnapshot::get`].
     fn may_write(&self, _namespace: &str) -> Result<(), ReadError> {
         Ok(())
+    }
+
+    /// Whether each read is a question to another server, and takes as long.
+    fn is_remote(&self) -> bool {
+        false
     }
 
     /// How many keys are best asked for at once by somebody who will want them one after another.

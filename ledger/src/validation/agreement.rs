@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::recent::Recent;
 use super::rescan;
 use super::rich;
-use crate::ledgers::CreateOptions;
+use crate::id_store::CreateOptions;
 use crate::model::examined::{Examined, Origin};
 use crate::offline::check::{Depth, check_channel};
 use crate::query::asked::Asked;

@@ -180,7 +180,8 @@ mod tests {
 
     use super::*;
     use crate::derived::Purpose;
-    use crate::ledgers::{CreateOptions, Ledgers};
+    use crate::id_store::CreateOptions;
+    use crate::ledgers::Ledgers;
     use crate::model::block::Block;
     use crate::model::examined::Origin;
     use trust::Signatures;

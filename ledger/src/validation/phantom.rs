@@ -220,7 +220,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{Ledgers, Purpose, derived, golden};
+    use crate::keyspaces::keyspace;
+    use crate::{Ledgers, Purpose, golden};
     use quire_disk::OsDisk;
 
     /// The last row cannot be read, and whoever reads all of them meets it.
@@ -229,13 +230,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ledgers = Ledgers::open(Arc::new(OsDisk), dir.path(), Purpose::Use).unwrap();
         let ledger = golden::write(&ledgers);
-        let keyspace = derived::keyspace(ledgers.database(), golden::CHANNEL, ".state").unwrap();
-        let sound = keyspace.get(b"dorders\x001001").unwrap().unwrap();
+        let state = keyspace(ledgers.database(), golden::CHANNEL, ".state").unwrap();
+        let sound = state.get(b"dorders\x001001").unwrap().unwrap();
         let name = |n: u32| format!("dmany\0k{n:03}");
         for n in 0..200 {
-            keyspace.insert(name(n), sound.clone()).unwrap();
+            state.insert(name(n), sound.clone()).unwrap();
         }
-        keyspace.insert(name(200), [0xff]).unwrap();
+        state.insert(name(200), [0xff]).unwrap();
         let snapshot = ledger.followers.state.snapshot().unwrap();
         let pending = Pending::new(snapshot.as_ref());
         let version = snapshot.version("many", "k000").unwrap().unwrap();

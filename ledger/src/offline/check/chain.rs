@@ -6,7 +6,8 @@ use quire_wire::common::{Envelope, metadata_slot};
 use quire_wire::{Message as _, hash::Hash};
 
 use super::damaged::Met;
-use super::followers::{Live, Place, Replayed};
+use super::followers::{Live, Replayed};
+use super::remote;
 use super::report::{CheckError, Depth, Finding, Kind, Report};
 use super::resume::{Next, Search};
 use super::verdicts::{Court, Objection};
@@ -21,6 +22,7 @@ use crate::model::location::{Location, Position};
 use crate::progress::{Progress, ProgressFn};
 use crate::replay::{Parsed, replay_batch};
 use crate::state::StateDb as _;
+use crate::state::engine::Place;
 
 /// Bytes of blocks that are replayed as one batch.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -164,7 +166,7 @@ impl<'a> Check<'a> {
                  where it is"
                     .to_owned(),
             ),
-            Some(Place::Embedded | Place::Remote(_)) | None => (),
+            Some(Place::Embedded | Place::Remote(..)) | None => (),
         }
         self.tell(reading.done, reading.done, progress);
         Ok(self.finish())
@@ -366,17 +368,17 @@ impl<'a> Check<'a> {
             self.tell_finding(finding);
         }
         self.report.notes.extend(notes);
-        if let Place::Remote(remote) = &live.place
-            && remote.view.height() == height
+        if let Place::Remote(server, view) = &live.place
+            && view.height() == height
         {
-            match remote.compare(self.replayed.state.snapshot()?.as_ref()) {
+            match remote::compare(view.as_ref(), self.replayed.state.snapshot()?.as_ref()) {
                 Ok((findings, notes)) => {
                     for finding in findings {
                         self.tell_finding(finding);
                     }
                     self.report.notes.extend(notes);
                 }
-                Err(reason) if reason.is_unavailable() => self.not_seen(&remote.url, &reason),
+                Err(reason) if reason.is_unavailable() => self.not_seen(server, &reason),
                 Err(other) => return Err(other.into()),
             }
         }

@@ -4,16 +4,18 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace, PersistMode, Readable as _, Snapshot};
 
-use super::remote::Remote;
 use super::report::{CheckError, Finding, Kind};
 use crate::block_store::tail::Witness;
 use crate::derived::{self, Opened};
 use crate::error::{OpenError, ReadError};
 use crate::followers::index::{INDEX, Index};
 use crate::followers::{Entry, Follower};
+use crate::keyspaces::keyspace;
 use crate::model::batch::Batch;
 use crate::state;
-use crate::state::fjall::{FjallState, STATE};
+use crate::state::engine::Place;
+use crate::state::engines::STATE;
+use crate::state::engines::fjall::FjallState;
 
 /// Damaged entries of a follower that are told one by one.
 const MAX_ENTRIES_TOLD: u64 = 10;
@@ -23,18 +25,6 @@ struct Found {
     kind: Follower,
     savepoint: u64,
     keyspace: Keyspace,
-}
-
-/// Where the channel's state is.
-pub(super) enum Place {
-    /// In the data directory.
-    Embedded,
-    /// On CouchDB, at this height at least, as what is beside it tells; nobody said where that is.
-    Unknown(u64),
-    /// On CouchDB, which can be asked.
-    Remote(Remote),
-    /// On CouchDB at this address, which cannot be asked for this reason.
-    Away(String, ReadError),
 }
 
 /// The followers of a channel, in one view of their engine.
@@ -73,7 +63,7 @@ impl Live {
         Ok(Self {
             view,
             embedded,
-            index: Index::new(derived::keyspace(database, channel, INDEX.suffix)?),
+            index: Index::new(keyspace(database, channel, INDEX.suffix)?),
             place,
         })
     }
@@ -87,7 +77,7 @@ impl Live {
     pub(super) fn savepoints(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let embedded = self.embedded.iter();
         let remote = match &self.place {
-            Place::Remote(remote) => Some((state::NAME, remote.view.height())),
+            Place::Remote(_, view) => Some((state::NAME, view.height())),
             Place::Embedded | Place::Unknown(_) | Place::Away(..) => None,
         };
         embedded
@@ -99,7 +89,7 @@ impl Live {
     pub(super) fn witness(&self) -> Option<Witness> {
         let unseen = match self.place {
             Place::Unknown(height) => Some((state::NAME, height)),
-            Place::Embedded | Place::Remote(_) | Place::Away(..) => None,
+            Place::Embedded | Place::Remote(..) | Place::Away(..) => None,
         };
         let all = self.savepoints().chain(unseen);
         let (follower, height) = all.max_by_key(|(_, savepoint)| *savepoint)?;
@@ -123,7 +113,7 @@ impl Replayed {
     /// Empty ones, in a folder below `dir` that goes with them.
     pub(super) fn new(dir: &Path) -> Result<Self, OpenError> {
         let (database, dir) = derived::stand_in(dir)?;
-        let keyspace = |suffix| derived::keyspace(&database, CHANNEL, suffix);
+        let keyspace = |suffix| keyspace(&database, CHANNEL, suffix);
         Ok(Self {
             followers: derived::followers(&database, CHANNEL)?,
             index: Index::new(keyspace(INDEX.suffix)?),

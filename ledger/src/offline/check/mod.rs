@@ -26,18 +26,16 @@ use std::sync::Arc;
 
 use quire_disk::Disk;
 
+use crate::block_store::scan::first_hash;
 use crate::block_store::segment::Segments;
-use crate::derived;
 use crate::error::{OpenError, ReadError, chain_of};
+use crate::id_store::io_at;
 use crate::ledgers::Ledgers;
 use crate::progress::ProgressFn;
 use crate::reader::Reader;
-use crate::recovery::first_hash;
-use crate::state::couchdb;
-use crate::state::fjall::STATE;
+use crate::state::engine::Place;
 use chain::Check;
-use followers::{Live, Place};
-use remote::Remote;
+use followers::Live;
 pub use report::{CheckError, Depth, Finding, Kind, Report};
 
 /// Checks a folder of block files made by a Fabric peer. The scratch engine is made below `scratch`
@@ -93,12 +91,9 @@ pub fn check_open_channel(
     let view = reader.view();
     let height = view.tip.height;
     let live = || {
-        let place = match ledgers.couch() {
+        let place = match ledgers.state_engine().server() {
             None => Place::Embedded,
-            Some(couch) => Place::Remote(Remote {
-                url: couch.url().to_owned(),
-                view: Arc::clone(&view.state),
-            }),
+            Some(server) => Place::Remote(server.to_owned(), Arc::clone(&view.state)),
         };
         live_in(ledgers, reader.channel(), (view.derived.clone(), place))
     };
@@ -114,28 +109,14 @@ pub fn check_open_channel(
 
 /// Where the state of a channel is that is not open.
 fn place_of(ledgers: &Ledgers, channel: &str, view: &fjall::Snapshot) -> Result<Place, CheckError> {
-    let beside = derived::beside_couchdb(ledgers.database(), channel)?;
-    let Some(couch) = ledgers.couch() else {
-        // Whichever has come further was used last.
-        let remote = couchdb::followed(view, &beside.undo)?;
-        let embedded = derived::savepoint(ledgers.database(), view, channel, STATE)?;
-        return Ok(if remote > embedded {
-            Place::Unknown(remote)
-        } else {
-            Place::Embedded
-        });
-    };
-    let url = couch.url().to_owned();
     let own_from = ledgers.existing(channel)?.own_from();
     let dir = ledgers.channel_dir(channel);
     let segments = Segments::new(Arc::clone(ledgers.disk()), dir.clone());
-    // Where block 0 is damaged, it is not known whose state this should be; damage is told below.
-    let genesis = first_hash(&segments, own_from).unwrap_or_default();
-    let view = couchdb::inspect(couch, channel, beside, genesis.as_ref());
-    Ok(match view {
-        Ok(view) => Place::Remote(Remote { url, view }),
-        Err(reason) => Place::Away(url, reason),
-    })
+    let genesis = || first_hash(&segments, own_from).map_err(io_at(&dir));
+    match ledgers.state_engine().find(channel, view, &genesis) {
+        Err(OpenError::Follow { source, .. }) => Err(source.into()),
+        other => Ok(other?),
+    }
 }
 
 fn live_in(

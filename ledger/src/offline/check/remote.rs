@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use super::report::{Finding, Kind};
 use crate::error::ReadError;
@@ -13,13 +12,6 @@ use crate::state::{Rows, StateSnapshot};
 /// Different rows that are told one by one.
 const MAX_ROWS_TOLD: u64 = 10;
 
-/// One view of state on CouchDB.
-pub(super) struct Remote {
-    /// Where the server is.
-    pub(super) url: String,
-    pub(super) view: Arc<dyn StateSnapshot>,
-}
-
 /// What is different.
 #[derive(Default)]
 struct Differences {
@@ -27,27 +19,25 @@ struct Differences {
     rows: u64,
 }
 
-impl Remote {
-    /// What is different from `replayed`, at the same height; findings and notes.
-    ///
-    /// # Errors
-    /// The server cannot be asked.
-    pub(super) fn compare(
-        &self,
-        replayed: &dyn StateSnapshot,
-    ) -> Result<(Vec<Finding>, Vec<String>), ReadError> {
-        let mut differences = Differences::default();
-        let mut namespaces = BTreeSet::new();
-        for state in [replayed, self.view.as_ref()] {
-            namespaces.extend(state.namespaces()?.into_iter().map(|one| one.name));
-        }
-        for namespace in &namespaces {
-            differences.find(namespace, replayed, self.view.as_ref())?;
-        }
-        let rows = differences.rows;
-        let notes = (rows > MAX_ROWS_TOLD).then(|| format!("state: {rows} rows differ in all"));
-        Ok((differences.findings, notes.into_iter().collect()))
+/// What is different in a view of state on a server from `replayed`, at the same height; findings and notes.
+///
+/// # Errors
+/// The server cannot be asked.
+pub(super) fn compare(
+    view: &dyn StateSnapshot,
+    replayed: &dyn StateSnapshot,
+) -> Result<(Vec<Finding>, Vec<String>), ReadError> {
+    let mut differences = Differences::default();
+    let mut namespaces = BTreeSet::new();
+    for state in [replayed, view] {
+        namespaces.extend(state.namespaces()?.into_iter().map(|one| one.name));
     }
+    for namespace in &namespaces {
+        differences.find(namespace, replayed, view)?;
+    }
+    let rows = differences.rows;
+    let notes = (rows > MAX_ROWS_TOLD).then(|| format!("state: {rows} rows differ in all"));
+    Ok((differences.findings, notes.into_iter().collect()))
 }
 
 impl Differences {

@@ -20,6 +20,7 @@ mod answers;
 pub(crate) mod client;
 mod database;
 mod document;
+pub(super) mod engine;
 mod fidelity;
 mod gather;
 mod half_written;
@@ -39,7 +40,6 @@ use parking_lot::{Mutex, RwLock};
 use quire_wire::hash::Hash;
 use tokio::task::JoinSet;
 
-use super::{NAME, StateDb, StateSnapshot};
 use crate::error::ReadError;
 use crate::followers::{Follow, savepoint};
 use crate::model::batch::Batch;
@@ -48,9 +48,11 @@ use crate::model::updates::{Update, Updates};
 use crate::model::value::VersionedValue;
 use crate::query::builder::Builder;
 use crate::query::index::Record;
+use crate::state::{NAME, StateDb, StateSnapshot};
 use client::Couch;
 use database::Wish;
 use document::Stored;
+use engine::Local;
 use half_written::Name;
 use server::{
     ChannelMetadata, Namespace, Savepoint, Server, all, load, members, obstructed, unreadable,
@@ -82,15 +84,6 @@ impl fmt::Debug for CouchState {
     }
 }
 
-/// What a channel has in the embedded engine when its state is on CouchDB.
-#[derive(Clone)]
-pub(crate) struct Local {
-    pub(crate) database: Database,
-    /// Entries of query indexes.
-    pub(crate) entries: Keyspace,
-    pub(crate) undo: Keyspace,
-}
-
 impl CouchState {
     /// Begins with what the server has of a channel. Query indexes that did not keep up with it are
     /// marked to be built again, so they are to be read after this.
@@ -107,7 +100,11 @@ impl CouchState {
     }
 
     /// What the server has of a channel, and whether query indexes kept up with it. Changes nothing.
-    fn connect(couch: Arc<Couch>, channel: &str, local: Local) -> Result<(Self, bool), ReadError> {
+    pub(super) fn connect(
+        couch: Arc<Couch>,
+        channel: &str,
+        local: Local,
+    ) -> Result<(Self, bool), ReadError> {
         let database = names::metadata_database(channel);
         let (is_compatible, metadata, savepoint) = couch.run(|calls| async move {
             let is_compatible = calls.greet().await?;
@@ -414,51 +411,4 @@ impl StateDb for CouchState {
         let reason = format!("its databases hold a channel {channel} with another block 0");
         Err(ReadError::StateForeign(reason))
     }
-}
-
-/// A view of what the server has of the chain with this block 0. Changes nothing.
-pub(crate) fn inspect(
-    couch: &Arc<Couch>,
-    channel: &str,
-    local: Local,
-    genesis: Option<&Hash>,
-) -> Result<Arc<dyn StateSnapshot>, ReadError> {
-    let (state, _) = CouchState::connect(Arc::clone(couch), channel, local)?;
-    if let Some(genesis) = genesis {
-        state.identify(genesis)?;
-    }
-    state.snapshot()
-}
-
-/// The height that state on a server has reached at least, as what is kept beside it tells.
-pub(crate) fn followed(view: &Snapshot, undo: &Keyspace) -> Result<u64, ReadError> {
-    Undo::indexed(view, undo)
-}
-
-/// Removes the databases of a channel, if they are those of the chain with this block 0. Whether
-/// there are none left of any chain.
-pub(crate) fn remove(
-    couch: &Couch,
-    channel: &str,
-    genesis: Option<&Hash>,
-) -> Result<bool, ReadError> {
-    let own = names::metadata_database(channel);
-    let genesis = genesis.map(hex::encode);
-    couch.run(|calls| async move {
-        let (metadata, savepoint) = load(&calls, &own).await?;
-        let Some(metadata) = metadata else {
-            return Ok(savepoint.is_none());
-        };
-        if genesis.is_none_or(|genesis| genesis != metadata.genesis) {
-            return Ok(false);
-        }
-        // The list goes last: what it names is found again.
-        for namespace in metadata.namespaces.values() {
-            if namespace.database != own {
-                database::remove(&calls, &namespace.database).await?;
-            }
-        }
-        database::remove(&calls, &own).await?;
-        Ok(true)
-    })
 }

@@ -12,36 +12,95 @@ use std::sync::Arc;
 
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable as _, Snapshot};
 
-use super::value::{DATA, SEPARATOR, damaged, data_key, decode, encode, namespace_end};
-use super::{Keys, NAME, NamespaceSummary, Rows, StateDb, StateSnapshot};
-use crate::error::ReadError;
+use super::couchdb::engine::{UNDO_SUFFIX, followed};
+use crate::error::{OpenError, ReadError};
+use crate::followers::Follow;
 use crate::followers::savepoint::{self, Savepoint};
-use crate::followers::{Follow, Follower};
+use crate::keyspaces::keyspace;
 use crate::model::batch::Batch;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;
 use crate::query::builder::Builder;
 use crate::query::entries;
+use crate::query::registry::Registry;
+use crate::state::engine::{Engine, Genesis, OpenRegistry, Place};
+use crate::state::value::{DATA, SEPARATOR, damaged, data_key, decode, encode, namespace_end};
+use crate::state::{Keys, NAME, NamespaceSummary, Rows, StateDb, StateSnapshot};
 
-/// The newest value of every key. Query indexes name documents of it, and what it lacks on CouchDB is of no
-/// use to another.
-pub(crate) const STATE: Follower = Follower {
-    name: NAME,
-    suffix: ".state",
-    dependents: &[QUERY_SUFFIX, COUCH_QUERY_SUFFIX, COUCH_UNDO_SUFFIX],
-    open: |database, keyspace| Arc::new(FjallState::new(database.clone(), keyspace)),
-    is_of_before: savepoint::is_of_before,
-};
-
+/// Suffix of the keyspace.
+pub(super) const SUFFIX: &str = ".state";
 /// Suffix of the keyspace of query indexes, which follow state in state's own batches.
-pub(crate) const QUERY_SUFFIX: &str = ".query";
-/// Suffixes of what state on CouchDB keeps here: entries of query indexes, and what is replaced.
-pub(crate) const COUCH_QUERY_SUFFIX: &str = ".cquer";
-pub(crate) const COUCH_UNDO_SUFFIX: &str = ".cundo";
+pub(super) const QUERY_SUFFIX: &str = ".query";
 
 const METADATA_HINT: u8 = b'm';
 /// Keys of a namespace that are counted before the count becomes a lower bound.
 const COUNT_LIMIT: usize = 100_000;
+
+/// State in the embedded engine itself.
+pub(crate) struct FjallEngine {
+    database: Database,
+}
+
+impl fmt::Debug for FjallEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FjallEngine").finish_non_exhaustive()
+    }
+}
+
+impl FjallEngine {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+impl Engine for FjallEngine {
+    fn open_channel(
+        &self,
+        channel: &str,
+        registry: &OpenRegistry<'_>,
+    ) -> Result<(Arc<dyn StateDb>, Registry), OpenError> {
+        let registry = registry(self.index_entries(channel)?)?;
+        let indexes = Arc::clone(registry.builder());
+        let state = keyspace(&self.database, channel, SUFFIX)?;
+        let state = FjallState::with_indexes(self.database.clone(), state, indexes);
+        Ok((Arc::new(state), registry))
+    }
+
+    fn index_entries(&self, channel: &str) -> Result<Keyspace, OpenError> {
+        keyspace(&self.database, channel, QUERY_SUFFIX)
+    }
+
+    fn find(
+        &self,
+        channel: &str,
+        view: &Snapshot,
+        _genesis: &Genesis<'_>,
+    ) -> Result<Place, OpenError> {
+        let follow = |source| OpenError::Follow {
+            channel: channel.to_owned(),
+            on_couchdb: false,
+            source,
+        };
+        // Whichever has come further was used last.
+        let undo = keyspace(&self.database, channel, UNDO_SUFFIX)?;
+        let remote = followed(view, &undo).map_err(follow)?;
+        let state = keyspace(&self.database, channel, SUFFIX)?;
+        let embedded = savepoint::of(NAME, view, &state).map_err(follow)?;
+        Ok(if remote > embedded.height {
+            Place::Unknown(remote)
+        } else {
+            Place::Embedded
+        })
+    }
+
+    fn remove_channel(&self, _channel: &str, _genesis: &Genesis<'_>) -> Result<bool, OpenError> {
+        Ok(true)
+    }
+
+    fn server(&self) -> Option<&str> {
+        None
+    }
+}
 
 /// State of one channel.
 #[derive(Clone)]

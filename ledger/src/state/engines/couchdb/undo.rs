@@ -9,7 +9,7 @@
 //! | key in the embedded engine | value |
 //! |---|---|
 //! | `u` | OPV(savepoint) ‖ OPV(height that the batch leads to) ‖ OPV(count of slots) |
-//! | `v` slot, four bytes, big-endian | uvarint length ‖ `d` namespace `00` key; then what [`fjall`](crate::state::fjall) keeps, nothing where there was none |
+//! | `v` slot, four bytes, big-endian | uvarint length ‖ `d` namespace `00` key; then what [`fjall`](crate::state::engines::fjall) keeps, nothing where there was none |
 //! | `s` | OPV(height that the entries of query indexes have followed to) |
 //!
 //! Slots are counted from 0 in every batch, so the keys that are ever used are as many as the largest

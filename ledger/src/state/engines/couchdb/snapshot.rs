@@ -168,6 +168,10 @@ impl StateSnapshot for CouchSnapshot {
         values.collect()
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn batch(&self) -> usize {
         BATCH
     }
