@@ -96,7 +96,9 @@ impl Judge {
         let mut pending = Pending::new(view.state.as_ref())
             .after(changes.collect())
             .with_expiry(expiry);
-        let mut trust = self.trusted(&shared.channel, trust, &pending).map_err(CommitError::Judge)?;
+        let mut trust = self
+            .trusted(&shared.channel, trust, &pending)
+            .map_err(CommitError::Judge)?;
         self.recent.begin_batch(before.height, view.tip.height);
         let mut tx_ids: HashSet<String> = HashSet::new();
         let mut end = before.clone();

@@ -32,7 +32,7 @@ pub(super) struct Definitions {
     version: u32,
     /// The number of the next index.
     pub(super) next: u64,
-    pub(super) indexes: Vec<Stored>,
+    pub(super) indexes: Vec<StoredIndex>,
     /// In the order of their numbers, without gaps.
     #[serde(default)]
     pub(super) migrations: Vec<Applied>,
@@ -40,7 +40,7 @@ pub(super) struct Definitions {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
-pub(super) struct Stored {
+pub(super) struct StoredIndex {
     pub(super) number: u64,
     pub(super) namespace: String,
     pub(super) record: Record,
@@ -77,7 +77,7 @@ fn members<'de, D: Deserializer<'de>>(file: D) -> Result<Map<String, Value>, D::
     }
 }
 
-impl From<Written> for Stored {
+impl From<Written> for StoredIndex {
     fn from(written: Written) -> Self {
         Self {
             number: written.number,
@@ -94,8 +94,8 @@ impl From<Written> for Stored {
     }
 }
 
-impl From<Stored> for Written {
-    fn from(stored: Stored) -> Self {
+impl From<StoredIndex> for Written {
+    fn from(stored: StoredIndex) -> Self {
         let record = stored.record;
         Self {
             number: stored.number,
@@ -121,7 +121,7 @@ pub(super) struct Applied {
 }
 
 impl Definitions {
-    pub(super) fn new(next: u64, indexes: Vec<Stored>, migrations: Vec<Applied>) -> Self {
+    pub(super) fn new(next: u64, indexes: Vec<StoredIndex>, migrations: Vec<Applied>) -> Self {
         Self {
             version: VERSION,
             next,

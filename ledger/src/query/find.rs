@@ -59,7 +59,7 @@ pub(crate) struct Source<'a> {
 }
 
 /// Documents of an index's keys, read as many at once as the engine likes.
-struct Documents<'a> {
+struct IndexedDocuments<'a> {
     source: &'a Source<'a>,
     keys: Keys<'a>,
     /// How many to read next: few at first, the page may be full soon.
@@ -71,7 +71,7 @@ struct Documents<'a> {
     read: VecDeque<(String, Option<VersionedValue>)>,
 }
 
-impl Documents<'_> {
+impl IndexedDocuments<'_> {
     fn read_more(&mut self) -> Result<(), ReadError> {
         let (state, namespace) = (self.source.state, self.source.namespace);
         while self.waiting.len() < self.batch
@@ -90,7 +90,7 @@ impl Documents<'_> {
     }
 }
 
-impl Iterator for Documents<'_> {
+impl Iterator for IndexedDocuments<'_> {
     type Item = Candidate;
 
     fn next(&mut self) -> Option<Candidate> {
@@ -306,7 +306,7 @@ impl Source<'_> {
             }
         }
         let keys = self.state.entries(index.id, &from, &to, is_reversed)?;
-        Ok(Box::new(Documents {
+        Ok(Box::new(IndexedDocuments {
             source: self,
             keys,
             batch: 1,

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use quire_disk::Disk;
 
 use super::builder::Builder;
-use super::definitions::{Applied, Definitions, Stored, damaged};
+use super::definitions::{Applied, Definitions, StoredIndex, damaged};
 use super::entries;
 use super::index::{Definition, IndexRequest};
 use super::migration::{MigrateError, Migrated, Migration};
@@ -55,7 +55,7 @@ impl Registry {
         let damaged = |reason: String| damaged(&dir, reason);
         let view = database.snapshot();
         let mut indexes = Vec::with_capacity(stored.indexes.len());
-        for Stored {
+        for StoredIndex {
             number,
             namespace,
             record,
@@ -260,7 +260,7 @@ impl Registry {
     }
 
     fn store(&self, numbering: &Numbering, indexes: &[Arc<QueryIndex>]) -> Result<(), OpenError> {
-        let indexes = indexes.iter().map(|index| Stored {
+        let indexes = indexes.iter().map(|index| StoredIndex {
             number: index.id,
             namespace: index.namespace.clone(),
             record: index.definition.record.clone(),

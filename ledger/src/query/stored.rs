@@ -5,7 +5,7 @@ use std::path::Path;
 
 use quire_disk::Disk;
 
-use super::definitions::{Definitions, Stored};
+use super::definitions::{Definitions, StoredIndex};
 use super::index::IndexRequest;
 use super::migration::{MigrateError, Migrated, Migration};
 use super::query_index::{IndexError, MAX_INDEXES};
@@ -100,7 +100,7 @@ impl Definitions {
         let mut added = 0;
         for (namespace, IndexRequest(definition)) in wanted {
             let record = &definition.record;
-            let is_named = |stored: &&Stored| {
+            let is_named = |stored: &&StoredIndex| {
                 let other = &stored.record;
                 stored.namespace == *namespace
                     && other.ddoc == record.ddoc
@@ -116,7 +116,7 @@ impl Definitions {
             if self.indexes.len() >= MAX_INDEXES {
                 return Err(IndexError::TooMany);
             }
-            self.indexes.push(Stored {
+            self.indexes.push(StoredIndex {
                 number: self.next,
                 namespace: (*namespace).to_owned(),
                 record: record.clone(),

@@ -72,7 +72,7 @@ type Refusal = (Code, String);
 
 /// The policies that a transaction's endorsers were held against so far, in one namespace.
 #[derive(Default)]
-struct Asked<'a> {
+struct HeldAgainst<'a> {
     /// Collections, `""` for the chaincode's own policy.
     collections: BTreeSet<&'a str>,
     any: bool,
@@ -171,7 +171,7 @@ impl Trust {
             let text = format!("no definition of {chaincode:?}");
             return Ok(Err((Code::INVALID_CHAINCODE, text)));
         };
-        let mut asked = Asked::default();
+        let mut asked = HeldAgainst::default();
         let sets = endorsed.read_write_set.namespaces.iter();
         for set in sets.filter(|set| set.namespace == chaincode) {
             for (collection, key) in written_keys(set) {
@@ -206,7 +206,7 @@ impl Trust {
         (chaincode, collection): (&str, &'a str),
         definition: &Definition,
         endorsers: &[Arc<Identity>],
-        asked: &mut Asked<'a>,
+        asked: &mut HeldAgainst<'a>,
     ) -> Result<(), Refusal> {
         if asked.collections.contains(collection) {
             return Ok(());

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::expiry::{self, Expiry};
-use super::writes::{self, Asked};
+use super::writes::{self, KeyWrites};
 use crate::error::ReadError;
 use crate::model::block::Height;
 use crate::model::examined::{Content, Examined};
@@ -317,7 +317,7 @@ impl<'a> Pending<'a> {
     fn write(
         &mut self,
         (namespace, collection, key): writes::Place<'_>,
-        asked: Asked,
+        asked: KeyWrites,
         version: Height,
     ) -> Result<(), ReadError> {
         let is_public = collection.is_empty();

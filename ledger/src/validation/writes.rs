@@ -28,7 +28,7 @@ const DELETE: u8 = 8;
 
 /// Everything that a transaction asks of one key.
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct KeyWrites {
     /// A sum, see above.
     flags: u8,
     value: Option<Bytes>,
@@ -36,7 +36,7 @@ pub(crate) struct Asked {
 }
 
 /// What a transaction asks of every key that it writes, sorted.
-pub(crate) fn asked(set: &ReadWriteSet) -> BTreeMap<Place<'_>, Asked> {
+pub(crate) fn asked(set: &ReadWriteSet) -> BTreeMap<Place<'_>, KeyWrites> {
     let mut all = BTreeMap::new();
     for namespace in &set.namespaces {
         let name = namespace.namespace.as_str();
@@ -71,7 +71,7 @@ pub(crate) fn public_keys(set: &ReadWriteSet) -> impl Iterator<Item = (&str, &st
     })
 }
 
-fn public<'a>(namespace: &'a str, set: &'a KvRwSet, all: &mut BTreeMap<Place<'a>, Asked>) {
+fn public<'a>(namespace: &'a str, set: &'a KvRwSet, all: &mut BTreeMap<Place<'a>, KeyWrites>) {
     for write in &set.writes {
         let asked = all.entry((namespace, "", write.key.as_bytes()));
         asked.or_default().write(write.deletes(), &write.value);
@@ -86,7 +86,7 @@ fn hashed<'a>(
     namespace: &'a str,
     collection: &'a str,
     set: &'a HashedRwSet,
-    all: &mut BTreeMap<Place<'a>, Asked>,
+    all: &mut BTreeMap<Place<'a>, KeyWrites>,
 ) {
     for write in &set.hashed_writes {
         let asked = all.entry((namespace, collection, &write.key_hash[..]));
@@ -98,7 +98,7 @@ fn hashed<'a>(
     }
 }
 
-impl Asked {
+impl KeyWrites {
     fn write(&mut self, deletes: bool, value: &Bytes) {
         if deletes {
             self.add(DELETE);
@@ -168,7 +168,7 @@ mod tests {
 
     /// What becomes of a key with value `old` and metadata, or of none.
     fn outcome(ops: &str, is_there: bool) -> Option<Content> {
-        let mut asked = Asked::default();
+        let mut asked = KeyWrites::default();
         for op in ops.chars() {
             match op {
                 'w' => asked.write(false, &Bytes::from_static(b"new")),

@@ -14,8 +14,8 @@ use crate::block_store::segment::file_name;
 use crate::block_store::tail::{self, Verdict, Witness};
 use crate::error::Corruption;
 use crate::followers::Follow as _;
-use crate::model::location::{Location, Position};
 use crate::model::examined::Origin;
+use crate::model::location::{Location, Position};
 use crate::validation::trust::{Trust, Unusable};
 
 /// What stands where the next block should be.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::document::Stored;
+use super::document::ServerDocument;
 use crate::json::{self, MAX_TREE_DEPTH, Repeats};
 
 /// Levels of an answer of `_all_docs` around a document: the answer, its rows, a row.
@@ -13,7 +13,7 @@ const LEVELS_AROUND_LEAF: usize = 5;
 /// What `_all_docs` answered.
 #[derive(Debug)]
 pub(super) struct Page {
-    pub(super) documents: Vec<Stored>,
+    pub(super) documents: Vec<ServerDocument>,
     /// Rows; those of keys without a document have none.
     pub(super) rows: usize,
     /// Id of the last row, if that is one of a document.
@@ -39,7 +39,9 @@ pub(super) fn read_rows(body: &[u8]) -> Result<Page, String> {
             _ => None,
         });
     Ok(Page {
-        documents: documents.map(Stored::of).collect::<Result<_, String>>()?,
+        documents: documents
+            .map(ServerDocument::of)
+            .collect::<Result<_, String>>()?,
         rows: count,
         last,
     })
@@ -47,7 +49,7 @@ pub(super) fn read_rows(body: &[u8]) -> Result<Page, String> {
 
 /// Reads an answer of `_bulk_get`: the documents that there are. It tells the leaves of each id, deleted
 /// ones and those that lost a conflict included.
-pub(super) fn read_leaves(body: &[u8]) -> Result<Vec<Stored>, String> {
+pub(super) fn read_leaves(body: &[u8]) -> Result<Vec<ServerDocument>, String> {
     let depth = MAX_TREE_DEPTH + LEVELS_AROUND_LEAF;
     let answer = json::parse_to(body, Repeats::LastCounts, depth);
     let mut answer = answer.map_err(|error| error.to_string())?;
@@ -59,7 +61,7 @@ pub(super) fn read_leaves(body: &[u8]) -> Result<Vec<Stored>, String> {
         let Some(Value::Array(leaves)) = result.get_mut("docs").map(Value::take) else {
             return Err("a result has no documents".to_owned());
         };
-        let mut winner: Option<Stored> = None;
+        let mut winner: Option<ServerDocument> = None;
         for mut leaf in leaves {
             let Some(Value::Object(members)) = leaf.get_mut("ok").map(Value::take) else {
                 if leaf.pointer("/error/error").and_then(Value::as_str) == Some("not_found") {
@@ -70,7 +72,7 @@ pub(super) fn read_leaves(body: &[u8]) -> Result<Vec<Stored>, String> {
             if members.get("_deleted") == Some(&Value::Bool(true)) {
                 continue;
             }
-            let leaf = Stored::of(members)?;
+            let leaf = ServerDocument::of(members)?;
             if winner
                 .as_ref()
                 .is_none_or(|winner| winner.rank() < leaf.rank())

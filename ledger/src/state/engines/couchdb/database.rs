@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::answers::{Page, read_leaves, read_rows};
 use super::client::{Calls, path};
-use super::document::{self, Place, Stored};
+use super::document::{self, Place, ServerDocument};
 use crate::error::ReadError;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;
@@ -67,7 +67,7 @@ pub(super) async fn find(
     calls: &Arc<Calls>,
     database: &str,
     ids: &[String],
-) -> Result<Option<HashMap<String, Stored>>, ReadError> {
+) -> Result<Option<HashMap<String, ServerDocument>>, ReadError> {
     let mut found = HashMap::with_capacity(ids.len());
     let mut under_way = JoinSet::new();
     let mut chunks = ids.chunks(MAX_DOCUMENTS);
@@ -93,7 +93,7 @@ pub(super) async fn find(
 
 /// What a server said that was asked for documents.
 enum Reply {
-    Documents(Vec<Stored>),
+    Documents(Vec<ServerDocument>),
     /// The database is not there.
     Gone,
     /// They are more than may be read.
@@ -116,7 +116,7 @@ pub(super) async fn fetch_some(
     calls: &Calls,
     database: &str,
     ids: &[String],
-) -> Result<(usize, HashMap<String, Stored>), ReadError> {
+) -> Result<(usize, HashMap<String, ServerDocument>), ReadError> {
     let mut count = ids.len().min(MAX_DOCUMENTS);
     loop {
         let first = ids.get(..count).unwrap_or_default();
@@ -185,7 +185,7 @@ pub(super) async fn fetch(
     calls: &Arc<Calls>,
     database: &str,
     ids: &[String],
-) -> Result<HashMap<String, Stored>, ReadError> {
+) -> Result<HashMap<String, ServerDocument>, ReadError> {
     let found = find(calls, database, ids).await?;
     found.ok_or_else(|| gone(database))
 }
@@ -294,7 +294,7 @@ pub(super) async fn write(
     calls: &Arc<Calls>,
     place: &Place,
     wishes: BTreeMap<String, Wish>,
-    mut current: HashMap<String, Stored>,
+    mut current: HashMap<String, ServerDocument>,
 ) -> Result<HashMap<String, String>, ReadError> {
     let mut wishes: Vec<(String, Wish)> = wishes.into_iter().collect();
     let mut revisions = HashMap::new();
@@ -333,7 +333,7 @@ pub(super) async fn write(
 }
 
 /// Whether a document is as it should be: this batch wrote it before, and was not told.
-fn is_granted(place: &Place, wish: &Wish, current: Option<&Stored>) -> bool {
+fn is_granted(place: &Place, wish: &Wish, current: Option<&ServerDocument>) -> bool {
     match (wish, current) {
         (Wish::Value(wanted), Some(current)) => {
             current.version() == Some(wanted.version)
@@ -362,7 +362,7 @@ impl Call {
     fn of(
         place: &Place,
         wishes: &mut Vec<(String, Wish)>,
-        current: &HashMap<String, Stored>,
+        current: &HashMap<String, ServerDocument>,
     ) -> Self {
         let mut sent: BTreeMap<String, Wish> = BTreeMap::new();
         let mut body = b"{\"docs\":[".to_vec();

@@ -80,13 +80,13 @@ impl Place {
 
 /// A document as it came from the server.
 #[derive(Clone, Debug)]
-pub(super) struct Stored {
+pub(super) struct ServerDocument {
     pub(super) id: String,
     pub(super) rev: String,
     members: Map<String, Value>,
 }
 
-impl Stored {
+impl ServerDocument {
     /// From what a server answered.
     pub(super) fn of(mut members: Map<String, Value>) -> Result<Self, String> {
         let mut text = |name| match members.shift_remove(name) {
@@ -291,7 +291,7 @@ mod tests {
         }
     }
 
-    fn stored(mut members: Map<String, Value>) -> Stored {
+    fn stored(mut members: Map<String, Value>) -> ServerDocument {
         members.insert("_rev".to_owned(), "1-x".into());
         let body = serde_json::json!({"rows": [{"id": "k", "doc": members}, {"key": "none"}]});
         let mut page = read_rows(body.to_string().as_bytes()).unwrap();

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::client::Calls;
 use super::database;
-use super::document::Stored;
+use super::document::ServerDocument;
 use crate::error::ReadError;
 
 /// Documents that are asked for in one call.
@@ -34,7 +34,7 @@ struct Queue {
 #[derive(Debug)]
 struct Waiting {
     id: String,
-    answer: oneshot::Sender<Result<Option<Stored>, ReadError>>,
+    answer: oneshot::Sender<Result<Option<ServerDocument>, ReadError>>,
 }
 
 impl Gather {
@@ -44,7 +44,7 @@ impl Gather {
         calls: Arc<Calls>,
         database: String,
         id: String,
-    ) -> Result<Option<Stored>, ReadError> {
+    ) -> Result<Option<ServerDocument>, ReadError> {
         let (answer, answered) = oneshot::channel();
         let is_free = {
             let mut queues = self.0.lock();

@@ -51,11 +51,12 @@ use crate::query::index::Record;
 use crate::state::{NAME, StateDb, StateSnapshot};
 use client::Couch;
 use database::Wish;
-use document::Stored;
+use document::ServerDocument;
 use engine::Local;
 use half_written::Name;
 use server::{
-    ChannelMetadata, Namespace, Savepoint, Server, all, load, members, obstructed, unreadable,
+    ChannelMetadata, Namespace, SavepointDocument, Server, all, load, members, obstructed,
+    unreadable,
 };
 use snapshot::CouchSnapshot;
 use undo::Undo;
@@ -125,7 +126,7 @@ impl CouchState {
             undo,
         } = local;
         let undo = Undo::new(database.clone(), undo);
-        let last_block = savepoint.as_ref().map(Savepoint::last_block);
+        let last_block = savepoint.as_ref().map(SavepointDocument::last_block);
         let last_block = last_block.transpose()?.flatten();
         let savepoint = savepoint.map_or(0, |savepoint| savepoint.block + 1);
         let has_followed = undo.load(savepoint)?;
@@ -209,7 +210,7 @@ impl CouchState {
     fn read(
         &self,
         changes: &BTreeMap<Name, &Update>,
-    ) -> Result<HashMap<String, HashMap<String, Stored>>, ReadError> {
+    ) -> Result<HashMap<String, HashMap<String, ServerDocument>>, ReadError> {
         let mut ids: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (namespace, key) in changes.keys() {
             let id = names::id(namespace, key);
@@ -225,7 +226,7 @@ impl CouchState {
     fn write(
         &self,
         changes: &BTreeMap<Name, &Update>,
-        mut current: HashMap<String, HashMap<String, Stored>>,
+        mut current: HashMap<String, HashMap<String, ServerDocument>>,
     ) -> Result<(), ReadError> {
         let mut wishes: BTreeMap<&str, BTreeMap<String, Wish>> = BTreeMap::new();
         for ((namespace, key), update) in changes {
@@ -256,7 +257,7 @@ impl CouchState {
     }
 
     fn write_savepoint(&self, version: Height, last_block: &Hash) -> Result<(), ReadError> {
-        let savepoint = Savepoint {
+        let savepoint = SavepointDocument {
             block: version.block,
             tx: version.tx,
             hash: hex::encode(last_block),
@@ -269,7 +270,7 @@ impl CouchState {
         let written = self.server.couch.run(|calls| async move {
             let id = names::SAVEPOINT.to_owned();
             let current = match current {
-                Some(rev) => HashMap::from([(id.clone(), Stored::of_revision(&id, rev))]),
+                Some(rev) => HashMap::from([(id.clone(), ServerDocument::of_revision(&id, rev))]),
                 None => database::fetch(&calls, &place.database, &[id]).await?,
             };
             database::write(&calls, &place, document, current).await

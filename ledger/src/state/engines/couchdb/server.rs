@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::client::{Calls, Couch};
-use super::document::{Place, Stored};
+use super::document::{Place, ServerDocument};
 use super::gather::Gather;
 use super::undo::Undo;
 use super::{database, names};
@@ -53,7 +53,7 @@ pub(super) struct ChannelMetadata {
 
 /// The document `statedb_savepoint`: Fabric's, with the last member ours.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Savepoint {
+pub(super) struct SavepointDocument {
     #[serde(rename = "BlockNum")]
     pub(super) block: u64,
     #[serde(rename = "TxNum")]
@@ -67,7 +67,7 @@ pub(super) struct Savepoint {
     pub(super) hash: String,
 }
 
-impl Savepoint {
+impl SavepointDocument {
     pub(super) fn last_block(&self) -> Result<Option<Hash>, ReadError> {
         let mut hash = Hash::default();
         match hex::decode_to_slice(&self.hash, &mut hash) {
@@ -170,7 +170,7 @@ impl Server {
     pub(super) fn value(
         &self,
         namespace: &str,
-        stored: Option<&Stored>,
+        stored: Option<&ServerDocument>,
     ) -> Result<Option<VersionedValue>, ReadError> {
         let Some((stored, place)) = stored.zip(self.place(namespace)) else {
             return Ok(None);
@@ -182,7 +182,7 @@ impl Server {
     pub(super) fn fetch(
         &self,
         jobs: Vec<(String, String, Vec<String>)>,
-    ) -> Result<HashMap<String, HashMap<String, Stored>>, ReadError> {
+    ) -> Result<HashMap<String, HashMap<String, ServerDocument>>, ReadError> {
         self.couch.run(|calls| async move {
             let mut tasks = JoinSet::new();
             for (namespace, database, ids) in jobs {
@@ -234,11 +234,11 @@ pub(super) fn members<T: Serialize>(value: &T) -> Map<String, Value> {
 pub(super) async fn load(
     calls: &Arc<Calls>,
     database: &str,
-) -> Result<(Option<ChannelMetadata>, Option<Savepoint>), ReadError> {
+) -> Result<(Option<ChannelMetadata>, Option<SavepointDocument>), ReadError> {
     let ids = [names::METADATA.to_owned(), names::SAVEPOINT.to_owned()];
     let found = database::find(calls, database, &ids).await?;
     let mut found = found.unwrap_or_default();
-    let mut read = |id: &str| found.remove(id).map(Stored::into_members);
+    let mut read = |id: &str| found.remove(id).map(ServerDocument::into_members);
     let metadata = read(names::METADATA).map(serde_json::from_value);
     let savepoint = read(names::SAVEPOINT).map(serde_json::from_value);
     Ok((

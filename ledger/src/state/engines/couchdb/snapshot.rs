@@ -12,7 +12,7 @@ use fjall::{Keyspace, Snapshot};
 use parking_lot::Mutex;
 
 use super::database;
-use super::document::{Place, Stored};
+use super::document::{Place, ServerDocument};
 use super::half_written::Name;
 use super::names;
 use super::server::Server;
@@ -57,7 +57,7 @@ impl CouchSnapshot {
     }
 
     /// A document as the server has it now.
-    fn document(&self, namespace: &str, key: &str) -> Result<Option<Stored>, ReadError> {
+    fn document(&self, namespace: &str, key: &str) -> Result<Option<ServerDocument>, ReadError> {
         let Some(database) = self.server.database(namespace) else {
             return Ok(None);
         };
@@ -71,7 +71,7 @@ impl CouchSnapshot {
     fn documents(
         &self,
         names: &[Name],
-    ) -> Result<HashMap<String, HashMap<String, Stored>>, ReadError> {
+    ) -> Result<HashMap<String, HashMap<String, ServerDocument>>, ReadError> {
         let mut ids: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for (namespace, key) in names {
             let id = names::id(namespace, key);
