@@ -15,6 +15,8 @@
 //! never gets another certificate: transaction ids depend on it.
 
 mod error;
+mod name;
+mod value;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ use parking_lot::{Mutex, RwLock};
 use quire_disk::{
     Disk, FileError, NewFile, create_folder, make_dir, read_file, remove_leftover, remove_leftovers,
 };
-use quire_wire::msp::{FabricCryptoConfig, FabricMspConfig, FabricNodeOus, FabricOuIdentifier};
+use quire_wire::msp::FabricMspConfig;
 
 pub use crate::authority::IssueError;
 use crate::authority::{Issued, found_authority, issue};
@@ -38,6 +40,8 @@ use crate::msp::{IdentityError, Msp, MspVersion};
 use crate::signature::PublicKey;
 use crate::signing::{SigningIdentity, serialize};
 pub use error::{CreateIdentityError, LoadIdentityError, OrganizationError};
+pub use name::{MAX_MSP_ID_CHARS, MAX_NAME_CHARS, check_msp_id, is_identity_name};
+use value::{CONFIG_YAML, msp_config};
 
 /// The identities that every node has, made at the first start.
 pub const OWN_IDENTITIES: [(&str, Role); 3] = [
@@ -49,32 +53,8 @@ pub const OWN_IDENTITIES: [(&str, Role); 3] = [
 /// The identity that signs changes of configurations for the organisation; made when it is first needed.
 pub const ADMINISTRATOR: &str = "org-admin";
 
-/// Most characters of an identity's name: X.509 allows no longer common names.
-pub const MAX_NAME_CHARS: usize = 64;
-
-/// Most characters of an MSP id; the CA's common name is `ca.` and the id.
-pub const MAX_MSP_ID_CHARS: usize = MAX_NAME_CHARS - 3;
-
 /// Most bytes of a certificate or key file.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
-
-/// The file that tells Fabric's tools that units stand for roles, as its cryptogen writes it.
-const CONFIG_YAML: &str = "\
-NodeOUs:
-  Enable: true
-  ClientOUIdentifier:
-    Certificate: cacerts/ca-cert.pem
-    OrganizationalUnitIdentifier: client
-  PeerOUIdentifier:
-    Certificate: cacerts/ca-cert.pem
-    OrganizationalUnitIdentifier: peer
-  AdminOUIdentifier:
-    Certificate: cacerts/ca-cert.pem
-    OrganizationalUnitIdentifier: admin
-  OrdererOUIdentifier:
-    Certificate: cacerts/ca-cert.pem
-    OrganizationalUnitIdentifier: orderer
-";
 
 /// The node's own organisation. One process at a time may have it open.
 #[derive(Debug)]
@@ -500,62 +480,6 @@ pub(crate) fn read_certificate(
         let pem = certificate.to_pem();
         (certificate, pem)
     }))
-}
-
-/// What a channel configuration says of an organisation with this one CA.
-fn msp_config(msp_id: &str, authority_pem: &str) -> FabricMspConfig {
-    let authority_pem = Bytes::copy_from_slice(authority_pem.as_bytes());
-    let unit = |role: Role| {
-        Some(FabricOuIdentifier {
-            certificate: authority_pem.clone(),
-            organizational_unit_identifier: role.unit().to_owned(),
-        })
-    };
-    FabricMspConfig {
-        name: msp_id.to_owned(),
-        root_certs: vec![authority_pem.clone()],
-        crypto_config: Some(FabricCryptoConfig {
-            signature_hash_family: "SHA2".to_owned(),
-            identity_identifier_hash_function: "SHA256".to_owned(),
-        }),
-        fabric_node_ous: Some(FabricNodeOus {
-            enable: true,
-            client_ou_identifier: unit(Role::Client),
-            peer_ou_identifier: unit(Role::Peer),
-            admin_ou_identifier: unit(Role::Admin),
-            orderer_ou_identifier: unit(Role::Orderer),
-        }),
-        ..FabricMspConfig::default()
-    }
-}
-
-/// Checks what is to be the MSP id of an organisation.
-///
-/// # Errors
-/// [`OrganizationError::MspId`].
-pub fn check_msp_id(msp_id: &str) -> Result<(), OrganizationError> {
-    if msp_id.len() <= MAX_MSP_ID_CHARS && is_name(msp_id, b".-") {
-        return Ok(());
-    }
-    Err(OrganizationError::MspId(msp_id.to_owned()))
-}
-
-/// Whether an identity can have this name.
-#[must_use]
-pub fn is_identity_name(name: &str) -> bool {
-    name.len() <= MAX_NAME_CHARS && is_name(name, b"._-@")
-}
-
-/// Letters, digits and `others`, a letter or digit first: no name hides a file or leaves a folder.
-fn is_name(name: &str, others: &[u8]) -> bool {
-    let starts_well = name
-        .bytes()
-        .next()
-        .is_some_and(|byte| byte.is_ascii_alphanumeric());
-    starts_well
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }
 
 #[cfg(test)]
