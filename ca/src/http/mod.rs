@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Each path is there without `/api/v1` too, for clients of old. A verb is a plain function from a request
-//! to an answer; it may take its time, and runs among the [`workers`].
+//! to an answer; it may take its time, and runs among the `workers`.
 
 mod affiliations;
 mod body;

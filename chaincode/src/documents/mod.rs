@@ -3,9 +3,9 @@
 //! | function | arguments | result |
 //! |---|---|---|
 //! | `get` | key | the value |
-//! | `range` | see [`page`] | a page of rows |
+//! | `range` | see `page` | a page of rows |
 //! | `find` | a request of CouchDB's `_find` | its answer, without the time it took |
-//! | `history` | key, see [`past`] | a page of what happened to the key |
+//! | `history` | key, see `past` | a page of what happened to the key |
 //! | `put` | key, value, conditions? | `{"previousVersion": "12.0" or null}` |
 //! | `create` | key, value | the same |
 //! | `merge` | key, patch, conditions? | the same |

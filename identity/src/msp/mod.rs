@@ -11,11 +11,11 @@
 //! not take it back, and, where the organisation tells its members apart, it has the unit of exactly
 //! one kind. Time plays no part but for the chain having held together when the certificate began.
 //!
-//! * [`version`]: the rules changed; a channel's capabilities say which hold.
-//! * [`chain`], [`revocation`], [`units`]: the three things that are asked of a certificate.
-//! * [`setup`]: from a configuration to [`rules`], by which is judged; [`limits`] bounds it.
-//! * [`principal`]: whom a policy means.
-//! * [`folder`]: organisations in folders of Fabric's tools.
+//! * `version`: the rules changed; a channel's capabilities say which hold.
+//! * `chain`, `revocation`, `units`: the three things that are asked of a certificate.
+//! * `setup`: from a configuration to `rules`, by which is judged; `limits` bounds it.
+//! * `principal`: whom a policy means.
+//! * `folder`: organisations in folders of Fabric's tools.
 
 mod cache;
 mod chain;

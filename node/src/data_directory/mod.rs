@@ -1,7 +1,7 @@
-//! What a data directory consists of: one [list](PARTS), for a start and for `quire check`.
+//! What a data directory consists of: one list (`parts`), for a start and for `quire check`.
 //!
 //! A start reads the parts that it needs and ends at the first that is not as it must be; what is one
-//! channel's alone closes that channel, and the others are served. A [check](check) reads every part, by
+//! channel's alone closes that channel, and the others are served. A check reads every part, by
 //! the same readers, and tells of all. Before either, a command asks whether there [is](path) a data
 //! directory. Settings, and the files that they name (TLS, passwords, a folder of query indexes
 //! elsewhere), are not here: [`Config`](crate::config::Config) reads them, and `quire config` says

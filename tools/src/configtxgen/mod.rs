@@ -1,8 +1,8 @@
 //! `configtxgen`: the first block of a channel, and first updates of it, from `configtx.yaml`.
 //!
-//! * [`yaml`], [`profile`], [`consensus`]: what the file says.
-//! * [`groups`]: the tree of configuration that it makes.
-//! * [`transaction`]: blocks and envelopes around it.
+//! * `yaml`, `profile`, `consensus`: what the file says.
+//! * `groups`: the tree of configuration that it makes.
+//! * `transaction`: blocks and envelopes around it.
 
 mod consensus;
 mod duration;

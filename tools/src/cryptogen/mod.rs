@@ -1,8 +1,8 @@
 //! `cryptogen`: keys and certificates for the organisations of a test network.
 //!
-//! * [`spec`]: the network, as `crypto-config.yaml` describes it.
-//! * [`organization`]: the folders of an organisation.
-//! * [`authority`], [`certificate`], [`key`]: what is in them.
+//! * `spec`: the network, as `crypto-config.yaml` describes it.
+//! * `organization`: the folders of an organisation.
+//! * `authority`, `certificate`, `key`: what is in them.
 
 mod authority;
 mod certificate;

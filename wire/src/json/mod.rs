@@ -4,10 +4,10 @@
 //! messages that hide in bytes shown as what they are: what bytes hold follows from the field, from another field, or,
 //! in the tree of a configuration, from names.
 //!
-//! * [`types`]: the types of messages, as tables.
-//! * [`rules`], [`tree`]: what bytes hold.
-//! * [`message`]: a message of any type, from bytes and to bytes.
-//! * [`printer`], [`reader`]: the same to JSON and from it.
+//! * `types`: the types of messages, as tables.
+//! * `rules`, `tree`: what bytes hold.
+//! * `message`: a message of any type, from bytes and to bytes.
+//! * `printer`, `reader`: the same to JSON and from it.
 
 mod error;
 mod message;
