@@ -98,7 +98,23 @@ fn show(channel: &Channel, form: Form) -> Result<Response, Problem> {
             becomes it.",
         content(
             (Vec<u8> = "application/x-protobuf"),
-            (serde_json::Value = "application/json")
+            (serde_json::Value = "application/json", example = json!({
+                "payload": {
+                    "header": {"channel_header": {"type": 2, "channel_id": "main"}},
+                    "data": {
+                        "config_update": {
+                            "channel_id": "main",
+                            "read_set": {"groups": {"Orderer": {}}},
+                            "write_set": {"groups": {"Orderer": {"values": {"BatchTimeout": {
+                                "version": "1",
+                                "mod_policy": "Admins",
+                                "value": {"timeout": "1s"}
+                            }}}}}
+                        },
+                        "signatures": []
+                    }
+                }
+            }))
         )
     ),
     responses((status = 201, description = "It is durable and in force.", body = InForce))

@@ -1,6 +1,7 @@
 //! Changing a configuration in people's words. Versions are left alone: the update is computed from what
 //! differs.
 
+use bytes::Bytes;
 use quire_wire::Message;
 use quire_wire::config::{
     Acls, ApiResource, BatchSize, BatchTimeout, Config, ConfigGroup, ConfigPolicy, ConfigValue,
@@ -11,6 +12,7 @@ use quire_wire::msp::{FabricMspConfig, MspConfig};
 use super::elements::is_name;
 use super::words::{policy_words, words};
 use super::{ADMINS, APPLICATION, BATCH_SIZE, BATCH_TIMEOUT, MSP, ORDERER, X509_MSP};
+use crate::msp::RevocationList;
 use crate::policy::{PolicyTextError, read_implicit_policy, read_signature_policy};
 
 /// Settings that [`set`] knows, with what each is.
@@ -65,6 +67,9 @@ pub enum EditError {
     /// An organisation of that name is there already.
     #[error("the organisation {0} is in the channel already")]
     Exists(String),
+    /// The bytes are no revocation list that says whose it is.
+    #[error("not a revocation list that names its CA, as `X509 CRL` in PEM")]
+    RevocationList,
     /// The name of a group cannot be so.
     #[error("{0:?} cannot be a name in a configuration: letters, digits, '.' and '-', up to 249")]
     Name(String),
@@ -265,6 +270,27 @@ pub fn set_msp(config: &mut Config, msp: &FabricMspConfig) -> Result<(), EditErr
         "organisation with the MSP id {}",
         msp.name
     )))
+}
+
+/// Adds a revocation list to an organisation's MSP, in the place of an older one of the same CA. Wherever the
+/// organisation stands in the channel.
+///
+/// # Errors
+/// If the list is none, or no group has an organisation with that MSP id.
+pub fn revoke(config: &mut Config, msp_id: &str, list: &[u8]) -> Result<(), EditError> {
+    let new = RevocationList::read(list).filter(RevocationList::names_authority);
+    let new = new.ok_or(EditError::RevocationList)?;
+    let missing = || EditError::Missing(format!("organisation with the MSP id {msp_id}"));
+    let root = config.channel_group.as_ref().ok_or_else(missing)?;
+    let organizations = root.groups.values().flat_map(|part| part.groups.values());
+    let mut msps = organizations.filter_map(msp_of);
+    let mut msp = msps.find(|msp| msp.name == msp_id).ok_or_else(missing)?;
+    msp.revocation_list.retain(|known| {
+        let known = RevocationList::read(known);
+        known.is_none_or(|known| !known.is_of_the_authority_of(&new))
+    });
+    msp.revocation_list.push(Bytes::copy_from_slice(list));
+    set_msp(config, &msp)
 }
 
 /// The MSP in an organisation's group, if it has one of X.509 certificates.

@@ -41,7 +41,7 @@ pub use chain::ChainError;
 pub use error::{IdentityError, MspError};
 use limits::MAX_IDENTITY_BYTES;
 pub use principal::{NotSatisfied, Principal};
-use revocation::RevocationList;
+pub(crate) use revocation::RevocationList;
 pub(crate) use rules::Rules;
 pub use version::MspVersion;
 

@@ -94,6 +94,11 @@ impl RevocationList {
         Some(())
     }
 
+    /// Whether another list is of the same CA, so that one of them can stand in the place of the other.
+    pub(crate) fn is_of_the_authority_of(&self, other: &Self) -> bool {
+        self.authority_key_id == other.authority_key_id
+    }
+
     /// Whether the list says whose it is. One that does not makes every certificate invalid.
     pub(crate) fn names_authority(&self) -> bool {
         self.authority_key_id.is_some()

