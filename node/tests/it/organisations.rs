@@ -118,18 +118,44 @@ impl Network {
         let code = answer.json()["code"].as_str().unwrap().to_owned();
         (answer.status, code)
     }
+
+    /// Another CA in the place of the second organisation's, which that one signs itself. Whom the old one
+    /// made does not count from there on.
+    fn renew_the_second(&mut self) {
+        let place = self.folder.path().to_owned();
+        let renewed = Organisation::new(&place.join("renewed"), "Org2MSP");
+        let file = renewed.export(&place.join("renewed"));
+        self.change(&["org", "update", &file], &[0]);
+        let old = std::mem::replace(&mut self.others[0], renewed);
+        let update = place.join("old.pb");
+        let update = update.to_str().unwrap();
+        let set = [
+            "channel",
+            "policy",
+            "set",
+            ENDORSEMENT,
+            "ANY Endorsement",
+            "--output",
+            update,
+        ];
+        self.first.run(&set);
+        old.run(&["channel", "sign", update]);
+        let (code, told) = self.first.tries(&["channel", "submit", update]);
+        assert_eq!(code, Some(2), "{told}");
+        self.change(&["policy", "set", ENDORSEMENT, "ANY Endorsement"], &[0]);
+    }
 }
 
 #[test]
 fn three_organisations_change_a_channel_together_and_kills_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let place = folder.path();
-    let first = Organisation::new(place, "Org1MSP");
+    let place = folder.path().to_owned();
+    let first = Organisation::new(&place, "Org1MSP");
     let others = vec![
-        Organisation::new(place, "Org2MSP"),
-        Organisation::new(place, "Org3MSP"),
+        Organisation::new(&place, "Org2MSP"),
+        Organisation::new(&place, "Org3MSP"),
     ];
-    let files: Vec<_> = others.iter().map(|other| other.export(place)).collect();
+    let files: Vec<_> = others.iter().map(|other| other.export(&place)).collect();
     let mut network = Network {
         first,
         others,
@@ -163,28 +189,7 @@ fn three_organisations_change_a_channel_together_and_kills_lose_nothing() {
     assert_eq!(network.put("2"), (201, "VALID".to_owned()));
     network.change(&["org", "remove", "Org3MSP"], &[0]);
 
-    // Another CA in the place of the second organisation's, which that one signs itself. Whom the old one
-    // made does not count from there on.
-    let renewed = Organisation::new(&place.join("renewed"), "Org2MSP");
-    let file = renewed.export(&place.join("renewed"));
-    network.change(&["org", "update", &file], &[0]);
-    let old = std::mem::replace(&mut network.others[0], renewed);
-    let update = place.join("old.pb");
-    let update = update.to_str().unwrap();
-    let set = [
-        "channel",
-        "policy",
-        "set",
-        ENDORSEMENT,
-        "ANY Endorsement",
-        "--output",
-        update,
-    ];
-    network.first.run(&set);
-    old.run(&["channel", "sign", update]);
-    let (code, told) = network.first.tries(&["channel", "submit", update]);
-    assert_eq!(code, Some(2), "{told}");
-    network.change(&["policy", "set", ENDORSEMENT, "ANY Endorsement"], &[0]);
+    network.renew_the_second();
 
     // Its own revocation list, which the first organisation signs alone where it submits, and where it
     // orders.
