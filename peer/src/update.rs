@@ -26,6 +26,16 @@ const BLOCK_POLICY: &str = "/Channel/Orderer/BlockValidation";
 /// transaction of this size fits in.
 const MAX_ABSOLUTE_BYTES: u32 = 49 << 20;
 
+/// Most signatures of an update: each is verified, whoever made it.
+const MAX_SIGNATURES: usize = 1_000;
+/// Policies without which, or with which everybody satisfying them, a channel could not be governed any more.
+const GUARDS: [&str; 4] = [
+    "/Channel/Writers",
+    "/Channel/Admins",
+    "/Channel/Application/Admins",
+    "/Channel/Orderer/Admins",
+];
+
 /// Why an update of the configuration is not ordered. Nothing changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateRefused {
@@ -59,7 +69,7 @@ pub enum UpdateRefused {
     NoEndorsement(#[source] PolicyError),
     /// A policy that guards the channel would be satisfied without any signature, as one that asks the
     /// organisations of a group that has none.
-    #[error("{0} would be satisfied without any signature")]
+    #[error("{0} would not be there, or be satisfied without any signature")]
     Unguarded(&'static str),
     /// This node could not sign blocks any more.
     #[error("the new configuration would not let this node sign the channel's blocks: {0}")]
@@ -72,6 +82,9 @@ pub enum UpdateRefused {
         /// What it would be.
         to: String,
     },
+    /// More signatures than any channel has organisations.
+    #[error("the update has {0} signatures, more than {MAX_SIGNATURES}")]
+    Signatures(usize),
     /// Transactions could be larger than a block file has room for.
     #[error("absolute_max_bytes is {0}, above {MAX_ABSOLUTE_BYTES}")]
     TooLarge(u32),
@@ -88,6 +101,9 @@ pub(crate) fn configuration(
 ) -> Result<ConfigEnvelope, UpdateRefused> {
     let envelope = Envelope::decode(envelope.clone())?;
     let update = SignedUpdate::from_envelope(&envelope)?;
+    if update.signature_count() > MAX_SIGNATURES {
+        return Err(UpdateRefused::Signatures(update.signature_count()));
+    }
     let config = update.apply(&current.bundle)?;
     if let Some(dropped) = update.dropped(&config)? {
         return Err(UpdateRefused::Dropped(dropped));
@@ -115,6 +131,16 @@ fn check_next(
     if let (Some(before), Some(after)) = (before, after) {
         check_sound_changes(before, after)
             .map_err(|(path, source)| UpdateRefused::Unsound { path, source })?;
+    }
+    for guard in GUARDS {
+        let was_there = current.policy(guard).is_ok();
+        let holds_for_nobody = match next.policy(guard) {
+            Ok(policy) => policy.is_satisfied_by(&[]),
+            Err(_) => was_there,
+        };
+        if holds_for_nobody {
+            return Err(UpdateRefused::Unguarded(guard));
+        }
     }
     let endorsement = next.policy(ENDORSEMENT_POLICY);
     let endorsement = endorsement.map_err(UpdateRefused::NoEndorsement)?;

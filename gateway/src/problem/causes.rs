@@ -240,6 +240,7 @@ impl From<UpdateRefused> for Problem {
                 | UpdateError::Decode(_)
                 | UpdateError::NoHeader
                 | UpdateError::Channel(_)
+                | UpdateError::TooLarge
                 | UpdateError::Name(_) => ProblemKind::InvalidArgument,
                 UpdateError::NoChange
                 | UpdateError::ModPolicy { .. }
@@ -255,6 +256,7 @@ impl From<UpdateRefused> for Problem {
             | UpdateRefused::Unguarded(_)
             | UpdateRefused::NotOrderer(_)
             | UpdateRefused::ConsensusType { .. }
+            | UpdateRefused::Signatures(_)
             | UpdateRefused::TooLarge(_) => ProblemKind::InvalidConfig,
         };
         Self::new(kind, sentence(&chain(&refused)))

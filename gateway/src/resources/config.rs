@@ -137,6 +137,7 @@ pub(crate) async fn update(
             JSON => envelope_of(&body)?,
             _ => body,
         };
+        check_kind(&envelope)?;
         let envelope = match unsent(&envelope) {
             Some(update) => update_envelope(&name, &update, &caller, &nonce, now),
             None => envelope,
@@ -152,15 +153,28 @@ pub(crate) async fn update(
         return Err(Problem::new(ProblemKind::Invalid(outcome.code), detail));
     }
     let described = gateway.pools.work(move || {
-        let InState { number, config } = current(&channel)?;
+        let InState { config, .. } = current(&channel)?;
         let document = InForce {
-            block: number,
+            block: outcome.block,
             sequence: config.sequence,
         };
         let response = reply::json(StatusCode::CREATED, &document)?;
         Ok(reply::at_height(response, channel.reader.height()))
     });
     described.await
+}
+
+/// Transactions have a resource of their own.
+fn check_kind(envelope: &Bytes) -> Result<(), Problem> {
+    let payload = Envelope::decode(envelope.clone()).and_then(|one| Payload::decode(one.payload));
+    let header = payload.ok().and_then(|payload| payload.header);
+    let header = header.and_then(|header| ChannelHeader::decode(header.channel_header).ok());
+    match header.map(|header| header.r#type) {
+        Some(header_type::CONFIG_UPDATE) => Ok(()),
+        _ => Err(Problem::invalid_argument(
+            "The body is not an envelope of type CONFIG_UPDATE.",
+        )),
+    }
 }
 
 /// The update in an envelope that nobody has sent yet, as tools write it into a file for others to sign: it

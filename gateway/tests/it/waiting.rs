@@ -262,13 +262,14 @@ async fn a_revoked_certificate_lets_nobody_in_and_ends_the_waiting() {
     };
     let mut client = node.client_with(limits, Cors::default());
     client.router = client.router.layer(Extension(info));
-    client.put(KEY, &[], "1").await.assert_status(201);
+    let host = "host: 127.0.0.1";
+    client.put(KEY, &[host], "1").await.assert_status(201);
     let listener = client.clone();
-    let waiting = tokio::spawn(async move { listener.get("./events").await });
+    let waiting = tokio::spawn(async move { listener.get_with("./events", host).await });
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(!waiting.is_finished());
     node.revoked.store(true, Ordering::SeqCst);
     soon(waiting).await.assert_status(200);
-    let refused = client.put(KEY, &[], "2").await;
+    let refused = client.put(KEY, &[host], "2").await;
     refused.assert_problem(401, "UNAUTHENTICATED");
 }

@@ -8,7 +8,7 @@ use quire_wire::Message as _;
 use quire_wire::config::{Config, ConfigGroup};
 use quire_wire::msp::FabricMspConfig;
 
-use super::elements::{self, Elements, Place};
+use super::elements::{self, Elements, Place, Unlisted};
 use super::values::{self, Application, Channel, Orderer, Organization, ValueError};
 use super::{APPLICATION, CAPABILITIES, CONSORTIUMS, ORDERER, X509_MSP};
 use crate::msp::{Msp, MspError, MspVersion, Msps};
@@ -156,7 +156,10 @@ impl Bundle {
         if !is_channel_name(channel) {
             return Err(BundleError::ChannelName(channel.to_owned()));
         }
-        elements::flatten(root).map_err(BundleError::Name)?;
+        elements::flatten(root).map_err(|unlisted| match unlisted {
+            Unlisted::Name(place) => BundleError::Name(place),
+            Unlisted::TooLong => BundleError::TooLarge(size),
+        })?;
         Ok(Self {
             channel: channel.into(),
             msps: organizations

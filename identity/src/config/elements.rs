@@ -79,33 +79,69 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.bytes().all(may_stand)
 }
 
-/// All elements of the tree. The error is the place whose name cannot be one.
-pub(super) fn flatten(root: &ConfigGroup) -> Result<Elements<'_>, Place> {
+/// Most bytes that the places of a tree's elements may have together. A configuration of 500 organisations
+/// has 1 MB of them; without a bound, short elements at the ends of long paths would have many times the
+/// bytes that they came in.
+const MAX_PLACES_BYTES: usize = 64 << 20;
+
+/// Why a tree has no list of elements.
+#[derive(Debug)]
+pub(super) enum Unlisted {
+    /// The name there cannot be an element's.
+    Name(Place),
+    /// The paths have too many bytes together.
+    TooLong,
+}
+
+/// All elements of the tree.
+pub(super) fn flatten(root: &ConfigGroup) -> Result<Elements<'_>, Unlisted> {
     let mut elements = Elements::new();
-    add_group(&mut elements, vec![ROOT.to_owned()], root)?;
+    let mut left = MAX_PLACES_BYTES;
+    add_group(&mut elements, &[ROOT.to_owned()], root, &mut left)?;
     Ok(elements)
 }
 
 fn add_group<'c>(
     elements: &mut Elements<'c>,
-    path: Vec<String>,
+    path: &[String],
     group: &'c ConfigGroup,
-) -> Result<(), Place> {
+    left: &mut usize,
+) -> Result<(), Unlisted> {
+    // Before those below it, whose paths all have this one's name.
+    add(
+        elements,
+        Kind::Group,
+        path.to_vec(),
+        Element::Group(group),
+        left,
+    )?;
     let below = |name: &String| {
-        let mut below = path.clone();
+        let mut below = path.to_vec();
         below.push(name.clone());
         below
     };
     for (name, group) in &group.groups {
-        add_group(elements, below(name), group)?;
+        add_group(elements, &below(name), group, left)?;
     }
     for (name, value) in &group.values {
-        add(elements, Kind::Value, below(name), Element::Value(value))?;
+        add(
+            elements,
+            Kind::Value,
+            below(name),
+            Element::Value(value),
+            left,
+        )?;
     }
     for (name, policy) in &group.policies {
-        add(elements, Kind::Policy, below(name), Element::Policy(policy))?;
+        add(
+            elements,
+            Kind::Policy,
+            below(name),
+            Element::Policy(policy),
+            left,
+        )?;
     }
-    add(elements, Kind::Group, path, Element::Group(group))
+    Ok(())
 }
 
 fn add<'c>(
@@ -113,12 +149,16 @@ fn add<'c>(
     kind: Kind,
     path: Vec<String>,
     element: Element<'c>,
-) -> Result<(), Place> {
+    left: &mut usize,
+) -> Result<(), Unlisted> {
     let has_name = path.last().is_some_and(|name| is_name(name));
+    let bytes: usize = path.iter().map(String::len).sum();
     let place = Place { kind, path };
     if !has_name {
-        return Err(place);
+        return Err(Unlisted::Name(place));
     }
+    let cost = bytes + size_of::<Place>() + place.path.len() * size_of::<String>();
+    *left = left.checked_sub(cost).ok_or(Unlisted::TooLong)?;
     elements.insert(place, element);
     Ok(())
 }

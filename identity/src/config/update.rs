@@ -5,6 +5,7 @@
 //! have the version after the current one, or 0 if it is new, and the policy that governs the *current*
 //! element must be satisfied by the update's signatures. The rules are those of Fabric's `configtx`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use quire_wire::config::{Config, ConfigEnvelope, ConfigGroup, ConfigUpdate, Conf
 use quire_wire::{DecodeError, Message as _};
 
 use super::bundle::Bundle;
-use super::elements::{self, Element, Elements, Kind, Place};
+use super::elements::{self, Element, Elements, Kind, Place, Unlisted};
 use crate::identity::Identity;
 use crate::policy::{Policy, Shortfall};
 
@@ -35,6 +36,9 @@ pub enum UpdateError {
     /// An element has a name that none can have.
     #[error("the name of {0} is not allowed: letters, digits, '.' and '-', up to 249")]
     Name(Place),
+    /// Its elements have more bytes of paths than any configuration's.
+    #[error("the update has too many elements, or too deep ones")]
+    TooLarge,
     /// What the update was computed from is not there.
     #[error("the update was computed from {0}, which is not there; compute it again")]
     ReadMissing(Place),
@@ -177,11 +181,29 @@ impl SignedUpdate {
         signers
     }
 
+    /// How many signatures there are, of whomever.
+    #[must_use]
+    pub fn signature_count(&self) -> usize {
+        self.signatures.len()
+    }
+
     /// The configuration that the update makes of `current`.
     ///
     /// # Errors
     /// If the update does not fit, or its signatures do not suffice.
     pub fn apply(&self, current: &Bundle) -> Result<Config, UpdateError> {
+        self.lead_to(current, true)
+    }
+
+    /// The configuration that the update would make of `current`, whoever has signed so far.
+    ///
+    /// # Errors
+    /// If the update does not fit.
+    pub fn preview(&self, current: &Bundle) -> Result<Config, UpdateError> {
+        self.lead_to(current, false)
+    }
+
+    fn lead_to(&self, current: &Bundle, is_signed: bool) -> Result<Config, UpdateError> {
         if self.update.channel_id != current.channel() {
             return Err(UpdateError::Channel(self.update.channel_id.clone()));
         }
@@ -190,63 +212,27 @@ impl SignedUpdate {
         check_read_set(&read, &elements)?;
         let written = flatten(self.update.write_set.as_ref())?;
         let changed = changes(&read, &written);
-        self.authorize(&changed, current, &elements)?;
+        let governed = governed(&changed, current, &elements)?;
+        if is_signed {
+            self.authorize(governed, current)?;
+        }
         let mut next = elements;
         next.extend(changed);
         if let Some(lost) = written.keys().find(|place| !next.contains_key(place)) {
             return Err(UpdateError::Lost(lost.clone()));
         }
         Ok(Config {
-            sequence: current.sequence() + 1,
+            sequence: current.sequence().wrapping_add(1),
             channel_group: Some(elements::tree(&next).map_err(UpdateError::Lost)?),
         })
     }
 
-    /// Whether the update's signatures satisfy the policy of everything that changes.
-    fn authorize(
-        &self,
-        changed: &Elements<'_>,
-        current: &Bundle,
-        elements: &Elements<'_>,
-    ) -> Result<(), UpdateError> {
-        if changed.is_empty() {
-            return Err(UpdateError::NoChange);
-        }
+    /// Whether the update's signatures satisfy the policies of what changes.
+    fn authorize(&self, governed: Governed<'_>, current: &Bundle) -> Result<(), UpdateError> {
         let signers = self.signers(current);
-        for (place, element) in changed {
-            let place = || place.clone();
-            let version = element.version();
-            if !is_path(element.mod_policy()) {
-                let policy = element.mod_policy().to_owned();
-                return Err(UpdateError::ModPolicy {
-                    place: place(),
-                    policy,
-                });
-            }
-            let existing = elements.get(&place());
-            let next = existing.map_or(0, |existing| existing.version().wrapping_add(1));
-            if version != next {
-                return Err(UpdateError::Version {
-                    place: place(),
-                    version,
-                    next,
-                });
-            }
-            let Some(existing) = existing else {
-                continue;
-            };
-            let policy = governing(current, &place(), existing).ok_or_else(|| {
-                let policy = existing.mod_policy().to_owned();
-                UpdateError::NoPolicy {
-                    place: place(),
-                    policy,
-                }
-            })?;
+        for (policy, place) in governed.into_values() {
             if let Some(missing) = policy.shortfall(&signers) {
-                return Err(UpdateError::NotSatisfied {
-                    place: place(),
-                    missing,
-                });
+                return Err(UpdateError::NotSatisfied { place, missing });
             }
         }
         Ok(())
@@ -287,10 +273,58 @@ pub fn check_succession(current: &Bundle, next: &ConfigEnvelope) -> Result<(), U
     Ok(())
 }
 
+/// The policies that say who may change something, each once with a place that it governs: thousands of
+/// elements may have the same.
+type Governed<'b> = BTreeMap<usize, (&'b Policy, Place)>;
+
+/// Whether everything that changes is the next version of what is there, and which policies govern that.
+fn governed<'b>(
+    changed: &Elements<'_>,
+    current: &'b Bundle,
+    elements: &Elements<'_>,
+) -> Result<Governed<'b>, UpdateError> {
+    if changed.is_empty() {
+        return Err(UpdateError::NoChange);
+    }
+    let mut governed = Governed::new();
+    for (place, element) in changed {
+        let version = element.version();
+        if !is_path(element.mod_policy()) {
+            return Err(UpdateError::ModPolicy {
+                place: place.clone(),
+                policy: element.mod_policy().to_owned(),
+            });
+        }
+        let existing = elements.get(place);
+        let next = existing.map_or(0, |existing| existing.version().wrapping_add(1));
+        if version != next {
+            let place = place.clone();
+            return Err(UpdateError::Version {
+                place,
+                version,
+                next,
+            });
+        }
+        let Some(existing) = existing else {
+            continue;
+        };
+        let policy = governing(current, place, existing).ok_or_else(|| UpdateError::NoPolicy {
+            place: place.clone(),
+            policy: existing.mod_policy().to_owned(),
+        })?;
+        let entry = governed.entry(policy.place_in_memory());
+        entry.or_insert_with(|| (policy, place.clone()));
+    }
+    Ok(governed)
+}
+
 fn flatten(root: Option<&ConfigGroup>) -> Result<Elements<'_>, UpdateError> {
     match root {
         None => Ok(Elements::new()),
-        Some(root) => elements::flatten(root).map_err(UpdateError::Name),
+        Some(root) => elements::flatten(root).map_err(|unlisted| match unlisted {
+            Unlisted::Name(place) => UpdateError::Name(place),
+            Unlisted::TooLong => UpdateError::TooLarge,
+        }),
     }
 }
 

@@ -132,6 +132,11 @@ impl Policy {
         Some(Shortfall::of(self, &distinct))
     }
 
+    /// The same for the same policy of a configuration, however often it was asked for.
+    pub(crate) fn place_in_memory(&self) -> usize {
+        Arc::as_ptr(&self.node).addr()
+    }
+
     fn is_satisfied_by_distinct(&self, signers: &[&Identity]) -> bool {
         let holds = |policy: &&Self| policy.is_satisfied_by_distinct(signers);
         match &*self.node {

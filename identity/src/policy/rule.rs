@@ -1,5 +1,7 @@
 //! Rules over signatures, evaluated as Fabric evaluates them.
 
+use std::sync::Arc;
+
 use quire_wire::config::{SignaturePolicy, SignaturePolicyEnvelope, SignatureRule};
 
 use super::{MAX_DEPTH, PolicyError};
@@ -10,7 +12,7 @@ use crate::msp::Principal;
 #[derive(Clone, Debug)]
 pub(super) enum Rule {
     /// The leaf's number, counted over the whole rule from left to right, and whom it wants.
-    SignedBy(usize, Principal),
+    SignedBy(usize, Arc<Principal>),
     NOutOf(i32, Vec<Rule>),
 }
 
@@ -22,7 +24,8 @@ impl Rule {
         if envelope.version != 0 {
             return Err(PolicyError::Version(envelope.version));
         }
-        let principals: Vec<_> = envelope.identities.iter().map(Principal::of).collect();
+        let principals = envelope.identities.iter();
+        let principals: Vec<_> = principals.map(|one| Arc::new(Principal::of(one))).collect();
         let rule = envelope.rule.as_ref().ok_or(PolicyError::NoRule)?;
         compile(rule, &principals, &mut 0, 0)
     }
@@ -58,7 +61,7 @@ impl Rule {
 
 fn compile(
     rule: &SignaturePolicy,
-    principals: &[Principal],
+    principals: &[Arc<Principal>],
     leaves: &mut usize,
     depth: usize,
 ) -> Result<Rule, PolicyError> {
@@ -71,7 +74,8 @@ fn compile(
             let principal = position.and_then(|position| principals.get(position));
             let principal = principal.ok_or(PolicyError::IdentityIndex(*index))?;
             *leaves += 1;
-            Ok(Rule::SignedBy(*leaves, principal.clone()))
+            // Many leaves may name one principal, which may be large.
+            Ok(Rule::SignedBy(*leaves, Arc::clone(principal)))
         }
         SignatureRule::NOutOf(branch) => {
             let rules = branch.rules.iter();

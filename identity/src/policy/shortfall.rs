@@ -19,7 +19,8 @@ pub struct Shortfall {
 impl Shortfall {
     pub(super) fn of(policy: &Policy, signers: &[&Identity]) -> Self {
         let mut used = vec![false; signers.len()];
-        let described = describe(policy, signers, &mut used);
+        let mut left = MAX_TEXT_BYTES;
+        let described = describe(policy, signers, &mut used, &mut left);
         let unused = signers.iter().zip(&used).filter(|(_, used)| !**used);
         let unused: Vec<_> = unused.map(|(signer, _)| name_of(signer)).collect();
         let rest = match unused.as_slice() {
@@ -56,7 +57,8 @@ fn name_of(signer: &Identity) -> String {
     format!("{}{role} {:?}", signer.msp_id(), signer.name())
 }
 
-fn describe(policy: &Policy, signers: &[&Identity], used: &mut [bool]) -> String {
+/// `left` counts the bytes that are still to be told: a policy can be large.
+fn describe(policy: &Policy, signers: &[&Identity], used: &mut [bool], left: &mut usize) -> String {
     match &*policy.node {
         Node::Signatures(rule) => {
             let mut taken = vec![None; signers.len()];
@@ -67,12 +69,17 @@ fn describe(policy: &Policy, signers: &[&Identity], used: &mut [bool]) -> String
             for (used, taken) in used.iter_mut().zip(&taken) {
                 *used |= taken.is_some();
             }
-            describe_rule(rule, signers, &taken)
+            describe_rule(rule, signers, &taken, left)
         }
         Node::Implicit(n, below) => {
-            let below = below.iter().map(|policy| describe(policy, signers, used));
-            let below: Vec<_> = below.collect();
-            format!("{n} of ({})", below.join("; "))
+            let mut described = Vec::new();
+            for policy in below {
+                if *left == 0 {
+                    break;
+                }
+                described.push(describe(policy, signers, used, left));
+            }
+            format!("{n} of ({})", described.join("; "))
         }
         Node::NoneOf(_) => "a rule that there is not".to_owned(),
         Node::Never(path) => format!("{path}, which is not there"),
@@ -99,18 +106,25 @@ fn try_leaves(rule: &Rule, signers: &[&Identity], taken: &mut Vec<Taken>) {
     }
 }
 
-fn describe_rule(rule: &Rule, signers: &[&Identity], taken: &[Taken]) -> String {
+fn describe_rule(rule: &Rule, signers: &[&Identity], taken: &[Taken], left: &mut usize) -> String {
     match rule {
         Rule::SignedBy(leaf, principal) => {
             let mut by = signers.iter().zip(taken);
-            match by.find(|(_, taken)| **taken == Some(*leaf)) {
+            let text = match by.find(|(_, taken)| **taken == Some(*leaf)) {
                 Some((signer, _)) => format!("{principal} signed by {:?}", signer.name()),
                 None => format!("{principal} is missing"),
-            }
+            };
+            *left = left.saturating_sub(text.len());
+            shortened(text)
         }
         Rule::NOutOf(n, rules) => {
-            let described = rules.iter().map(|rule| describe_rule(rule, signers, taken));
-            let described: Vec<_> = described.collect();
+            let mut described = Vec::new();
+            for rule in rules {
+                if *left == 0 {
+                    break;
+                }
+                described.push(describe_rule(rule, signers, taken, left));
+            }
             match (n, described.as_slice()) {
                 // One branch that must hold needs no words of its own.
                 (1, [one]) => one.clone(),

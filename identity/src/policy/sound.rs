@@ -19,7 +19,7 @@ pub enum Unsound {
     Policy(#[from] PolicyError),
     /// A gate that holds without any branch, whatever is signed.
     #[error("a gate asks for {0} of its branches, so everybody satisfies it")]
-    Negative(i32),
+    Unguarded(i32),
     /// An implicit policy with a rule that there is not.
     #[error("an implicit policy has the rule {0}, which is not ANY, ALL or MAJORITY")]
     Rule(i32),
@@ -71,7 +71,7 @@ fn check_envelope(envelope: &SignaturePolicyEnvelope) -> Result<(), Unsound> {
 
 fn check_rule(rule: &SignaturePolicy, depth: usize) -> Result<(), Unsound> {
     match &rule.rule {
-        Some(SignatureRule::NOutOf(gate)) if gate.n < 0 => Err(Unsound::Negative(gate.n)),
+        Some(SignatureRule::NOutOf(gate)) if gate.n <= 0 => Err(Unsound::Unguarded(gate.n)),
         Some(SignatureRule::NOutOf(gate)) if depth <= MAX_DEPTH => gate
             .rules
             .iter()

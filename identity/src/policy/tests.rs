@@ -237,7 +237,7 @@ fn a_slip_in_a_policy_is_refused_where_it_is_new_and_holds_as_in_fabric_where_it
     assert!(in_force.is_satisfied_by(&[]));
     assert!(!in_force.is_satisfied_by(&signers("A.peer")));
     let nothing = ConfigGroup::default();
-    for (group, unsound) in [(slip, Unsound::Negative(-1)), (rule, Unsound::Rule(7))] {
+    for (group, unsound) in [(slip, Unsound::Unguarded(-1)), (rule, Unsound::Rule(7))] {
         assert_eq!(check_sound_changes(&group, &group), Ok(()));
         let refused = check_sound_changes(&nothing, &group);
         assert_eq!(refused, Err(("P".to_owned(), unsound.clone())));

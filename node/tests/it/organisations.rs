@@ -51,7 +51,8 @@ impl Organisation {
     }
 
     fn start(&self) -> Node {
-        Node::start_with(&self.data, &["--msp-id", self.msp_id])
+        let flags = ["--msp-id", self.msp_id, "--ca-listen", "127.0.0.1:0"];
+        Node::start_with(&self.data, &flags)
     }
 }
 

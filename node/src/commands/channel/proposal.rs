@@ -12,7 +12,7 @@ use clap::Args;
 use quire_disk::{FileError, replace_file};
 use quire_identity::config::edit::EditError;
 use quire_identity::config::{
-    Bundle, BundleError, ComputeError, SignedUpdate, UpdateError, compute_update, difference,
+    Bundle, BundleError, ComputeError, SignedUpdate, UpdateError, compute_update, difference, words,
 };
 use quire_peer::config::InState;
 use quire_wire::Message as _;
@@ -148,6 +148,21 @@ pub(super) fn missing(
         Err(error @ UpdateError::NotSatisfied { .. }) => Ok(Some(error.to_string())),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What an update sets, a line each.
+pub(super) fn sets(update: &ConfigUpdateEnvelope) -> Result<Vec<String>, ProposalError> {
+    let update = SignedUpdate::read(update.clone())?.update;
+    let written = Config {
+        channel_group: update.write_set,
+        ..Config::default()
+    };
+    // What stays as it is stands there by its version alone.
+    let said = words(&written).into_iter().filter(|(name, value)| {
+        !value.is_empty() && value != "nothing" && !name.starts_with("value ")
+    });
+    let lines = said.map(|(name, value)| format!("sets {name}: {value}"));
+    Ok(lines.collect())
 }
 
 /// Hands the update in, and prints what came of it.

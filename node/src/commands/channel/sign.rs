@@ -31,6 +31,11 @@ impl Verb for SignArguments {
             Ok(read) => read,
             Err(error) => return failed(&error, None),
         };
+        // Nobody signs what they have not seen.
+        match proposal::sets(&update) {
+            Ok(lines) => lines.iter().for_each(|line| println!("{line}")),
+            Err(error) => return failed(&error, None),
+        }
         let signed = Reach::open(&self.data).and_then(|reach| {
             let signed = reach.sign(&mut update);
             // What is still missing is told where the channel is here too.
