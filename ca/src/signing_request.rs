@@ -10,7 +10,9 @@ use x509_parser::oid_registry::{
 };
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
+use yasna::construct_der;
 
+use crate::der::oid;
 use crate::error::{Code, Refusal};
 use crate::pem;
 
@@ -27,6 +29,13 @@ const MAX_ORGANIZATION: usize = 64;
 const MAX_COUNTRY: usize = 2;
 const MAX_LOCALITY: usize = 128;
 const MAX_STATE: usize = 128;
+
+/// `id-ecPublicKey`, and the curves of its keys (RFC 5480).
+const EC_PUBLIC_KEY: &[u64] = &[1, 2, 840, 10045, 2, 1];
+const P256: &[u64] = &[1, 2, 840, 10045, 3, 1, 7];
+const P384: &[u64] = &[1, 3, 132, 0, 34];
+/// What a point that is not compressed begins with.
+const UNCOMPRESSED: u8 = 4;
 
 /// Another name of a certificate's subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +97,7 @@ pub struct SigningRequest {
     pub common_name: String,
     /// The rest of the subject, units left out: those are not the requester's to choose.
     pub chosen: Chosen,
-    /// DER of the public key with its algorithm.
+    /// DER of the public key with its algorithm, written by the CA itself.
     pub key_info: Vec<u8>,
     /// The bits of the public key.
     pub key_bits: Vec<u8>,
@@ -114,13 +123,13 @@ impl SigningRequest {
         }
         let info = &request.certification_request_info;
         let key = &info.subject_pki;
-        check_key(key)?;
+        let key_info = key_info(key)?;
         let signed = request.verify_signature();
         signed.map_err(|_| bad("its signature is not its key's"))?;
         let mut made = Self {
             common_name: common_name(&info.subject)?,
             chosen: chosen(&info.subject)?,
-            key_info: key.raw.to_vec(),
+            key_info,
             key_bits: key.subject_public_key.data.to_vec(),
             other_names: Vec::new(),
             wants_authority: false,
@@ -177,15 +186,38 @@ fn other_name(name: &GeneralName<'_>) -> Option<OtherName> {
     }
 }
 
-/// What identities of Fabric sign with.
-fn check_key(key: &SubjectPublicKeyInfo<'_>) -> Result<(), Refusal> {
+/// A key of those that identities of Fabric sign with, written anew: the parser passes over bytes that a
+/// requester put after the key, and in a certificate those would be read as what the CA says.
+fn key_info(key: &SubjectPublicKeyInfo<'_>) -> Result<Vec<u8>, Refusal> {
     let curve = key.algorithm.parameters.as_ref();
     let curve = curve.and_then(|curve| curve.as_oid().ok());
-    let is_known = curve.is_some_and(|curve| curve == OID_EC_P256 || curve == OID_NIST_EC_P384);
-    if key.algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY && is_known {
-        return Ok(());
+    let curve = curve.filter(|_| key.algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY);
+    let (curve, coordinate_bytes) = match curve {
+        Some(curve) if curve == OID_EC_P256 => (P256, 32),
+        Some(curve) if curve == OID_NIST_EC_P384 => (P384, 48),
+        _ => return Err(bad("its key is not ECDSA on P-256 or P-384")),
+    };
+    let bits = &key.subject_public_key;
+    let point: &[u8] = &bits.data;
+    if bits.unused_bits != 0
+        || point.len() != 1 + 2 * coordinate_bytes
+        || point.first() != Some(&UNCOMPRESSED)
+    {
+        return Err(bad("its key is no uncompressed point of its curve"));
     }
-    Err(bad("its key is not ECDSA on P-256 or P-384"))
+    let written = construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_sequence(|writer| {
+                writer.next().write_oid(&oid(EC_PUBLIC_KEY));
+                writer.next().write_oid(&oid(curve));
+            });
+            writer.next().write_bitvec_bytes(point, point.len() * 8);
+        });
+    });
+    if written != key.raw {
+        return Err(bad("something else is with its key"));
+    }
+    Ok(written)
 }
 
 fn common_name(subject: &X509Name<'_>) -> Result<String, Refusal> {

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 use yasna::{DERWriterSeq, Tag, construct_der};
 
 use crate::der::{
@@ -130,7 +132,7 @@ impl Template<'_> {
     /// The certificate, in DER.
     ///
     /// # Errors
-    /// If a date cannot be written.
+    /// If a date cannot be written, or what was written is not read as it was meant.
     pub fn sign(&self, issuer: &dyn Issuer, facts: &IssuerFacts) -> Result<Vec<u8>, Refusal> {
         let not_before = time(self.validity.not_before)?;
         let not_after = time(self.validity.not_after)?;
@@ -163,7 +165,20 @@ impl Template<'_> {
                 });
             });
         });
-        Ok(signed(&content, &issuer.sign(&content)))
+        let der = signed(&content, &issuer.sign(&content));
+        self.check_written(&der)?;
+        Ok(der)
+    }
+
+    /// Makes sure that a certificate is one, and of this key and nothing beside it.
+    fn check_written(&self, der: &[u8]) -> Result<(), Refusal> {
+        let read = X509Certificate::from_der(der).ok();
+        let read = read.filter(|(rest, _)| rest.is_empty());
+        if read.is_some_and(|(_, read)| read.public_key().raw == self.key_info) {
+            return Ok(());
+        }
+        let detail = "a certificate was not written as it was meant";
+        Err(Refusal::new(500, Code::Unknown, detail))
     }
 
     fn write_extensions(&self, writer: &mut DERWriterSeq<'_>, facts: &IssuerFacts) {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
-    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SanType,
+    PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData as _, SanType, SigningKey as _,
 };
 
 use super::*;
@@ -76,6 +76,49 @@ fn a_request_that_cannot_be_used_says_why() {
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = SigningRequest::from_pem(&request(&authority));
     assert!(authority.unwrap().wants_authority);
+}
+
+/// A request for `alice` with this key as it is written, signed by the key.
+fn request_of(key: &KeyPair, key_info: &[u8]) -> String {
+    use crate::der::{COMMON_NAME, signed, write_name};
+    use yasna::Tag;
+    let name = ["alice".to_owned()];
+    let content = construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_u8(0);
+            write_name(writer.next(), &[(COMMON_NAME, &name)]);
+            writer.next().write_der(key_info);
+            writer
+                .next()
+                .write_tagged_implicit(Tag::context(0), |writer| writer.write_set(|_| ()));
+        });
+    });
+    let signature = key.sign(&content).unwrap();
+    pem::block("CERTIFICATE REQUEST", &signed(&content, &signature))
+}
+
+#[test]
+fn nothing_that_follows_a_key_gets_into_a_certificate() {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let plain = key.subject_public_key_info();
+    let read = SigningRequest::from_pem(&request_of(&key, &plain)).unwrap();
+    assert_eq!(read.key_info, plain);
+    // The same, with an extension after the key, within the same sequence.
+    let more = construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            let (_, parts) = plain.split_at(2);
+            writer.next().write_der(parts);
+            writer
+                .next()
+                .write_tagged(yasna::Tag::context(3), |writer| {
+                    writer.write_sequence(|_| ());
+                });
+        });
+    });
+    let (_, parsed) = SubjectPublicKeyInfo::from_der(&more).unwrap();
+    assert_eq!(parsed.subject_public_key.data, read.key_bits);
+    let refusal = SigningRequest::from_pem(&request_of(&key, &more)).unwrap_err();
+    assert!(refusal.detail.contains("with its key"), "{refusal}");
 }
 
 #[test]
