@@ -9,6 +9,30 @@ const MAX_NAME_BYTES: usize = 64;
 /// Most names of a path.
 const MAX_DEPTH: usize = 16;
 
+/// The types that are roles: what a unit of these names says of its subject, Fabric and the node believe.
+const ROLES: [&str; 4] = ["client", "peer", "admin", "orderer"];
+
+/// The role that a name is, whatever its case.
+#[must_use]
+pub fn role(name: &str) -> Option<&'static str> {
+    let mut roles = ROLES.into_iter();
+    roles.find(|role| name.trim().eq_ignore_ascii_case(role))
+}
+
+/// Makes sure that no name of a path is a role: each becomes a unit of a certificate.
+///
+/// # Errors
+/// With `code` if one is.
+pub fn check_roles(path: &str, code: Code) -> Result<(), Refusal> {
+    match path.split('.').find_map(role) {
+        None => Ok(()),
+        Some(role) => {
+            let detail = format!("No name of an affiliation can be {role:?}, which is a role");
+            Err(Refusal::new(400, code, detail))
+        }
+    }
+}
+
 /// The affiliations that a new registry has, which are those of a new Fabric CA.
 pub const FIRST: [&str; 5] = [
     "org1",
@@ -28,7 +52,7 @@ pub fn check(path: &str, code: Code) -> Result<(), Refusal> {
         bytes.contains(&name.len()) && name.chars().all(|char| !char.is_control() && char != '/')
     };
     if path.split('.').count() <= MAX_DEPTH && path.split('.').all(is_name) {
-        return Ok(());
+        return check_roles(path, code);
     }
     let detail = format!(
         "{path:?} is no affiliation: those are at most {MAX_DEPTH} names of 1 to {MAX_NAME_BYTES} bytes, \

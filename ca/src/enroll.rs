@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::affiliation;
 use crate::attribute::{self, INTERMEDIATE_CA, Wanted, truth};
 use crate::authority::Authority;
 use crate::caller::Caller;
@@ -195,8 +196,11 @@ impl Authority {
             return Err(Refusal::authorization(Code::MissingAttribute, detail));
         }
         let attributes = attribute::extension(identity, asked.attributes.as_deref())?;
-        let affiliation = identity.affiliation.split('.');
-        let units = std::iter::once(identity.kind.as_str()).chain(affiliation);
+        // Of a registry that has one from before such were refused.
+        affiliation::check_roles(&identity.affiliation, Code::BadSigningRequest)?;
+        let path = identity.affiliation.split('.');
+        let kind = affiliation::role(&identity.kind).unwrap_or(&identity.kind);
+        let units = std::iter::once(kind).chain(path);
         let units = units.filter(|unit| !unit.is_empty());
         let validity = Validity::of(asked.profile, &self.settings, &self.facts, self.now());
         let template = Template {

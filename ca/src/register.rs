@@ -117,6 +117,7 @@ impl Authority {
         if new.kind.is_empty() {
             new.kind.clone_from(&caller.identity.kind);
         }
+        new.kind = as_role(&new.kind).to_owned();
         match new.affiliation.as_str() {
             "" => new.affiliation.clone_from(&caller.identity.affiliation),
             "." => new.affiliation.clear(),
@@ -207,8 +208,8 @@ impl Authority {
                 identity.set_own(AFFILIATION, identity.affiliation.clone());
             }
             if !new.kind.is_empty() {
-                identity.kind.clone_from(&new.kind);
-                identity.set_own(TYPE, new.kind.clone());
+                as_role(&new.kind).clone_into(&mut identity.kind);
+                identity.set_own(TYPE, identity.kind.clone());
             }
             check_size(&identity.attributes)?;
             let changed = Arc::new(identity.clone());
@@ -299,6 +300,11 @@ fn check_type_text(kind: &str) -> Result<(), Refusal> {
     let detail =
         format!("A type is a text of 1 to {MAX_TYPE_BYTES} bytes without commas and stars");
     Err(Refusal::new(400, Code::Registering, detail))
+}
+
+/// A type as it is written: a role as Fabric writes it.
+fn as_role(kind: &str) -> &str {
+    affiliation::role(kind).unwrap_or(kind)
 }
 
 fn root_is_empty(path: &str) -> &str {

@@ -106,3 +106,25 @@ async fn a_manager_acts_within_its_affiliation() {
         );
     }
 }
+
+#[tokio::test]
+async fn no_part_of_an_affiliation_is_a_role_of_the_node() {
+    let ca = ca().await;
+    for name in ["org1.admin", "Peer", "org1.ORDERER.x", "org1.Client"] {
+        let body = json!({"name": name});
+        let added = ca
+            .admin
+            .ask(&ca, "POST", "affiliations?force=true", body.clone());
+        let added = added.await;
+        assert_eq!((added.status.as_u16(), added.code()), (400, 60), "{name}");
+        let renamed = ca
+            .admin
+            .ask(&ca, "PUT", "affiliations/org2?force=true", body);
+        let renamed = renamed.await;
+        assert_eq!(
+            (renamed.status.as_u16(), renamed.code()),
+            (400, 64),
+            "{name}"
+        );
+    }
+}

@@ -232,3 +232,20 @@ async fn names_in_a_body_may_be_in_any_case_and_null_says_nothing() {
         (&json!("client"), &json!(-1))
     );
 }
+
+#[tokio::test]
+async fn a_type_that_is_a_role_is_written_as_the_role_is() {
+    let ca = ca().await;
+    ca.admin
+        .register(&ca, json!({"id": "a", "type": "Admin"}))
+        .await;
+    let told = ca.admin.ask(&ca, "GET", "identities/a", Value::Null).await;
+    let told = told.result();
+    assert_eq!(told["type"], "admin");
+    assert!(!told.to_string().contains("Admin"), "{told}");
+    let change = json!({"type": "PEER"});
+    let told = ca.admin.ask(&ca, "PUT", "identities/a", change).await;
+    let told = told.result();
+    assert_eq!(told["type"], "peer");
+    assert!(!told.to_string().contains("PEER"), "{told}");
+}
