@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::affiliation::{self, Tree, is_below, is_within, parent};
-use crate::attribute::AFFILIATION;
+use crate::attribute::{AFFILIATION, check_rights};
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::crl::AFFILIATION_CHANGED;
@@ -200,10 +200,13 @@ fn affected(state: &State, path: &str) -> Affected {
     }
 }
 
-/// Whoever changes identities must be a registrar, and of those.
+/// Whoever changes identities must be a registrar, and of those, with all of their rights.
 fn check_registrar(caller: &Caller, affected: &Affected) -> Result<(), Refusal> {
     let mut identities = affected.identities.iter();
-    identities.try_for_each(|identity| caller.check_manages(identity))
+    identities.try_for_each(|identity| {
+        caller.check_manages(identity)?;
+        check_rights(identity, &caller.identity)
+    })
 }
 
 fn check_known(state: &State, path: &str) -> Result<(), Refusal> {

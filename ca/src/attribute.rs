@@ -118,6 +118,27 @@ pub fn check_given(
     attributes.try_for_each(|attribute| asking.check(attribute))
 }
 
+/// Makes sure that every right of `identity` is one that `registrar` could give: whoever takes over or
+/// removes an identity has its rights in hand. Everybody has their own.
+///
+/// # Errors
+/// If one of them is not the registrar's to give.
+pub fn check_rights(identity: &IdentityRecord, registrar: &IdentityRecord) -> Result<(), Refusal> {
+    if identity.name == registrar.name {
+        return Ok(());
+    }
+    let rights = identity.attributes.iter().filter(|attribute| {
+        let name = attribute.name.as_str();
+        name.starts_with("hf.") && !matches!(name, ENROLLMENT_ID | TYPE | AFFILIATION)
+    });
+    // One by one, and measured by what the registrar has: rights that do not fit together must not keep
+    // everybody from setting them right.
+    for right in rights {
+        check_given(std::slice::from_ref(right), Some(registrar), registrar)?;
+    }
+    Ok(())
+}
+
 /// What is asked, of whom, by whom.
 struct Asking<'a> {
     asked: &'a [Attribute],

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::affiliation;
-use crate::attribute::{self, AFFILIATION, TYPE, check_given, check_size, has_member};
+use crate::attribute::{
+    self, AFFILIATION, TYPE, check_given, check_rights, check_size, has_member,
+};
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::crl::CESSATION_OF_OPERATION;
@@ -191,6 +193,7 @@ impl Authority {
         self.registry.change(|state| {
             let mut identity = IdentityRecord::clone(&*find(state, name)?);
             caller.check_manages(&identity)?;
+            check_rights(&identity, &caller.identity)?;
             check_given(&new.attributes, Some(&identity), &caller.identity)?;
             if let Some(hash) = hash {
                 identity.secret = hash;
@@ -226,6 +229,7 @@ impl Authority {
         let state = self.registry.state();
         let identity = find(&state, name)?;
         caller.check_manages(&identity)?;
+        check_rights(&identity, &caller.identity)?;
         if !new.affiliation.is_empty() {
             let path = root_is_empty(&new.affiliation);
             let known = check_exists(&state, path);
@@ -264,6 +268,7 @@ impl Authority {
         self.registry.change(|state| {
             let identity = find(state, name)?;
             caller.check_manages(&identity)?;
+            check_rights(&identity, &caller.identity)?;
             let mut changes = vec![Change::RemoveIdentity(name.to_owned())];
             changes.extend(revoke_all(state, name, CESSATION_OF_OPERATION, now));
             Ok((identity, changes))

@@ -249,3 +249,51 @@ async fn a_type_that_is_a_role_is_written_as_the_role_is() {
     assert_eq!(told["type"], "peer");
     assert!(!told.to_string().contains("PEER"), "{told}");
 }
+
+#[tokio::test]
+async fn a_registrar_does_nothing_to_whoever_has_rights_that_are_not_its_own_to_give() {
+    let ca = ca().await;
+    let rights = json!([
+        {"name": "hf.Registrar.Roles", "value": "client"},
+        {"name": "hf.Registrar.Attributes", "value": "app.*"},
+        {"name": "hf.AffiliationMgr", "value": "true"},
+    ]);
+    let clerk = newcomer(
+        &ca,
+        "clerk",
+        json!({"affiliation": "org1", "attrs": rights}),
+    )
+    .await;
+    let right = json!([{"name": "hf.Revoker", "value": "true"}]);
+    newcomer(
+        &ca,
+        "boss",
+        json!({"affiliation": "org1.department1", "attrs": right}),
+    )
+    .await;
+    let force = "affiliations/org1.department1?force=true";
+    for (method, path, body) in [
+        ("PUT", "identities/boss", json!({"secret": "mine"})),
+        ("PUT", "identities/boss", json!({"max_enrollments": -1})),
+        (
+            "PUT",
+            "identities/boss",
+            json!({"attrs": [{"name": "app.x", "value": "1"}]}),
+        ),
+        ("DELETE", "identities/boss", Value::Null),
+        ("DELETE", force, Value::Null),
+    ] {
+        let reply = clerk.ask(&ca, method, path, body).await;
+        let found = (reply.status.as_u16(), reply.code());
+        assert_eq!(found, (403, 71), "{method} {path}");
+    }
+    let own = clerk
+        .ask(&ca, "PUT", "identities/clerk", json!({"secret": "mine"}))
+        .await;
+    assert_eq!(own.status, 200, "{own:?}");
+    let admin = ca
+        .admin
+        .ask(&ca, "DELETE", "identities/boss", Value::Null)
+        .await;
+    assert_eq!(admin.status, 200, "{admin:?}");
+}
