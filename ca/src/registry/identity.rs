@@ -1,6 +1,6 @@
 //! An identity as the registry knows it.
 
-use quire_identity::organization::{OWN_IDENTITIES, is_identity_name};
+use quire_identity::organization::{ADMINISTRATOR, OWN_IDENTITIES, is_identity_name};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Refusal};
@@ -96,7 +96,7 @@ impl IdentityRecord {
 /// If not.
 pub fn check_name(name: &str) -> Result<(), Refusal> {
     let refused = |detail: String| Err(Refusal::new(400, Code::Registering, detail));
-    if OWN_IDENTITIES.iter().any(|(own, _)| *own == name) {
+    if name == ADMINISTRATOR || OWN_IDENTITIES.iter().any(|(own, _)| *own == name) {
         return refused(format!("The name {name:?} is the node's own"));
     }
     if !is_identity_name(name) {

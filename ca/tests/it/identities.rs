@@ -188,6 +188,7 @@ async fn a_name_that_is_the_nodes_own_or_none_is_not_registered() {
         "node",
         "orderer",
         "client",
+        "org-admin",
         "",
         "a b",
         "../x",
