@@ -125,7 +125,9 @@ impl Authority {
 
     /// The identity of that name, if the secret is right. A wrong one is counted, durably.
     fn check_secret(&self, name: &str, secret: &str) -> Result<Arc<IdentityRecord>, Refusal> {
-        let identity = match self.unlocked(&self.registry.state(), name) {
+        // The registry is let go first: a hash takes its time.
+        let found = self.unlocked(&self.registry.state(), name);
+        let identity = match found {
             Ok(identity) => identity,
             Err(refusal) => {
                 if refusal.code == Code::InvalidName {
