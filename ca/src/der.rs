@@ -47,7 +47,8 @@ pub(crate) fn write_name(writer: DERWriter<'_>, parts: &[(&[u64], &[String])]) {
 }
 
 fn write_text(writer: DERWriter<'_>, text: &str) {
-    let is_printable = |byte: u8| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte);
+    // A question mark is printable too, but the writer takes none.
+    let is_printable = |byte: u8| byte.is_ascii_alphanumeric() || b" '()+,-./:=".contains(&byte);
     if text.bytes().all(is_printable) {
         writer.write_printable_string(text);
     } else {
@@ -101,4 +102,17 @@ pub(crate) fn signed(content: &[u8], signature: &[u8]) -> Vec<u8> {
                 .write_bitvec_bytes(signature, signature.len() * 8);
         });
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_can_be_part_of_a_name() {
+        for byte in 0..=0x7f_u8 {
+            let text = [format!("a{}", char::from(byte))];
+            construct_der(|writer| write_name(writer, &[(COMMON_NAME, &text)]));
+        }
+    }
 }

@@ -18,7 +18,7 @@ impl Asked {
         let bad = |error: serde_json::Error| {
             let at = format!("line {} column {}", error.line(), error.column());
             let kind = match error.classify() {
-                serde_json::error::Category::Data => format!("{error}"),
+                serde_json::error::Category::Data => "a member has the wrong type".to_owned(),
                 _ => format!("no JSON at {at}"),
             };
             Refusal::new(400, Code::BadBody, format!("Invalid request body: {kind}"))

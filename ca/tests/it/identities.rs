@@ -298,3 +298,12 @@ async fn a_registrar_does_nothing_to_whoever_has_rights_that_are_not_its_own_to_
         .await;
     assert_eq!(admin.status, 200, "{admin:?}");
 }
+
+#[tokio::test]
+async fn a_body_of_wrong_types_is_not_told_again() {
+    let ca = ca().await;
+    let body = json!({"id": "x", "max_enrollments": "hunter2"});
+    let reply = ca.admin.ask(&ca, "POST", "register", body).await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (400, 5));
+    assert!(!reply.body.to_string().contains("hunter2"), "{reply:?}");
+}
