@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::affiliation::{self, Tree, is_below, is_within, parent};
-use crate::attribute::{AFFILIATION, check_rights};
+use crate::attribute::{AFFILIATION, AFFILIATION_MGR, check_rights};
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::crl::AFFILIATION_CHANGED;
@@ -23,6 +23,13 @@ pub struct Affected {
 }
 
 impl Authority {
+    /// Whoever changes affiliations, as the change meets it.
+    fn manager(&self, state: &State, caller: &Caller) -> Result<Caller, Refusal> {
+        let caller = self.still(state, caller)?;
+        caller.check_right(AFFILIATION_MGR, Code::MissingRole)?;
+        Ok(caller)
+    }
+
     /// All that the caller may see, as a tree.
     ///
     /// # Errors
@@ -57,6 +64,7 @@ impl Authority {
     pub fn add_affiliation(&self, caller: &Caller, path: &str, force: bool) -> Result<(), Refusal> {
         affiliation::check(path, Code::AddAffiliation)?;
         self.registry.change(|state| {
+            let caller = &self.manager(state, caller)?;
             if state.affiliations.contains(path) {
                 let detail = "Affiliation already exists";
                 return Err(Refusal::new(409, Code::AddAffiliation, detail));
@@ -98,9 +106,10 @@ impl Authority {
         if caller.identity.affiliation == path {
             return Err(refused(format!("{path:?} is the caller's own affiliation")));
         }
-        caller.check_affiliation(path)?;
         let now = self.now();
         self.registry.change(|state| {
+            let caller = &self.manager(state, caller)?;
+            caller.check_affiliation(path)?;
             check_known(state, path)?;
             let affected = affected(state, path);
             check_registrar(caller, &affected)?;
@@ -134,9 +143,10 @@ impl Authority {
         force: bool,
     ) -> Result<Affected, Refusal> {
         affiliation::check(new_path, Code::ModifyAffiliation)?;
-        caller.check_affiliation(path)?;
-        caller.check_affiliation(new_path)?;
         self.registry.change(|state| {
+            let caller = &self.manager(state, caller)?;
+            caller.check_affiliation(path)?;
+            caller.check_affiliation(new_path)?;
             check_known(state, path)?;
             if state.affiliations.contains(new_path) || is_below(new_path, path) {
                 let detail = format!("Affiliation '{new_path}' already exists, or is below the old one");

@@ -111,11 +111,7 @@ impl Authority {
     pub fn reenroll(&self, caller: &Caller, enrollment: Enrollment) -> Result<Vec<u8>, Refusal> {
         let asked = enrollment.read(&caller.identity.name)?;
         self.registry.change(|state| {
-            let identity = state.identities.get(&caller.identity.name);
-            let identity = identity.filter(|identity| !identity.revoked);
-            let identity = identity.ok_or_else(|| {
-                Refusal::authentication(Code::IdentityRevoked, "the identity was revoked meanwhile")
-            })?;
+            let identity = &self.still(state, caller)?.identity;
             let mut changes = self.make_room(state)?;
             let (certificate, der) = self.issue(identity, &asked)?;
             changes.push(Change::Certificate(certificate));

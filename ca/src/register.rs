@@ -98,6 +98,7 @@ impl Authority {
             secret: hash,
         };
         let made = self.registry.change(|state| {
+            let caller = &self.still(state, caller)?;
             if state.identities.contains_key(&identity.name) {
                 let detail = format!("Identity '{}' is already registered", identity.name);
                 return Err(Refusal::new(409, Code::AlreadyRegistered, detail));
@@ -106,7 +107,9 @@ impl Authority {
                 let detail = format!("The CA has {MAX_IDENTITIES} identities and takes no more");
                 return Err(Refusal::new(503, Code::Registering, detail));
             }
-            // It may have been removed meanwhile.
+            // What allowed it may have been taken away meanwhile, and the affiliation removed.
+            caller.check_manages(&identity)?;
+            check_rights(&identity, &caller.identity)?;
             check_exists(state, &identity.affiliation)?;
             let made = Arc::new(identity.clone());
             Ok((made, vec![Change::Identity(identity)]))
@@ -185,16 +188,16 @@ impl Authority {
         name: &str,
         new: &Modification,
     ) -> Result<Arc<IdentityRecord>, Refusal> {
-        self.check_modification(caller, name, new)?;
+        Self::check_modification(&self.registry.state(), caller, name, new)?;
         let hash = match new.secret.as_str() {
             "" => None,
             secret => Some(SecretHash::of(secret, self.outside.random.as_ref())?),
         };
         self.registry.change(|state| {
+            let caller = &self.still(state, caller)?;
             let mut identity = IdentityRecord::clone(&*find(state, name)?);
-            caller.check_manages(&identity)?;
-            check_rights(&identity, &caller.identity)?;
-            check_given(&new.attributes, Some(&identity), &caller.identity)?;
+            // The caller's rights too may be others by now.
+            Self::check_modification(state, caller, name, new)?;
             if let Some(hash) = hash {
                 identity.secret = hash;
                 identity.failed_attempts = 0;
@@ -220,19 +223,19 @@ impl Authority {
         })
     }
 
+    /// Makes sure that a caller may change an identity so.
     fn check_modification(
-        &self,
+        state: &State,
         caller: &Caller,
         name: &str,
         new: &Modification,
     ) -> Result<(), Refusal> {
-        let state = self.registry.state();
-        let identity = find(&state, name)?;
+        let identity = find(state, name)?;
         caller.check_manages(&identity)?;
         check_rights(&identity, &caller.identity)?;
         if !new.affiliation.is_empty() {
             let path = root_is_empty(&new.affiliation);
-            let known = check_exists(&state, path);
+            let known = check_exists(state, path);
             known.map_err(|_| {
                 let detail = format!("Affiliation '{path}' is not supported");
                 Refusal::new(400, Code::ModifyIdentity, detail)
@@ -266,6 +269,7 @@ impl Authority {
         }
         let now = self.now();
         self.registry.change(|state| {
+            let caller = &self.still(state, caller)?;
             let identity = find(state, name)?;
             caller.check_manages(&identity)?;
             check_rights(&identity, &caller.identity)?;

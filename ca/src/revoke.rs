@@ -83,6 +83,7 @@ impl Authority {
             one.serial, one.authority_key_id
         );
         self.registry.change(|state| {
+            let caller = &self.still(state, caller)?;
             let found = state.certificates.get(&one.serial);
             let found = found.filter(|found| found.authority_key_id == one.authority_key_id);
             let certificate = found.ok_or_else(|| {
@@ -114,6 +115,7 @@ impl Authority {
         revoked: Revoked,
     ) -> Result<Vec<RevokedCertificate>, Refusal> {
         self.registry.change(|state| {
+            let caller = &self.still(state, caller)?;
             check_revoker(caller, name)?;
             let identity = owner_of(state, name)?;
             if caller.identity.name != name {

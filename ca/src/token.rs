@@ -24,7 +24,8 @@ use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::error::{Code, Refusal};
 use crate::pem;
-use crate::registry::certificate::plain_hex;
+use crate::registry::certificate::{CertificateRecord, plain_hex};
+use crate::registry::state::State;
 
 /// What a token signs.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +85,22 @@ impl Authority {
                 "the certificate is not of this CA",
             )
         })?;
+        self.good(&state, known)
+    }
+
+    /// The caller as a change meets it: what it was authenticated by may have been revoked meanwhile, and its
+    /// rights taken away.
+    pub(crate) fn still(&self, state: &State, caller: &Caller) -> Result<Caller, Refusal> {
+        let known = state.certificates.get(&caller.certificate.serial);
+        let known = known.filter(|known| known.der == caller.certificate.der);
+        let known = known.ok_or_else(|| {
+            let detail = "the certificate was forgotten meanwhile";
+            Refusal::authentication(Code::UntrustedCertificate, detail)
+        })?;
+        self.good(state, known)
+    }
+
+    fn good(&self, state: &State, known: &Arc<CertificateRecord>) -> Result<Caller, Refusal> {
         let now = self.now();
         if known.is_expired(now) || now < known.not_before {
             let detail = "the certificate's time is over, or has not come";

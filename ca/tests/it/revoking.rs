@@ -2,6 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use quire_ca::Code;
+use quire_ca::register::{Modification, NewIdentity};
+use quire_ca::revoke::Revocation;
+use quire_ca::token::Signed;
 use serde_json::{Value, json};
 use x509_parser::prelude::*;
 
@@ -210,4 +214,64 @@ async fn only_a_revoker_revokes_what_is_not_its_own() {
     }
     revoke_one(&ca, &clerk, &alice).await;
     revoke_one(&ca, &bob, &bob).await;
+}
+
+#[tokio::test]
+async fn whoever_was_revoked_while_asking_changes_nothing() {
+    let ca = ca().await;
+    let rights = json!([
+        {"name": "hf.Registrar.Roles", "value": "client"},
+        {"name": "hf.Revoker", "value": "true"},
+        {"name": "hf.AffiliationMgr", "value": "true"},
+    ]);
+    let body = json!({"affiliation": "org1", "attrs": rights});
+    let clerk = newcomer(&ca, "clerk", body).await;
+    newcomer(&ca, "alice", json!({"affiliation": "org1"})).await;
+    let token = clerk.token("POST", "/x", "");
+    let signed = Signed {
+        method: "POST",
+        uri: "/x",
+        body: b"",
+    };
+    let caller = ca.authority.authenticate(&token, &signed).unwrap();
+    let revoked = ca
+        .admin
+        .ask(&ca, "POST", "revoke", json!({"id": "clerk"}))
+        .await;
+    assert_eq!(revoked.status, 200, "{revoked:?}");
+    let authority = &ca.authority;
+    let new = NewIdentity {
+        name: "bob".to_owned(),
+        secret: "s".to_owned(),
+        kind: String::new(),
+        affiliation: String::new(),
+        attributes: Vec::new(),
+        max_enrollments: -1,
+    };
+    let change = Modification {
+        secret: "mine".to_owned(),
+        kind: String::new(),
+        affiliation: String::new(),
+        attributes: Vec::new(),
+        max_enrollments: 0,
+    };
+    let alice = Revocation {
+        name: "alice".to_owned(),
+        ..Revocation::default()
+    };
+    for refused in [
+        authority.register(&caller, new).err(),
+        authority.modify(&caller, "alice", &change).err(),
+        authority.remove(&caller, "alice", false).err(),
+        authority.revoke(&caller, &alice).err(),
+        authority.add_affiliation(&caller, "org1.x", false).err(),
+        authority
+            .remove_affiliation(&caller, "org1.department1", true)
+            .err(),
+        authority
+            .rename_affiliation(&caller, "org1.department2", "org1.y", true)
+            .err(),
+    ] {
+        assert_eq!(refused.unwrap().code, Code::CertificateRevoked);
+    }
 }
