@@ -4,6 +4,8 @@ use axum::body::Body;
 use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use quire_ca::registry::identity::IdentityRecord;
+use quire_ca::registry::state::Change;
 use quire_identity::Role;
 use quire_wire::msp::SerializedIdentity;
 use serde_json::{Value, json};
@@ -331,4 +333,19 @@ async fn what_everybody_may_know_needs_no_token() {
         .unwrap();
     let reply = send(&ca.router, other).await;
     assert_eq!((reply.status.as_u16(), reply.code()), (404, 19));
+}
+
+#[tokio::test]
+async fn an_affiliation_that_names_a_role_gets_no_certificate() {
+    let ca = ca().await;
+    let secret = ca.admin.register(&ca, json!({"id": "old"})).await;
+    // As a registry may have it from before such affiliations were refused.
+    let changed = ca.authority.registry().change(|state| {
+        let mut identity = IdentityRecord::clone(&state.identities["old"]);
+        identity.affiliation = "org1.Admin".to_owned();
+        Ok(((), vec![Change::Identity(identity)]))
+    });
+    changed.unwrap();
+    let refused = enroll(&ca.router, "old", &secret, json!({})).await;
+    assert_eq!(refused.unwrap_err().status, 400);
 }
