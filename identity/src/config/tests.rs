@@ -257,3 +257,35 @@ fn an_msp_id_stands_for_one_organisation() {
     let group = "Org".to_owned();
     assert_eq!(refused, BundleError::Msp { group, source });
 }
+
+/// Short leaves at the ends of long paths have thousands of times their own bytes.
+#[test]
+fn what_an_update_makes_a_node_hold_is_bounded_by_its_paths_and_not_by_its_bytes_alone() {
+    let nested = |leaves: u32, name: &str| {
+        let mut group = ConfigGroup::default();
+        for leaf in 0..leaves {
+            let value = ConfigValue::default();
+            group.values.insert(format!("{leaf}"), value);
+        }
+        for _ in 0..40 {
+            let groups = [(name.to_owned(), std::mem::take(&mut group))].into();
+            group.groups = groups;
+        }
+        group
+    };
+    let long = "n".repeat(249);
+    assert!(elements::flatten(&nested(100, &long)).is_ok());
+    let many = nested(10_000, &long);
+    assert!(many.encoded_len() < 500_000);
+    let refused = elements::flatten(&many).unwrap_err();
+    assert!(
+        matches!(refused, elements::Unlisted::TooLong),
+        "{refused:?}"
+    );
+    // A name that cannot be one is looked at before all that is below it.
+    let refused = elements::flatten(&nested(10_000, &"n".repeat(250))).unwrap_err();
+    match refused {
+        elements::Unlisted::Name(place) => assert_eq!(place.path.len(), 2),
+        other @ elements::Unlisted::TooLong => panic!("{other:?}"),
+    }
+}

@@ -336,6 +336,16 @@ fn what_nobody_can_have_meant_is_refused_where_it_is_new() {
         let refused = refused(&channel, update);
         assert!(matches!(refused, UpdateRefused::Unguarded(_)), "{refused}");
     }
+    // Nobody could hand in an update again.
+    let without_writers = |root: &mut ConfigGroup| {
+        root.policies.remove("Writers");
+    };
+    let update = node.update(&channel, without_writers, &[&admin]);
+    let refusal = refused(&channel, update);
+    assert!(
+        matches!(refusal, UpdateRefused::Unguarded("/Channel/Writers")),
+        "{refusal}"
+    );
     let renamed = |root: &mut ConfigGroup| {
         let orderer = root.groups.get_mut("Orderer").unwrap();
         let by_admins = orderer.groups["Org1MSP"].policies["Admins"].clone();
