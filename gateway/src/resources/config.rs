@@ -11,10 +11,9 @@ use bytes::Bytes;
 use quire_identity::config::update_envelope;
 use quire_peer::config::{InState, in_state};
 use quire_peer::{Channel, Outcome};
-use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Envelope, Payload, SignatureHeader, header_type};
 use quire_wire::config::ConfigUpdateEnvelope;
-use quire_wire::json;
+use quire_wire::{DecodeError, Message as _, json};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
@@ -137,8 +136,7 @@ pub(crate) async fn update(
             JSON => envelope_of(&body)?,
             _ => body,
         };
-        check_kind(&envelope)?;
-        let envelope = match unsent(&envelope) {
+        let envelope = match unsent(&envelope)? {
             Some(update) => update_envelope(&name, &update, &caller, &nonce, now),
             None => envelope,
         };
@@ -164,33 +162,27 @@ pub(crate) async fn update(
     described.await
 }
 
-/// Transactions have a resource of their own.
-fn check_kind(envelope: &Bytes) -> Result<(), Problem> {
-    let payload = Envelope::decode(envelope.clone()).and_then(|one| Payload::decode(one.payload));
-    let header = payload.ok().and_then(|payload| payload.header);
-    let header = header.and_then(|header| ChannelHeader::decode(header.channel_header).ok());
-    match header.map(|header| header.r#type) {
-        Some(header_type::CONFIG_UPDATE) => Ok(()),
+/// The update in an envelope that nobody has sent yet, as tools write it into a file for others to sign: it
+/// names no creator, and the caller becomes it. Anything but an update is refused: transactions have a
+/// resource of their own.
+fn unsent(envelope: &Bytes) -> Result<Option<ConfigUpdateEnvelope>, Problem> {
+    let read = || {
+        let payload = Envelope::decode(envelope.clone())?.payload;
+        let payload = Payload::decode(payload)?;
+        let header = payload.header.unwrap_or_default();
+        let kind = ChannelHeader::decode(header.channel_header)?.r#type;
+        let creator = SignatureHeader::decode(header.signature_header)?.creator;
+        Ok::<_, DecodeError>((kind, creator, payload.data))
+    };
+    match read() {
+        Ok((header_type::CONFIG_UPDATE, creator, data)) if creator.is_empty() => {
+            Ok(ConfigUpdateEnvelope::decode(data).ok())
+        }
+        Ok((header_type::CONFIG_UPDATE, ..)) => Ok(None),
         _ => Err(Problem::invalid_argument(
             "The body is not an envelope of type CONFIG_UPDATE.",
         )),
     }
-}
-
-/// The update in an envelope that nobody has sent yet, as tools write it into a file for others to sign: it
-/// names no creator, and the caller becomes it.
-fn unsent(envelope: &Bytes) -> Option<ConfigUpdateEnvelope> {
-    let payload = Envelope::decode(envelope.clone()).ok()?.payload;
-    let payload = Payload::decode(payload).ok()?;
-    let header = payload.header?;
-    let creator = SignatureHeader::decode(header.signature_header)
-        .ok()?
-        .creator;
-    let kind = ChannelHeader::decode(header.channel_header).ok()?.r#type;
-    if !creator.is_empty() || kind != header_type::CONFIG_UPDATE {
-        return None;
-    }
-    ConfigUpdateEnvelope::decode(payload.data).ok()
 }
 
 /// The media type of an update. Bytes are expected where it is neither.

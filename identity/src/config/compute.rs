@@ -34,12 +34,16 @@ pub fn compute_update(original: &Config, updated: &Config) -> Result<ConfigUpdat
 }
 
 /// Values and policies: what the two kinds of leaves have in common.
-trait Leaf: Clone {
+trait Leaf: Clone + Default {
     fn says_the_same(&self, other: &Self) -> bool;
-    fn at(&self, version: u64) -> Self;
     fn version(&self) -> u64;
-    /// A leaf that only has a version.
-    fn version_only(version: u64) -> Self;
+    fn version_mut(&mut self) -> &mut u64;
+
+    /// The leaf with another version.
+    fn at(mut self, version: u64) -> Self {
+        *self.version_mut() = version;
+        self
+    }
 }
 
 impl Leaf for ConfigValue {
@@ -47,20 +51,12 @@ impl Leaf for ConfigValue {
         self.mod_policy == other.mod_policy && self.value == other.value
     }
 
-    fn at(&self, version: u64) -> Self {
-        let value = self.clone();
-        Self { version, ..value }
-    }
-
     fn version(&self) -> u64 {
         self.version
     }
 
-    fn version_only(version: u64) -> Self {
-        Self {
-            version,
-            ..Self::default()
-        }
+    fn version_mut(&mut self) -> &mut u64 {
+        &mut self.version
     }
 }
 
@@ -69,20 +65,12 @@ impl Leaf for ConfigPolicy {
         self.mod_policy == other.mod_policy && self.policy == other.policy
     }
 
-    fn at(&self, version: u64) -> Self {
-        let policy = self.clone();
-        Self { version, ..policy }
-    }
-
     fn version(&self) -> u64 {
         self.version
     }
 
-    fn version_only(version: u64) -> Self {
-        Self {
-            version,
-            ..Self::default()
-        }
+    fn version_mut(&mut self) -> &mut u64 {
+        &mut self.version
     }
 }
 
@@ -110,11 +98,11 @@ fn compare_leaves<M: Leaf>(
         match updated.get(name) {
             None => members.came_or_went = true,
             Some(after) if after.says_the_same(before) => {
-                let same = M::version_only(before.version());
+                let same = M::default().at(before.version());
                 members.same.insert(name.clone(), same);
             }
             Some(after) => {
-                let changed = after.at(before.version() + 1);
+                let changed = after.clone().at(before.version().wrapping_add(1));
                 members.write.insert(name.clone(), changed);
             }
         }
@@ -122,7 +110,7 @@ fn compare_leaves<M: Leaf>(
     for (name, after) in updated {
         if !original.contains_key(name) {
             members.came_or_went = true;
-            members.write.insert(name.clone(), after.at(0));
+            members.write.insert(name.clone(), after.clone().at(0));
         }
     }
     members
@@ -197,11 +185,7 @@ fn compare_groups(original: &ConfigGroup, updated: &ConfigGroup) -> Difference {
             mod_policy: String::new(),
         },
         write: ConfigGroup {
-            version: if is_changed_itself {
-                version + 1
-            } else {
-                version
-            },
+            version: version.wrapping_add(u64::from(is_changed_itself)),
             policies: policies.write,
             values: values.write,
             groups: groups.write,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use clap::Args;
 use quire_chaincode::Documents;
 use quire_ledger::OpenError;
 use quire_peer::config::InState;
@@ -14,10 +15,39 @@ use crate::admin::client::{self, AskError};
 use crate::admin::{self, Failure, Message};
 use crate::advice;
 use crate::arguments::DataArguments;
+use crate::commands::verb::Needs;
 use crate::exit::{print_failure, print_not_asked};
 use crate::logging::Logging;
 use crate::memory::{default_budget, engine_cache};
-use crate::node::{ConfigurationError, Node, NodeError};
+use crate::node::{ConfigurationError, FIRST_CHANNEL, Node, NodeError};
+
+/// A channel that is looked at.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ChannelArguments {
+    /// The channel.
+    #[arg(long, value_name = "NAME", default_value = FIRST_CHANNEL)]
+    channel: String,
+    #[command(flatten)]
+    data: DataArguments,
+}
+
+impl ChannelArguments {
+    pub(super) fn name(&self) -> &str {
+        &self.channel
+    }
+
+    pub(super) fn needs(&self) -> Needs<'_> {
+        Needs::DataDirectory(&self.data.data)
+    }
+
+    /// The configuration in force.
+    pub(super) fn configuration(&self) -> Result<Config, ReachError> {
+        let reach = Reach::open(&self.data)?;
+        let shown = reach.configuration(&self.channel);
+        reach.close();
+        Ok(shown?.config)
+    }
+}
 
 /// A node within reach.
 pub(super) enum Reach<'a> {

@@ -5,11 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 use quire_identity::config::edit;
 
-use crate::arguments::DataArguments;
-use crate::commands::channel::reach::Reach;
+use crate::commands::channel::reach::ChannelArguments;
 use crate::commands::verb::{Needs, Verb};
 use crate::exit::failed;
-use crate::node::FIRST_CHANNEL;
 use crate::settings::Settings;
 
 /// Print one setting or policy of a channel.
@@ -17,16 +15,13 @@ use crate::settings::Settings;
 pub(crate) struct GetArguments {
     /// A name as `show` has it, such as `batch-timeout`, or the path of a policy.
     name: String,
-    /// The channel.
-    #[arg(long, value_name = "NAME", default_value = FIRST_CHANNEL)]
-    channel: String,
     #[command(flatten)]
-    data: DataArguments,
+    channel: ChannelArguments,
 }
 
 impl Verb for GetArguments {
     fn needs(&self) -> Needs<'_> {
-        Needs::DataDirectory(&self.data.data)
+        self.channel.needs()
     }
 
     fn writes_data(&self) -> bool {
@@ -34,13 +29,8 @@ impl Verb for GetArguments {
     }
 
     fn run(&self, _settings: &Settings) -> ExitCode {
-        let shown = Reach::open(&self.data).and_then(|reach| {
-            let shown = reach.configuration(&self.channel);
-            reach.close();
-            shown
-        });
-        let config = match shown {
-            Ok(shown) => shown.config,
+        let config = match self.channel.configuration() {
+            Ok(config) => config,
             Err(error) => return error.print(),
         };
         match edit::get(&config, &self.name) {

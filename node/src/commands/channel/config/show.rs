@@ -8,12 +8,10 @@ use quire_identity::config::words;
 use quire_wire::Message as _;
 use quire_wire::json;
 
-use crate::arguments::DataArguments;
 use crate::commands::channel::output::put_out;
-use crate::commands::channel::reach::Reach;
+use crate::commands::channel::reach::ChannelArguments;
 use crate::commands::verb::{Needs, Verb};
 use crate::exit::failed;
-use crate::node::FIRST_CHANNEL;
 use crate::settings::Settings;
 
 /// How a configuration is shown.
@@ -36,16 +34,13 @@ pub(crate) struct ShowArguments {
     /// The file that it is written to; without this, standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The channel.
-    #[arg(long, value_name = "NAME", default_value = FIRST_CHANNEL)]
-    channel: String,
     #[command(flatten)]
-    data: DataArguments,
+    channel: ChannelArguments,
 }
 
 impl Verb for ShowArguments {
     fn needs(&self) -> Needs<'_> {
-        Needs::DataDirectory(&self.data.data)
+        self.channel.needs()
     }
 
     fn writes_data(&self) -> bool {
@@ -53,13 +48,8 @@ impl Verb for ShowArguments {
     }
 
     fn run(&self, _settings: &Settings) -> ExitCode {
-        let shown = Reach::open(&self.data).and_then(|reach| {
-            let shown = reach.configuration(&self.channel);
-            reach.close();
-            shown
-        });
-        let config = match shown {
-            Ok(shown) => shown.config,
+        let config = match self.channel.configuration() {
+            Ok(config) => config,
             Err(error) => return error.print(),
         };
         let bytes = match self.format {

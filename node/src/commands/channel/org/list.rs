@@ -5,26 +5,21 @@ use std::process::ExitCode;
 use clap::Args;
 use quire_identity::config::Bundle;
 
-use crate::arguments::DataArguments;
-use crate::commands::channel::reach::Reach;
+use crate::commands::channel::reach::ChannelArguments;
 use crate::commands::verb::{Needs, Verb};
 use crate::exit::failed;
-use crate::node::FIRST_CHANNEL;
 use crate::settings::Settings;
 
 /// List the organisations of a channel.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ListArguments {
-    /// The channel.
-    #[arg(long, value_name = "NAME", default_value = FIRST_CHANNEL)]
-    channel: String,
     #[command(flatten)]
-    data: DataArguments,
+    channel: ChannelArguments,
 }
 
 impl Verb for ListArguments {
     fn needs(&self) -> Needs<'_> {
-        Needs::DataDirectory(&self.data.data)
+        self.channel.needs()
     }
 
     fn writes_data(&self) -> bool {
@@ -32,16 +27,11 @@ impl Verb for ListArguments {
     }
 
     fn run(&self, _settings: &Settings) -> ExitCode {
-        let shown = Reach::open(&self.data).and_then(|reach| {
-            let shown = reach.configuration(&self.channel);
-            reach.close();
-            shown
-        });
-        let config = match shown {
-            Ok(shown) => shown.config,
+        let config = match self.channel.configuration() {
+            Ok(config) => config,
             Err(error) => return error.print(),
         };
-        match Bundle::new(&self.channel, config) {
+        match Bundle::new(self.channel.name(), config) {
             Ok(bundle) => {
                 for (part, name, msp_id) in bundle.organizations() {
                     println!("{part}\t{name}\t{msp_id}");
