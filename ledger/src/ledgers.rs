@@ -7,7 +7,6 @@
 //! DATA/derived/                    index, state, history of every channel; rebuilt at will
 //! ```
 
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use crate::error::{OpenError, ReadError};
 use crate::id_store::{CHANNELS, ChannelRecord, CreateOptions, ID_STORE, IdStore, Status, io_at};
 use crate::keyspaces::DebugDatabase;
 use crate::ledger::Ledger;
-use crate::lock::{lock, lock_if_there};
+use crate::lock::DataLock;
 use crate::model::block::Block;
 use crate::observer::{Observer, Silent};
 use crate::ordered::Ordered;
@@ -51,7 +50,7 @@ pub struct Ledgers {
     engine: Arc<dyn Engine>,
     set_aside: Option<PathBuf>,
     observer: Arc<dyn Observer>,
-    _lock: Option<File>,
+    _lock: Option<DataLock>,
     /// The folder of an engine that stands in for one that cannot be looked at.
     _stand_in: Option<TempDir>,
 }
@@ -95,7 +94,7 @@ impl Ledgers {
         for folder in [dir, &dir.join(CHANNELS)] {
             make_dir(disk.as_ref(), folder)?;
         }
-        let lock = lock(dir)?;
+        let lock = DataLock::take(dir)?;
         let id_store = IdStore::open(Arc::clone(&disk), dir.join(ID_STORE))?;
         let records = id_store.list()?;
         if purpose == Purpose::Use
@@ -151,7 +150,7 @@ impl Ledgers {
     ) -> Result<(Self, Vec<OpenError>), OpenError> {
         let start = engine.prepare()?;
         let mut damage = Vec::new();
-        let lock = match lock_if_there(dir) {
+        let lock = match DataLock::take_if_there(dir) {
             Ok(lock) => lock,
             Err(in_use @ OpenError::InUse(_)) => return Err(in_use),
             Err(error) => {
