@@ -63,20 +63,24 @@ impl Chain {
         from: Option<(Position, u64)>,
         savepoints: &Savepoints,
     ) -> Result<Self, OpenError> {
-        let own_from = record.own_from();
+        let extent = record.extent();
         let io_error = |error| io_at(segments.dir())(error);
         let count = segments.count().map_err(io_error)?;
         let last_known = savepoints
             .witness()
-            .map_or(0, |witness| witness.height.saturating_sub(1));
+            .map_or(extent.first(), |witness| witness.height.saturating_sub(1));
         let segment_count = count.map_err(|corruption| OpenError::Corrupt {
             channel: record.name.clone(),
-            blocks: 0..=last_known,
+            blocks: extent.first()..=last_known,
             corruption: Box::new(corruption),
         })?;
 
-        let (from, number) = from.unwrap_or((Position::START, 0));
-        let mut scan = Scan::new(segments, segment_count, own_from, from, number, None);
+        let mut scan = match from {
+            Some((from, number)) => {
+                Scan::new(segments, segment_count, extent.own_from, from, number, None)
+            }
+            None => Scan::whole(segments, segment_count, &extent),
+        };
         let mut last = None;
         let mut batch_start = None;
         let mut at_savepoints = Vec::new();
@@ -120,7 +124,7 @@ impl Chain {
 
     /// A channel is only called active once its first blocks are durable.
     fn expect_blocks(&self, segments: &Segments, record: &ChannelRecord) -> Result<(), OpenError> {
-        let durable = record.durable_blocks();
+        let durable = record.durable_height();
         if record.status == Status::UnderConstruction || self.height >= durable {
             return Ok(());
         }
@@ -160,7 +164,7 @@ impl Chain {
                 },
             );
         };
-        let own_from = record.own_from();
+        let own_from = record.extent().own_from;
         let verdict = tail::judge(segments, self.segment_count, own_from, &damage, witness);
         match verdict.map_err(io_at(segments.dir()))? {
             Verdict::Corrupt {

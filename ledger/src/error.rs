@@ -44,6 +44,14 @@ pub enum ReadError {
     /// A block is damaged on disk. Other blocks can still be read; call a human.
     #[error("a block is damaged: {0}")]
     Corrupt(Corruption),
+    /// The chain begins with a later block here. Those who have the whole chain have the block.
+    #[error("block {number} is not kept here: the chain begins with block {base}")]
+    BelowBase {
+        /// The block that was asked for.
+        number: u64,
+        /// The first that is here.
+        base: u64,
+    },
     /// The file system refused to read a block file. Trying again may help.
     #[error("cannot read {}", file.display())]
     Io {
@@ -129,6 +137,7 @@ impl ReadError {
                 true
             }
             Self::Corrupt(_)
+            | Self::BelowBase { .. }
             | Self::Io { .. }
             | Self::Config(_)
             | Self::Engine(_)
@@ -224,6 +233,18 @@ pub enum OpenError {
         savepoint: u64,
         /// How many blocks there are.
         height: u64,
+    },
+    /// The chain begins with a later block here. Those who have the whole chain have the block.
+    #[error(
+        "channel {channel}: block {number} is not kept here: the chain begins with block {base}"
+    )]
+    BelowBase {
+        /// The channel.
+        channel: String,
+        /// The block that was asked for.
+        number: u64,
+        /// The first that is here.
+        base: u64,
     },
     /// The channel does not exist.
     #[error("there is no channel {0}")]

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use quire_disk::{Disk, make_dir, read_file, replace_file};
 use serde::{Deserialize, Serialize};
 
+use crate::base::{Base, Extent};
 use crate::error::OpenError;
 
 /// Folders of a data directory: of records, and of block files.
@@ -68,6 +69,9 @@ pub struct ChannelRecord {
     pub segment_bytes: u64,
     /// The first block written, and so sealed, by Quire; none where all are a Fabric peer's.
     pub first_own_block: Option<u64>,
+    /// Where the chain begins, if not at block 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
 }
 
 impl ChannelRecord {
@@ -79,6 +83,7 @@ impl ChannelRecord {
             read_only: false,
             segment_bytes,
             first_own_block: Some(0),
+            base: None,
         }
     }
 
@@ -91,15 +96,16 @@ impl ChannelRecord {
         )
     }
 
-    /// How many blocks the channel was made with: block 0, or all that was imported. An imported one
-    /// that takes no transactions does not remember.
-    pub(crate) fn durable_blocks(&self) -> u64 {
-        self.first_own_block.unwrap_or(0).max(1)
+    /// The height that the channel was made with: behind block 0, or behind all that was imported. An
+    /// imported one that takes no transactions does not remember. One with a base begins without a block.
+    pub(crate) fn durable_height(&self) -> u64 {
+        let least = self.base.map_or(1, |base| base.block.get());
+        self.first_own_block.unwrap_or(0).max(least)
     }
 
-    /// The first block that must have a seal.
-    pub(crate) fn own_from(&self) -> u64 {
-        self.first_own_block.unwrap_or(u64::MAX)
+    /// Which blocks it has.
+    pub(crate) fn extent(&self) -> Extent {
+        Extent::of(self)
     }
 }
 

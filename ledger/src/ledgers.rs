@@ -11,21 +11,17 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fjall::{Database, PersistMode};
+use fjall::Database;
 use quire_disk::{Disk, make_dir};
 use tempfile::TempDir;
 
-use crate::block_store::scan::first_hash;
-use crate::block_store::segment::Segments;
 use crate::derived::{self, Embedded, Purpose, SCRATCH_PREFIX};
 use crate::error::{OpenError, ReadError};
-use crate::id_store::{CHANNELS, ChannelRecord, CreateOptions, ID_STORE, IdStore, Status, io_at};
+use crate::id_store::{CHANNELS, ChannelRecord, ID_STORE, IdStore};
 use crate::keyspaces::DebugDatabase;
 use crate::ledger::Ledger;
 use crate::lock::DataLock;
-use crate::model::block::Block;
 use crate::observer::{Observer, Silent};
-use crate::ordered::Ordered;
 use crate::progress::ProgressFn;
 use crate::query::registry::Registry;
 use crate::query::{MigrateError, Migration};
@@ -33,7 +29,7 @@ use crate::recovery::{OpenReport, Opening};
 use crate::state::engine::Engine;
 use crate::state::engines::StateEngine;
 use crate::status::{EngineStatus, settle};
-use crate::strays::{lost, orphans, refuse_orphan};
+use crate::strays::{lost, orphans};
 
 /// The folder of the embedded engine.
 const DERIVED: &str = "derived";
@@ -320,100 +316,6 @@ impl Ledgers {
         self.drop_remote_state(&record.name)?;
         derived::drop_channel(&self.database.0, &record.name)?;
         self.opening(record)?.open(progress)
-    }
-
-    /// Makes a channel whose block 0 is `genesis`. Durable on return: after a crash on the way the
-    /// channel does not exist.
-    ///
-    /// # Errors
-    /// [`OpenError::Exists`] where there is a channel of this name, [`OpenError::Orphan`] where
-    /// there are files of one.
-    pub fn create(
-        &self,
-        name: &str,
-        genesis: Block,
-        options: CreateOptions,
-    ) -> Result<Ledger, OpenError> {
-        let record = ChannelRecord::new(name, options.segment_bytes);
-        self.construct(name, record, |record| {
-            let (mut ledger, _) = self.opening(record.clone())?.open(&mut |_| {})?;
-            let committed = ledger.commit(vec![Ordered::new(genesis, name)]);
-            let channel = name.to_owned();
-            committed.map_err(|source| OpenError::Create { channel, source })?;
-            Ok(ledger)
-        })
-    }
-
-    /// Runs `build` between a record that says "under construction" and one that says "active".
-    pub(crate) fn construct<T>(
-        &self,
-        name: &str,
-        mut record: ChannelRecord,
-        build: impl FnOnce(&ChannelRecord) -> Result<T, OpenError>,
-    ) -> Result<T, OpenError> {
-        if self.id_store.get(name)?.is_some() {
-            return Err(OpenError::Exists(name.to_owned()));
-        }
-        let dir = self.channel_dir(name);
-        refuse_orphan(self.disk.as_ref(), &dir)?;
-        self.id_store.put(&record)?;
-        // What the engine may hold of an earlier channel of this name is older than its removal.
-        derived::drop_channel(&self.database.0, name)?;
-        let made = self.disk.create_dir_all(&dir);
-        made.and_then(|()| self.disk.sync_dir(&self.dir.join(CHANNELS)))
-            .map_err(io_at(&dir))?;
-        let outcome = build(&record).and_then(|built| {
-            record.status = Status::Active;
-            self.id_store.put(&record)?;
-            Ok(built)
-        });
-        if outcome.is_err()
-            && let Err(error) = self.remove(name)
-        {
-            // The next start removes it.
-            tracing::warn!(
-                channel = name,
-                error = &error as &dyn std::error::Error,
-                "not removed"
-            );
-        }
-        outcome
-    }
-
-    /// Removes a channel's state from a server, if it is of the channel's own chain.
-    pub(crate) fn drop_remote_state(&self, name: &str) -> Result<(), OpenError> {
-        let dir = self.channel_dir(name);
-        let own_from = self
-            .record(name)?
-            .map_or(u64::MAX, |record| record.own_from());
-        let segments = Segments::new(Arc::clone(&self.disk), dir.clone());
-        let genesis = || match first_hash(&segments, own_from) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            other => other.map_err(io_at(&dir)),
-        };
-        let removed = self.engine.remove_channel(name, &genesis)?;
-        if !removed {
-            tracing::warn!(
-                channel = name,
-                "the state database holds another channel of this name"
-            );
-        }
-        Ok(())
-    }
-
-    fn remove(&self, name: &str) -> Result<(), OpenError> {
-        self.drop_remote_state(name)?;
-        derived::drop_channel(&self.database.0, name)?;
-        // What the engine knows of a channel that is gone would speak for one that was lost.
-        let persisted = self.database.0.persist(PersistMode::SyncAll);
-        persisted.map_err(OpenError::Engine)?;
-        let dir = self.channel_dir(name);
-        // Blocks go before the record that speaks of them, and for good.
-        let removed = self.disk.remove_dir_all(&dir);
-        removed
-            .and_then(|()| self.disk.sync_dir(&self.dir.join(CHANNELS)))
-            .map_err(io_at(&dir))?;
-        self.id_store.remove(name)
     }
 
     pub(crate) fn opening(&self, record: ChannelRecord) -> Result<Opening, OpenError> {

@@ -11,11 +11,13 @@
 //! blocks that a follower missed. [`Ledgers`] is every channel of a data directory, [`Reader`] what
 //! any number of threads may ask of one. No tokio, no HTTP: one thread owns a [`Ledger`].
 
+mod base;
 mod block_store;
 mod chain;
 mod checksum;
 mod codec;
 mod commit_hash;
+mod creation;
 mod damage;
 mod derived;
 mod error;
@@ -46,6 +48,7 @@ mod reader;
 mod recovery;
 mod replay;
 mod simulator;
+mod snapshot;
 mod state;
 mod status;
 mod stored;
@@ -54,6 +57,7 @@ mod validation;
 mod view;
 mod worker;
 
+pub use base::Base;
 pub use chain::CutTail;
 pub use derived::Purpose;
 pub use error::{CommitError, Corruption, OpenError, ReadError, chain_of};
@@ -83,9 +87,10 @@ pub use query::{
     MigrationError, Query, QueryError, Room, Spent, Stop, StoredMigrateError, TooExpensive,
     stored_migrate,
 };
-pub use reader::{ChainInfo, Reader, Snapshot};
+pub use reader::{ChainInfo, Reader};
 pub use recovery::OpenReport;
 pub use simulator::{KeyMetadata, SimulationResults, Simulator};
+pub use snapshot::Snapshot;
 pub use state::engines::StateEngine;
 pub use state::engines::couchdb::client::{
     CouchDbServer, CouchDbServerError, DEFAULT_CALL_TIMEOUT,

@@ -7,18 +7,12 @@ use bytes::Bytes;
 use quire_wire::hash::Hash;
 
 use crate::error::{Corruption, ReadError};
-use crate::followers::history::Order;
 use crate::followers::index::TxLocation;
 use crate::model::block::{Block, Height};
-use crate::model::value::VersionedValue;
-use crate::modification::KeyModification;
-use crate::observer::{Observed, StateCall};
-use crate::query::find::{Seen, Source};
 use crate::query::{
-    self, FindError, Found, IndexError, IndexListing, IndexRequest, IndexState, Meter,
-    MigrateError, Migrated, Migration, Query,
+    self, IndexError, IndexListing, IndexRequest, IndexState, MigrateError, Migrated, Migration,
 };
-use crate::state::{NamespaceSummary, RangeEnd};
+use crate::snapshot::Snapshot;
 use crate::view::{Shared, View};
 
 /// The state of a chain.
@@ -28,7 +22,7 @@ pub struct ChainInfo {
     pub height: u64,
     /// Hash of the last block.
     pub current_hash: Hash,
-    /// What the last block names as its previous hash; zeros where it names none.
+    /// What the last block names as its previous hash; zeros where it names none, or is not here.
     pub previous_hash: Hash,
 }
 
@@ -59,6 +53,13 @@ impl Reader {
         self.view().tip.height
     }
 
+    /// The number of the first block that can be read: 0 but where the chain was joined behind its
+    /// beginning.
+    #[must_use]
+    pub fn base(&self) -> u64 {
+        self.shared.extent.first()
+    }
+
     /// Whether each read of state is a question to another server, and takes as long.
     #[must_use]
     pub fn is_remote(&self) -> bool {
@@ -74,10 +75,7 @@ impl Reader {
     /// One consistent view, for reads that belong together. Do not keep it longer than a request.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            shared: Arc::clone(&self.shared),
-            view: self.view(),
-        }
+        Snapshot::new(Arc::clone(&self.shared), self.view())
     }
 
     /// The query indexes of a namespace, `_all_docs` first, then by design document and name.
@@ -151,7 +149,8 @@ impl Reader {
     /// As [`Reader::block`].
     pub fn info(&self) -> Result<ChainInfo, ReadError> {
         let tip = self.view().tip.clone();
-        let last = match tip.height.checked_sub(1) {
+        let last = tip.height.checked_sub(1);
+        let last = match last.filter(|number| *number >= self.base()) {
             Some(number) => self.block(number)?,
             None => None,
         };
@@ -166,17 +165,23 @@ impl Reader {
     /// Block `number`, checked; `None` at and beyond the height.
     ///
     /// # Errors
-    /// [`ReadError::Corrupt`] where the block is damaged: it is never served so.
+    /// [`ReadError::Corrupt`] where the block is damaged: it is never served so;
+    /// [`ReadError::BelowBase`] below [`Reader::base`].
     pub fn block(&self, number: u64) -> Result<Option<Arc<Block>>, ReadError> {
         let view = self.view();
         if number >= view.tip.height {
             return Ok(None);
         }
+        let Shared { extent, .. } = self.shared.as_ref();
+        if number < extent.first() {
+            let base = extent.first();
+            return Err(ReadError::BelowBase { number, base });
+        }
         let location = self.shared.index.location(&view.derived, number)?;
         let location =
             location.ok_or_else(|| ReadError::Missing(format!("block {number} in the index")))?;
         let files = &self.shared.files;
-        let read = files.read(number, location, self.shared.own_from);
+        let read = files.read(number, location, extent.own_from);
         if let Err(ReadError::Corrupt(corruption)) = &read {
             self.shared
                 .damage
@@ -255,242 +260,5 @@ impl Reader {
         }
         let location = index.envelope(&view.derived, height).ok()??;
         files.read_envelope(height, location)
-    }
-}
-
-/// One consistent view of a channel.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    shared: Arc<Shared>,
-    view: Arc<View>,
-}
-
-impl Snapshot {
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        &self.shared.channel
-    }
-
-    /// Blocks below this have taken effect in the view.
-    #[must_use]
-    pub fn height(&self) -> u64 {
-        self.view.tip.height
-    }
-
-    /// The value of a key; `None` where it does not exist.
-    ///
-    /// # Errors
-    /// The state engine failed or holds damaged bytes.
-    pub fn get(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
-        let get = || self.view.state.get(namespace, key);
-        self.observed().asked(StateCall::Get, get)
-    }
-
-    /// The values of keys, each named with its namespace: one question, where each would be one to
-    /// another server.
-    ///
-    /// # Errors
-    /// As [`Snapshot::get`].
-    pub(crate) fn get_all(
-        &self,
-        names: &[(String, String)],
-    ) -> Result<Vec<Option<VersionedValue>>, ReadError> {
-        let get = || self.view.state.get_all(names);
-        self.observed().asked(StateCall::Get, get)
-    }
-
-    /// Whether each read of state is a question to another server, and takes as long.
-    pub(crate) fn is_remote(&self) -> bool {
-        self.view.state.is_remote()
-    }
-
-    /// Refuses a namespace that could not be written.
-    pub(crate) fn may_write(&self, namespace: &str) -> Result<(), ReadError> {
-        self.view.state.may_write(namespace)
-    }
-
-    /// At most `limit` rows from `start` (inclusive, `""` is the first) to `end`, in byte order of
-    /// keys.
-    ///
-    /// # Errors
-    /// The state engine failed or holds damaged bytes.
-    pub fn range(
-        &self,
-        namespace: &str,
-        start: &str,
-        end: RangeEnd<'_>,
-        limit: usize,
-    ) -> Result<Vec<(String, VersionedValue)>, ReadError> {
-        self.observed().asked(StateCall::Range, || {
-            let rows = self.view.state.range(namespace, start, end)?;
-            rows.take(limit).collect()
-        })
-    }
-
-    /// The same, but for rows after the one with which they exceed `bytes`; and whether the range ends with
-    /// them.
-    ///
-    /// # Errors
-    /// As [`Snapshot::range`].
-    pub fn range_within(
-        &self,
-        namespace: &str,
-        start: &str,
-        end: RangeEnd<'_>,
-        limit: usize,
-        bytes: usize,
-    ) -> Result<(Vec<(String, VersionedValue)>, bool), ReadError> {
-        self.observed().asked(StateCall::Range, || {
-            let mut taken = Vec::new();
-            let mut size = 0;
-            for row in self.view.state.range(namespace, start, end)?.take(limit) {
-                let (key, value) = row?;
-                size += key.len() + value.value.len();
-                taken.push((key, value));
-                if size > bytes {
-                    return Ok((taken, false));
-                }
-            }
-            let is_last = taken.len() < limit;
-            Ok((taken, is_last))
-        })
-    }
-
-    /// A page of the documents that match a query; it ends early when they exceed `page_bytes`.
-    /// Values that are no JSON objects are passed over. `meter` counts its work, behind what it counted
-    /// before, and ends it.
-    ///
-    /// # Errors
-    /// See [`FindError`].
-    pub fn find(
-        &self,
-        namespace: &str,
-        query: &Query,
-        page_bytes: usize,
-        meter: &mut Meter,
-    ) -> Result<Found, FindError> {
-        let find = || self.source(namespace).find(query, page_bytes, meter);
-        self.observed().asked(StateCall::Find, find)
-    }
-
-    /// The same, and what its reader saw by it.
-    pub(crate) fn see(
-        &self,
-        namespace: &str,
-        query: &Query,
-        page_bytes: usize,
-        meter: &mut Meter,
-    ) -> Result<(Found, Option<Seen>), FindError> {
-        let see = || self.source(namespace).see(query, page_bytes, meter);
-        self.observed().asked(StateCall::Find, see)
-    }
-
-    /// How a query would be answered, as CouchDB's `_explain` says it.
-    ///
-    /// # Errors
-    /// See [`FindError`].
-    pub fn explain(&self, namespace: &str, query: &Query) -> Result<serde_json::Value, FindError> {
-        self.source(namespace).explain(query)
-    }
-
-    fn source<'a>(&'a self, namespace: &'a str) -> Source<'a> {
-        Source {
-            channel: &self.shared.channel,
-            namespace,
-            state: self.view.state.as_ref(),
-            indexes: self.shared.registry.builder(),
-            observed: self.observed(),
-        }
-    }
-
-    fn observed(&self) -> &Observed {
-        &self.shared.files.observed
-    }
-
-    /// Namespaces with at least one key, in byte order.
-    ///
-    /// # Errors
-    /// The state engine failed or holds damaged bytes.
-    pub fn namespaces(&self) -> Result<Vec<NamespaceSummary>, ReadError> {
-        self.view.state.namespaces()
-    }
-
-    /// Where a key was written or deleted, at most `limit` heights; `after` resumes strictly after
-    /// that height in the given order.
-    ///
-    /// # Errors
-    /// The embedded engine failed.
-    pub fn history(
-        &self,
-        namespace: &str,
-        key: &str,
-        order: Order,
-        after: Option<Height>,
-        limit: usize,
-    ) -> Result<Vec<Height>, ReadError> {
-        // The history may be ahead of a state that is away.
-        let end = Height::new(self.view.tip.height, 0);
-        let (from, to) = match order {
-            Order::NewestFirst => (None, after.map_or(end, |after| after.min(end))),
-            Order::OldestFirst => (after, end),
-        };
-        let history = &self.shared.history;
-        history
-            .writes(&self.view.derived, namespace, key, from, Some(to), order)?
-            .take(limit)
-            .collect()
-    }
-
-    /// What the transaction at one of the heights of [`Snapshot::history`] did to the key.
-    ///
-    /// # Errors
-    /// As [`Reader::block`].
-    pub fn modification(
-        &self,
-        namespace: &str,
-        key: &str,
-        height: Height,
-    ) -> Result<KeyModification, ReadError> {
-        let reader = Reader {
-            shared: Arc::clone(&self.shared),
-        };
-        KeyModification::read(&reader, namespace, key, height)
-    }
-
-    /// The version that a key had just before a transaction; `None` where it did not exist then.
-    ///
-    /// # Errors
-    /// As [`Reader::block`]: whether the last write was a delete is in its block.
-    pub fn version_before(
-        &self,
-        namespace: &str,
-        key: &str,
-        height: Height,
-    ) -> Result<Option<Height>, ReadError> {
-        let history = &self.shared.history;
-        let before = Some(height);
-        let mut writes = history.writes(
-            &self.view.derived,
-            namespace,
-            key,
-            None,
-            before,
-            Order::NewestFirst,
-        )?;
-        let Some(last) = writes.next().transpose()? else {
-            return Ok(None);
-        };
-        // The current version is no delete, and mostly that is what was asked. Another server takes
-        // longer to say so than the block does.
-        if !self.is_remote()
-            && self
-                .get(namespace, key)?
-                .is_some_and(|value| value.version == last)
-        {
-            return Ok(Some(last));
-        }
-        let write = self.modification(namespace, key, last)?;
-        Ok(write.value.map(|_| last))
     }
 }

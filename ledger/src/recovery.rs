@@ -16,7 +16,7 @@ use parking_lot::RwLock;
 use quire_disk::Disk;
 
 use crate::block_store::appender::Appender;
-use crate::block_store::scan::first_hash;
+use crate::block_store::scan::identity;
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::chain::{Chain, CutTail};
 use crate::damage::DamageMet;
@@ -180,7 +180,7 @@ impl Opening {
 
     /// Makes sure that state is of this chain and not of another with the channel's name.
     fn identify_state(&self) -> Result<(), OpenError> {
-        let genesis = first_hash(&self.files.segments, self.record.own_from());
+        let genesis = identity(&self.files.segments, &self.record.extent());
         let Some(genesis) = genesis.map_err(|error| self.io_error(error))? else {
             return Ok(());
         };
@@ -275,14 +275,15 @@ impl Opening {
         chain: &Chain,
         savepoints: &Savepoints,
     ) -> Result<(Ledger, u64), OpenError> {
-        let lowest = savepoints.lowest().min(chain.height);
+        let extent = self.record.extent();
+        let lowest = savepoints.lowest().min(chain.height).max(extent.first());
         let tip = Tip {
             height: chain.height,
             hash: chain.hash.unwrap_or_default(),
-            commit_hash: chain
-                .last
-                .as_ref()
-                .and_then(|last| last.commit_hash.clone()),
+            commit_hash: chain.last.as_ref().map_or_else(
+                || extent.previous_commit_hash(),
+                |last| last.commit_hash.clone(),
+            ),
         };
         let state = self
             .state
@@ -293,7 +294,6 @@ impl Opening {
             state,
             derived: self.database.snapshot(),
         };
-        let own_from = self.record.own_from();
         let tail_exists = chain.tail.segment < chain.segment_count;
         let store = BlockStore::new(
             Arc::clone(&self.files),
@@ -308,7 +308,7 @@ impl Opening {
             index: self.index,
             history: self.history,
             registry: self.registry,
-            own_from,
+            extent,
             damage: DamageMet::default(),
             view: RwLock::new(Arc::new(view)),
         });

@@ -21,6 +21,7 @@ use crate::state::StateDb;
 use crate::validation::named_keys::named_keys;
 use crate::validation::pending::Pending;
 use crate::validation::replay_block;
+use crate::view::Shared;
 
 /// Bytes of blocks that are replayed as one batch.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -64,7 +65,7 @@ pub(crate) fn replay(
     }
     let files = Arc::clone(&followers.shared.files);
     let start = start_of(followers, from)?;
-    let (segments, own_from) = (&files.segments, followers.shared.own_from);
+    let (segments, own_from) = (&files.segments, followers.shared.extent.own_from);
     // Where state cannot go on, the others stop there too.
     let savepoint = followers.state.snapshot()?.height();
     let scan = Scan::new(segments, end.segment + 1, own_from, start, from, None);
@@ -89,8 +90,11 @@ pub(crate) fn replay(
 
 /// Where block `from` begins.
 fn start_of(followers: &Followers, from: u64) -> Result<Position, ReadError> {
+    let Shared { index, extent, .. } = followers.shared.as_ref();
+    if from <= extent.first() {
+        return Ok(Position::START);
+    }
     let view = followers.database.0.snapshot();
-    let index = &followers.shared.index;
     if let Some(location) = index.location(&view, from)? {
         return Ok(Position {
             segment: location.segment,
@@ -98,10 +102,7 @@ fn start_of(followers: &Followers, from: u64) -> Result<Position, ReadError> {
         });
     }
     // A block that the index does not know follows the last one that it does.
-    let Some(before) = from.checked_sub(1) else {
-        return Ok(Position::START);
-    };
-    let before = index.location(&view, before)?;
+    let before = index.location(&view, from.saturating_sub(1))?;
     let before = before.ok_or_else(|| ReadError::Missing(format!("block {from}")))?;
     Ok(before.end())
 }

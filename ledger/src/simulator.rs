@@ -15,7 +15,7 @@ use crate::error::ReadError;
 use crate::model::namespace::{hashed_key, hashed_namespace, queries_of};
 use crate::model::value::VersionedValue;
 use crate::query::{FindError, Found, Halt, Meter, Query, QueryError};
-use crate::reader::Snapshot;
+use crate::snapshot::Snapshot;
 use crate::state::RangeEnd;
 use crate::validation::phantom::{MAX_DEGREE, RangeSummary};
 use crate::validation::record::{self, MAX_QUERIES, MAX_ROWS, row};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use quire_disk::Disk;
 
+use crate::base::Extent;
 use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::Segments;
 use crate::codec::peek_uvarint;
@@ -30,12 +31,13 @@ pub fn stored_channels(disk: Arc<dyn Disk>, data: &Path) -> Result<Vec<ChannelRe
 /// The block files of a channel, read front to back.
 #[derive(Debug)]
 pub struct StoredBlocks {
+    channel: String,
     segments: Segments,
     /// How many files there are before the first that is missing.
     count: u64,
     /// A file that is missing between others.
     gap: Option<Corruption>,
-    own_from: u64,
+    extent: Extent,
 }
 
 /// What follows in the block files.
@@ -61,30 +63,46 @@ impl StoredBlocks {
             .get(channel)?
             .filter(|record| matches!(record.status, Status::Active | Status::Inactive));
         let record = record.ok_or_else(|| OpenError::NoSuchChannel(channel.to_owned()))?;
+        let extent = record.extent();
         let dir = data.join("channels").join(channel);
         let segments = Segments::new(Arc::clone(disk), dir.clone());
         let gap = segments.count().map_err(io_at(&dir))?.err();
         let (count, _) = segments.before_gap().map_err(io_at(&dir))?;
         Ok(Self {
+            channel: record.name,
             segments,
             count,
             gap,
-            own_from: record.own_from(),
+            extent,
         })
+    }
+
+    /// The number of the first block, or of the one that would be.
+    #[must_use]
+    pub fn base(&self) -> u64 {
+        self.extent.first()
     }
 
     /// Reads from the block `number` on. Files before the one that has it are not read.
     ///
     /// # Errors
-    /// The files cannot be read.
+    /// [`OpenError::BelowBase`] below [`StoredBlocks::base`], or the files cannot be read.
     pub fn from(&self, number: u64) -> Result<BlocksFrom<'_>, OpenError> {
+        let base = self.base();
+        if number < base {
+            return Err(OpenError::BelowBase {
+                channel: self.channel.clone(),
+                number,
+                base,
+            });
+        }
         let (position, first) = self.start_of(number).map_err(io_at(self.segments.dir()))?;
         let mut blocks = BlocksFrom {
             stored: self,
             scan: Scan::new(
                 &self.segments,
                 self.count,
-                self.own_from,
+                self.extent.own_from,
                 position,
                 first,
                 None,
@@ -113,7 +131,8 @@ impl StoredBlocks {
             Next::Damaged(corruption) => Some(corruption),
             Next::Block(_) | Next::End => None,
         };
-        let Some(newest) = number.checked_sub(1) else {
+        let newest = number.checked_sub(1);
+        let Some(newest) = newest.filter(|newest| *newest >= self.base()) else {
             return Ok((None, damage));
         };
         Ok(match self.from(newest)?.next()? {
@@ -126,7 +145,7 @@ impl StoredBlocks {
     /// Where to begin to read for a block, and which one lies there: at the last file that begins with
     /// it or an earlier one, or at the first file where the files' heads do not tell.
     fn start_of(&self, number: u64) -> io::Result<(Position, u64)> {
-        let (mut low, mut found) = (0, (Position::START, 0));
+        let (mut low, mut found) = (0, (Position::START, self.extent.first()));
         let mut high = self.count;
         while low < high {
             let segment = low.midpoint(high);

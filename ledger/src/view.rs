@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use quire_wire::hash::Hash;
 
+use crate::base::Extent;
 use crate::block_store::BlockFiles;
 use crate::damage::DamageMet;
 use crate::followers::history::History;
@@ -33,8 +34,8 @@ pub(crate) struct Shared {
     pub(crate) index: Index,
     pub(crate) history: History,
     pub(crate) registry: Registry,
-    /// The first block that Quire wrote and sealed; `u64::MAX` where it wrote none.
-    pub(crate) own_from: u64,
+    /// Which blocks there are, up to the tip.
+    pub(crate) extent: Extent,
     /// Damaged blocks that reads have met.
     pub(crate) damage: DamageMet,
     /// What readers see. Replaced after every commit; a reader that took one keeps it.

@@ -24,6 +24,9 @@ impl From<ReadError> for Problem {
                     None => problem,
                 }
             }
+            ReadError::BelowBase { number, .. } => {
+                Self::new(ProblemKind::BlockNotKept, cause).with_block(number)
+            }
             ReadError::KeyTooLong(_) => Self::new(ProblemKind::InvalidName, cause),
             ReadError::StateUnavailable(_) => Self::state_unavailable().because(cause),
             ReadError::StateForeign(_) => {

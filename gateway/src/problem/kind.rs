@@ -74,6 +74,8 @@ pub enum ProblemKind {
     StorageFailed,
     /// A fault of the server.
     Internal,
+    /// The chain begins with a later block here.
+    BlockNotKept,
     /// A block is damaged.
     BlockCorrupt,
     /// A document of the state database is damaged.
@@ -128,6 +130,7 @@ impl ProblemKind {
                 "PRECONDITION_FAILED",
                 "Precondition failed",
             ),
+            Self::BlockNotKept => (S::GONE, "BLOCK_NOT_KEPT", "Block not kept"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "TOO_LARGE", "Too large"),
             Self::IdempotencyKeyReused => (
                 unprocessable,

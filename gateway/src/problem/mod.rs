@@ -408,6 +408,7 @@ mod tests {
             (K::ChannelExists, 409, "CHANNEL_EXISTS"),
             (K::ChannelReadOnly, 409, "CHANNEL_READ_ONLY"),
             (K::ConfigConflict, 409, "CONFIG_CONFLICT"),
+            (K::BlockNotKept, 410, "BLOCK_NOT_KEPT"),
             (K::InvalidConfig, 422, "INVALID_CONFIG"),
             (K::PreconditionFailed, 412, "PRECONDITION_FAILED"),
             (K::QueryTooExpensive, 422, "QUERY_TOO_EXPENSIVE"),

@@ -10,6 +10,7 @@ use quire_wire::hash::Hash;
 
 use super::record::{self, Seal};
 use super::segment::Segments;
+use crate::base::Extent;
 use crate::checksum::crc32c;
 use crate::codec::peek_uvarint;
 use crate::error::Corruption;
@@ -94,6 +95,18 @@ impl<'a> Scan<'a> {
             checks_hashes: true,
             window: None,
         }
+    }
+
+    /// Begins with the first block of a chain.
+    pub(crate) fn whole(segments: &'a Segments, segment_count: u64, extent: &Extent) -> Self {
+        Self::new(
+            segments,
+            segment_count,
+            extent.own_from,
+            Position::START,
+            extent.first(),
+            extent.previous_hash(),
+        )
     }
 
     /// Gives blocks whose hashes do not hold too, for a caller that tells all that is wrong.
@@ -249,9 +262,13 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Hash of the first block, where it is sound.
-pub(crate) fn first_hash(segments: &Segments, own_from: u64) -> std::io::Result<Option<Hash>> {
-    let mut scan = Scan::new(segments, 1, own_from, Position::START, 0, None);
+/// What tells a chain from others: the hash of its first block, where that is sound, or of the one before
+/// its base.
+pub(crate) fn identity(segments: &Segments, extent: &Extent) -> std::io::Result<Option<Hash>> {
+    if let Some(hash) = extent.previous_hash() {
+        return Ok(Some(hash));
+    }
+    let mut scan = Scan::whole(segments, 1, extent);
     Ok(match scan.next()? {
         Step::Block(stored) => Some(stored.block.hash()),
         Step::End | Step::Damaged(_) => None,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use quire_disk::{Disk, DiskFile, OsDisk};
 use quire_wire::transaction::Opened;
 
+use crate::base::Extent;
 use crate::block_store::scan::{Scan, Step};
 use crate::block_store::segment::{Segments, file_name};
 use crate::error::OpenError;
@@ -13,7 +14,6 @@ use crate::id_store::DEFAULT_SEGMENT_BYTES;
 use crate::id_store::{CHANNELS, ChannelRecord, io_at};
 use crate::ledger::Ledger;
 use crate::ledgers::Ledgers;
-use crate::model::location::Position;
 use crate::offline::check::{CheckError, Depth, Report, check_blockfiles};
 use crate::progress::{Progress, ProgressFn};
 
@@ -96,7 +96,7 @@ pub fn has_own_blocks(data: &Path, record: &ChannelRecord) -> Result<bool, OpenE
     let dir = data.join(CHANNELS).join(&record.name);
     let segments = Segments::new(Arc::new(OsDisk), dir.clone());
     let (count, _) = segments.before_gap().map_err(io_at(&dir))?;
-    let scan = Scan::new(&segments, count, own, Position::START, 0, None);
+    let scan = Scan::whole(&segments, count, &record.extent());
     let mut scan = scan.without_hash_checks();
     while scan.number() <= own {
         if !matches!(scan.next().map_err(io_at(&dir))?, Step::Block(_)) {
@@ -109,7 +109,7 @@ pub fn has_own_blocks(data: &Path, record: &ChannelRecord) -> Result<bool, OpenE
 /// The channel that block 0 names.
 fn channel_of(disk: &Arc<dyn Disk>, dir: &Path) -> Result<String, OpenError> {
     let segments = Segments::new(Arc::clone(disk), dir.to_owned());
-    let mut scan = Scan::new(&segments, 1, u64::MAX, Position::START, 0, None);
+    let mut scan = Scan::whole(&segments, 1, &Extent::FOREIGN);
     let Step::Block(first) = scan.next().map_err(io_at(dir))? else {
         return Ok(String::new());
     };

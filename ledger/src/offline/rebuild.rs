@@ -11,7 +11,6 @@ use crate::followers::Follower;
 use crate::id_store::io_at;
 use crate::ledger::Ledger;
 use crate::ledgers::Ledgers;
-use crate::model::location::Position;
 use crate::progress::{Progress, ProgressFn};
 use crate::recovery::OpenReport;
 use crate::state::engines::STATE;
@@ -44,7 +43,7 @@ impl Ledgers {
         channel: &str,
         progress: &mut ProgressFn<'_>,
     ) -> Result<(), OpenError> {
-        let own_from = self.existing(channel)?.own_from();
+        let extent = self.existing(channel)?.extent();
         let dir = self.channel_dir(channel);
         let segments = Segments::new(Arc::clone(self.disk()), dir.clone());
         let name = || channel.to_owned();
@@ -53,15 +52,15 @@ impl Ledgers {
             Ok(count) => count,
             Err(corruption) => {
                 let known = self.furthest_ahead_of(channel, 0);
-                let last = known.map_or(0, |witness| witness.height - 1);
+                let last = known.map_or(extent.first(), |witness| witness.height - 1);
                 return Err(OpenError::Corrupt {
                     channel: name(),
-                    blocks: 0..=last,
+                    blocks: extent.first()..=last,
                     corruption: Box::new(corruption),
                 });
             }
         };
-        let mut scan = Scan::new(&segments, count, own_from, Position::START, 0, None);
+        let mut scan = Scan::whole(&segments, count, &extent);
         let damage = loop {
             match scan.next().map_err(io_at(&dir))? {
                 Step::Block(stored) => progress(Progress {
@@ -76,7 +75,7 @@ impl Ledgers {
         };
         let witness = self.furthest_ahead_of(channel, scan.number());
         if let Some(damage) = damage {
-            let verdict = tail::judge(&segments, count, own_from, &damage, witness);
+            let verdict = tail::judge(&segments, count, extent.own_from, &damage, witness);
             return match verdict.map_err(io_at(&dir))? {
                 // Opening cuts it.
                 Verdict::Torn { .. } => Ok(()),

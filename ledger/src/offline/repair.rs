@@ -17,6 +17,7 @@ use bytes::Bytes;
 use quire_disk::Disk;
 use quire_wire::hash::Hash;
 
+use crate::base::Extent;
 use crate::block_store::record::{self, find_sealed};
 use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous_hash_objection};
 use crate::block_store::segment::Segments;
@@ -80,7 +81,7 @@ impl Ledgers {
         from: &Path,
         progress: &mut ProgressFn<'_>,
     ) -> Result<RepairReport, OpenError> {
-        let own_from = self.existing(channel)?.own_from();
+        let extent = self.existing(channel)?.extent();
         self.disk().list(from).map_err(io_at(from))?;
         let open = |dir: PathBuf| Segments::new(Arc::clone(self.disk()), dir);
         let index = keyspace(self.database(), channel, INDEX.suffix)?;
@@ -89,7 +90,7 @@ impl Ledgers {
             disk: self.disk(),
             own: open(self.channel_dir(channel)),
             copy: open(from.to_owned()),
-            own_from,
+            extent,
             index: Index::new(index),
             view: self.database().snapshot(),
             known_height: known.map_or(0, |witness| witness.height),
@@ -118,7 +119,7 @@ struct Repair<'a> {
     disk: &'a Arc<dyn Disk>,
     own: Segments,
     copy: Segments,
-    own_from: u64,
+    extent: Extent,
     index: Index,
     view: fjall::Snapshot,
     /// Followers know of blocks below this.
@@ -135,8 +136,8 @@ impl Repair<'_> {
         let dir = self.own.dir().to_owned();
         let mut at = At {
             end: Position::START,
-            number: 0,
-            hash: None,
+            number: self.extent.first(),
+            hash: self.extent.previous_hash(),
         };
         while let Some(corruption) = self.read_on(&mut at, channel, progress)? {
             let reason = match self.find_good(at).map_err(io_at(&dir))? {
@@ -173,7 +174,14 @@ impl Repair<'_> {
     ) -> Result<Option<Corruption>, OpenError> {
         let dir = self.own.dir().to_owned();
         let (count, beyond) = self.own.before_gap().map_err(io_at(&dir))?;
-        let mut scan = Scan::new(&self.own, count, self.own_from, at.end, at.number, at.hash);
+        let mut scan = Scan::new(
+            &self.own,
+            count,
+            self.extent.own_from,
+            at.end,
+            at.number,
+            at.hash,
+        );
         loop {
             match scan.next().map_err(io_at(&dir))? {
                 Step::Block(stored) => {
@@ -240,7 +248,7 @@ impl Repair<'_> {
                 format!("block {}", at.number),
                 format!("block {}", block.number),
             ))
-        } else if seal.is_none() && block.number >= self.own_from {
+        } else if seal.is_none() && block.number >= self.extent.own_from {
             Some(("a seal".to_owned(), "none".to_owned()))
         } else {
             let parent = at
@@ -285,7 +293,14 @@ impl Repair<'_> {
             return Ok(None);
         }
         let end = good.location.end();
-        let scan = Scan::new(&self.own, count, self.own_from, end, number + 1, None);
+        let scan = Scan::new(
+            &self.own,
+            count,
+            self.extent.own_from,
+            end,
+            number + 1,
+            None,
+        );
         let mut scan = scan.without_hash_checks();
         let within = end.offset <= self.own.file(end.segment)?.len()?;
         if within

@@ -109,8 +109,7 @@ impl Ledgers {
         let segments = Segments::new(Arc::clone(self.disk()), dir.clone());
         let (count, beyond) = segments.before_gap().map_err(io_at(&dir))?;
         let mut later = beyond;
-        let own_from = record.own_from();
-        let mut scan = Scan::new(&segments, count, own_from, Position::START, 0, None);
+        let mut scan = Scan::whole(&segments, count, &record.extent());
         let mut end = Position::START;
         let damage = loop {
             match scan.next().map_err(io_at(&dir))? {

@@ -11,6 +11,7 @@
 )]
 
 mod ahead;
+mod base;
 mod conformance;
 mod contract;
 mod couchdb;

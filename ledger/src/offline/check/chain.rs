@@ -11,6 +11,7 @@ use super::remote;
 use super::report::{CheckError, Depth, Finding, Kind, Report};
 use super::resume::{Next, Search};
 use super::verdicts::{Court, Objection};
+use crate::base::Extent;
 use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous_hash_objection};
 use crate::block_store::segment::Segments;
 use crate::commit_hash;
@@ -33,7 +34,7 @@ const MAX_FINDINGS: usize = 1000;
 /// One check under way.
 pub(super) struct Check<'a> {
     pub(super) segments: &'a Segments,
-    pub(super) own_from: u64,
+    pub(super) extent: Extent,
     /// How many blocks the channel was made with.
     pub(super) durable: u64,
     pub(super) report: Report,
@@ -76,10 +77,11 @@ impl<'a> Check<'a> {
         scratch: &Path,
         depth: Depth,
     ) -> Result<Self, OpenError> {
+        let extent = record.map_or(Extent::FOREIGN, ChannelRecord::extent);
         Ok(Self {
             segments,
-            own_from: record.map_or(u64::MAX, ChannelRecord::own_from),
-            durable: record.map_or(0, ChannelRecord::durable_blocks),
+            extent,
+            durable: record.map_or(0, ChannelRecord::durable_height),
             takes_transactions: record.is_some_and(|record| !record.read_only),
             config: None,
             report: Report {
@@ -87,8 +89,8 @@ impl<'a> Check<'a> {
                 ..Report::default()
             },
             is_replayable: true,
-            previous_hash: None,
-            commit_hash: None,
+            previous_hash: extent.previous_hash(),
+            commit_hash: extent.previous_commit_hash(),
             replayed: Replayed::new(scratch)?,
             depth,
             court: Court::new(depth),
@@ -111,18 +113,22 @@ impl<'a> Check<'a> {
             }
         };
         let total = self.total_bytes(&files);
-        let mut search = Search::new(self.segments, files, self.own_from, live.map(Live::index));
+        let mut search = Search::new(
+            self.segments,
+            files,
+            self.extent.own_from,
+            live.map(Live::index),
+        );
         let mut stops: Vec<u64> = live
             .iter()
             .flat_map(|live| live.savepoints())
             .map(|(_, savepoint)| savepoint)
             .collect();
         stops.sort_unstable();
-        self.compare_at(0, live)?;
-        let start = Next {
-            at: Position::START,
-            number: 0,
-        };
+        let number = self.extent.first();
+        self.compare_at(number, live)?;
+        let at = Position::START;
+        let start = Next { at, number };
         let mut reading = Reading {
             scan: self.scan_from(&search, start),
             batch: Vec::new(),
@@ -212,7 +218,8 @@ impl<'a> Check<'a> {
     fn scan_from(&self, search: &Search<'_>, next: Next) -> Scan<'a> {
         let Next { at, number } = next;
         let count = search.count_without_gap(at.segment);
-        Scan::new(self.segments, count, self.own_from, at, number, None).without_hash_checks()
+        Scan::new(self.segments, count, self.extent.own_from, at, number, None)
+            .without_hash_checks()
     }
 
     fn tell(&self, done: u64, total: u64, progress: &mut ProgressFn<'_>) {
@@ -227,6 +234,11 @@ impl<'a> Check<'a> {
     fn finish(mut self) -> Report {
         if self.depth != Depth::default() && !self.is_replayable() {
             let note = "signatures and verdicts from the first damage on were not looked at";
+            self.report.notes.push(note.to_owned());
+        }
+        if self.depth.signatures && self.extent.base.is_some() {
+            let note = "the configuration that the chain begins with is not in its blocks: signatures \
+                        before the first that is were not looked at";
             self.report.notes.push(note.to_owned());
         }
         self.report.notes.extend(self.court.notes());

@@ -79,7 +79,7 @@ impl Check<'_> {
             }
             Met::Damage(damage) => {
                 let witness = live.and_then(Live::witness);
-                let (count, own_from) = (search.count(), self.own_from);
+                let (count, own_from) = (search.count(), self.extent.own_from);
                 let verdict = tail::judge_with(count, own_from, &damage, witness, || {
                     search.sealed_after(damage.at)
                 });

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use quire_disk::Disk;
 
-use crate::block_store::scan::first_hash;
+use crate::block_store::scan::identity;
 use crate::block_store::segment::Segments;
 use crate::error::{OpenError, ReadError, chain_of};
 use crate::id_store::io_at;
@@ -109,10 +109,10 @@ pub fn check_open_channel(
 
 /// Where the state of a channel is that is not open.
 fn place_of(ledgers: &Ledgers, channel: &str, view: &fjall::Snapshot) -> Result<Place, CheckError> {
-    let own_from = ledgers.existing(channel)?.own_from();
+    let extent = ledgers.existing(channel)?.extent();
     let dir = ledgers.channel_dir(channel);
     let segments = Segments::new(Arc::clone(ledgers.disk()), dir.clone());
-    let genesis = || first_hash(&segments, own_from).map_err(io_at(&dir));
+    let genesis = || identity(&segments, &extent).map_err(io_at(&dir));
     match ledgers.state_engine().find(channel, view, &genesis) {
         Err(OpenError::Follow { source, .. }) => Err(source.into()),
         other => Ok(other?),

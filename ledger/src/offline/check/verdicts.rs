@@ -40,7 +40,7 @@ pub(super) struct Court {
     depth: Depth,
     /// The channel's name as its first block has it; here it may have another. Empty before that block.
     pub(super) channel: String,
-    /// None before block 0, and where the newest configuration cannot be used.
+    /// None before the first configuration, and where the newest configuration cannot be used.
     trust: Option<Trust>,
     /// Whose rules the channel has: those of whoever wrote its first block.
     origin: Option<Origin>,
@@ -98,7 +98,7 @@ impl Court {
             Some(_) => Origin::Quire,
             None => Origin::Fabric,
         };
-        if block.number == 0 {
+        if self.origin.is_none() {
             self.origin = Some(origin);
             let first = block.envelopes.first().map(Opened::read);
             if let Some(Ok(first)) = first {
