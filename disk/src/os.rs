@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{Disk, DiskFile};
 
-/// What its owner may do with a file and a directory that are made; nobody else may do anything.
+/// What the owner may do with a new file or directory; nobody else may do anything.
 const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
 
@@ -16,7 +16,7 @@ const DIR_MODE: u32 = 0o700;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsDisk;
 
-/// [`OsDisk`], as whoever keeps a disk takes it.
+/// [`OsDisk`] as a shared [`Disk`].
 #[must_use]
 pub fn os() -> Arc<dyn Disk> {
     Arc::new(OsDisk)
@@ -33,8 +33,8 @@ impl Disk for OsDisk {
             .mode(FILE_MODE)
             .open(path)
         {
-            // Somebody else's block files may be read-only, as may be the disk with a copy of ours, and
-            // reading is all they need.
+            // Block files of somebody else, or the disk with a copy of ours, may be read-only, and they
+            // are only read.
             Err(error) if is_read_only(&error) && !create => fs::File::open(path)?,
             other => other?,
         };
@@ -42,7 +42,7 @@ impl Disk for OsDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        // A name that is not UTF-8 is none of ours.
+        // Quire makes no names that are not UTF-8.
         let names = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name()));
         let names: Vec<_> = names.collect::<io::Result<_>>()?;
         Ok(names
@@ -109,10 +109,11 @@ impl DiskFile for OsFile {
         mut pieces: &mut [IoSlice<'_>],
         mut offset: u64,
     ) -> io::Result<()> {
-        // Without what is empty at the front, so that writing nothing means that nothing can be written.
+        // Empty pieces at the front are skipped, so that writing nothing means that nothing can be
+        // written.
         IoSlice::advance_slices(&mut pieces, 0);
         while !pieces.is_empty() {
-            // Of more pieces than the system takes at once, as many as it takes.
+            // The system takes a limited number of pieces at once.
             match rustix::io::pwritev(&self.0, pieces, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
@@ -158,7 +159,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let file = OsDisk.open(&path, true).unwrap();
-        // Empty ones among them, at the front and where the system stops taking more.
+        // Some pieces are empty: at the front, and where the system stops taking more.
         let bytes = |n: usize| vec![n.to_le_bytes()[0]; n % 3];
         let pieces: Vec<Vec<u8>> = (0..5000).map(bytes).collect();
         let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();

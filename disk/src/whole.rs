@@ -19,14 +19,14 @@ const TEMPORARY_SUFFIX: &str = ".new";
 pub struct FileError {
     /// What was tried: `read`, `write`, `sync`.
     pub action: &'static str,
-    /// On what.
+    /// The path.
     pub path: PathBuf,
     /// Why it failed.
     pub source: io::Error,
 }
 
 impl FileError {
-    /// Makes one of an error of the file system.
+    /// Makes a [`FileError`] of an error of the file system.
     pub fn of(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_path_buf();
         move |source| Self {
@@ -46,19 +46,19 @@ impl FileError {
 /// A file of a folder that is to appear.
 #[derive(Debug)]
 pub struct NewFile<'a> {
-    /// Relative to the folder; folders between are made.
+    /// The path in the folder; folders between are made.
     pub path: &'a str,
     /// The whole content.
     pub content: &'a str,
 }
 
-/// Makes the folder `target` with `files`; durable on return. What a crash left of an earlier attempt is
-/// removed first.
+/// Makes the folder `target` with `files`. It is durable on return. What a crash left of an earlier attempt
+/// is removed first.
 ///
 /// The caller makes sure that `target` does not exist and that nobody else makes it now.
 ///
 /// # Errors
-/// `target` does not exist then, or exists whole but is not yet durable.
+/// If this fails, `target` does not exist, or exists whole but is not yet durable.
 pub fn create_folder(
     disk: &dyn Disk,
     target: &Path,
@@ -83,7 +83,7 @@ pub fn create_folder(
         }
         write_file(disk, &path, new.content.as_bytes())?;
     }
-    // The innermost first.
+    // The innermost folder is synced first.
     for folder in folders.iter().rev() {
         sync_dir(disk, folder)?;
     }
@@ -91,16 +91,16 @@ pub fn create_folder(
     sync_dir(disk, parent)
 }
 
-/// Puts `content` in place of whatever `target` holds: readers and crashes see the old content or the
-/// new, never a mixture. Durable on return.
+/// Puts `content` in place of whatever `target` holds: readers and crashes see the old content or the new,
+/// never a mixture. The new content is durable on return.
 ///
 /// The caller makes sure that nobody else replaces it now.
 ///
 /// # Errors
-/// `target` holds the old content then, or the new that is not yet durable.
+/// If this fails, `target` holds the old content, or the new content that is not yet durable.
 pub fn replace_file(disk: &dyn Disk, target: &Path, content: &[u8]) -> Result<(), FileError> {
     let temporary = temporary_of(target);
-    // One that a crash left may have been made with another mode, or by somebody else, and as a link.
+    // A temporary file that a crash left may have another mode, or be somebody else's, or a link.
     match disk.remove_file(&temporary) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         removed => removed.map_err(FileError::of("remove", &temporary))?,
@@ -110,18 +110,19 @@ pub fn replace_file(disk: &dyn Disk, target: &Path, content: &[u8]) -> Result<()
     sync_dir(disk, parent_of(target))
 }
 
-/// Removes what a crash left of the folder `target` while it was being made. Answers whether there was any.
+/// Removes what a crash left of the folder `target` while it was being made. Returns whether it left
+/// anything.
 ///
 /// # Errors
-/// As the file system says.
+/// Fails if the file system does.
 pub fn remove_leftover(disk: &dyn Disk, target: &Path) -> Result<bool, FileError> {
     remove(disk, &temporary_of(target))
 }
 
-/// Removes what a crash left of folders in `parent` that were being made. Answers how many.
+/// Removes what a crash left of folders in `parent` that were being made. Returns their number.
 ///
 /// # Errors
-/// As the file system says.
+/// Fails if the file system does.
 pub fn remove_leftovers(disk: &dyn Disk, parent: &Path) -> Result<usize, FileError> {
     let names = disk.list(parent).map_err(FileError::of("list", parent))?;
     let mut removed = 0;
@@ -134,11 +135,11 @@ pub fn remove_leftovers(disk: &dyn Disk, parent: &Path) -> Result<usize, FileErr
     Ok(removed)
 }
 
-/// Makes a directory and those above it, and makes all their names durable, also where an earlier
-/// process made them and died before it could.
+/// Makes a directory and its ancestors, and makes all their names durable, even if an earlier process made
+/// them and died before it could sync them.
 ///
 /// # Errors
-/// As the file system says.
+/// Fails if the file system does.
 pub fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), FileError> {
     // `a/b` has the ancestors `a/b`, `a` and the empty path, which is the current directory.
     let named = dir.ancestors().filter(|dir| !dir.as_os_str().is_empty());
@@ -156,7 +157,7 @@ pub fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), FileError> {
         .parent()
         .map(|above| sync_dir(disk, in_current(above)))
     {
-        // The directory that was there already may be somebody else's, not to be read by us.
+        // The existing directory may be somebody else's, and closed to us.
         Some(Err(error)) if error.source.kind() != io::ErrorKind::PermissionDenied => {
             return Err(error);
         }
@@ -171,8 +172,8 @@ pub fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), FileError> {
 /// The whole content of a file of at most `limit` bytes.
 ///
 /// # Errors
-/// As the file system says, [`FileError::is_not_found`] among it; `FileTooLarge` for a larger file, of which
-/// nothing was read.
+/// Fails if the file system does, also with [`FileError::is_not_found`]; a larger file is not read and gives
+/// `FileTooLarge`.
 pub fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     let read = || {
         let file = disk.open(path, false)?;
@@ -216,7 +217,7 @@ fn remove(disk: &dyn Disk, folder: &Path) -> Result<bool, FileError> {
     Ok(existed)
 }
 
-/// Writes a file; durable on return, its name is not.
+/// Writes a file. On return its bytes are durable, but not its name.
 fn write_file(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), FileError> {
     let file = disk
         .open(path, true)
@@ -306,7 +307,7 @@ mod tests {
         replace_file(&OsDisk, &file, b"new").unwrap();
         assert_eq!(read_file(&OsDisk, &file, 3).unwrap(), b"new");
 
-        // Somebody else's, who waits for what is written.
+        // Somebody waits for what is written through the link.
         let elsewhere = root.path().join("elsewhere");
         std::os::unix::fs::symlink(&elsewhere, root.path().join(".file.new")).unwrap();
         replace_file(&OsDisk, &file, b"newer").unwrap();
