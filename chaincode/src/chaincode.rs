@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use quire_ledger::{FindError, Height, QueryError, ReadError, Simulator, TooExpensive};
+use quire_ledger::{FindError, Height, KeepError, QueryError, ReadError, Simulator, TooExpensive};
 
 use crate::condition::Expect;
 use crate::hints::Hints;
@@ -154,9 +154,21 @@ pub enum ChaincodeError {
     /// A deployed chaincode said no; this is what it said.
     #[error("{0}")]
     Refused(String),
-    /// A call wrote private data, and this node keeps none: nobody would have them.
-    #[error("the call writes private data in namespace {0:?}, and this node keeps none")]
-    PrivateData(String),
+    /// A call wrote to a private collection that is not its organisation's own, the only one whose values this
+    /// node keeps: nobody would have them.
+    #[error(
+        "the call writes to collection {collection:?} of namespace {namespace:?}: private data is not supported \
+         yet, but for the implicit collection of this node's organisation"
+    )]
+    PrivateData {
+        /// The namespace.
+        namespace: String,
+        /// The collection.
+        collection: String,
+    },
+    /// What a call wrote to its organisation's collection cannot be kept.
+    #[error(transparent)]
+    NotKept(#[from] KeepError),
     /// A rich query that is not well-formed, or cannot be asked inside of a transaction.
     #[error(transparent)]
     InvalidQuery(#[from] QueryError),

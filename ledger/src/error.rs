@@ -52,6 +52,14 @@ pub enum ReadError {
         /// The first that is here.
         base: u64,
     },
+    /// The value of a private key is not here: another node has it, or the file that had it is damaged.
+    #[error("the value of a key of collection {collection:?} of {namespace:?} is not here")]
+    PrivateMissing {
+        /// The namespace.
+        namespace: String,
+        /// The collection.
+        collection: String,
+    },
     /// The file system refused to read a block file. Trying again may help.
     #[error("cannot read {}", file.display())]
     Io {
@@ -138,6 +146,7 @@ impl ReadError {
             }
             Self::Corrupt(_)
             | Self::BelowBase { .. }
+            | Self::PrivateMissing { .. }
             | Self::Io { .. }
             | Self::Config(_)
             | Self::Engine(_)

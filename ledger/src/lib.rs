@@ -42,6 +42,7 @@ mod modification;
 mod observer;
 mod offline;
 mod ordered;
+mod private_sets;
 mod progress;
 mod query;
 mod reader;
@@ -80,6 +81,7 @@ pub use offline::import::{ImportError, has_own_blocks};
 pub use offline::repair::{NotReplaced, RepairReport, Replaced};
 pub use offline::truncate::{Loss, TruncateError};
 pub use ordered::Ordered;
+pub use private_sets::KeepError;
 pub use progress::{Progress, ProgressFn};
 pub use query::{
     Due, ExecutionStats, FindError, Found, Halt, IndexError, IndexListing, IndexRequest,
@@ -98,5 +100,5 @@ pub use state::engines::couchdb::client::{
 pub use state::{NamespaceSummary, RangeEnd};
 pub use status::EngineStatus;
 pub use stored::{BlocksFrom, Next, StoredBlocks, stored_channels};
-pub use validation::ENDORSEMENT_POLICY;
 pub use validation::trust::Signatures;
+pub use validation::{ENDORSEMENT_POLICY, IMPLICIT_COLLECTION};

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quire_wire::hash::Hash;
+use quire_wire::rwset::TxPvtReadWriteSet;
 
 use crate::error::{Corruption, ReadError};
 use crate::followers::index::TxLocation;
 use crate::model::block::{Block, Height};
+use crate::private_sets::KeepError;
 use crate::query::{
     self, IndexError, IndexListing, IndexRequest, IndexState, MigrateError, Migrated, Migration,
 };
@@ -248,6 +250,20 @@ impl Reader {
         };
         let position = usize::try_from(height.tx).ok();
         Ok(position.and_then(|tx| block.envelopes.get(tx).cloned()))
+    }
+
+    /// Keeps what a transaction wrote to private collections, before it is ordered. Durable on return.
+    ///
+    /// # Errors
+    /// See [`KeepError`].
+    pub fn keep_private(&self, tx_id: &str, set: &TxPvtReadWriteSet) -> Result<(), KeepError> {
+        let Shared {
+            private_sets,
+            index,
+            ..
+        } = self.shared.as_ref();
+        let view = self.view();
+        private_sets.keep(tx_id, set, view.tip.height, (index, &view.derived))
     }
 
     /// The same without its block, where that is not in memory. What stands in the way is for the read

@@ -34,6 +34,7 @@ use crate::keyspaces::{DebugDatabase, keyspace};
 use crate::ledger::Ledger;
 use crate::model::location::{Location, Position};
 use crate::observer::{Observed, Observer};
+use crate::private_sets::PrivateSets;
 use crate::progress::ProgressFn;
 use crate::query::registry::Registry;
 use crate::replay::replay;
@@ -308,6 +309,7 @@ impl Opening {
             index: self.index,
             history: self.history,
             registry: self.registry,
+            private_sets: PrivateSets::new(self.disk, files.segments.dir()),
             extent,
             damage: DamageMet::default(),
             view: RwLock::new(Arc::new(view)),

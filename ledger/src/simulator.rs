@@ -14,6 +14,7 @@ use quire_wire::rwset::{KvMetadataWrite, RangeQueryInfo, TxPvtReadWriteSet, TxRe
 use crate::error::ReadError;
 use crate::model::namespace::{hashed_key, hashed_namespace, queries_of};
 use crate::model::value::VersionedValue;
+use crate::private_sets::PrivateKey;
 use crate::query::{FindError, Found, Halt, Meter, Query, QueryError};
 use crate::snapshot::Snapshot;
 use crate::state::RangeEnd;
@@ -281,6 +282,63 @@ impl Simulator {
         Ok(found.map(|found| found.value))
     }
 
+    /// The committed value of a private key, which this node has where it simulated the transaction that wrote
+    /// it. The transaction becomes invalid if the key changes.
+    ///
+    /// # Errors
+    /// [`ReadError::PrivateMissing`] where the key has a value that is not here; or the state engine failed.
+    pub fn get_private(
+        &mut self,
+        namespace: &str,
+        collection: &str,
+        key: &str,
+    ) -> Result<Option<Bytes>, ReadError> {
+        let Some(found) = self.read_private(namespace, collection, key)? else {
+            return Ok(None);
+        };
+        let key = PrivateKey {
+            namespace,
+            collection,
+            key,
+        };
+        self.snapshot.private(key, &found).map(Some)
+    }
+
+    /// The committed values of the private keys from `start` (inclusive) to `end` (exclusive, `""` is the end of
+    /// the collection) that this node has, in byte order of keys. Records nothing: as in Fabric, nothing
+    /// protects the transaction from a change of them.
+    ///
+    /// # Errors
+    /// The state engine failed.
+    pub fn private_range(
+        &self,
+        namespace: &str,
+        collection: &str,
+        start: &str,
+        end: &str,
+    ) -> Result<Vec<(String, Bytes)>, ReadError> {
+        let mut rows = Vec::new();
+        for key in self
+            .snapshot
+            .private_keys(namespace, collection, start, end)
+        {
+            let Some(found) = self.hashed(namespace, collection, &key)? else {
+                continue;
+            };
+            let name = PrivateKey {
+                namespace,
+                collection,
+                key: &key,
+            };
+            match self.snapshot.private(name, &found) {
+                Ok(value) => rows.push((key, value)),
+                Err(ReadError::PrivateMissing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rows)
+    }
+
     /// A private key's metadata; see [`Self::metadata`].
     ///
     /// # Errors
@@ -328,13 +386,23 @@ impl Simulator {
         collection: &str,
         key: &str,
     ) -> Result<Option<VersionedValue>, ReadError> {
-        let in_state = hashed_namespace(namespace, collection);
-        let key_hash = sha256([key.as_bytes()]);
-        let found = self.snapshot.get(&in_state, &hashed_key(&key_hash))?;
+        let found = self.hashed(namespace, collection, key)?;
         let version = found.as_ref().map(|found| found.version);
         let recorded = self.collection(namespace, collection);
         recorded.reads.insert(key.to_owned(), version);
         Ok(found)
+    }
+
+    /// What state has of a private key: the hash of its value.
+    fn hashed(
+        &self,
+        namespace: &str,
+        collection: &str,
+        key: &str,
+    ) -> Result<Option<VersionedValue>, ReadError> {
+        let in_state = hashed_namespace(namespace, collection);
+        let key_hash = sha256([key.as_bytes()]);
+        self.snapshot.get(&in_state, &hashed_key(&key_hash))
     }
 
     fn write_private(

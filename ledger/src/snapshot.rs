@@ -1,6 +1,10 @@
 //! One consistent view of a channel, for reads that belong together.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use bytes::Bytes;
+use quire_wire::transaction::Opened;
 
 use crate::error::ReadError;
 use crate::followers::history::Order;
@@ -8,6 +12,7 @@ use crate::model::block::Height;
 use crate::model::value::VersionedValue;
 use crate::modification::KeyModification;
 use crate::observer::{Observed, StateCall};
+use crate::private_sets::PrivateKey;
 use crate::query::find::{Seen, Source};
 use crate::query::{FindError, Found, Meter, Query};
 use crate::reader::Reader;
@@ -68,6 +73,42 @@ impl Snapshot {
     /// Refuses a namespace that could not be written.
     pub(crate) fn may_write(&self, namespace: &str) -> Result<(), ReadError> {
         self.view.state.may_write(namespace)
+    }
+
+    /// The value of a private key, which state has the hash of as `found`; none where it has no value. Only a
+    /// node that simulated the transaction that wrote it has it.
+    ///
+    /// # Errors
+    /// [`ReadError::PrivateMissing`] where this node has not; as [`Reader::block`].
+    pub(crate) fn private(
+        &self,
+        key: PrivateKey<'_>,
+        found: &VersionedValue,
+    ) -> Result<Bytes, ReadError> {
+        let reader = Reader::new(Arc::clone(&self.shared));
+        let envelope = reader.envelope(found.version)?;
+        let opened = envelope.and_then(|envelope| Opened::read(&envelope).ok());
+        let tx_id = opened.map(|opened| opened.channel_header.tx_id);
+        let sets = &self.shared.private_sets;
+        let value = tx_id.and_then(|tx_id| sets.value(&tx_id, key, &found.value));
+        value.ok_or_else(|| ReadError::PrivateMissing {
+            namespace: key.namespace.to_owned(),
+            collection: key.collection.to_owned(),
+        })
+    }
+
+    /// The names that keys of a private collection may have; see [`PrivateSets::keys`].
+    ///
+    /// [`PrivateSets::keys`]: crate::private_sets::PrivateSets::keys
+    pub(crate) fn private_keys(
+        &self,
+        namespace: &str,
+        collection: &str,
+        start: &str,
+        end: &str,
+    ) -> BTreeSet<String> {
+        let sets = &self.shared.private_sets;
+        sets.keys(namespace, collection, start, end)
     }
 
     /// At most `limit` rows from `start` (inclusive, `""` is the first) to `end`, in byte order of

@@ -12,6 +12,7 @@ use crate::block_store::BlockFiles;
 use crate::damage::DamageMet;
 use crate::followers::history::History;
 use crate::followers::index::Index;
+use crate::private_sets::PrivateSets;
 use crate::query::registry::Registry;
 use crate::state::StateSnapshot;
 
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) index: Index,
     pub(crate) history: History,
     pub(crate) registry: Registry,
+    pub(crate) private_sets: PrivateSets,
     /// Which blocks there are, up to the tip.
     pub(crate) extent: Extent,
     /// Damaged blocks that reads have met.

@@ -64,6 +64,7 @@ pub(crate) fn of_open(error: &OpenError) -> Option<&'static str> {
         ),
         E::Follow { .. } => Some("`quire rebuild` makes them again from the blocks."),
         E::Io { source, .. } => of_io(source),
+        E::BelowBase { .. } => Some("Ask a node that has the whole chain."),
         E::NoSuchChannel(_) => Some("`quire channel list` tells which there are."),
         E::Exists(_) | E::Create { .. } | E::StateEngine(_) => None,
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_chaincode::{Call, ChaincodeError, Chaincodes, Invocation, Simulated};
 use quire_identity::SigningIdentity;
-use quire_ledger::{Meter, Reader, Simulator};
+use quire_ledger::{IMPLICIT_COLLECTION, Meter, Reader, Simulator};
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
 use quire_wire::peer::{
     ChaincodeAction, ChaincodeEvent, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput,
     ChaincodeSpec, Endorsement, Response,
 };
+use quire_wire::rwset::TxPvtReadWriteSet;
 use quire_wire::transaction::ProposalBytes;
 
 use crate::submit::{DECORATION, Evaluated, Proposal};
@@ -77,14 +78,14 @@ impl Endorser {
                 tx_id,
                 proposal,
                 simulated,
-                &self.identity,
+                (&self.reader, &self.identity),
             )),
             waiting @ Invocation::Waiting(_) => {
                 let (call, tx_id, proposal) = (call.clone(), tx_id.to_owned(), proposal.clone());
-                let identity = Arc::clone(&self.identity);
+                let (reader, identity) = (self.reader.clone(), Arc::clone(&self.identity));
                 waiting.map(move |simulated| {
                     let called = (&call, &*chaincode.version());
-                    endorse(called, &tx_id, &proposal, simulated, &identity)
+                    endorse(called, &tx_id, &proposal, simulated, (&reader, &identity))
                 })
             }
         }
@@ -135,15 +136,13 @@ fn endorse(
     tx_id: &str,
     proposal: &ProposalBytes,
     simulated: Simulated,
-    identity: &SigningIdentity,
+    (reader, identity): (&Reader, &SigningIdentity),
 ) -> Result<Endorsed, ChaincodeError> {
     let Simulated { simulator, answer } = simulated;
     let answer = answer?;
     simulator.check_writes()?;
     let results = simulator.into_results();
-    if let Some(set) = results.private.ns_pvt_rwset.first() {
-        return Err(ChaincodeError::PrivateData(set.namespace.clone()));
-    }
+    keep_private(reader, identity, tx_id, &results.private)?;
     let event = answer.event.map(|event| ChaincodeEvent {
         chaincode_id: call.chaincode.clone(),
         tx_id: tx_id.to_owned(),
@@ -174,6 +173,30 @@ fn endorse(
         response_payload,
         response,
     })
+}
+
+/// Keeps what a call wrote to this organisation's own collections, before anybody can order it. That of others
+/// would have to be brought to them.
+fn keep_private(
+    reader: &Reader,
+    identity: &SigningIdentity,
+    tx_id: &str,
+    private: &TxPvtReadWriteSet,
+) -> Result<(), ChaincodeError> {
+    if private.ns_pvt_rwset.is_empty() {
+        return Ok(());
+    }
+    let own = format!("{IMPLICIT_COLLECTION}{}", identity.msp_id());
+    for set in &private.ns_pvt_rwset {
+        let mut collections = set.collection_pvt_rwset.iter();
+        if let Some(other) = collections.find(|set| set.collection_name != own) {
+            return Err(ChaincodeError::PrivateData {
+                namespace: set.namespace.clone(),
+                collection: other.collection_name.clone(),
+            });
+        }
+    }
+    Ok(reader.keep_private(tx_id, private)?)
 }
 
 /// Runs a call that is not to be ordered.

@@ -3,7 +3,7 @@
 use quire_chaincode::ChaincodeError;
 use quire_chaincode::name::NameError;
 use quire_identity::config::UpdateError;
-use quire_ledger::{FindError, IndexError, QueryError, ReadError, TooExpensive};
+use quire_ledger::{FindError, IndexError, KeepError, QueryError, ReadError, TooExpensive};
 use quire_peer::{SubmitError, UpdateRefused};
 
 use super::{Problem, ProblemKind, RETRY_AFTER, RETRY_AFTER_STORAGE};
@@ -67,6 +67,7 @@ impl From<ReadError> for Problem {
             | ReadError::Config(_)
             | ReadError::Engine(_)
             | ReadError::DerivedDamaged { .. }
+            | ReadError::PrivateMissing { .. }
             | ReadError::Missing(_) => Self::internal(cause),
         }
     }
@@ -163,6 +164,19 @@ impl From<IndexError> for Problem {
     }
 }
 
+impl From<KeepError> for Problem {
+    fn from(error: KeepError) -> Self {
+        let cause = chain(&error);
+        match error {
+            KeepError::TooLarge(_) => Self::new(ProblemKind::TooLarge, cause),
+            KeepError::Full => Self::busy(&sentence(&cause), RETRY_AFTER),
+            KeepError::NotAnId(_) => Self::new(ProblemKind::InvalidArgument, cause),
+            KeepError::Io(_) => Self::storage_failed().because(cause),
+            KeepError::Read(error) => error.into(),
+        }
+    }
+}
+
 impl From<ChaincodeError> for Problem {
     fn from(error: ChaincodeError) -> Self {
         let detail = error.to_string();
@@ -170,6 +184,7 @@ impl From<ChaincodeError> for Problem {
             ChaincodeError::Read(error) => return error.into(),
             ChaincodeError::InvalidQuery(error) => return error.into(),
             ChaincodeError::TooExpensive(why) => return why.into(),
+            ChaincodeError::NotKept(error) => return error.into(),
             ChaincodeError::InvalidArgument(_) | ChaincodeError::UnknownFunction { .. } => {
                 ProblemKind::InvalidArgument
             }
@@ -190,7 +205,7 @@ impl From<ChaincodeError> for Problem {
                     .about_key(namespace, key)
                     .at_version(found);
             }
-            ChaincodeError::Refused(_) | ChaincodeError::PrivateData(_) => {
+            ChaincodeError::Refused(_) | ChaincodeError::PrivateData { .. } => {
                 ProblemKind::ChaincodeError
             }
         };

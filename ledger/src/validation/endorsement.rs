@@ -30,8 +30,9 @@ const ENDORSEMENT: &str = "Endorsement";
 const LIFECYCLE_ENDORSEMENT: &str = "/Channel/Application/LifecycleEndorsement";
 /// The member of a key's metadata that is its policy: `peer.MetaDataKeys` of Fabric.
 const VALIDATION_PARAMETER: &str = "VALIDATION_PARAMETER";
-/// What the names of collections begin with that every organisation has without defining them.
-const IMPLICIT_COLLECTION: &str = "_implicit_org_";
+/// What the names of the collections begin with that every organisation has without defining them; its MSP's
+/// id follows. Fabric's.
+pub const IMPLICIT_COLLECTION: &str = "_implicit_org_";
 /// Fabric 1's own chaincodes, whose transactions have rules of their own.
 const SYSTEM: [&str; 4] = [LSCC, "cscc", "qscc", ""];
 

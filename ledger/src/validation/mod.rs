@@ -29,8 +29,8 @@ use crate::model::block::{Block, Height};
 use crate::model::examined::{Content, Examined, Stage};
 use crate::model::updates::Updates;
 use crate::validation::pending::Pending;
-pub use endorsement::ENDORSEMENT_POLICY;
 pub(crate) use endorsement::Signed;
+pub use endorsement::{ENDORSEMENT_POLICY, IMPLICIT_COLLECTION};
 use recent::Recent;
 use trust::{Checked, Trust, Unusable};
 

@@ -25,6 +25,7 @@ mod mango;
 mod migrations;
 mod model;
 mod operator;
+mod private;
 mod query_model;
 mod rich;
 mod signatures;

@@ -53,7 +53,7 @@ const IDENTITY: &str = "Restore this folder of `identities` from a copy: an iden
                         transaction ids depend on it.";
 
 /// Every part, the more particular before the more general.
-pub(crate) const PARTS: [Part; 24] = [
+pub(crate) const PARTS: [Part; 25] = [
     part(
         "lock",
         "the file that is locked while a process has the directory open",
@@ -83,6 +83,14 @@ pub(crate) const PARTS: [Part; 24] = [
         false,
         "Restore `indexes.json` from a copy: it cannot be rebuilt. Or move it away, start the node, and \
          make the indexes again.",
+    ),
+    part(
+        "channels/*/private/",
+        "values of private keys, of which the blocks have hashes",
+        Needed::Others,
+        false,
+        "Restore the channel's folder `private` from a copy: it cannot be rebuilt. Without it the values are \
+         missing, and all else goes on.",
     ),
     part(
         "channels/*/cut*",

@@ -1,0 +1,244 @@
+//! What transactions wrote to private collections, kept by the node that simulated them. The blocks have
+//! hashes only, so nothing here can be made again from them.
+//!
+//! ```text
+//! channels/<channel>/private/<transaction id> = OPV(height of the chain when kept) ‖ rwset.TxPvtReadWriteSet
+//! ```
+//!
+//! A set is durable before its transaction is ordered. Which value of a private key counts, state says: it has
+//! the value's hash, and the height of the transaction that wrote it. So a set whose transaction never came, or
+//! was not valid, is never read; and a damaged one is told from a sound one by the hashes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fjall::Snapshot;
+use parking_lot::Mutex;
+use quire_disk::{Disk, FileError, make_dir, read_file, replace_file};
+use quire_wire::Message as _;
+use quire_wire::hash::sha256;
+use quire_wire::rwset::{KvRwSet, TxPvtReadWriteSet};
+
+use crate::codec::{Cursor, put_opv};
+use crate::error::ReadError;
+use crate::followers::index::Index;
+
+/// The folder, in the channel's.
+const FOLDER: &str = "private";
+/// Most bytes of a set.
+const MAX_SET_BYTES: usize = 4 << 20;
+/// Sets whose transactions are not in the chain: most of them, and most of their bytes.
+const MAX_WAITING: usize = 1_000;
+const MAX_WAITING_BYTES: usize = 64 << 20;
+/// Blocks that may come before a set's transaction does. Fabric keeps such sets as long
+/// (`ledger.pvtdataStore`'s transient store, `peer.gossip.pvtData.transientstoreMaxBlockRetention`).
+const MAX_BLOCKS_WAITED: u64 = 1_000;
+
+/// Why a private set was not kept. Nothing was.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The set is larger than any may be.
+    #[error("a transaction writes {0} bytes of private data, at most {MAX_SET_BYTES} are allowed")]
+    TooLarge(usize),
+    /// Too many sets wait for their transactions to be ordered. Try again when some are.
+    #[error("too much private data waits for its transactions to be ordered")]
+    Full,
+    /// The transaction's id is none.
+    #[error("{0:?} is no transaction id")]
+    NotAnId(String),
+    /// The file system refused.
+    #[error("private data cannot be kept")]
+    Io(#[from] FileError),
+    /// The embedded engine failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// The private sets of a channel.
+#[derive(Debug)]
+pub(crate) struct PrivateSets {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    /// Those whose transactions were not in the chain when that was last looked up; none before the first.
+    waiting: Mutex<Option<BTreeMap<String, Waiting>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    bytes: usize,
+    /// The height of the chain when it was kept.
+    since: u64,
+}
+
+/// A private key: its namespace, collection and name.
+#[derive(Clone, Copy)]
+pub(crate) struct PrivateKey<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) collection: &'a str,
+    pub(crate) key: &'a str,
+}
+
+impl PrivateSets {
+    pub(crate) fn new(disk: Arc<dyn Disk>, channel_dir: &std::path::Path) -> Self {
+        Self {
+            disk,
+            dir: channel_dir.join(FOLDER),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// Keeps a set; durable on return. One of the same transaction is replaced.
+    pub(crate) fn keep(
+        &self,
+        tx_id: &str,
+        set: &TxPvtReadWriteSet,
+        height: u64,
+        index: (&Index, &Snapshot),
+    ) -> Result<(), KeepError> {
+        let is_id = tx_id.len() == 64 && tx_id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_id {
+            return Err(KeepError::NotAnId(tx_id.to_owned()));
+        }
+        let mut bytes = Vec::new();
+        put_opv(&mut bytes, height);
+        bytes.extend(set.encode_to_vec());
+        if bytes.len() > MAX_SET_BYTES {
+            return Err(KeepError::TooLarge(bytes.len()));
+        }
+        // Held while the file is written: two of one transaction share a temporary name.
+        let mut known = self.waiting.lock();
+        let waiting = match known.as_mut() {
+            Some(waiting) => waiting,
+            None => known.insert(self.list(index)?),
+        };
+        if is_full(waiting, bytes.len()) {
+            self.sweep(waiting, height, index)?;
+        }
+        if is_full(waiting, bytes.len()) {
+            return Err(KeepError::Full);
+        }
+        make_dir(self.disk.as_ref(), &self.dir)?;
+        replace_file(self.disk.as_ref(), &self.dir.join(tx_id), &bytes)?;
+        let bytes = bytes.len();
+        let since = height;
+        waiting.insert(tx_id.to_owned(), Waiting { bytes, since });
+        Ok(())
+    }
+
+    /// The value of a private key that has this hash, which the transaction `tx_id` wrote, or another did
+    /// whose value still stands; none where this node has no such value.
+    pub(crate) fn value(&self, tx_id: &str, key: PrivateKey<'_>, hash: &[u8]) -> Option<Bytes> {
+        let here = self.value_in(tx_id, key, hash);
+        here.or_else(|| {
+            // A transaction that changed the key's metadata alone has the height, and not the value.
+            let names = self.names().into_iter();
+            let mut values = names.map(|name| self.value_in(&name, key, hash));
+            values.find_map(|value| value)
+        })
+    }
+
+    /// The names of keys that some set puts into a collection, from `start` (inclusive) to `end` (exclusive,
+    /// `""` is the end of the collection): more than there are now.
+    pub(crate) fn keys(
+        &self,
+        namespace: &str,
+        collection: &str,
+        start: &str,
+        end: &str,
+    ) -> BTreeSet<String> {
+        let names = self.names().into_iter();
+        let sets = names.filter_map(|name| self.written(&name, namespace, collection));
+        let writes = sets.flat_map(|set| set.writes).map(|write| write.key);
+        writes
+            .filter(|key| key.as_str() >= start && (end.is_empty() || key.as_str() < end))
+            .collect()
+    }
+
+    fn value_in(&self, tx_id: &str, key: PrivateKey<'_>, hash: &[u8]) -> Option<Bytes> {
+        let set = self.written(tx_id, key.namespace, key.collection)?;
+        let mut writes = set.writes.into_iter();
+        let write = writes.find(|write| write.key == key.key)?;
+        (sha256([write.value.as_ref()])[..] == *hash).then_some(write.value)
+    }
+
+    /// What a transaction wrote to a collection; none where nothing is kept that can be read.
+    fn written(&self, tx_id: &str, namespace: &str, collection: &str) -> Option<KvRwSet> {
+        let (_, set) = self.read(tx_id)?;
+        let mut namespaces = set.ns_pvt_rwset.into_iter();
+        let namespace = namespaces.find(|set| set.namespace == namespace)?;
+        let mut collections = namespace.collection_pvt_rwset.into_iter();
+        let collection = collections.find(|set| set.collection_name == collection)?;
+        KvRwSet::decode(collection.rwset).ok()
+    }
+
+    fn read(&self, tx_id: &str) -> Option<(u64, TxPvtReadWriteSet)> {
+        let file = self.dir.join(tx_id);
+        let bytes = match read_file(self.disk.as_ref(), &file, MAX_SET_BYTES as u64) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() => return None,
+            Err(error) => {
+                tracing::error!(tx_id, error = &error as &dyn std::error::Error, "not read");
+                return None;
+            }
+        };
+        let mut cursor = Cursor::new(bytes.into());
+        let height = cursor.opv().ok()?;
+        let set = TxPvtReadWriteSet::decode(cursor.rest()).ok()?;
+        Some((height, set))
+    }
+
+    /// The transactions that sets are kept of.
+    fn names(&self) -> Vec<String> {
+        let mut names = self.disk.list(&self.dir).unwrap_or_default();
+        names.retain(|name| name.len() == 64);
+        names
+    }
+
+    /// The sets whose transactions are not in the chain.
+    fn list(
+        &self,
+        (index, view): (&Index, &Snapshot),
+    ) -> Result<BTreeMap<String, Waiting>, ReadError> {
+        let mut waiting = BTreeMap::new();
+        for name in self.names() {
+            if index.has_transaction(view, &name)? {
+                continue;
+            }
+            // One that cannot be read waits for nothing, and is swept when there is no room.
+            let (since, bytes) = self
+                .read(&name)
+                .map_or((0, 0), |(since, set)| (since, set.encoded_len()));
+            waiting.insert(name, Waiting { bytes, since });
+        }
+        Ok(waiting)
+    }
+
+    /// Forgets which sets wait whose transactions have come, and removes those that waited too long.
+    fn sweep(
+        &self,
+        waiting: &mut BTreeMap<String, Waiting>,
+        height: u64,
+        (index, view): (&Index, &Snapshot),
+    ) -> Result<(), KeepError> {
+        for (name, one) in std::mem::take(waiting) {
+            if index.has_transaction(view, &name)? {
+                continue;
+            }
+            if one.since.saturating_add(MAX_BLOCKS_WAITED) < height {
+                let file = self.dir.join(&name);
+                let removed = self.disk.remove_file(&file);
+                removed.map_err(FileError::of("remove", &file))?;
+            } else {
+                waiting.insert(name, one);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_full(waiting: &BTreeMap<String, Waiting>, more: usize) -> bool {
+    let bytes: usize = waiting.values().map(|one| one.bytes).sum();
+    waiting.len() >= MAX_WAITING || bytes + more > MAX_WAITING_BYTES
+}
