@@ -1,4 +1,4 @@
-//! Makers of what a chain is made of.
+//! Functions that make the parts of a chain.
 
 use bytes::Bytes;
 use quire_wire::Message as _;
@@ -9,7 +9,7 @@ use quire_wire::common::{
 use quire_wire::config::{Config, ConfigEnvelope, ConfigGroup};
 use quire_wire::hash::data_hash;
 
-/// A block of these envelopes, before an orderer has signed it and anybody has judged it.
+/// A block of these envelopes that no orderer has signed and nobody has judged.
 pub fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
     Block {
         header: Some(BlockHeader {

@@ -32,24 +32,24 @@ pub fn read(path: &str) -> Vec<u8> {
 ///
 /// # Panics
 ///
-/// If there is no such file, if it is damaged, or if it is no text.
+/// If there is no such file, if it is damaged, or if it is not text.
 #[must_use]
 pub fn read_text(path: &str) -> String {
     String::from_utf8(read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The values in a file that has one JSON value a line.
+/// The values in a file that has one JSON value on each line.
 ///
 /// # Panics
 ///
-/// If there is no such file, if it is damaged, or if a line is no JSON.
+/// If there is no such file, if it is damaged, or if a line is not JSON.
 #[must_use]
 pub fn read_lines(path: &str) -> Vec<Value> {
     let text = read_text(path);
     text.lines().map(|line| parsed(path, line)).collect()
 }
 
-/// The table of malformed envelopes, a block each, with the codes of Fabric's own validator.
+/// The table of malformed envelopes, one in each block, with the codes of Fabric's own validator.
 ///
 /// # Panics
 ///

@@ -1,5 +1,5 @@
-//! What a simulated disk holds: live and durable bytes of every file, live and durable names, and
-//! what a power loss makes of them. See [`sim_disk`](super::sim_disk) for the faults.
+//! What a simulated disk holds: live and durable bytes of every file, live and durable names. It
+//! tells what a power loss leaves of them. See [`sim_disk`](super::sim_disk) for the faults.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,20 +49,21 @@ pub struct Image {
     pub(crate) inodes: Vec<Inode>,
     pub(crate) live: BTreeMap<PathBuf, Node>,
     pub(crate) durable: BTreeMap<PathBuf, Node>,
-    /// Directories that have another name by now, and no sync has covered it: from and to.
+    /// Directories that were renamed and not synced since: the old and the new path.
     pub(crate) renamed: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Which of the changes that no sync covered survive a power loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// None.
+    /// No change survives.
     None,
-    /// All.
+    /// All changes survive.
     All,
-    /// All entries and lengths, no bytes: the files end in zeros.
+    /// All entries and lengths survive, but no bytes: the files end in zeros.
     LengthsOnly,
-    /// By seed: some entries, and of each file a prefix torn at a byte, or some sectors.
+    /// A seed decides: some entries survive, and of each file a prefix torn at a byte, or some
+    /// sectors.
     Torn(u64),
 }
 
@@ -83,7 +84,7 @@ impl Image {
         }
     }
 
-    /// Gives a directory, with all in it, another name.
+    /// Renames a directory with all that is in it.
     pub(crate) fn rename_dir(names: &mut BTreeMap<PathBuf, Node>, from: &Path, to: &Path) {
         let below = names.keys().filter(|path| path.starts_with(from));
         let below: Vec<PathBuf> = below.cloned().collect();
@@ -99,13 +100,13 @@ impl Image {
         }
     }
 
-    /// What is there after the power came back.
+    /// The image after the power came back.
     pub fn after_power_loss(mut self, loss: Loss) -> Self {
         let mut rng = Rng::new(match loss {
             Loss::Torn(seed) => seed,
             _ => 0,
         });
-        // A directory has its old name or its new one, and what was durable in it is in it.
+        // A directory has its old name or its new name, and holds what was durable in it.
         for (from, to) in std::mem::take(&mut self.renamed) {
             let keeps = match loss {
                 Loss::None => false,
@@ -133,7 +134,7 @@ impl Image {
                 };
             }
         }
-        // What was in a directory whose own entry is lost is lost with it. Parents sort first.
+        // If the entry of a directory is lost, its content is lost too. Parents sort first.
         let mut kept = BTreeMap::new();
         for (path, node) in names {
             if self.is_root(&path) || Self::parent_exists(&kept, &path) {
@@ -153,8 +154,8 @@ impl Image {
         self.live.keys().next().is_some_and(|root| root == path)
     }
 
-    /// What a killed process leaves, where in addition the kernel failed to write the cached pages
-    /// back and counts them as clean.
+    /// What a killed process leaves if the kernel also failed to write the cached pages back and
+    /// counts them as clean.
     pub fn with_clean_pages(mut self) -> Self {
         for inode in &mut self.inodes {
             inode.unsynced.clear();
@@ -162,7 +163,7 @@ impl Image {
         self
     }
 
-    /// The files below `dir` as reads see them.
+    /// The files below `dir`, as a read sees them.
     pub fn files(&self, dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         let files = self.live.iter().filter(|(path, _)| path.starts_with(dir));
         files
@@ -209,7 +210,8 @@ impl Inode {
                         }
                         continue;
                     };
-                    // Sectors of a file, not of a write: the first may hold less than 512 bytes.
+                    // The sectors are those of a file, not of a write: the first may hold less than
+                    // 512 bytes.
                     let mut at = 0;
                     while at < bytes.len() {
                         let end = (at + SECTOR - (offset + at) % SECTOR).min(bytes.len());

@@ -1,4 +1,4 @@
-//! Choices that a seed repeats: `SplitMix64`.
+//! Choices that the same seed repeats, made by `SplitMix64`.
 
 /// A stream of choices.
 #[derive(Clone, Debug)]
@@ -10,7 +10,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// The next choice of all there are.
+    /// The next choice: any `u64`.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -19,17 +19,17 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is not zero.
+    /// A number below `bound`, which must not be zero.
     pub fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 
-    /// True once in so many times.
+    /// True once in `one_in` times.
     pub fn chance(&mut self, one_in: usize) -> bool {
         self.below(one_in) == 0
     }
 
-    /// So many bytes.
+    /// That many bytes.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.next().to_le_bytes()[0]).collect()
     }

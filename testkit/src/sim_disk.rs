@@ -1,9 +1,9 @@
 //! A disk that keeps what the page cache holds apart from what power loss leaves.
 //!
-//! Every file has *live* bytes (what reads see, what a killed process leaves) and *durable* bytes
-//! (what is there when the power comes back), and a list of changes from the second to the first
-//! that no sync has covered. Names are kept in the same two images, one directory entry at a time:
-//! a file whose bytes were synced is still lost where its name was not.
+//! Every file has *live* bytes (what reads see, what a killed process leaves), *durable* bytes (what is there
+//! when the power comes back), and a list of the changes between the two that no sync has covered. Names are
+//! kept in the same two images, one directory entry at a time: a file whose bytes were synced is still lost
+//! if its name was not synced.
 //!
 //! What may go wrong, by kind of file:
 //!
@@ -16,11 +16,11 @@
 //! | a read that fails (EIO) | yes | yes | yes | no |
 //! | flipped bits of what is durable | `flips.rs`, on real files | no | no | `flips.rs` |
 //!
-//! Not modelled: synced bytes that change by themselves while running, syncs that lie, entries of one
-//! directory that come back in an order a journal forbids *and* with contents of another file.
-//! fjall does its own I/O, so paths whose first component below the root begins with `derived` go to
-//! the real file system; that its files lose *some* of their unsynced pages is not modelled here. It
-//! is tolerable only because all that fjall holds is rebuilt from the block files.
+//! These faults are not modelled: synced bytes that change while a process runs, syncs that lie, entries of
+//! one directory that come back in an order that a journal forbids *and* with contents of another file. fjall
+//! does its own I/O, so paths whose first component below the root begins with `derived` go to the real file
+//! system; the loss of *some* unsynced pages of these files is not modelled. That is tolerable only because
+//! all that fjall holds is rebuilt from the block files.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -36,18 +36,18 @@ use crate::image::{Change, Image, Inode, Node};
 pub enum Fault {
     /// The process is gone: this operation and all later ones have no effect.
     Death,
-    /// EIO. A failed sync leaves its pages clean; a failed write leaves half of its bytes.
+    /// EIO: a failed sync leaves its pages clean; a failed write leaves half of its bytes.
     Io,
-    /// ENOSPC: a write leaves a part of its bytes, anything else nothing.
+    /// ENOSPC: a write leaves a part of its bytes, any other operation leaves nothing.
     Full,
 }
 
-/// What is to go wrong, counted over the operations that change something, or over reads.
+/// What must go wrong. The operations that change something are counted, and so are reads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plan {
-    /// At which changing operation, from 0, and what.
+    /// The number of a changing operation, from 0, and its fault.
     pub change: Option<(usize, Fault)>,
-    /// At which read, from 0: EIO.
+    /// The number of a read, from 0, that fails with EIO.
     pub read: Option<usize>,
 }
 
@@ -95,28 +95,28 @@ impl SimDisk {
         }
     }
 
-    /// The same disk, as whoever keeps a disk takes it.
+    /// The same disk as a shared [`Disk`].
     pub fn shared(&self) -> Arc<dyn Disk> {
         Arc::new(self.clone())
     }
 
-    /// From now on, what is to go wrong; counts begin anew.
+    /// Sets what goes wrong from now on; the counts begin anew.
     pub fn plan(&self, plan: Plan) {
         let mut state = self.state.lock();
         (state.plan, state.changes, state.reads) = (plan, 0, 0);
     }
 
-    /// From now on keeps the image before every change.
+    /// Keeps the image before every change from now on.
     pub fn record(&self) {
         self.state.lock().moments = Some(Vec::new());
     }
 
-    /// How many images were kept so far.
+    /// The number of images kept so far.
     pub fn moments(&self) -> usize {
         self.state.lock().moments.as_ref().map_or(0, Vec::len)
     }
 
-    /// The images that were kept; no more are.
+    /// Returns the images that were kept, and keeps no more.
     pub fn take_moments(&self) -> Vec<Moment> {
         self.state.lock().moments.take().unwrap_or_default()
     }
@@ -136,7 +136,7 @@ impl SimDisk {
         self.state.lock().image.clone()
     }
 
-    /// Whether a path is fjall's, or for it.
+    /// Whether fjall uses the path.
     fn is_real(&self, path: &Path) -> bool {
         let below = path.components().skip(self.root.components().count());
         let mut below = below.map(|part| part.as_os_str().to_string_lossy().into_owned());
@@ -251,7 +251,7 @@ impl Disk for SimDisk {
                 .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
                 .collect::<Vec<_>>())
         })?;
-        // What fjall has is in the real directory of the same name.
+        // The files of fjall are in the real directory of the same name.
         let real = OsDisk.list(dir).unwrap_or_default();
         names.extend(real.into_iter().filter(|name| name.starts_with("derived")));
         Ok(names)
@@ -318,7 +318,7 @@ impl Disk for SimDisk {
             let below = image.live.keys().filter(|path| path.starts_with(dir));
             Ok(below.cloned().collect())
         })?;
-        // Deepest first: one step each, so that a crash can come between.
+        // The deepest name goes first. Each is a step, so that a crash can come between.
         for path in names.into_iter().rev() {
             self.change(
                 || format!("unlink {}", path.display()),
@@ -338,7 +338,7 @@ impl Disk for SimDisk {
             |image, fault| {
                 fails(fault)?;
                 if image.live.get(dir) != Some(&Node::Dir) {
-                    // Outside the simulated part, or gone.
+                    // The path is outside the simulated part, or gone.
                     let outside = !dir.starts_with(&self.root);
                     return if outside { Ok(()) } else { Err(not_found()) };
                 }
@@ -415,7 +415,7 @@ impl DiskFile for SimFile {
                 fails(fault)
             },
         )?;
-        // A process may also die when half of the bytes are in the cache.
+        // A process can also die while only half of the bytes are in the cache.
         let mut state = self.disk.state.lock();
         if let Some(mut last) = state.moments.as_ref().and_then(|all| all.last().cloned()) {
             let inode = &mut last.image.inodes[self.inode];
@@ -441,7 +441,7 @@ impl DiskFile for SimFile {
             |image, fault| {
                 let inode = &mut image.inodes[self.inode];
                 let unsynced = std::mem::take(&mut inode.unsynced);
-                // After a failure the pages count as clean: no later sync writes them.
+                // After a failure the pages count as clean, so no later sync writes them.
                 fails(fault)?;
                 for change in &unsynced {
                     change.apply(&mut inode.durable);

@@ -1,4 +1,4 @@
-//! Makers of endorser transactions.
+//! Functions that make endorser transactions.
 
 use bytes::Bytes;
 use quire_wire::Message as _;
@@ -10,7 +10,7 @@ use quire_wire::peer::{
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::tx_id;
 
-/// Fabric's type of a chaincode whose language is not said (`GOLANG`).
+/// Fabric's type of a chaincode whose language is not given (`GOLANG`).
 const CHAINCODE_TYPE: i32 = 1;
 
 /// An endorser transaction before anybody has endorsed or signed it.
@@ -20,13 +20,13 @@ pub struct Transaction {
     pub channel: String,
     /// The chaincode that was called.
     pub chaincode: String,
-    /// Who asks, as a serialized identity.
+    /// The caller, as a serialized identity.
     pub creator: Bytes,
-    /// Makes the transaction id, together with the creator.
+    /// The nonce and the creator make the transaction id.
     pub nonce: Bytes,
-    /// The transaction id, where it is not that of nonce and creator.
+    /// The transaction id, if it is not made of nonce and creator.
     pub tx_id: Option<String>,
-    /// When.
+    /// The time.
     pub timestamp: Option<Timestamp>,
     /// The arguments of the call, the function's name first.
     pub args: Vec<Bytes>,
@@ -39,7 +39,7 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// A call of a chaincode by somebody who is no identity at all. It read and wrote nothing.
+    /// A call of a chaincode by a creator that is not an identity. It read and wrote nothing.
     pub fn new(channel: &str, chaincode: &str, nonce: impl AsRef<[u8]>) -> Self {
         Self {
             channel: channel.to_owned(),
@@ -55,7 +55,7 @@ impl Transaction {
         }
     }
 
-    /// The envelope, which nobody endorsed or signed: a ledger that judges no signatures does not ask.
+    /// The envelope, which nobody endorsed or signed: it is for a ledger that judges no signatures.
     pub fn envelope(&self) -> Bytes {
         self.signed(|_| Vec::new(), |_| Bytes::new())
     }
