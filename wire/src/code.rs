@@ -1,4 +1,4 @@
-//! The verdict on a transaction: Fabric's `TxValidationCode`, one byte each in metadata slot 2.
+//! The verdict on a transaction: Fabric's `TxValidationCode`, one byte in metadata slot 2.
 
 use std::fmt;
 
@@ -11,7 +11,8 @@ macro_rules! codes {
         impl Code {
             $($(#[$doc])* pub const $name: Self = Self($value);)*
 
-            /// Fabric's name, as `MVCC_READ_CONFLICT`; `UNKNOWN` for a byte that Fabric gives none.
+            /// Fabric's name, such as `MVCC_READ_CONFLICT`; `UNKNOWN` for a byte that has no name
+            /// in Fabric.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self.0 {
@@ -20,7 +21,7 @@ macro_rules! codes {
                 }
             }
 
-            /// The code of that name.
+            /// The code with that name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 match name {
@@ -39,13 +40,13 @@ codes! {
     NIL_ENVELOPE = 1;
     /// The payload does not parse.
     BAD_PAYLOAD = 2;
-    /// Channel or signature header missing or wrong.
+    /// The channel or signature header is missing or wrong.
     BAD_COMMON_HEADER = 3;
-    /// The creator is unknown or its signature wrong.
+    /// The creator is unknown or its signature is wrong.
     BAD_CREATOR_SIGNATURE = 4;
-    /// Not an endorser transaction of the expected form.
+    /// It is not an endorser transaction of the expected form.
     INVALID_ENDORSER_TRANSACTION = 5;
-    /// Not a configuration transaction of the expected form.
+    /// It is not a configuration transaction of the expected form.
     INVALID_CONFIG_TRANSACTION = 6;
     /// A kind of payload that is not supported.
     UNSUPPORTED_TX_PAYLOAD = 7;
@@ -61,15 +62,15 @@ codes! {
     PHANTOM_READ_CONFLICT = 12;
     /// A header type that is not known.
     UNKNOWN_TX_TYPE = 13;
-    /// For another channel.
+    /// It is for another channel.
     TARGET_CHAIN_NOT_FOUND = 14;
     /// The transaction does not serialize.
     MARSHAL_TX_ERROR = 15;
-    /// No action.
+    /// It has no action.
     NIL_TXACTION = 16;
     /// The chaincode is gone.
     EXPIRED_CHAINCODE = 17;
-    /// The chaincode's version is another one.
+    /// The chaincode has another version.
     CHAINCODE_VERSION_CONFLICT = 18;
     /// The channel header's extension is wrong.
     BAD_HEADER_EXTENSION = 19;
@@ -85,9 +86,9 @@ codes! {
     INVALID_WRITESET = 24;
     /// The chaincode is not what it claims.
     INVALID_CHAINCODE = 25;
-    /// Not judged yet; never on disk.
+    /// It is not judged yet; this code is never on disk.
     NOT_VALIDATED = 254;
-    /// Invalid for a reason without a code.
+    /// It is invalid for a reason that has no code.
     INVALID_OTHER_REASON = 255;
 }
 

@@ -54,7 +54,7 @@ pub struct BlockMetadata {
 pub mod metadata_slot {
     /// A [`super::Metadata`] with [`super::OrdererBlockMetadata`] and the orderer's signature.
     pub const SIGNATURES: usize = 0;
-    /// Obsolete in Fabric 2 and later, still written.
+    /// Obsolete in Fabric 2 and later, but still written.
     pub const LAST_CONFIG: usize = 1;
     /// One validation code a transaction, see [`crate::Code`].
     pub const TRANSACTIONS_FILTER: usize = 2;
@@ -97,12 +97,12 @@ pub struct OrdererBlockMetadata {
     /// The newest config block at or before this block.
     #[prost(message, optional, tag = "1")]
     pub last_config: Option<LastConfig>,
-    /// Whatever the consenter wants to remember.
+    /// What the consenter wants to remember.
     #[prost(bytes = "bytes", tag = "2")]
     pub consenter_metadata: Bytes,
 }
 
-/// Where the channel configuration in force stands.
+/// The place of the channel configuration in force.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct LastConfig {
     /// Block number.
@@ -124,7 +124,7 @@ pub struct Envelope {
 /// Header and body of an envelope.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Payload {
-    /// Who, when, which channel.
+    /// Who made it, when, and for which channel.
     #[prost(message, optional, tag = "1")]
     pub header: Option<Header>,
     /// Depends on the `type` of a [`ChannelHeader`].
@@ -167,7 +167,7 @@ pub struct ChannelHeader {
     /// For endorser transactions a serialized [`crate::peer::ChaincodeHeaderExtension`].
     #[prost(bytes = "bytes", tag = "7")]
     pub extension: Bytes,
-    /// Hash of the client's TLS certificate, where there is one.
+    /// Hash of the client's TLS certificate, if it has one.
     #[prost(bytes = "bytes", tag = "8")]
     pub tls_cert_hash: Bytes,
 }
@@ -178,7 +178,7 @@ pub mod header_type {
     pub const MESSAGE: i32 = 0;
     /// A channel configuration.
     pub const CONFIG: i32 = 1;
-    /// A wish for another channel configuration.
+    /// A request for another channel configuration.
     pub const CONFIG_UPDATE: i32 = 2;
     /// A transaction endorsed by peers.
     pub const ENDORSER_TRANSACTION: i32 = 3;
@@ -187,7 +187,7 @@ pub mod header_type {
     /// A request for blocks.
     pub const DELIVER_SEEK_INFO: i32 = 5;
 
-    /// Fabric's name of a header type, as `ENDORSER_TRANSACTION`.
+    /// Fabric's name of a header type, such as `ENDORSER_TRANSACTION`.
     #[must_use]
     pub fn name(header_type: i32) -> &'static str {
         match header_type {

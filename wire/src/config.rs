@@ -8,10 +8,10 @@ use bytes::Bytes;
 /// The data of a CONFIG payload.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ConfigEnvelope {
-    /// The whole configuration that is in force from here on.
+    /// The whole configuration that is in force from this block on.
     #[prost(message, optional, tag = "1")]
     pub config: Option<Config>,
-    /// The update that led here; none in block 0.
+    /// The update that led here; not set in block 0.
     #[prost(message, optional, tag = "2")]
     pub last_update: Option<super::common::Envelope>,
 }
@@ -130,10 +130,10 @@ pub enum SignatureRule {
 /// At least `n` of `rules` hold.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct NOutOf {
-    /// How many.
+    /// The number of rules that must hold.
     #[prost(int32, tag = "1")]
     pub n: i32,
-    /// Of which.
+    /// The rules.
     #[prost(message, repeated, tag = "2")]
     pub rules: Vec<SignaturePolicy>,
 }
@@ -153,9 +153,9 @@ pub struct ImplicitMetaPolicy {
 pub mod implicit_meta_rule {
     /// One sub-group suffices.
     pub const ANY: i32 = 0;
-    /// Every sub-group.
+    /// Every sub-group must agree.
     pub const ALL: i32 = 1;
-    /// More than half of the sub-groups.
+    /// More than half of the sub-groups must agree.
     pub const MAJORITY: i32 = 2;
 }
 
@@ -189,7 +189,7 @@ pub struct OrdererAddresses {
 /// each, and prost's maps leave such a default out.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Capabilities {
-    /// Sorted by name, one a name.
+    /// Sorted by name; each name occurs once.
     #[prost(message, repeated, tag = "1")]
     pub capabilities: Vec<CapabilityEntry>,
 }
@@ -200,12 +200,12 @@ pub struct CapabilityEntry {
     /// The name, such as `V2_0`.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Always there.
+    /// It is always set.
     #[prost(message, optional, tag = "2")]
     pub capability: Option<Capability>,
 }
 
-/// An empty message: the name of a capability says all.
+/// An empty message: the name of a capability says everything.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct Capability {}
 
@@ -215,10 +215,10 @@ pub struct ConsensusType {
     /// `solo`, `kafka`, `etcdraft`, `BFT`.
     #[prost(string, tag = "1")]
     pub r#type: String,
-    /// Whatever the consenter needs.
+    /// What the consenter needs.
     #[prost(bytes = "bytes", tag = "2")]
     pub metadata: Bytes,
-    /// 0 is normal, 1 maintenance.
+    /// 0 is normal, 1 is maintenance.
     #[prost(int32, tag = "3")]
     pub state: i32,
 }
@@ -226,13 +226,13 @@ pub struct ConsensusType {
 /// Value `BatchSize` of the orderer group.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct BatchSize {
-    /// Most transactions a block.
+    /// The most transactions in a block.
     #[prost(uint32, tag = "1")]
     pub max_message_count: u32,
-    /// Most bytes a transaction may have.
+    /// The most bytes that a transaction may have.
     #[prost(uint32, tag = "2")]
     pub absolute_max_bytes: u32,
-    /// Bytes a block should not exceed where it can be helped.
+    /// The bytes that a block exceeds only if it must.
     #[prost(uint32, tag = "3")]
     pub preferred_max_bytes: u32,
 }
@@ -248,12 +248,12 @@ pub struct BatchTimeout {
 /// Value `ChannelRestrictions` of the orderer group.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct ChannelRestrictions {
-    /// Most channels, 0 for no limit.
+    /// The most channels; 0 is no limit.
     #[prost(uint64, tag = "1")]
     pub max_count: u64,
 }
 
-/// The data of a `CONFIG_UPDATE` payload: what should change, and who signed that it should.
+/// The data of a `CONFIG_UPDATE` payload: what should change, and who signed for it.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ConfigUpdateEnvelope {
     /// A serialized [`ConfigUpdate`].
@@ -270,7 +270,7 @@ pub struct ConfigSignature {
     /// A serialized [`super::common::SignatureHeader`].
     #[prost(bytes = "bytes", tag = "1")]
     pub signature_header: Bytes,
-    /// Over the header's bytes and the update's bytes, ASN.1 DER, low S.
+    /// A signature over the header's and the update's bytes, ASN.1 DER, low S.
     #[prost(bytes = "bytes", tag = "2")]
     pub signature: Bytes,
 }
@@ -281,10 +281,10 @@ pub struct ConfigUpdate {
     /// The channel.
     #[prost(string, tag = "1")]
     pub channel_id: String,
-    /// The versions of what the change was computed from. Only versions count.
+    /// The versions from which the change was computed. Only versions count.
     #[prost(message, optional, tag = "2")]
     pub read_set: Option<ConfigGroup>,
-    /// What changes has a version that is one higher, and what is new has version 0.
+    /// A changed element has a version that is one higher, and a new element has version 0.
     #[prost(message, optional, tag = "3")]
     pub write_set: Option<ConfigGroup>,
     /// Parts that a receiver may not know.
@@ -295,7 +295,7 @@ pub struct ConfigUpdate {
 /// Value `ACLs` of the application group: which policies guard which functions.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Acls {
-    /// By the function's name, such as `qscc/GetChainInfo`.
+    /// The key is the function's name, such as `qscc/GetChainInfo`.
     #[prost(btree_map = "string, message", tag = "1")]
     pub acls: BTreeMap<String, ApiResource>,
 }
@@ -311,12 +311,12 @@ pub struct ApiResource {
 /// Value `AnchorPeers` of an organisation in the application group.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AnchorPeers {
-    /// Peers that other organisations may get to know this one by.
+    /// Peers through which other organisations may learn about this one.
     #[prost(message, repeated, tag = "1")]
     pub anchor_peers: Vec<AnchorPeer>,
 }
 
-/// Where a peer listens.
+/// The address where a peer listens.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct AnchorPeer {
     /// A name or an address.
@@ -330,7 +330,7 @@ pub struct AnchorPeer {
 /// Value `Orderers` of the orderer group: who takes part in BFT.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Orderers {
-    /// Those who do.
+    /// The nodes that take part.
     #[prost(message, repeated, tag = "1")]
     pub consenter_mapping: Vec<Consenter>,
 }
@@ -341,7 +341,7 @@ pub struct Consenter {
     /// Its number.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    /// Where it listens.
+    /// The host where it listens.
     #[prost(string, tag = "2")]
     pub host: String,
     /// The port there.

@@ -50,13 +50,14 @@ pub fn header_der(number: u64, previous_hash: &[u8], data_hash: &[u8]) -> Vec<u8
     der
 }
 
-/// The hash of a block: SHA-256 of [`header_der`]. It is never stored, the next block names it.
+/// The hash of a block: SHA-256 of [`header_der`]. It is not stored in its block; the next block
+/// names it.
 #[must_use]
 pub fn block_hash(number: u64, previous_hash: &[u8], data_hash: &[u8]) -> Hash {
     sha256([header_der(number, previous_hash, data_hash).as_slice()])
 }
 
-/// The hash that endorsers put into their answer, over the bytes of both headers and of the
+/// The hash that endorsers put into their answer. It covers the bytes of both headers and of the
 /// [`crate::peer::ChaincodeProposalPayload`] without its transient map.
 #[must_use]
 pub fn proposal_hash(

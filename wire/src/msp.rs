@@ -37,13 +37,13 @@ pub struct FabricMspConfig {
     /// Certificates of intermediate CAs, PEM.
     #[prost(bytes = "bytes", repeated, tag = "3")]
     pub intermediate_certs: Vec<Bytes>,
-    /// Certificates of administrators; none where node OUs tell who is one.
+    /// Certificates of administrators; empty if node OUs tell who is an administrator.
     #[prost(bytes = "bytes", repeated, tag = "4")]
     pub admins: Vec<Bytes>,
     /// Certificate revocation lists, PEM.
     #[prost(bytes = "bytes", repeated, tag = "5")]
     pub revocation_list: Vec<Bytes>,
-    /// Never set in a channel configuration: it would hold a private key.
+    /// This is never set in a channel configuration, because it would hold a private key.
     #[prost(bytes = "bytes", tag = "6")]
     pub signing_identity: Bytes,
     /// Organisational units that a certificate must have.
@@ -77,7 +77,7 @@ pub struct FabricCryptoConfig {
 /// An organisational unit below a CA.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct FabricOuIdentifier {
-    /// The CA's certificate, PEM; empty for any of the organisation's.
+    /// The CA's certificate, PEM; empty for any CA of the organisation.
     #[prost(bytes = "bytes", tag = "1")]
     pub certificate: Bytes,
     /// The OU's value.
@@ -105,7 +105,7 @@ pub struct FabricNodeOus {
     pub orderer_ou_identifier: Option<FabricOuIdentifier>,
 }
 
-/// Whom a policy's leaf means.
+/// The signer that a policy's leaf asks for.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct MspPrincipal {
     /// A [`principal_classification`].
@@ -131,7 +131,7 @@ pub mod principal_classification {
     pub const COMBINED: i32 = 4;
 }
 
-/// Everybody with an organisational unit.
+/// Every identity with an organisational unit.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct OrganizationUnit {
     /// The organisation.
@@ -140,7 +140,7 @@ pub struct OrganizationUnit {
     /// The OU's value.
     #[prost(string, tag = "2")]
     pub organizational_unit_identifier: String,
-    /// Digest of the CA that gives it and of those above.
+    /// Digest of the CA that gives the unit and of the CAs above it.
     #[prost(bytes = "bytes", tag = "3")]
     pub certifiers_identifier: Bytes,
 }
@@ -161,7 +161,7 @@ pub mod anonymity {
     pub const ANONYMOUS: i32 = 1;
 }
 
-/// Who is meant by all of some principals.
+/// Every identity to which all of some principals apply.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct CombinedPrincipal {
     /// The principals.

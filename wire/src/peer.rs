@@ -53,7 +53,7 @@ pub struct ChaincodeId {
     pub version: String,
 }
 
-/// The call that a proposal asks for.
+/// The chaincode call that a proposal requests.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ChaincodeProposalPayload {
     /// A serialized [`ChaincodeInvocationSpec`].
@@ -95,7 +95,7 @@ pub struct ChaincodeInput {
     /// Function name, then arguments.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub args: Vec<Bytes>,
-    /// What others than the caller added to the call, by name.
+    /// What others than the caller added to the call; the key is its name.
     #[prost(btree_map = "string, bytes", tag = "2")]
     pub decorations: BTreeMap<String, Vec<u8>>,
     /// Whether this is the chaincode's first call.
@@ -131,13 +131,13 @@ pub struct ChaincodeAction {
     pub chaincode_id: Option<ChaincodeId>,
 }
 
-/// What a chaincode tells those who listen.
+/// What a chaincode tells its listeners.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ChaincodeEvent {
     /// Which chaincode tells it.
     #[prost(string, tag = "1")]
     pub chaincode_id: String,
-    /// In which transaction.
+    /// The transaction in which it tells it.
     #[prost(string, tag = "2")]
     pub tx_id: String,
     /// Its name.
@@ -151,10 +151,10 @@ pub struct ChaincodeEvent {
 /// A chaincode's answer.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Response {
-    /// As in HTTP; below 400 is endorsed.
+    /// A status as in HTTP; below 400 the call is endorsed.
     #[prost(int32, tag = "1")]
     pub status: i32,
-    /// For people.
+    /// A message for people.
     #[prost(string, tag = "2")]
     pub message: String,
     /// The result.
@@ -229,7 +229,7 @@ pub struct ChaincodeEndorsedAction {
     /// A serialized [`ProposalResponsePayload`].
     #[prost(bytes = "bytes", tag = "1")]
     pub proposal_response_payload: Bytes,
-    /// Who stands for it.
+    /// Who endorsed it.
     #[prost(message, repeated, tag = "2")]
     pub endorsements: Vec<Endorsement>,
 }

@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use crate::hash::sha256;
 
-/// The read-write sets of a transaction, one a namespace.
+/// The read-write sets of a transaction, one for each namespace.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TxReadWriteSet {
-    /// 0 is key-value, the only one.
+    /// 0 is key-value, the only data model.
     #[prost(int32, tag = "1")]
     pub data_model: i32,
     /// Sorted by namespace.
@@ -43,10 +43,10 @@ pub struct CollectionHashedReadWriteSet {
     pub pvt_rwset_hash: Bytes,
 }
 
-/// What a transaction wrote to private collections, one a namespace.
+/// What a transaction wrote to private collections, by namespace.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TxPvtReadWriteSet {
-    /// 0 is key-value, the only one.
+    /// 0 is key-value, the only data model.
     #[prost(int32, tag = "1")]
     pub data_model: i32,
     /// Sorted by namespace.
@@ -82,13 +82,13 @@ pub struct KvRwSet {
     /// Sorted by key.
     #[prost(message, repeated, tag = "1")]
     pub reads: Vec<KvRead>,
-    /// In the order they were asked.
+    /// In the order in which they were asked.
     #[prost(message, repeated, tag = "2")]
     pub range_queries_info: Vec<RangeQueryInfo>,
-    /// Sorted by key, one a key.
+    /// Sorted by key; each key occurs once.
     #[prost(message, repeated, tag = "3")]
     pub writes: Vec<KvWrite>,
-    /// Sorted by key, one a key.
+    /// Sorted by key; each key occurs once.
     #[prost(message, repeated, tag = "4")]
     pub metadata_writes: Vec<KvMetadataWrite>,
 }
@@ -99,7 +99,7 @@ pub struct KvRead {
     /// The key.
     #[prost(string, tag = "1")]
     pub key: String,
-    /// The version that was seen; none where the key did not exist.
+    /// The version that was seen; `None` if the key did not exist.
     #[prost(message, optional, tag = "2")]
     pub version: Option<Version>,
 }
@@ -119,7 +119,7 @@ pub struct KvWrite {
 }
 
 impl KvWrite {
-    /// Whether this deletes the key: for Fabric a value of no bytes is none.
+    /// Whether this deletes the key: for Fabric a value of no bytes is no value.
     #[must_use]
     pub fn deletes(&self) -> bool {
         self.is_delete || self.value.is_empty()
@@ -132,7 +132,7 @@ pub struct KvMetadataWrite {
     /// The key.
     #[prost(string, tag = "1")]
     pub key: String,
-    /// The new metadata; none at all removes it.
+    /// The new metadata; an empty list removes it.
     #[prost(message, repeated, tag = "2")]
     pub entries: Vec<KvMetadataEntry>,
 }
@@ -148,7 +148,7 @@ pub struct KvMetadataEntry {
     pub value: Bytes,
 }
 
-/// Where a value was written.
+/// The place where a value was written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, prost::Message)]
 pub struct Version {
     /// Block number.
@@ -165,7 +165,7 @@ pub struct RangeQueryInfo {
     /// First key, inclusive; empty for the namespace's first.
     #[prost(string, tag = "1")]
     pub start_key: String,
-    /// Exclusive where the iterator was exhausted, otherwise the last key seen, inclusive.
+    /// The exclusive end if the iterator was exhausted, otherwise the last key seen, inclusive.
     #[prost(string, tag = "2")]
     pub end_key: String,
     /// Whether the reader saw the end of the range.
@@ -198,7 +198,7 @@ pub struct QueryReads {
 /// Hashes over the rows of a range.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct QueryReadsMerkleSummary {
-    /// Most children of an inner node.
+    /// The most children of an inner node.
     #[prost(uint32, tag = "1")]
     pub max_degree: u32,
     /// Level of `max_level_hashes`; leaves are level 1.
@@ -229,7 +229,7 @@ pub struct KvReadHash {
     /// SHA-256 of the key.
     #[prost(bytes = "bytes", tag = "1")]
     pub key_hash: Bytes,
-    /// The version that was seen; none where the key did not exist.
+    /// The version that was seen; `None` if the key did not exist.
     #[prost(message, optional, tag = "2")]
     pub version: Option<Version>,
 }
@@ -252,8 +252,8 @@ pub struct KvWriteHash {
 }
 
 impl KvWriteHash {
-    /// Whether this deletes the key: the hash of no bytes is that of no value. A purge says that it deletes,
-    /// and of itself does nothing to state.
+    /// Whether this deletes the key: the hash of no bytes stands for no value. A purge also sets
+    /// `is_delete`; `is_purge` alone does nothing to state.
     #[must_use]
     pub fn deletes(&self) -> bool {
         let is_of_nothing = || self.value_hash[..] == sha256([]);
@@ -267,7 +267,7 @@ pub struct KvMetadataWriteHash {
     /// SHA-256 of the key.
     #[prost(bytes = "bytes", tag = "1")]
     pub key_hash: Bytes,
-    /// The new metadata; none at all removes it.
+    /// The new metadata; an empty list removes it.
     #[prost(message, repeated, tag = "2")]
     pub entries: Vec<KvMetadataEntry>,
 }

@@ -1,7 +1,7 @@
 //! Reading messages as Go reads them.
 //!
-//! A field whose number is known and whose wire type is another is an unknown field to Go, and an error to
-//! `prost`. Peers of Fabric are written in Go: what they take must be read, or verdicts and state differ.
+//! A field with a known number and a wrong wire type is an unknown field for Go, and an error for `prost`.
+//! Fabric's peers are written in Go: what they accept must be readable here, or verdicts and state differ.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use prost::encoding::{
@@ -72,7 +72,7 @@ shapes! {
     COLLECTION_SET = [1 Raw, 2 Raw, 3 Raw];
     /// [`crate::rwset::KvRwSet`].
     KEYS = [1 Nested(READ), 2 Nested(RANGE), 3 Nested(WRITE), 4 Nested(METADATA_WRITE)];
-    /// [`crate::rwset::KvRead`], and the same of a hash.
+    /// [`crate::rwset::KvRead`] and [`crate::rwset::KvReadHash`].
     READ = [1 Raw, 2 Nested(VERSION)];
     /// [`crate::rwset::Version`].
     VERSION = [1 Number, 2 Number];
@@ -84,7 +84,7 @@ shapes! {
     MERKLE_SUMMARY = [1 Number, 2 Number, 3 Raw];
     /// [`crate::rwset::KvWrite`].
     WRITE = [1 Raw, 2 Number, 3 Raw];
-    /// [`crate::rwset::KvMetadataWrite`], and the same of a hash.
+    /// [`crate::rwset::KvMetadataWrite`] and [`crate::rwset::KvMetadataWriteHash`].
     METADATA_WRITE = [1 Raw, 2 Nested(METADATA_ENTRY)];
     /// [`crate::rwset::KvMetadataEntry`].
     METADATA_ENTRY = [1 Raw, 2 Raw];
@@ -97,11 +97,11 @@ shapes! {
 /// Reads a message of a shape.
 ///
 /// # Errors
-/// Go cannot read it either.
+/// Fails if Go cannot read it either.
 pub fn decode<M: Message + Default>(bytes: Bytes, shape: &'static Shape) -> Result<M, DecodeError> {
     match M::decode(bytes.clone()) {
         Ok(message) => Ok(message),
-        // Nearly all there ever is can be read, so that this is worth no care for time.
+        // Nearly every message can be read, so the time that this takes does not matter.
         Err(_) => M::decode(without_mistyped(bytes, shape)?),
     }
 }
@@ -120,7 +120,7 @@ fn without_mistyped(mut rest: Bytes, shape: &'static Shape) -> Result<Bytes, Dec
             Some(Raw) if wire_type == WireType::LengthDelimited => {}
             Some(Nested(shape)) if wire_type == WireType::LengthDelimited => {
                 decode_varint(&mut value)?;
-                // What was skipped less what follows it.
+                // The field is what was skipped, without what follows it.
                 let length = value.len() - rest.len();
                 let nested = without_mistyped(value.split_to(length), shape)?;
                 encode_key(number, wire_type, &mut kept);
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_nested_is_read_the_same_way() {
-        // A header whose first member is a number, and a second one is none.
+        // The first member of the header is a number, and its second member is not.
         let bytes = Bytes::from_static(b"\x0a\x05\x08\x01\x12\x01s\x12\x01d");
         let payload: Payload = decode(bytes, PAYLOAD).unwrap();
         let header = payload.header.unwrap();

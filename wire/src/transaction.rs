@@ -20,7 +20,7 @@ use crate::peer::{
 };
 use crate::{Code, tolerant, tx_id::tx_id};
 
-/// An envelope with both its headers read; what its data is depends on the header type.
+/// An envelope with both its headers read; the header type tells what its data is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opened {
     /// The payload's bytes: what the creator signed.
@@ -40,10 +40,10 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Reads an envelope down to its headers. The code says what is wrong with one that has none.
+    /// Reads an envelope down to its headers.
     ///
     /// # Errors
-    /// The validation code that Fabric gives an envelope that cannot be read so far.
+    /// Returns the validation code that Fabric gives an envelope whose headers cannot be read.
     pub fn read(envelope: &Bytes) -> Result<Self, Code> {
         let envelope: Envelope = tolerant::decode(envelope.clone(), tolerant::ENVELOPE)
             .map_err(|_| Code::INVALID_OTHER_REASON)?;
@@ -68,14 +68,14 @@ impl Opened {
         })
     }
 
-    /// The transaction id that nonce and creator give, whatever the header claims.
+    /// The transaction id made of nonce and creator, whatever the header claims.
     #[must_use]
     pub fn derived_tx_id(&self) -> String {
         tx_id(&self.signature_header.nonce, &self.signature_header.creator)
     }
 
-    /// The id under which Fabric indexes the transaction: the header's, or the derived one where
-    /// the header has none (configuration transactions).
+    /// The id under which Fabric indexes the transaction: the header's id, or the derived id if the header
+    /// has none (configuration transactions).
     #[must_use]
     pub fn indexed_tx_id(&self) -> String {
         if self.channel_header.tx_id.is_empty() {
@@ -94,17 +94,17 @@ impl Opened {
     /// Reads the chaincode call and its outcome out of an endorser transaction.
     ///
     /// # Errors
-    /// As [`Opened::endorsed_action`] and [`EndorsedAction::call`].
+    /// See [`Opened::endorsed_action`] and [`EndorsedAction::call`].
     pub fn endorsed_call(&self) -> Result<EndorsedCall, Code> {
         self.endorsed_action()?.call()
     }
 
-    /// Reads an endorser transaction down to what was endorsed, whose outcome stays serialized: Fabric
-    /// looks at the transaction so far, then at its id, and then at the outcome.
+    /// Reads an endorser transaction down to what was endorsed. The outcome stays serialized: Fabric looks
+    /// at this part first, then at the transaction's id, and then at the outcome.
     ///
     /// # Errors
-    /// The validation code that Fabric gives a transaction that cannot be read so far; `NIL_TXACTION` for
-    /// one without an endorsed action, which stops a peer of Fabric.
+    /// Returns the validation code that Fabric gives a transaction that cannot be read so far, and
+    /// `NIL_TXACTION` if there is no endorsed action, which would stop a peer of Fabric.
     pub fn endorsed_action(&self) -> Result<EndorsedAction, Code> {
         let invalid = Code::INVALID_ENDORSER_TRANSACTION;
         let transaction: Transaction =
@@ -138,14 +138,14 @@ impl Opened {
     }
 }
 
-/// Whether a serialized [`SignatureHeader`] names who and has a nonce.
+/// Whether a serialized [`SignatureHeader`] names a creator and has a nonce.
 #[must_use]
 pub fn names_signer(signature_header: &Bytes) -> bool {
     tolerant::decode(signature_header.clone(), tolerant::SIGNATURE_HEADER)
         .is_ok_and(|header: SignatureHeader| !header.nonce.is_empty() && !header.creator.is_empty())
 }
 
-/// What was endorsed, its outcome still serialized.
+/// What was endorsed, with its outcome still serialized.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndorsedAction {
     /// The action's own signature header, part of the proposal hash.
@@ -154,9 +154,9 @@ pub struct EndorsedAction {
     pub proposal_payload: Bytes,
     /// What the endorsers signed.
     pub proposal_response_payload: Bytes,
-    /// The same, read.
+    /// `proposal_response_payload`, read.
     pub response: ProposalResponsePayload,
-    /// Who stands for it.
+    /// Who endorsed it.
     pub endorsements: Vec<Endorsement>,
 }
 
@@ -164,7 +164,7 @@ impl EndorsedAction {
     /// Reads the outcome.
     ///
     /// # Errors
-    /// `BAD_RESPONSE_PAYLOAD` where there is none, or none that can be read.
+    /// Returns `BAD_RESPONSE_PAYLOAD` if there is no outcome, or if it cannot be read.
     pub fn call(self) -> Result<EndorsedCall, Code> {
         let extension = self.response.extension;
         if extension.is_empty() {
@@ -183,7 +183,7 @@ impl EndorsedAction {
     }
 }
 
-/// A chaincode call, what came of it, and who stands for it.
+/// A chaincode call, its outcome, and who endorsed it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndorsedCall {
     /// The action's own signature header, part of the proposal hash.
@@ -194,7 +194,7 @@ pub struct EndorsedCall {
     pub proposal_response_payload: Bytes,
     /// The proposal hash that the endorsers saw.
     pub proposal_hash: Bytes,
-    /// Who stands for it.
+    /// Who endorsed it.
     pub endorsements: Vec<Endorsement>,
     /// The outcome.
     pub action: ChaincodeAction,
@@ -211,7 +211,7 @@ impl EndorsedCall {
     }
 }
 
-/// A proposal on its way to becoming a transaction: the bytes that everything later refers to.
+/// A proposal that is to become a transaction: the bytes to which everything later refers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProposalBytes {
     /// A serialized [`ChannelHeader`].
@@ -242,7 +242,7 @@ impl ProposalBytes {
         }
     }
 
-    /// What an endorser signs, its identity appended, when `action` is the outcome.
+    /// What an endorser signs, with its identity appended, if `action` is the outcome.
     #[must_use]
     pub fn response_payload(&self, action: &ChaincodeAction) -> Bytes {
         let hash = proposal_hash(&self.channel_header, &self.signature_header, &self.payload);
@@ -284,8 +284,8 @@ impl ProposalBytes {
     }
 }
 
-/// Messages of Fabric whose fields hold messages, where its own hold their bytes: serialized, both are the
-/// same, but these in one piece and not once for each message around.
+/// Fabric's messages, but with fields that hold messages instead of their bytes. Both have the same
+/// serialized form, but these are serialized once, not once for each message around them.
 mod nested {
     use bytes::Bytes;
 

@@ -2,7 +2,7 @@
 
 use crate::hash::sha256;
 
-/// How many bytes a nonce has in Fabric's clients, and here.
+/// The length of a nonce in Fabric's clients, and here.
 pub const NONCE_BYTES: usize = 24;
 
 /// The transaction id of a nonce and a serialized [`crate::msp::SerializedIdentity`].

@@ -1,4 +1,4 @@
-//! Messages as JSON, against what Fabric's own tools printed.
+//! Compares messages as JSON with what Fabric's own tools printed.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ fn encoded(name: &str, json: &Value) -> Result<Vec<u8>, Error> {
     read(message_type(name).unwrap(), json.to_string().as_bytes())
 }
 
-/// The JSON's bytes, shown again: what a way there and back leaves.
+/// The JSON after it was turned into bytes and shown again.
 fn there_and_back(name: &str, json: &Value) -> Value {
     let bytes = encoded(name, json).unwrap_or_else(|error| panic!("{name}: {error}"));
     printed(name, &bytes).unwrap()
@@ -81,7 +81,8 @@ fn a_block_of_configuration_is_shown_letter_for_letter_as_fabric_shows_it() {
     assert_eq!(there_and_back("common.Block", &expected), expected);
 }
 
-/// Fabric showed these before it wrote them; writing leaves out a value of nothing but defaults.
+/// Fabric showed these before it wrote them; a written message leaves out a value that has only
+/// defaults.
 #[test]
 fn updates_of_configurations_are_read_to_what_fabric_made_of_them() {
     let mut compared = 0;
@@ -179,7 +180,7 @@ fn a_choice_is_not_looked_into_as_fabric_does_not() {
     let shown = there_and_back("protos.CollectionConfig", &policy);
     let policy = &shown["static_collection_config"]["member_orgs_policy"]["signature_policy"];
     assert_eq!(policy["identities"][0]["principal"], "CgA=");
-    // The same principal elsewhere is looked into.
+    // Elsewhere the same principal is shown as a message.
     let policy = json!({"identities": [{"principal": {"msp_identifier": "A", "role": "PEER"}}]});
     let shown = there_and_back("common.SignaturePolicyEnvelope", &policy);
     assert_eq!(shown["identities"][0]["principal"]["role"], "PEER");
@@ -207,7 +208,7 @@ fn bytes_that_are_no_message_are_refused_and_foreign_fields_passed_over() {
         let error = printed("common.Block", garbage).unwrap_err();
         assert!(matches!(error.cause(), Cause::NoMessage { .. }), "{error}");
     }
-    // Field 15, and a header's number as a text.
+    // The bytes have a field 15, and a header's number as a text.
     let shown = printed("common.Block", b"\x7a\x01x\x0a\x03\x0a\x01x").unwrap();
     assert_eq!(shown["header"]["number"], "0");
     // A type of consensus that is not UTF-8.

@@ -22,21 +22,21 @@ pub enum Cause {
         /// What the decoder says.
         reason: String,
     },
-    /// Nothing tells what these bytes are, because of a name or number that is not known.
+    /// A name or number is not known, so that nothing tells what these bytes are.
     #[error("{0}")]
     Unknown(String),
-    /// More messages within each other than are shown.
+    /// More messages are nested than are shown.
     #[error("more than {0} levels within each other")]
     TooDeep(usize),
-    /// More values, or a longer text, than is shown.
+    /// There are more values, or a longer text, than is shown.
     #[error("more than {limit} {unit}")]
     TooLarge {
-        /// How many there may be.
+        /// The most that there may be.
         limit: usize,
-        /// Of what.
+        /// What is counted.
         unit: &'static str,
     },
-    /// The text is no JSON.
+    /// The text is not JSON.
     #[error("no JSON: {0}")]
     NoJson(String),
     /// A member that the message does not have.
@@ -47,7 +47,7 @@ pub enum Cause {
         /// The member.
         name: String,
     },
-    /// A value of another kind, or out of its range.
+    /// A value is of another kind, or out of its range.
     #[error("expected {expected}, found {found}")]
     Mismatch {
         /// What belongs there.
@@ -64,7 +64,7 @@ impl Error {
         &self.cause
     }
 
-    /// The same, inside a field.
+    /// The same error, inside a field.
     pub(super) fn within(mut self, name: impl Into<String>) -> Self {
         self.path.push(name.into());
         self

@@ -26,7 +26,7 @@ pub(super) enum Content {
     Map(BTreeMap<Key, Value>),
 }
 
-/// Sorted as Go sorts them.
+/// Keys sort as in Go.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     Number(u64),
@@ -35,7 +35,7 @@ pub(super) enum Key {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
-    /// Booleans, enumerations and all integers, as a varint has them.
+    /// Booleans, enumerations and all integers, as in a varint.
     Number(u64),
     Text(String),
     Bytes(Bytes),
@@ -105,8 +105,8 @@ impl Message {
         }
     }
 
-    /// Reads a message as Go does: a field of another wire type than its own is unknown, unknown fields are passed
-    /// over, and a message that occurs twice is the two put together.
+    /// Reads a message as Go does: a field with a wrong wire type is unknown, unknown fields are skipped, and
+    /// a message that occurs twice is merged.
     pub(super) fn decode(
         message_type: &'static MessageType,
         bytes: Bytes,
@@ -133,7 +133,7 @@ impl Message {
             let mut value = rest.clone();
             let context = DecodeContext::default();
             skip_field(wire_type, number, &mut rest, context).map_err(|error| malformed(&error))?;
-            // What was passed over, less what follows it.
+            // The value is what was skipped, without what follows it.
             value.truncate(value.len() - rest.len());
             if let Some(field) = message_type.numbered(number) {
                 let read = self.take(message_type, field, wire_type, value, budget, depth);
@@ -206,7 +206,7 @@ impl Message {
         Ok(())
     }
 
-    /// Stores a value: beside others in a list, else in place of what was there.
+    /// Stores a value: in a list beside the others, else in place of the former value.
     pub(super) fn put(&mut self, message_type: &'static MessageType, field: &Field, value: Value) {
         if field.label == Label::Choice {
             let others = message_type.fields.iter();
@@ -231,8 +231,8 @@ impl Message {
         }
     }
 
-    /// The bytes: fields in the order of their numbers, entries of maps sorted by their keys, and nothing for a value
-    /// that is its kind's default, as Go writes them when told to be deterministic.
+    /// The bytes as Go writes them when it is told to be deterministic: fields are sorted by number, entries
+    /// of maps by key, and a value that is its kind's default is left out.
     pub(super) fn encode(&self, message_type: &'static MessageType) -> Vec<u8> {
         let mut bytes = Vec::new();
         for field in message_type.fields {
@@ -285,7 +285,7 @@ pub(super) fn as_int32(number: u64) -> i32 {
     (number as u32).cast_signed()
 }
 
-/// What a varint says in a field of a kind.
+/// The value of a varint in a field of a kind.
 fn narrowed(kind: Kind, number: u64) -> u64 {
     match kind {
         Kind::Bool => u64::from(number != 0),
@@ -295,7 +295,7 @@ fn narrowed(kind: Kind, number: u64) -> u64 {
     }
 }
 
-/// An `int32` as a varint has it.
+/// An `int32` as it stands in a varint.
 pub(super) fn widened(number: i32) -> u64 {
     i64::from(number).cast_unsigned()
 }
@@ -378,7 +378,7 @@ fn map_entry(
     Ok((key, held))
 }
 
-/// What an entry of a map is called in errors.
+/// The name of a map's entry in errors.
 static ENTRY: MessageType = MessageType {
     name: "entry of a map",
     fields: &[],
@@ -409,7 +409,7 @@ fn encode_many(field: &Field, values: &[Value], bytes: &mut Vec<u8>) {
     }
 }
 
-/// Go writes key and value of an entry also where they are defaults.
+/// Go writes key and value of an entry even if they are defaults.
 fn encode_entry(field: &Field, key: &Key, value: &Value, bytes: &mut Vec<u8>) {
     let mut entry = Vec::new();
     match key {

@@ -1,13 +1,13 @@
 //! Messages as the JSON that Fabric's `configtxlator` prints and reads.
 //!
-//! It is protobuf's JSON with the names that fields have in protobuf, with every field that is not set, and with the
-//! messages that hide in bytes shown as what they are: what bytes hold follows from the field, from another field, or,
-//! in the tree of a configuration, from names.
+//! It is protobuf's JSON with the field names of protobuf, with every field that is not set, and with the
+//! messages that bytes hold shown as messages. What bytes hold follows from the field, from another field,
+//! or, in the tree of a configuration, from names.
 //!
 //! * `types`: the types of messages, as tables.
 //! * `rules`, `tree`: what bytes hold.
-//! * `message`: a message of any type, from bytes and to bytes.
-//! * `printer`, `reader`: the same to JSON and from it.
+//! * `message`: converts a message of any type from bytes and to bytes.
+//! * `printer`, `reader`: convert it to JSON and from JSON.
 
 mod error;
 mod message;
@@ -23,16 +23,16 @@ use bytes::Bytes;
 pub use error::{Cause, Error};
 pub use schema::MessageType;
 
-/// Most levels of JSON within each other.
+/// The most nested levels of JSON.
 pub const MAX_DEPTH: usize = 120;
 
-/// Most values in a message.
+/// The most values in a message.
 pub const MAX_VALUES: usize = 4_000_000;
 
-/// Most bytes of JSON that are printed or read.
+/// The most bytes of JSON that are printed or read.
 pub const MAX_TEXT: usize = 256 << 20;
 
-/// The type of a full name, such as `common.Block`.
+/// The type with a full name, such as `common.Block`.
 #[must_use]
 pub fn message_type(name: &str) -> Option<&'static MessageType> {
     types::all().find(|known| known.name == name)
@@ -44,17 +44,18 @@ pub fn application_organization() -> &'static MessageType {
     &tree::APPLICATION_ORGANIZATION
 }
 
-/// The group of an organisation that orders, which the same prints of one that has endpoints.
+/// The group of an organisation that orders, which `configtxgen -printOrg` prints if it has endpoints.
 #[must_use]
 pub fn orderer_organization() -> &'static MessageType {
     &tree::ORDERER_ORGANIZATION
 }
 
-/// The message as `configtxlator proto_decode` prints it, with a line's end behind it.
+/// The message as `configtxlator proto_decode` prints it, with a newline at the end.
 ///
 /// # Errors
 ///
-/// The bytes are no such message, something in them is of a kind that nobody knows, or the message is over a bound.
+/// Fails if the bytes are no such message, if something in them is of an unknown kind, or if the message is
+/// over a bound.
 pub fn print(message_type: &'static MessageType, bytes: Bytes) -> Result<String, Error> {
     printer::print(message_type, bytes)
 }
@@ -63,7 +64,7 @@ pub fn print(message_type: &'static MessageType, bytes: Bytes) -> Result<String,
 ///
 /// # Errors
 ///
-/// The text is no JSON, or it is no such message.
+/// Fails if the text is not JSON, or no such message.
 pub fn read(message_type: &'static MessageType, json: &[u8]) -> Result<Vec<u8>, Error> {
     reader::read(message_type, json)
 }

@@ -1,4 +1,4 @@
-//! A message to JSON, as Go prints it: members sorted by name, a tabulator a level.
+//! Prints a message as JSON, as Go does: members are sorted by name, a level is a tab.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,7 +28,7 @@ struct Printer {
     depth: usize,
 }
 
-/// Whether bytes are shown as the messages in them. Fabric does not look into what is one of several choices.
+/// Whether bytes are shown as the messages in them. Fabric does not look into a member of a `oneof`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Opaque {
     Shown,
@@ -43,7 +43,7 @@ impl Printer {
         opaque: Opaque,
     ) -> Result<(), Error> {
         let mut fields: Vec<_> = message_type.fields.iter().collect();
-        // A choice that was not made does not show.
+        // A member of a `oneof` that is not set is not shown.
         fields.retain(|field| field.label != Label::Choice || message.get(field.number).is_some());
         fields.sort_unstable_by_key(|field| field.name);
         self.open('{')?;
@@ -83,7 +83,7 @@ impl Printer {
                 self.close(']');
             }
             Some(Content::Map(map)) => {
-                // Keys that are numbers are sorted as text, too.
+                // Keys that are numbers are sorted as text too.
                 let mut entries: Vec<_> = map
                     .iter()
                     .map(|(key, value)| (name_of(key), value))
@@ -103,7 +103,7 @@ impl Printer {
         Ok(())
     }
 
-    /// What stands for a field that is not there.
+    /// What is shown for a field that is not set.
     fn absent(&mut self, field: &Field, opaque: Opaque) {
         match field.label {
             Label::Many => self.text.push_str("[]"),
@@ -118,7 +118,7 @@ impl Printer {
         }
     }
 
-    /// A value, shown as the type that its field's rule tells.
+    /// Shows a value as the type that its field's rule tells.
     fn ruled(
         &mut self,
         field: &'static Field,
@@ -148,7 +148,7 @@ impl Printer {
         }
     }
 
-    /// A value that is no message.
+    /// Shows a value that is not a message.
     fn plain(&mut self, kind: Kind, value: &Value) {
         match (value, kind) {
             (Value::Text(text), _) => self.string(text),
@@ -174,7 +174,7 @@ impl Printer {
         self.text.push_str(&value.to_string());
     }
 
-    /// A time as protobuf's JSON has it: of a fraction as many digits as it needs, in threes.
+    /// A time as in protobuf's JSON: a fraction has three, six or nine digits, as it needs.
     fn time(&mut self, time: &Message) -> Result<(), Error> {
         let seconds = time.number(1).cast_signed();
         let nanoseconds = time.int32(2);
@@ -210,7 +210,7 @@ impl Printer {
         Ok(())
     }
 
-    /// A string, with what Go escapes.
+    /// A string, escaped as in Go.
     fn string(&mut self, string: &str) {
         self.text.push('"');
         for letter in string.chars() {
@@ -241,7 +241,7 @@ impl Printer {
         Ok(())
     }
 
-    /// A line for the value at a place.
+    /// Starts a line for the value at a place.
     fn next(&mut self, at: usize) -> Result<(), Error> {
         if self.text.len() > MAX_TEXT {
             let (limit, unit) = (MAX_TEXT, "bytes of JSON");
@@ -252,7 +252,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Closes what was opened, on the same line if nothing is in it.
+    /// Closes a bracket, on the same line if nothing is in it.
     fn close(&mut self, bracket: char) {
         self.depth -= 1;
         if !self.text.ends_with(['{', '[']) {

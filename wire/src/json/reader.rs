@@ -1,4 +1,4 @@
-//! JSON to the bytes of a message.
+//! Turns JSON into the bytes of a message.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -40,7 +40,7 @@ fn message(
         if json.is_null() {
             continue;
         }
-        // What a field holds may follow from the others.
+        // What a field holds may depend on the others.
         if matches!(field.rule, Rule::Variable(_)) {
             last.push((field, json));
         } else {
@@ -87,7 +87,7 @@ fn content(
 ) -> Result<Content, Error> {
     match field.label {
         Label::One => Ok(Content::One(value(message, field, "", json, looks_inside)?)),
-        // Fabric does not look into what is one of several choices.
+        // Fabric does not look into a member of a `oneof`.
         Label::Choice => Ok(Content::One(value(message, field, "", json, false)?)),
         Label::Many => {
             let elements = json.as_array().ok_or_else(|| mismatch("an array", json))?;
@@ -169,7 +169,7 @@ fn enumerated(names: &EnumType, json: &Json) -> Result<Value, Error> {
     Ok(Value::Number(widened(number)))
 }
 
-/// A whole number, as JSON's number or in a string.
+/// A whole number, as a JSON number or in a string.
 fn number(json: &Json, least: i128, most: i128) -> Result<Value, Error> {
     let wrong = || mismatch(format!("a whole number from {least} to {most}"), json);
     let text = match json {
@@ -181,7 +181,7 @@ fn number(json: &Json, least: i128, most: i128) -> Result<Value, Error> {
     let number = number
         .filter(|number| (least..=most).contains(number))
         .ok_or_else(wrong)?;
-    // A negative one is written as the 64 bits of its complement.
+    // A negative number is written as 64 bits in two's complement.
     let number = u64::try_from(number).or_else(|_| i64::try_from(number).map(i64::cast_unsigned));
     number.map(Value::Number).map_err(|_| wrong())
 }
@@ -197,7 +197,7 @@ fn from_fraction(text: &str) -> Option<i128> {
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i128)
 }
 
-/// Either alphabet, with padding or without.
+/// Both alphabets of base64 are read, with padding or without.
 fn bytes(text: &str) -> Option<Value> {
     const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_allow_trailing_bits(true)

@@ -1,4 +1,4 @@
-//! What bytes hold, where it follows from another field of their message.
+//! What bytes hold, if another field of their message tells it.
 
 use super::error::Error;
 use super::message::{Budget, Message};
@@ -72,14 +72,14 @@ pub(super) fn consensus_metadata(consensus_type: &Message) -> Found {
     }
 }
 
-/// Namespaces' sets of a data model that is not known are shown as they are.
+/// The sets of namespaces with an unknown data model are shown as they are.
 #[expect(clippy::unnecessary_wraps, reason = "it is one of the rules")]
 pub(super) fn namespace_sets(set: &Message) -> Found {
     const KEYS_AND_VALUES: i32 = 0;
     Ok((set.int32(1) == KEYS_AND_VALUES).then_some(&tree::NAMESPACE_SET))
 }
 
-/// Fabric lets other packages tell what the data of a name is, and none does.
+/// Fabric lets other packages tell what the data under a name is, but no package does.
 pub(super) fn isolated_data(name: &str) -> Found {
     Err(unknown(format!("isolated data {name:?} cannot be shown")))
 }

@@ -12,7 +12,7 @@ pub struct MessageType {
     pub(super) fields: &'static [Field],
 }
 
-/// Names of numbers.
+/// The names of an enumeration's numbers.
 #[derive(Debug)]
 pub(super) struct EnumType {
     pub(super) values: &'static [(i32, &'static str)],
@@ -31,12 +31,12 @@ pub(super) struct Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Label {
     One,
-    /// One of several, of which at most one is there. No message has two such sets.
+    /// A member of a `oneof`, of which at most one is set. No message has two `oneof`s.
     Choice,
     Many,
-    /// By name.
+    /// A map whose keys are texts.
     Map,
-    /// By a `uint64`.
+    /// A map whose keys are `uint64`.
     MapOfNumbers,
 }
 
@@ -56,8 +56,8 @@ pub(super) enum Kind {
 
 /// What more is known of a field than its kind says.
 ///
-/// Of bytes it is the type of the message in them; of a message it is the type that it is shown as, which has the
-/// same fields and knows more about them.
+/// For bytes, this is the type of the message in them. For a message, it is the type as which it is shown,
+/// which has the same fields and knows more about them.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rule {
     None,
@@ -68,7 +68,7 @@ pub(super) enum Rule {
     ByKey(fn(&str) -> Found),
 }
 
-/// A type, or none where nothing more is known.
+/// A type, or `None` if nothing more is known.
 pub(super) type Found = Result<Option<&'static MessageType>, Error>;
 
 const fn field(label: Label, number: u32, name: &'static str, kind: Kind) -> Field {
@@ -141,7 +141,7 @@ impl Field {
         matches!(self.kind, Kind::Bytes) && !matches!(self.rule, Rule::None)
     }
 
-    /// The type that the rule tells of a value in `message`, which has the key in a map.
+    /// The type that the rule gives a value in `message`, which in a map has the key `key`.
     pub(super) fn ruled(&self, message: &Message, key: &str) -> Found {
         match self.rule {
             Rule::None => Ok(None),
@@ -157,7 +157,7 @@ impl MessageType {
         self.fields.iter().find(|field| field.number == number)
     }
 
-    /// The field of a name, as protobuf writes it or in JSON's camel case.
+    /// The field with a name, as protobuf writes it or in JSON's camel case.
     pub(super) fn named(&self, name: &str) -> Option<&'static Field> {
         let fields = self.fields.iter();
         let mut found =

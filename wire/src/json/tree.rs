@@ -7,7 +7,7 @@ use super::schema::{Found, MessageType, many, map, one};
 use super::types::config::{CONFIG_GROUP, CONFIG_POLICY, CONFIG_VALUE};
 use super::types::{config, orderer, peer, policies, rwset};
 
-/// A `ConfigGroup` with rules of what its groups and its values are.
+/// A `ConfigGroup` with rules for its groups and its values.
 macro_rules! group {
     ($name:ident, $groups:expr, $values:expr) => {
         pub(super) static $name: MessageType = MessageType {
@@ -23,7 +23,7 @@ macro_rules! group {
     };
 }
 
-/// `ConfigValue`s by what their bytes hold.
+/// `ConfigValue`s, one for each type that their bytes can hold.
 macro_rules! values {
     ($($name:ident: $held:expr;)*) => {
         $(static $name: MessageType = MessageType {
@@ -169,7 +169,7 @@ pub(super) static NAMESPACE_SET: MessageType = MessageType {
     fields: &[
         one(1, "namespace", Text),
         one(2, "rwset", Bytes).opaque(&rwset::KVRW_SET),
-        // Fabric means to look into these, and looks for a field that they do not have.
+        // Fabric intends to look into these, but looks for a field that they do not have.
         many(
             3,
             "collection_hashed_rwset",

@@ -10,7 +10,7 @@ pub(in crate::json) static EMPTY: MessageType = MessageType {
     fields: &[],
 };
 
-/// What a field of kind `Timestamp` has. It cannot be asked for by name, because its JSON is a string.
+/// The content of a field of kind `Timestamp`. It has no public name, because its JSON is a string.
 pub(in crate::json) static TIMESTAMP: MessageType = MessageType {
     name: "google.protobuf.Timestamp",
     fields: &[one(1, "seconds", Int64), one(2, "nanos", Int32)],

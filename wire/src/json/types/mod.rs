@@ -14,7 +14,7 @@ pub(super) mod transaction;
 
 use super::schema::MessageType;
 
-/// Every type that has a name to ask for.
+/// Every type that can be asked for by name.
 pub(super) fn all() -> impl Iterator<Item = &'static MessageType> {
     let packages = [
         broadcast::ALL,
