@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The node as it is deployed: compiled once to count what runs, put under load, and compiled again by what was
-# counted. Prints where the binary is, and leaves the counts beside it: target/quire.profdata. It takes a quarter
-# of an hour on two processors; docs/performance.md says what it gains.
+# Builds the node as it is deployed: compiles it once to count what runs, puts it under load, and compiles it
+# again by the counts. Prints where the binary is, and leaves the counts beside it: target/quire.profdata.
+# This takes a quarter of an hour on two processors; docs/performance.md says what it gains.
 #
 # Needs an llvm-profdata that can read what this compiler counts: `rustup component add llvm-tools`, or
-# Debian's llvm-19. LLVM_PROFDATA names another.
+# Debian's llvm-19. LLVM_PROFDATA can name another one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -32,7 +32,7 @@ finish() {
 }
 trap finish EXIT
 
-# For a named target, the only one that RUSTFLAGS apply to then: build scripts and macros are not counted.
+# A target is named so that RUSTFLAGS apply to it alone: build scripts and macros are not counted.
 build() {
   cargo build --release --locked --target "$host" -p quire --bin quire "$@"
 }
@@ -40,7 +40,7 @@ target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_director
 quire=$target/$host/release/quire
 bench=$target/$host/release/examples/bench
 
-# With the same profile of cargo: another gives every function another name, and its counts would be nobody's.
+# This uses the same cargo profile: another profile renames every function, and no counts would match.
 RUSTFLAGS=-Cprofile-generate build --example bench
 
 export LLVM_PROFILE_FILE=$work/counts/%p.profraw
@@ -75,7 +75,7 @@ start
 stop
 "$profdata" merge --output "$work/quire.profdata" "$work/counts"
 
-# The folder is a new one each time, so that cargo takes nothing for done that was compiled by older counts.
+# The folder is new each time, so that cargo does not reuse what was compiled by older counts.
 RUSTFLAGS="-Cprofile-use=$work/quire.profdata" build
 cp "$work/quire.profdata" "$target/quire.profdata"
 echo "$quire"

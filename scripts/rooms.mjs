@@ -1,12 +1,14 @@
 #!/usr/bin/env node
-// Are the rooms small, and do their doors open one way? Prints the import circles between the files of each crate and
-// between crates, and how long the files are. Exit code 1 says that a bar is not met, and 2 that a file is missing.
+// Are the rooms small, and do their doors open one way? This prints the import circles between the files of
+// each crate and between crates, and how long the files are. Exit code 1 says that a bar is not met, and 2
+// that a file is missing.
 //
 //   node scripts/rooms.mjs [FOLDER OF A WORKSPACE]
 //
-// A file imports another where one of its paths leads to something that the other defines. A path is followed through
-// modules and re-exports to that file: `crate::Ledger` is ledger.rs and not lib.rs. A re-export by itself imports
-// nothing. What is compiled for tests only does not count, and neither do crates that only tests depend on.
+// A file imports another file if one of its paths leads to something that the other file defines. A path is
+// followed through modules and re-exports to that file: `crate::Ledger` is ledger.rs and not lib.rs. A
+// re-export by itself imports nothing. Code that is compiled only for tests does not count, nor do crates on
+// which only tests depend.
 
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,4 @@
-// The survey of rooms, on workspaces made up for it.
+// Tests the survey of rooms on made-up workspaces.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Every test there is, or the sections that are named: scripts/test.sh --list. Needs a Rust toolchain; as root on
-# Debian it installs the rest by itself.
+# Runs every test, or the named sections (scripts/test.sh --list). Needs a Rust toolchain; as root on Debian
+# it installs the rest by itself.
 #
-# What Cargo compiles, it compiles once: `clippy` and `docs` check the dependencies with the same features, and `rust`
-# and the sections with a node build them with the same features.
+# Cargo compiles everything only once: `clippy` and `docs` check the dependencies with the same features, and
+# `rust` and the sections with a node build them with the same features.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Each section: its name, to which a function `run_NAME` belongs, and what it does.
+# Each line is a section: its name, to which a function `run_NAME` belongs, and what it does.
 sections='
 format      the format of the Rust code
 clippy      clippy, with warnings denied
@@ -66,7 +66,7 @@ finish() {
 }
 trap finish EXIT
 
-# ---- What the sections stand on.
+# ---- What the sections need.
 
 # Puts a package on the list of what is missing, if one of these sections was chosen and the check after `--` fails.
 missing=()
@@ -86,7 +86,7 @@ has() { command -v "$@"; }
 tools() {
   local compiled=(clippy docs rust example mango blocks page ca openssl stop files hostile openapi prometheus alerts)
   local node=(rust scripts verifier dashboards example mango blocks page ca openssl stop files hostile openapi prometheus alerts)
-  # Rust links with it; ring and jemalloc are built by it.
+  # Rust links with it; ring and jemalloc are built with it.
   needs gcc "${compiled[@]}" -- has cc
   needs libc6-dev "${compiled[@]}" -- has cc
   needs make "${compiled[@]}" -- has make
@@ -96,11 +96,11 @@ tools() {
   needs openssl openssl ca -- has openssl
   needs prometheus prometheus alerts -- has promtool
   needs prometheus prometheus alerts -- has prometheus
-  # schemathesis and k6 come by it.
+  # It installs schemathesis and k6.
   needs python3-venv openapi prometheus -- python3 -c 'import ensurepip'
-  # Fails system calls of the node, one at a time.
+  # It fails system calls of the node, one at a time.
   needs strace rust alerts -- has strace
-  # Opens /docs.
+  # It opens /docs.
   needs chromium page -- has "${CHROMIUM:-chromium}"
   needs util-linux rust hostile alerts -- has unshare
   if [ ${#missing[@]} -gt 0 ]; then install; fi
@@ -120,8 +120,8 @@ install() {
     exit 1
   fi
   apt-get update -qq
-  # prometheus is for the tests alone: as a service it would take a port and run on. RUNLEVEL keeps Debian's
-  # maintainer scripts from starting it; where something did, it is stopped.
+  # prometheus is for the tests alone: as a service it would take a port and run on. RUNLEVEL keeps
+  # Debian's maintainer scripts from starting it; if something started it, it is stopped.
   RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
   if [[ " ${missing[*]} " == *' prometheus '* ]] && [ -d /run/systemd/system ]; then
     systemctl disable --now prometheus 2>/dev/null || true
@@ -135,7 +135,7 @@ packages() {
   installed[$1]=1
 }
 
-# The binary, with the features that the tests gave its dependencies: that is what `--examples` is for.
+# The binary. `--examples` gives its dependencies the same features as the tests do.
 quire=
 binary() {
   [ -z "$quire" ] || return 0
@@ -143,7 +143,7 @@ binary() {
   quire=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/quire
 }
 
-# One node serves all sections that ask for one, until `stop`.
+# One node serves all sections that need a node, until `stop`.
 url=
 running_node() {
   [ -z "$node_pid" ] || return 0
@@ -161,7 +161,7 @@ running_node() {
   echo "$url"
 }
 
-# The node with something in it.
+# The node, with some data in it.
 loaded=
 loaded_node() {
   running_node
@@ -185,7 +185,7 @@ stopped_node() {
 
 run_format() { cargo fmt --all --check; }
 run_clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
-# `--examples` for the features, as with the binary.
+# `--examples` is for the features, as with the binary.
 run_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --lib --bins --examples; }
 run_rust() { cargo test --workspace; }
 

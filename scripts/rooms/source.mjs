@@ -1,4 +1,4 @@
-// What a Rust file declares and which paths it names. Not a compiler: macros are not expanded.
+// What a Rust file declares and which paths it names. It is not a compiler: macros are not expanded.
 
 const TOKEN = new RegExp(
   [
@@ -166,7 +166,7 @@ function use(module, tokens, at, stop, isPublic) {
   const tree = (at, prefix) => {
     const path = [...prefix];
     for (; ; at += 2) {
-      if (tokens[at] === '::') at += 1; // From the crates' root.
+      if (tokens[at] === '::') at += 1; // The path starts at the crates' root.
       if (tokens[at] === '{') {
         at += 1;
         while (tokens[at] !== '}' && at < stop) {
@@ -189,7 +189,7 @@ function use(module, tokens, at, stop, isPublic) {
       name = tokens[at + 1];
       at += 2;
     }
-    // A path of one name binds nothing that is not known already.
+    // A path of one name binds only what is known already.
     if (name !== '_' && path.length > 1) module.uses.set(name, path);
     if (!isPublic) module.paths.push(path);
     return at;

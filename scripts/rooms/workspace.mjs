@@ -12,7 +12,7 @@ export function crates(root) {
   const folders = new Map(all.map((crate) => [crate.package, crate.folder]));
   for (const crate of all) crate.dependencies = crate.dependencies.map((name) => folders.get(name)).filter(Boolean);
   const used = new Set(all.flatMap((crate) => crate.dependencies));
-  // What only tests depend on is a test.
+  // A crate on which only tests depend is a test.
   return all.filter((crate) => used.has(crate.folder) || crate.isProgram || all.length === 1);
 }
 
@@ -100,7 +100,7 @@ function resolve(module, path, seen = new Set()) {
   let [here, rest] = begin(module, path, seen);
   for (const [position, name] of rest.entries()) {
     const found = lookup(here, name, seen, position === rest.length - 1);
-    // A name that nobody declares comes from a macro: its module's file is as near as one gets.
+    // A name that nobody declares comes from a macro: its module's file is the nearest known file.
     if (!found) return position === 0 && here === module ? undefined : { file: here.file };
     if (!found.module) return found;
     here = found.module;
