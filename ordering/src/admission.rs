@@ -7,13 +7,13 @@
 //! | empty | an envelope without a payload |
 //! | size | payload and signature above `absolute_max_bytes` |
 //! | expiration | a creator whose certificate has expired |
-//! | signature | a creator that is not of the channel, did not sign, or is none of its `Writers` |
+//! | signature | a creator that is not of the channel, did not sign, or is not one of its `Writers` |
 //!
-//! The one of the id is not Fabric's, whose peers find such a transaction invalid later: then the id is used
-//! up, and the transaction that it belongs to is a duplicate.
+//! The filter `id` is not Fabric's. Fabric's peers find such a transaction invalid later: then the id is used
+//! up, and the transaction to which it belongs is a duplicate.
 //!
-//! Every envelope passes them all. What this process knows of one that it made, it does not find out
-//! again: kind and id, and that the signature holds.
+//! Every envelope passes all filters. This process does not check again what it knows of an envelope that it
+//! made: its kind and id, and that the signature holds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,9 +31,10 @@ use quire_wire::{Code, tolerant};
 
 use crate::cutter::{EnvelopeTooLarge, envelope_size_bytes, exceeds};
 
-/// Identities of this process of which is remembered that they may write.
+/// The most identities of this process that are remembered as writers.
 const REMEMBERED: usize = 1_000;
-/// Most bytes of an envelope around its payload and its signature: two tags and two lengths, and some to spare.
+/// The most bytes of an envelope around its payload and its signature: two tags, two lengths, and some spare
+/// bytes.
 const FRAMING_BYTES: usize = 64;
 
 /// What one configuration of a channel lets into its order.
@@ -44,12 +45,12 @@ pub struct Admission {
     limits: BatchSize,
     msps: Msps,
     writers: Result<Policy, PolicyError>,
-    /// Identities of this process that may write, by where their serialized form is, which is kept with
-    /// them.
+    /// Identities of this process that may write. The key is the address of their serialized form, which is
+    /// kept with them.
     members: RwLock<HashMap<usize, (Bytes, Arc<Identity>)>>,
 }
 
-/// Why an envelope is not let into the order. All but [`Self::Policy`] are for its sender to mend.
+/// Why an envelope is not let into the order. Its sender can mend all but [`Self::Policy`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It cannot be read as far as its headers.
@@ -70,7 +71,7 @@ pub enum Refused {
     /// It is larger than the channel allows.
     #[error(transparent)]
     TooLarge(#[from] EnvelopeTooLarge),
-    /// Its creator is nobody whom the channel knows.
+    /// The channel does not know its creator.
     #[error("the creator is not a member of the channel")]
     Creator(#[from] IdentityError),
     /// Its creator's certificate has expired.
@@ -88,8 +89,8 @@ pub enum Refused {
 }
 
 impl Admission {
-    /// `sequence` is the configuration's. `writers` is its policy `/Channel/Writers`; where there is none
-    /// that can be evaluated, nobody may write.
+    /// `sequence` is the configuration's. `writers` is its policy `/Channel/Writers`; if it cannot be
+    /// evaluated, nobody may write.
     #[must_use]
     pub fn new(
         channel: Arc<str>,
@@ -108,7 +109,7 @@ impl Admission {
         }
     }
 
-    /// Sequence of the configuration.
+    /// The configuration's sequence.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -127,7 +128,7 @@ impl Admission {
         let opened = Opened::read(envelope).map_err(Refused::Malformed)?;
         self.check_kind(&opened)?;
         let size = size_bytes(&opened);
-        // What stands around payload and signature is counted by nobody who cuts blocks.
+        // The cutter does not count the bytes around payload and signature.
         self.check_size(size.max(envelope.len().saturating_sub(FRAMING_BYTES)))?;
         let creator = self.msps.validate(&opened.signature_header.creator)?;
         check_expiration(&creator, now)?;
@@ -136,7 +137,7 @@ impl Admission {
         Ok(opened)
     }
 
-    /// The same for an envelope that this process has just made for this channel and signed as
+    /// Does the same with an envelope that this process has just made for this channel and signed as
     /// `creator`.
     ///
     /// # Errors
@@ -163,10 +164,10 @@ impl Admission {
         Ok(())
     }
 
-    /// Whether a configuration that this process has made out of an update is not too large.
+    /// Checks the size of a configuration that this process has made out of an update.
     ///
     /// # Errors
-    /// It is.
+    /// It is too large.
     pub fn admit_configuration(&self, envelope: &Bytes) -> Result<(), Refused> {
         self.check_size(envelope.len())
     }
@@ -192,7 +193,7 @@ impl Admission {
             header_type::CONFIG | header_type::ORDERER_TRANSACTION => {
                 Err(Refused::Kind(header.r#type))
             }
-            // Its creator does not matter, only who signed the update in it.
+            // Its creator does not matter; the signatures of the update in it do.
             header_type::CONFIG_UPDATE => Ok(()),
             _ if header.tx_id.is_empty() || header.tx_id == opened.derived_tx_id() => Ok(()),
             _ => Err(Refused::TxId(header.tx_id.clone())),

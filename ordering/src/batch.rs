@@ -9,25 +9,24 @@ pub struct Message<T> {
     pub envelope: Bytes,
     /// Its size as [`envelope_size_bytes`](crate::envelope_size_bytes) counts it.
     pub size_bytes: usize,
-    /// Sequence of the configuration by which it was let in.
+    /// Sequence of the configuration that let it in.
     pub sequence: u64,
-    /// What is known of it, which comes out beside it.
+    /// What is known of it; this comes out with it.
     pub known: T,
 }
 
-/// The envelopes of one block to be, and what its metadata must say.
+/// The envelopes of a future block, and what its metadata must say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// At least one serialized envelope, in order.
     pub envelopes: Vec<Bytes>,
-    /// Whether the batch is a configuration, which stands alone.
+    /// Whether the batch is a configuration, which is alone in its batch.
     pub is_config: bool,
-    /// What the consenter has to find again in the newest block when it goes on after a restart; empty
-    /// for one that needs nothing.
+    /// What the consenter must find in the newest block after a restart; empty if it needs nothing.
     pub consenter_metadata: Bytes,
 }
 
-/// A batch with what is known of its envelopes, one for each and in their order.
+/// A batch with what is known of each of its envelopes, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut<T> {
     /// The batch.
@@ -47,7 +46,7 @@ impl<T> Cut<T> {
         Self { batch, known }
     }
 
-    /// A configuration, which stands alone.
+    /// A configuration, which is alone in its batch.
     pub(crate) fn config(envelopes: Vec<(Bytes, T)>) -> Self {
         let mut cut = Self::normal(envelopes);
         cut.batch.is_config = true;

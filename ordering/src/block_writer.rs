@@ -22,11 +22,11 @@ use quire_wire::{DecodeError, Message};
 
 use crate::batch::Batch;
 
-/// Who signs for the order: the node's own identity.
+/// Signs for the order, as the node's own identity.
 pub trait BlockSigner: fmt::Debug {
     /// The signer's serialized identity.
     fn creator(&self) -> &Bytes;
-    /// Random bytes, new ones with every call.
+    /// Random bytes, which are new with every call.
     fn nonce(&self) -> [u8; NONCE_BYTES];
     /// Signs `message`.
     fn sign(&self, message: &[u8]) -> Bytes;
@@ -34,8 +34,8 @@ pub trait BlockSigner: fmt::Debug {
 
 /// Knows the tip of a chain and makes the block that comes after it.
 ///
-/// It runs ahead of the disk: blocks it made and that were never written leave it at a tip that
-/// does not exist, and it has to be made anew from the last durable header.
+/// It runs ahead of the disk: if a block that it made was never written, its tip does not exist, and it
+/// must be made again from the last durable header.
 #[derive(Debug)]
 pub struct BlockWriter {
     next_number: u64,
@@ -44,11 +44,11 @@ pub struct BlockWriter {
 }
 
 impl BlockWriter {
-    /// Goes on after `tip`, where `last_config` is the number of the newest block at or before it
-    /// that holds a configuration: what [`last_config`] reads in the tip's metadata.
+    /// Goes on after `tip`. `last_config` is the number of the newest block at or before the tip that holds
+    /// a configuration: [`last_config`] reads it in the tip's metadata.
     ///
     /// # Panics
-    /// When `tip` is the last block that a number can name.
+    /// If `tip` is the last block that a number can name.
     #[must_use]
     pub fn after(tip: &BlockHeader, last_config: u64) -> Self {
         assert!(
@@ -67,8 +67,8 @@ impl BlockWriter {
         }
     }
 
-    /// Block 0 of a new chain: `config` alone. Fabric's tools leave it unsigned; here the orderer that
-    /// it names signs it like any other block, so that a changed block 0 is noticed as theirs.
+    /// Block 0 of a new chain, with `config` alone. Fabric's tools leave it unsigned; here the orderer that
+    /// it names signs it like any other block, so that a change of block 0 is noticed.
     #[must_use]
     pub fn genesis(config: Bytes, signer: &dyn BlockSigner) -> Block {
         let header = BlockHeader {
@@ -86,11 +86,10 @@ impl BlockWriter {
         self.next_number
     }
 
-    /// Says which block holds the configuration in force, where the newest that holds one is not it: it did
-    /// not take effect.
+    /// Says which block holds the configuration in force, if the newest configuration did not take effect.
     ///
     /// # Panics
-    /// When that block is not made yet.
+    /// If that block is not made yet.
     pub fn set_last_config(&mut self, number: u64) {
         assert!(
             number < self.next_number,
@@ -99,12 +98,11 @@ impl BlockWriter {
         self.last_config = number;
     }
 
-    /// Makes the next block of a batch and moves on to it. A batch with a configuration becomes the
+    /// Makes the next block out of a batch and moves on to it. A batch with a configuration becomes the
     /// configuration in force.
     ///
     /// # Panics
-    /// When the batch is empty: Fabric has no blocks without data, and a
-    /// [`Cutter`](crate::Cutter) cuts none.
+    /// If the batch is empty: Fabric has no blocks without data, and a [`Cutter`](crate::Cutter) cuts none.
     pub fn next_block(&mut self, batch: Batch, signer: &dyn BlockSigner) -> Block {
         assert!(!batch.envelopes.is_empty(), "a block needs an envelope");
         let header = BlockHeader {
@@ -123,8 +121,8 @@ impl BlockWriter {
     }
 }
 
-/// The number of the newest block that holds a configuration, as the metadata of a block tell it:
-/// in slot 0, or in slot 1 where slot 0 says nothing, as before Fabric 2 and in block 0.
+/// The number of the newest block that holds a configuration, according to a block's metadata: slot 0, or
+/// slot 1 if slot 0 says nothing, as before Fabric 2 and in block 0.
 ///
 /// # Errors
 /// A slot does not hold what it should.
@@ -244,7 +242,7 @@ mod tests {
         &block.metadata.as_ref().unwrap().metadata
     }
 
-    /// The configuration that a block names, which both slots must agree on.
+    /// The configuration that a block names. Both slots must agree on it.
     fn named_config(block: &Block) -> u64 {
         let orderer = Metadata::decode(slots(block)[0].clone()).unwrap();
         let orderer = OrdererBlockMetadata::decode(orderer.value).unwrap();
@@ -348,11 +346,11 @@ mod tests {
             .header
             .unwrap();
         let mut writer = BlockWriter::after(&tip, 0);
-        // Fabric 3.1: an index of 0 is no bytes at all, so slot 1 is empty.
+        // In Fabric 3.1 an index of 0 has no bytes, so slot 1 is empty.
         let block = writer.next_block(normal(&["a"]), &signer());
         assert_eq!(slots(&block)[0][..4], [0x0a, 2, 0x0a, 0]);
         assert_eq!(slots(&block)[1], "");
-        // Fabric 2.0, a config block 2.
+        // This is a config block 2 of Fabric 2.0.
         let block = writer.next_block(config(), &signer());
         assert_eq!(slots(&block)[0][..6], [0x0a, 4, 0x0a, 2, 8, 2]);
         assert_eq!(slots(&block)[1], [0x0a, 2, 8, 2].as_slice());
@@ -377,12 +375,12 @@ mod tests {
     #[test]
     fn the_configuration_is_found_in_the_metadata_of_any_fabric() {
         let slot = |bytes: &'static [u8]| Bytes::from_static(bytes);
-        // Slot 1 alone, as Fabric 1 wrote it.
+        // Fabric 1 wrote slot 1 alone.
         assert_eq!(last_config(&[slot(b""), slot(b"\x0a\x02\x08\x02")]), Ok(2));
-        // Nothing, as in block 0 of Fabric's own samples.
+        // Both are empty, as in block 0 of Fabric's own samples.
         assert_eq!(last_config(&[slot(b""), slot(b"")]), Ok(0));
         assert_eq!(last_config(&[]), Ok(0));
-        // Slot 0 goes before slot 1.
+        // Slot 0 takes precedence over slot 1.
         let slots = [slot(b"\x0a\x04\x0a\x02\x08\x03"), slot(b"\x0a\x02\x08\x02")];
         assert_eq!(last_config(&slots), Ok(3));
         assert!(last_config(&[slot(b"\xff")]).is_err());

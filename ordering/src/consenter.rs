@@ -1,4 +1,4 @@
-//! The seam between a channel and who decides the order of its transactions.
+//! The seam between a channel and what decides the order of its transactions.
 //!
 //! ```text
 //! many threads  --> Consenter   order, configure: an envelope goes in
@@ -14,8 +14,8 @@ use quire_wire::config::BatchSize;
 use crate::admission::Admission;
 use crate::batch::{Cut, Message};
 
-/// The way into a channel's order. What it takes comes out of the order's [`Batches`], exactly once
-/// and for every node in the same place.
+/// The way into a channel's order. What it takes comes out of the order's [`Batches`] exactly once, and
+/// in the same place for every node.
 pub trait Consenter<T>: fmt::Debug + Send + Sync {
     /// Puts an ordinary envelope into the order. Never waits.
     ///
@@ -23,7 +23,7 @@ pub trait Consenter<T>: fmt::Debug + Send + Sync {
     /// Nothing was ordered, see [`NotOrdered`].
     fn order(&self, message: Message<T>) -> Result<(), NotOrdered>;
 
-    /// The same for a configuration, which gets a block of its own.
+    /// Puts a configuration into the order; it gets a block of its own.
     ///
     /// # Errors
     /// Nothing was ordered, see [`NotOrdered`].
@@ -35,34 +35,35 @@ pub trait Consenter<T>: fmt::Debug + Send + Sync {
 
 /// The way out of a channel's order, for the one thread that makes blocks of it.
 pub trait Batches<T>: fmt::Debug + Send {
-    /// Waits for what comes next. To be called when nothing is left to do: an order may cut because of
+    /// Waits for what comes next. The caller must have nothing left to do: an order may cut because of
     /// that.
     fn next(&mut self) -> Next<T>;
 
-    /// The batches that are complete now, while the thread still has work. Never waits.
+    /// The batches that are complete now, for a thread that still has work. Never waits.
     fn more(&mut self) -> Vec<Cut<T>>;
 
-    /// The configuration of the last batch is in force. To be called before anything more is asked for.
+    /// The configuration of the last batch is in force. This must be called before anything more is
+    /// asked for.
     fn reconfigured(&mut self, limits: BatchSize, admission: Arc<Admission>);
 
-    /// What was known of envelopes that were in the order and that a new configuration does not let in:
-    /// they are in no batch.
+    /// What was known of ordered envelopes that a new configuration does not let in: they are in no
+    /// batch.
     fn discarded(&mut self) -> Vec<T>;
 }
 
 /// What comes out of an order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<T> {
-    /// Complete batches, of which more may be there already; none where all that came was discarded. A
+    /// Complete batches; more may be there already. The list is empty if everything was discarded. A
     /// configuration is the last of them.
     Full(Vec<Cut<T>>),
-    /// All there is.
+    /// A batch of all that waits.
     Rest(Cut<T>),
     /// Everything came out, and nothing more goes in.
     Closed,
 }
 
-/// The consenter of a channel whose orderers are elsewhere, where this node has no way to them.
+/// The consenter of a channel whose orderers are elsewhere and cannot be reached from this node.
 #[derive(Clone, Copy, Debug)]
 pub struct Elsewhere;
 

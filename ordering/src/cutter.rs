@@ -17,7 +17,7 @@ pub fn envelope_size_bytes(payload: &[u8], signature: &[u8]) -> usize {
     payload.len() + signature.len()
 }
 
-/// An envelope above `absolute_max_bytes`, which no block may hold. Its sender has to make it
+/// The envelope is larger than `absolute_max_bytes`, and no block may hold it. Its sender must make it
 /// smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the transaction has {size_bytes} bytes, the channel allows {limit_bytes}")]
@@ -28,8 +28,8 @@ pub struct EnvelopeTooLarge {
     pub limit_bytes: u32,
 }
 
-/// Collects envelopes, of whatever form `E`, until they make a block. Holds fewer envelopes than `max_message_count` and
-/// no more bytes than `preferred_max_bytes`.
+/// Collects envelopes of any form `E` until they make a block. Holds fewer envelopes than `max_message_count`
+/// and no more bytes than `preferred_max_bytes`.
 #[derive(Debug)]
 pub struct Cutter<E> {
     limits: BatchSize,
@@ -48,13 +48,13 @@ impl<E> Cutter<E> {
         }
     }
 
-    /// Changes the limits from the next envelope on, as a new channel configuration asks for.
+    /// Changes the limits from the next envelope on, as a new channel configuration demands.
     pub fn set_limits(&mut self, limits: BatchSize) {
         self.limits = limits;
     }
 
-    /// Takes the next envelope, of any size. Returns the batches that are complete, in order, at most two, and
-    /// whether anything is left pending; two batches leave nothing pending.
+    /// Takes the next envelope, of any size. Returns at most two complete batches, in order, and whether
+    /// anything is left pending; two batches leave nothing pending.
     ///
     /// `size_bytes` is [`envelope_size_bytes`] of what `envelope` holds.
     pub fn ordered(&mut self, envelope: E, size_bytes: usize) -> (Vec<Vec<E>>, bool) {
@@ -85,7 +85,7 @@ impl<E> Cutter<E> {
         batches
     }
 
-    /// Ends the pending batch. Empty when nothing is pending.
+    /// Ends the pending batch. It is empty if nothing is pending.
     pub fn cut(&mut self) -> Vec<E> {
         self.pending_bytes = 0;
         std::mem::take(&mut self.pending)
@@ -109,7 +109,7 @@ pub(crate) fn exceeds(size_bytes: usize, limit: u32) -> bool {
     size_bytes > to_usize(limit)
 }
 
-/// Where a `u32` does not fit a `usize`, no envelope in memory can reach the limit either.
+/// If a `u32` does not fit a `usize`, no envelope in memory can reach the limit either.
 fn to_usize(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
@@ -126,7 +126,7 @@ mod tests {
         preferred_max_bytes: 100,
     };
 
-    /// An envelope that names itself, of a claimed size.
+    /// An envelope that holds its own name and claims a size.
     #[derive(Clone, Copy)]
     enum Step {
         Normal(&'static str, usize),
@@ -135,7 +135,7 @@ mod tests {
     }
     use Step::{Config, Cut, Normal};
 
-    /// Feeds `steps`; what the last one returns must be `batches`, and `left` stay pending.
+    /// Feeds `steps`; the last step must return `batches`, and `left` must stay pending.
     fn check(claim: &str, limits: BatchSize, steps: &[Step], batches: &[&[&str]], left: &[&str]) {
         let mut cutter = Cutter::new(limits);
         let mut last = Vec::new();

@@ -3,10 +3,10 @@
 //! A batch ends when the first of these comes true:
 //!
 //! * the [`Cutter`] says so, by count or by bytes, or because a configuration arrives;
-//! * the thread that takes batches out has nothing else to do: waiting would gain nothing.
+//! * the thread that takes batches out has nothing else to do: to wait would gain nothing.
 //!
-//! That thread never waits for more to come, so that the `BatchTimeout` of the channel's configuration,
-//! which is the longest that a transaction waits for others, never has to act.
+//! That thread never waits for more to come. So the `BatchTimeout` of the channel's configuration, the
+//! longest time that a transaction may wait for others, has no effect.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -25,7 +25,7 @@ use crate::room::{QueueObserver, Room, Taken};
 /// The way into an embedded order, shared by all threads that hand something in.
 #[derive(Debug)]
 pub struct Embedded<T> {
-    /// None once the order is closed.
+    /// `None` once the order is closed.
     queue: Mutex<Option<SyncSender<Waiting<T>>>>,
     room: Arc<Room>,
 }
@@ -35,9 +35,9 @@ pub struct Embedded<T> {
 pub struct EmbeddedBatches<T> {
     queue: Receiver<Waiting<T>>,
     cutter: Cutter<(Bytes, T)>,
-    /// Bytes behind which no more are taken out of the queue at a time.
+    /// After this number of bytes, no more are taken out of the queue at a time.
     together_bytes: u64,
-    /// What is let in now; none while that is what was let in from the beginning.
+    /// What is let in now; `None` while the first configuration is in force.
     admission: Option<Arc<Admission>>,
     discarded: Vec<T>,
 }
@@ -47,9 +47,9 @@ pub struct EmbeddedBatches<T> {
 pub struct Bounds {
     /// Envelopes in the queue.
     pub envelopes: usize,
-    /// Bytes of theirs.
+    /// Bytes of these envelopes.
     pub bytes: usize,
-    /// Bytes behind which no more come out together.
+    /// After this number of bytes, no more come out together.
     pub together_bytes: u64,
 }
 
@@ -57,12 +57,12 @@ pub struct Bounds {
 struct Waiting<T> {
     message: Message<T>,
     is_config: bool,
-    /// Its bytes of the queue.
+    /// Its bytes in the queue.
     taken: Taken,
 }
 
 impl<T> Embedded<T> {
-    /// An order with nothing in it: the way in, and the way out.
+    /// An empty order: the way in, and the way out.
     #[must_use]
     pub fn new(
         limits: BatchSize,
@@ -85,7 +85,7 @@ impl<T> Embedded<T> {
     }
 
     fn put(&self, message: Message<T>, is_config: bool) -> Result<(), NotOrdered> {
-        // Whoever sends an envelope may put bytes around payload and signature, which have a size too.
+        // A sender may put bytes around payload and signature, and these count too.
         let bytes = message.size_bytes.max(message.envelope.len());
         let taken = Room::take(&self.room, bytes).ok_or(NotOrdered::Full)?;
         let queue = self.queue.lock().clone().ok_or(NotOrdered::Closed)?;
@@ -133,12 +133,12 @@ impl<T: Send + std::fmt::Debug> Batches<T> for EmbeddedBatches<T> {
             if !full.is_empty() {
                 return Next::Full(full);
             }
-            // What waits is less than a block, and whoever asks is idle.
+            // Less than a block waits, and the caller is idle.
             let rest = self.cutter.cut();
             if !rest.is_empty() {
                 return Next::Rest(Cut::normal(rest));
             }
-            // All that came was discarded.
+            // Everything that came was discarded.
             if !self.discarded.is_empty() {
                 return Next::Full(Vec::new());
             }
@@ -165,8 +165,8 @@ impl<T> EmbeddedBatches<T> {
         self.queue.try_recv().ok()
     }
 
-    /// Orders what waits, and takes the batches that are complete: no more than `together_bytes`, and
-    /// nothing behind a configuration, which may change what batches are.
+    /// Orders what waits, and takes the complete batches: no more than `together_bytes`, and nothing
+    /// after a configuration, which may change how batches are cut.
     fn cut(&mut self, first: Option<Waiting<T>>) -> Vec<Cut<T>> {
         let mut cuts = Vec::new();
         let mut bytes = 0;
@@ -179,7 +179,7 @@ impl<T> EmbeddedBatches<T> {
             } = waiting;
             taken.waited();
             if is_config {
-                // Made out of a configuration that is not in force any more.
+                // It was made out of a configuration that is not in force any more.
                 if self.is_stale(&message) {
                     tracing::warn!("a configuration is not ordered: another one came before it");
                     self.discarded.push(message.known);
@@ -207,8 +207,8 @@ impl<T> EmbeddedBatches<T> {
         cuts
     }
 
-    /// Steps back while others have more to order. Where a processor is free none runs for that, and
-    /// nothing is lost; where none is free, more share a batch, whose cost they were waiting behind.
+    /// Yields the processor while other threads have more to order. If a processor is free, this costs
+    /// nothing; if none is free, more envelopes share a batch and its cost.
     fn grow(&mut self) -> Vec<Cut<T>> {
         loop {
             let before = self.cutter.pending_count();
@@ -221,7 +221,7 @@ impl<T> EmbeddedBatches<T> {
         }
     }
 
-    /// Whether the message was let in by an earlier configuration than the one in force.
+    /// Whether an earlier configuration than the one in force let the message in.
     fn is_stale(&self, message: &Message<T>) -> bool {
         let sequence = self
             .admission
@@ -230,7 +230,7 @@ impl<T> EmbeddedBatches<T> {
         sequence.is_some_and(|sequence| message.sequence < sequence)
     }
 
-    /// The message, unless it was let in by an earlier configuration and would not be by the current one.
+    /// The message, unless an earlier configuration let it in and the current one would not.
     fn still_admitted(&mut self, message: Message<T>) -> Option<Message<T>> {
         let is_stale = self.is_stale(&message);
         let changed = self.admission.as_ref().filter(|_| is_stale);

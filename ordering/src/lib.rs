@@ -1,4 +1,4 @@
-//! Who decides the order of transactions, and where one block ends and the next begins.
+//! Decides the order of transactions, and where one block ends and the next begins.
 //!
 //! ```text
 //! envelopes --> Admission    Broadcast's filters: kind, empty, size, expiration, signature
@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Nothing here asks for the time or starts a thread: time, threads and signatures come in from outside.
-//! A stopwatch tells an observer how long envelopes waited, and decides nothing.
+//! A stopwatch tells an observer how long envelopes waited, but decides nothing.
 
 pub mod admission;
 mod batch;

@@ -1,15 +1,15 @@
-//! How many bytes may still wait in an order, and who hears of what waits.
+//! How many bytes may still wait in an order, and who is told of what waits.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Hears of what waits in an order. Decides nothing.
+/// Is told of what waits in an order, but decides nothing.
 pub trait QueueObserver: fmt::Debug + Send + Sync {
     /// An envelope joins the queue.
     fn joined(&self) {}
-    /// An envelope was taken out of the queue to be cut into a batch, after so long.
+    /// An envelope was taken out of the queue to be cut into a batch, after `time`.
     fn waited(&self, time: Duration) {
         let _ = time;
     }
@@ -17,7 +17,7 @@ pub trait QueueObserver: fmt::Debug + Send + Sync {
     fn left(&self) {}
 }
 
-/// An observer to whom nothing matters.
+/// An observer that ignores everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unobserved;
 
@@ -30,7 +30,7 @@ pub(crate) struct Room {
     observer: Arc<dyn QueueObserver>,
 }
 
-/// An envelope's bytes of the room; given back when it is dropped.
+/// An envelope's bytes of the room. They are given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Taken {
     room: Arc<Room>,
@@ -46,7 +46,7 @@ impl Room {
         }
     }
 
-    /// Takes that many bytes; none where there are not so many.
+    /// Takes that many bytes; returns `None` if there are not so many.
     pub(crate) fn take(room: &Arc<Self>, bytes: usize) -> Option<Taken> {
         let enough = |free: usize| free.checked_sub(bytes);
         let taken = room

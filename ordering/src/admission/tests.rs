@@ -67,7 +67,7 @@ impl Network {
     }
 }
 
-/// What an envelope says of itself.
+/// What an envelope says about itself.
 struct Said<'a> {
     kind: i32,
     channel: &'a str,
@@ -173,7 +173,7 @@ fn every_filter_of_broadcast_refuses_what_it_is_there_for() {
     assert_eq!(refused(&seal(payload, Bytes::new())), malformed);
 }
 
-/// The limit counts payload and signature, and nothing of the frame around them.
+/// The limit counts payload and signature, but not the frame around them.
 #[test]
 fn only_the_absolute_size_refuses_an_envelope() {
     let network = Network::new();
@@ -202,7 +202,7 @@ fn what_stands_around_payload_and_signature_counts_where_it_is_more_than_their_f
     let admission = network.admission("/Channel/Writers");
     let sealed = Said::by(&network.client).sealed();
     admission.admit(&sealed, now()).unwrap();
-    // A field 15 that nobody knows, of 5,000 bytes.
+    // An unknown field 15 has 5,000 bytes.
     let padded = [&sealed[..], &[0x7a, 0x88, 0x27], &[0; 5000]].concat();
     let refused = admission.admit(&padded.into(), now()).unwrap_err();
     assert!(matches!(refused, Refused::TooLarge(_)), "{refused:?}");
@@ -223,7 +223,7 @@ fn who_is_none_of_the_writers_is_refused_whoever_made_the_envelope() {
         let stranger = here(&network.stranger).unwrap_err();
         assert!(matches!(stranger, Refused::Creator(_)), "{stranger:?}");
     }
-    // Only who may write is remembered.
+    // Only identities that may write are remembered.
     assert_eq!(admission.members.read().len(), 1);
 }
 

@@ -18,7 +18,7 @@ const BOUNDS: Bounds = Bounds {
     together_bytes: 500,
 };
 
-/// An order and what goes in.
+/// An order, and the way into it.
 struct Bench {
     way_in: Embedded<&'static str>,
     way_out: EmbeddedBatches<&'static str>,
@@ -148,7 +148,7 @@ fn what_a_new_configuration_does_not_let_in_comes_out_beside_the_order() {
     assert_eq!(bench.way_out.next(), Next::Full(Vec::new()));
     assert_eq!(bench.way_out.discarded(), ["a"]);
     assert_eq!(bench.way_out.discarded(), [""; 0]);
-    // Let in by the new configuration already.
+    // The new configuration has let this message in.
     let mut later = message("b", 1);
     later.sequence = 1;
     bench.way_in.order(later).unwrap();
@@ -198,7 +198,7 @@ fn no_more_waits_than_there_is_room_for() {
     assert_eq!(order(&bench, 1), Ok(()));
 }
 
-/// Blocking on an empty order ends when something comes, and when it is closed.
+/// A wait for an empty order ends when something comes, and when the order is closed.
 #[test]
 fn an_empty_order_is_waited_for() {
     let Bench {
