@@ -1,4 +1,4 @@
-//! One channel: as those see it who serve it, and with whoever appends to it.
+//! One channel: what those who serve it see of it, and what appends to it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,10 +25,9 @@ use crate::submit::Submitter;
 
 /// Transactions that may wait for the committing thread.
 pub const QUEUE_LENGTH: usize = 10_000;
-/// Bytes of the transactions that wait for it.
+/// Bytes of transactions that may wait for the committing thread.
 const QUEUE_BYTES: usize = 256 << 20;
-/// Bytes of transactions behind which no more of them share a commit and its fsync: a block file's
-/// worth.
+/// After this number of bytes, no more transactions share a commit and its fsync: the size of a block file.
 const ENOUGH_BYTES: u64 = DEFAULT_SEGMENT_BYTES;
 
 /// One channel: its reads and its writes. A cheap clone.
@@ -38,13 +37,13 @@ pub struct Channel {
     pub name: Arc<str>,
     /// All reads.
     pub reader: Reader,
-    /// Who governs which namespace.
+    /// The chaincode that governs each namespace.
     pub chaincodes: Arc<Chaincodes>,
     /// All writes.
     pub submitter: Arc<dyn Submitter>,
     /// Whether it refuses writes, as imported channels do.
     pub read_only: bool,
-    /// How many blocks can be read, told after each commit. It closes when no commit will follow.
+    /// The number of blocks that can be read, sent after each commit. It closes when no commit will follow.
     pub heights: watch::Receiver<u64>,
 }
 
@@ -60,7 +59,7 @@ impl fmt::Debug for Channel {
 /// The node that has a channel open: its identities, its chaincode and its clock.
 #[derive(Clone)]
 pub struct Host {
-    /// Endorses what chaincodes give.
+    /// Endorses the results of chaincodes.
     pub endorser: Arc<SigningIdentity>,
     /// Signs blocks.
     pub signer: Arc<dyn BlockSigner + Send + Sync>,
@@ -78,23 +77,23 @@ impl fmt::Debug for Host {
     }
 }
 
-/// A channel that is open, and who appends to it.
+/// A channel that is open, and what appends to it.
 #[derive(Debug)]
 pub struct OpenChannel {
-    /// What is given to those who serve it.
+    /// What those who serve it get.
     pub channel: Channel,
     committing: Committing,
 }
 
 #[derive(Debug)]
 enum Committing {
-    /// Nobody: it is read-only. Its height stays as it is, and those who wait for the next block
-    /// wait on. Its query indexes are built as long as there is its ledger.
+    /// Nobody appends: it is read-only. Its height stays as it is, and those who wait for the next block go
+    /// on waiting. Its query indexes are built as long as its ledger exists.
     Nobody {
         _ledger: Box<Mutex<Ledger>>,
         _heights: watch::Sender<u64>,
     },
-    /// A committing thread.
+    /// A committing thread appends.
     Thread(Arc<Peer>, JoinHandle<()>),
 }
 
@@ -109,12 +108,12 @@ pub enum StartError {
         /// What is wrong with it.
         source: ConfigError,
     },
-    /// The operating system gives no thread.
+    /// The operating system cannot start a thread.
     #[error("no thread can be started for channel {channel}")]
     Thread {
         /// The channel.
         channel: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }
@@ -125,7 +124,7 @@ pub enum StartError {
 pub struct CommitterPanicked;
 
 impl OpenChannel {
-    /// A channel that nobody appends to.
+    /// A channel to which nobody appends.
     #[must_use]
     pub fn read_only(ledger: Ledger, documents: Documents) -> Self {
         let reader = ledger.reader();
@@ -172,7 +171,7 @@ impl OpenChannel {
         Self::start(ledger, host, in_force, Arc::new(way_in), Box::new(source))
     }
 
-    /// A channel whose blocks come from elsewhere, and where they are handed in. It takes no transactions.
+    /// A channel whose blocks come from elsewhere, and the place to hand them in. It takes no transactions.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -239,7 +238,7 @@ impl OpenChannel {
         })
     }
 
-    /// The channel's peer; none where it is read-only.
+    /// The channel's peer; `None` if it is read-only.
     #[must_use]
     pub fn peer(&self) -> Option<&Arc<Peer>> {
         match &self.committing {
@@ -261,8 +260,8 @@ impl OpenChannel {
         }
     }
 
-    /// Closes the channel, and returns when everything that was queued is committed. The ledger of a
-    /// read-only channel ends here too, with what builds its indexes.
+    /// Closes the channel, and returns when everything that was queued is committed. This also ends the
+    /// ledger of a read-only channel, and what builds its indexes.
     ///
     /// # Errors
     /// The committing thread panicked.

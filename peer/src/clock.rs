@@ -1,4 +1,4 @@
-//! Time, as whoever starts a channel has it.
+//! The clock that a channel is started with.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -8,6 +8,6 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// The time now.
     fn now(&self) -> SystemTime;
 
-    /// Returns when so much time has passed.
+    /// Returns when `time` has passed.
     fn sleep(&self, time: Duration);
 }

@@ -1,12 +1,11 @@
-//! The committing thread of a channel: owns the ledger, and commits what comes through its one door.
+//! The committing thread of a channel: it owns the ledger, and commits what comes through its one door.
 //!
 //! ```text
 //! source --> commit    link, judge, append (one fsync), follow
 //!        --> answer    whoever waits for a transaction learns its outcome
 //! ```
 //!
-//! Full blocks do not wait for those before them to be on disk: while these are on their way, the next
-//! are judged.
+//! Full blocks do not wait until the blocks before them are on disk: they are judged in the meantime.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use crate::config::Current;
 use crate::outcomes::{Outcomes, Trouble};
 use crate::source::{Arrived, BlockSource, Next};
 
-/// How long the committing thread waits before it tries again what state did not let it do.
+/// How long the committing thread waits before it retries what failed because of state.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the committing thread of a channel works with.
@@ -80,7 +79,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Blocks that state could not take in when the channel was opened come first.
+    /// First commits the blocks that state could not take in when the channel was opened.
     fn catch_up(&mut self) -> Result<(), String> {
         let waits = self.ledger.finish();
         if !matches!(waits, Err(CommitError::Waiting(_))) {
@@ -92,7 +91,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Commits blocks together or begins to. Those that are durable by then are answered. A configuration
+    /// Commits blocks together, or begins to. Blocks that are durable by then are answered. A configuration
     /// is in force when this returns.
     fn commit(
         &mut self,
@@ -101,14 +100,14 @@ impl Committer {
         commit: Commit,
     ) -> Result<(), String> {
         self.reconfigures = arrived.iter().any(|arrived| arrived.is_config);
-        // Shares the envelopes.
+        // The copies share the envelopes.
         let blocks = arrived.iter().map(|arrived| arrived.ordered.block());
         let blocks: Vec<Block> = blocks.cloned().collect();
         let ordered = arrived.into_iter().map(|arrived| arrived.ordered);
         let mut ordered: Vec<Ordered> = ordered.collect();
         loop {
             match commit(&mut self.ledger, ordered) {
-                // None of these was written: again and again, until state is there.
+                // None of these was written: this is tried again until state is there.
                 Err(error) if may_pass(&error) => {
                     self.finish()?;
                     self.wait(&error)?;
@@ -154,12 +153,12 @@ impl Committer {
         self.followed(finished)
     }
 
-    /// Answers blocks; where state is away, as soon as it has taken them in.
+    /// Answers blocks; if state is unavailable, as soon as it has taken them in.
     fn followed(
         &mut self,
         mut committed: Result<Vec<Committed>, CommitError>,
     ) -> Result<(), String> {
-        // Durable already: only state is missing, and nobody sees them before it has them.
+        // They are durable already. Only state lacks them, and nobody sees them before it has them.
         while let Err(error @ CommitError::Waiting(_)) = committed {
             self.wait(&error)?;
             committed = self.ledger.resume();
@@ -169,13 +168,13 @@ impl Committer {
                 if !committed.is_empty() {
                     self.end_trouble();
                 }
-                // In force before anybody is told of it.
+                // The configuration is in force before anybody is told of it.
                 let read = self.read_configuration();
                 self.answer_all(&committed);
                 read
             }
             Err(error) => {
-                // What was committed before is, and who waits for it is told so.
+                // What was committed before stays committed, and those who wait for it are told so.
                 if let Ok(committed) = self.ledger.finish() {
                     self.answer_all(&committed);
                 }
@@ -199,8 +198,8 @@ impl Committer {
         }
     }
 
-    /// Turns further transactions away, and waits a little before the next attempt; an error once
-    /// the channel is closed. What is durable then is followed at the next start.
+    /// Turns further transactions away, and waits a little before the next attempt. It fails once the channel
+    /// is closed; what is durable then is followed at the next start.
     fn wait(&self, error: &CommitError) -> Result<(), String> {
         let reason = chain_of(error);
         let obstructed = match error {
@@ -225,8 +224,9 @@ impl Committer {
     }
 }
 
-/// Whether blocks that could not be judged may be later on. Not so those behind a configuration that does not
-/// follow the one before it, or that this release does not know: Fabric's peers stop before such a block too.
+/// Whether blocks that could not be judged may be judged later. That is not so after a configuration that
+/// does not follow its predecessor, or that this release does not know: Fabric's peers stop before such a
+/// block too.
 fn may_pass(error: &CommitError) -> bool {
     match error {
         CommitError::Judge(ReadError::Config(_)) => false,
@@ -238,7 +238,7 @@ fn may_pass(error: &CommitError) -> bool {
 /// The source of a committing thread, which tells everybody when the thread ends before the source does:
 /// after a failure, or in a panic.
 struct UnlessFinished {
-    /// None once the source was closed and is empty.
+    /// `None` once the source is closed and empty.
     source: Option<Box<dyn BlockSource>>,
     outcomes: Arc<Outcomes>,
     reason: String,
@@ -246,7 +246,7 @@ struct UnlessFinished {
 
 impl Drop for UnlessFinished {
     fn drop(&mut self) {
-        // The source goes first: a transaction that it still takes is promised by then.
+        // The source is dropped first: a transaction that it still takes is promised by then.
         let Some(source) = self.source.take() else {
             return;
         };

@@ -1,4 +1,4 @@
-//! What a channel's configuration makes of this node, read again when it changes.
+//! What a channel's configuration means for this node. It is read again when it changes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use quire_wire::{Code, DecodeError, Message as _};
 
 /// The policy that the creator of an envelope must satisfy.
 const WRITERS_POLICY: &str = "/Channel/Writers";
-/// The function whose policy guards proposals, and that policy where the configuration names none.
+/// The function whose policy guards proposals, and the policy if the configuration names none.
 const PROPOSE: &str = "peer/Propose";
 const PROPOSERS_POLICY: &str = "/Channel/Application/Writers";
 
@@ -26,16 +26,16 @@ pub enum ConfigError {
     /// A block, or state, cannot be read. The operator looks at the disk.
     #[error("a block cannot be read")]
     Read(#[from] ReadError),
-    /// There is no configuration where it should be.
+    /// There is no configuration where one should be.
     #[error("block {0} holds no configuration")]
     Missing(u64),
-    /// The bytes are no configuration.
+    /// The bytes are not a configuration.
     #[error("it does not parse")]
     Decode(#[from] DecodeError),
     /// It lacks something, or says something impossible.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// It asks for something that this release does not know. A newer one goes on.
+    /// It asks for something that this release does not know. A newer release may.
     #[error(transparent)]
     Capability(#[from] SuccessionError),
     /// It does not say how blocks are cut.
@@ -46,7 +46,7 @@ pub enum ConfigError {
     Policy(#[from] PolicyError),
 }
 
-/// The configuration that a channel has, and what it makes of this node.
+/// The configuration that a channel has, and what it means for this node.
 #[derive(Debug)]
 pub struct InForce {
     /// The block that holds it.
@@ -57,13 +57,13 @@ pub struct InForce {
     pub batch_size: BatchSize,
     /// What is let into the order.
     pub admission: Arc<Admission>,
-    /// Who may ask for an endorsement; where that cannot be evaluated, nobody may.
+    /// Who may ask for an endorsement; if the policy cannot be evaluated, nobody may.
     pub proposers: Result<Policy, PolicyError>,
 }
 
 impl InForce {
-    /// That of a chain. Where its block is damaged, state has the configuration too: a damaged
-    /// old block keeps no channel from its work.
+    /// Reads a chain's configuration. If its block is damaged, it is read from state: a damaged old block
+    /// does not keep a channel from its work.
     ///
     /// # Errors
     /// See [`ConfigError`].
@@ -85,7 +85,7 @@ impl InForce {
             if let Some(config) = config {
                 return Self::new(reader.channel(), number, config);
             }
-            // It did not take effect: the one before is in force.
+            // It did not take effect: the configuration before it is in force.
             let missing = ConfigError::Missing(number);
             let before = number.checked_sub(1).ok_or(missing)?;
             let before = reader.block(before)?.ok_or(ConfigError::Missing(before))?;
@@ -99,7 +99,7 @@ impl InForce {
         let config = config.ok_or(ConfigError::Missing(number))?;
         let bundle = Bundle::new(channel, config)?;
         bundle.check_capabilities()?;
-        // Told now rather than with the first block.
+        // An error is told now rather than with the first block.
         bundle.policy(ENDORSEMENT_POLICY)?;
         let orderer = bundle.orderer().ok_or(ConfigError::NoOrderer)?;
         let batch_size = orderer.batch_size;
@@ -136,12 +136,12 @@ impl Current {
         Arc::clone(&self.0.read())
     }
 
-    /// Reads the configuration that the newest blocks have put in force; none where it is still the same.
+    /// Reads the configuration that the newest blocks have put in force; `None` if it is unchanged.
     ///
     /// # Errors
     /// See [`ConfigError`].
     pub(crate) fn read_again(&self, reader: &Reader) -> Result<Option<Arc<InForce>>, ConfigError> {
-        // State has a configuration that took effect, and none that did not.
+        // State has only a configuration that took effect.
         let Some((number, config)) = config_in_state(reader)? else {
             return Ok(None);
         };
@@ -154,7 +154,7 @@ impl Current {
     }
 }
 
-/// The configuration of a block; none where it did not take effect.
+/// The configuration of a block; `None` if it did not take effect.
 fn config_in_block(reader: &Reader, number: u64) -> Result<Option<Bytes>, ConfigError> {
     let missing = ConfigError::Missing;
     let block = reader.block(number)?.ok_or(missing(number))?;
@@ -180,7 +180,7 @@ pub struct InState {
     pub config: Config,
 }
 
-/// The configuration that state keeps; none where a ledger was imported without one.
+/// The configuration that state keeps; `None` if a ledger was imported without one.
 ///
 /// # Errors
 /// State cannot be read.

@@ -14,14 +14,14 @@ use crate::source::{Arrived, BlockSource, Next};
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) examined: Examined,
-    /// Who made its signatures.
+    /// Where its signatures come from.
     pub(crate) signatures: Signatures,
 }
 
 /// Makes the batches of an order into blocks.
 pub(crate) struct CutHere {
     batches: Box<dyn Batches<Known>>,
-    /// Makes blocks after the tip; none before [`BlockSource::begin`].
+    /// Makes blocks after the tip; `None` before [`BlockSource::begin`].
     writer: Option<BlockWriter>,
     reader: Reader,
     last_config: u64,
@@ -113,7 +113,7 @@ impl BlockSource for CutHere {
     }
 }
 
-/// A block writer that goes on where a chain of that many blocks ends.
+/// A block writer that goes on after a chain of `height` blocks.
 fn writer_after(height: u64, reader: &Reader, last_config: u64) -> Result<BlockWriter, String> {
     let tip = height.checked_sub(1).ok_or("the channel has no block 0")?;
     let tip = reader.block(tip).map_err(|error| chain_of(&error))?;

@@ -13,20 +13,20 @@ use crate::source::{Arrived, BlockSource, Next};
 /// Blocks that may wait for the committing thread.
 const WAITING: usize = 32;
 
-/// Where a channel's blocks are handed in that come from elsewhere. Whoever does has verified that
-/// orderers of the channel signed them.
+/// The place to hand in blocks that come from elsewhere. The caller has verified that orderers of the channel
+/// signed them.
 #[derive(Debug)]
 pub struct Deliveries {
     channel: Arc<str>,
     end: Arc<Mutex<End>>,
 }
 
-/// The end of the chain, with all blocks that were handed in.
+/// The end of the chain, including all blocks that were handed in.
 #[derive(Debug)]
 struct End {
-    /// Height, and hash of the last block; none until the committing thread has begun.
+    /// Height, and hash of the last block; `None` until the committing thread has begun.
     tip: Option<(u64, Hash)>,
-    /// None once the channel is closed.
+    /// `None` once the channel is closed.
     way: Option<SyncSender<Arrived>>,
 }
 
@@ -38,16 +38,17 @@ pub enum NotTaken {
     NotNext {
         /// Its number.
         number: u64,
-        /// The next one's.
+        /// The next block's number.
         expected: u64,
     },
-    /// It follows another block than the last one.
+    /// It does not follow the last block.
     #[error("the block does not follow the last one: its previous hash is another block's")]
     PreviousHash,
-    /// Its envelopes are others than its header says.
+    /// Its envelopes are not those that its header names.
     #[error("the block's data hash is not the hash of its envelopes")]
     DataHash,
-    /// As many wait as may, or the channel still takes in those that it has. It is handed in again later.
+    /// The queue is full, or the channel still takes in the blocks that it has. The caller hands the block in
+    /// again later.
     #[error("too many blocks wait")]
     Full,
     /// The channel takes no more blocks.
@@ -77,7 +78,7 @@ impl Deliveries {
         (deliveries, Delivered { blocks, end })
     }
 
-    /// Hands the next block in. It is examined here, on the caller's thread, and committed by another.
+    /// Hands the next block in. It is examined here, on the caller's thread, and another thread commits it.
     ///
     /// # Errors
     /// See [`NotTaken`].
@@ -112,14 +113,14 @@ impl Deliveries {
         Ok(())
     }
 
-    /// Takes no more blocks; those that were handed in are still committed.
+    /// Takes no more blocks; blocks that were handed in are still committed.
     pub fn close(&self) {
         self.end.lock().way.take();
     }
 }
 
 impl Delivered {
-    /// `first` and what is there behind it, up to a configuration.
+    /// `first` and the blocks that wait behind it, up to a configuration.
     fn with_more(&self, first: Option<Arrived>) -> Vec<Arrived> {
         let mut arrived = Vec::new();
         let mut next = first;

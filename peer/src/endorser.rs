@@ -1,4 +1,4 @@
-//! Runs calls on a snapshot, and endorses what came of them.
+//! Runs calls on a snapshot, and endorses their outcome.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use quire_wire::transaction::ProposalBytes;
 
 use crate::submit::{DECORATION, Evaluated, Proposal};
 
-/// Fabric's type of a chaincode whose language is not said (`GOLANG`).
+/// Fabric's type of a chaincode whose language is not given (`GOLANG`).
 const CHAINCODE_TYPE: i32 = 1;
 
 /// The endorser of a channel.
@@ -29,7 +29,7 @@ pub(crate) struct Endorser {
     identity: Arc<SigningIdentity>,
 }
 
-/// What a call gave, and an endorsement of it.
+/// The outcome of a call, and an endorsement of it.
 #[derive(Debug)]
 pub(crate) struct Endorsed {
     /// What was signed.
@@ -61,8 +61,8 @@ impl Endorser {
         evaluate(&self.chaincodes, &self.reader, call, meter)
     }
 
-    /// Runs a proposal's chaincode on a snapshot, writes down what came of it, and signs that. Where the
-    /// chaincode waits, so does this, and what it needs goes with it.
+    /// Runs a proposal's chaincode on a snapshot, writes down the outcome, and signs it. If the chaincode
+    /// waits, the returned invocation waits too, and keeps what it needs.
     pub(crate) fn endorse(
         &self,
         call: &Call,
@@ -130,7 +130,7 @@ impl Endorser {
     }
 }
 
-/// Writes down what came of a call, and signs that.
+/// Writes down the outcome of a call, and signs it.
 fn endorse(
     (call, version): (&Call, &str),
     tx_id: &str,
@@ -199,7 +199,7 @@ fn keep_private(
     Ok(reader.keep_private(tx_id, private)?)
 }
 
-/// Runs a call that is not to be ordered.
+/// Runs a call that will not be ordered.
 pub(crate) fn evaluate(
     chaincodes: &Chaincodes,
     reader: &Reader,

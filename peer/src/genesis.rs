@@ -13,21 +13,20 @@ use quire_wire::config::{BatchSize, Config, ConfigEnvelope};
 use quire_wire::transaction::seal;
 use quire_wire::tx_id::tx_id;
 
-/// Fabric's recommended batch settings: 500 transactions, 10 MiB at most, 2 MiB where it can be
-/// helped.
+/// Fabric's recommended batch settings: 500 transactions, at most 10 MiB, preferably 2 MiB.
 pub const BATCH_SIZE: BatchSize = BatchSize {
     max_message_count: 500,
     absolute_max_bytes: 10 << 20,
     preferred_max_bytes: 2 << 20,
 };
-/// How long a transaction may wait for others. The order of this node never lets it; it is written for those
-/// who take the channel over.
+/// How long a transaction may wait for others. In this node's order none waits; it is written for those who
+/// take the channel over.
 const BATCH_TIMEOUT: &str = "2s";
 /// The version that Fabric's tools give the headers of configurations.
 const HEADER_VERSION: i32 = 1;
 
-/// Makes block 0 of `channel`, whose blocks have this size: one organisation that submits, endorses and
-/// orders. `signer`, its orderer, is the creator of the configuration, and signs it and the block.
+/// Makes block 0 of `channel`, whose blocks have this size. It names one organisation, which submits,
+/// endorses and orders. `signer`, its orderer, creates the configuration, and signs it and the block.
 #[must_use]
 pub fn genesis_block(
     channel: &str,

@@ -10,13 +10,13 @@
 //! ```
 //!
 //! * [`peer`]: the two verbs, `endorse` and `order`. Read that first.
-//! * [`submit`]: what a caller hands in, and what comes of it.
-//! * [`channel`]: one channel, as those see it who serve it, and with whoever appends to it.
-//! * [`config`]: what a channel's configuration makes of this node.
+//! * [`submit`]: what a caller hands in, and its outcome.
+//! * [`channel`]: one channel: what those who serve it see of it, and what appends to it.
+//! * [`config`]: what a channel's configuration means for this node.
 //! * [`genesis`]: block 0 of a channel.
 //!
-//! There is one committing thread a channel, and it owns the channel's
-//! [`Ledger`](quire_ledger::Ledger). The time comes in from outside.
+//! Each channel has one committing thread, which owns the channel's [`Ledger`](quire_ledger::Ledger). The
+//! time comes in from outside.
 
 pub mod channel;
 mod clock;

@@ -1,4 +1,4 @@
-//! Who waits for which transaction, and whether anybody will ever know.
+//! Who waits for which transaction, and whether its outcome will be known.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::submit::{Outcome, SubmitError};
 /// Transactions of a channel that were ordered here and have no outcome yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes {
-    /// Without a sender where nobody will be told any more, because the committing thread is gone.
+    /// There is no sender if nobody will be told any more, because the committing thread is gone.
     transactions: Mutex<HashMap<String, Option<oneshot::Sender<Outcome>>>>,
     trouble: Mutex<Option<Trouble>>,
     closed: AtomicBool,
@@ -26,22 +26,22 @@ pub(crate) enum Trouble {
     /// lost: the committing thread keeps the blocks and tries again until it can.
     StateAway {
         reason: String,
-        /// The namespace whose database is somebody else's, and the database, where that is why.
+        /// The namespace whose database is somebody else's, and the database, if that is the cause.
         obstructed: Option<(String, String)>,
     },
-    /// A write failed, so nothing is believed of the files until they are opened again.
+    /// A write failed, so nothing is known about the files until they are opened again.
     Failed(String),
 }
 
 impl Outcomes {
-    /// Promises whoever is about to order a transaction its outcome.
+    /// Promises the outcome of a transaction to the caller, who is about to order it.
     ///
     /// # Errors
     /// The channel takes no transactions, or the id is promised to somebody already.
     pub(crate) fn promise(&self, tx_id: &str) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
         let (sender, outcome) = oneshot::channel();
         let mut transactions = self.transactions.lock();
-        // Asked under the lock: what is inserted before a failure is told of it.
+        // This is checked under the lock: what is inserted before a failure is told of it.
         self.refuse_in_trouble()?;
         if transactions.contains_key(tx_id) {
             return Err(SubmitError::Duplicate);
@@ -50,7 +50,7 @@ impl Outcomes {
         Ok(outcome)
     }
 
-    /// Takes the promise of a transaction back that is in no order.
+    /// Takes back the promise of a transaction that was not ordered.
     pub(crate) fn withdraw(&self, tx_id: &str) {
         self.transactions.lock().remove(tx_id);
     }
@@ -74,7 +74,7 @@ impl Outcomes {
                     tx: tx as u64,
                     code: *code,
                 };
-                // Nobody waiting any more is nobody's loss: the outcome is in the block.
+                // If nobody waits any more, nothing is lost: the outcome is in the block.
                 if sender.send(outcome).is_err() {
                     tracing::trace!(block = outcome.block, tx = outcome.tx, "nobody waits");
                 }
@@ -112,7 +112,7 @@ impl Outcomes {
         }
     }
 
-    /// Turns transactions away from now on. Returns whether none were turned away before.
+    /// Turns transactions away from now on. Returns whether they were accepted before.
     pub(crate) fn begin_trouble(&self, trouble: Trouble) -> bool {
         self.trouble.lock().replace(trouble).is_none()
     }
@@ -122,8 +122,8 @@ impl Outcomes {
         self.trouble.lock().take().is_some()
     }
 
-    /// Nobody who waits will be told any more. Their transactions stay known, so that nobody is told that
-    /// they were never seen: whether they are durable comes out at the next start.
+    /// Nobody who waits will be told any more. The transactions stay known, so that nobody is told that they
+    /// were never seen: the next start finds out whether they are durable.
     pub(crate) fn give_up(&self) {
         for sender in self.transactions.lock().values_mut() {
             sender.take();

@@ -6,10 +6,9 @@
 //! a key elsewhere   check, simulate, sign  -- client: assemble, sign -- examine, admit --^
 //! ```
 //!
-//! What REST does with a key that this node holds is the two verbs in a row, and what a Fabric client does
-//! with its own key is the same two apart. What this process signed itself is not verified again, nor is
-//! what it computed computed again; of an envelope or a proposal that comes from outside, nothing is
-//! taken for granted.
+//! REST does the two verbs in a row, with a key that this node holds; a Fabric client does them apart, with
+//! its own key. What this process signed or computed itself is not verified or computed again; everything is
+//! checked in an envelope or a proposal that comes from outside.
 
 use std::sync::Arc;
 
@@ -35,7 +34,7 @@ use crate::update::configuration;
 
 /// The version of Fabric's answers to proposals.
 const RESPONSE_VERSION: i32 = 1;
-/// A chaincode's answer to a call that its caller has to mend.
+/// A chaincode's answer to a call that its caller must correct.
 const BAD_CALL: i32 = 400;
 /// A chaincode's answer to a call that could not be run.
 const FAILED: i32 = 500;
@@ -54,22 +53,22 @@ pub struct Peer {
     pub(crate) signer: Arc<dyn BlockSigner + Send + Sync>,
 }
 
-/// Where an envelope comes from.
+/// The origin of an envelope.
 #[derive(Clone, Copy, Debug)]
 pub enum Origin<'a> {
     /// This process made it a moment ago, out of an endorsement of its own, and signed it as this
     /// identity.
     Here(&'a SigningIdentity),
-    /// From somebody of whom nothing is known.
+    /// It comes from somebody of whom nothing is known.
     Outside,
 }
 
 impl Peer {
     /// Runs a proposal's chaincode and endorses what came of it, if the proposal is sound by Fabric's rules:
     /// channel, headers, transaction id, the creator's signature, no transaction of this id yet, and the
-    /// policy of those who may propose. The answer to a call that came to nothing has a status of 400 or
-    /// more, and no endorsement. Blocks, for as long as `meter` lets the call's queries; where the chaincode
-    /// waits for somebody else, the answer does.
+    /// policy of those who may propose. The answer to a call that failed has a status of 400 or more, and no
+    /// endorsement. Blocks as long as `meter` allows the call's queries; if the chaincode waits for somebody
+    /// else, the returned invocation waits.
     ///
     /// # Errors
     /// The proposal was not looked at; see [`ProposalError`].
@@ -117,8 +116,8 @@ impl Peer {
         }
     }
 
-    /// Orders a configuration that an orderer has made out of the one in force, whose sequence this is. It
-    /// gets a block of its own, and is in force from then on. Where another one comes first, it is not
+    /// Orders a configuration that an orderer has made out of the one in force, which has this sequence. It
+    /// gets a block of its own, and is in force from then on. If another configuration comes first, it is not
     /// ordered, and the outcome is not told.
     ///
     /// # Errors
@@ -227,7 +226,7 @@ impl Peer {
         }
     }
 
-    /// A transaction id is used once, whatever became of it.
+    /// A transaction id is used only once, whatever its outcome was.
     fn refuse_if_known(&self, tx_id: &str) -> Result<(), SubmitError> {
         if self.outcomes.is_pending(tx_id) {
             return Err(SubmitError::Duplicate);
@@ -241,7 +240,7 @@ impl Peer {
 }
 
 impl Peer {
-    /// Makes a transaction of what was endorsed for an identity of this node, and orders it.
+    /// Makes a transaction out of an endorsement for an identity of this node, and orders it.
     fn order_endorsed(
         &self,
         tx_id: String,
@@ -307,7 +306,7 @@ impl Submitter for Peer {
     }
 }
 
-/// The answer to a call that came to nothing: it says why, and has no endorsement.
+/// The answer to a call that failed: it says why, and has no endorsement.
 fn not_endorsed(error: &ChaincodeError) -> ProposalResponse {
     let status = match error {
         ChaincodeError::Read(_) => FAILED,

@@ -12,31 +12,31 @@ use quire_wire::hash::Hash;
 
 use crate::config::InForce;
 
-/// Where a channel's blocks come from.
+/// The source of a channel's blocks.
 pub(crate) trait BlockSource: fmt::Debug + Send {
-    /// The chain ends with the blocks that are there: what comes follows them. To be called once, before
-    /// anything else.
+    /// The chain ends with the blocks that are there: new blocks follow them. This must be called once,
+    /// before anything else.
     ///
     /// # Errors
-    /// No blocks can follow, and why.
+    /// Says why no blocks can follow.
     fn begin(&mut self, tip: (u64, Hash)) -> Result<(), String>;
 
-    /// Waits for the next blocks. To be called when nothing is left to do.
+    /// Waits for the next blocks. The caller must have nothing left to do.
     ///
     /// # Errors
-    /// No more blocks can come, and why.
+    /// Says why no more blocks can come.
     fn next(&mut self) -> Result<Next, String>;
 
-    /// The blocks that are there already, while the committing thread still has work. Never waits.
+    /// The blocks that are there already, for a committing thread that still has work. Never waits.
     ///
     /// # Errors
-    /// No more blocks can come, and why.
+    /// Says why no more blocks can come.
     fn more(&mut self) -> Result<Vec<Arrived>, String>;
 
-    /// The ids of transactions that were on their way into a block and are in none.
+    /// The ids of transactions that were ordered but are in no block.
     fn discarded(&mut self) -> Vec<String>;
 
-    /// The configuration in force behind the last block, which holds one. To be called before anything more
+    /// The last block holds a configuration, which is now in force. This must be called before anything more
     /// is asked for.
     fn reconfigured(&mut self, in_force: &InForce);
 }
@@ -44,9 +44,9 @@ pub(crate) trait BlockSource: fmt::Debug + Send {
 /// What comes next.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// Blocks, behind which more may be there already. A configuration is the last of them.
+    /// Full blocks; more may be there already. A configuration is the last of them.
     Full(Vec<Arrived>),
-    /// All there is.
+    /// A block of all that waits.
     Rest(Arrived),
     /// Everything came, and nothing more will.
     Closed,

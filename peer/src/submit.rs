@@ -1,4 +1,4 @@
-//! What a caller hands in, and what comes of it.
+//! What a caller hands in, and its outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +19,16 @@ pub const DECORATION: &str = "quire";
 
 /// Turns calls into ordered transactions.
 pub trait Submitter: Send + Sync {
-    /// Simulates, signs and orders. Blocks for less than a millisecond as a rule; where the chaincode waits
-    /// for somebody else, nothing blocks, and what comes of it [follows](Invocation).
+    /// Simulates, signs and orders. Usually blocks for less than a millisecond. If the chaincode waits for
+    /// somebody else, nothing blocks, and the outcome [follows](Invocation).
     fn submit(self: Arc<Self>, proposal: Proposal) -> Invocation<Result<Submitted, SubmitError>>;
 
-    /// Runs a call without ordering it. Blocks, for as long as `meter` lets its queries.
+    /// Runs a call without ordering it. Blocks as long as `meter` allows its queries.
     fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>>;
 
-    /// Puts an envelope into the channel's order that somebody else made, if the channel lets it in: a
-    /// transaction, or an update of the configuration (`CONFIG_UPDATE`), of which the outcome is that of the
-    /// configuration it leads to.
+    /// Puts an envelope of somebody else into the channel's order, if the channel lets it in. It is a
+    /// transaction, or an update of the configuration (`CONFIG_UPDATE`); the outcome of an update is that of
+    /// the new configuration.
     ///
     /// # Errors
     /// Nothing was ordered; see [`SubmitError`].
@@ -38,16 +38,16 @@ pub trait Submitter: Send + Sync {
     fn is_pending(&self, tx_id: &str) -> bool;
 }
 
-/// A call on its way to becoming a transaction.
+/// A call that is to become a transaction.
 #[derive(Clone, Debug)]
 pub struct Proposal {
-    /// Who asks: the creator, which also signs.
+    /// The creator, who also signs.
     pub identity: Arc<SigningIdentity>,
-    /// Makes the transaction id, together with the creator.
+    /// The nonce, which makes the transaction id together with the creator.
     pub nonce: [u8; NONCE_BYTES],
     /// The transaction id: [`tx_id`](quire_wire::tx_id::tx_id) of both.
     pub tx_id: String,
-    /// What to run.
+    /// The call to run.
     pub call: Call,
     /// Goes into `ChaincodeInput.decorations` under [`DECORATION`]: what the gateway remembers of the request.
     pub decoration: Option<Bytes>,
@@ -60,14 +60,14 @@ pub struct Proposal {
 pub struct Submitted {
     /// Its id.
     pub tx_id: String,
-    /// What the chaincode answered, as it will stand in the block.
+    /// What the chaincode answered, as the block will hold it.
     pub result: Bytes,
     /// Its outcome, once the block is durable and state has followed. A dropped sender means that
     /// the outcome is not known here.
     pub outcome: oneshot::Receiver<Outcome>,
 }
 
-/// Where a transaction ended, and how.
+/// The place and the verdict of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Block number.
@@ -84,19 +84,19 @@ pub enum SubmitError {
     /// The channel takes no writes.
     #[error("the channel is read-only")]
     ReadOnly,
-    /// Queues are full. The caller comes back later.
+    /// The queues are full. The caller tries again later.
     #[error("the node is overloaded")]
     Overloaded {
-        /// When.
+        /// The time until then.
         retry_after: Duration,
     },
-    /// The node starts or stops. The caller comes back later.
+    /// The node starts or stops. The caller tries again later.
     #[error("the node is not ready")]
     NotReady,
     /// The state database does not answer. The operator looks at it.
     #[error("the state database does not answer")]
     StateUnavailable,
-    /// A write to disk failed: the channel takes no more until it is reopened.
+    /// A write to disk failed: the channel takes no more writes until it is reopened.
     #[error("storage failed")]
     StorageFailed,
     /// The transaction exceeds the channel's limit.
@@ -105,7 +105,7 @@ pub enum SubmitError {
     /// This transaction id is known or pending already.
     #[error("a transaction with this id exists")]
     Duplicate,
-    /// The channel does not let the transaction in: its creator may not write, mostly.
+    /// The channel does not let the transaction in: usually its creator may not write.
     #[error("the channel does not let the transaction in")]
     Refused(#[source] Refused),
     /// The update of the configuration cannot be made.
@@ -116,7 +116,7 @@ pub enum SubmitError {
     Chaincode(ChaincodeError),
 }
 
-/// When to come back to a full queue.
+/// The time until a caller tries a full queue again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl From<Refused> for SubmitError {
@@ -141,7 +141,7 @@ impl From<NotOrdered> for SubmitError {
     }
 }
 
-/// What a call gave without being ordered.
+/// The outcome of a call that was not ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluated {
     /// JSON text.

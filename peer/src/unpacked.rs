@@ -1,4 +1,4 @@
-//! A proposal by somebody whose key this node does not have, taken apart and held against Fabric's rules.
+//! A proposal by somebody whose key this node does not have. It is taken apart and checked by Fabric's rules.
 
 use std::time::SystemTime;
 
@@ -18,8 +18,8 @@ use quire_wire::{DecodeError, Message, tolerant};
 use crate::config::InForce;
 use crate::submit::SubmitError;
 
-/// Why a proposal is not looked at. All but [`Self::Policy`], [`Self::Read`] and [`Self::Channel`] are for
-/// its sender to mend.
+/// Why a proposal is refused. Its sender can mend all but [`Self::Policy`], [`Self::Read`] and
+/// [`Self::Channel`].
 #[derive(Debug, thiserror::Error)]
 pub enum ProposalError {
     /// A part of it is not the message that it should be.
@@ -33,7 +33,7 @@ pub enum ProposalError {
     /// A part of it is not there.
     #[error("the proposal has no {0}")]
     Missing(&'static str),
-    /// It is neither a call nor a configuration.
+    /// It is not a call or a configuration.
     #[error("the proposal has the header type {}, which cannot be endorsed", header_type::name(*.0))]
     HeaderType(i32),
     /// Its epoch is not 0.
@@ -50,7 +50,7 @@ pub enum ProposalError {
     /// It names another channel.
     #[error("the proposal is for channel {0:?}")]
     OtherChannel(String),
-    /// Its creator is nobody whom the channel knows.
+    /// The channel does not know its creator.
     #[error("the creator is not a member of the channel")]
     Creator(#[from] IdentityError),
     /// Its creator's certificate has expired.
@@ -65,7 +65,7 @@ pub enum ProposalError {
     /// The channel's configuration does not say who may propose.
     #[error("the channel's configuration does not say who may propose")]
     Policy(#[from] PolicyError),
-    /// A transaction of this id is in a block already.
+    /// A transaction with this id is in a block already.
     #[error("duplicate transaction found [{0}]")]
     Duplicate(String),
     /// The ledger could not be read. The operator looks at it.
@@ -84,7 +84,7 @@ pub(crate) struct UnpackedProposal {
     signature: Bytes,
     channel_header: ChannelHeader,
     signature_header: SignatureHeader,
-    /// What its hash covers, and its transaction will hold.
+    /// What its hash covers and its transaction will hold.
     pub(crate) bytes: ProposalBytes,
     pub(crate) call: Call,
 }
@@ -109,7 +109,7 @@ impl UnpackedProposal {
         let chaincode = chaincode.ok_or(ProposalError::Missing("chaincode"))?;
         let payload: ChaincodeProposalPayload = decode("payload", proposal.payload)?;
         let call = call(chaincode, payload.input.clone())?;
-        // The transient map is nobody's business but the chaincode's.
+        // Only the chaincode may see the transient map.
         let payload = ChaincodeProposalPayload {
             input: payload.input,
             ..ChaincodeProposalPayload::default()
@@ -132,8 +132,8 @@ impl UnpackedProposal {
         &self.channel_header.tx_id
     }
 
-    /// Holds the proposal against Fabric's rules, in Fabric's order: channel, headers, transaction id,
-    /// creator and signature.
+    /// Checks the proposal by Fabric's rules, in Fabric's order: channel, headers, transaction id, creator
+    /// and signature.
     pub(crate) fn check_headers(
         &self,
         channel: &str,
@@ -176,7 +176,7 @@ impl UnpackedProposal {
         Ok(())
     }
 
-    /// Holds the creator, whose signature holds, against the channel's policy.
+    /// Checks the creator, whose signature is valid, against the channel's policy.
     pub(crate) fn check_proposer(&self, in_force: &InForce) -> Result<(), ProposalError> {
         let creator = [in_force
             .bundle
@@ -201,7 +201,7 @@ fn call(chaincode: String, input: Bytes) -> Result<Call, ProposalError> {
     let function = args.next().unwrap_or_default();
     Ok(Call {
         chaincode,
-        // Bytes that are no text name no function, and the chaincode says so.
+        // Bytes that are not text do not name a function, and the chaincode says so.
         function: String::from_utf8_lossy(&function).into_owned(),
         args: args.collect(),
     })

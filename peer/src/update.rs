@@ -1,9 +1,9 @@
-//! An update of the configuration on its way into the order.
+//! An update of the configuration that is to be ordered.
 //!
-//! What Fabric's orderers do with one: it is authorised by the configuration in force and applied, and the
-//! result travels through the order as a configuration that the orderer signed, with the update in it. What
-//! Fabric lets through and nobody can have meant is refused here, where it is new; in a block it is judged
-//! as Fabric judges it.
+//! It is treated as by Fabric's orderers: the configuration in force authorises it, it is applied, and the
+//! result is ordered as a configuration that the orderer signed, with the update in it. Some updates that
+//! Fabric lets through cannot be meant: they are refused here while they are new; in a block they are judged
+//! as Fabric judges them.
 
 use std::sync::Arc;
 
@@ -22,13 +22,14 @@ use crate::config::InForce;
 
 /// Who must have signed a block.
 const BLOCK_POLICY: &str = "/Channel/Orderer/BlockValidation";
-/// Most bytes that a channel can let a transaction have: a block file has 64 MiB, and a block with a
-/// transaction of this size fits in.
+/// The most bytes that a channel can allow a transaction: a block with such a transaction fits in a block
+/// file of 64 MiB.
 const MAX_ABSOLUTE_BYTES: u32 = 49 << 20;
 
-/// Most signatures of an update: each is verified, whoever made it.
+/// The most signatures of an update: each is verified, whoever made it.
 const MAX_SIGNATURES: usize = 1_000;
-/// Policies without which, or with which everybody satisfying them, a channel could not be governed any more.
+/// Policies that govern a channel: it could not be governed any more if one were missing, or if everybody
+/// satisfied it.
 const GUARDS: [&str; 4] = [
     "/Channel/Writers",
     "/Channel/Admins",
@@ -51,12 +52,12 @@ pub enum UpdateRefused {
     /// It changes something that never changes.
     #[error(transparent)]
     Succession(#[from] SuccessionError),
-    /// It writes something that would silently not be there.
+    /// It writes something that would silently be left out.
     #[error(
         "{0} is in the update and would be left out: the version of the group around it is not raised"
     )]
     Dropped(Place),
-    /// It has a policy that nobody can have meant.
+    /// It has a policy that cannot be meant.
     #[error("the policy /Channel/{path}: {source}")]
     Unsound {
         /// The policy's path below the root.
@@ -67,22 +68,22 @@ pub enum UpdateRefused {
     /// Nobody could endorse.
     #[error("the new configuration has no endorsement policy")]
     NoEndorsement(#[source] PolicyError),
-    /// A policy that guards the channel would be satisfied without any signature, as one that asks the
-    /// organisations of a group that has none.
+    /// A policy that guards the channel would be satisfied without any signature, such as a policy that asks
+    /// the organisations of an empty group.
     #[error("{0} would not be there, or be satisfied without any signature")]
     Unguarded(&'static str),
     /// This node could not sign blocks any more.
     #[error("the new configuration would not let this node sign the channel's blocks: {0}")]
     NotOrderer(String),
-    /// Blocks are ordered here, by whatever is ordering them now.
+    /// The consensus type of a channel that is ordered here cannot change.
     #[error("the type of consensus cannot change from {from} to {to}: the channel is ordered here")]
     ConsensusType {
-        /// What it is.
+        /// The current type.
         from: String,
-        /// What it would be.
+        /// The new type.
         to: String,
     },
-    /// More signatures than any channel has organisations.
+    /// It has more signatures than any channel has organisations.
     #[error("the update has {0} signatures, more than {MAX_SIGNATURES}")]
     Signatures(usize),
     /// Transactions could be larger than a block file has room for.
@@ -115,7 +116,7 @@ pub(crate) fn configuration(
     })
 }
 
-/// Whether the node can go on by the new configuration.
+/// Checks that the node can work with the new configuration.
 fn check_next(
     current: &Bundle,
     config: &Config,

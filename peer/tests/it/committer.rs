@@ -1,5 +1,5 @@
-//! The committing thread with full blocks, which do not wait for those before them to be on disk.
-//! Guards against a transaction that is answered wrongly, twice or never.
+//! The committing thread with full blocks, which do not wait until the blocks before them are on disk. These
+//! tests guard against a transaction that is answered wrongly, twice or never.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::kit::{CHANNEL, Node, ledgers, outcome};
 
 const CALLERS: u64 = 4;
 
-/// What all callers together submitted, each as `each` says.
+/// What all callers together submitted; each caller runs `each`.
 fn by_callers(each: impl Fn() -> Vec<Submitted> + Sync) -> Vec<Submitted> {
     std::thread::scope(|scope| {
         let callers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(&each)).collect();
@@ -23,7 +23,7 @@ fn by_callers(each: impl Fn() -> Vec<Submitted> + Sync) -> Vec<Submitted> {
     })
 }
 
-/// What becomes of each; none where nobody will tell any more.
+/// The outcome of each; `None` if nobody will tell it any more.
 fn outcomes(submitted: Vec<Submitted>) -> Vec<(String, Option<Outcome>)> {
     let outcomes = submitted.into_iter();
     outcomes
@@ -41,8 +41,8 @@ fn found(reader: &Reader, tx_id: &str) -> Option<Outcome> {
     })
 }
 
-/// Blocks of two: while any are on their way to the disk there are full ones that wait, begun with
-/// before those are durable, and an odd one that must not be forgotten.
+/// Blocks have two transactions. While some blocks are on their way to the disk, full blocks wait and are
+/// begun before the former are durable, and an odd transaction must not be forgotten.
 #[test]
 fn every_transaction_is_answered_once_though_full_blocks_do_not_wait_for_the_disk() {
     const EACH: u64 = 151;
@@ -72,9 +72,9 @@ fn every_transaction_is_answered_once_though_full_blocks_do_not_wait_for_the_dis
     assert!(report.is_sound(), "{report:?}");
 }
 
-/// The second block file cannot be made, because a folder has its name: what is to be written to it
-/// never is, and everything before it is durable, also of the blocks that were to be committed together
-/// when it failed: whoever waits for them is told.
+/// The second block file cannot be made, because a folder has its name. Nothing is written to it, and
+/// everything before it is durable, also in the group of blocks whose commit failed: those who wait for them
+/// are told.
 #[test]
 fn every_transaction_that_is_durable_before_a_write_that_fails_is_answered_and_no_other() {
     for segment_bytes in [1 << 20, 2 << 20, 3 << 20] {
@@ -115,7 +115,7 @@ fn every_transaction_that_is_durable_before_a_write_that_fails_is_answered_and_n
     }
 }
 
-/// What is read goes on, and nothing is promised that only a restart can bring.
+/// Reads go on, and nothing is promised that only a restart can do.
 #[test]
 fn a_channel_that_failed_refuses_indexes_for_its_storage_and_one_that_stops_because_it_does() {
     let request = |name: &str| {

@@ -70,7 +70,7 @@ fn a_configuration_stands_alone_and_says_how_blocks_behind_it_are_cut() {
     submit_many(&node, &channel, 5);
     let update = to_batch_size(&node, &channel, ONE_EACH);
     let ordered = order(&channel, update);
-    // Already in the queue, or not: behind it in any case.
+    // They may be in the queue already; in any case they come after it.
     let behind: Vec<_> = (0..50).map(|n| node.submit(&channel, n)).collect();
     let configured = outcome(ordered).unwrap();
     assert_eq!((configured.code, configured.tx), (Code::VALID, 0));
@@ -110,8 +110,7 @@ fn a_configuration_says_what_is_let_in_from_then_on_and_after_a_restart() {
     channel.stop();
 }
 
-/// What was let in by the configuration before is looked at again, and whoever waits for it is not left
-/// waiting.
+/// What the configuration before let in is checked again, and those who wait for it are answered.
 #[test]
 fn what_was_let_in_before_a_configuration_and_would_not_be_now_is_not_ordered() {
     let node = Node::new();
@@ -145,7 +144,7 @@ fn what_was_let_in_before_a_configuration_and_would_not_be_now_is_not_ordered() 
     channel.stop();
 }
 
-/// A CONFIG envelope that no update led to.
+/// A CONFIG envelope that was not made by an update.
 fn unmade(creator: &SigningIdentity) -> Bytes {
     let nonce = nonce();
     let channel_header = ChannelHeader {
@@ -193,7 +192,7 @@ fn a_configuration_that_no_member_signed_is_in_a_block_and_not_in_force_also_aft
         let (ledger, _) = node.ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
         channel = node.open(ledger);
     }
-    // Restarted right behind one that is not in force.
+    // It restarts directly after a configuration that is not in force.
     let ordered = channel.peer().configure(unmade(&node.stranger), 0);
     outcome(ordered.unwrap()).unwrap();
     channel.stop();
@@ -255,12 +254,12 @@ fn of_two_updates_of_the_same_value_the_second_is_refused_and_changes_nothing() 
     channel.stop();
 }
 
-/// Both are authorised by the configuration in force, and only one can come next to it.
+/// The configuration in force authorises both, and only one can come next.
 #[test]
 fn a_configuration_behind_another_one_in_the_order_is_discarded() {
     let node = Node::new();
     let channel = node.channel(1_000, CreateOptions::default());
-    // So that both wait in the order when the first of them comes out.
+    // These make both wait in the order when the first of them comes out.
     let many: Vec<_> = (0..2_000).map(|n| node.submit(&channel, n)).collect();
     let sizes = (1..=20).map(|count| BatchSize {
         max_message_count: count,
@@ -327,7 +326,7 @@ fn what_nobody_can_have_meant_is_refused_where_it_is_new() {
         refused(&channel, update),
         UpdateRefused::Bundle(_)
     ));
-    // Whom a policy asks for who are not there, it does not ask for.
+    // A policy over a group without organisations asks for nobody.
     for group in ["Orderer", "Application"] {
         let emptied = |root: &mut ConfigGroup| {
             root.groups.get_mut(group).unwrap().groups.clear();
@@ -336,7 +335,7 @@ fn what_nobody_can_have_meant_is_refused_where_it_is_new() {
         let refused = refused(&channel, update);
         assert!(matches!(refused, UpdateRefused::Unguarded(_)), "{refused}");
     }
-    // Nobody could hand in an update again.
+    // With this, nobody could hand in an update again.
     let without_writers = |root: &mut ConfigGroup| {
         root.policies.remove("Writers");
     };

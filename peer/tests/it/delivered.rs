@@ -1,4 +1,4 @@
-//! Blocks that come from elsewhere go through the same door as those that are cut here.
+//! Blocks that come from elsewhere go through the same door as blocks that are cut here.
 
 use quire_ledger::check::{Depth, check_channel};
 use quire_ledger::{Block, CreateOptions};
@@ -7,7 +7,7 @@ use quire_wire::Code;
 
 use crate::kit::{CHANNEL, Client, Node, Running, ledgers, outcome, put};
 
-/// A node with blocks: of its own transactions, and one with an endorsement that nobody made.
+/// A node with blocks of its own transactions; one has an endorsement that nobody made.
 fn with_blocks() -> (Node, Running) {
     let node = Node::new();
     let channel = node.channel(3, CreateOptions::default());
@@ -30,7 +30,7 @@ fn with_blocks() -> (Node, Running) {
 fn block(channel: &Running, number: u64) -> Block {
     let block = channel.reader().block(number).unwrap().unwrap();
     let mut block = Block::clone(&block);
-    // As an orderer delivers it: what committers write into it is not there.
+    // An orderer delivers it without what committers write into it.
     block.metadata.truncate(2);
     block
 }
@@ -75,7 +75,7 @@ fn blocks_of_another_node_are_verified_judged_and_committed_as_there() {
         let there = channel.reader().block(number).unwrap().unwrap();
         let here = reader.block(number).unwrap().unwrap();
         assert_eq!(here.hash(), there.hash());
-        // Codes and commit hash.
+        // The slots hold codes and commit hash.
         assert_eq!(here.metadata[2], there.metadata[2]);
         assert_eq!(here.metadata[4], there.metadata[4]);
         codes.extend(here.metadata[2].iter().copied().map(Code));

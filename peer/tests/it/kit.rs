@@ -1,4 +1,4 @@
-//! A node with one organisation, and callers of it.
+//! A node with one organisation, and its callers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ pub(crate) struct Node {
     pub(crate) ledgers: Ledgers,
     pub(crate) orderer: Arc<SigningIdentity>,
     pub(crate) client: Arc<SigningIdentity>,
-    /// Of another organisation.
+    /// An identity of another organisation.
     pub(crate) stranger: Arc<SigningIdentity>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) dir: Arc<tempfile::TempDir>,
@@ -130,7 +130,7 @@ impl Node {
         }
     }
 
-    /// Block 0 of a channel with so many transactions a block.
+    /// Block 0 of a channel with blocks of `max_message_count` transactions.
     pub(crate) fn genesis(&self, max_message_count: u32) -> Block {
         let batch_size = BatchSize {
             max_message_count,
@@ -146,7 +146,7 @@ impl Node {
         )
     }
 
-    /// A new channel with so many transactions a block.
+    /// A new channel with blocks of `max_message_count` transactions.
     pub(crate) fn channel(&self, max_message_count: u32, options: CreateOptions) -> Running {
         let genesis = self.genesis(max_message_count);
         self.open(self.ledgers.create(CHANNEL, genesis, options).unwrap())
@@ -240,7 +240,7 @@ impl Running {
     }
 }
 
-/// Puts `n` under one of seven keys.
+/// A call that puts `n` under one of seven keys.
 pub(crate) fn put(n: u64) -> Call {
     Call {
         chaincode: "orders".to_owned(),
@@ -249,7 +249,7 @@ pub(crate) fn put(n: u64) -> Call {
     }
 }
 
-/// What becomes of a transaction; none where nobody will tell any more.
+/// The outcome of a transaction; `None` if nobody will tell it any more.
 pub(crate) fn outcome(waiting: oneshot::Receiver<Outcome>) -> Option<Outcome> {
     let mut clock = tokio::runtime::Builder::new_current_thread();
     let clock = clock.enable_time().build().unwrap();
@@ -257,7 +257,7 @@ pub(crate) fn outcome(waiting: oneshot::Receiver<Outcome>) -> Option<Outcome> {
     outcome.expect("an answer in time").ok()
 }
 
-/// A client with a key of its own: what it says in a proposal.
+/// A client with a key of its own, and what it says in a proposal.
 pub(crate) struct Client<'a> {
     pub(crate) identity: &'a SigningIdentity,
     pub(crate) header: ChannelHeader,
@@ -268,7 +268,7 @@ pub(crate) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// Asks for a call.
+    /// A client that asks for a call.
     pub(crate) fn new(identity: &'a SigningIdentity, call: &Call) -> Self {
         let nonce = nonce();
         let chaincode_id = Some(ChaincodeId {
@@ -349,7 +349,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The transaction's payload, of an answer to the proposal.
+    /// The transaction's payload, made of an answer to the proposal.
     pub(crate) fn transaction(&self, response: &ProposalResponse) -> Bytes {
         let (channel_header, signature_header) = self.headers();
         let proposal = ProposalBytes {

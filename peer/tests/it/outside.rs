@@ -1,5 +1,5 @@
-//! Clients with keys of their own: the two verbs apart, and what is not taken for granted of an envelope
-//! that comes from outside.
+//! Clients with keys of their own: they do the two verbs apart, and an envelope that comes from outside is
+//! checked.
 
 use std::time::Duration;
 
@@ -46,12 +46,12 @@ fn a_client_with_its_own_key_gets_its_transaction_into_a_block_by_the_two_verbs(
     assert_eq!(order(&channel, envelope.clone()).unwrap(), Code::VALID);
     let value = channel.reader().snapshot().get("orders", "3").unwrap();
     assert_eq!(value.unwrap().value, "3");
-    // As often as it is sent, it takes effect once.
+    // It takes effect only once, however often it is sent.
     assert_eq!(order(&channel, envelope).unwrap(), Code::DUPLICATE_TXID);
     channel.stop();
 }
 
-/// What this node signs itself is not verified; a signature that only looks like it is.
+/// What this node signs itself is not verified; a signature that only looks like its own is verified.
 #[test]
 fn an_endorsement_that_nobody_made_does_not_count_whoever_shares_the_block() {
     let node = Node::new();
@@ -90,7 +90,7 @@ fn an_envelope_that_broadcast_would_refuse_is_refused_and_nobody_waits_for_it() 
     let mut stranger = Client::new(&node.stranger, &put(1));
     let envelope = stranger.envelope(&response);
     assert!(matches!(refused(envelope), Refused::Creator(_)));
-    // Nobody takes the id of another's transaction by claiming it.
+    // Nobody can take the id of another transaction by claiming it.
     let mut claims = Client::new(&node.orderer, &put(1));
     claims.header.tx_id.clone_from(&client.header.tx_id);
     let envelope = claims.envelope(&response);
@@ -107,7 +107,7 @@ fn an_envelope_that_broadcast_would_refuse_is_refused_and_nobody_waits_for_it() 
     ));
     assert_eq!(channel.reader().height(), 1);
 
-    // Nothing of that is in the way of the transaction itself.
+    // These attempts do not hinder the transaction itself.
     let envelope = client.envelope(&response);
     assert_eq!(order(&channel, envelope).unwrap(), Code::VALID);
     channel.stop();

@@ -1,4 +1,4 @@
-//! What is asked of a proposal before its chaincode runs, and what comes of a call that fails.
+//! What is checked in a proposal before its chaincode runs, and the answer to a call that fails.
 
 use bytes::Bytes;
 use quire_chaincode::Call;
@@ -15,7 +15,7 @@ fn refused(channel: &Running, proposal: &SignedProposal) -> ProposalError {
     channel.endorse(proposal).unwrap_err()
 }
 
-/// One thing that is wrong with a proposal that is signed well.
+/// One thing that is wrong with a proposal whose signature is valid.
 type Wrong<'a> = (&'a str, fn(&mut Client<'_>), fn(&ProposalError) -> bool);
 
 #[test]

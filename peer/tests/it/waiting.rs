@@ -1,4 +1,4 @@
-//! A chaincode that waits for somebody else, as one of another process does.
+//! A chaincode that waits for somebody else, like a chaincode in another process.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::kit::{Client, Node, Running, nonce, outcome};
 /// The namespace that the chaincode governs.
 const NAMESPACE: &str = "slow";
 
-/// Is told for each key what to write there, by somebody who may take his time: it waits once before it reads
-/// the key, and once before it writes.
+/// A chaincode that a slow somebody tells what to write under each key: it waits once before it reads the
+/// key, and once before it writes.
 #[derive(Clone, Debug, Default)]
 struct Slow {
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -32,13 +32,13 @@ struct Slow {
     in_flight: Arc<AtomicUsize>,
 }
 
-/// What it is waiting for.
+/// What the chaincode waits for.
 #[derive(Debug)]
 struct Asked {
     answer: oneshot::Sender<Bytes>,
 }
 
-/// Counts a call for as long as it is there.
+/// Counts a call as long as this exists.
 struct InFlight(Arc<AtomicUsize>);
 
 impl Drop for InFlight {
@@ -66,12 +66,12 @@ impl Slow {
         })
     }
 
-    /// Answers everybody who waits now; how many there were.
+    /// Answers everybody who waits now, and returns their number.
     fn answer(&self, answer: &'static str) -> usize {
         let asked = std::mem::take(&mut *self.asked.lock());
         let count = asked.len();
         for asked in asked {
-            // Nobody may wait any more.
+            // The receiver may be gone.
             drop(asked.answer.send(Bytes::from_static(answer.as_bytes())));
         }
         count
@@ -163,14 +163,14 @@ fn a_thousand_calls_that_wait_take_no_thread_each() {
     let calls: Vec<_> = (0..CALLS)
         .map(|n| runtime.spawn(finish(submit(&node, &channel, &n.to_string()))))
         .collect();
-    // All of them have begun, and none of them goes on before somebody answers.
+    // All calls have begun, and none goes on before somebody answers.
     assert_eq!(slow.in_flight.load(Ordering::SeqCst), CALLS);
     assert_eq!(slow.answer("go on"), CALLS);
     while slow.asked.lock().len() < CALLS {
         std::thread::yield_now();
     }
     assert_eq!(slow.in_flight.load(Ordering::SeqCst), CALLS);
-    // Meanwhile the channel's other transactions go on.
+    // Meanwhile other transactions of the channel go on.
     let other = node.submit(&channel, 1).unwrap();
     assert_eq!(outcome(other.outcome).unwrap().code, Code::VALID);
     assert_eq!(slow.answer("written"), CALLS);
