@@ -16,7 +16,7 @@ use crate::server::client_info::ClientCertificate;
 
 /// The node behind the gateway.
 pub trait Backend: Send + Sync + 'static {
-    /// What runs.
+    /// What the node runs.
     fn build(&self) -> BuildInfo;
 
     /// The names of all channels, sorted.
@@ -25,8 +25,8 @@ pub trait Backend: Send + Sync + 'static {
     /// A channel by its name. Never blocks.
     fn channel(&self, name: &str) -> Option<Channel>;
 
-    /// The channels that did not open when the node started, by name, each with why. They are not among
-    /// [`Self::channels`], which are served all the same.
+    /// The channels that did not open when the node started, each with its name and the reason. They are not
+    /// among [`Self::channels`], which are served anyway.
     fn closed_channels(&self) -> Vec<FailedCheck> {
         Vec::new()
     }
@@ -37,10 +37,10 @@ pub trait Backend: Send + Sync + 'static {
     /// See [`CreateChannelError`].
     fn create_channel(&self, name: &str) -> Result<(), CreateChannelError>;
 
-    /// What keeps the node from its work now; empty when nothing does.
+    /// What keeps the node from its work now; empty if nothing does.
     fn failed_checks(&self) -> Vec<FailedCheck>;
 
-    /// The channels in which reads have met damaged blocks, each with which and what to do about it. Those
+    /// The channels in which reads have met damaged blocks. Each names the blocks and says what to do. Those
     /// blocks are refused, and everything else is served.
     fn damaged_blocks(&self) -> Vec<FailedCheck> {
         Vec::new()
@@ -49,46 +49,46 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether the node takes requests: false while it starts and while it stops.
     fn ready(&self) -> bool;
 
-    /// Becomes true when the node is asked to stop: streams end, and nobody waits for long.
+    /// Becomes true when the node is asked to stop: then streams end, and nobody waits for long.
     fn stopping(&self) -> watch::Receiver<bool>;
 
     /// Which levels are logged, in Fabric's notation: `info`, `gateway=debug:warn`.
     fn log_spec(&self) -> String;
 
-    /// Changes at once which levels are logged.
+    /// Changes immediately which levels are logged.
     ///
     /// # Errors
-    /// The text is none of that notation.
+    /// The text is not in that notation.
     fn set_log_spec(&self, spec: &str) -> Result<(), InvalidLogSpec>;
 
     /// The identity of callers that show no credential.
     fn default_identity(&self) -> Arc<SigningIdentity>;
 
-    /// Whether callers must show a credential: once a token was made.
+    /// Whether callers must show a credential, which is so once a token was made.
     fn authentication_required(&self) -> bool;
 
-    /// Whose credential this is, and what it is good for. Reads a few files the first time an
-    /// identity is met.
+    /// Finds out whose credential this is, and its rights. Reads a few files the first time an identity is
+    /// met.
     ///
     /// # Errors
     /// See [`AuthenticateError`].
     fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthenticateError>;
 
-    /// Whether a token that [`Self::authenticate`] gave is still good: neither revoked, nor rotated,
-    /// nor expired since. Never blocks: what stays open asks before each piece.
+    /// Whether a token that [`Self::authenticate`] gave is still valid: not revoked, rotated or expired
+    /// since. Never blocks: an open stream asks before each piece.
     fn still_holds(&self, token: &Arc<Token>) -> bool;
 
-    /// Whether a client certificate, or one that it rests on, was revoked. Never blocks.
+    /// Whether a client certificate, or a certificate in its chain, was revoked. Never blocks.
     fn has_revoked(&self, _certificate: &ClientCertificate) -> bool {
         false
     }
 
-    /// Where the gateway puts its metrics, and what `/metrics` shows.
+    /// The registry for the gateway's metrics, which `/metrics` shows.
     fn registry(&self) -> prometheus::Registry {
         prometheus::Registry::new()
     }
 
-    /// Whether requests are counted; where not, `/metrics` is not found.
+    /// Whether requests are counted; if not, `/metrics` is not found.
     fn counts(&self) -> bool {
         true
     }
@@ -100,7 +100,7 @@ pub trait Backend: Send + Sync + 'static {
     fn random_nonce(&self) -> [u8; NONCE_BYTES];
 }
 
-/// What a caller shows of who it is.
+/// What a caller shows to prove who it is.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
     /// A token.
@@ -118,14 +118,13 @@ impl fmt::Debug for Credential<'_> {
     }
 }
 
-/// Why a credential lets nobody in.
+/// Why a credential is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticateError {
-    /// It is not good, or no longer. The caller gets another one.
+    /// It is not valid, or not any more. The caller gets another one.
     #[error(transparent)]
     Not(#[from] NotAuthenticated),
-    /// The certificate is good, but nobody said what its identity may do. The operator makes a
-    /// token for it.
+    /// The certificate is valid, but nobody said what its identity may do. The operator makes a token for it.
     #[error("no token was made for certificates of {0}")]
     NoRights(String),
     /// The identity's files failed. The operator looks at them.
@@ -136,7 +135,7 @@ pub enum AuthenticateError {
 /// What `/version` tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildInfo {
-    /// The release, as `1.2.3`.
+    /// The release, such as `1.2.3`.
     pub version: String,
     /// The commit it was built from.
     pub commit: String,
@@ -145,9 +144,9 @@ pub struct BuildInfo {
 /// A reason why the node is not healthy, in Fabric's shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedCheck {
-    /// What is not well, as `channel main`.
+    /// What has failed, such as `channel main`.
     pub component: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -159,13 +158,13 @@ pub struct InvalidLogSpec(pub String);
 /// Why a channel was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateChannelError {
-    /// There is one of that name. The caller picks another.
+    /// A channel of that name exists. The caller picks another name.
     #[error("channel {0} exists")]
     Exists(String),
-    /// The name breaks the rules for names. The caller picks another.
+    /// The name breaks the rules for names. The caller picks another name.
     #[error("{0}")]
     InvalidName(String),
-    /// The state database is away, or cannot be used. The operator looks at it.
+    /// The state database is unavailable, or cannot be used. The operator looks at it.
     #[error("channel {name} could not be begun")]
     State {
         /// The channel.

@@ -24,15 +24,15 @@ use crate::server::cors::Cors;
 use crate::write::contention::Contention;
 use crate::write::flights::Flights;
 
-/// When to come back where all threads of queries are taken.
+/// When to try again if all query threads are taken.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The address at which a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Door {
-    /// The API's, with or without the operations.
+    /// The address of the API, with or without the operations.
     Api,
-    /// The operations' own: metrics are for whoever reaches it.
+    /// The operations' own address: anybody who reaches it may read metrics.
     Operations {
         /// Whether other machines may reach it.
         is_remote: bool,
@@ -40,12 +40,12 @@ pub(crate) enum Door {
 }
 
 impl Door {
-    /// Whether metrics ask for no credential.
+    /// Whether metrics need no credential.
     pub(crate) fn opens_metrics(self) -> bool {
         self != Self::Api
     }
 
-    /// Whether what is not open is for those with a credential only, even while there is none.
+    /// Whether everything that is not open needs a credential, even while no token exists.
     pub(crate) fn is_remote(self) -> bool {
         self == Self::Operations { is_remote: true }
     }
@@ -124,7 +124,7 @@ impl Gateway {
         }
     }
 
-    /// The channel of that name.
+    /// The channel with that name.
     pub(crate) fn channel(&self, name: &str) -> Result<Channel, Problem> {
         if let Some(channel) = self.backend.channel(name) {
             return Ok(channel);
@@ -138,13 +138,13 @@ impl Gateway {
         Err(Problem::new(ProblemKind::ChannelNotFound, detail))
     }
 
-    /// What is answered where memory is used up; counted.
+    /// The answer when memory is used up. It is counted.
     pub(crate) fn full(&self, full: Full) -> Problem {
         self.metrics.traffic.shed(Bound::Memory);
         full.into()
     }
 
-    /// Runs a query, as [`Pools::query`] does, and counts one that is turned away.
+    /// Runs a query with [`Pools::query`], and counts a query that is turned away.
     pub(crate) async fn query<T: Send + 'static>(
         &self,
         time: Duration,
@@ -164,8 +164,8 @@ impl Gateway {
         })
     }
 
-    /// Carries on with a call that was begun, and may wait for a chaincode of another process. While it waits,
-    /// no thread does; each piece of work on it has one that fits. A piece that scans has `time` for it.
+    /// Continues a call that was begun and may wait for a chaincode of another process. No thread waits with
+    /// it; each piece of its work gets a thread of the right pool. A piece that scans has `time`.
     pub(crate) async fn finish<T: Send + 'static>(
         &self,
         reader: &Reader,

@@ -11,9 +11,8 @@
 //!               answer, all of which stands in the blocks
 //! ```
 //!
-//! Everything else reads: [`Backend`] hands out a channel's reader, a handler asks it and renders.
-//! The gateway keeps nothing that a restart would lose but who waits for what; it decides no
-//! verdict and writes no state.
+//! Everything else reads: [`Backend`] hands out a channel's reader, and a handler asks the reader and renders
+//! the answer. A restart loses only who waits for what; the gateway decides no verdict and writes no state.
 
 mod access;
 pub mod backend;

@@ -14,11 +14,11 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a connection may stay open between two requests.
     pub idle_timeout: Duration,
-    /// How long a client may leave an answer waiting for it; each 8 KiB that it takes give a second back.
+    /// How long a client may let an answer wait; each 8 KiB that it takes give a second back.
     pub stall_timeout: Duration,
     /// Most connections at one time.
     pub connections: usize,
-    /// Most requests at one time that have no answer yet, event streams not counted.
+    /// Most requests at one time that have no answer yet, without event streams.
     pub requests: usize,
     /// Most batches at one time.
     pub batches: usize,
@@ -38,13 +38,13 @@ pub struct Limits {
     pub heartbeat: Duration,
     /// How long those who wait may go on waiting once the node is asked to stop.
     pub grace: Duration,
-    /// Whether callers that show no credential are served only while none is required, and only
-    /// if they are this machine's own programs: what a browser or a proxy may have sent for
-    /// somebody else is refused then.
+    /// Whether callers without a credential must be this machine's own programs, and are served only while no
+    /// credential is required. Then a request that a browser or a proxy may have sent for somebody else is
+    /// refused.
     pub local_only: bool,
-    /// How many threads work that blocks may have.
+    /// How many threads blocking work may have.
     pub pools: PoolSizes,
-    /// Most bytes that requests hold in sum: their bodies, answers not taken yet, batches, events.
+    /// Most bytes that all requests together hold: bodies, answers that are not taken yet, batches, events.
     pub memory_bytes: usize,
     /// How long a query may take.
     pub query_timeout: Duration,
@@ -81,22 +81,22 @@ impl Default for Limits {
     }
 }
 
-/// How many threads each kind of work that blocks may have at one time.
+/// How many threads each kind of blocking work may have at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolSizes {
     /// For reads by key, pages, writes and signing.
     pub work: usize,
     /// For queries.
     pub queries: usize,
-    /// For what makes or removes channels and indexes, and may wait for it.
+    /// For work that makes or removes channels and indexes, and may wait for that.
     pub changes: usize,
     /// For health and metrics.
     pub health: usize,
 }
 
 impl PoolSizes {
-    /// What suits so many processors. Work waits for the disk now and then, so it has more threads than
-    /// processors; queries seldom do, and leave a quarter of the processors alone where there are four.
+    /// The sizes for this number of processors. Work sometimes waits for the disk, so it has more threads
+    /// than processors; queries seldom wait, and of four processors they leave one free.
     #[must_use]
     pub fn of_processors(processors: usize) -> Self {
         Self {

@@ -1,9 +1,9 @@
-//! One budget of bytes for what requests hold: heads, bodies, answers not taken yet, batches, events, large
-//! documents under queries.
+//! One budget of bytes for what requests hold: heads, bodies, answers that are not taken yet, batches,
+//! events, large documents that queries read.
 //!
-//! A [`Share`] is taken before the bytes are there, or, where nobody knows how many there will be, as soon
-//! as they are; it lives as long as they do. What is over the budget is refused, never waited for: who
-//! holds bytes and waits for more would hold up everybody.
+//! A [`Share`] is taken before the bytes are there, or, if their number is not known, as soon as they are; it
+//! lives as long as they do. What is over the budget is refused and never waits: a request that held bytes
+//! and waited for more would hold up everybody.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,12 +17,12 @@ use crate::problem::Problem;
 
 /// What a request may hold of the part of the budget that is kept for small ones.
 pub(crate) const SMALL_BYTES: usize = 64 << 10;
-/// The part of the budget that is kept for small requests: one in so many.
+/// One part in this number of the budget is kept for small requests.
 const RESERVE: usize = 8;
-/// When to come back where memory is used up.
+/// When to try again if memory is used up.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How many kinds there are.
+/// The number of kinds.
 const KINDS: usize = 6;
 
 /// What bytes are held for.
@@ -30,15 +30,16 @@ const KINDS: usize = 6;
 pub(crate) enum Kind {
     /// Heads of requests as they come, over HTTP/1.
     Heads,
-    /// Bodies of requests, as they come and until the work on them is over, and what that makes of them.
+    /// Bodies of requests, from their arrival until the work on them is over, and what the work makes of
+    /// them.
     Bodies,
-    /// Answers, or the pieces of them that are made, until the connection has taken them.
+    /// Answers, or their finished pieces, until the connection has taken them.
     Answers,
     /// Lines of batches.
     Batches,
-    /// Events of blocks, kept for further listeners or not taken yet.
+    /// Events of blocks that are kept for further listeners or not taken yet.
     Events,
-    /// Large documents that queries look at, which take up to fifty times what their texts do.
+    /// Large documents that queries read; they take up to fifty times the bytes of their texts.
     Documents,
 }
 
@@ -64,7 +65,7 @@ impl Kind {
     }
 }
 
-/// The budget. Those of two doors are the same.
+/// The budget. Two doors share it.
 #[derive(Debug)]
 pub(crate) struct Memory {
     limit: usize,
@@ -72,7 +73,7 @@ pub(crate) struct Memory {
     kinds: [(Kind, IntGauge); KINDS],
 }
 
-/// There is no room for so many bytes more.
+/// There is no room for that many more bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -104,7 +105,7 @@ impl Memory {
         }
     }
 
-    /// A share of no bytes yet.
+    /// A share that has no bytes yet.
     pub(crate) fn share(self: &Arc<Self>, kind: Kind) -> Share {
         Share {
             memory: Arc::clone(self),
@@ -113,14 +114,15 @@ impl Memory {
         }
     }
 
-    /// A share of so many bytes.
+    /// A share of `bytes` bytes.
     pub(crate) fn take(self: &Arc<Self>, kind: Kind, bytes: usize) -> Result<Share, Full> {
         let mut share = self.share(kind);
         share.set(bytes)?;
         Ok(share)
     }
 
-    /// The same where it is too late to refuse: what is counted here is over soon, or small.
+    /// Takes a share even beyond the budget, when it is too late to refuse: what is counted here is small, or
+    /// over soon.
     pub(crate) fn force(self: &Arc<Self>, kind: Kind, bytes: usize) -> Share {
         self.taken.fetch_add(bytes, Ordering::Relaxed);
         self.count(kind, bytes, true);
@@ -132,7 +134,7 @@ impl Memory {
         }
     }
 
-    /// What requests may hold that hold `bytes` each.
+    /// How many bytes requests may hold that take `bytes` each.
     fn limit_of(&self, bytes: usize) -> usize {
         if bytes <= SMALL_BYTES {
             self.limit
@@ -149,7 +151,7 @@ impl Memory {
     }
 }
 
-/// A part of the budget; given back when it goes.
+/// A part of the budget, which is given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     memory: Arc<Memory>,
@@ -158,7 +160,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Makes it so many bytes, more than before or less.
+    /// Sets its size to `bytes`, which may be more or less than before.
     pub(crate) fn set(&mut self, bytes: usize) -> Result<(), Full> {
         let Some(more) = bytes.checked_sub(self.bytes) else {
             self.give_back_to(bytes);
@@ -175,7 +177,7 @@ impl Share {
         Ok(())
     }
 
-    /// Gives back what is above so many bytes.
+    /// Gives back what is above `bytes`.
     pub(crate) fn give_back_to(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
         self.bytes -= less;
@@ -183,7 +185,7 @@ impl Share {
         self.memory.count(self.kind, less, false);
     }
 
-    /// The bytes, which keep the share for as long as anybody has a part of them.
+    /// The bytes, which keep the share as long as anybody has a part of them.
     pub(crate) fn hold(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
         let share = self;
         Bytes::from_owner(Held {
@@ -199,7 +201,7 @@ impl Drop for Share {
     }
 }
 
-/// Bytes with their share of the budget, or with one that they have in common with others.
+/// Bytes with their share of the budget, or with a share that they have in common with others.
 pub(crate) struct Held<B, S = Share> {
     pub(crate) bytes: B,
     pub(crate) _share: S,

@@ -1,5 +1,5 @@
-//! `/openapi.json` and `/docs`: what the attributes beside the handlers say, and what is true of all
-//! of them.
+//! `/openapi.json` and `/docs`: what the attributes at the handlers say, and what all handlers have in
+//! common.
 
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
@@ -11,7 +11,7 @@ use utoipa::openapi::OpenApi;
 use crate::reply;
 
 const PAGE: &str = include_str!("docs.html");
-/// The page runs its own script and asks this server alone.
+/// The page runs only its own script and asks only this server.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
                            connect-src 'self'; base-uri 'none'; form-action 'none'; \
                            frame-ancestors 'none'";
@@ -37,7 +37,7 @@ impl Document {
         });
         document["components"]["schemas"]["Problem"] = problem_schema();
         document["components"]["securitySchemes"] = security_schemes();
-        // Any one of them; and none, where none is asked for.
+        // Any one of them suffices; `{}` is for a node that needs none.
         document["security"] = json!([{"token": []}, {"password": []}, {"certificate": []}, {}]);
         if let Some(paths) = document["paths"].as_object_mut() {
             for (path, item) in paths {
@@ -54,7 +54,7 @@ impl Document {
     }
 }
 
-/// `/docs`: the document for people, without any other site's help.
+/// `/docs`: the document for people, which needs no other site.
 pub(crate) async fn docs() -> Response {
     let mut response = Html(PAGE).into_response();
     let policy = HeaderValue::from_static(PAGE_POLICY);
@@ -64,7 +64,7 @@ pub(crate) async fn docs() -> Response {
     response
 }
 
-/// Adds to an operation what its kind has in common.
+/// Adds to an operation what its kind of operations has in common.
 #[expect(
     clippy::indexing_slicing,
     reason = "indexing an object by name inserts, and these are objects by construction"
@@ -87,13 +87,13 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         if known.is_null() {
             *known = json!({"description": meaning, "content": {}});
         }
-        // Health has two documents under one status, told apart by their type.
+        // Health has two documents with one status; their types differ.
         known["content"]["application/problem+json"] =
             json!({"schema": {"$ref": "#/components/schemas/Problem"}});
     }
 }
 
-/// What anybody may ask. Metrics are only where the operations have their own door.
+/// What anybody may ask for. Metrics are open only if the operations have their own door.
 const OPEN: [&str; 3] = ["/healthz", "/readyz", "/version"];
 
 const VERSION_DID_NOT_HOLD: (u16, &str) = (

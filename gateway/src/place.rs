@@ -1,4 +1,5 @@
-//! A request's place among those that are worked on, and work that is done where the request is.
+//! A request's place among the requests that are worked on, and work that is done on the request's own
+//! thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,22 +14,22 @@ tokio::task_local! {
     pub(crate) static PLACE: Arc<Place>;
 }
 
-/// A place among the requests that are worked on. Its request has it until the answer is made, and so has
-/// all work on the request that blocks, until that has ended.
+/// A place among the requests that are worked on. Its request keeps it until the answer is made, and blocking
+/// work on the request keeps it until that has ended.
 #[derive(Debug)]
 pub(crate) struct Place {
-    // In this order: whoever gets the place finds it no longer counted.
+    // The order matters: when another request gets the place, this one is no longer counted.
     pub(crate) _counted: Option<GaugeGuard>,
-    /// None for those who get in always.
+    /// `None` for requests that always get in.
     pub(crate) _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The place of the current request; none where nobody waits for an answer.
+/// The place of the current request; `None` if nobody waits for an answer.
 pub(crate) fn place() -> Option<Arc<Place>> {
     PLACE.try_with(Arc::clone).ok()
 }
 
-/// Like a thread of its own, a panic of the work ends the work only.
+/// Runs work here. A panic ends only the work, as on a thread of its own.
 pub(crate) fn on_the_spot<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Problem::internal("the work on a request panicked")))

@@ -1,5 +1,5 @@
-//! Threads for work that blocks: pools of known size, so that work of one kind never takes the threads that
-//! another kind needs, and the time of a query.
+//! Threads for work that blocks: the pools have known sizes, so that one kind of work never takes the threads
+//! of another. Also bounds the time of a query.
 //!
 //! ```text
 //! work       reads by key, pages, writes, signing
@@ -8,9 +8,9 @@
 //! health     health and metrics
 //! ```
 //!
-//! Threads are the runtime's own (`spawn_blocking`); what is bounded here is how many of them a pool has at
-//! one time. Who waits for one is bounded by the requests that are taken on, and a query waits for
-//! [`QUERY_WAIT`] at most.
+//! Threads are the runtime's own (`spawn_blocking`); this file bounds how many of them a pool has at one
+//! time. The number of waiters is bounded by the requests that are taken on, and a query waits at most
+//! [`QUERY_WAIT`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,24 +28,24 @@ use crate::metrics::gauge_guard::GaugeGuard;
 use crate::place::{on_the_spot, place};
 use crate::problem::Problem;
 
-/// How long a query waits for one of its threads.
+/// How long a query waits for a thread.
 const QUERY_WAIT: Duration = Duration::from_secs(5);
 
-/// What is told of a query whose time was over before its first step.
+/// The message for a query whose time was over before its first step.
 const NOT_BEGUN: &str = "The time of the query was over before it began";
-/// When to come back with it.
+/// When to try such a query again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The pools. Those of two doors are the same.
+/// The pools. Two doors share them.
 #[derive(Debug)]
 pub(crate) struct Pools {
     work: Pool,
     queries: Pool,
     changes: Pool,
     health: Pool,
-    /// Queries that may still be taken on: those that wait leave places for other requests.
+    /// Queries that may still be taken on: waiting queries must leave places for other requests.
     askers: Arc<Semaphore>,
-    /// For the documents that queries look at.
+    /// The budget for the documents that queries read.
     memory: Arc<Memory>,
 }
 
@@ -56,7 +56,7 @@ struct Pool {
     waiting: IntGauge,
 }
 
-/// What is shown of pools.
+/// The gauges of pools.
 #[derive(Debug)]
 struct Gauges {
     threads: IntGaugeVec,
@@ -118,12 +118,12 @@ impl Pools {
         }
     }
 
-    /// Runs work that blocks: reads of the ledger, simulation, signing. It goes on when its request is
-    /// gone, and so does the request's place.
+    /// Runs blocking work: reads of the ledger, simulation, signing. The work and the request's place remain
+    /// when the request is gone.
     ///
     /// `spawn_blocking`, not `block_in_place`: the latter would stop whatever else the task waits for
-    /// (time-outs, the client's disconnect), gives the worker's queue to another thread each time, and
-    /// cannot run on a single-threaded runtime. A step of work is one call, so a write costs two.
+    /// (time-outs, the client's disconnect), gives the worker's queue to another thread each time, and cannot
+    /// run on a single-threaded runtime. A step of work is one call, so a write costs two calls.
     pub(crate) async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
@@ -131,7 +131,7 @@ impl Pools {
         self.work.run(work).await
     }
 
-    /// The same for work that makes or removes something, and may wait for it.
+    /// Runs work that makes or removes something, and may wait for that.
     pub(crate) async fn change<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
@@ -139,7 +139,7 @@ impl Pools {
         self.changes.run(work).await
     }
 
-    /// The same for health and metrics.
+    /// Runs work for health and metrics.
     pub(crate) async fn health<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
@@ -147,12 +147,12 @@ impl Pools {
         self.health.run(work).await
     }
 
-    /// Runs work that is over in microseconds, as a look at a key or a signature is: on the spot, where
-    /// the two changes of thread that [`Pools::work`] costs would take longer. Where state is another
-    /// server's, or the work is not so `brief`, it is no different from any other.
+    /// Runs work that takes microseconds, such as reading a key or signing, on the current thread, because
+    /// the two changes of thread in [`Pools::work`] would take longer. If state is on another server, or the
+    /// work is not `brief`, it runs like any other work.
     ///
-    /// A read that memory does not answer holds up the other requests of this one thread of the runtime
-    /// for as long as the disk takes; there are more of them than processors for that reason.
+    /// A read that goes to the disk holds up the other requests on this thread of the runtime; therefore the
+    /// runtime has more threads than there are processors.
     pub(crate) async fn in_brief<T: Send + 'static>(
         &self,
         reader: &Reader,
@@ -165,8 +165,8 @@ impl Pools {
         on_the_spot(work)
     }
 
-    /// Runs a query for at most `time`, which begins when it has a thread. Dropped before its end, it tells
-    /// the query through [`Asking`]. That looks at it as it goes; nothing else ends it.
+    /// Runs a query for at most `time`, which begins when it has a thread. If this is dropped early,
+    /// [`Asking`] tells the query, which checks it while it runs; nothing else ends the query.
     ///
     /// # Errors
     /// See [`QueryRefused`].
@@ -206,9 +206,9 @@ impl Pools {
 pub(crate) enum QueryRefused {
     /// There are more queries than the node can begin; this one was not begun.
     Crowded,
-    /// There is no memory for what it looks at.
+    /// There is no memory for the documents that it reads.
     Full(Problem),
-    /// What the query itself says.
+    /// The query itself failed.
     Work(Problem),
 }
 
@@ -235,7 +235,7 @@ impl Pool {
         thread: OwnedSemaphorePermit,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        // In this order: whoever gets the thread finds it no longer counted.
+        // The order matters: when another query gets the thread, this one is no longer counted.
         let held = (GaugeGuard::new(&self.busy), place(), thread);
         let work = move || {
             let _held = held;
@@ -254,12 +254,12 @@ pub(crate) struct Asking {
     gone: Arc<AtomicBool>,
     deadline: Instant,
     memory: Arc<Memory>,
-    /// Whether there was too little of it.
+    /// Whether there was too little memory.
     lacked: Arc<AtomicBool>,
 }
 
 impl Asking {
-    /// The second value is told when the first is dropped.
+    /// The second value is notified when the first is dropped.
     fn new(time: Duration, memory: &Arc<Memory>) -> (Waiter, Self) {
         let gone = Arc::new(AtomicBool::new(false));
         let asking = Self {
@@ -271,19 +271,19 @@ impl Asking {
         (Waiter(gone), asking)
     }
 
-    /// Counts the work of a query, and ends it when nobody waits for it any more.
+    /// Counts the work of a query, and ends the query when nobody waits for it any more.
     pub(crate) fn meter(&self) -> Meter {
         Meter::new(MAX_STEPS, Some(self.patience()))
     }
 
-    /// Ends the work of a query that is counted already.
+    /// Ends a query whose work is counted already.
     pub(crate) fn patience(&self) -> Arc<dyn Halt> {
         Arc::new(self.clone())
     }
 }
 
 impl Halt for Asking {
-    /// Costs a look at a flag and at the clock.
+    /// This only reads a flag and the clock.
     fn stop(&self) -> Option<Stop> {
         if self.gone.load(Ordering::Relaxed) {
             Some(Stop::Gone)
@@ -303,7 +303,7 @@ impl Halt for Asking {
     }
 }
 
-/// Whoever waits keeps it.
+/// The waiting request keeps it.
 #[derive(Debug)]
 struct Waiter(Arc<AtomicBool>);
 
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
     use crate::place::{PLACE, Place};
 
-    /// Longer than anything here takes.
+    /// This is longer than anything here takes.
     const LONG: Duration = Duration::from_secs(60);
 
     fn pools() -> Arc<Pools> {
@@ -339,7 +339,7 @@ mod tests {
         Arc::new(Pools::new(&limits, memory, &family))
     }
 
-    /// A query that has begun, and ends when it is told to; the last value tells how it ended.
+    /// A query that has begun, and ends when it is told to; the last value says how it ended.
     struct Begun {
         query: tokio::task::JoinHandle<Result<(), QueryRefused>>,
         ended: tokio::sync::oneshot::Receiver<Stop>,

@@ -1,4 +1,5 @@
-//! How many requests a token may make: a leaky bucket each, full after one second's worth.
+//! How many requests a token may make: each has a leaky bucket, which is full after the requests of one
+//! second.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::problem::Problem;
 
-/// With so many buckets, those that have run empty are dropped before there is another.
+/// When there are this many buckets, empty ones are dropped before another is added.
 const SWEEP_AT: usize = 1024;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,9 +19,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The buckets, by token id; callers without a token share one.
 #[derive(Debug)]
 pub(crate) struct RateLimit {
-    /// What one request adds to a bucket; none where nothing is limited.
+    /// What one request adds to a bucket; `None` if nothing is limited.
     per_request: Option<Duration>,
-    /// When each bucket will have run empty.
+    /// The time when each bucket will be empty.
     empty_at: Mutex<HashMap<Option<Arc<str>>, Instant>>,
 }
 
@@ -32,7 +33,7 @@ impl RateLimit {
         }
     }
 
-    /// Counts a request, or says when the next one is welcome.
+    /// Counts a request, or says when the next one may come.
     pub(crate) fn admit(&self, token: Option<&Arc<str>>) -> Result<(), Problem> {
         let Some(per_request) = self.per_request else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Which path leads where. What `/openapi.json` says of a path stands beside its handler.
+//! The routes. What `/openapi.json` says about a path is at its handler.
 
 use std::sync::Arc;
 
@@ -32,13 +32,13 @@ pub(crate) struct Routers {
     pub(crate) gateway: Arc<Gateway>,
 }
 
-/// The whole HTTP API over a node. A request with [`crate::ClientInfo`] as an extension
-/// may have a client certificate for its credential.
+/// The whole HTTP API over a node. A request with [`crate::ClientInfo`] as an extension may have a client
+/// certificate as its credential.
 pub fn router(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Router {
     whole(backend, limits, cors).0
 }
 
-/// The whole HTTP API, and what is behind it.
+/// The whole HTTP API, and the gateway behind it.
 pub(crate) fn whole(
     backend: Arc<dyn Backend>,
     limits: Limits,
@@ -108,7 +108,7 @@ fn described(
     gateway: &Gateway,
 ) -> Router<Arc<Gateway>> {
     let document = Document::new(document, &gateway.backend.build().version);
-    // The empty key leads to the handlers too, which say what is wrong with it.
+    // The empty key is routed to the handlers too, which say what is wrong with it.
     let empty_key = get(state::get)
         .put(state::put)
         .patch(state::patch)
@@ -130,7 +130,7 @@ fn described(
 /// What every answer needs, whichever route made it.
 fn finish(routes: Router<Arc<Gateway>>, gateway: Arc<Gateway>) -> Router {
     routes
-        // An empty 404: the layer below makes a problem of it, as of every other error.
+        // The answer is an empty 404: the layer below makes a problem of it, as of every other error.
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(from_fn_with_state(
             Arc::clone(&gateway),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// A call of a chaincode, or operations: one atomic transaction either way.
+/// A call of a chaincode, or operations: both are one atomic transaction.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = Submission)]
@@ -15,7 +15,7 @@ pub(crate) enum TransactionBody {
     Operations(OperationsBody),
 }
 
-/// A call of a chaincode; `documents` governs every namespace without one of its own.
+/// A call of a chaincode; `documents` governs every namespace without a chaincode of its own.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = Call)]
@@ -42,13 +42,13 @@ pub(crate) struct OperationsBody {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Operation {
     op: OperationKind,
-    /// Of letters and digits, with single `-` or `_` between them.
+    /// Letters and digits, with single `-` or `_` between them.
     #[schema(pattern = "^[a-zA-Z0-9]+([-_][a-zA-Z0-9]+)*$", max_length = 64)]
     namespace: String,
     /// 1 to 1,024 bytes, not beginning with `_` or U+0000, neither `.` nor `..`.
     #[schema(min_length = 1, max_length = 1024)]
     key: String,
-    /// What to write; of `create`, `put` and `merge`.
+    /// What to write, for `create`, `put` and `merge`.
     #[schema(required = false)]
     value: Value,
     /// The version required, or null for "must not exist".
@@ -67,11 +67,11 @@ enum OperationKind {
     Merge,
     /// Deletes a key that must exist.
     Delete,
-    /// Demands a version, and changes nothing.
+    /// Demands a version, but changes nothing.
     Check,
 }
 
-/// A line of a batch: a transaction with what stands in headers elsewhere.
+/// A line of a batch: a transaction with what are headers of other requests.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BatchLine {
@@ -90,9 +90,9 @@ pub(crate) struct BatchLine {
 pub(crate) struct BatchAnswer {
     /// Counted from 1.
     line: u64,
-    /// The status that the line would have had as a request of its own.
+    /// The status that the line would have as a request of its own.
     status: u16,
-    /// The body that it would have had.
+    /// The body that it would have.
     body: Value,
 }
 
@@ -100,7 +100,7 @@ pub(crate) struct BatchAnswer {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Query)]
 pub(crate) struct QueryBody {
-    /// What documents must be like.
+    /// The condition that documents must meet.
     #[schema(value_type = Object)]
     selector: Value,
     #[schema(nullable = false)]
@@ -110,13 +110,13 @@ pub(crate) struct QueryBody {
     /// Members, each with `asc` or `desc`.
     #[schema(value_type = Option<Vec<Value>>, nullable = false)]
     sort: Option<Vec<Value>>,
-    /// The members to give; all without.
+    /// The members to return; the default is all.
     #[schema(nullable = false)]
     fields: Option<Vec<String>>,
-    /// A design document, or it and an index.
+    /// A design document, or a design document and an index.
     #[schema(required = false)]
     use_index: Value,
-    /// Of the page before.
+    /// The bookmark of the page before.
     #[schema(nullable = false)]
     bookmark: Option<String>,
     #[schema(nullable = false)]

@@ -1,4 +1,4 @@
-//! Who asks, and by what right.
+//! The caller of a request, and its rights.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use quire_identity::{AccessRole, SigningIdentity, Token};
 use crate::problem::{Problem, ProblemKind};
 use crate::server::client_info::ClientCertificate;
 
-/// Who asks, and by what right.
+/// The caller of a request, and its rights.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Whose transactions the caller's are.
+    /// The identity that creates the caller's transactions.
     pub identity: Arc<SigningIdentity>,
-    /// The credential; none where none is asked for, and then everything is allowed.
+    /// The credential; `None` if none is required, and then everything is allowed.
     pub token: Option<Arc<Token>>,
-    /// What it showed in place of a token's secret.
+    /// The certificate that it showed instead of a token's secret.
     pub certificate: Option<Arc<ClientCertificate>>,
 }
 
@@ -39,7 +39,7 @@ impl Caller {
             .is_none_or(|token| token.reaches(channel))
     }
 
-    /// Makes sure that the channel is one of the caller's, whether it exists or not.
+    /// Makes sure that the channel is one of the caller's, even if it does not exist.
     pub(crate) fn check_channel(&self, channel: &str) -> Result<(), Problem> {
         if self.reaches(channel) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a request shows of who sent it: the `Authorization` header.
+//! What a request shows about its sender: the `Authorization` header.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::problem::Problem;
 
-/// The token of a request: after `Bearer`, or as the password of `Basic`.
+/// The token of a request: it comes after `Bearer`, or as the password of `Basic`.
 pub(crate) fn token(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
-    // Of two, one would be chosen here and perhaps the other by a proxy.
+    // If there are two, a proxy may choose another one than is chosen here.
     if values.next().is_some() {
         return Err(Problem::unauthenticated("There are two Authorization headers.").bad_token());
     }
@@ -38,7 +38,7 @@ pub(crate) fn token(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, Problem
     Err(unusable())
 }
 
-/// The password in `base64(user:password)`; the user may be anybody.
+/// The password in `base64(user:password)`; the user may have any name.
 fn password(encoded: &str) -> Option<String> {
     let text = STANDARD.decode(encoded).ok()?;
     let colon = text.iter().position(|byte| *byte == b':')?;
@@ -67,7 +67,7 @@ mod tests {
             (&["Basic !"], None),
             (&["Basic YWJj"], None),
             (&["Basic Ov8="], None),
-            // The user's name is in another character set, and is not looked at.
+            // The user's name is in another character set, and is ignored.
             (&["Basic /zphYmM="], Some(Some("abc"))),
             (&["Bearer abc", "Bearer abc"], None),
         ];

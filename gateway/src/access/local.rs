@@ -1,9 +1,9 @@
-//! Whom a request's headers give away: web pages of strangers, and those behind a proxy.
+//! Recognises by its headers a request of a stranger's web page, or one that came through a proxy.
 //!
-//! A web page can make a browser on this machine send requests here, and a proxy can pass on those
-//! of the world. While nobody has to show a credential, only this machine's own programs are
-//! served; and a page of another site is refused in any case, because browsers show remembered
-//! passwords and client certificates without being asked.
+//! A web page can make a browser on this machine send requests here, and a proxy can pass on requests from
+//! anywhere. While no credential is required, only this machine's own programs are served. A page of another
+//! site is always refused, because browsers show remembered passwords and client certificates without being
+//! asked.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, header};
@@ -12,8 +12,8 @@ use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemKind};
 use crate::request::grammar;
 
-/// Headers that a proxy, a load balancer or a content network adds, by their names: the standards'
-/// (RFC 7239, RFC 9110, RFC 8586) first, then what products made up.
+/// Headers that a proxy, a load balancer or a content network adds: first those of standards (RFC 7239, RFC
+/// 9110, RFC 8586), then those of products.
 const OF_PROXIES: [&str; 36] = [
     "forwarded",
     "via",
@@ -52,7 +52,7 @@ const OF_PROXIES: [&str; 36] = [
     "x-true-client-ip",
     "x-varnish",
 ];
-/// What all others of a family begin with.
+/// The prefixes of further families of headers.
 const OF_PROXIES_BEGIN: [&str; 9] = [
     "x-forwarded-",
     "x-real-",
@@ -65,15 +65,15 @@ const OF_PROXIES_BEGIN: [&str; 9] = [
     "x-vercel-",
 ];
 
-/// Refuses what did not come from here, or came from a page of another site.
+/// Refuses a request that did not come from this machine, or came from a page of another site.
 pub(crate) fn check(request: &Request, gateway: &Gateway) -> Result<(), Problem> {
     let headers = request.headers();
-    // HTTP/2 has the host in the target, and both may be there.
+    // In HTTP/2 the target has the host, and there may also be a `Host` header.
     let authority = request
         .uri()
         .authority()
         .map(axum::http::uri::Authority::as_str);
-    // What needs a credential at a door for other machines is refused without one later on.
+    // At a door for other machines, a missing credential is refused later on.
     let is_local = gateway.limits.local_only && !gateway.door.is_remote();
     if is_local && !gateway.backend.authentication_required() {
         check_local(headers, authority)?;
@@ -88,7 +88,7 @@ pub(crate) fn check(request: &Request, gateway: &Gateway) -> Result<(), Problem>
             .or(origin.strip_prefix("https://"));
         let is_own = own.zip(host);
         let is_own = is_own.is_some_and(|(own, host)| own.eq_ignore_ascii_case(host));
-        // Of two origins, the other one may be the page's.
+        // If there are two origins, the page's origin may be the other one.
         let is_one = headers.get_all(header::ORIGIN).iter().count() == 1;
         if !is_one || !is_own && gateway.cors.origin(headers).is_none() {
             return Err(forbidden(
@@ -102,7 +102,7 @@ pub(crate) fn check(request: &Request, gateway: &Gateway) -> Result<(), Problem>
 fn check_local(headers: &HeaderMap, authority: Option<&str>) -> Result<(), Problem> {
     const WHY: &str = "Without authentication only local programs are served.";
     let hosts = headers.get_all(header::HOST).iter().map(grammar::text);
-    // Of several, a proxy or browser may have meant any.
+    // If there are several hosts, a proxy or browser may have meant any of them.
     let are_ours = hosts.into_iter().all(|host| is_loopback(&host));
     if !are_ours || authority.is_some_and(|host| !is_loopback(host)) {
         return Err(forbidden(format!("Host is not this machine. {WHY}")));

@@ -1,4 +1,4 @@
-//! Who asks, and whether they may: asked between a request's id and its handler.
+//! Finds out who asks, and whether they may, after a request has its id and before its handler.
 
 pub(crate) mod caller;
 pub(crate) mod credential;
@@ -25,7 +25,7 @@ use caller::Caller;
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 impl Caller {
-    /// Makes sure that the caller would still be let in: what stays open outlives its credential.
+    /// Makes sure that the caller would still be let in: an open stream can outlive its credential.
     pub(crate) fn check_still(&self, gateway: &Gateway) -> Result<(), Problem> {
         if let Some(certificate) = &self.certificate {
             check_not_revoked(gateway, certificate)?;
@@ -39,8 +39,8 @@ impl Caller {
         }
     }
 
-    /// Comes back when the caller would no longer be let in, with what it is told then. For those who
-    /// wait: whoever ends a token wakes nobody, so this looks.
+    /// Returns when the caller would no longer be let in, with the problem to tell it. This is for callers
+    /// who wait: the end of a token wakes nobody, so this checks regularly.
     pub(crate) async fn ended(&self, gateway: &Gateway) -> Problem {
         loop {
             sleep(LOOK_AGAIN).await;
@@ -51,7 +51,7 @@ impl Caller {
     }
 }
 
-/// Lets a request through to its handler, with its [`Caller`], or says why not.
+/// Lets a request through to its handler, with its [`Caller`], or refuses it.
 pub(crate) async fn enter(gateway: &Gateway, mut request: Request, next: Next) -> Response {
     let caller = match identify(gateway, &request) {
         Ok(Some(caller)) => caller,
@@ -66,13 +66,13 @@ pub(crate) async fn enter(gateway: &Gateway, mut request: Request, next: Next) -
     next.run(request).await
 }
 
-/// Answers without doing anything.
+/// Answers without any action.
 pub(crate) async fn refuse(problem: Problem, request: Request) -> Response {
     body::discard(request.into_body()).await;
     problem.into_response()
 }
 
-/// The caller of a request; none where nobody is asked.
+/// The caller of a request; `None` if callers need no credential.
 fn identify(gateway: &Gateway, request: &Request) -> Result<Option<Caller>, Problem> {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map(MatchedPath::as_str);
@@ -97,12 +97,12 @@ fn admit(gateway: &Gateway, caller: &Caller, request: &Request) -> Result<(), Pr
     }
     match route {
         Some(route) if route.starts_with(rights::OF_A_CHANNEL) => {
-            // A name that cannot be read names no channel: the handler says what is wrong with it.
+            // A name that cannot be read is no channel's name: the handler says what is wrong with it.
             if let Ok(channel) = path::channel_name(request.uri()) {
                 caller.check_channel(&channel)?;
             }
         }
-        // What says how to ask is for everybody who may ask for anything.
+        // Everybody who may ask for anything may read how to ask.
         Some("/v1/channels" | "/docs" | "/openapi.json") | None => {}
         Some(_) if caller.is_limited() => {
             let detail = "The token is for some channels, and this is the whole node's.";
@@ -118,7 +118,7 @@ fn authenticate(gateway: &Gateway, request: &Request) -> Result<Caller, Problem>
     let client = request.extensions().get::<ClientInfo>();
     let certificate = client.and_then(|client| client.certificate.as_ref());
     let token = credential::token(request.headers())?;
-    // A token is shown on purpose; a certificate may be the machine's.
+    // A token is shown on purpose; a certificate may belong to the machine.
     let credential = match (&token, certificate) {
         (Some(token), _) => Credential::Token(token),
         (None, Some(shown)) => {

@@ -1,13 +1,13 @@
-//! Which role a request needs: the table of the contract, in one place.
+//! The role that a request needs: the table of the contract, in one place.
 
 use axum::http::Method;
 use quire_identity::AccessRole;
 
-/// Paths with a channel in them begin so.
+/// The beginning of paths with a channel.
 pub(crate) const OF_A_CHANNEL: &str = "/v1/channels/{channel}";
 
-/// Whether anybody may ask: those who watch the node carry no token. Metrics tell more, and are open
-/// where the door says so.
+/// Whether anybody may ask: monitoring has no token. Metrics tell more, and are open only if the door says
+/// so.
 pub(crate) fn is_open(method: &Method, route: Option<&str>, opens_metrics: bool) -> bool {
     is_read(method)
         && match route {
@@ -17,8 +17,8 @@ pub(crate) fn is_open(method: &Method, route: Option<&str>, opens_metrics: bool)
         }
 }
 
-/// The role that a request needs. What is not listed needs an admin, so a route that was forgotten
-/// here is closed rather than open; a path that leads nowhere tells any caller so.
+/// The role that a request needs. A route that is not listed needs an admin, so that a forgotten route is
+/// closed rather than open; a path without a route tells any caller so.
 pub(crate) fn needed(method: &Method, route: Option<&str>) -> AccessRole {
     let Some(route) = route else {
         return AccessRole::Reader;
@@ -33,7 +33,7 @@ pub(crate) fn needed(method: &Method, route: Option<&str>) -> AccessRole {
         | ("PUT" | "PATCH" | "DELETE", Some("/state/{namespace}/{key}" | "/state/{namespace}/")) => {
             AccessRole::Writer
         }
-        // Levels may tell what others do.
+        // Log levels may tell what others do.
         (_, None) if route == "/logspec" => AccessRole::Admin,
         _ if is_read(method) => AccessRole::Reader,
         _ => AccessRole::Admin,

@@ -1,4 +1,4 @@
-//! How metrics are made.
+//! Makes metrics.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -18,7 +18,7 @@ impl Family {
     /// Puts a metric of any kind into the registry.
     ///
     /// # Panics
-    /// Where the name or a label is malformed.
+    /// If the name or a label is malformed.
     #[must_use]
     pub fn put<M: Collector + Clone + 'static>(&self, made: prometheus::Result<M>) -> M {
         let metric = made.expect("the name and the labels are well formed");

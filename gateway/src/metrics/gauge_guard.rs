@@ -1,8 +1,8 @@
-//! One more in a gauge, for as long as it is there.
+//! A guard that adds one to a gauge as long as it exists.
 
 use prometheus::IntGauge;
 
-/// Counts one more in a gauge until it is dropped.
+/// Adds one to a gauge until it is dropped.
 #[derive(Debug)]
 pub(crate) struct GaugeGuard(IntGauge);
 

@@ -1,7 +1,7 @@
 //! What the gateway counts, in Prometheus' terms.
 //!
-//! Labels are bounded: a route is the router's pattern, never the path that came, and an outcome is
-//! one of the contract's codes. HELP says what a number means to whoever is on call.
+//! Labels are bounded: a route is the router's pattern, never the requested path, and an outcome is one of
+//! the contract's codes. HELP says what a number means to somebody on call.
 
 pub(crate) mod family;
 pub(crate) mod gauge_guard;
@@ -22,23 +22,23 @@ use traffic::{Bound, Traffic};
 
 pub use family::Family;
 
-/// Seconds, from a read out of memory to a write that waited long.
+/// Seconds, from a read of memory to a write that waited long.
 const REQUEST_BUCKETS: [f64; 15] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
-/// The status of a request whose caller went away before it was answered.
+/// The status of a request whose caller left before it was answered.
 pub(crate) const CLIENT_GONE: (&str, &str) = ("499", "CLIENT_GONE");
 
-/// How a write with an idempotency key met what was there.
+/// What a write with an idempotency key found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KeyMet {
-    /// Nothing.
+    /// It found nothing.
     New,
-    /// A request with the same key that was under way.
+    /// It found a request with the same key under way.
     Joined,
-    /// An outcome in a block.
+    /// It found an outcome in a block.
     Replayed,
-    /// Another request's key.
+    /// It found the key of another request.
     Reused,
 }
 
@@ -118,7 +118,7 @@ impl Metrics {
         self.keys.with_label_values(&[met.name()]).inc();
     }
 
-    /// What the end of a write says of its key.
+    /// Counts what the end of a write says about its key.
     pub(crate) fn key_settled(&self, settled: &Settled) {
         match settled {
             Settled::Final { replayed: true, .. } => self.key_met(KeyMet::Replayed),
@@ -127,14 +127,14 @@ impl Metrics {
         }
     }
 
-    /// A refusal counts where it is the key's fault.
+    /// A refusal counts if the key caused it.
     fn key_refused(&self, problem: &Problem) {
         if problem.kind() == ProblemKind::IdempotencyKeyReused {
             self.key_met(KeyMet::Reused);
         }
     }
 
-    /// A key that is not worked on: reused, or one too many.
+    /// Counts a key that is not worked on: it was reused, or there were too many.
     pub(crate) fn key_turned_away(&self, problem: &Problem) {
         self.key_refused(problem);
         if problem.kind() == ProblemKind::Overloaded {
@@ -163,7 +163,7 @@ impl KeyMet {
     }
 }
 
-/// A request on its way; counted when it goes, also where its caller went first.
+/// A request under way. It is counted when this is dropped, even if its caller left first.
 pub(crate) struct Counted {
     metrics: Arc<Metrics>,
     method: &'static str,
@@ -184,7 +184,7 @@ impl Counted {
         }
     }
 
-    /// Counts it with its answer.
+    /// Counts the request with its answer.
     pub(crate) fn answered(mut self, response: &Response) {
         let status = response.status();
         let problem = response.extensions().get::<ProblemKind>();
@@ -221,7 +221,7 @@ impl Drop for Counted {
     }
 }
 
-/// A caller may make up methods without end.
+/// Otherwise a caller could make up any number of methods.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

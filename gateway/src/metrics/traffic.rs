@@ -1,5 +1,4 @@
-//! What is counted beside requests: connections, refusals that no handler made, event streams and
-//! batches.
+//! What is counted besides requests: connections, refusals that no handler made, event streams and batches.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
@@ -12,11 +11,11 @@ use crate::problem::ProblemKind;
 pub(crate) enum Arrival {
     /// It is served.
     Served,
-    /// There was no room for it, and it was told so.
+    /// There was no room for it, and its client was told so.
     Refused,
-    /// There was not even room to tell it so.
+    /// There was not even room to tell its client so.
     Unheard,
-    /// TLS was not agreed on, or not in time.
+    /// The TLS handshake failed, or took too long.
     HandshakeFailed,
 }
 
@@ -41,7 +40,7 @@ pub(crate) struct Traffic {
     pub(crate) batches: IntGauge,
     connections: IntCounterVec,
     refusals: IntCounterVec,
-    /// Of every kind, wherever they were made.
+    /// Refusals of every kind, wherever they were made.
     refused: IntCounterVec,
     shed: IntCounterVec,
     streams_opened: IntCounter,
@@ -124,7 +123,7 @@ impl Traffic {
         traffic
     }
 
-    /// Makes what is rarely counted visible as zero from the start.
+    /// Shows rare counters as zero from the start.
     fn show_zeros(&self) {
         for arrival in ["served", "refused", "unheard", "handshake_failed"] {
             self.connections.with_label_values(&[arrival]);
@@ -154,7 +153,7 @@ impl Traffic {
         }
     }
 
-    /// A request, or a line of a batch, got a problem for its answer.
+    /// A request, or a line of a batch, was answered with a problem.
     pub(crate) fn refused(&self, kind: ProblemKind) {
         self.refused.with_label_values(&[kind.row().1]).inc();
     }
@@ -191,7 +190,7 @@ impl Traffic {
         self.shed.with_label_values(&[bound]).inc();
     }
 
-    /// A stream of events begins; it ends when the guard goes.
+    /// A stream of events begins; it ends when the guard is dropped.
     pub(crate) fn listen(&self) -> ListenerGuard {
         self.streams_opened.inc();
         ListenerGuard {
@@ -206,7 +205,7 @@ impl Traffic {
         self.blocks_sent.with_label_values(&labels).inc();
     }
 
-    /// A line of a batch was answered; `None` is well.
+    /// A line of a batch was answered; `None` means success.
     pub(crate) fn line_told(&self, problem: Option<ProblemKind>) {
         let outcome = problem.map_or("OK", |kind| kind.row().1);
         self.batch_lines.with_label_values(&[outcome]).inc();

@@ -96,7 +96,7 @@ impl From<QueryError> for Problem {
             QueryError::TooLarge(_) => ProblemKind::QueryTooExpensive,
         };
         let reason = error.to_string();
-        // CouchDB's words stay as they are.
+        // CouchDB's texts are kept as they are.
         let detail = match right(&error) {
             Some(right) => format!("{}. {right}", reason.trim_end_matches('.')),
             None => reason.clone(),
@@ -105,7 +105,7 @@ impl From<QueryError> for Problem {
     }
 }
 
-/// What there is where something was asked for that there is not.
+/// The known names, for an error that is about an unknown name.
 fn right(error: &QueryError) -> Option<&'static str> {
     match error {
         QueryError::InvalidKey(_) => Some(
@@ -142,7 +142,7 @@ impl From<TooExpensive> for Problem {
     }
 }
 
-/// With a capital at its beginning.
+/// The text with a capital first letter.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
@@ -293,7 +293,7 @@ impl From<CreateChannelError> for Problem {
     }
 }
 
-/// An error and all that caused it, in one line for the log.
+/// An error and its causes, in one line for the log.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();

@@ -30,7 +30,7 @@ pub enum ProblemKind {
     RouteNotFound,
     /// The route has no such method.
     MethodNotAllowed,
-    /// Nothing the caller accepts can be offered.
+    /// There is no form that the caller accepts.
     NotAcceptable,
     /// The request did not arrive in time.
     RequestTimeout,
@@ -52,7 +52,7 @@ pub enum ProblemKind {
     Forbidden,
     /// A version or existence did not hold.
     PreconditionFailed,
-    /// Body, value or transaction too large.
+    /// The body, value or transaction is too large.
     TooLarge,
     /// The key names another request.
     IdempotencyKeyReused,
@@ -80,7 +80,7 @@ pub enum ProblemKind {
     BlockCorrupt,
     /// A document of the state database is damaged.
     StateCorrupt,
-    /// Ordered, outcome not known yet.
+    /// It is ordered, but its outcome is not known yet.
     CommitTimeout,
 }
 
@@ -158,7 +158,7 @@ impl ProblemKind {
         }
     }
 
-    /// The kind for an error that the HTTP framework made on its own.
+    /// The kind of an error that the HTTP framework made by itself.
     #[must_use]
     pub fn of_status(status: StatusCode) -> Self {
         match status {

@@ -1,7 +1,7 @@
 //! Errors as the client sees them: RFC 9457 problem documents.
 //!
-//! A handler returns a [`Problem`]; `every_request` renders it, because only there the
-//! request's id is known. What the client must not see travels beside the detail into the log.
+//! A handler returns a [`Problem`]; `every_request` renders it, because the request's id is known only there.
+//! What the client must not see goes into the log together with the detail.
 
 mod causes;
 mod kind;
@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use kind::ProblemKind;
 
-/// An error on its way to the client.
+/// An error for the client.
 #[derive(Clone, Debug)]
 pub struct Problem {
     kind: ProblemKind,
@@ -28,15 +28,15 @@ pub struct Problem {
     transaction_id: Option<String>,
     block_number: Option<u64>,
     subject: Option<Box<Subject>>,
-    /// CouchDB's `error`, and its `reason` where that is not the detail.
+    /// CouchDB's `error`, and its `reason` if that is not the detail.
     couch: Option<(&'static str, Option<String>)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// What of a request, or of the state that it met, a problem is about.
+/// The part of a request, or of the state that it met, that caused a problem.
 #[derive(Clone, Debug, Default)]
 struct Subject {
-    /// Which operation of a transaction, from 0.
+    /// The operation of a transaction, counted from 0.
     operation: Option<usize>,
     namespace: Option<String>,
     key: Option<String>,
@@ -44,17 +44,17 @@ struct Subject {
     version: Option<Found>,
 }
 
-/// The version of a key; none where the key does not exist.
+/// The version of a key; `None` if the key does not exist.
 type Found = Option<Height>;
 
-/// What a full queue asks of the caller, where nobody knows better.
+/// When to try a full queue again, if no better time is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Somebody has to look at the disk first.
+/// Somebody must look at the disk first.
 const RETRY_AFTER_STORAGE: Duration = Duration::from_secs(30);
 
 impl Problem {
-    /// A problem that the caller may know all about.
+    /// A problem whose details the caller may know.
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self {
             kind,
@@ -82,7 +82,7 @@ impl Problem {
         .because(cause)
     }
 
-    /// Ordered, outcome not known yet.
+    /// It is ordered, but its outcome is not known yet.
     #[must_use]
     pub fn commit_timeout() -> Self {
         Self::new(
@@ -106,7 +106,7 @@ impl Problem {
             .with_header(header::WWW_AUTHENTICATE, challenge)
     }
 
-    /// Says in the challenge that what the caller showed is not good, as RFC 6750 wants it.
+    /// Says in the challenge that the caller's credential is not valid, as RFC 6750 demands.
     pub(crate) fn bad_token(mut self) -> Self {
         let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
         self.headers = vec![(header::WWW_AUTHENTICATE, challenge)];
@@ -130,7 +130,7 @@ impl Problem {
         )
     }
 
-    /// Something that requests share is used up; nothing was done.
+    /// A shared resource is used up; nothing was done.
     pub(crate) fn busy(why: &str, retry_after: Duration) -> Self {
         let detail = format!("{why}; nothing was ordered.");
         Self::unavailable(ProblemKind::Overloaded, &detail, retry_after)
@@ -204,15 +204,15 @@ impl Problem {
         self.in_namespace(namespace)
     }
 
-    /// Names the version that the key was found in; none where it does not exist.
+    /// Names the version of the key that was found; `None` if the key does not exist.
     #[must_use]
     pub fn at_version(mut self, version: Option<Height>) -> Self {
         self.subject.get_or_insert_default().version = Some(version);
         self
     }
 
-    /// Names what a call is about, in a 422 that does not say so yet: the one key that it touches, or else
-    /// the namespace that its chaincode governs.
+    /// Names the subject of a call, in a 422 without one: the one key that it touches, or else the namespace
+    /// that its chaincode governs.
     #[must_use]
     pub(crate) fn about_call(self, chaincodes: &Chaincodes, call: &Call) -> Self {
         if !self.lacks_subject() {
@@ -220,13 +220,13 @@ impl Problem {
         }
         match chaincodes.hints(call).keys.as_deref() {
             Some([(namespace, key)]) => self.at_operation(0).about_key(namespace, key),
-            // Operations name their namespaces, which may be many.
+            // Operations name their namespaces, and there may be many.
             Some([_, _, ..]) => self,
             _ => self.in_namespace(&call.chaincode),
         }
     }
 
-    /// Names the namespace that a query is about, in a 422 that does not say so yet.
+    /// Names the namespace of a query, in a 422 that has no subject yet.
     #[must_use]
     pub(crate) fn about_query_of(self, namespace: &str) -> Self {
         if self.lacks_subject() {
@@ -235,19 +235,19 @@ impl Problem {
         self
     }
 
-    /// Whether it is a 422 that does not say what it is about.
+    /// Whether it is a 422 without a subject.
     fn lacks_subject(&self) -> bool {
         self.subject.is_none() && self.kind.row().0 == StatusCode::UNPROCESSABLE_ENTITY
     }
 
-    /// Adds what CouchDB's clients look for, if it is not there yet.
+    /// Adds the members that CouchDB's clients look for, if they are not there yet.
     #[must_use]
     pub fn with_couch(mut self, error: &'static str, reason: Option<String>) -> Self {
         self.couch.get_or_insert((error, reason));
         self
     }
 
-    /// Adds CouchDB's word for the status, if no better one is there yet.
+    /// Adds CouchDB's word for the status, if there is no better one yet.
     #[must_use]
     pub fn for_couch(self) -> Self {
         let error = match self.kind.row().0 {
@@ -270,12 +270,12 @@ impl Problem {
         self
     }
 
-    /// The headers of its answer, besides those of every problem.
+    /// The headers of its answer, without those of every problem.
     pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.headers
     }
 
-    /// The transaction it is about, where there is one.
+    /// The transaction that it is about, if there is one.
     pub(crate) fn transaction_id(&self) -> Option<&str> {
         self.transaction_id.as_deref()
     }
@@ -286,7 +286,7 @@ impl Problem {
         self.kind
     }
 
-    /// The document for the client, and a log line for what is the server's fault.
+    /// The document for the client. Also logs a fault of the server.
     #[must_use]
     pub fn document(&self, request_id: &str) -> Vec<u8> {
         let (status, code, title) = self.kind.row();
@@ -294,11 +294,11 @@ impl Problem {
         if let Some(cause) = &self.cause {
             tracing::error!(request_id, code, transaction, cause, "request failed");
         } else if status.is_server_error() {
-            // Full queues and slow blocks come in floods, and the metrics count them.
+            // Problems of full queues and slow blocks are many, and the metrics count them.
             tracing::debug!(request_id, code, transaction, "request failed");
         }
         let code = match self.kind {
-            // Codes that Fabric gives no name have one number each.
+            // Codes without a name in Fabric are named by their number.
             ProblemKind::Invalid(code) => code.to_string(),
             _ => code.to_owned(),
         };
@@ -349,7 +349,7 @@ struct ProblemDocument<'a> {
     namespace: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
-    /// Null where the key does not exist.
+    /// Null if the key does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -18,7 +18,7 @@ pub(crate) enum Json {
     Object(Object),
 }
 
-/// An object; members come in the order of their insertion.
+/// An object whose members are in the order of their insertion.
 #[derive(Debug, Default)]
 pub(crate) struct Object(Vec<(String, Json)>);
 
@@ -28,8 +28,8 @@ impl Object {
         self.0.push((name.to_owned(), value.into()));
     }
 
-    /// Adds bytes as JSON where they are JSON, as text where they are printable text, and as base64
-    /// under `name` with `Base64` behind it where they are neither.
+    /// Adds bytes as JSON if they are JSON, as text if they are printable text, and otherwise as base64,
+    /// under `name` with the suffix `Base64`.
     pub(crate) fn insert_bytes(&mut self, name: &str, bytes: &[u8]) {
         match readable(bytes) {
             Some(value) => self.0.push((name.to_owned(), value)),
@@ -39,7 +39,7 @@ impl Object {
 }
 
 impl Json {
-    /// Bytes in a list, where there is no name to tell base64 by: that is an object of its own.
+    /// Bytes in a list. A list has no names that could mark base64, so base64 is in an object of its own.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         readable(bytes).unwrap_or_else(|| {
             let mut object = Object::default();

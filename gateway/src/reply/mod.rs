@@ -1,4 +1,4 @@
-//! Building answers.
+//! Builds answers.
 
 pub(crate) mod document;
 pub(crate) mod pages;
@@ -25,7 +25,7 @@ pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("ide
 /// Names a preference that was honoured.
 pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// What a query value must not hold as it is.
+/// Characters that a query value must escape.
 const QUERY_VALUE: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -45,10 +45,10 @@ const QUERY_VALUE: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// An answer of JSON.
+/// An answer in JSON.
 pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Result<Response, Problem> {
     let mut body = serde_json::to_vec(document).map_err(Problem::internal)?;
-    // A buffer grows to twice what is in it, and may wait for long until it is taken.
+    // A buffer can be twice as large as its content, and may wait long until it is taken.
     if body.capacity() > SMALL_BYTES {
         body.shrink_to_fit();
     }
@@ -82,7 +82,7 @@ pub(crate) fn negotiated(mut response: Response) -> Response {
     response
 }
 
-/// A problem of a resource with two forms, which its caller asked for in a form that there is.
+/// A problem of a resource with two forms, whose caller asked for one of them.
 pub(crate) fn negotiated_problem(problem: Problem) -> Problem {
     problem.with_header(header::VARY, HeaderValue::from_static("Accept"))
 }
@@ -91,7 +91,7 @@ fn vary(headers: &mut HeaderMap) {
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
 }
 
-/// State may be kept by a cache, and must be asked for again each time.
+/// A cache may keep state, but must ask for it again each time.
 pub(crate) fn no_cache(mut response: Response) -> Response {
     let value = HeaderValue::from_static("no-cache");
     response.headers_mut().insert(header::CACHE_CONTROL, value);
@@ -105,13 +105,13 @@ pub(crate) fn state_problem(problem: Problem, height: u64) -> Problem {
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))
 }
 
-/// Where a transaction is.
+/// The location of a transaction.
 pub(crate) fn transaction_location(channel: &str, tx_id: &str) -> HeaderValue {
     let tx_id = utf8_percent_encode(tx_id, percent_encoding::NON_ALPHANUMERIC);
     location(&format!("/v1/channels/{channel}/transactions/{tx_id}"))
 }
 
-/// Where the outcome of a key is.
+/// The location of a key's outcome.
 pub(crate) fn key_location(channel: &str, key: &IdempotencyKey) -> HeaderValue {
     let key = utf8_percent_encode(key.as_str(), QUERY_VALUE);
     location(&format!(
@@ -119,7 +119,7 @@ pub(crate) fn key_location(channel: &str, key: &IdempotencyKey) -> HeaderValue {
     ))
 }
 
-/// A header value of a path that is ASCII by construction.
+/// A header value made of a path that is ASCII by construction.
 pub(crate) fn location(path: &str) -> HeaderValue {
     HeaderValue::from_str(path).unwrap_or_else(|_| HeaderValue::from_static("/"))
 }

@@ -1,13 +1,13 @@
-//! Pages of a listing, made as their readers take them.
+//! Pages of a listing, which are made while their readers take them.
 //!
 //! ```text
 //! {"MEMBER":[ROW, ROW, ...],"bookmark":"..." or null}
 //! ```
 //!
-//! The first piece is made before there is an answer: what is wrong with a page is mostly wrong with its
-//! first row, and a page that is one piece is an answer like any other. Further pieces are made one at a
-//! time, when the connection has taken the one before. A row that cannot be read ends the page before
-//! it: the next page begins with that row, and its problem has an answer of its own.
+//! The first piece is made before the answer begins: an error of a page is usually an error of its first row,
+//! and a page of one piece is an ordinary answer. Each further piece is made when the connection has taken
+//! the piece before it. A row that cannot be read ends the page before it: the next page begins with that
+//! row, and is answered with its problem.
 
 use std::io;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::gateway::Gateway;
 use crate::memory::{Held, Kind, Share};
 use crate::problem::Problem;
 
-/// Bytes after which a piece ends.
+/// A piece ends after this number of bytes.
 pub(crate) const PIECE_BYTES: usize = 64 << 10;
-/// What a page holds for its reader: one piece on its way, another being made.
+/// What a page holds for its reader: one piece is under way while another is made.
 const PAGE_BYTES: usize = 2 * PIECE_BYTES;
 
 /// The rows of a page, in order.
@@ -30,20 +30,20 @@ pub(crate) trait Page: Send + 'static {
     /// The name of the list.
     const MEMBER: &'static str;
 
-    /// Writes the next row as JSON; whether there was one. Blocks.
+    /// Writes the next row as JSON. Returns whether there was one. Blocks.
     ///
     /// # Errors
     /// The row cannot be read.
     fn next(&mut self, out: &mut Vec<u8>) -> Result<bool, Problem>;
 
-    /// Ends the page behind the last row that was written.
+    /// Ends the page after the last row that was written.
     fn cut(&mut self);
 
-    /// The bookmark of the page behind this one, which has ended; none where nothing is behind it.
+    /// The bookmark of the page after this one, which has ended; `None` if there is no such page.
     fn bookmark(&self) -> Option<String>;
 }
 
-/// How much of a page is written.
+/// A page that is being written.
 struct Writing<P> {
     page: P,
     has_rows: bool,
@@ -112,13 +112,13 @@ pub(crate) async fn body(gateway: &Arc<Gateway>, page: impl Page) -> Result<Body
     Ok(Body::from_stream(unfold(taken, Taken::next)))
 }
 
-/// A page on its way to its reader.
+/// A page that its reader is taking.
 struct Taken<P> {
     gateway: Arc<Gateway>,
     share: Arc<Share>,
-    /// The piece that there was before the answer.
+    /// The piece that was made before the answer.
     first: Option<Bytes>,
-    /// None once nothing follows.
+    /// `None` once nothing follows.
     writing: Option<Writing<P>>,
 }
 
@@ -138,7 +138,7 @@ impl<P: Page> Taken<P> {
                 self.writing = Some(writing).filter(|writing| !writing.has_ended);
                 Some((Ok(piece), self))
             }
-            // The connection breaks: what was sent is no whole page, and must not look like one.
+            // The connection is broken off: what was sent is not a whole page, and must not look like one.
             Err(problem) => {
                 tracing::warn!(?problem, "an answer breaks off");
                 Some((Err(io::Error::other("the page cannot be made")), self))
@@ -158,9 +158,9 @@ async fn next_piece<P: Page>(
     made.await
 }
 
-/// A piece that keeps its page's share, and one for what it has beyond that: a row may be large.
+/// A piece that keeps its page's share, and a second share for its further bytes: a row may be large.
 fn held(gateway: &Gateway, mut piece: Vec<u8>, share: &Arc<Share>) -> Result<Bytes, Problem> {
-    // A buffer grows to twice what is in it.
+    // A buffer can be twice as large as its content.
     if piece.capacity() > PAGE_BYTES {
         piece.shrink_to_fit();
     }
@@ -177,7 +177,7 @@ fn held(gateway: &Gateway, mut piece: Vec<u8>, share: &Arc<Share>) -> Result<Byt
 mod tests {
     use super::*;
 
-    /// Numbers up to a limit; one of them may be damaged.
+    /// A page of numbers up to a limit; one of them may be damaged.
     struct Numbers {
         next: usize,
         limit: usize,

@@ -1,4 +1,4 @@
-//! Bytes from the ledger inside JSON answers: as JSON where they are, as base64 where not.
+//! Bytes from the ledger inside JSON answers: as JSON if they are JSON, otherwise as base64.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// The JSON text that `bytes` are, without white space around it; none if they are none.
+/// `bytes` as a JSON text without white space around it; `None` if they are not JSON.
 pub(crate) fn json_text(bytes: &[u8]) -> Option<&RawValue> {
-    // Skimming a value does not recurse, so no depth can hurt here.
+    // Skipping over a value does not recurse, so any depth is harmless here.
     serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
 }
 
@@ -21,9 +21,9 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// A value under a member's name: `value`, or `valueBase64` where it is no JSON.
+/// A value under a member's name: `value`, or `valueBase64` if it is not JSON.
 ///
-/// To be used with `#[serde(flatten)]`.
+/// Use it with `#[serde(flatten)]`.
 #[derive(Debug)]
 pub(crate) struct Value<'a> {
     pub(crate) bytes: Option<&'a [u8]>,

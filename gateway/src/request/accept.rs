@@ -1,4 +1,4 @@
-//! Which of two forms a caller wants: `Accept` (RFC 9110).
+//! Reads which of two forms a caller wants: `Accept` (RFC 9110).
 
 use axum::http::header::HeaderValue;
 use axum::http::{HeaderMap, header};
@@ -18,7 +18,7 @@ pub(crate) enum Form {
 /// The media type of Fabric's bytes.
 pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 
-/// The form that the caller likes best; JSON where it likes both.
+/// The form that the caller prefers; JSON if it likes both equally.
 pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Form, Problem> {
     let ranges = ranges(headers);
     if ranges.is_empty() {
@@ -57,7 +57,7 @@ pub(crate) fn admit(headers: &HeaderMap, media: &'static str) -> Result<(), Prob
             given if given == media => 3,
             given if given == any_of_kind => 2,
             "*/*" => 1,
-            // Something was asked for, and so far not this.
+            // The caller named other types, but so far not this one.
             _ if best.0 == 0 => {
                 best.1 = 0;
                 continue;
@@ -74,7 +74,7 @@ pub(crate) fn admit(headers: &HeaderMap, media: &'static str) -> Result<(), Prob
     Ok(())
 }
 
-/// The answer to a caller that accepts nothing there is.
+/// The answer to a caller that accepts no available form.
 pub(crate) fn not_acceptable(forms: &str) -> Problem {
     Problem::new(
         ProblemKind::NotAcceptable,
@@ -103,7 +103,7 @@ fn read_range(range: &str) -> (String, u16) {
     (media, quality)
 }
 
-/// `0.8` is 800; what cannot be read counts as not wanted. Digits behind the third say nothing.
+/// `0.8` is 800; what cannot be read counts as not wanted. Digits after the third are ignored.
 fn thousandths(text: &str) -> u16 {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

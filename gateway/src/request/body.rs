@@ -1,4 +1,4 @@
-//! Request bodies: bounded in bytes and time, of the right type, and their top-level members.
+//! Request bodies: bounds their bytes and time, checks their type, and reads their top-level members.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -21,25 +21,25 @@ use crate::problem::{Problem, ProblemKind};
 
 /// The type of every body but a merge patch.
 pub(crate) const JSON: &str = "application/json";
-/// The type of a batch: one JSON text a line.
+/// The type of a batch, which has one JSON text on each line.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 /// The type of the body of `PATCH`.
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// Times its own bytes that a body holds of the budget until the work on it is over: itself, and the envelope
-/// that is made of it, in which arguments and written values both stand.
+/// A body holds its size this many times in the budget until the work on it is over: for itself, and for the
+/// envelope made of it, which has both arguments and written values.
 pub(crate) const WORK: usize = 3;
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-/// The content coding that is none.
+/// The content coding that changes nothing.
 const IDENTITY: &str = "identity";
-/// Names of the one character set; ASCII is a part of it.
+/// Names of the only character set; ASCII is a part of it.
 const UTF8: [&str; 3] = ["utf-8", "utf8", "us-ascii"];
 
-/// What is taken in of the body of a refused request.
+/// How much of the body of a refused request is still read.
 const DISCARDED_BYTES: usize = 256 << 10;
-/// For how long.
+/// How long it is read.
 const DISCARD: Duration = Duration::from_secs(1);
 
 /// Reads a JSON body. `expected` is the one media type that is understood here.
@@ -55,8 +55,8 @@ pub(crate) async fn read(
     Ok(without_mark(body))
 }
 
-/// The text without the byte order mark that some editors and shells write before it. It belongs to
-/// how a text is stored, and to no JSON (RFC 8259, section 8.1).
+/// The text without the byte order mark that some editors and shells put before it. The mark belongs to the
+/// storage of a text, and not to JSON (RFC 8259, section 8.1).
 pub(crate) fn without_mark(text: Bytes) -> Bytes {
     if text.starts_with(BYTE_ORDER_MARK) {
         return text.slice(BYTE_ORDER_MARK.len()..);
@@ -64,7 +64,7 @@ pub(crate) fn without_mark(text: Bytes) -> Bytes {
     text
 }
 
-/// Refuses a body that has to be unpacked first: kept as it is, it would be no JSON, or another one.
+/// Refuses a body that must be unpacked first: packed, it would not be JSON, or would be other JSON.
 fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let codings = headers.get_all(header::CONTENT_ENCODING).iter().map(text);
     for codings in codings {
@@ -94,8 +94,8 @@ pub(crate) fn check_type(headers: &HeaderMap, expected: &'static str) -> Result<
     Err(problem.with_header(header, HeaderValue::from_static(expected)))
 }
 
-/// Makes sure that there is no body, or one that says nothing: clients that send JSON with whatever
-/// they send have `{}` or `null` to say there. Anything else was meant to do something.
+/// Makes sure that there is no body, or that it says nothing: clients that send JSON with every request send
+/// `{}` or `null` here. Any other body was meant to do something.
 pub(crate) async fn read_none(parts: &Parts, body: Body, gateway: &Gateway) -> Result<(), Problem> {
     let body = without_mark(read_any(parts, body, gateway).await?);
     check_caller(parts, gateway)?;
@@ -115,15 +115,15 @@ pub(crate) async fn read_none(parts: &Parts, body: Body, gateway: &Gateway) -> R
     Err(Problem::invalid_argument(detail))
 }
 
-/// A body may come slowly: a caller whose token ended meanwhile is not let in any more.
+/// A body may come slowly: a caller whose token ended meanwhile is refused.
 fn check_caller(parts: &Parts, gateway: &Gateway) -> Result<(), Problem> {
-    // Doors that ask nobody have no callers.
+    // If no credential is asked for, there is no caller.
     let caller = parts.extensions.get::<Caller>();
     caller.map_or(Ok(()), |caller| caller.check_still(gateway))
 }
 
-/// Takes in what a refused request still sends, within reason: a client that is cut off while it
-/// writes may never see the answer.
+/// Reads what a refused request still sends, within bounds: a client that is cut off while it writes may
+/// never see the answer.
 pub(crate) async fn discard(mut body: Body) {
     let taken = async {
         let mut left = DISCARDED_BYTES;
@@ -135,7 +135,7 @@ pub(crate) async fn discard(mut body: Body) {
             }
         }
     };
-    // A slow one gets its answer all the same.
+    // A slow client gets its answer anyway.
     drop(tokio::time::timeout(DISCARD, taken).await);
 }
 
@@ -157,9 +157,9 @@ async fn read_any(parts: &Parts, body: Body, gateway: &Gateway) -> Result<Bytes,
     }
 }
 
-/// The whole body, of which `at_most` so many bytes are expected. It takes its share of the budget as it
-/// comes, so that a length that is only promised takes nothing from others; once it is there, what the
-/// work on it will make of it is added.
+/// The whole body, which may have at most `at_most` bytes. It takes its share of the budget as it comes, so
+/// that a length that is only promised takes nothing from others. Once it is complete, the bytes for the work
+/// on it are added.
 async fn collect(mut body: Body, at_most: usize, gateway: &Gateway) -> Result<Bytes, Problem> {
     let limits = &gateway.limits;
     let mut share = gateway.memory.share(Kind::Bodies);
@@ -167,7 +167,7 @@ async fn collect(mut body: Body, at_most: usize, gateway: &Gateway) -> Result<By
     let mut all = Vec::new();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|_| Problem::invalid_argument("The body broke off."))?;
-        // Trailers say nothing here.
+        // Trailers are ignored here.
         let Ok(chunk) = frame.into_data() else {
             continue;
         };
@@ -201,12 +201,12 @@ fn too_large(limits: &Limits) -> Problem {
     Problem::new(ProblemKind::TooLarge, detail)
 }
 
-/// The media type in lower case without parameters; none where it is missing, stands twice, or names
-/// another character set than UTF-8.
+/// The media type in lower case without parameters; `None` if it is missing, occurs twice, or names another
+/// character set than UTF-8.
 pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let value = text(values.next()?);
-    // Of two, one would be read here and perhaps the other by a proxy.
+    // If there are two, a proxy may read another one than is read here.
     if values.next().is_some() {
         return None;
     }
@@ -224,8 +224,7 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<String> {
 pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    /// Takes an object apart. Nothing is said yet about the inside of the values, but that they
-    /// are JSON.
+    /// Takes an object apart. This checks only that the values are JSON.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Problem> {
         let text = std::str::from_utf8(body)
             .map_err(|_| Problem::new(ProblemKind::InvalidJson, "The body is not UTF-8."))?;
@@ -271,14 +270,14 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The text that the object would be without one of its members, given the member's value: it
-    /// goes with the comma before it, or, being the first, with the one after it.
+    /// The text of the object without one of its members, whose value is given. The comma before the member
+    /// is removed too, or, for the first member, the comma after it.
     pub(crate) fn without(object: &Bytes, value: &RawValue) -> Bytes {
         let value = object.slice_ref(value.get().as_bytes());
         let start = value.as_ptr().addr() - object.as_ptr().addr();
         let (before, after) = object.split_at(start);
         let (_, after) = after.split_at(value.len());
-        // Back over the colon and the name, whose spelling has no quote inside.
+        // This goes back over the colon and the name, which has no quote inside.
         let up_to_quote = |text: &[u8]| text.iter().rposition(|byte| *byte == b'"').unwrap_or(0);
         let (before, _) = before.split_at(up_to_quote(before));
         let (before, _) = before.split_at(up_to_quote(before));
@@ -292,8 +291,8 @@ impl<'a> Members<'a> {
         [before, after].concat().into()
     }
 
-    /// Makes sure that nothing is left: a typo must not disarm a precondition. `known` are those that
-    /// may be there.
+    /// Makes sure that no member is left: a typo must not disable a precondition. `known` are the members
+    /// that may be there.
     pub(crate) fn finish(self, known: &[&str]) -> Result<(), Problem> {
         match self.0.first() {
             None => Ok(()),
@@ -320,7 +319,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
-                    // No request here has nearly as many, and looking for repetitions is quadratic.
+                    // No request here has nearly as many members, and the search for repetitions is
+                    // quadratic.
                     if members.len() == 64 {
                         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                         break;

@@ -1,4 +1,4 @@
-//! Chaincode calls out of request bodies.
+//! Makes chaincode calls of request bodies.
 
 use std::borrow::Cow;
 
@@ -50,7 +50,7 @@ fn of_members(mut members: Members<'_>, body: &Bytes, known: &[&str]) -> Result<
     })
 }
 
-/// The call that an envelope carries; none where it carries none that can be read.
+/// The call in an envelope; `None` if there is none that can be read.
 pub(crate) fn of_envelope(envelope: &Bytes) -> Option<Call> {
     let spec = Opened::read(envelope).ok()?.endorsed_call().ok()?.spec()?;
     let mut args = spec.input?.args.into_iter();

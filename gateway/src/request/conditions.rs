@@ -1,4 +1,4 @@
-//! Entity tags and what a request demands of them: `If-Match`, `If-None-Match` (RFC 9110).
+//! Entity tags, and the conditions of a request: `If-Match`, `If-None-Match` (RFC 9110).
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use quire_ledger::Height;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::grammar::{self, trim};
 use crate::problem::Problem;
 
-/// The tag of a version: `"12.0"`, strong, because values come back byte for byte.
+/// The tag of a version, such as `"12.0"`. It is strong, because values come back byte for byte.
 pub(crate) fn etag(version: Height) -> HeaderValue {
     HeaderValue::try_from(format!("\"{version}\""))
         .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
@@ -18,11 +18,11 @@ pub(crate) fn etag(version: Height) -> HeaderValue {
 pub(crate) enum Tags {
     /// `*`.
     Any,
-    /// A list, weak ones marked.
+    /// A list, in which weak tags are marked.
     List(Vec<Tag>),
 }
 
-/// One tag of a list. Tags that are no version cannot match and are dropped in reading.
+/// One tag of a list. Tags that are not versions cannot match and are dropped when the list is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag {
     version: Height,
@@ -30,8 +30,8 @@ pub(crate) struct Tag {
 }
 
 impl Tags {
-    /// The tags of `name`; none where the header is missing. One that lists nothing is refused: it
-    /// was meant to demand something.
+    /// The tags of the header `name`; `None` if it is missing. An empty list is refused: it was meant to
+    /// demand something.
     fn parse(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>, Problem> {
         let lines = headers.get_all(name).iter().map(grammar::text);
         let lines: Vec<_> = lines.collect();
@@ -53,7 +53,7 @@ impl Tags {
         }
     }
 
-    /// Weak comparison, the one of `If-None-Match`.
+    /// The weak comparison, for `If-None-Match`.
     fn matches_weakly(&self, version: Height) -> bool {
         match self {
             Self::Any => true,
@@ -61,7 +61,7 @@ impl Tags {
         }
     }
 
-    /// Strong comparison, the one of `If-Match`: weak tags never match.
+    /// The strong comparison, for `If-Match`: weak tags never match.
     fn matches_strongly(&self, version: Height) -> bool {
         match self {
             Self::Any => true,
@@ -82,8 +82,8 @@ impl Tag {
     }
 }
 
-/// The elements of `"a", W/"b"`, or of `*`, each as it is written; none where something else stands
-/// there. Empty ones say nothing. A tag ends with its next quote: there are no escapes in it.
+/// The elements of `"a", W/"b"`, or of `*`, as they are written; `None` if the text is something else. Empty
+/// elements are ignored. A tag ends at its next quote: it has no escapes.
 fn elements(list: &str) -> Option<Vec<&str>> {
     let mut elements = Vec::new();
     let mut rest = trim(list);
@@ -110,21 +110,20 @@ fn elements(list: &str) -> Option<Vec<&str>> {
     }
 }
 
-/// A list of tags without what says nothing: empty elements, and blanks around them. None for what is
-/// no list.
+/// A list of tags without empty elements and blanks; `None` if it is not a list.
 pub(crate) fn plainly(list: &[u8]) -> Option<Vec<u8>> {
     let elements = elements(std::str::from_utf8(list).ok()?)?;
     Some(elements.join(", ").into_bytes())
 }
 
-/// What a read finds out about its conditions.
+/// The result of checking a read's conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadVerdict {
-    /// Answer with the value.
+    /// The answer is the value.
     Send,
-    /// The caller has it: 304.
+    /// The caller has the value: 304.
     NotModified,
-    /// 412.
+    /// The condition failed: 412.
     Failed,
 }
 
@@ -145,7 +144,7 @@ pub(crate) fn judge_read(headers: &HeaderMap, version: Height) -> Result<ReadVer
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum WriteConditions {
-    /// One of these versions.
+    /// The key must have one of these versions.
     IfMatch(Versions),
     /// `*`: the key must not exist.
     IfNoneMatch(&'static str),
@@ -155,9 +154,9 @@ pub(crate) enum WriteConditions {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Versions {
-    /// `*`: whichever, but one there must be.
+    /// `*`: the key must exist, in any version.
     Any(&'static str),
-    /// One of these.
+    /// The key must have one of these.
     List(Vec<String>),
 }
 

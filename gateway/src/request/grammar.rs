@@ -1,21 +1,20 @@
-//! Grammar that headers share (RFC 9110, section 5.6): lists, parameters, quoted strings.
+//! The grammar that headers share (RFC 9110, section 5.6): lists, parameters, quoted strings.
 
 use std::borrow::Cow;
 
 use axum::http::HeaderValue;
 
-/// The text of a header; bytes that are no UTF-8 become a letter that nothing here looks for.
+/// The text of a header; bytes that are not UTF-8 become a letter that nothing here looks for.
 pub(crate) fn text(value: &HeaderValue) -> Cow<'_, str> {
     String::from_utf8_lossy(value.as_bytes())
 }
 
-/// The elements of a list. Empty ones say nothing and are passed over.
+/// The elements of a list, without empty ones.
 pub(crate) fn elements(list: &str) -> impl Iterator<Item = &str> {
     pieces(list, ',').filter(|element| !element.is_empty())
 }
 
-/// What stands between the separators, without the blanks around it. Inside of a quoted string there
-/// is no separator.
+/// The pieces between the separators, without blanks around them. A quoted string hides separators.
 pub(crate) fn pieces(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -46,13 +45,13 @@ fn end_of_piece(text: &str, separator: char) -> Option<usize> {
     None
 }
 
-/// A name and its value, which may be a quoted string; empty without a `=`.
+/// A name and its value, which may be a quoted string; without a `=` the value is empty.
 pub(crate) fn name_and_value(parameter: &str) -> (&str, Cow<'_, str>) {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
     (trim(name), word(trim(value)))
 }
 
-/// A token as it is, a quoted string without its quotes and backslashes.
+/// A token as it is; a quoted string without its quotes and backslashes.
 fn word(text: &str) -> Cow<'_, str> {
     let inside = text
         .strip_prefix('"')
@@ -71,7 +70,7 @@ fn word(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Without the blanks that headers may have around anything.
+/// Removes the blanks that headers may have around anything.
 pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }

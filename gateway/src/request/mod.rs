@@ -1,4 +1,4 @@
-//! What a request says: its path, parameters, headers and body, taken apart and checked.
+//! Takes the parts of a request apart and checks them: path, parameters, headers and body.
 
 pub(crate) mod accept;
 pub(crate) mod body;

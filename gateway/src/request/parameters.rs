@@ -4,12 +4,12 @@
 
 use utoipa::IntoParams;
 
-/// What makes repeating a write safe.
+/// Makes the repetition of a write safe.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub(crate) struct Retries {
-    /// 1 to 255 visible ASCII characters. Makes repeating the request safe: the same key names the
-    /// same transaction for ever.
+    /// 1 to 255 visible ASCII characters. It makes a repetition of the request safe: the same key always
+    /// names the same transaction.
     #[param(
         rename = "Idempotency-Key",
         min_length = 1,
@@ -17,12 +17,12 @@ pub(crate) struct Retries {
         pattern = "^[!-~]+$"
     )]
     idempotency_key: Option<String>,
-    /// How often a transaction that lost a race is tried; 5 without.
+    /// How often a transaction that lost a race is tried; the default is 5.
     #[param(rename = "Quire-Max-Attempts", minimum = 1, maximum = 10)]
     quire_max_attempts: Option<u32>,
 }
 
-/// How long a write is waited for.
+/// How long the caller waits for a write.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub(crate) struct Waiting {
@@ -48,10 +48,10 @@ pub(crate) struct WriteDemands {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub(crate) struct ReadDemands {
-    /// A version in quotes, several, or `*`: without it 412.
+    /// A version in quotes, several, or `*`. If none matches, the answer is 412.
     #[param(rename = "If-Match")]
     if_match: Option<String>,
-    /// Versions that the caller has, in quotes, or `*`: with one of them 304.
+    /// Versions that the caller has, in quotes, or `*`. If one matches, the answer is 304.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
 }
@@ -60,10 +60,10 @@ pub(crate) struct ReadDemands {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParameters {
-    /// Entries of a page; 25 without.
+    /// The entries of a page; the default is 25.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u64>,
-    /// Of the page before; every other parameter but `limit` as there.
+    /// The bookmark of the page before; all other parameters but `limit` must be the same as there.
     bookmark: Option<String>,
 }
 

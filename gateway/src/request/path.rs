@@ -1,4 +1,4 @@
-//! Names out of the request's target, as the client sent it.
+//! Reads names out of the request's target, as the client sent it.
 //!
 //! The framework's own extractor answers bad encodings in its own words, so segments are taken
 //! from the raw path here. `%2F` is part of a key, `+` is a plus sign.
@@ -13,19 +13,19 @@ use quire_peer::Channel;
 use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemKind};
 
-/// Position of the channel in `/v1/channels/{channel}/...`, counted behind the first `/`.
+/// Position of the channel in `/v1/channels/{channel}/...`, counted after the first `/`.
 const CHANNEL: usize = 2;
-/// Position of what stands behind the channel's resource, as in `.../blocks/{number}`.
+/// Position of the item after the channel's resource, as in `.../blocks/{number}`.
 const ITEM: usize = 4;
 /// Position of the key in `.../state/{namespace}/{key}`.
 const KEY: usize = 5;
 
 /// Position of the design document in `.../state/{namespace}/_index/{ddoc}/json/{name}`.
 const DDOC: usize = 6;
-/// What design documents are called in front of their name.
+/// The prefix of the names of design documents.
 const DESIGN: &str = "_design";
 
-/// How paths write the empty namespace, which has no spelling of its own.
+/// The empty namespace as it is written in paths.
 const EMPTY_NAMESPACE: &str = "~";
 
 /// A namespace and a key of a channel.
@@ -41,12 +41,12 @@ pub(crate) fn channel(gateway: &Gateway, uri: &Uri) -> Result<Channel, Problem> 
     gateway.channel(&channel_name(uri)?)
 }
 
-/// The name of the channel, whether there is one or not.
+/// The name of the channel, even if it does not exist.
 pub(crate) fn channel_name(uri: &Uri) -> Result<Cow<'_, str>, Problem> {
     segment(uri, CHANNEL)
 }
 
-/// What stands behind the channel's resource, as in `.../blocks/{number}`.
+/// The item after the channel's resource, as in `.../blocks/{number}`.
 pub(crate) fn item(uri: &Uri) -> Result<String, Problem> {
     Ok(segment(uri, ITEM)?.into_owned())
 }
@@ -64,7 +64,7 @@ pub(crate) fn namespace_of(text: &str) -> Arc<str> {
     text.into()
 }
 
-/// Namespace and key for reading: any that a channel could hold.
+/// Namespace and key for reading: any names that a channel could hold.
 pub(crate) fn key_to_read(gateway: &Gateway, uri: &Uri) -> Result<KeyPath, Problem> {
     let key = segment(uri, KEY)?;
     if key.is_empty() {
@@ -97,13 +97,13 @@ pub(crate) fn index(uri: &Uri) -> Result<(String, String), Problem> {
     Ok((ddoc, segment(uri, DDOC + 2)?.into_owned()))
 }
 
-/// The whole path, decoded: what a request digest covers.
+/// The whole path, decoded. A request digest covers it.
 pub(crate) fn decoded(uri: &Uri) -> Result<String, Problem> {
     Ok(decode(uri.path())?.into_owned())
 }
 
 fn segment(uri: &Uri, position: usize) -> Result<Cow<'_, str>, Problem> {
-    // The path starts with `/`: what stands before that is no segment.
+    // The path starts with `/`, before which there is no segment.
     decode(uri.path().split('/').nth(position + 1).unwrap_or_default())
 }
 

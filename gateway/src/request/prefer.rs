@@ -1,4 +1,4 @@
-//! How long a caller waits: `Prefer` (RFC 7240), `?wait=`, and `Quire-Max-Attempts`.
+//! Reads how long a caller waits: `Prefer` (RFC 7240), `?wait=`, and `Quire-Max-Attempts`.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ const QUIRE_MAX_ATTEMPTS: HeaderName = HeaderName::from_static("quire-max-attemp
 pub(crate) struct Prefer {
     /// How long to wait for the outcome.
     pub(crate) wait: Duration,
-    /// Whether 202 answers what is ordered but not final after that time.
+    /// Whether the answer is 202 if a transaction is ordered but not final after that time.
     pub(crate) respond_async: bool,
 }
 
 impl Prefer {
-    /// Reads the header. Preferences that are not known here are passed over, as the RFC asks.
+    /// Reads the header. Unknown preferences are ignored, as the RFC demands.
     pub(crate) fn parse(headers: &HeaderMap, limits: &Limits) -> Result<Self, Problem> {
         let (wait, respond_async) = preferences(headers, limits)?;
         let without = if respond_async {
@@ -42,7 +42,7 @@ fn preferences(headers: &HeaderMap, limits: &Limits) -> Result<(Option<Duration>
     let mut respond_async = false;
     for value in headers.get_all("prefer") {
         for preference in elements(&text(value)) {
-            // Parameters behind `;` change nothing in them.
+            // Parameters after `;` change nothing.
             let token = pieces(preference, ';').next().unwrap_or_default();
             let (name, value) = name_and_value(token);
             if name.eq_ignore_ascii_case("respond-async") {
@@ -55,14 +55,14 @@ fn preferences(headers: &HeaderMap, limits: &Limits) -> Result<(Option<Duration>
     Ok((wait, respond_async))
 }
 
-/// How long a query may take: the time that the caller is ready to wait, and no longer than `limits` say.
+/// How long a query may take: the time that the caller is ready to wait, but no longer than `limits` allow.
 pub(crate) fn query_time(headers: &HeaderMap, limits: &Limits) -> Result<Duration, Problem> {
     let (wait, _) = preferences(headers, limits)?;
     let longest = limits.query_timeout;
     Ok(wait.map_or(longest, |wait| wait.min(longest)))
 }
 
-/// `?wait=N`, none where it is missing.
+/// `?wait=N`; no time if it is missing.
 pub(crate) fn wait(query: &UrlQuery, limits: &Limits) -> Result<Duration, Problem> {
     query
         .get("wait")
@@ -75,7 +75,7 @@ fn seconds(text: &str, limits: &Limits) -> Result<Duration, Problem> {
     Ok(Duration::from_secs(seconds).min(limits.max_wait))
 }
 
-/// `Quire-Max-Attempts`, none where it is missing.
+/// `Quire-Max-Attempts`; `None` if it is missing.
 pub(crate) fn max_attempts(headers: &HeaderMap) -> Result<Option<u32>, Problem> {
     let mut values = headers.get_all(QUIRE_MAX_ATTEMPTS).iter();
     let Some(value) = values.next() else {

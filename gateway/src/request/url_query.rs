@@ -1,4 +1,4 @@
-//! Query strings, strictly: an unknown or repeated parameter is an error, not a surprise.
+//! Reads query strings strictly: an unknown or repeated parameter is an error.
 
 use std::borrow::Cow;
 
@@ -7,14 +7,14 @@ use axum::http::Uri;
 use super::path::decode;
 use crate::problem::Problem;
 
-/// The parameters of a request. As in forms, `+` is a space here; a plus sign is `%2B`.
+/// The parameters of a request. `+` is a space, as in forms; a plus sign is `%2B`.
 #[derive(Debug)]
 pub(crate) struct UrlQuery {
     parameters: Vec<(String, String)>,
 }
 
 impl UrlQuery {
-    /// Reads the parameters; only `allowed` ones may be there, each once.
+    /// Reads the parameters; each must be in `allowed`, and may occur once.
     pub(crate) fn parse(uri: &Uri, allowed: &[&str]) -> Result<Self, Problem> {
         let mut parameters: Vec<(String, String)> = Vec::new();
         let pairs = uri.query().unwrap_or_default().split('&');

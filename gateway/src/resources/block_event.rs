@@ -1,4 +1,4 @@
-//! A block as those see it who listen: which transactions, and which keys they wrote.
+//! A block as a listener sees it: its transactions, and the keys that they wrote.
 
 use std::sync::Arc;
 
@@ -16,14 +16,13 @@ use crate::problem::Problem;
 
 /// Bytes of rendered blocks that are kept for further listeners.
 const CACHE_BYTES: u64 = 16 << 20;
-/// Blocks that the cache is laid out for.
+/// The number of blocks for which the cache is laid out.
 const CACHE_BLOCKS: usize = 4096;
 
-/// Which block, for whom: channel, number, and the namespace listened to.
+/// The key of an event: channel, block number, and the namespace of the listener.
 type Wanted = (Arc<str>, u64, Option<Arc<str>>);
 
-/// Rendered blocks. Of all listeners that wait for a block, one renders it and the others get the
-/// same bytes.
+/// Rendered blocks. One of the listeners that wait for a block renders it, and the others get the same bytes.
 #[derive(Debug)]
 pub(crate) struct BlockEvents(Cache<Wanted, Bytes, ByBytes>);
 
@@ -32,7 +31,7 @@ struct ByBytes;
 
 impl Weighter<Wanted, Bytes> for ByBytes {
     fn weight(&self, (_, _, namespace): &Wanted, event: &Bytes) -> u64 {
-        // Callers choose the namespace, and it may be longer than any that there is.
+        // Callers choose the namespace, and it may be longer than any existing one.
         let namespace = namespace.as_ref().map_or(0, |namespace| namespace.len());
         (event.len() + namespace) as u64 + 128
     }
@@ -79,12 +78,12 @@ struct BlockEvent {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TransactionEvent {
-    /// None where the envelope names none.
+    /// `None` if the envelope names none.
     transaction_id: Option<String>,
     tx_number: u64,
     code: String,
     chaincode: Option<String>,
-    /// What took effect: empty unless the transaction is valid.
+    /// The writes that took effect: empty unless the transaction is valid.
     writes: Vec<KeyEvent>,
 }
 
@@ -96,7 +95,7 @@ struct KeyEvent {
     is_delete: bool,
 }
 
-/// One line of JSON. With a namespace, only the transactions that write there, valid or not.
+/// One line of JSON. With a namespace, it has only the transactions that write there, valid or not.
 fn document(block: &Block, namespace: Option<&str>) -> Result<String, Problem> {
     let transactions = block.envelopes.iter().enumerate();
     let transactions = transactions.filter_map(|(position, envelope)| {

@@ -8,12 +8,12 @@
 //!                                  collections }] }
 //! ```
 //!
-//! A namespace `NAME$$q` holds the rich queries of NAME: `queries` in place of `rangeQueries`, with
-//! what was asked as JSON.
+//! A namespace `NAME$$q` holds the rich queries of NAME: it has `queries` instead of `rangeQueries`, with
+//! each question as JSON.
 //!
-//! Hashes are hexadecimal; other bytes are JSON where they are JSON, text where they are text, and
-//! base64 under a name that ends in `Base64` where they are neither. What cannot be decoded is
-//! left out, and the transaction's `code` says why.
+//! Hashes are hexadecimal; other bytes are JSON if they are JSON, text if they are text, and otherwise base64
+//! under a name that ends in `Base64`. What cannot be decoded is left out, and the transaction's `code` says
+//! why.
 
 use bytes::Bytes;
 use quire_ledger::Block;
@@ -32,7 +32,7 @@ use super::creator::Creator;
 use crate::reply::document::{Json, Object};
 use crate::reply::value::base64;
 
-/// A block as `GET .../blocks/{number}` gives it, for who reads blocks without a gateway.
+/// A block as `GET .../blocks/{number}` gives it, for readers of blocks without a gateway.
 #[must_use]
 pub fn decoded(block: &Block) -> impl serde::Serialize + use<> {
     self::block(block)
@@ -227,7 +227,7 @@ fn range_query(query: &RangeQueryInfo) -> Json {
     out.into()
 }
 
-/// What was asked is JSON itself.
+/// The question is JSON itself.
 fn rich_query(query: &RangeQueryInfo) -> Json {
     let mut out = Object::default();
     out.insert("start", Json::of_bytes(query.start_key.as_bytes()));

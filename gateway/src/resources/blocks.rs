@@ -20,10 +20,10 @@ use crate::request::body;
 use crate::request::path;
 use crate::request::url_query::{UrlQuery, number};
 
-/// Blocks of a page without `limit`, and the most.
+/// The blocks of a page without `limit`, and the most blocks of a page.
 const PAGE_BLOCKS: (usize, usize) = (10, 100);
 
-/// Which block.
+/// The block that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wanted {
     Latest,
@@ -160,7 +160,7 @@ fn one(channel: &Channel, wanted: &Wanted, form: Form) -> Result<Response, Probl
     Ok(reply::negotiated(response))
 }
 
-/// Where a page begins, and where the first of its pages did.
+/// The first block of a page, and of the first page of its listing.
 #[derive(Clone, Copy, Debug)]
 struct First {
     of_all: u64,
@@ -168,8 +168,8 @@ struct First {
 }
 
 impl First {
-    /// Reads `from` and `bookmark`. Pages go on to the end of the chain, so `from` says nothing new
-    /// beside a bookmark and may be left out; another one would be another listing.
+    /// Reads `from` and `bookmark`. Pages go on to the end of the chain, so a bookmark makes `from`
+    /// superfluous, and it may be left out; another `from` would mean another listing.
     fn of(query: &UrlQuery, channel: &Channel) -> Result<Self, Problem> {
         let from = query.number("from")?;
         let Some(bookmark) = query.get("bookmark") else {
@@ -196,22 +196,22 @@ impl First {
         })
     }
 
-    /// The bookmark of a page that another one follows.
+    /// The bookmark of a page that is not the last.
     fn bookmark(self, next: u64, channel: &Channel) -> String {
         let place = format!("{}.{next}", self.of_all);
         Listing(&["blocks", &channel.name]).bookmark(&place)
     }
 }
 
-/// The blocks of a page, read as they are written.
+/// The blocks of a page, each read when it is written.
 struct Blocks {
     channel: Channel,
     first: First,
     next: u64,
-    /// Behind the last block that there was when the page began.
+    /// The height of the chain when the page began.
     height: u64,
     left: usize,
-    /// Bytes of envelopes that were written, and the most.
+    /// Bytes of envelopes that were written, and their limit.
     bytes: usize,
     max_bytes: usize,
 }
@@ -233,7 +233,7 @@ impl pages::Page for Blocks {
         Ok(true)
     }
 
-    /// What was not written is on the next page anyway.
+    /// A block that was not written is on the next page anyway.
     fn cut(&mut self) {}
 
     fn bookmark(&self) -> Option<String> {

@@ -21,9 +21,9 @@ use crate::request::url_query::UrlQuery;
 #[derive(Serialize, ToSchema)]
 struct ChannelRow {
     name: String,
-    /// How many blocks it has; null where it is not open.
+    /// How many blocks it has; null if it is not open.
     height: Option<u64>,
-    /// Not there where the channel is open; `failed` where it did not open when the node started.
+    /// Missing if the channel is open; `failed` if it did not open when the node started.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
 }

@@ -1,4 +1,4 @@
-//! `/v1/channels/{channel}/config`: the channel's configuration, and how it changes.
+//! `/v1/channels/{channel}/config`: the channel's configuration, and updates of it.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ use crate::request::url_query::UrlQuery;
 struct InForce {
     /// The block that holds it.
     block: u64,
-    /// How many updates came before it, and this one.
+    /// The number of updates up to this configuration.
     sequence: u64,
 }
 
@@ -162,8 +162,8 @@ pub(crate) async fn update(
     described.await
 }
 
-/// The update in an envelope that nobody has sent yet, as tools write it into a file for others to sign: it
-/// names no creator, and the caller becomes it. Anything but an update is refused: transactions have a
+/// The update in an envelope that nobody has sent yet, as tools write it into a file for others to sign. It
+/// names no creator, so the caller becomes its creator. Anything else is refused: transactions have a
 /// resource of their own.
 fn unsent(envelope: &Bytes) -> Result<Option<ConfigUpdateEnvelope>, Problem> {
     let read = || {
@@ -185,7 +185,7 @@ fn unsent(envelope: &Bytes) -> Result<Option<ConfigUpdateEnvelope>, Problem> {
     }
 }
 
-/// The media type of an update. Bytes are expected where it is neither.
+/// The media type of an update. If it is not known, bytes are expected.
 fn media(headers: &HeaderMap) -> &'static str {
     match content_type(headers).as_deref() {
         Some(JSON) => JSON,

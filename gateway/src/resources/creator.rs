@@ -1,4 +1,4 @@
-//! Who stands in an envelope: organisation and name, out of the serialized identity.
+//! The identity in an envelope: organisation and name, read from the serialized identity.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use quire_wire::Message;
 use quire_wire::msp::SerializedIdentity;
 use x509_parser::pem::parse_x509_pem;
 
-/// A creator or endorser as it claims to be; whether it is was judged at commit.
+/// The claimed identity of a creator or endorser. Whether the claim is true was judged at commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Creator {
     pub(crate) msp_id: String,
-    /// The certificate's common name; none where it has none or is none.
+    /// The certificate's common name; `None` if there is none, or if it is not a certificate.
     pub(crate) name: Option<String>,
     /// The certificate, PEM.
     pub(crate) certificate: String,
 }
 
 impl Creator {
-    /// Reads a serialized identity; none where the bytes are none.
+    /// Reads a serialized identity; `None` if the bytes are not one.
     pub(crate) fn read(serialized: &[u8]) -> Option<Self> {
         let identity = SerializedIdentity::decode(serialized).ok()?;
         Some(Self {
@@ -30,18 +30,18 @@ impl Creator {
     }
 }
 
-/// Creators of a page, each read once: a few make most transactions.
+/// The creators of a page. Each is read once, because a few creators make most transactions.
 #[derive(Debug, Default)]
 pub(crate) struct Creators(HashMap<Bytes, Option<Arc<Creator>>>);
 
 impl Creators {
-    /// As [`Creator::read`].
+    /// See [`Creator::read`].
     pub(crate) fn read(&mut self, serialized: &Bytes) -> Option<Arc<Creator>> {
         if let Some(known) = self.0.get(serialized) {
             return known.clone();
         }
         let creator = Creator::read(serialized).map(Arc::new);
-        // A part of an envelope would keep the whole of it.
+        // A slice would keep the whole envelope in memory.
         let serialized = Bytes::copy_from_slice(serialized);
         self.0.insert(serialized, creator.clone());
         creator

@@ -61,7 +61,7 @@ pub(crate) async fn evaluate(
     gateway.finish(&reader, begun, time).await?
 }
 
-/// Begins the call; what it comes to is its answer.
+/// Begins the call, which ends with its answer.
 fn begin(channel: &Channel, call: Call, meter: Meter) -> Invocation<Result<Response, Problem>> {
     let evaluated = channel.submitter.evaluate(&call, meter);
     let chaincodes = Arc::clone(&channel.chaincodes);

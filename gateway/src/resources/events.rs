@@ -1,8 +1,8 @@
 //! `GET /v1/channels/{channel}/events`: blocks as server-sent events.
 //!
-//! A stream is pulled: the next event is made when the connection has room for it, so a slow reader
-//! costs its connection's buffer and no more, and is cut off with its connection. All streams of a
-//! channel wait for one notification of new heights.
+//! A stream is pulled: the next event is made when the connection has room for it. So a slow reader costs
+//! only its connection's buffer, and is cut off with its connection. All streams of a channel wait for one
+//! notification of new heights.
 
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ use crate::server::request_id::RequestId;
 
 const EVENT_STREAM: &str = "text/event-stream";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Asks proxies of nginx's kind to pass events on as they come.
+/// Asks proxies such as nginx to pass events on immediately.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// When to come back where there are too many listeners.
+/// When to try again if there are too many listeners.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// `GET .../events?from=&to=&namespace=`.
@@ -78,7 +78,7 @@ pub(crate) async fn events(
     let to = query.number("to")?;
     if to.is_some_and(|to| to < from) {
         if resumed.is_some() {
-            // All is told: this answer ends the reconnecting of a browser.
+            // Everything was sent: this answer stops a browser from reconnecting.
             return Ok(reply::at_height(
                 StatusCode::NO_CONTENT.into_response(),
                 height,
@@ -114,8 +114,8 @@ pub(crate) async fn events(
     Ok(reply::at_height(response, height))
 }
 
-/// The block that the client saw last; none where there is no such header, or an empty one, which a
-/// client's library sends that has seen no event yet.
+/// The block that the client saw last; `None` if the header is missing or empty. A client's library that has
+/// seen no event yet sends an empty header.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let mut values = headers.get_all(LAST_EVENT_ID).iter();
     let first = values.next().map(text);
@@ -136,7 +136,7 @@ struct Listener {
     namespace: Option<Arc<str>>,
     caller: Caller,
     request_id: RequestId,
-    /// The block to be told next.
+    /// The block to send next.
     next: u64,
     to: Option<u64>,
     state: ListenerState,
@@ -146,21 +146,21 @@ struct Listener {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListenerState {
-    /// Nothing is told yet.
+    /// Nothing is sent yet.
     Opened,
     Telling,
-    /// A block could not be read, and that was told.
+    /// A block could not be read, and the client was told.
     Failed,
 }
 
 impl Listener {
-    /// The next piece of the stream; none at its end.
+    /// The next piece of the stream; `None` at its end.
     async fn next(mut self) -> Option<(Result<Bytes, std::io::Error>, Self)> {
         if self.state == ListenerState::Failed || self.to.is_some_and(|to| self.next > to) {
             return None;
         }
         if self.state == ListenerState::Opened {
-            // A client that is cut off before the first event knows where to go on.
+            // With this, a client that is cut off before the first event knows where to go on.
             self.state = ListenerState::Telling;
             let heartbeat = heartbeat(self.next);
             return Some((Ok(heartbeat), self));
@@ -176,7 +176,7 @@ impl Listener {
                 _ = self.stopping.wait_for(|stopping| *stopping) => Some(false),
                 _ = self.caller.ended(&self.gateway) => Some(false),
             };
-            // What came may be the end of the caller's token as well.
+            // The caller's token may have ended as well.
             if self.caller.check_still(&self.gateway).is_err() {
                 return None;
             }
@@ -208,7 +208,7 @@ impl Listener {
     }
 }
 
-/// Not an event: it only tells a client's library up to where the stream has come.
+/// This is not an event: it only tells a client's library how far the stream has come.
 fn heartbeat(next: u64) -> Bytes {
     match next.checked_sub(1) {
         Some(last) => format!("id: {last}\n: heartbeat\n\n").into(),

@@ -86,7 +86,7 @@ pub(crate) async fn explain(
     .await
 }
 
-/// What is asked, and how much of an answer is wanted at one time.
+/// The query, and how much of the answer is wanted at one time.
 struct Question<'a> {
     channel: &'a Channel,
     namespace: &'a str,

@@ -62,7 +62,7 @@ pub(crate) async fn history(
     Ok(reply::no_cache(reply::at_height(response, height)))
 }
 
-/// Which part of the history.
+/// The part of the history that is asked for.
 struct HistoryRequest {
     order: Order,
     bookmark: Option<String>,
@@ -71,7 +71,7 @@ struct HistoryRequest {
 }
 
 impl HistoryRequest {
-    /// The version behind which it begins.
+    /// The version after which it begins.
     fn after(&self, listing: Listing<'_>) -> Result<Option<Height>, Problem> {
         let Some(bookmark) = &self.bookmark else {
             return Ok(None);
@@ -94,7 +94,7 @@ struct HistoryEntry<'a> {
     block_number: u64,
     tx_number: u64,
     timestamp: Option<&'a str>,
-    /// Who made it: the common name of the certificate that it is signed with.
+    /// The creator: the common name of the certificate with which it is signed.
     creator: Option<&'a str>,
     creator_msp_id: Option<&'a str>,
     is_delete: bool,
@@ -110,16 +110,16 @@ struct HistoryEntries<'a> {
     bookmark: Option<String>,
 }
 
-/// The rows of a page, read as they are written.
+/// The rows of a page, each read when it is written.
 struct Entries {
     snapshot: Snapshot,
     path: KeyPath,
     order: &'static str,
-    /// Those still to come.
+    /// The versions that still come.
     heights: vec::IntoIter<Height>,
-    /// The last one that was written.
+    /// The last version that was written.
     last: Option<Height>,
-    /// Bytes of values that were written, and the most.
+    /// Bytes of values that were written, and their limit.
     bytes: usize,
     max_bytes: usize,
     has_more: bool,
@@ -127,7 +127,7 @@ struct Entries {
 }
 
 impl Entries {
-    /// Finds out what is on a page. Blocks.
+    /// Finds the rows of a page. Blocks.
     fn find(path: KeyPath, page: &HistoryRequest) -> Result<Self, Problem> {
         let order = match page.order {
             Order::NewestFirst => "desc",
@@ -136,7 +136,7 @@ impl Entries {
         let listing = listing(&path, order);
         let after = page.after(Listing(&listing))?;
         let snapshot = path.channel.reader.snapshot();
-        // One more than asked for tells whether there are more.
+        // One row more than asked for tells whether there are more.
         let (namespace, key, limit) = (&path.namespace, &path.key, page.limit + 1);
         let mut heights = snapshot.history(namespace, key, page.order, after, limit)?;
         let has_more = heights.len() > page.limit;

@@ -1,4 +1,4 @@
-//! `.../state/{namespace}/_index`: the indexes of queries, CouchDB's way.
+//! `.../state/{namespace}/_index`: the indexes of queries, as in CouchDB.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::schema::IndexBody;
 
 /// How long a request waits for its index to be built. Building goes on without it.
 const BUILD_WAIT: Duration = Duration::from_secs(30);
-/// Most bytes of a definition: all of a channel's are kept in memory and in one file.
+/// Most bytes of a definition: all definitions of a channel are kept in memory and in one file.
 const DEFINITION_BYTES: usize = 64 << 10;
 
 /// `GET .../_index`.

@@ -1,4 +1,4 @@
-//! The resources of the API, one a file: the handlers, and what `/openapi.json` says of them.
+//! The resources of the API, each in a file: the handlers, and what `/openapi.json` says about them.
 
 pub(crate) mod batch;
 pub(crate) mod block_event;

@@ -53,8 +53,8 @@ pub(crate) async fn healthz(State(gateway): State<Arc<Gateway>>) -> Result<Respo
     health(&gateway, &failed)
 }
 
-/// Whether the node takes requests, which a healthy one does not while it starts or stops. A channel that
-/// did not open, and a block that is damaged, are for [`healthz`] to tell: everything else is served.
+/// Whether the node takes requests, which a healthy node does not while it starts or stops. [`healthz`] tells
+/// of a channel that did not open or a damaged block: everything else is served.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -137,7 +137,7 @@ pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Result<Respo
     }
     gateway.metrics.keys_in_flight(gateway.flights.count());
     let registry = gateway.metrics.registry.clone();
-    // Some of it is looked up now: sizes of files, the kernel's view of the process.
+    // Some of it is read now: sizes of files, the kernel's view of the process.
     let text = gateway.pools.health(move || {
         TextEncoder::new()
             .encode_to_string(&registry.gather())

@@ -32,7 +32,7 @@ use crate::request::url_query::UrlQuery;
 use crate::write::answer::{Accepted, RequestForm, ValidTransaction, answer};
 use crate::write::attempts::Write;
 
-/// Rows of a page without `limit`, and the most.
+/// The rows of a page without `limit`, and the most rows of a page.
 pub(crate) const PAGE_ROWS: (usize, usize) = (25, 1000);
 /// Rows that are read at a time.
 const CHUNK_ROWS: usize = 32;
@@ -41,7 +41,7 @@ const CHUNK_ROWS: usize = 32;
 struct Namespace {
     name: String,
     keys: u64,
-    /// Whether every key was counted; otherwise there are at least so many.
+    /// Whether every key was counted; if not, there are at least this many.
     exact: bool,
 }
 
@@ -153,7 +153,7 @@ fn read(path: &KeyPath, headers: &HeaderMap) -> Result<Response, Problem> {
     Ok(of_state(response, &snapshot))
 }
 
-/// The transaction that wrote a version; none where its id is no header value.
+/// The transaction that wrote a version; `None` if its id cannot be a header value.
 fn tx_id_at(channel: &Channel, at: Height) -> Result<Option<HeaderValue>, Problem> {
     let envelope = channel.reader.envelope(at)?;
     let opened = envelope.and_then(|envelope| Opened::read(&envelope).ok());
@@ -344,7 +344,7 @@ pub(crate) async fn range(
     Ok(reply::no_cache(reply::at_height(response, height)))
 }
 
-/// The first key behind the last one of the page that the bookmark came with.
+/// The first key after the last key of the page with the bookmark.
 fn first_behind(listing: Listing<'_>, bookmark: &str, start: &str) -> Result<String, Problem> {
     let last = listing
         .place(bookmark)
@@ -358,24 +358,24 @@ fn first_behind(listing: Listing<'_>, bookmark: &str, start: &str) -> Result<Str
     Ok(next_key(&last))
 }
 
-/// The smallest key behind `key`.
+/// The smallest key after `key`.
 fn next_key(key: &str) -> String {
     format!("{key}\0")
 }
 
-/// The rows of a page, read as they are written.
+/// The rows of a page, which are read while they are written.
 struct KeyRange {
     snapshot: Snapshot,
     namespace: Arc<str>,
-    /// What the listing is of, for its bookmarks: channel, start and end.
+    /// What the listing covers, for its bookmarks: channel, start and end.
     of: [String; 3],
-    /// The first key that was not read yet; none once all were.
+    /// The first key that was not read yet; `None` once all were read.
     next: Option<String>,
     /// Rows that were read and not written.
     read: VecDeque<(String, VersionedValue)>,
     /// Rows that may still be written.
     left: usize,
-    /// Bytes that were written, and the most.
+    /// Bytes that were written, and their limit.
     bytes: usize,
     max_bytes: usize,
     /// The last key that was written.
@@ -416,7 +416,7 @@ impl KeyRange {
         })
     }
 
-    /// Reads some rows more, if there are any.
+    /// Reads some more rows, if there are any.
     fn read(&mut self) -> Result<(), Problem> {
         let Some(next) = self.next.take() else {
             return Ok(());
@@ -426,7 +426,7 @@ impl KeyRange {
             "" => RangeEnd::Unbounded,
             end => RangeEnd::Before(end),
         };
-        // One more than asked for tells whether there are more.
+        // One row more than asked for tells whether there are more.
         let most = (self.left + 1).min(CHUNK_ROWS);
         let (rows, is_last) =
             self.snapshot

@@ -39,7 +39,7 @@ use crate::write::outcome::{
 };
 use crate::write::patience::flight_key;
 
-/// Longest pause between two looks at what a key names.
+/// The longest pause between two checks of what a key names.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// `POST .../transactions`.
@@ -85,7 +85,7 @@ pub(crate) async fn submit(
     answer(&gateway, write, RequestForm::Transaction, prefer).await
 }
 
-/// The idempotency key of a request, with what a retry must repeat.
+/// The idempotency key of a request, with everything that a retry must repeat.
 pub(crate) fn keyed(
     parts: &Parts,
     body: Bytes,
@@ -135,7 +135,7 @@ pub(crate) async fn get(
             () = gateway.out_of_grace() => None,
             problem = caller.ended(&gateway) => return Err(problem),
         };
-        // What came may be the end of the caller's token as well.
+        // The caller's token may have ended as well.
         caller.check_still(&gateway)?;
         seen = committed.map_or(seen, TransactionStatus::Committed);
     }
@@ -191,7 +191,7 @@ pub(crate) async fn get_by_key(
                 if seen != TransactionStatus::Pending {
                     return Ok::<_, Problem>((tx_id, seen));
                 }
-                // A key also becomes final by the last attempt being given up, without a commit.
+                // A key also becomes final when the last attempt is given up, without a commit.
                 next_commit(&mut heights, LOOK_AGAIN).await;
             }
         };
@@ -243,7 +243,7 @@ fn follow_attempts(
         let committed = match (look(channel, &tx_id)?, last) {
             (TransactionStatus::Committed(committed), _) => committed,
             (TransactionStatus::Pending, _) => return Ok((tx_id, TransactionStatus::Pending)),
-            // Attempts remain, whoever makes them.
+            // Attempts remain, and somebody may make them.
             (TransactionStatus::Never, Some(last)) => {
                 return Ok((last, TransactionStatus::Pending));
             }
@@ -259,7 +259,7 @@ fn follow_attempts(
     Ok((last, seen))
 }
 
-/// Whether no attempt follows this one.
+/// Whether this attempt is the last.
 fn is_final(
     channel: &Channel,
     committed: &CommittedTransaction,

@@ -1,16 +1,16 @@
-//! Which web pages of other sites may ask: none, unless the operator names their origins.
+//! Decides which web pages of other sites may ask: none, unless the operator names their origins.
 
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-/// The origins, as `https://shop.example`, whose pages may send requests and read the answers.
+/// The origins, such as `https://shop.example`, whose pages may send requests and read the answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cors {
     origins: Vec<HeaderValue>,
 }
 
-/// Not an origin: a scheme, a host and perhaps a port, in lower case, and nothing else.
+/// The text is not an origin: a scheme, a host and perhaps a port, in lower case, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an origin such as https://shop.example")]
 pub struct NotAnOrigin(pub String);
@@ -31,7 +31,7 @@ impl Cors {
     /// Takes the origins as browsers send them.
     ///
     /// # Errors
-    /// If one is none: it could never match.
+    /// If one is not an origin: it could never match.
     pub fn new<'a>(origins: impl IntoIterator<Item = &'a str>) -> Result<Self, NotAnOrigin> {
         let origins = origins.into_iter().map(|origin| {
             let value = HeaderValue::from_str(origin).ok();
@@ -43,7 +43,7 @@ impl Cors {
         })
     }
 
-    /// The request's origin, if it is one of those.
+    /// The request's origin, if it is one of these origins.
     pub(crate) fn origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
         self.origins.contains(origin).then(|| origin.clone())
@@ -54,7 +54,7 @@ impl Cors {
         *method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     }
 
-    /// It may.
+    /// The answer that allows it.
     pub(crate) fn preflight() -> Response {
         let headers = [
             (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),

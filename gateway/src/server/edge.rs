@@ -1,5 +1,5 @@
-//! A connection's bytes on their way to and from hyper: where what hyper would end in silence, or
-//! with an empty answer, gets a problem document.
+//! A connection's bytes between the network and hyper. If hyper would end a connection silently, or with an
+//! empty answer, the client gets a problem document here.
 //!
 //! ```text
 //! head does not come in time             408, then the end
@@ -11,8 +11,8 @@
 //!                                        the last answer is not lost to a reset
 //! ```
 //!
-//! HTTP/2 has its own ways for the first four, and only the last two apply to it. A connection is of
-//! HTTP/2 once the whole of its preface has come, and of HTTP/1 until then.
+//! HTTP/2 has its own ways for the first four, so only the last two apply to it. A connection counts as
+//! HTTP/2 once its whole preface has come, and as HTTP/1 until then.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -31,40 +31,40 @@ use super::pace::Pace;
 use crate::memory::{Full, Kind, Memory, Share};
 use crate::problem::{Problem, ProblemKind};
 
-/// How long a connection has, and who writes its refusals.
+/// The times that a connection has, and what writes its refusals.
 #[derive(Clone)]
 pub(crate) struct Terms {
-    /// For the head of a request, from its first byte.
+    /// The time for the head of a request, from its first byte.
     pub(crate) head: Duration,
-    /// Between two requests, and before the first.
+    /// The time between two requests, and before the first.
     pub(crate) idle: Duration,
-    /// For leaving an answer waiting; see [`Pace`].
+    /// The time that an answer may wait for its client; see [`Pace`].
     pub(crate) stall: Duration,
     /// Counts readers that are cut off.
     pub(crate) cut_off: IntCounter,
-    /// Has a share for each head that comes.
+    /// Gives a share to each head that comes.
     pub(crate) memory: Arc<Memory>,
     /// Makes the bytes of an answer.
     pub(crate) refusal: Arc<dyn Fn(&Problem) -> Bytes + Send + Sync>,
 }
 
-/// How long, and how much, is read after the last answer.
+/// How long is read after the last answer, and how much.
 const LINGER: (Duration, usize) = (Duration::from_secs(1), 16 << 20);
 
-/// What every connection of HTTP/2 begins with (RFC 9113, section 3.4).
+/// The beginning of every HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a connection is known to speak. Decided once, as hyper does: by the first bytes.
+/// The protocol of a connection. The first bytes decide it once, as in hyper.
 #[derive(Clone, Copy)]
 enum Protocol {
-    /// So many bytes have come, all of them those of the preface.
+    /// This many bytes have come, and all of them fit the preface.
     Undecided(usize),
     Http1,
     Http2,
 }
 
 impl Protocol {
-    /// What it is after these bytes too.
+    /// The protocol after these further bytes.
     fn after(self, bytes: &[u8]) -> Self {
         let Self::Undecided(come) = self else {
             return self;
@@ -80,19 +80,19 @@ impl Protocol {
     }
 }
 
-/// What the handlers of a connection tell its edge, and its edge the one who serves it.
+/// What the handlers of a connection tell its edge, and what its edge tells the server.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     /// Requests whose head has come.
     begun: AtomicU64,
-    /// Requests whose answer hyper has wholly taken over.
+    /// Requests whose answer hyper has taken over wholly.
     answered: AtomicU64,
     /// Whether the preface of HTTP/2 has come.
     is_http2: AtomicBool,
 }
 
 impl Exchange {
-    /// A head has come; the answer is made until the guard goes.
+    /// A head has come; the answer is made until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> Answering {
         self.begun.fetch_add(1, Ordering::AcqRel);
         Answering(Arc::clone(self))
@@ -106,7 +106,7 @@ impl Exchange {
         self.answered.load(Ordering::Acquire) == self.begun()
     }
 
-    /// Comes back when HTTP/2 has been spoken without a stream for `idle`, at most twice that.
+    /// Returns when HTTP/2 has had no stream for `idle`, or for at most twice that time.
     pub(crate) async fn http2_idles(&self, idle: Duration) {
         loop {
             let begun = self.begun();
@@ -135,15 +135,15 @@ pub(crate) struct Edge<T> {
     terms: Terms,
     exchange: Arc<Exchange>,
     protocol: Protocol,
-    /// The request whose head is waited for, and until when.
+    /// The request whose head is waited for, and its deadline.
     head: Option<Head>,
-    /// What the client has left of its time.
+    /// The time that the client has left.
     pace: Pace,
-    /// Its end, while a write waits.
+    /// The end of that time, while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Whether all that hyper wrote has gone out.
     is_flushed: bool,
-    /// Bytes of our own, to be written before anything else.
+    /// Bytes of our own, which are written before anything else.
     own: Bytes,
     end: End,
 }
@@ -151,18 +151,18 @@ pub(crate) struct Edge<T> {
 struct Head {
     number: u64,
     has_begun: bool,
-    /// What has come of it.
+    /// The number of its bytes that have come.
     bytes: usize,
     share: Share,
     deadline: Pin<Box<Sleep>>,
 }
 
-/// How far the end of a connection is.
+/// The steps of ending a connection.
 enum End {
     Open,
     /// A refusal was written in hyper's place.
     Refused,
-    /// Nothing more is sent; what comes is dropped.
+    /// Nothing more is sent, and what comes is dropped.
     Lingering(Pin<Box<Sleep>>, usize),
     Closed,
 }
@@ -192,7 +192,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
         self.end = End::Refused;
     }
 
-    /// Whether the head that is waited for has had its time.
+    /// Whether the time for the expected head is over.
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         let is_between_answers = self.is_flushed && self.exchange.is_idle();
         if is_between_answers {
@@ -221,7 +221,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
     /// Takes note of bytes that came.
     ///
     /// # Errors
-    /// They are part of a head, for which there is no memory.
+    /// Fails if they belong to a head for which there is no memory.
     fn note_read(&mut self, bytes: &[u8]) -> Result<(), Full> {
         if let Some(stalled) = &mut self.stalled {
             self.pace.moved(bytes.len());
@@ -243,7 +243,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
         head.share.set(head.bytes)
     }
 
-    /// Writes what is ours, says that nothing follows, and hears the client out.
+    /// Writes our own bytes, says that nothing follows, and reads what the client still sends.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             match &mut self.end {
@@ -312,8 +312,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Whether hyper writes an answer of its own. Those of handlers come while a request is under
-    /// way or carry more headers, and never begin in the middle of what is not flushed.
+    /// Whether hyper writes an answer of its own. Answers of handlers come while a request is under way or
+    /// have more headers, and never begin before earlier bytes are flushed.
     fn refusal_of_hyper(&self, bytes: &[u8]) -> Option<StatusCode> {
         if self.is_http2() || !self.is_flushed || !self.exchange.is_idle() {
             return None;
@@ -349,7 +349,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Edge<T> {
     ) -> Poll<io::Result<()>> {
         let edge = &mut *self;
         if !matches!(edge.end, End::Open) {
-            // A refusal goes out here; for hyper it is the end of the connection.
+            // A refusal is sent here; for hyper this is the end of the connection.
             return edge.poll_end(context);
         }
         if let Poll::Ready(has_begun) = edge.poll_head(context) {
@@ -366,7 +366,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Edge<T> {
             return Poll::Ready(Ok(()));
         }
         if let Err(full) = edge.note_read(fresh) {
-            // For hyper nothing came any more.
+            // Hyper sees no more bytes.
             buffer.set_filled(before);
             edge.refuse(&full.into());
             return edge.poll_end(context);

@@ -1,6 +1,6 @@
-//! What every request goes through on its way to its handler, in this order: it is counted, gets a request
-//! id, a line in the log and a place, and its caller is let in; every error becomes a problem document.
-//! One layer: each would box the request's future once more.
+//! What every request goes through before its handler, in this order: it is counted, gets a request id, a
+//! line in the log and a place, and its caller is let in; every error becomes a problem document. This is one
+//! layer, because each layer would box the request's future once more.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,20 +33,20 @@ use crate::metrics::traffic::Bound;
 use crate::place::{PLACE, Place};
 use crate::problem::{Problem, ProblemKind};
 
-/// When to come back where too many requests are worked on.
+/// When to try again if too many requests are worked on.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// What an answer holds beside its body: its head, and what the connection keeps of it.
+/// What an answer holds besides its body: its head, and what the connection keeps of it.
 const ANSWER_BYTES: usize = 1024;
-/// Where a request may stay for ever.
+/// The route whose requests may stay for ever.
 const EVENTS: &str = "/v1/channels/{channel}/events";
 
-/// Runs the request inside everything that an answer needs whatever happens.
+/// Runs the request inside everything that each answer needs, whatever happens.
 pub(crate) async fn layer(
     State(gateway): State<Arc<Gateway>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    // Outside everything else, so that nothing escapes it.
+    // This is outside everything else, so that nothing escapes it.
     let counted = gateway
         .backend
         .counts()
@@ -59,7 +59,7 @@ pub(crate) async fn layer(
     let line = LogLine::begin(&mut request, id.to_str().unwrap_or_default());
     let is_read = is_read(&request);
     if request.method().is_safe() {
-        // Nobody reads it, and a request may wait for minutes.
+        // Nobody reads the body, and a request may wait for minutes.
         drop(std::mem::take(request.body_mut()));
     }
     let response = if head_bytes(&request) > gateway.limits.header_bytes {
@@ -101,15 +101,15 @@ pub(crate) async fn layer(
     response
 }
 
-/// Returns when the node stops and even those who wait for an outcome have been answered: what is
-/// left is a request that does not come in.
+/// Returns when the node stops and even callers who wait for an outcome have been answered: then only
+/// requests that do not arrive are left.
 async fn cut_off(gateway: &Gateway) {
     gateway.out_of_grace().await;
     sleep(Duration::from_secs(1)).await;
 }
 
-/// A place among the requests that are worked on; refused before queues grow. Operators get in
-/// always, and event streams have places of their own.
+/// Gives a place among the requests that are worked on, or refuses before queues grow. Operators always get
+/// in, and event streams have places of their own.
 fn admit(
     gateway: &Gateway,
     request: &Request,
@@ -167,11 +167,11 @@ async fn catch_panic(future: impl Future<Output = Response>) -> Response {
     }
 }
 
-/// Gives an answer its share of the budget, which it has until the connection has taken it. What is made
-/// as it is taken has seen to that itself.
+/// Gives an answer its share of the budget, which it keeps until the connection has taken it. An answer that
+/// is made while it is taken has its share already.
 ///
-/// Only reads are refused it: whoever changed something must learn that, and whoever operates the node must
-/// see what it does.
+/// Only reads are refused a share: a caller who changed something must learn that, and an operator must see
+/// what the node does.
 fn hold(gateway: &Gateway, response: Response, is_read: bool) -> Response {
     let size = response.body().size_hint().exact();
     let size = size.and_then(|size| usize::try_from(size).ok());
@@ -195,7 +195,7 @@ fn hold(gateway: &Gateway, response: Response, is_read: bool) -> Response {
     }
 }
 
-/// An answer's body with its share, which goes on with the bytes.
+/// An answer's body with its share, which stays with the bytes.
 struct Counting {
     body: Body,
     share: Option<Share>,

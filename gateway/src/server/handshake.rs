@@ -9,11 +9,11 @@ use super::client_info::ClientInfo;
 
 /// What happens between the network and HTTP: nothing, or TLS.
 pub trait Handshake: Clone + Send + Sync + 'static {
-    /// What HTTP is spoken over.
+    /// The stream for HTTP.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Makes a stream of a fresh connection. Is given as long as the head of a request; an error
-    /// ends the connection.
+    /// Makes a stream of a new connection. It has as much time as the head of a request; an error ends the
+    /// connection.
     fn shake(
         &self,
         tcp: TcpStream,

@@ -1,8 +1,8 @@
-//! What a request has to be, whatever it asks for, where it came over a connection: with one host, and
-//! in no other coding than chunks (RFC 9112, sections 3.2 and 6.1; RFC 9113, section 8.3.1).
+//! Rules for every request that came over a connection: it must have one host, and no other coding than
+//! chunks (RFC 9112, sections 3.2 and 6.1; RFC 9113, section 8.3.1).
 //!
-//! A missing or doubtful host is no formality: browsers cannot leave it out, and what a request is
-//! let in for may depend on it.
+//! A missing or doubtful host matters: browsers cannot leave it out, and the permission of a request may
+//! depend on it.
 
 use axum::extract::Request;
 use axum::http::{Version, header};
@@ -11,9 +11,9 @@ use super::client_info::ClientInfo;
 use crate::problem::Problem;
 use crate::request::grammar::{elements, text};
 
-/// Refuses a request that its sender cannot have meant so.
+/// Refuses a request that cannot be meant as it is.
 pub(crate) fn check(request: &Request) -> Result<(), Problem> {
-    // What was handed over in memory has a router to go to, and needs no host for that.
+    // A request that was handed over in memory needs no host.
     if request.extensions().get::<ClientInfo>().is_none() {
         return Ok(());
     }
@@ -43,9 +43,9 @@ fn check_host(request: &Request) -> Result<(), Problem> {
         return bad("Host is no host with a port or without.");
     }
     let is_missing = match request.version() {
-        // They need not have one, and no browser of today sends them.
+        // These versions need no host, and no current browser uses them.
         Version::HTTP_09 | Version::HTTP_10 => false,
-        // The target may name one as well, and does not stand for the header.
+        // The target may name a host too, but does not replace the header.
         Version::HTTP_11 => hosts.is_empty(),
         _ => hosts.is_empty() && authority.is_none(),
     };
@@ -55,14 +55,14 @@ fn check_host(request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Refuses a request that names two hosts, even if both are the same: of two, somebody on the way may
-/// have gone by the other one. Asked after those hosts are found to be no strangers.
+/// Refuses a request that names two hosts, even if both are the same: a proxy may have used the other one.
+/// This is checked after the hosts are known not to be strangers.
 pub(crate) fn check_one_host(request: &Request) -> Result<(), Problem> {
     let hosts = request.headers().get_all(header::HOST);
     let mut hosts = hosts.iter().map(text);
     let (first, second) = (hosts.next(), hosts.next());
     let authority = request.uri().authority();
-    // In HTTP/1.1 the target counts, and Host is to be passed over (RFC 9112, section 3.2.2).
+    // In HTTP/1.1 the target counts, and Host must be ignored (RFC 9112, section 3.2.2).
     let is_http2 = request.version() >= Version::HTTP_2;
     let differs = is_http2
         && first
@@ -74,7 +74,7 @@ pub(crate) fn check_one_host(request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `uri-host [ ":" port ]` of RFC 3986, not empty, and without anybody's name before it.
+/// `uri-host [ ":" port ]` of RFC 3986, not empty, and without user information before it.
 fn is_host(text: &str) -> bool {
     let name = match text.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

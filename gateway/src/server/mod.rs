@@ -1,7 +1,7 @@
-//! Connections: taken, bounded, served, and ended with an answer.
+//! Takes, bounds and serves connections, and ends them with an answer.
 //!
-//! [`Server::run`] takes connections off a listener, [`Server::connection`] serves one, of whatever
-//! kind its stream is; a [`Handshake`] stands between the two.
+//! [`Server::run`] takes connections from a listener, and [`Server::connection`] serves one with any kind of
+//! stream; a [`Handshake`] is between the two.
 
 pub(crate) mod client_info;
 pub(crate) mod cors;
@@ -53,20 +53,20 @@ use handshake::Handshake;
 use rest::Rest;
 use taken::{Untaken, Watched};
 
-/// Connections that are told of an overload at one time; any further one is closed unheard.
+/// Connections that are told of an overload at one time; any further one is closed without an answer.
 const REFUSALS: usize = 128;
 /// How long such a connection has.
 const REFUSAL: Duration = Duration::from_secs(1);
-/// What streams of one HTTP/2 connection may be open.
+/// How many streams of one HTTP/2 connection may be open.
 const STREAMS: u32 = 250;
-/// What a client may send in one stream before it is read, and in all streams of its connection.
+/// How much a client may send before it is read, in one stream and in all streams of its connection.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 512 << 10;
-/// What of an answer waits in a stream for its client.
+/// How much of an answer waits in a stream for its client.
 const SEND_BYTES: usize = 64 << 10;
-/// How long the processor is left alone when no connection can be taken, as for want of files.
+/// The pause when no connection can be taken, for example for lack of files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-/// What connections still have after the last waiting request was told to end.
+/// The time of connections after the last waiting request was told to end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The HTTP server of a node. A cheap clone.
@@ -96,9 +96,9 @@ impl Server {
         Self::of(router, backend, limits, &gateway)
     }
 
-    /// A server of the API, and one of the operations at their own address: health, metrics,
-    /// version, log levels. Metrics are open there; where other machines may reach it
-    /// (`is_remote`), everything but them, health and version needs a token.
+    /// A server of the API, and a server of the operations at their own address: health, metrics, version,
+    /// log levels. Metrics are open there. If other machines may reach it (`is_remote`), everything but
+    /// metrics, health and version needs a token.
     #[must_use]
     pub fn pair(
         backend: Arc<dyn Backend>,
@@ -114,8 +114,8 @@ impl Server {
         )
     }
 
-    /// A server of something else beside the API, whose connections are taken, bounded and ended as the
-    /// API's are.
+    /// A server of something else besides the API. Its connections are taken, bounded and ended like the
+    /// API's.
     #[must_use]
     pub fn beside(&self, router: Router) -> Self {
         Self {
@@ -149,11 +149,11 @@ impl Server {
         }
     }
 
-    /// Takes connections until the node is asked to stop. Returns when all have ended, each request
-    /// that had begun with an answer; after `grace` and a moment more the rest is cut off.
+    /// Takes connections until the node is asked to stop. Returns when all have ended and each request that
+    /// had begun has an answer; shortly after `grace` the rest is cut off.
     ///
     /// # Errors
-    /// None of the connections': those end alone.
+    /// No error of a connection: an error there ends only that connection.
     pub async fn run(self, listener: TcpListener, handshake: impl Handshake) -> io::Result<()> {
         let mut stopping = self.backend.stopping();
         let refusals = Arc::new(Semaphore::new(REFUSALS));
@@ -161,7 +161,7 @@ impl Server {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                // An error means that the node is gone: time to stop too.
+                // An error means that the node is gone, so this stops too.
                 _ = stopping.wait_for(|stopping| *stopping) => break,
             };
             let (stream, address) = match accepted {
@@ -172,7 +172,7 @@ impl Server {
                     continue;
                 }
             };
-            // An answer is one small write: waiting to fill a packet would only delay it.
+            // An answer is one small write: a wait for a full packet would only delay it.
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY");
             }
@@ -206,7 +206,7 @@ impl Server {
         Ok(())
     }
 
-    /// Serves a connection to its end, if its handshake comes to one in time.
+    /// Serves a connection to its end, if its handshake succeeds in time.
     async fn shake_and_serve(
         &self,
         stream: TcpStream,
@@ -232,10 +232,10 @@ impl Server {
         }
     }
 
-    /// What hyper is told of a connection.
+    /// The settings for hyper.
     fn builder(&self) -> auto::Builder<TokioExecutor> {
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        // Head and headers are judged exactly by the router; hyper's buffer only has to hold them.
+        // The router judges head and headers exactly; hyper's buffer must only hold them.
         let head_bytes = self.limits.header_bytes * 2;
         builder
             .http1()
@@ -272,7 +272,7 @@ impl Server {
             let stopping = self.backend.stopping();
             async move {
                 let is_http2 = request.version() == Version::HTTP_2;
-                // Who waits to be asked for the body has not sent it.
+                // A client that waits to be asked for the body has not sent it.
                 let is_held_back = request.headers().contains_key(header::EXPECT);
                 let mut left = None;
                 let request = request.map(|body| {
@@ -284,7 +284,7 @@ impl Server {
                     body
                 });
                 let response = router.oneshot(request).await;
-                // A node that stops has no time for it.
+                // A node that stops has no time to read it.
                 let is_stopping = *stopping.borrow();
                 let left = left.filter(|_| !is_held_back && !is_stopping);
                 let left = left.and_then(|left| left.lock().take());
@@ -363,7 +363,7 @@ impl hyper::body::Body for Guarded {
     }
 }
 
-/// Tells a connection that there is no room for it, and hears it out.
+/// Tells a connection that there is no room for it, and reads what it still sends.
 async fn refuse(handshake: impl Handshake, stream: TcpStream, answer: Bytes) -> io::Result<()> {
     let (mut stream, _) = handshake.shake(stream).await?;
     stream.write_all(&answer).await?;

@@ -1,25 +1,25 @@
 //! The time that a client has to take an answer.
 //!
-//! It may leave the answer waiting for so long in all, and gets some of that time back with everything it
-//! takes. So who takes nothing is cut off after that time, and who takes less than [`LEAST_RATE`] for good
-//! is cut off too, however often it shows that it is there: what an answer holds, the snapshot that a page
-//! is read from above all, is held for a time that its size bounds.
+//! It may let the answer wait for a total time, and gets some of that time back with everything that it
+//! takes. A client that takes nothing is cut off after that time, and so is a client that always takes less
+//! than [`LEAST_RATE`], however often it takes something. So an answer's resources, above all the snapshot of
+//! a page, are held only for a time that its size bounds.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Bytes a second that keep an answer going, however long it is.
+/// The bytes per second that keep an answer going, however long it is.
 const LEAST_RATE: u64 = 8 << 10;
 /// The time that one byte gives back.
 const A_BYTE: Duration = Duration::from_nanos(1_000_000_000 / LEAST_RATE);
 
-/// What a client has left of its time.
+/// The time that a client has left.
 #[derive(Debug)]
 pub(super) struct Pace {
     most: Duration,
     left: Duration,
-    /// Since when something has waited for the client; none while it is not the client's turn.
+    /// Since when something has waited for the client; `None` while it is not the client's turn.
     since: Option<Instant>,
 }
 
@@ -33,12 +33,12 @@ impl Pace {
         }
     }
 
-    /// Something waits for the client; the end of its time, if it takes nothing.
+    /// Something waits for the client. Returns the end of its time if it takes nothing.
     pub(super) fn wait(&mut self) -> Instant {
         *self.since.get_or_insert_with(Instant::now) + self.left
     }
 
-    /// The client took, or sent, so many bytes.
+    /// The client took, or sent, this many bytes.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.spend();
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -52,12 +52,12 @@ impl Pace {
         self.since = None;
     }
 
-    /// An answer was wholly taken: the next one has its own time.
+    /// The client took a whole answer: the next one has its own time.
     pub(super) fn renew(&mut self) {
         *self = Self::new(self.most);
     }
 
-    /// When the client is cut off, if it takes nothing.
+    /// The time when the client is cut off, if it takes nothing.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.since.map(|since| since + self.left)
     }

@@ -1,4 +1,4 @@
-//! The name of a request: its caller's, or one of our own.
+//! The name of a request: its caller's name for it, or one of our own.
 
 use axum::extract::Request;
 use axum::http::header::{HeaderName, HeaderValue};
@@ -8,7 +8,7 @@ use crate::backend::Backend;
 /// Names a request in answers and in the log.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest request id of a caller that is taken over.
+/// The longest request id of a caller that is accepted.
 const MAX_ID_BYTES: usize = 128;
 
 /// The request's name, for handlers that make problem documents themselves.
@@ -22,7 +22,7 @@ impl RequestId {
         id.unwrap_or_else(|| Self(HeaderValue::from_static("none")))
     }
 
-    /// Gives the request its caller's id, where that is sane, or one of our own.
+    /// Gives the request its caller's id, if that is sane, or one of our own.
     pub(crate) fn give(request: &mut Request, backend: &dyn Backend) -> HeaderValue {
         let given = request.headers().get(X_REQUEST_ID);
         let given = given.filter(|id| is_sane(id.as_bytes())).cloned();

@@ -1,5 +1,6 @@
-//! One line a request: who asked from where for what, what came of it, and how long it took. A token is
-//! named by its id, which is no secret. A request whose client goes before its answer has its line too.
+//! Writes one line for each request: who asked from where for what, the outcome, and how long it took. A
+//! token is named by its id, which is not secret. A request whose client leaves before its answer has its
+//! line too.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -18,18 +19,18 @@ use crate::request::path::decode;
 /// The logger's name, for `/logspec`.
 const TARGET: &str = "quire::request";
 
-/// In an answer's extensions: the transaction that it is about.
+/// The transaction that an answer is about, among its extensions.
 #[derive(Clone, Debug)]
 pub(crate) struct LoggedTransaction(pub(crate) String);
 
-/// In a request's extensions: where its caller is written down once it is known.
+/// The place for a request's caller, once it is known, among its extensions.
 #[derive(Clone, Debug, Default)]
 struct LoggedCaller(Arc<OnceLock<Caller>>);
 
-/// Tells the line of a request who makes it.
+/// Tells the line of a request its caller.
 pub(crate) fn note_caller(extensions: &Extensions, caller: &Caller) {
     if let Some(logged) = extensions.get::<LoggedCaller>() {
-        // Only one finds out who asks.
+        // The caller is found out only once.
         drop(logged.0.set(caller.clone()));
     }
 }
@@ -62,7 +63,7 @@ impl LogLine {
         }
     }
 
-    /// Writes the line. For a stream it tells how long the beginning took.
+    /// Writes the line. For a stream it says how long the beginning took.
     pub(crate) fn end(mut self, response: &Response) {
         let status = response.status();
         let is_error = status.is_client_error() || status.is_server_error();
@@ -113,7 +114,7 @@ impl Drop for LogLine {
     }
 }
 
-/// Whether machines ask for this all day long, which is worth a line only where they are refused.
+/// Whether machines ask for this all the time. It is worth a line only if they are refused.
 fn is_probe(path: &str) -> bool {
     matches!(path, "/metrics" | "/healthz" | "/readyz")
 }

@@ -1,13 +1,12 @@
-//! The rest of a request's body, where its answer did not wait for it.
+//! The rest of a request's body, if its answer did not wait for it.
 //!
-//! Over HTTP/2 a body that nobody reads any more ends its stream with a reset, behind the answer, and
-//! clients in common use take the one for the loss of the other. So what still comes is taken in, within
-//! reason, while the answer is on its way.
+//! Over HTTP/2 a body that nobody reads any more ends its stream with a reset after the answer, and common
+//! clients take the reset for the loss of the answer. So what still comes is read, within bounds, while the
+//! answer is on its way.
 //!
-//! Over HTTP/1 a body that has not come yet when its answer is written ends the connection, though the
-//! answer said nothing of that: a client that keeps it has its next request broken off. So what still
-//! comes of a small body is taken in before the answer. Where more comes, the connection's
-//! [edge](super::edge) hears it out.
+//! Over HTTP/1 a body that has not come yet when its answer is written ends the connection, although the
+//! answer did not say so: a client that keeps the connection loses its next request. So the rest of a small
+//! body is read before the answer. If more comes, the connection's [edge](super::edge) reads it.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -21,27 +20,27 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// How long, and how much, is taken in of a body that nobody reads.
+/// How long, and how much, is read of a body that no handler reads.
 const REST: (Duration, usize) = (Duration::from_secs(5), 16 << 20);
 
-/// Where what nobody read of a body is left.
+/// The place for the part of a body that nobody read.
 pub(super) type Left = Arc<Mutex<Option<Incoming>>>;
 
-/// The body of a request, which sees to the rest of it where nobody reads it to its end.
+/// The body of a request, which takes care of its rest if nobody reads it to its end.
 pub(super) struct Rest {
     body: Option<Incoming>,
-    /// Where the rest is left; where it is left nowhere, it is taken in.
+    /// The place for the rest; if there is no place, the rest is read here.
     left: Option<Left>,
 }
 
 impl Rest {
-    /// The body of a request over HTTP/2: its rest is taken in.
+    /// The body of a request over HTTP/2: its rest is read here.
     pub(super) fn taken_in(body: Incoming) -> Body {
         Self::of(body, None)
     }
 
-    /// The body of a request over HTTP/1; the second value has its rest once the first is dropped. None for
-    /// a request without a body.
+    /// The body of a request over HTTP/1; the second value has its rest once the first is dropped, and is
+    /// `None` for a request without a body.
     pub(super) fn left(body: Incoming) -> (Body, Option<Left>) {
         let left = (!body.is_end_stream()).then(Left::default);
         (Self::of(body, left.clone()), left)

@@ -1,8 +1,8 @@
-//! What of the answers over HTTP/2 a client has yet to take, and since when.
+//! What a client has not taken yet of its answers over HTTP/2, and since when.
 //!
-//! Over HTTP/1 a client that takes nothing stops the [edge](super::edge) from writing. Over HTTP/2 it need not:
-//! a window that stays shut leaves nothing to write, and the connection well. So each step that is the
-//! client's to make is entered here, and each answer has a [`Pace`] of its own.
+//! Over HTTP/1 a client that takes nothing stops the [edge](super::edge) from writing. Over HTTP/2 it need
+//! not: with a closed window there is nothing to write, and the connection is healthy. So each step that the
+//! client must make is entered here, and each answer has a [`Pace`] of its own.
 
 use std::collections::BTreeMap;
 use std::pin::{Pin, pin};
@@ -19,17 +19,18 @@ use tokio::time::{Instant, sleep};
 
 use super::pace::Pace;
 
-/// What is handed on of an answer in one step: who takes a large answer slowly shows so.
+/// How much of an answer is handed on in one step: it must be small to show that a large answer is taken
+/// slowly.
 const STEP_BYTES: usize = 64 << 10;
 
 /// The answers of one connection.
 #[derive(Debug)]
 pub(super) struct Untaken {
-    /// What a client may leave an answer waiting.
+    /// How long a client may let an answer wait.
     stall: Duration,
-    // Held for an insertion or a removal, never across an await.
+    // The lock is held for an insertion or a removal, never across an await.
     answers: Mutex<Answers>,
-    /// Told of the first answer.
+    /// Notified of the first answer.
     begun: Notify,
 }
 
@@ -39,11 +40,11 @@ struct Answers {
     untaken: BTreeMap<u64, Taking>,
 }
 
-/// How an answer is taken.
+/// The progress of taking an answer.
 #[derive(Debug)]
 struct Taking {
     pace: Pace,
-    /// Steps that are the client's to make.
+    /// The steps that the client must make.
     steps: usize,
 }
 
@@ -56,7 +57,7 @@ impl Untaken {
         }
     }
 
-    /// An answer, until what is returned goes.
+    /// Enters an answer until the returned value is dropped.
     fn answer(self: &Arc<Self>) -> Arc<UntakenAnswer> {
         let mut answers = self.answers.lock();
         let number = answers.next;
@@ -73,9 +74,9 @@ impl Untaken {
         Arc::new(UntakenAnswer { untaken, number })
     }
 
-    /// Comes back when the time of the client for one of its answers is over, at most `stall / 2` later.
+    /// Returns when the client's time for one of its answers is over, at most `stall / 2` later.
     pub(super) async fn stalls(&self) {
-        // Never told, and never woken, over HTTP/1.
+        // Over HTTP/1 it is never notified, so this never wakes.
         self.begun.notified().await;
         loop {
             sleep(self.stall / 2).await;
@@ -88,7 +89,7 @@ impl Untaken {
     }
 }
 
-/// An answer of which something is not taken yet.
+/// An answer that is not wholly taken yet.
 #[derive(Debug)]
 struct UntakenAnswer {
     untaken: Arc<Untaken>,
@@ -96,8 +97,8 @@ struct UntakenAnswer {
 }
 
 impl UntakenAnswer {
-    /// A step is the client's from now on, until what is returned goes: that it takes so many bytes, or
-    /// asks for more.
+    /// From now on, until the returned value is dropped, the client must make a step: take this many bytes,
+    /// or ask for more.
     fn due(self: &Arc<Self>, bytes: usize) -> Due {
         self.enter(|taking| {
             taking.steps += 1;
@@ -111,7 +112,7 @@ impl UntakenAnswer {
 
     fn enter(&self, what: impl FnOnce(&mut Taking)) {
         let mut answers = self.untaken.answers.lock();
-        // It is there for as long as this is.
+        // The entry exists as long as this does.
         answers.untaken.get_mut(&self.number).map(what);
     }
 }
@@ -122,7 +123,7 @@ impl Drop for UntakenAnswer {
     }
 }
 
-/// A step that is the client's to make.
+/// A step that the client must make.
 #[derive(Debug)]
 struct Due {
     answer: Arc<UntakenAnswer>,
@@ -156,10 +157,10 @@ impl AsRef<[u8]> for Piece {
 /// The body of an answer over HTTP/2.
 pub(super) struct Watched {
     body: Body,
-    /// What has come of it and is not handed on yet.
+    /// The bytes that have come and are not handed on yet.
     come: Bytes,
     answer: Arc<UntakenAnswer>,
-    /// There while the next piece is the client's to ask for.
+    /// Set while the client must ask for the next piece.
     due: Option<Due>,
 }
 

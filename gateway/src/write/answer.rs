@@ -1,5 +1,4 @@
-//! The answer to a write. All of it stands in the blocks, so that a retry years later gets the same
-//! one.
+//! The answer to a write. It is made of the blocks alone, so that a retry years later gets the same answer.
 
 use std::sync::Arc;
 
@@ -29,7 +28,7 @@ use crate::request::conditions::etag;
 use crate::request::prefer::Prefer;
 use crate::server::request_log::LoggedTransaction;
 
-/// How a write was asked for, as far as the answer depends on it.
+/// The form of a write's request, as far as the answer depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RequestForm {
     /// As a transaction.
@@ -52,8 +51,8 @@ pub(crate) async fn answer(
     teller.tell(&gateway.pools, told).await
 }
 
-/// What an answer needs to know of a request besides its outcome. Small, unlike the request: answers
-/// can be made long after it is forgotten.
+/// What an answer needs to know of a request besides its outcome. It is small, unlike the request, because
+/// answers can be made long after the request is forgotten.
 #[derive(Debug)]
 pub(crate) struct Teller {
     channel: Channel,
@@ -113,7 +112,7 @@ impl Teller {
     ) -> Result<Response, Problem> {
         let tx_id = committed.tx_id.clone();
         let reader = self.channel.reader.clone();
-        // What was committed just now is in memory.
+        // A new commit is still in memory.
         let answered = pools.in_brief(&reader, !replayed, move || {
             final_answer(&self.channel, &self.asked, &committed, result)
         });
@@ -128,7 +127,7 @@ impl Teller {
         Ok(response)
     }
 
-    /// Where the outcome can be asked for.
+    /// The URL of the outcome.
     fn location(&self, tx_id: Option<&str>) -> Option<HeaderValue> {
         let channel = &self.channel.name;
         match (&self.key, tx_id) {
@@ -146,7 +145,7 @@ pub(crate) struct Accepted<'a> {
     status: &'static str,
 }
 
-/// 202: ordered, not durable.
+/// 202: the transaction is ordered, but not durable.
 fn accepted(tx_id: &str, location: Option<HeaderValue>) -> Result<Response, Problem> {
     let document = Accepted {
         transaction_id: tx_id,
@@ -209,7 +208,7 @@ fn final_answer(
     Ok(response)
 }
 
-/// 412 where a version that the caller named did not hold, otherwise 409 with the code.
+/// 412 if a version that the caller named did not hold, otherwise 409 with the code.
 fn invalid(channel: &Channel, committed: &CommittedTransaction) -> Result<Problem, Problem> {
     let mut problem = Problem::new(
         ProblemKind::Invalid(committed.code),
@@ -236,7 +235,7 @@ fn invalid(channel: &Channel, committed: &CommittedTransaction) -> Result<Proble
         .with_block(committed.height.block))
 }
 
-/// What the chaincode answered, as it is recorded.
+/// The recorded answer of the chaincode.
 fn recorded_result(channel: &Channel, at: Height) -> Result<Bytes, Problem> {
     let envelope = channel.reader.envelope(at)?;
     let envelope = envelope.ok_or_else(|| Problem::internal(format!("no envelope at {at}")))?;
@@ -261,8 +260,8 @@ pub(crate) struct ValidTransaction<'a> {
     result: CallResult<'a>,
 }
 
-/// What a chaincode answered: `result` where it is JSON, as ours always is, `null` where there is
-/// nothing, and `resultBase64` where it is something else.
+/// A chaincode's answer: `result` if it is JSON, as with our own chaincode, `null` if it is empty, and
+/// otherwise `resultBase64`.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum CallResult<'a> {

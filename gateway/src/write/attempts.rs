@@ -31,7 +31,7 @@ use crate::gateway::Gateway;
 use crate::pools::Pools;
 use crate::problem::Problem;
 
-/// Shortest and longest pause before a transaction that lost is tried again.
+/// The shortest and the longest pause before a transaction that lost is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 
 /// A write that a caller asks for.
@@ -40,7 +40,7 @@ pub(crate) struct Write {
     pub(crate) channel: Channel,
     pub(crate) identity: Arc<SigningIdentity>,
     pub(crate) call: Call,
-    /// The key and the request that it names; none for a write nobody can ask for again.
+    /// The key and the request that it names; `None` for a write that nobody can ask for again.
     pub(crate) key: Option<(IdempotencyKey, Recorded)>,
     /// Attempts that the caller asked for.
     pub(crate) attempts: Option<u32>,
@@ -75,7 +75,7 @@ pub(super) async fn settle(
                 });
                 let outcome = poll_outcome(&gateway.pools, &write.channel, &tx_id);
                 if outcome.await.is_some() {
-                    // Now it is found, and its record can be compared.
+                    // The next step finds it, and can compare its record.
                     continue;
                 }
                 (None, None)
@@ -123,10 +123,10 @@ pub(super) async fn settle(
     }
 }
 
-/// What became of one attempt.
+/// The state of one attempt.
 #[derive(Debug)]
 enum Step {
-    /// It stands in a block, with the attempts allowed.
+    /// It is in a block; the number is the attempts allowed.
     Found(CommittedTransaction, u32),
     /// It was ordered before.
     Pending { tx_id: String },
@@ -134,7 +134,7 @@ enum Step {
     Ordered(Submitted),
 }
 
-/// Looks an attempt up, and submits it where there is none.
+/// Looks an attempt up, and submits it if it does not exist.
 async fn step(
     gateway: &Gateway,
     write: &Arc<Write>,
@@ -175,8 +175,7 @@ async fn step(
     checked.await
 }
 
-/// What is known of an attempt, for a call that has to wait for a thread of the queries: what is recorded
-/// already needs none.
+/// What is known of an attempt, for a call that must wait for a query thread: a recorded attempt needs none.
 async fn look_up(
     gateway: &Gateway,
     write: &Arc<Write>,
@@ -192,9 +191,9 @@ async fn look_up(
     known.await
 }
 
-/// Waits until nobody else is at the contended keys among those that the write wants.
+/// Waits until nobody else works on the contended keys that the write wants.
 async fn turn(gateway: &Gateway, write: &Write) -> Turn {
-    // As a rule: then it need not be found out what the write wants.
+    // Usually no key is contended, and the write's keys need not be found out.
     if gateway.contention.is_none() {
         return Turn::default();
     }
@@ -202,8 +201,7 @@ async fn turn(gateway: &Gateway, write: &Write) -> Turn {
     gateway.contention.turn(&write.channel.name, &keys).await
 }
 
-/// The keys at which a write waits for its turn; a write that is never tried again has nothing to gain
-/// from waiting.
+/// The keys at which a write waits for its turn; a write that is never tried again gains nothing if it waits.
 fn keys_to_wait_for(write: &Write) -> Vec<(String, String)> {
     let hints = write.channel.chaincodes.hints(&write.call);
     if hints.is_conditional() {
@@ -212,7 +210,7 @@ fn keys_to_wait_for(write: &Write) -> Vec<(String, String)> {
     hints.keys.unwrap_or_default()
 }
 
-/// The attempt that was ordered last.
+/// The last ordered attempt.
 fn last_ordered(progress: &watch::Sender<Progress>) -> Option<String> {
     match &*progress.borrow() {
         Progress::Ordered { tx_id } => Some(tx_id.clone()),
@@ -220,7 +218,7 @@ fn last_ordered(progress: &watch::Sender<Progress>) -> Option<String> {
     }
 }
 
-/// Whether no attempt follows one that ended so.
+/// Whether no attempt follows an attempt with this end.
 async fn is_final(
     pools: &Pools,
     write: &Arc<Write>,
@@ -235,7 +233,7 @@ async fn is_final(
     lost.await
 }
 
-/// Twice the pause with every try, and a random half of it, so that losers do not meet again.
+/// Every try doubles the pause, of which one half is random, so that losers do not meet again.
 fn jittered(
     backend: &dyn Backend,
     (shortest, longest): (Duration, Duration),
@@ -247,7 +245,7 @@ fn jittered(
 }
 
 impl Write {
-    /// Looks an attempt up, and submits it where there is none. Blocks.
+    /// Looks an attempt up, and submits it if it does not exist. Blocks.
     fn step(
         &self,
         backend: &dyn Backend,
@@ -270,10 +268,11 @@ impl Write {
         self.submit(nonce, tx_id, Some(record), meter)
     }
 
-    /// What is known of an attempt; none where it was never made. Blocks.
+    /// What is known of an attempt; `None` if it was never made. Blocks.
     fn known(&self, tx_id: &str, allowed: u32) -> Result<Option<Step>, Problem> {
         Ok(match look(&self.channel, tx_id)? {
-            // Whether it is this request's, and the attempts it allows, is still to be checked.
+            // The caller must still check whether it belongs to this request, and the attempts that it
+            // allows.
             TransactionStatus::Committed(committed) => Some(Step::Found(committed, allowed)),
             TransactionStatus::Pending => {
                 let tx_id = tx_id.to_owned();
@@ -283,8 +282,7 @@ impl Write {
         })
     }
 
-    /// Makes sure that an attempt in a block is one of this request; gives the attempts allowed.
-    /// Blocks.
+    /// Makes sure that an attempt in a block belongs to this request; returns the attempts allowed. Blocks.
     fn check(&self, attempt: u32, committed: &CommittedTransaction) -> Result<u32, Problem> {
         let envelope = self.channel.reader.envelope(committed.height)?;
         let record = envelope.and_then(|envelope| Record::of_envelope(&envelope));

@@ -1,9 +1,8 @@
-//! Keys that many want at once: once a transaction lost a race for a key, all that touch it take
-//! turns, until nobody waits for it any more.
+//! Keys that many transactions want at once: when a transaction has lost a race for a key, all transactions
+//! that touch the key take turns, until nobody waits for it any more.
 //!
-//! Without this each block lets one of them win, and the others are simulated, signed, written and
-//! judged for nothing. It is about speed alone: who comes without a turn, or from another node, is
-//! judged like anybody.
+//! Without this, one of them wins in each block, and the others are simulated, signed, written and judged in
+//! vain. It only affects speed: a transaction without a turn, or from another node, is judged like any other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,17 +13,17 @@ use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 /// Channel, namespace, key.
 type Key = (Arc<str>, String, String);
 
-/// Most keys that are kept in order at one time.
+/// The most keys for which transactions take turns at one time.
 const CAPACITY: usize = 10_000;
 
 /// The contended keys.
 #[derive(Debug, Default)]
 pub(crate) struct Contention {
-    // Held for a lookup or an insertion, never across an await.
+    // The lock is held for a lookup or an insertion, never across an await.
     keys: Mutex<HashMap<Key, Arc<Turns<()>>>>,
 }
 
-/// While it lives, nobody else has a turn at the same contended keys.
+/// While this lives, nobody else has a turn at the same contended keys.
 #[derive(Debug, Default)]
 pub(crate) struct Turn(Vec<OwnedMutexGuard<()>>);
 
@@ -34,7 +33,7 @@ impl Contention {
         self.keys.lock().is_empty()
     }
 
-    /// Waits until all before this one are done with those of the keys that are contended.
+    /// Waits until all earlier turns at the contended keys among `keys` are over.
     pub(crate) async fn turn(&self, channel: &Arc<str>, keys: &[(String, String)]) -> Turn {
         let mut turn = Turn(Vec::new());
         for queue in self.queues(channel, keys) {
@@ -43,7 +42,7 @@ impl Contention {
         turn
     }
 
-    /// The queues of contended keys, in an order that is the same for everybody: two that want the
+    /// The queues of contended keys, in an order that is the same for everybody, so that two writes with the
     /// same keys cannot wait for each other.
     fn queues(&self, channel: &Arc<str>, keys: &[(String, String)]) -> Vec<Arc<Turns<()>>> {
         let contended = self.keys.lock();
@@ -60,10 +59,10 @@ impl Contention {
         keys.into_iter().filter_map(queue).collect()
     }
 
-    /// Takes note of a race for these keys that was lost.
+    /// Notes that a race for these keys was lost.
     pub(crate) fn mark(&self, channel: &Arc<str>, keys: &[(String, String)]) {
         let mut contended = self.keys.lock();
-        // Whose queue is in nobody's hands is contended no more.
+        // A key whose queue nobody holds is not contended any more.
         contended.retain(|_, queue| Arc::strong_count(queue) > 1);
         for (namespace, key) in keys {
             if contended.len() < CAPACITY {

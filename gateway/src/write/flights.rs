@@ -1,7 +1,7 @@
 //! Single flight: at any time at most one request to this process works on an idempotency key.
 //!
-//! The work belongs to nobody: it [goes on](super::unattended) when the client that started it is gone,
-//! and whoever asks for the same key meanwhile watches it.
+//! The work belongs to no request: it [goes on](super::unattended) when the client that started it is gone,
+//! and other requests with the same key watch it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,20 +14,20 @@ use tokio::sync::watch;
 use super::outcome::Progress;
 use crate::problem::{Problem, ProblemKind};
 
-/// What is being worked on: channel, and the id of the key's first attempt, which stands for
-/// identity and key.
+/// The key of work under way: channel, and the id of the key's first attempt, which stands for identity and
+/// key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FlightKey {
     pub(crate) channel: Arc<str>,
     pub(crate) first_tx_id: String,
 }
 
-/// What makes two requests the same one.
+/// Two requests are the same if these are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FlightRequest {
-    /// The digest of all but the attempts.
+    /// The digest of everything but the attempts.
     pub(crate) digest: Hash,
-    /// The attempts that the caller asked for; none for a caller who takes what there is.
+    /// The attempts that the caller asked for; `None` for a caller who accepts any number.
     pub(crate) attempts: Option<u32>,
 }
 
@@ -40,7 +40,7 @@ struct Flight {
 /// The keys under way.
 #[derive(Debug)]
 pub(crate) struct Flights {
-    // Held for a lookup or an insertion, never across an await.
+    // The lock is held for a lookup or an insertion, never across an await.
     under_way: Mutex<HashMap<FlightKey, Flight>>,
     capacity: usize,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Flights {
 /// Whether a caller found work under way.
 #[derive(Debug)]
 pub(crate) enum Boarded {
-    /// Another request works on the same.
+    /// Another request works on the same key.
     Joined(watch::Receiver<Progress>),
     /// The caller must do the work, and keep `guard` until it is done.
     Started {
@@ -66,8 +66,8 @@ impl Flights {
         }
     }
 
-    /// Joins the work on `key`, or takes it on. Work that was begun with another number of attempts
-    /// than the caller's is waited for: which number counts stands in the blocks, if anywhere.
+    /// Joins the work on `key`, or takes it on. If the work was begun with another number of attempts than
+    /// the caller's, this waits for its end: only the blocks can tell which number counts.
     pub(crate) async fn board(
         self: &Arc<Self>,
         key: FlightKey,
@@ -76,13 +76,13 @@ impl Flights {
         loop {
             match self.try_board(key.clone(), request)? {
                 Ok(boarded) => return Ok(boarded),
-                // It closes when the work is over.
+                // The channel closes when the work is over.
                 Err(mut progress) => while progress.changed().await.is_ok() {},
             }
         }
     }
 
-    /// The same, with the progress of what has to be waited for.
+    /// Does the same without waiting; the error is the progress of the work to wait for.
     fn try_board(
         self: &Arc<Self>,
         key: FlightKey,
@@ -136,7 +136,7 @@ impl Flights {
     }
 }
 
-/// Ends a flight when it goes, also by a panic.
+/// Ends a flight when it is dropped, also by a panic.
 #[derive(Debug)]
 pub(crate) struct FlightGuard {
     flights: Arc<Flights>,
@@ -149,7 +149,7 @@ impl Drop for FlightGuard {
     }
 }
 
-/// The same key for another request.
+/// The problem of a key that is used for another request.
 pub(crate) fn key_reused() -> Problem {
     Problem::new(
         ProblemKind::IdempotencyKeyReused,

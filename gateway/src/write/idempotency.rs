@@ -1,4 +1,4 @@
-//! What an `Idempotency-Key` fixes: nonces, and the record that each attempt carries.
+//! What an `Idempotency-Key` fixes: nonces, and the record in each attempt.
 //!
 //! ```text
 //! nonce(key, attempt)  = first 24 bytes of sha256("quire/idempotency/v1" ‖ 00 ‖ key ‖ 00 ‖ attempt: u32 BE)
@@ -21,8 +21,8 @@
 //! ChaincodeInput.decorations["quire"] = Record { 1 version = 1, 2 digest, 3 attempt, 4 allowed }
 //! ```
 //!
-//! Nothing of this is stored elsewhere: the same identity, channel and key name the same
-//! transactions for ever, and what came of them stands in the blocks.
+//! None of this is stored elsewhere: the same identity, channel and key always name the same transactions,
+//! and the blocks hold their outcomes.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use bytes::Bytes;
@@ -35,11 +35,11 @@ use quire_wire::tx_id::NONCE_BYTES;
 use crate::problem::Problem;
 use crate::request::conditions;
 
-/// Domain of the nonces.
+/// The domain of the nonces.
 const DOMAIN: &[u8] = b"quire/idempotency/v1";
 /// Version of [`Record`].
 const RECORD_VERSION: u32 = 1;
-/// Attempts of a caller that names no number.
+/// The attempts of a caller who names no number.
 pub const DEFAULT_ATTEMPTS: u32 = 5;
 /// Most attempts of a key.
 pub const MAX_ATTEMPTS: u32 = 10;
@@ -57,7 +57,7 @@ impl IdempotencyKey {
     /// another backslash.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for what is no key.
+    /// `INVALID_ARGUMENT` if it is not a key.
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let bad = || {
             Problem::invalid_argument("The idempotency key is not 1 to 255 visible ASCII bytes.")
@@ -73,10 +73,10 @@ impl IdempotencyKey {
         Err(bad())
     }
 
-    /// The key of a request, none where the header is missing.
+    /// The key of a request; `None` if the header is missing.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for what is no key, or for two of them.
+    /// `INVALID_ARGUMENT` if it is not a key, or if there are two.
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
         let Some(value) = values.next() else {
@@ -107,7 +107,7 @@ impl IdempotencyKey {
     }
 }
 
-/// The inside of a quoted string whose opening quote is gone.
+/// The inside of a quoted string whose opening quote is already removed.
 fn unquote(text: &str) -> Option<String> {
     let mut key = String::new();
     let mut letters = text.chars();
@@ -124,7 +124,7 @@ fn unquote(text: &str) -> Option<String> {
     }
 }
 
-/// The parts of a request that make it the same request.
+/// The parts by which two requests are the same request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The method.
@@ -143,17 +143,17 @@ pub struct Request {
     pub body: Bytes,
 }
 
-/// A request for a record: what was meant, and what was sent.
+/// A request that a record is about: what was meant, and what was sent.
 #[derive(Clone, Debug)]
 pub struct Recorded {
-    /// Without what is of the transport only: what digests are made of.
+    /// The request without parts of the transport: digests are made of it.
     meant: Request,
-    /// As older records may have it, where that differs.
+    /// The request in the form of older records, if that differs.
     sent: Option<Box<Request>>,
 }
 
 impl Recorded {
-    /// Takes what is of the transport off a request.
+    /// Removes the parts of the transport from a request.
     #[must_use]
     pub fn new(sent: Request) -> Self {
         let plainly = |list: &Vec<u8>| conditions::plainly(list).unwrap_or_else(|| list.clone());
@@ -189,7 +189,7 @@ impl Recorded {
         self.meant.digest(allowed)
     }
 
-    /// Whether a record's digest is this request's, by today's rule or as sent.
+    /// Whether a record has this request's digest, by today's rule or as sent.
     #[must_use]
     pub fn has_digest(&self, digest: &[u8], allowed: u32) -> bool {
         let sent = self.sent.as_deref();
@@ -200,7 +200,7 @@ impl Recorded {
                 .any(|request| request.digest(allowed) == digest)
     }
 
-    /// As older records have it whose request came with a line end, which this one may lack.
+    /// The forms of older records whose request came with a line end, which this request may lack.
     fn with_line_ends(&self) -> impl Iterator<Item = Request> {
         let has_line_end = self.meant.method != Method::PUT && !self.meant.body.is_empty();
         let ends: &[&[u8]] = if has_line_end {
@@ -216,7 +216,7 @@ impl Recorded {
 }
 
 impl Request {
-    /// The digest of this request with that many attempts allowed.
+    /// The digest of this request with `allowed` attempts.
     #[must_use]
     pub fn digest(&self, allowed: u32) -> Hash {
         let allowed = allowed.to_be_bytes();
@@ -236,7 +236,7 @@ impl Request {
     }
 }
 
-/// The values of a header as one, as sent.
+/// The values of a header as one value, as they were sent.
 pub(crate) fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     let values: Vec<&[u8]> = headers
         .get_all(name)
@@ -249,13 +249,13 @@ pub(crate) fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
 /// What an attempt remembers for those who retry.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Record {
-    /// 1; others are not understood here.
+    /// 1; other versions are not understood here.
     #[prost(uint32, tag = "1")]
     pub version: u32,
     /// [`Request::digest`].
     #[prost(bytes = "bytes", tag = "2")]
     pub digest: Bytes,
-    /// Which attempt this is, from 0.
+    /// The number of this attempt, from 0.
     #[prost(uint32, tag = "3")]
     pub attempt: u32,
     /// How many attempts the key has.
@@ -281,8 +281,8 @@ impl Record {
         self.encode_to_vec().into()
     }
 
-    /// The record in an envelope. None where there is none that is understood here: then the
-    /// transaction was not made for an idempotency key, or by a newer release.
+    /// The record in an envelope. It is `None` if no record is understood: then the transaction was made
+    /// without an idempotency key, or by a newer release.
     #[must_use]
     pub fn of_envelope(envelope: &Bytes) -> Option<Self> {
         let spec = Opened::read(envelope).ok()?.endorsed_call().ok()?.spec()?;
@@ -327,7 +327,7 @@ mod tests {
         assert!(IdempotencyKey::parse(&"k".repeat(256)).is_err());
     }
 
-    /// Computed with Python's hashlib.
+    /// The values were computed with Python's hashlib.
     #[test]
     fn nonces_are_those_of_the_contract() {
         for (key, attempt, nonce) in [
@@ -360,7 +360,7 @@ mod tests {
         }
     }
 
-    /// Computed with Python's hashlib and struct.
+    /// The values were computed with Python's hashlib and struct.
     #[test]
     fn digests_are_those_of_the_contract() {
         let delete = Request {
@@ -408,11 +408,11 @@ mod tests {
             let sent = request.digest(5);
             let recorded = Recorded::new(request);
             assert_eq!(recorded.digest(5), plain, "{number}");
-            // A record of an older release has what was sent, and is still this request's.
+            // A record of an older release has what was sent, and still belongs to this request.
             assert!(recorded.has_digest(&sent, 5), "{number}");
             assert!(recorded.has_digest(&plain, 5), "{number}");
             assert!(!recorded.has_digest(&plain, 4), "{number}");
-            // Or what the same request was sent as another time.
+            // Or it has the same request as it was sent another time.
             for end in ["\r", "\n", "\r\n"] {
                 let mut other = post();
                 other.body = [&other.body[..], end.as_bytes()].concat().into();
@@ -429,7 +429,7 @@ mod tests {
         );
     }
 
-    /// What is inside of the text, or of a tag, is what was asked for.
+    /// Bytes inside the text, or inside a tag, belong to the request.
     #[test]
     fn every_byte_that_says_something_counts() {
         let changes: [fn(&mut Request); 6] = [

@@ -1,4 +1,4 @@
-//! What becomes of a write: how far it is, how it ended, and what its caller is told.
+//! The progress of a write, its end, and what its caller is told.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use tokio::time::{sleep, timeout};
 use crate::pools::Pools;
 use crate::problem::Problem;
 
-/// Longest pause between two looks at a transaction that another task ordered. Each commit ends
-/// it; it counts only for a transaction that vanishes without one.
+/// The longest pause between two checks of a transaction that another task ordered. Each commit ends the
+/// pause; its length matters only if a transaction vanishes without a commit.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A transaction in a block.
@@ -38,31 +38,31 @@ impl CommittedTransaction {
     }
 }
 
-/// How far a write is.
+/// The progress of a write.
 #[derive(Clone, Debug)]
 pub(crate) enum Progress {
     /// Nothing is ordered.
     Starting,
     /// An attempt is ordered.
     Ordered { tx_id: String },
-    /// Over.
+    /// The write is over.
     Settled(Settled),
 }
 
 /// How a write ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Settled {
-    /// In a block, for good.
+    /// It is in a block for good.
     Final {
         committed: CommittedTransaction,
-        /// What the chaincode answered, where that was here and now; the block holds the same.
+        /// What the chaincode answered, if it ran here just now; the block holds the same.
         result: Option<Bytes>,
-        /// Whether an earlier request led there.
+        /// Whether an earlier request led to this outcome.
         replayed: bool,
     },
     /// The last attempt was refused before it was ordered; nothing took effect.
     Refused(Problem),
-    /// Ordered, and nobody here knows what came of it.
+    /// It was ordered, but its outcome is not known here.
     Unknown { tx_id: Option<String> },
 }
 
@@ -71,13 +71,12 @@ pub(crate) enum Settled {
 pub(crate) enum Told {
     /// The outcome.
     Settled(Settled),
-    /// Ordered, not final when the caller's time was over.
+    /// It was ordered, but was not final when the caller's time was over.
     Pending { tx_id: Option<String> },
 }
 
 impl Told {
-    /// The same without what the chaincode answered, which can be large: the answer takes it from the
-    /// block.
+    /// The same without the chaincode's answer, which can be large: the reply takes it from the block.
     pub(crate) fn without_result(mut self) -> Self {
         if let Self::Settled(Settled::Final { result, .. }) = &mut self {
             *result = None;
@@ -96,7 +95,7 @@ pub(crate) enum TransactionStatus {
 
 /// Looks a transaction up. Blocks.
 pub(crate) fn look(channel: &Channel, tx_id: &str) -> Result<TransactionStatus, Problem> {
-    // In this order: what is no longer pending by now is in a block.
+    // The order matters: what is no longer pending by now is in a block.
     let otherwise = if channel.submitter.is_pending(tx_id) {
         TransactionStatus::Pending
     } else {
@@ -114,7 +113,7 @@ fn committed(channel: &Channel, tx_id: &str) -> Result<Option<CommittedTransacti
     }))
 }
 
-/// Looks for the outcome of a transaction that another task ordered; none when it vanished.
+/// Looks for the outcome of a transaction that another task ordered; `None` if the transaction vanished.
 pub(crate) async fn poll_outcome(
     pools: &Pools,
     channel: &Channel,
@@ -134,11 +133,11 @@ pub(crate) async fn poll_outcome(
     }
 }
 
-/// Returns after a commit that `heights` has not seen, or after that time.
+/// Returns after a commit that `heights` has not seen, or after `at_most`.
 pub(crate) async fn next_commit(heights: &mut watch::Receiver<u64>, at_most: Duration) {
     match timeout(at_most, heights.changed()).await {
         Ok(Ok(())) | Err(_) => {}
-        // No commit will follow; what there is to see will not change soon.
+        // No commit will follow, so nothing will change soon.
         Ok(Err(_)) => sleep(at_most).await,
     }
 }
@@ -148,8 +147,8 @@ pub(crate) fn is_lost_race(code: Code) -> bool {
     code == Code::MVCC_READ_CONFLICT || code == Code::PHANTOM_READ_CONFLICT
 }
 
-/// Whether a transaction that lost a race stays lost: its caller gave a version, or what it creates
-/// was there. Blocks.
+/// Whether a transaction that lost a race stays lost: its caller gave a version, or the key that it creates
+/// existed. Blocks.
 pub(crate) fn is_final_loss(
     channel: &Channel,
     call: &Call,

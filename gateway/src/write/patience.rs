@@ -1,5 +1,5 @@
 //! How long a caller waits for its write, and what it is told then: the outcome, or that there is none yet.
-//! The work goes on without it where the write can be asked for again.
+//! If the write can be asked for again, the work goes on without the caller.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -31,7 +31,7 @@ pub(crate) async fn carry_out(
     let write = Arc::new(write);
     let Some((key, request)) = &write.key else {
         let (sender, progress) = watch::channel(Progress::Starting);
-        // Nobody can ask for it again: what is not ordered yet ends with the request.
+        // Nobody can ask for it again: if it is not ordered yet, it ends with the request.
         let work = pin!(run(gateway, &write, &sender));
         return Ok(work_on(gateway, work, &progress, prefer, None).await);
     };
@@ -42,7 +42,7 @@ pub(crate) async fn carry_out(
         attempts: write.attempts,
     };
     let boarding = gateway.flights.board(flight_key, request);
-    // Who asks for an answer before the outcome still has to be taken on first.
+    // The work must be taken on even for a caller who wants an answer before the outcome.
     let patience = if prefer.respond_async {
         prefer.wait.max(gateway.limits.default_wait)
     } else {
@@ -79,7 +79,7 @@ pub(crate) async fn carry_out(
             let (shared, write) = (Arc::clone(gateway), Arc::clone(&write));
             let flight = Unattended::new(async move {
                 run(&shared, &write, &sender).await;
-                // The flight is over before those who wait for its end look again.
+                // The flight must be over before those who wait for its end look again.
                 drop(guard);
                 drop(sender);
             });
@@ -88,7 +88,7 @@ pub(crate) async fn carry_out(
     }
 }
 
-/// Does the work and says so.
+/// Does the work, and reports when it is over.
 async fn run(gateway: &Gateway, write: &Arc<Write>, progress: &watch::Sender<Progress>) {
     let settled = settle(gateway, write, progress).await;
     if write.key.is_some() {
@@ -109,8 +109,8 @@ pub(crate) fn flight_key(
     }
 }
 
-/// Works until the end, or the end of the caller's time. That begins when something is ordered, which
-/// takes no longer than simulation, so that even a caller in a hurry learns what was.
+/// Works until the end, or until the caller's time is over. That time begins when something is ordered, which
+/// takes no longer than simulation, so that even a caller without time learns what was ordered.
 async fn work_on(
     gateway: &Gateway,
     mut work: impl Future<Output = ()> + Unpin,
@@ -136,8 +136,7 @@ async fn work_on(
     told(&progress.borrow(), is_over, first_tx_id)
 }
 
-/// Waits for the end of work that another request does, or for the end of the caller's time, as
-/// [`work_on`] does.
+/// Waits until another request's work ends, or until the caller's time is over, like [`work_on`].
 async fn watch_progress(
     gateway: &Gateway,
     mut progress: watch::Receiver<Progress>,
@@ -145,7 +144,7 @@ async fn watch_progress(
     first_tx_id: Option<String>,
 ) -> Told {
     let ordered = progress.wait_for(|progress| !matches!(progress, Progress::Starting));
-    // Too late, or the work is gone without a word: it panicked, or the runtime stops.
+    // It is too late, or the work ended without a report: it panicked, or the runtime stops.
     if !matches!(
         timeout(gateway.limits.default_wait, ordered).await,
         Ok(Ok(_))
@@ -160,7 +159,7 @@ async fn watch_progress(
     told(&progress.borrow(), is_over, first_tx_id)
 }
 
-/// What the caller is told of work that is over, or that no more time is left for.
+/// What the caller is told when the work or its time is over.
 fn told(progress: &Progress, is_over: bool, first_tx_id: Option<String>) -> Told {
     let tx_id = match progress {
         Progress::Starting => first_tx_id,
@@ -168,7 +167,7 @@ fn told(progress: &Progress, is_over: bool, first_tx_id: Option<String>) -> Told
         Progress::Settled(settled) => return Told::Settled(settled.clone()),
     };
     if is_over {
-        // Over without a word: it panicked, or the runtime stops.
+        // The work ended without a report: it panicked, or the runtime stops.
         Told::Settled(Settled::Unknown { tx_id })
     } else {
         Told::Pending { tx_id }

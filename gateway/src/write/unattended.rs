@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Done by whoever awaits it, without a change of task; what is left when this is dropped goes on in a
-/// task of its own. Like a task, a panic of the work ends the work only.
+/// Work that its awaiter does, without a change of task. If this is dropped, the rest goes on in a task of
+/// its own. As in a task, a panic ends only the work.
 pub(crate) struct Unattended(Option<Work>);
 
 impl Unattended {
@@ -22,7 +22,7 @@ impl Future for Unattended {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        // Not kept through a panic: nobody may look at it again.
+        // The work is not kept after a panic: nobody may poll it again.
         let Some(mut work) = self.0.take() else {
             return Poll::Ready(());
         };
@@ -37,7 +37,7 @@ impl Future for Unattended {
 
 impl Drop for Unattended {
     fn drop(&mut self) {
-        // Without a runtime nothing could go on: the process ends.
+        // Without a runtime nothing can go on: the process ends.
         if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             runtime.spawn(work);
         }
@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
 
-    /// Work in two steps, the second of which waits for a word, and what says that it is done.
+    /// Work in two steps, of which the second waits for a signal, and a channel that reports the steps.
     fn work() -> (Unattended, oneshot::Sender<()>, mpsc::UnboundedReceiver<u8>) {
         let (go_on, told) = oneshot::channel();
         let (done, steps) = mpsc::unbounded_channel();
@@ -94,7 +94,7 @@ mod tests {
             panic!("as a bug would");
         })
         .await;
-        // Dropped with all it held, and not begun again.
+        // It was dropped with all that it held, and not begun again.
         assert_eq!(steps.recv().await, None);
     }
 }

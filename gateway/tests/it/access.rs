@@ -1,5 +1,5 @@
-//! Who may do what: nobody without a credential, nobody beyond its role and channels, and no web
-//! page of another site.
+//! Nobody may do anything without a credential, or beyond its role and channels, and no web page of another
+//! site may.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::kit::{Client, Node};
 
 const JSON: &str = "content-type: application/json";
 
-/// Makes a token, and gives the header that shows it.
+/// Makes a token, and returns the header that shows it.
 fn bearer(node: &Node, role: AccessRole, channels: &[&str]) -> String {
     let new = NewToken {
         identity: "client".to_owned(),
@@ -57,7 +57,7 @@ async fn once_there_is_a_token_everything_but_health_needs_one() {
         let challenge = answer.header("www-authenticate");
         assert_eq!(challenge, Some("Bearer error=\"invalid_token\""));
     }
-    // A token that is none is refused even where none is needed.
+    // An invalid token is refused even if no token is needed.
     let open = Node::new().client();
     let answer = open.get_with("/v1/channels", &bearer).await;
     answer.assert_problem(401, "UNAUTHENTICATED");
@@ -124,7 +124,7 @@ async fn a_token_reaches_its_channels_and_tells_nothing_of_others() {
     let answer = client.get_with("/v1/channels/elsewhere", &elsewhere).await;
     answer.assert_problem(404, "CHANNEL_NOT_FOUND");
 
-    // How to ask is for everybody who may ask for anything.
+    // Everybody who may ask for anything may read how to ask.
     for path in ["/docs", "/openapi.json"] {
         let answer = client.get_with(path, &elsewhere).await;
         assert_eq!(answer.status, 200, "{path}");

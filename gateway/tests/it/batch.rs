@@ -93,7 +93,7 @@ async fn lines_of_one_key_take_effect_in_input_order() {
         ]}));
         lines.push(put(&format!("cold{number}"), number));
     }
-    // What it reads is not known beforehand, so it comes after all of the above.
+    // What this line reads is not known beforehand, so it comes after all lines above.
     lines.push(json!({"chaincode": "orders", "function": "range", "args": [{"limit": 1000}]}));
     lines.push(put("hot", 1000));
     let answers = batch(&client, text(&lines)).await;
@@ -117,7 +117,7 @@ async fn lines_of_one_key_take_effect_in_input_order() {
     assert_eq!(first, &json!({"n": 0, "m0": 0}));
 }
 
-/// They can be large, and a client may send ten thousand lines before it reads an answer.
+/// Results can be large, and a client may send ten thousand lines before it reads an answer.
 #[tokio::test]
 async fn no_results_are_kept_for_a_client_that_does_not_read() {
     let node = Node::new();
@@ -184,7 +184,7 @@ async fn what_is_no_batch_is_refused_as_a_whole() {
 async fn there_are_at_most_ten_thousand_lines() {
     let node = Node::new();
     let client = node.client();
-    // Reads only: it is the counting that is tested.
+    // These lines only read, because only the counting is tested.
     let line = json!({"chaincode": "orders", "function": "merge", "args": ["none", {}]});
     let body = format!("{line}\n").repeat(10_003);
     let answers = batch(&client, body).await;
@@ -235,7 +235,7 @@ async fn blank_lines_and_pieces_of_a_line_buy_no_time() {
         assert_eq!(answers.len(), 2, "{piece:?}");
         assert_eq!(answers[1]["line"], number, "{piece:?}");
         assert_eq!(answers[1]["status"], 408, "{piece:?}");
-        // The line, two pieces in time, and the one that would have been too late.
+        // These are the line, two pieces in time, and a piece that came too late.
         assert_eq!(sent.load(Ordering::Relaxed), 4, "{piece:?}");
     }
 }

@@ -1,9 +1,8 @@
-//! A bookmark belongs to the listing that it came with: another one refuses it instead of showing
-//! another page.
+//! A bookmark belongs to the listing that it came with: another listing refuses it.
 
 use crate::kit::{Client, Node};
 
-/// Keys m00 to m39 in two namespaces, a key with some history, and blocks.
+/// A node with keys m00 to m39 in two namespaces, a key with some history, and blocks.
 async fn filled() -> Client {
     let client = Node::new().client();
     for namespace in ["a", "b"] {
@@ -85,7 +84,7 @@ async fn a_bookmark_goes_on_in_its_own_listing_only() {
             let detail = answer.json()["detail"].as_str().unwrap().to_owned();
             assert!(detail.starts_with("The bookmark is not one of"), "{detail}");
         }
-        // The size of a page may change on the way.
+        // The size of a page may change between pages.
         let path = format!("{own}&limit=1&bookmark={bookmark}");
         client.get(&path).await.assert_status(200);
         let whole = client.get(&format!("{own}&limit=100")).await.json();

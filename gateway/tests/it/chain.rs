@@ -40,7 +40,7 @@ async fn a_transaction_is_followed_to_its_block() {
     let block = client.get("./blocks/latest").await;
     block.assert_status(200);
     assert_eq!(block.header("vary"), Some("Accept"));
-    // Down to the value, as it was written.
+    // The block shows even the value, as it was written.
     assert!(
         block
             .text()
@@ -114,7 +114,7 @@ async fn blocks_come_in_pages_and_in_forms() {
     let html = client.get_with("./blocks/0", "accept: text/html").await;
     html.assert_problem(406, "NOT_ACCEPTABLE");
     assert_eq!(html.header("vary"), Some("Accept"));
-    // A resource that is not there has two forms, too.
+    // A missing resource has two forms too.
     for path in [
         "./blocks/99",
         "./blocks?hash=00",
@@ -124,7 +124,7 @@ async fn blocks_come_in_pages_and_in_forms() {
         missing.assert_status(404);
         assert_eq!(missing.header("vary"), Some("Accept"), "{path}");
     }
-    // The first block of the tests holds no envelope; it can be looked at all the same.
+    // The first block of the tests holds no envelope; it can be read nevertheless.
     assert_eq!(
         client.get("./blocks/0").await.json()["transactions"][0]["txNumber"],
         0

@@ -1,4 +1,4 @@
-//! Every error is a problem document, those of the framework included.
+//! Every error is a problem document, including errors of the framework.
 
 use axum::body::Body;
 

@@ -1,4 +1,4 @@
-//! Server-sent events: what is told, to whom, from where and until when.
+//! Server-sent events: what is sent, to whom, from where and until when.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ async fn last_event_id_wins_and_resumes_behind_it() {
         .await;
     let ids: Vec<_> = events(answer.text()).iter().map(|event| event.0).collect();
     assert_eq!(ids, [3, 4]);
-    // Nothing is left to tell: a browser stops asking.
+    // Nothing is left to send: a browser stops asking.
     client
         .get_with("./events?from=0&to=4", "last-event-id: 4")
         .await
@@ -148,7 +148,7 @@ impl Stream {
         Self(response.into_body().into_data_stream())
     }
 
-    /// The next piece; none at the end.
+    /// The next piece; `None` at the end.
     async fn next(&mut self) -> Option<String> {
         let piece = timeout(Duration::from_secs(3600), self.0.next()).await;
         let piece = piece.unwrap()?.unwrap();
@@ -202,7 +202,7 @@ async fn a_thousand_listeners_read_a_block_once() {
     for stream in &mut streams {
         let piece = stream.0.next().await.unwrap().unwrap();
         assert!(piece.starts_with(b"event: block\nid: 1\n"));
-        // The same bytes in memory, not equal ones.
+        // They must be the same bytes in memory, not only equal bytes.
         first.push(piece.as_ptr());
     }
     first.dedup();

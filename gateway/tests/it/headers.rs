@@ -1,4 +1,4 @@
-//! Headers against the grammar of their RFCs, and bodies against what their headers say of them.
+//! Checks headers by the grammar of their RFCs, and bodies by what their headers say.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +14,7 @@ use crate::socket::Plain;
 const JSON: &str = "content-type: application/json";
 const KEY: &str = "./state/orders/1";
 
-/// Puts the node on the network; gives its address.
+/// Puts the node on the network, and returns its address.
 async fn serve(node: &Arc<Node>) -> String {
     let backend = Arc::clone(node) as Arc<dyn Backend>;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -87,7 +87,7 @@ async fn a_request_names_one_host() {
             assert_problem(&answer, status, &what);
         }
     }
-    // Behind a token any host is welcome, but it is one still.
+    // With a token any host is accepted, but there must be only one.
     let new = NewToken {
         identity: "client".to_owned(),
         role: AccessRole::Reader,
@@ -159,7 +159,7 @@ async fn what_is_no_http_here_gets_a_problem_document() {
     }
 }
 
-/// Before 1970, too.
+/// This holds before 1970 too.
 #[tokio::test]
 async fn answers_are_dated_by_the_node_s_clock() {
     let node = Node::new();
@@ -249,7 +249,7 @@ async fn a_body_in_a_coding_is_refused_whatever_it_is_of() {
         let answer = client.put(KEY, &[&coding], "1").await;
         assert!(matches!(answer.status, 200 | 201), "{coding}: {answer:?}");
     }
-    // There is nothing to unpack.
+    // The request has nothing to unpack.
     let answer = client.delete(KEY, &["content-encoding: gzip"]).await;
     answer.assert_status(200);
 }
@@ -327,7 +327,7 @@ async fn a_byte_order_mark_is_not_of_the_json_behind_it() {
         }
     }
     assert_eq!(client.get(KEY).await.text(), r#"{"a":1,"b":2}"#);
-    // Inside of the text it is a letter like any other.
+    // Inside the text it is a letter like any other.
     let answer = client.put(KEY, &[], "\u{feff}\"\u{feff}\"").await;
     answer.assert_status(200);
     assert_eq!(client.get(KEY).await.text(), "\"\u{feff}\"");

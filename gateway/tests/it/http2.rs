@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS as bytes on a socket: what a connection may do, and for how long.
+//! Tests HTTP/2 without TLS as bytes on a socket: what a connection may do, and for how long.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::kit::Node;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-/// Who waits for longer waits for ever.
+/// Longer than this would be for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// The types of frames (RFC 9113, section 6).
@@ -25,7 +25,7 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// Statuses, as places of HPACK's static table (RFC 7541, appendix A).
+/// Statuses, as positions in HPACK's static table (RFC 7541, appendix A).
 const OK: u8 = 0x88;
 const BAD_REQUEST: u8 = 0x8c;
 
@@ -56,7 +56,7 @@ struct Frame {
     payload: Vec<u8>,
 }
 
-/// The next frame, its PING answered; none at the end of the connection.
+/// The next frame; a PING is answered. `None` at the end of the connection.
 async fn next(stream: &mut TcpStream) -> Option<Frame> {
     let mut head = [0; 9];
     if let Err(error) = stream.read_exact(&mut head).await {
@@ -87,8 +87,8 @@ async fn get_version(stream: &mut TcpStream, id: u8) {
     assert_eq!(status, OK);
 }
 
-/// Asks for the version in a stream, with further headers; gives the first byte of the answer's
-/// headers, which is its status.
+/// Asks for the version in a stream, with further headers. Returns the first byte of the answer's headers,
+/// which is its status.
 async fn ask(stream: &mut TcpStream, id: u8, headers: &[u8]) -> u8 {
     // RFC 7541: GET, http, and the path as a literal.
     let block = [b"\x82\x86\x04\x08/version", headers].concat();
@@ -116,7 +116,7 @@ async fn a_request_of_http2_names_one_host_in_either_place() {
     let mut stream = serve(Limits::default()).await;
     let begin = [PREFACE, SETTINGS].concat();
     stream.write_all(&begin).await.unwrap();
-    // The authority is the first of the static table, the host its 38th.
+    // The authority is the first entry of the static table, and the host is its 38th.
     let rows: [(&[u8], u8); 7] = [
         (b"\x01\x09localhost", OK),
         (b"\x0f\x17\x09localhost", OK),
@@ -150,7 +150,7 @@ async fn a_preface_that_does_not_come_to_its_end_is_a_head_that_does_not() {
 
 #[tokio::test]
 async fn a_connection_of_http2_outlives_the_time_for_a_head() {
-    // However its bytes come in packets.
+    // The split of the bytes into packets does not matter.
     for cut in [0, PREFACE.len(), PREFACE.len() + SETTINGS.len()] {
         let limits = Limits {
             head_timeout: Duration::from_millis(200),
@@ -161,7 +161,7 @@ async fn a_connection_of_http2_outlives_the_time_for_a_head() {
         let begin = [PREFACE, SETTINGS].concat();
         stream.write_all(&begin[..cut]).await.unwrap();
         if cut > 0 {
-            // The server's settings: it has read the preface.
+            // These are the server's settings: it has read the preface.
             next(&mut stream).await.expect("settings");
         }
         stream.write_all(&begin[cut..]).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_stream_is_not_reset_behind_an_early_answer_while_its_body_comes() {
     let mut stream = serve(Limits::default()).await;
     let begin = [PREFACE, SETTINGS].concat();
     stream.write_all(&begin).await.unwrap();
-    // RFC 7541: POST, http, a path where there is nothing, the authority.
+    // RFC 7541: POST, http, a path without a resource, the authority.
     let block = b"\x83\x86\x04\x08/nowhere\x01\x09localhost";
     let length = u8::try_from(block.len()).unwrap();
     let head = [0, 0, length, HEADERS, END_HEADERS, 0, 0, 0, 1];
@@ -220,7 +220,7 @@ async fn a_stream_is_not_reset_behind_an_early_answer_while_its_body_comes() {
         assert_ne!(frame.kind, RST_STREAM);
         is_answered = frame.stream == 1 && frame.kind <= HEADERS && frame.flags & END_STREAM != 0;
     }
-    // The rest comes; what is pinged behind it is answered behind whatever is said of it.
+    // The rest comes. The answer to a ping after it comes after the answer to the rest.
     let rest = [&piece[..9], &[b' '; 16 << 10][..]].concat();
     stream.write_all(&rest).await.unwrap();
     let end = [0, 0, 0, DATA, END_STREAM, 0, 0, 0, 1];
@@ -237,7 +237,7 @@ async fn a_stream_is_not_reset_behind_an_early_answer_while_its_body_comes() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_of_an_answer_is_cut_off_though_it_is_there() {
-    // A window of nothing, and one of a single byte: the answer waits here, or at the connection.
+    // The window is empty or a single byte: the answer waits here, or at the connection.
     for window in [0, 1] {
         let limits = Limits {
             stall_timeout: Duration::from_millis(200),

@@ -65,7 +65,7 @@ const BATCH: &str = "POST ./transactions:batch";
 /// Route, headers and body.
 type Sent = (&'static str, Vec<&'static str>, String);
 
-/// Requests that are one, each list of them.
+/// Lists of requests; all requests of a list are the same request.
 fn of_one_request() -> [Vec<Sent>; 3] {
     const NDJSON: &str = "content-type: application/x-ndjson";
     let call = r#"{"chaincode":"orders","function":"put","args":["1",1]}"#;
@@ -135,11 +135,12 @@ fn of_one_request() -> [Vec<Sent>; 3] {
     ]
 }
 
-/// What a proxy, an editor or another library does to a request on its way changes nothing of it.
+/// A proxy, an editor or another library may change how a request is transported, which does not make it
+/// another request.
 #[tokio::test]
 async fn a_request_is_the_same_however_it_is_transported() {
     for requests in of_one_request() {
-        // Whichever came first.
+        // It does not matter which came first.
         for first in 0..requests.len() {
             let node = Node::new();
             let client = node.client();
@@ -174,7 +175,7 @@ async fn blanks_around_a_value_are_stored_and_belong_to_the_request() {
     client.put(KEY, &[K], sent).await.assert_status(201);
     assert_eq!(client.get(KEY).await.text(), sent);
     client.put(KEY, &[K], sent).await.assert_status(201);
-    // A value is kept with the blanks around it, so they are of the request.
+    // A value is kept with the blanks around it, so they belong to the request.
     for other in ["{\"a\": 1.0}", "{\"a\": 1.0}\n"] {
         let other = client.put(KEY, &[K], other).await;
         other.assert_problem(422, "IDEMPOTENCY_KEY_REUSED");
@@ -236,7 +237,7 @@ async fn a_retry_that_names_no_attempts_joins_and_one_that_names_others_is_judge
     for joined in [silent, same] {
         assert_eq!(joined.await.unwrap().body, first.body);
     }
-    // 202 would have told it that somebody else's transaction is its own.
+    // 202 would tell the caller that somebody else's transaction is its own.
     for refused in [other, patient] {
         let refused = refused.await.unwrap();
         refused.assert_problem(422, "IDEMPOTENCY_KEY_REUSED");
@@ -256,7 +257,7 @@ async fn a_client_that_hangs_up_leaves_no_key_halfway() {
     node.orderer.until_waiting(2).await;
     gone.abort();
     assert!(gone.await.is_err());
-    // The first attempt loses to the winner; the second is made although nobody listens.
+    // The first attempt loses to the winner; the second is made although nobody waits for it.
     node.orderer.release();
     winner.await.unwrap().assert_status(200);
     let status = client.get(&format!("{BY_KEY}&wait=20")).await;
@@ -285,7 +286,7 @@ async fn attempts_found_in_blocks_are_continued_after_a_crash() {
     lost.assert_problem(504, "COMMIT_TIMEOUT");
     assert_eq!(lost.header("location"), Some(BY_KEY));
 
-    // The node starts anew: the first attempt lost, so four remain.
+    // The node restarts: the first attempt lost, so four remain.
     let client = node.client();
     assert_eq!(client.get(BY_KEY).await.json()["status"], "PENDING");
     let answer = client.patch(KEY, &[K], r#"{"b":2}"#).await;
@@ -381,7 +382,7 @@ async fn a_later_refusal_names_the_last_attempt() {
     let id = refused.json()["transactionId"].as_str().unwrap().to_owned();
     let last = client.get(&format!("./transactions/{id}")).await;
     assert_eq!(last.json()["code"], "MVCC_READ_CONFLICT");
-    // It is judged anew: now there is something to patch.
+    // It is judged again: now there is something to patch.
     client.put(KEY, &[], "{}").await.assert_status(201);
     client
         .patch(KEY, &[K], r#"{"b":2}"#)
@@ -437,7 +438,7 @@ async fn a_merge_that_lost_beside_a_create_is_tried_again_and_a_create_that_lost
         .delete("./state/orders/new", &[])
         .await
         .assert_status(200);
-    // A gateway that has not seen the key lose, and so lets nobody wait for a turn.
+    // This gateway has not seen the key lose a race, so nobody waits for a turn.
     let client = node.client();
 
     node.orderer.hold();

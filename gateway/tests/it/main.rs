@@ -1,4 +1,4 @@
-//! The gateway over a real ledger: the bytes that a client gets.
+//! Tests the gateway over a real ledger by the bytes that a client gets.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What requests hold, in sum: bodies, answers, batches and events have one budget.
+//! What all requests together hold: bodies, answers, batches and events have one budget.
 
 use std::future::poll_fn;
 use std::io;
@@ -21,7 +21,7 @@ use tower::ServiceExt as _;
 use crate::kit::{Answer, Client, Node};
 use crate::socket::Plain;
 
-/// Who waits for longer waits for ever.
+/// Longer than this would be for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
 pub(crate) const MIB: usize = 1 << 20;
 
@@ -32,7 +32,7 @@ fn limits(memory_bytes: usize) -> Limits {
     }
 }
 
-/// The bytes that are held for something, as metrics tell.
+/// The bytes that are held for something, according to metrics.
 async fn held(client: &Client, kind: &str) -> usize {
     let name = format!("quire_memory_bytes{{kind=\"{kind}\"}} ");
     let metrics = client.get("/metrics").await;
@@ -41,7 +41,7 @@ async fn held(client: &Client, kind: &str) -> usize {
     value.parse().unwrap()
 }
 
-/// Waits until so much is held.
+/// Waits until the held bytes satisfy `is_it`.
 async fn until(client: &Client, kind: &str, is_it: impl Fn(usize) -> bool) {
     let comes = async {
         while !is_it(held(client, kind).await) {
@@ -81,7 +81,8 @@ async fn bodies_that_do_not_come_to_their_end_have_a_share_and_no_more() {
             // An error means that there is an answer.
             drop(sent.pieces.send(vec![b' '; MIB / 4].into()).await);
         }
-        // There is room for another one when the last one was taken, or none ever will be.
+        // There is room for another piece when the last one was taken, or when no piece will be taken any
+        // more.
         drop(timeout(FOR_EVER, sent.pieces.reserve()).await.unwrap());
         if sent.pieces.is_closed() {
             break sent.answer.await.unwrap();
@@ -94,7 +95,7 @@ async fn bodies_that_do_not_come_to_their_end_have_a_share_and_no_more() {
     assert!(refused.text().contains("--memory-budget"), "{refused:?}");
     assert!(held(&client, "bodies").await <= 7 * MIB);
 
-    // There is room for small ones.
+    // There is room for small requests.
     let small = client.put("./state/orders/small", &[], "1").await;
     small.assert_status(201);
     client.get("./state/orders/small").await.assert_status(200);
@@ -133,7 +134,7 @@ async fn a_write_whose_client_is_gone_keeps_its_share_until_it_is_over() {
     until(&client, "bodies", |bytes| bytes == 0).await;
 }
 
-/// A key with a history of so many values of a quarter of a mebibyte.
+/// A node with a key whose history has `values` values of a quarter of a mebibyte.
 pub(crate) async fn with_history(memory_bytes: usize, values: usize) -> (Arc<Node>, Client) {
     let node = Node::new();
     let client = node.client_with(limits(memory_bytes), Cors::default());
@@ -201,7 +202,7 @@ async fn readers_who_do_not_read_hold_a_piece_each_and_no_more_than_the_budget()
     }
     let held_by_all = held(&client, "answers").await;
     assert!(held_by_all < 20 * MIB / 2, "{held_by_all}");
-    // However many they are.
+    // The number of readers does not matter.
     let refused = loop {
         let path = "/v1/channels/main/history/orders/1?limit=1000";
         let request = Request::get(path).body(Body::empty()).unwrap();

@@ -1,4 +1,4 @@
-//! Threads of pools: callers who ask for much, and for nothing any more, leave the rest of the node alone.
+//! Threads of pools: callers who ask for much, or have stopped asking, do not hinder the rest of the node.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::kit::{Client, Node};
 
-/// Who waits for longer waits for ever.
+/// Longer than this would be for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
 const IN_FLIGHT: &str = "quire_gateway_requests_in_flight";
 const BUSY: &str = "quire_pool_busy{pool=\"queries\"}";
@@ -64,7 +64,7 @@ async fn queries_whose_callers_hang_up_have_few_threads_and_are_counted_until_th
         asked.abort();
     }
     until(&client, WAITING, 0).await;
-    // The two that were begun go on, and are told.
+    // The two that were begun go on, and are answered.
     until(&client, IN_FLIGHT, 3).await;
     assert_eq!(metric(&client, BUSY).await, 2);
 
@@ -196,7 +196,7 @@ async fn calls_whose_chaincode_waits_for_somebody_else_take_no_thread_of_any_poo
     timeout(FOR_EVER, others).await.expect("answers");
     assert_eq!(metric(&client, BUSY).await, 0);
     assert_eq!(metric(&client, IN_FLIGHT).await, 101);
-    // The one thread for queries is enough for what scans in them.
+    // The single query thread is enough for their scans.
     node.orderer.answer_slow_calls();
     for (n, asked) in asked.into_iter().enumerate() {
         let answer = timeout(FOR_EVER, asked).await.unwrap().unwrap();

@@ -1,5 +1,5 @@
-//! Answers that are taken slowly: at a modest rate for as long as they last, at less not for ever. The clock
-//! stands still but for those who wait.
+//! Answers that are taken slowly: at a modest rate they may last as long as they need, at a lower rate they
+//! are cut off. The clock moves only while somebody waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn with_page() -> (Arc<Node>, Server) {
     (node, server)
 }
 
-/// A connection that holds `bytes` on their way to the client; the task ends with it.
+/// A connection that buffers `bytes` for the client; the task ends with it.
 fn connect(server: &Server, bytes: usize) -> (DuplexStream, JoinHandle<()>) {
     let (client, stream) = duplex(bytes);
     let server = server.clone();
@@ -94,7 +94,7 @@ async fn a_page_that_is_taken_at_ten_kibibytes_a_second_comes_whole() {
     assert!(begun.elapsed() > 3 * Limits::default().stall_timeout);
 }
 
-/// Takes a value of a mebibyte over HTTP/2, a frame of 16 KiB at a time; what was taken.
+/// Takes a value of a mebibyte over HTTP/2, in frames of 16 KiB, and returns the number of bytes taken.
 async fn take_frames(server: &Server, pause: Duration) -> usize {
     let (client, _) = connect(server, 4096);
     let mut client_of_http2 = http2::Builder::new(TokioExecutor::new());

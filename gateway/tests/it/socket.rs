@@ -1,4 +1,4 @@
-//! Rows of the error table that nothing outside a node can cause, as bytes on a socket.
+//! Rows of the error table that nothing outside a node can cause, tested as bytes on a socket.
 
 use std::io;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl Handshake for Plain {
     }
 }
 
-/// Submits a transaction over the socket; head and problem document of the answer.
+/// Submits a transaction over the socket, and returns head and problem document of the answer.
 async fn submit(address: &str) -> (String, Value) {
     let body = r#"{"chaincode":"orders","function":"put","args":["1",1]}"#;
     let request = format!(
@@ -42,7 +42,7 @@ async fn submit(address: &str) -> (String, Value) {
     (head.to_lowercase(), serde_json::from_str(body).unwrap())
 }
 
-/// Fails unless the document is a problem, and its request that of the head.
+/// Fails unless the document is a problem and names the same request as the head.
 fn assert_belongs(head: &str, problem: &Value) {
     let kind = "\r\ncontent-type: application/problem+json";
     assert!(head.contains(kind), "{head}");
@@ -154,7 +154,7 @@ async fn a_connection_whose_request_is_refused_before_its_body_came_goes_on() {
              Content-Length: 2\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
-        // As on a network, where head and body are two packets.
+        // This is like a network on which head and body are two packets.
         tokio::time::sleep(Duration::from_millis(50)).await;
         stream.write_all(b"{}").await.unwrap();
         let head = answer(&mut stream).await;

@@ -1,4 +1,4 @@
-//! Who waits is still known: a token that ends meanwhile ends the waiting.
+//! A waiting caller is checked again: the end of its token ends the wait.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use crate::kit::{Answer, Client, Node};
 const KEY: &str = "./state/orders/1";
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-/// A node, its gateway that says nothing on its own for years, and a token with its id.
+/// A node, its gateway that sends no heartbeat for years, and a token with its id.
 struct Watched {
     node: Arc<Node>,
     client: Client,
@@ -215,7 +215,7 @@ async fn a_request_whose_body_comes_after_the_end_of_its_token_is_not_carried_ou
     }
 }
 
-/// While no token was ever made, callers need none; the first one that is made ends their waiting.
+/// Callers need no token until one is made; the first token ends their wait.
 #[tokio::test(start_paused = true)]
 async fn who_came_without_a_token_is_sent_away_when_the_first_is_made() {
     let node = Node::new();

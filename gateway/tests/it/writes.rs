@@ -1,4 +1,4 @@
-//! Writes without a key: statuses, tags, conditions, and what is recorded.
+//! Tests writes without a key: statuses, tags, conditions, and what is recorded.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn a_document_is_created_replaced_merged_and_deleted() {
         .patch(KEY, &[], "{}")
         .await
         .assert_problem(404, "KEY_NOT_FOUND");
-    // What was deleted is created again.
+    // A deleted key is created again.
     client.put(KEY, &[], "1").await.assert_status(201);
 }
 
@@ -89,7 +89,7 @@ async fn conditions_that_do_not_hold_are_412_before_and_after_ordering() {
     lost.assert_problem(412, "PRECONDITION_FAILED");
     assert!(lost.json()["transactionId"].is_string());
     assert_eq!(lost.json()["blockNumber"], 2);
-    // What it was just before the transaction, whatever it is now.
+    // This is the version just before the transaction, whatever it is now.
     assert_about(&lost.json(), 0, "1001", &json!("2.0"));
     assert_eq!(client.get(KEY).await.text(), "3");
 }
@@ -179,7 +179,7 @@ async fn a_reused_key_and_a_refusal_name_what_the_request_is_about() {
         {"op":"put","namespace":"b","key":"2","value":1}]}"#;
     let reused = client.post("./transactions", &[key], two).await;
     reused.assert_problem(422, "IDEMPOTENCY_KEY_REUSED");
-    // It is about neither more than about the other.
+    // It is not more about the one than about the other.
     for member in ["operation", "namespace", "key", "version"] {
         assert!(reused.json().get(member).is_none(), "{member}");
     }

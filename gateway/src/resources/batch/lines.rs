@@ -16,11 +16,11 @@ use crate::request::body::without_mark;
 pub(super) struct Lines {
     body: Body,
     buffer: BytesMut,
-    /// For what is in the buffer.
+    /// The share of what is in the buffer.
     share: Share,
     /// Bytes at the start of the buffer that hold no line end.
     searched: usize,
-    /// When the next line that says anything has to be there; none before it is waited for.
+    /// When the next line that is not blank must be there; `None` before it is waited for.
     deadline: Option<Instant>,
     ended: bool,
 }
@@ -37,8 +37,8 @@ impl Lines {
         }
     }
 
-    /// The next line without its end; none at the end of the body. Only a whole line that is not
-    /// blank buys time for another one.
+    /// The next line without its end; `None` at the end of the body. Only a whole line that is not blank
+    /// gives time for another one.
     pub(super) async fn next(&mut self, gateway: &Gateway) -> Result<Option<Bytes>, Problem> {
         let limits = &gateway.limits;
         let deadline = self.deadline;
@@ -50,7 +50,7 @@ impl Lines {
                 let line = self.buffer.split_to(self.searched + end + 1).freeze();
                 self.searched = 0;
                 self.share.give_back_to(self.buffer.len());
-                // One at the start of the body, or of a file that was appended to another.
+                // A mark is at the start of the body, or of a file that was appended to another.
                 let line = without_mark(line.slice(..line.len() - 1));
                 if !line.trim_ascii().is_empty() {
                     self.deadline = None;
@@ -71,7 +71,7 @@ impl Lines {
             let frame = poll_fn(|context| Pin::new(&mut self.body).poll_frame(context));
             match timeout_at(deadline, frame).await {
                 Ok(Some(Ok(frame))) => {
-                    // Trailers say nothing here.
+                    // Trailers are ignored here.
                     if let Ok(chunk) = frame.into_data() {
                         let held = self.share.set(self.buffer.len() + chunk.len());
                         held.map_err(|full| gateway.full(full))?;

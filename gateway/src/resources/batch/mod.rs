@@ -1,4 +1,4 @@
-//! `POST /v1/channels/{channel}/transactions:batch`: a transaction a line, an answer a line.
+//! `POST /v1/channels/{channel}/transactions:batch`: each line is a transaction, and each answer is a line.
 //!
 //! ```text
 //! read     takes lines off the connection, as long as there is room for more in flight
@@ -7,9 +7,9 @@
 //! tell     answers, in the order of the lines, when the client reads them
 //! ```
 //!
-//! Reading never waits for telling: a client may send everything before it reads. What waits to
-//! be told is an outcome, which is small; the answer is made from the blocks when it is read. So
-//! memory is bounded by [`MAX_LINES`] outcomes and [`IN_FLIGHT`].
+//! Reading never waits for answering: a client may send everything before it reads. Only outcomes wait, which
+//! are small; the answer is made from the blocks when it is read. So memory is bounded by [`MAX_LINES`]
+//! outcomes and [`IN_FLIGHT`].
 
 mod lines;
 mod order;
@@ -56,14 +56,14 @@ use telling::{Promise, Telling};
 /// Most lines of a batch.
 const MAX_LINES: usize = 10_000;
 
-/// Lines in flight at one time, and the bytes of them.
+/// Lines in flight at one time, and their bytes.
 const IN_FLIGHT: (usize, u32) = (256, 16 << 20);
 
-/// Lines in flight where state is another server's: while one commit waits for it, as many again are read
-/// for and signed.
+/// Lines in flight if state is on another server: while one commit waits for it, the same number of lines is
+/// simulated and signed.
 const IN_FLIGHT_REMOTE: usize = 512;
 
-/// When to come back where there are too many batches.
+/// When to try again if there are too many batches.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// `POST .../transactions:batch`.
@@ -145,8 +145,8 @@ pub(crate) async fn submit(
     Ok(reply::of_type(NDJSON, body, StatusCode::OK))
 }
 
-/// A batch being read and carried out. Ends with its client: what is not ordered then never is, but
-/// for lines with a key.
+/// A batch that is being read and carried out. It ends with its client: a line that is not ordered by then is
+/// never ordered, unless it has a key.
 struct BatchRequest {
     gateway: Arc<Gateway>,
     channel: Channel,
@@ -183,7 +183,7 @@ impl BatchRequest {
             let line = match next {
                 Ok(Some(line)) => line,
                 Ok(None) => return,
-                // Where the line ends is not known: nothing can be read behind it.
+                // The end of the line is not known, so nothing can be read after it.
                 Err(problem) => {
                     self.lines += 1;
                     return self.refuse(problem);
@@ -197,7 +197,7 @@ impl BatchRequest {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            // Whose token ended is not heard any further.
+            // A caller whose token ended is not served any more.
             if let Err(problem) = self.caller.check_still(&self.gateway) {
                 return self.refuse(problem);
             }
@@ -213,7 +213,7 @@ impl BatchRequest {
 
     fn refuse(&self, problem: Problem) {
         let (sender, promise) = oneshot::channel();
-        // Nobody to tell is nobody's loss.
+        // If nobody waits for this, nothing is lost.
         drop(sender.send(Err(problem)));
         drop(self.answers.send((self.lines, promise)));
     }
@@ -259,7 +259,7 @@ impl BatchRequest {
         share.map_err(|full| self.gateway.full(full))
     }
 
-    /// Carries a line out, when there is room for it and those before it are done.
+    /// Carries a line out when there is room for it and the lines before it are done.
     async fn start(&mut self, write: Write, size_bytes: usize, share: Share) {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             return;
@@ -305,10 +305,10 @@ async fn carry(
         done: _done,
     } = turn;
     for mut line in before {
-        // It never says anything: it closes when the line is done.
+        // It never sends anything: it closes when the line is done.
         drop(line.changed().await);
     }
-    // It may have waited for long.
+    // The line may have waited long.
     caller.check_still(gateway)?;
     let teller = Teller::of(&write, RequestForm::Transaction, prefer)?;
     let told = carry_out(gateway, write, prefer).await?;

@@ -1,4 +1,4 @@
-//! Which line of a batch waits for which.
+//! Decides which line of a batch waits for which.
 
 use std::collections::HashMap;
 
@@ -13,20 +13,20 @@ use crate::write::idempotency::IdempotencyKey;
 pub(super) struct LineOrder {
     /// The last line that touched something.
     last: HashMap<Touched, watch::Receiver<()>>,
-    /// So many entries are worth a look for those of lines that are done.
+    /// At this number of entries, those of finished lines are looked for and dropped.
     crowded: usize,
-    /// The last line of which nobody knows what it touches.
+    /// The last line whose keys are not known.
     last_unknown: Option<watch::Receiver<()>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Touched {
     Key(String, String),
-    /// Two lines of one idempotency key: the second is a repetition, or a mistake.
+    /// Two lines have one idempotency key: the second is a repetition, or a mistake.
     IdempotencyKey(IdempotencyKey),
 }
 
-/// A line's turn comes when those before it are done; it is done when this is dropped.
+/// A line's turn comes when the lines before it are done; the line is done when this is dropped.
 pub(super) struct LineTurn {
     pub(super) before: Vec<watch::Receiver<()>>,
     pub(super) done: watch::Sender<()>,
@@ -54,7 +54,7 @@ impl LineOrder {
                 }
             }
         } else {
-            // It waits for all, and all wait for it.
+            // This line waits for all others, and all later lines wait for it.
             before.extend(self.last.drain().map(|(_, line)| line));
             self.last_unknown = Some(line.clone());
             self.last.extend(key.map(|key| (key, line.clone())));

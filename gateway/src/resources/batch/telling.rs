@@ -1,4 +1,4 @@
-//! The answers of a batch, made as the client reads them.
+//! The answers of a batch, which are made when the client reads them.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::server::request_id::RequestId;
 use crate::write::answer::Teller;
 use crate::write::outcome::Told;
 
-/// What is to be told of a line: its number, and a promise of its outcome.
+/// The number of a line, and a promise of its outcome.
 pub(super) type Promise = (usize, oneshot::Receiver<Result<(Teller, Told), Problem>>);
 
-/// The answers, made as the client reads them.
+/// The answers, which are made when the client reads them.
 pub(super) struct Telling {
     pub(super) told: mpsc::UnboundedReceiver<Promise>,
     pub(super) request_id: RequestId,
@@ -58,7 +58,7 @@ impl Telling {
         }
         self.metrics.traffic.line_told(None);
         let status = response.status();
-        // It is in memory already.
+        // The body is in memory already.
         let body = to_bytes(response.into_body(), usize::MAX).await;
         text(line, status, &body.map_err(Problem::internal)?)
     }

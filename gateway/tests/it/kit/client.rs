@@ -1,4 +1,4 @@
-//! Requests without a socket.
+//! Sends requests without a socket.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -13,7 +13,7 @@ pub(crate) struct Client {
     pub(crate) router: Router,
 }
 
-/// What came back.
+/// The answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -1,4 +1,4 @@
-//! A node in miniature: a real ledger and a real chaincode, an orderer that can be held.
+//! A small node: a real ledger, a real chaincode, and an orderer that can be held.
 
 mod client;
 mod node;

@@ -55,9 +55,9 @@ pub(crate) struct Orderer {
     heights: watch::Receiver<u64>,
     /// Whether [`SLOW`] is answered.
     slow: watch::Sender<bool>,
-    /// Whether evaluations wait, and who tells them that they need not any more.
+    /// Whether evaluations wait, and the signal that ends their wait.
     evaluations: (Mutex<bool>, Condvar),
-    /// Shared with every result that was handed out and is still kept.
+    /// Every result that was handed out and is still kept shares it.
     results: Arc<()>,
 }
 
@@ -86,7 +86,7 @@ struct Inner {
 struct Waiting {
     tx_id: String,
     envelope: Bytes,
-    /// None once the outcome is lost to those who wait.
+    /// `None` once those who wait cannot get the outcome any more.
     outcome: Option<oneshot::Sender<Outcome>>,
 }
 
@@ -134,7 +134,7 @@ impl Node {
         })
     }
 
-    /// A gateway over the node; a second one is like the node started anew.
+    /// A gateway over the node; a second gateway is like a restarted node.
     pub(crate) fn client(self: &Arc<Self>) -> Client {
         self.client_with(Limits::default(), Cors::default())
     }
@@ -146,12 +146,12 @@ impl Node {
 }
 
 impl Orderer {
-    /// From now on transactions wait for [`Self::release`].
+    /// Makes transactions wait for [`Self::release`] from now on.
     pub(crate) fn hold(&self) {
         self.inner.lock().held = true;
     }
 
-    /// From now on evaluations wait for [`Self::release_evaluations`], on their threads.
+    /// Makes evaluations wait on their threads for [`Self::release_evaluations`] from now on.
     pub(crate) fn hold_evaluations(&self) {
         *self.evaluations.0.lock() = true;
     }
@@ -168,7 +168,7 @@ impl Orderer {
         inner.commit();
     }
 
-    /// Commits what waits but tells nobody, as a crash right after the fsync would.
+    /// Commits what waits but tells nobody, like a crash right after the fsync.
     pub(crate) fn release_silently(&self) {
         let mut inner = self.inner.lock();
         inner
@@ -179,7 +179,7 @@ impl Orderer {
         inner.commit();
     }
 
-    /// Throws away what waits, as a crash before the fsync would.
+    /// Throws away what waits, like a crash before the fsync.
     pub(crate) fn lose(&self) {
         let mut inner = self.inner.lock();
         inner.held = false;
@@ -245,7 +245,7 @@ impl Inner {
                 code: *code,
             };
             if let Some(sender) = waiting.outcome {
-                // Nobody may wait any more.
+                // The receiver may be gone.
                 sender.send(outcome).ok();
             }
         }
@@ -258,7 +258,7 @@ impl Orderer {
         self.slow.send_replace(true);
     }
 
-    /// Does work on a call: at once, or when [`SLOW`] is answered.
+    /// Works on a call: at once, or when [`SLOW`] is answered.
     fn begin<T: Send + 'static>(
         &self,
         chaincode: &str,
@@ -445,7 +445,7 @@ fn block(number: u64, previous_hash: Bytes, envelopes: Vec<Bytes>) -> Block {
     chain::block(number, previous_hash, envelopes).into()
 }
 
-/// The transaction of a proposal, unsigned and not endorsed: the ledger does not ask.
+/// The transaction of a proposal, unsigned and not endorsed: the ledger does not check that.
 fn envelope(proposal: &Proposal, result: Bytes, simulator: Simulator) -> Bytes {
     let call = &proposal.call;
     let function = Bytes::from(call.function.clone());
