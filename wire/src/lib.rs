@@ -1,7 +1,8 @@
 //! Hyperledger Fabric's messages and hashes, byte for byte: bytes in, bytes out, no I/O.
 //!
-//! * [`common`], [`config`], [`msp`], [`peer`], [`rwset`]: the protobuf messages, one module for
-//!   each of Fabric's packages, with Fabric's field numbers.
+//! * [`common`], [`config`], [`msp`], [`peer`], [`query_result`], [`rwset`], [`shim`]: the protobuf messages,
+//!   one module for each of Fabric's packages (and one for what chaincodes and peers say to each other),
+//!   with Fabric's field numbers.
 //! * [`hash`]: data hash, header hash, proposal hash.
 //! * [`tx_id`]: transaction ids.
 //! * [`code`]: the validation code of a transaction.
@@ -19,7 +20,9 @@ pub mod hash;
 pub mod json;
 pub mod msp;
 pub mod peer;
+pub mod query_result;
 pub mod rwset;
+pub mod shim;
 pub mod tolerant;
 pub mod transaction;
 pub mod tx_id;

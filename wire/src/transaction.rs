@@ -242,6 +242,19 @@ impl ProposalBytes {
         }
     }
 
+    /// The serialized [`crate::peer::Proposal`], which its creator signs.
+    #[must_use]
+    pub fn proposal(&self) -> Bytes {
+        let proposal = nested::Proposal {
+            header: Some(Header {
+                channel_header: self.channel_header.clone(),
+                signature_header: self.signature_header.clone(),
+            }),
+            payload: self.payload.clone(),
+        };
+        proposal.encode_to_vec().into()
+    }
+
     /// What an endorser signs, with its identity appended, if `action` is the outcome.
     #[must_use]
     pub fn response_payload(&self, action: &ChaincodeAction) -> Bytes {
@@ -297,6 +310,15 @@ mod nested {
     pub(super) struct ProposalPayload {
         #[prost(message, optional, tag = "1")]
         pub(super) input: Option<ChaincodeInvocationSpec>,
+    }
+
+    /// [`crate::peer::Proposal`].
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Proposal {
+        #[prost(message, optional, tag = "1")]
+        pub(super) header: Option<Header>,
+        #[prost(bytes = "bytes", tag = "2")]
+        pub(super) payload: Bytes,
     }
 
     /// [`crate::common::Payload`].
