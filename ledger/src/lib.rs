@@ -91,7 +91,7 @@ pub use query::{
 };
 pub use reader::{ChainInfo, Reader};
 pub use recovery::OpenReport;
-pub use simulator::{KeyMetadata, SimulationResults, Simulator};
+pub use simulator::{KeyMetadata, RangeReader, SimulationResults, Simulator};
 pub use snapshot::Snapshot;
 pub use state::engines::StateEngine;
 pub use state::engines::couchdb::client::{

@@ -1,5 +1,6 @@
 //! A transaction before it is one: reads come from a snapshot and are recorded, writes are kept.
 
+mod range;
 mod recorded;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,8 +19,9 @@ use crate::private_sets::PrivateKey;
 use crate::query::{FindError, Found, Halt, Meter, Query, QueryError};
 use crate::snapshot::Snapshot;
 use crate::state::RangeEnd;
-use crate::validation::phantom::{MAX_DEGREE, RangeSummary};
-use crate::validation::record::{self, MAX_QUERIES, MAX_ROWS, row};
+use crate::validation::record::{self, MAX_QUERIES, MAX_ROWS};
+pub use range::RangeReader;
+use range::Seen;
 pub use recorded::KeyMetadata;
 use recorded::{Collection, PrivateWrite, Recorded};
 
@@ -35,6 +37,7 @@ pub struct Simulator {
     namespaces: BTreeMap<String, Recorded>,
     /// Of all queries together.
     meter: Meter,
+    is_paged: bool,
 }
 
 /// What a transaction read and wrote, in Fabric's form and order.
@@ -55,6 +58,7 @@ impl Simulator {
             expected: HashMap::new(),
             namespaces: BTreeMap::new(),
             meter: Meter::default(),
+            is_paged: false,
         }
     }
 
@@ -185,24 +189,33 @@ impl Simulator {
         if limit == 0 {
             return Ok(rows);
         }
-        let mut summary = RangeSummary::new(MAX_DEGREE);
+        let mut seen = Seen::new(start);
         for (key, value) in &rows {
-            summary.add(row(key, value.version));
+            seen.row(key, value);
         }
-        let exhausted = rows.len() < limit;
-        let last_seen = rows.last().map(|(key, _)| key.as_str());
-        let end = if exhausted {
-            end
-        } else {
-            last_seen.unwrap_or(end)
-        };
-        self.recorded(namespace).ranges.push(RangeQueryInfo {
-            start_key: start.to_owned(),
-            end_key: end.to_owned(),
-            itr_exhausted: exhausted,
-            reads_info: Some(summary.finish()),
-        });
+        if rows.len() < limit {
+            seen.exhausted(end);
+        }
+        self.recorded(namespace).ranges.push(seen);
         Ok(rows)
+    }
+
+    /// Remembers that pages were asked for. Fabric takes no writes from such a transaction, which is for who
+    /// speaks for Fabric to see to.
+    pub fn reads_pages(&mut self) {
+        self.is_paged = true;
+    }
+
+    /// Whether pages were asked for.
+    #[must_use]
+    pub fn is_paged(&self) -> bool {
+        self.is_paged
+    }
+
+    /// Whether anything was written so far.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        self.namespaces.values().any(Recorded::is_writing)
     }
 
     /// A page of the committed documents that match a rich query; it ends early when they exceed
@@ -427,7 +440,7 @@ impl Simulator {
 
     /// Turns what queries saw into what goes into the block.
     fn settle_queries(&mut self) {
-        let is_writing = self.namespaces.values().any(Recorded::is_writing);
+        let is_writing = self.is_writing();
         let mut asked: BTreeMap<String, Vec<RangeQueryInfo>> = BTreeMap::new();
         for (namespace, recorded) in &mut self.namespaces {
             for seen in mem::take(&mut recorded.queries) {
@@ -443,7 +456,7 @@ impl Simulator {
             }
         }
         for (namespace, queries) in asked {
-            self.recorded(&namespace).ranges.extend(queries);
+            self.recorded(&namespace).asked.extend(queries);
         }
         // Nothing but queries, and those are told elsewhere.
         self.namespaces.retain(|_, recorded| !recorded.is_empty());

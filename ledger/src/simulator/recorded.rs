@@ -15,6 +15,7 @@ use quire_wire::rwset::{
     NsPvtReadWriteSet, NsReadWriteSet, RangeQueryInfo,
 };
 
+use super::range;
 use crate::model::block::Height;
 use crate::query::find::Seen;
 
@@ -25,11 +26,14 @@ pub type KeyMetadata = BTreeMap<String, Bytes>;
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
     pub(super) reads: BTreeMap<String, Option<Height>>,
-    pub(super) ranges: Vec<RangeQueryInfo>,
+    /// In the order in which they were opened.
+    pub(super) ranges: Vec<range::Seen>,
     pub(super) writes: BTreeMap<String, Option<Bytes>>,
     /// The whole metadata that keys have from now on.
     pub(super) metadata: BTreeMap<String, KeyMetadata>,
     pub(super) queries: Vec<Seen>,
+    /// What queries of another namespace asked, as the block has it.
+    pub(super) asked: Vec<RangeQueryInfo>,
     pub(super) collections: BTreeMap<String, Collection>,
 }
 
@@ -59,7 +63,7 @@ impl Recorded {
 
     /// Whether there is nothing but queries, which are told elsewhere.
     pub(super) fn is_empty(&self) -> bool {
-        let is_read = !self.reads.is_empty() || !self.ranges.is_empty();
+        let is_read = !self.reads.is_empty() || !self.ranges.is_empty() || !self.asked.is_empty();
         !is_read && !self.is_writing() && self.collections.is_empty()
     }
 
@@ -70,7 +74,12 @@ impl Recorded {
     ) -> (NsReadWriteSet, Option<NsPvtReadWriteSet>) {
         let set = KvRwSet {
             reads: self.reads.into_iter().map(read).collect(),
-            range_queries_info: self.ranges,
+            range_queries_info: self
+                .ranges
+                .into_iter()
+                .map(range::Seen::into_info)
+                .chain(self.asked)
+                .collect(),
             writes: self.writes.into_iter().map(write).collect(),
             metadata_writes: self.metadata.into_iter().map(metadata_write).collect(),
         };
