@@ -1,6 +1,7 @@
 //! What a chaincode is, how it is called, and how it refuses.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quire_ledger::{FindError, Height, KeepError, QueryError, ReadError, Simulator, TooExpensive};
@@ -10,6 +11,8 @@ use crate::hints::Hints;
 use crate::invocation::{Invocation, Weight};
 use crate::json::JsonError;
 use crate::name::NameError;
+use crate::proposed::Proposed;
+use crate::shim::ShimError;
 
 /// The logic that governs a namespace.
 ///
@@ -17,8 +20,14 @@ use crate::name::NameError;
 /// clock, no randomness, nothing of the node it runs on.
 pub trait Chaincode: Send + Sync + Debug {
     /// Begins one call. One of this process is [done](Invocation::Done) when this returns; one that asks
-    /// another process [waits](Invocation::wait) for it, and has the simulator with it meanwhile.
-    fn invoke(&self, call: &Call, simulator: Simulator) -> Invocation<Simulated>;
+    /// another process [waits](Invocation::wait) for it, and has the simulator with it meanwhile. What it needs
+    /// of the transaction beside the call it asks `proposed` for, before it returns.
+    fn invoke(
+        &self,
+        call: &Call,
+        proposed: &dyn Proposed,
+        simulator: Simulator,
+    ) -> Invocation<Simulated>;
 
     /// The version that transactions name.
     fn version(&self) -> String {
@@ -152,8 +161,39 @@ pub enum ChaincodeError {
         functions: &'static [&'static str],
     },
     /// A deployed chaincode said no; this is what it said.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{message}")]
+    Refused {
+        /// Fabric's status, 400 or more.
+        status: i32,
+        /// Why not.
+        message: String,
+        /// What it gave all the same; mostly nothing.
+        payload: Bytes,
+    },
+    /// The process of a deployed chaincode is not there, went away, or did what its protocol forbids.
+    #[error("chaincode {chaincode:?} is not available")]
+    Unavailable {
+        /// Which one.
+        chaincode: String,
+        /// What happened to it.
+        source: ShimError,
+    },
+    /// A chaincode called one that the channel does not have.
+    #[error("channel {channel:?} has no chaincode {chaincode:?}")]
+    NotFound {
+        /// The channel that was asked.
+        channel: String,
+        /// What it has not.
+        chaincode: String,
+    },
+    /// A deployed chaincode did not come to an end in time.
+    #[error("chaincode {chaincode:?} did not answer within {} seconds", timeout.as_secs_f32())]
+    TimedOut {
+        /// Which one.
+        chaincode: String,
+        /// How long it had.
+        timeout: Duration,
+    },
     /// A call wrote to a private collection that is not its organisation's own, the only one whose values this
     /// node keeps: nobody would have them.
     #[error(
@@ -185,6 +225,18 @@ fn found_text(expected: &Expect, found: Option<Height>) -> String {
         (_, Some(version)) => format!("its version is {version}"),
         (Expect::Absent, None) => "an earlier operation writes it".to_owned(),
         (_, None) => "it does not exist".to_owned(),
+    }
+}
+
+impl ChaincodeError {
+    /// A deployed chaincode's plain no: Fabric's status 500.
+    #[must_use]
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::Refused {
+            status: 500,
+            message: message.into(),
+            payload: Bytes::new(),
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 //! * [`chaincode`](Chaincode): the trait and its errors.
 //! * [`Chaincodes`]: who governs which namespace.
 //! * [`Invocation`]: a call that was begun, and may wait without a thread.
+//! * [`Proposed`]: the transaction that a call is part of.
+//! * [`shim`]: chaincodes of other processes, which speak Fabric's protocol.
 //! * [`Hints`]: what a chaincode tells of a call before it runs.
 //! * [`documents`]: the built-in chaincode, JSON documents without any code.
 //! * [`Condition`]: what a caller demands of versions.
@@ -22,7 +24,9 @@ mod hints;
 mod invocation;
 pub mod json;
 pub mod name;
+mod proposed;
 mod registry;
+pub mod shim;
 
 pub use bookmark::Listing;
 pub use chaincode::{Answer, Call, Chaincode, ChaincodeError, Event, Simulated};
@@ -30,4 +34,5 @@ pub use condition::{Condition, Expect};
 pub use documents::Documents;
 pub use hints::Hints;
 pub use invocation::{Invocation, Patience, Piece, Waiting, Weight};
+pub use proposed::{Proposed, Transaction};
 pub use registry::Chaincodes;

@@ -69,13 +69,18 @@ mod tests {
     use quire_ledger::Simulator;
 
     use super::*;
-    use crate::{Answer, Invocation, Simulated};
+    use crate::{Answer, Invocation, Proposed, Simulated};
 
     #[derive(Debug)]
     struct Echo;
 
     impl Chaincode for Echo {
-        fn invoke(&self, call: &Call, simulator: Simulator) -> Invocation<Simulated> {
+        fn invoke(
+            &self,
+            call: &Call,
+            _: &dyn Proposed,
+            simulator: Simulator,
+        ) -> Invocation<Simulated> {
             let answer = Ok(Answer::of(call.function.clone().into()));
             Invocation::Done(Simulated { simulator, answer })
         }

@@ -11,7 +11,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::{Answer, Call, Chaincode, ChaincodeError, Documents, Invocation, Simulated};
+use quire_chaincode::{
+    Answer, Call, Chaincode, ChaincodeError, Documents, Invocation, Proposed, Simulated,
+    Transaction as Called,
+};
 use quire_disk::OsDisk;
 use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Ordered, Purpose, Query, Simulator};
 use quire_testkit::{Transaction, chain};
@@ -54,7 +57,10 @@ impl Bench {
         let (number, hash) = self.ledger.tip();
         let envelopes = calls.iter().enumerate().map(|(tx, (chaincode, call))| {
             let simulator = Simulator::new(self.ledger.reader().snapshot());
-            let simulated = chaincode.invoke(call, simulator).done().unwrap();
+            let simulated = chaincode
+                .invoke(call, &Called::default(), simulator)
+                .done()
+                .unwrap();
             let Simulated { simulator, answer } = simulated;
             let results = simulator.into_read_write_set().encode_to_vec();
             let result = answer.unwrap().payload;
@@ -176,7 +182,7 @@ impl Seats {
         let taken = format!(r#"{{"selector":{{"room":"{room}"}},"fields":["_id"]}}"#);
         let taken = simulator.find("seats", &Query::parse(taken.as_bytes())?, 1 << 20)?;
         if taken.documents.len() >= 2 {
-            return Err(ChaincodeError::Refused("the room is full".to_owned()));
+            return Err(ChaincodeError::refused("the room is full"));
         }
         let key = std::str::from_utf8(seat).unwrap();
         let value = format!(r#"{{"room":"{room}"}}"#);
@@ -186,7 +192,12 @@ impl Seats {
 }
 
 impl Chaincode for Seats {
-    fn invoke(&self, call: &Call, mut simulator: Simulator) -> Invocation<Simulated> {
+    fn invoke(
+        &self,
+        call: &Call,
+        _: &dyn Proposed,
+        mut simulator: Simulator,
+    ) -> Invocation<Simulated> {
         let answer = Self::book(call, &mut simulator).map(Answer::of);
         Invocation::Done(Simulated { simulator, answer })
     }

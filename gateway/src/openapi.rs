@@ -127,8 +127,13 @@ const EVERYWHERE: [(u16, &str); 8] = [
     ),
 ];
 
+const CHAINCODE_UNAVAILABLE: (u16, &str) = (
+    502,
+    "CHAINCODE_UNAVAILABLE: the chaincode's process is not there, or went away; nothing was ordered.",
+);
+
 /// Problems of every write.
-const OF_WRITES: [(u16, &str); 4] = [
+const OF_WRITES: [(u16, &str); 5] = [
     (
         409,
         "The transaction is final and invalid, or the channel takes no writes.",
@@ -139,9 +144,11 @@ const OF_WRITES: [(u16, &str); 4] = [
         "IDEMPOTENCY_KEY_REUSED, CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE, with the `namespace` and, of \
          one operation, the `key`.",
     ),
+    CHAINCODE_UNAVAILABLE,
     (
         504,
-        "COMMIT_TIMEOUT: ordered, outcome not known yet; Location tells where to look.",
+        "COMMIT_TIMEOUT: ordered, outcome not known yet; Location tells where to look. CHAINCODE_TIMEOUT: \
+         the chaincode took too long, and nothing was ordered.",
     ),
 ];
 
@@ -175,6 +182,8 @@ fn problems(path: &str, method: &str) -> Vec<(u16, &'static str)> {
                 422,
                 "CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE, with the `namespace`.",
             ),
+            CHAINCODE_UNAVAILABLE,
+            (504, "CHAINCODE_TIMEOUT: the chaincode took too long."),
         ]);
     }
     if path.ends_with("/_find") || path.ends_with("/_explain") || path.ends_with("/_index") {

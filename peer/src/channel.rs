@@ -126,7 +126,7 @@ pub struct CommitterPanicked;
 impl OpenChannel {
     /// A channel to which nobody appends.
     #[must_use]
-    pub fn read_only(ledger: Ledger, documents: Documents) -> Self {
+    pub fn read_only(ledger: Ledger, documents: Documents, clock: Arc<dyn Clock>) -> Self {
         let reader = ledger.reader();
         let (sender, heights) = watch::channel(reader.height());
         let chaincodes = Arc::new(Chaincodes::new(documents));
@@ -136,6 +136,7 @@ impl OpenChannel {
                 submitter: Arc::new(ReadOnly {
                     reader: reader.clone(),
                     chaincodes: Arc::clone(&chaincodes),
+                    clock,
                 }),
                 chaincodes,
                 reader,

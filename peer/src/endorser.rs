@@ -15,6 +15,8 @@ use quire_wire::peer::{
 use quire_wire::rwset::TxPvtReadWriteSet;
 use quire_wire::transaction::ProposalBytes;
 
+use crate::clock::Clock;
+use crate::proposed::{Asked, Evaluating};
 use crate::submit::{DECORATION, Evaluated, Proposal};
 
 /// Fabric's type of a chaincode whose language is not given (`GOLANG`).
@@ -55,10 +57,10 @@ impl Endorser {
 
     pub(crate) fn evaluate(
         &self,
-        call: &Call,
-        meter: Meter,
+        proposal: &Proposal,
+        clock: &dyn Clock,
     ) -> Invocation<Result<Evaluated, ChaincodeError>> {
-        evaluate(&self.chaincodes, &self.reader, call, meter)
+        evaluate(&self.chaincodes, &self.reader, clock, proposal)
     }
 
     /// Runs a proposal's chaincode on a snapshot, writes down the outcome, and signs it. If the chaincode
@@ -66,22 +68,22 @@ impl Endorser {
     pub(crate) fn endorse(
         &self,
         call: &Call,
-        tx_id: &str,
-        proposal: &ProposalBytes,
+        asked: &Asked<'_>,
         meter: Meter,
     ) -> Invocation<Result<Endorsed, ChaincodeError>> {
         let simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
         let chaincode = self.chaincodes.of(&call.chaincode);
-        match chaincode.invoke(call, simulator) {
+        match chaincode.invoke(call, asked, simulator) {
             Invocation::Done(simulated) => Invocation::Done(endorse(
                 (call, &chaincode.version()),
-                tx_id,
-                proposal,
+                asked.tx_id,
+                asked.bytes,
                 simulated,
                 (&self.reader, &self.identity),
             )),
             waiting @ Invocation::Waiting(_) => {
-                let (call, tx_id, proposal) = (call.clone(), tx_id.to_owned(), proposal.clone());
+                let (tx_id, proposal) = (asked.tx_id.to_owned(), asked.bytes.clone());
+                let call = call.clone();
                 let (reader, identity) = (self.reader.clone(), Arc::clone(&self.identity));
                 waiting.map(move |simulated| {
                     let called = (&call, &*chaincode.version());
@@ -93,41 +95,50 @@ impl Endorser {
 
     /// The bytes of a proposal by an identity of this node.
     pub(crate) fn proposal(&self, proposal: &Proposal, timestamp: Timestamp) -> ProposalBytes {
-        let call = &proposal.call;
-        let header = ChannelHeader {
-            r#type: header_type::ENDORSER_TRANSACTION,
-            timestamp: Some(timestamp),
-            channel_id: self.channel.as_ref().to_owned(),
-            tx_id: proposal.tx_id.clone(),
-            extension: ChaincodeHeaderExtension {
-                chaincode_id: Some(chaincode_id(call, "")),
-            }
-            .encode_to_vec()
-            .into(),
-            ..ChannelHeader::default()
-        };
-        let creator = SignatureHeader {
-            creator: proposal.identity.serialized().clone(),
-            nonce: Bytes::copy_from_slice(&proposal.nonce),
-        };
-        let function = Bytes::copy_from_slice(call.function.as_bytes());
-        let decoration = proposal.decoration.iter();
-        let spec = ChaincodeSpec {
-            r#type: CHAINCODE_TYPE,
-            chaincode_id: Some(chaincode_id(call, "")),
-            input: Some(ChaincodeInput {
-                args: std::iter::once(function)
-                    .chain(call.args.iter().cloned())
-                    .collect(),
-                decorations: decoration
-                    .map(|bytes| (DECORATION.to_owned(), bytes.to_vec()))
-                    .collect(),
-                is_init: false,
-            }),
-            timeout: 0,
-        };
-        ProposalBytes::new(&header, &creator, spec)
+        proposal_bytes(&self.channel, proposal, timestamp)
     }
+}
+
+/// The bytes of a proposal for a channel.
+pub(crate) fn proposal_bytes(
+    channel: &str,
+    proposal: &Proposal,
+    timestamp: Timestamp,
+) -> ProposalBytes {
+    let call = &proposal.call;
+    let header = ChannelHeader {
+        r#type: header_type::ENDORSER_TRANSACTION,
+        timestamp: Some(timestamp),
+        channel_id: channel.to_owned(),
+        tx_id: proposal.tx_id.clone(),
+        extension: ChaincodeHeaderExtension {
+            chaincode_id: Some(chaincode_id(call, "")),
+        }
+        .encode_to_vec()
+        .into(),
+        ..ChannelHeader::default()
+    };
+    let creator = SignatureHeader {
+        creator: proposal.identity.serialized().clone(),
+        nonce: Bytes::copy_from_slice(&proposal.nonce),
+    };
+    let function = Bytes::copy_from_slice(call.function.as_bytes());
+    let decoration = proposal.decoration.iter();
+    let spec = ChaincodeSpec {
+        r#type: CHAINCODE_TYPE,
+        chaincode_id: Some(chaincode_id(call, "")),
+        input: Some(ChaincodeInput {
+            args: std::iter::once(function)
+                .chain(call.args.iter().cloned())
+                .collect(),
+            decorations: decoration
+                .map(|bytes| (DECORATION.to_owned(), bytes.to_vec()))
+                .collect(),
+            is_init: false,
+        }),
+        timeout: 0,
+    };
+    ProposalBytes::new(&header, &creator, spec)
 }
 
 /// Writes down the outcome of a call, and signs it.
@@ -203,11 +214,19 @@ fn keep_private(
 pub(crate) fn evaluate(
     chaincodes: &Chaincodes,
     reader: &Reader,
-    call: &Call,
-    meter: Meter,
+    clock: &dyn Clock,
+    proposal: &Proposal,
 ) -> Invocation<Result<Evaluated, ChaincodeError>> {
-    let simulator = Simulator::new(reader.snapshot()).with_meter(meter);
-    let invocation = chaincodes.of(&call.chaincode).invoke(call, simulator);
+    let simulator = Simulator::new(reader.snapshot()).with_meter(proposal.meter.clone());
+    let evaluating = Evaluating {
+        channel: reader.channel(),
+        proposal,
+        clock,
+    };
+    let call = &proposal.call;
+    let invocation = chaincodes
+        .of(&call.chaincode)
+        .invoke(call, &evaluating, simulator);
     invocation.map(|simulated| {
         Ok(Evaluated {
             result: simulated.answer?.payload,

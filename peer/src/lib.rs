@@ -28,6 +28,7 @@ mod endorser;
 pub mod genesis;
 mod outcomes;
 pub mod peer;
+mod proposed;
 mod read_only;
 mod source;
 pub mod submit;

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::{Call, ChaincodeError, Invocation};
+use quire_chaincode::{ChaincodeError, Invocation};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Content, Examined, Meter, Reader, Signatures, chain_of};
 use quire_ordering::{BlockSigner, Consenter, Message, NotOrdered, envelope_size_bytes};
@@ -28,6 +28,7 @@ use crate::cut_here::Known;
 use crate::endorser::{Endorsed, Endorser};
 use crate::genesis::config_envelope;
 use crate::outcomes::Outcomes;
+use crate::proposed::{Asked, Creator};
 use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
 use crate::unpacked::{ProposalError, UnpackedProposal};
 use crate::update::configuration;
@@ -74,10 +75,10 @@ impl Peer {
     /// The proposal was not looked at; see [`ProposalError`].
     pub fn endorse(
         &self,
-        proposal: &SignedProposal,
+        signed: &SignedProposal,
         meter: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
-        let proposal = UnpackedProposal::read(proposal)?;
+        let proposal = UnpackedProposal::read(signed)?;
         let in_force = self.config.get();
         proposal.check_headers(&self.channel, &in_force, self.clock.now())?;
         if self.reader.transaction(proposal.tx_id())?.is_some() {
@@ -87,7 +88,13 @@ impl Peer {
         let troubled = self.outcomes.refuse_in_trouble();
         troubled.map_err(ProposalError::Channel)?;
         let (call, bytes) = (&proposal.call, &proposal.bytes);
-        let endorsed = self.endorser.endorse(call, proposal.tx_id(), bytes, meter);
+        let asked = Asked {
+            channel: &self.channel,
+            tx_id: proposal.tx_id(),
+            bytes,
+            creator: Creator::Elsewhere(signed),
+        };
+        let endorsed = self.endorser.endorse(call, &asked, meter);
         Ok(endorsed.map(|endorsed| match endorsed {
             Ok(endorsed) => ProposalResponse {
                 version: RESPONSE_VERSION,
@@ -283,7 +290,13 @@ impl Submitter for Peer {
             meter,
             ..
         } = proposal;
-        match self.endorser.endorse(&call, &tx_id, &bytes, meter) {
+        let asked = Asked {
+            channel: &self.channel,
+            tx_id: &tx_id,
+            bytes: &bytes,
+            creator: Creator::Here(&identity),
+        };
+        match self.endorser.endorse(&call, &asked, meter) {
             Invocation::Done(endorsed) => {
                 Invocation::Done(self.order_endorsed(tx_id, &identity, bytes, endorsed))
             }
@@ -293,8 +306,8 @@ impl Submitter for Peer {
         }
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>> {
-        self.endorser.evaluate(call, meter)
+    fn evaluate(&self, proposal: Proposal) -> Invocation<Result<Evaluated, ChaincodeError>> {
+        self.endorser.evaluate(&proposal, &*self.clock)
     }
 
     fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
@@ -308,16 +321,21 @@ impl Submitter for Peer {
 
 /// The answer to a call that failed: it says why, and has no endorsement.
 fn not_endorsed(error: &ChaincodeError) -> ProposalResponse {
-    let status = match error {
-        ChaincodeError::Read(_) => FAILED,
-        _ => BAD_CALL,
+    let (status, payload) = match error {
+        ChaincodeError::Refused {
+            status, payload, ..
+        } => (*status, payload.clone()),
+        ChaincodeError::Read(_)
+        | ChaincodeError::Unavailable { .. }
+        | ChaincodeError::TimedOut { .. } => (FAILED, Bytes::new()),
+        _ => (BAD_CALL, Bytes::new()),
     };
     ProposalResponse {
         version: RESPONSE_VERSION,
         response: Some(Response {
             status,
             message: chain_of(error),
-            payload: Bytes::new(),
+            payload,
         }),
         ..ProposalResponse::default()
     }

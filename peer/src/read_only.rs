@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::{Call, ChaincodeError, Chaincodes, Invocation};
-use quire_ledger::{Meter, Reader};
+use quire_chaincode::{ChaincodeError, Chaincodes, Invocation};
+use quire_ledger::Reader;
 use tokio::sync::oneshot;
 
+use crate::clock::Clock;
 use crate::endorser::evaluate;
 use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
 
@@ -15,6 +16,7 @@ use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submit
 pub(crate) struct ReadOnly {
     pub(crate) reader: Reader,
     pub(crate) chaincodes: Arc<Chaincodes>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Submitter for ReadOnly {
@@ -22,8 +24,8 @@ impl Submitter for ReadOnly {
         Invocation::Done(Err(SubmitError::ReadOnly))
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>> {
-        evaluate(&self.chaincodes, &self.reader, call, meter)
+    fn evaluate(&self, proposal: Proposal) -> Invocation<Result<Evaluated, ChaincodeError>> {
+        evaluate(&self.chaincodes, &self.reader, &*self.clock, &proposal)
     }
 
     fn order(&self, _: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {

@@ -23,8 +23,8 @@ pub trait Submitter: Send + Sync {
     /// somebody else, nothing blocks, and the outcome [follows](Invocation).
     fn submit(self: Arc<Self>, proposal: Proposal) -> Invocation<Result<Submitted, SubmitError>>;
 
-    /// Runs a call without ordering it. Blocks as long as `meter` allows its queries.
-    fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>>;
+    /// Runs a call without ordering it. Blocks as long as the proposal's meter allows its queries.
+    fn evaluate(&self, proposal: Proposal) -> Invocation<Result<Evaluated, ChaincodeError>>;
 
     /// Puts an envelope of somebody else into the channel's order, if the channel lets it in. It is a
     /// transaction, or an update of the configuration (`CONFIG_UPDATE`); the outcome of an update is that of

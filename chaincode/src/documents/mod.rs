@@ -26,7 +26,9 @@ mod view;
 use bytes::Bytes;
 use quire_ledger::{Height, Query, Simulator};
 
-use crate::{Answer, Call, Chaincode, ChaincodeError, Hints, Invocation, Simulated, Weight, json};
+use crate::{
+    Answer, Call, Chaincode, ChaincodeError, Hints, Invocation, Proposed, Simulated, Weight, json,
+};
 use draft::Draft;
 use operation::{Operation, invalid, string};
 use page::{Page, value_member};
@@ -126,7 +128,12 @@ impl Default for Documents {
 }
 
 impl Chaincode for Documents {
-    fn invoke(&self, call: &Call, mut simulator: Simulator) -> Invocation<Simulated> {
+    fn invoke(
+        &self,
+        call: &Call,
+        _: &dyn Proposed,
+        mut simulator: Simulator,
+    ) -> Invocation<Simulated> {
         let answer = self.run(call, &mut simulator).map(Answer::of);
         Invocation::Done(Simulated { simulator, answer })
     }

@@ -205,9 +205,17 @@ impl From<ChaincodeError> for Problem {
                     .about_key(namespace, key)
                     .at_version(found);
             }
-            ChaincodeError::Refused(_) | ChaincodeError::PrivateData { .. } => {
+            ChaincodeError::Refused { .. } | ChaincodeError::PrivateData { .. } => {
                 ProblemKind::ChaincodeError
             }
+            ChaincodeError::Unavailable { source, .. } => {
+                return Self::new(
+                    ProblemKind::ChaincodeUnavailable,
+                    format!("{detail}: {source}."),
+                );
+            }
+            ChaincodeError::TimedOut { .. } => ProblemKind::ChaincodeTimeout,
+            ChaincodeError::NotFound { .. } => ProblemKind::ChaincodeNotFound,
         };
         Self::new(kind, detail)
     }
@@ -307,7 +315,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use quire_chaincode::Expect;
+    use quire_chaincode::shim::ShimError;
 
     use super::*;
 
@@ -352,7 +363,7 @@ mod tests {
                 },
                 ProblemKind::InvalidArgument,
             ),
-            (E::Refused(text()), ProblemKind::ChaincodeError),
+            (E::refused("no"), ProblemKind::ChaincodeError),
             (
                 E::InvalidQuery(QueryError::InvalidOperator(text())),
                 ProblemKind::InvalidSelector,
@@ -360,6 +371,37 @@ mod tests {
             (
                 E::Read(ReadError::Missing("x".into())),
                 ProblemKind::Internal,
+            ),
+        ] {
+            assert_eq!(Problem::from(error).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn a_chaincode_that_is_not_there_or_does_not_answer_has_codes_of_its_own() {
+        use ChaincodeError as E;
+        let text = String::new;
+        for (error, kind) in [
+            (
+                E::Unavailable {
+                    chaincode: text(),
+                    source: ShimError::Gone,
+                },
+                ProblemKind::ChaincodeUnavailable,
+            ),
+            (
+                E::TimedOut {
+                    chaincode: text(),
+                    timeout: Duration::from_secs(30),
+                },
+                ProblemKind::ChaincodeTimeout,
+            ),
+            (
+                E::NotFound {
+                    channel: text(),
+                    chaincode: text(),
+                },
+                ProblemKind::ChaincodeNotFound,
             ),
         ] {
             assert_eq!(Problem::from(error).kind(), kind);

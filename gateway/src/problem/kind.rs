@@ -1,6 +1,7 @@
 //! What can go wrong, by the stable `code` of the contract.
 
 use axum::http::StatusCode;
+use axum::http::StatusCode as S;
 use quire_wire::Code;
 
 /// What went wrong, by the stable `code` of the contract.
@@ -24,6 +25,8 @@ pub enum ProblemKind {
     BlockNotFound,
     /// No such transaction.
     TransactionNotFound,
+    /// No such chaincode.
+    ChaincodeNotFound,
     /// No such query index.
     IndexNotFound,
     /// No such route.
@@ -80,6 +83,10 @@ pub enum ProblemKind {
     BlockCorrupt,
     /// A document of the state database is damaged.
     StateCorrupt,
+    /// The chaincode's process is not there, or went away. Nothing was ordered.
+    ChaincodeUnavailable,
+    /// The chaincode took too long. Nothing was ordered.
+    ChaincodeTimeout,
     /// It is ordered, but its outcome is not known yet.
     CommitTimeout,
 }
@@ -88,7 +95,6 @@ impl ProblemKind {
     /// The row of the contract's table: status, code, title.
     #[must_use]
     pub fn row(self) -> (StatusCode, &'static str, &'static str) {
-        use StatusCode as S;
         let (unprocessable, not_allowed) = (S::UNPROCESSABLE_ENTITY, S::METHOD_NOT_ALLOWED);
         match self {
             Self::InvalidJson => (S::BAD_REQUEST, "INVALID_JSON", "Invalid JSON"),
@@ -137,7 +143,10 @@ impl ProblemKind {
                 "IDEMPOTENCY_KEY_REUSED",
                 "Idempotency key reused",
             ),
-            Self::ChaincodeError => (unprocessable, "CHAINCODE_ERROR", "Chaincode refused"),
+            Self::ChaincodeError
+            | Self::ChaincodeNotFound
+            | Self::ChaincodeUnavailable
+            | Self::ChaincodeTimeout => self.row_of_chaincode(),
             Self::QueryTooExpensive => {
                 (unprocessable, "QUERY_TOO_EXPENSIVE", "Query too expensive")
             }
@@ -155,6 +164,26 @@ impl ProblemKind {
             Self::BlockCorrupt => (S::INTERNAL_SERVER_ERROR, "BLOCK_CORRUPT", "Block corrupt"),
             Self::StateCorrupt => (S::INTERNAL_SERVER_ERROR, "STATE_CORRUPT", "State corrupt"),
             Self::CommitTimeout => (S::GATEWAY_TIMEOUT, "COMMIT_TIMEOUT", "Commit timeout"),
+        }
+    }
+
+    /// The rows of chaincodes that refused, are not there, or do not answer.
+    fn row_of_chaincode(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::ChaincodeNotFound => (S::NOT_FOUND, "CHAINCODE_NOT_FOUND", "Chaincode not found"),
+            Self::ChaincodeUnavailable => (
+                S::BAD_GATEWAY,
+                "CHAINCODE_UNAVAILABLE",
+                "Chaincode unavailable",
+            ),
+            Self::ChaincodeTimeout => {
+                (S::GATEWAY_TIMEOUT, "CHAINCODE_TIMEOUT", "Chaincode timeout")
+            }
+            _ => (
+                S::UNPROCESSABLE_ENTITY,
+                "CHAINCODE_ERROR",
+                "Chaincode refused",
+            ),
         }
     }
 

@@ -390,6 +390,7 @@ mod tests {
             (K::KeyNotFound, 404, "KEY_NOT_FOUND"),
             (K::BlockNotFound, 404, "BLOCK_NOT_FOUND"),
             (K::TransactionNotFound, 404, "TRANSACTION_NOT_FOUND"),
+            (K::ChaincodeNotFound, 404, "CHAINCODE_NOT_FOUND"),
             (K::RouteNotFound, 404, "ROUTE_NOT_FOUND"),
             (K::MethodNotAllowed, 405, "METHOD_NOT_ALLOWED"),
             (K::NotAcceptable, 406, "NOT_ACCEPTABLE"),
@@ -424,6 +425,8 @@ mod tests {
             (K::NotReady, 503, "NOT_READY"),
             (K::StateUnavailable, 503, "STATE_UNAVAILABLE"),
             (K::StorageFailed, 503, "STORAGE_FAILED"),
+            (K::ChaincodeUnavailable, 502, "CHAINCODE_UNAVAILABLE"),
+            (K::ChaincodeTimeout, 504, "CHAINCODE_TIMEOUT"),
             (K::CommitTimeout, 504, "COMMIT_TIMEOUT"),
         ] {
             let document = Problem::new(kind, "because").document("id-1");

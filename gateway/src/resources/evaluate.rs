@@ -6,9 +6,12 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use quire_chaincode::{Call, Invocation, Weight};
+use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
-use quire_peer::Channel;
+use quire_peer::{Channel, Proposal};
+use quire_wire::tx_id::{NONCE_BYTES, tx_id};
 
+use crate::access::caller::Caller;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::reply;
@@ -44,16 +47,20 @@ pub(crate) async fn evaluate(
     let time = prefer::query_time(&parts.headers, &gateway.limits)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let call = call::of_evaluation(&body)?;
+    let identity = Caller::identity(&parts)?;
+    let proposal = proposal(identity, gateway.backend.random_nonce(), call);
     let (chaincodes, reader) = (Arc::clone(&channel.chaincodes), channel.reader.clone());
-    let begun = match chaincodes.weight(&call) {
+    let begun = match chaincodes.weight(&proposal.call) {
         Weight::Scan => {
             let asked = gateway.query(time, move |asking| {
-                Ok(begin(&channel, call, asking.meter()))
+                let mut proposal = proposal;
+                proposal.meter = asking.meter();
+                Ok(begin(&channel, proposal))
             });
             asked.await?
         }
         weight => {
-            let work = move || Ok(begin(&channel, call, Meter::default()));
+            let work = move || Ok(begin(&channel, proposal));
             let brief = weight == Weight::Brief;
             gateway.pools.in_brief(&reader, brief, work).await?
         }
@@ -61,9 +68,22 @@ pub(crate) async fn evaluate(
     gateway.finish(&reader, begun, time).await?
 }
 
+/// What is evaluated, as who asks would propose it.
+fn proposal(identity: Arc<SigningIdentity>, nonce: [u8; NONCE_BYTES], call: Call) -> Proposal {
+    Proposal {
+        tx_id: tx_id(&nonce, identity.serialized()),
+        identity,
+        nonce,
+        call,
+        decoration: None,
+        meter: Meter::default(),
+    }
+}
+
 /// Begins the call, which ends with its answer.
-fn begin(channel: &Channel, call: Call, meter: Meter) -> Invocation<Result<Response, Problem>> {
-    let evaluated = channel.submitter.evaluate(&call, meter);
+fn begin(channel: &Channel, proposal: Proposal) -> Invocation<Result<Response, Problem>> {
+    let call = proposal.call.clone();
+    let evaluated = channel.submitter.evaluate(proposal);
     let chaincodes = Arc::clone(&channel.chaincodes);
     evaluated.map(move |evaluated| {
         let evaluated =

@@ -84,7 +84,7 @@ async fn what_only_the_node_can_cause_is_told_with_its_code_and_no_more() {
         (SubmitError::ReadOnly, 409, "CHANNEL_READ_ONLY", None),
         (SubmitError::TooLarge, 413, "TOO_LARGE", None),
         (
-            chaincode(ChaincodeError::Refused("no credit".to_owned())),
+            chaincode(ChaincodeError::refused("no credit")),
             422,
             "CHAINCODE_ERROR",
             None,

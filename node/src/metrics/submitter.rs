@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
-use quire_chaincode::{Call, ChaincodeError, Invocation};
+use quire_chaincode::{ChaincodeError, Invocation};
 use quire_gateway::metrics::Family;
-use quire_ledger::Meter;
 use quire_ordering::QueueObserver;
 use quire_peer::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
 use tokio::sync::oneshot;
@@ -208,8 +207,8 @@ impl Submitter for Measured {
         })
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>> {
-        self.inner.evaluate(call, meter)
+    fn evaluate(&self, proposal: Proposal) -> Invocation<Result<Evaluated, ChaincodeError>> {
+        self.inner.evaluate(proposal)
     }
 
     fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {

@@ -173,7 +173,7 @@ impl Node {
         migrate(&name, &ledger.reader(), &self.migrations.read().clone())?;
         self.metrics.begin(&name);
         let mut open = if record.read_only {
-            OpenChannel::read_only(ledger, self.documents.clone())
+            OpenChannel::read_only(ledger, self.documents.clone(), Arc::new(SystemClock))
         } else {
             let host = Host {
                 endorser: Arc::clone(&self.endorser),

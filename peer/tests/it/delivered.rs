@@ -5,7 +5,7 @@ use quire_ledger::{Block, CreateOptions};
 use quire_peer::{Deliveries, NotTaken, OpenChannel, Origin, SubmitError, Submitter as _};
 use quire_wire::Code;
 
-use crate::kit::{CHANNEL, Client, Node, Running, ledgers, outcome, put};
+use crate::kit::{CHANNEL, Client, Node, Running, ledgers, outcome, proposal, put};
 
 /// A node with blocks of its own transactions; one has an endorsement that nobody made.
 fn with_blocks() -> (Node, Running) {
@@ -144,9 +144,7 @@ fn a_channel_that_is_ordered_elsewhere_takes_no_transactions() {
     let joined = Running(joined);
     let refused = node.submit(&joined, 1).unwrap_err();
     assert!(matches!(refused, SubmitError::ReadOnly), "{refused:?}");
-    let evaluated = joined
-        .peer()
-        .evaluate(&put(1), quire_ledger::Meter::default());
+    let evaluated = joined.peer().evaluate(proposal(&node.client, put(1)));
     assert_eq!(evaluated.done().unwrap().unwrap().height, 1);
     deliveries.close();
     joined.stop();

@@ -197,6 +197,19 @@ pub(crate) fn ledgers(data: &Path) -> Ledgers {
     Ledgers::open(Arc::new(OsDisk), data, Purpose::Use).unwrap()
 }
 
+/// What an identity proposes.
+pub(crate) fn proposal(identity: &Arc<SigningIdentity>, call: Call) -> Proposal {
+    let nonce = nonce();
+    Proposal {
+        identity: Arc::clone(identity),
+        nonce,
+        tx_id: tx_id(&nonce, identity.serialized()),
+        call,
+        decoration: None,
+        meter: Meter::default(),
+    }
+}
+
 /// A channel that is open.
 pub(crate) struct Running(pub(crate) OpenChannel);
 
@@ -214,15 +227,7 @@ impl Running {
         identity: &Arc<SigningIdentity>,
         n: u64,
     ) -> Result<Submitted, SubmitError> {
-        let nonce = nonce();
-        let submitted = Arc::clone(self.peer()).submit(Proposal {
-            identity: Arc::clone(identity),
-            nonce,
-            tx_id: tx_id(&nonce, identity.serialized()),
-            call: put(n),
-            decoration: None,
-            meter: Meter::default(),
-        });
+        let submitted = Arc::clone(self.peer()).submit(proposal(identity, put(n)));
         submitted.done().expect("a chaincode that waits for nobody")
     }
 

@@ -12,4 +12,5 @@ mod delivered;
 mod kit;
 mod outside;
 mod proposals;
+mod proposed;
 mod waiting;

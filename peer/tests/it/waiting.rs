@@ -7,16 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quire_chaincode::{
-    Answer, Call, Chaincode, ChaincodeError, Event, Invocation, Piece, Simulated, Weight,
+    Answer, Call, Chaincode, ChaincodeError, Event, Invocation, Piece, Proposed, Simulated, Weight,
 };
 use quire_ledger::{CreateOptions, Meter, Simulator};
-use quire_peer::{Proposal, SubmitError, Submitted, Submitter as _};
+use quire_peer::{SubmitError, Submitted, Submitter as _};
 use quire_wire::transaction::Opened;
-use quire_wire::tx_id::tx_id;
 use quire_wire::{Code, Message as _, peer::ChaincodeEvent};
 use tokio::sync::oneshot;
 
-use crate::kit::{Client, Node, Running, nonce, outcome};
+use crate::kit::{Client, Node, Running, outcome, proposal};
 
 /// The namespace that the chaincode governs.
 const NAMESPACE: &str = "slow";
@@ -79,7 +78,12 @@ impl Slow {
 }
 
 impl Chaincode for Slow {
-    fn invoke(&self, call: &Call, mut simulator: Simulator) -> Invocation<Simulated> {
+    fn invoke(
+        &self,
+        call: &Call,
+        _: &dyn Proposed,
+        mut simulator: Simulator,
+    ) -> Invocation<Simulated> {
         let key = call.function.clone();
         self.in_flight.fetch_add(1, Ordering::SeqCst);
         let counted = InFlight(Arc::clone(&self.in_flight));
@@ -88,8 +92,8 @@ impl Chaincode for Slow {
             slow.ask(Weight::Keys, move |_, value| {
                 let _counted = counted;
                 let answer = match (&value[..], before) {
-                    (b"no", _) => Err(ChaincodeError::Refused("no".to_owned())),
-                    (_, Some(_)) => Err(ChaincodeError::Refused("it is there".to_owned())),
+                    (b"no", _) => Err(ChaincodeError::refused("no")),
+                    (_, Some(_)) => Err(ChaincodeError::refused("it is there")),
                     (_, None) => {
                         simulator.put(NAMESPACE, &key, value.clone());
                         Ok(Answer {
@@ -128,15 +132,7 @@ fn channel(node: &Node, slow: &Slow) -> Running {
 }
 
 fn submit(node: &Node, channel: &Running, key: &str) -> Invocation<Result<Submitted, SubmitError>> {
-    let nonce = nonce();
-    Arc::clone(channel.peer()).submit(Proposal {
-        identity: Arc::clone(&node.client),
-        nonce,
-        tx_id: tx_id(&nonce, node.client.serialized()),
-        call: call(key),
-        decoration: None,
-        meter: Meter::default(),
-    })
+    Arc::clone(channel.peer()).submit(proposal(&node.client, call(key)))
 }
 
 /// Drives a call to its end on whatever thread polls.
@@ -246,8 +242,7 @@ fn a_call_that_is_dropped_or_refused_while_it_waits_orders_nothing() {
         })
     });
     let refused = refused.unwrap_err();
-    let expected =
-        |error: &ChaincodeError| matches!(error, ChaincodeError::Refused(why) if why == "no");
+    let expected = |error: &ChaincodeError| matches!(error, ChaincodeError::Refused { message, .. } if message == "no");
     assert!(
         matches!(&refused, SubmitError::Chaincode(error) if expected(error)),
         "{refused:?}"

@@ -330,9 +330,11 @@ impl Submitter for Orderer {
         self.begin(&chaincode, move |orderer| orderer.order(proposal))
     }
 
-    fn evaluate(&self, call: &Call, meter: Meter) -> Invocation<Result<Evaluated, ChaincodeError>> {
-        let (chaincode, call) = (call.chaincode.clone(), call.clone());
-        self.begin(&chaincode, move |orderer| orderer.answer(&call, meter))
+    fn evaluate(&self, proposal: Proposal) -> Invocation<Result<Evaluated, ChaincodeError>> {
+        let chaincode = proposal.call.chaincode.clone();
+        self.begin(&chaincode, move |orderer| {
+            orderer.answer(&proposal.call, proposal.meter)
+        })
     }
 
     fn order(&self, _: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {

@@ -1,0 +1,86 @@
+//! What a chaincode may learn of the transaction that it is called in.
+
+use std::collections::BTreeMap;
+
+use quire_chaincode::{Proposed, Transaction};
+use quire_identity::SigningIdentity;
+use quire_wire::Message as _;
+use quire_wire::peer::{
+    ChaincodeInput, ChaincodeInvocationSpec, ChaincodeProposalPayload, SignedProposal,
+};
+use quire_wire::transaction::ProposalBytes;
+
+use crate::clock::Clock;
+use crate::endorser::proposal_bytes;
+use crate::submit::Proposal;
+
+/// A call that is to be endorsed.
+pub(crate) struct Asked<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) tx_id: &'a str,
+    pub(crate) bytes: &'a ProposalBytes,
+    pub(crate) creator: Creator<'a>,
+}
+
+/// Who made a proposal.
+pub(crate) enum Creator<'a> {
+    /// An identity of this node, which signs it for a chaincode that asks.
+    Here(&'a SigningIdentity),
+    /// Somebody else, who has signed it.
+    Elsewhere(&'a SignedProposal),
+}
+
+/// A call that is not to be ordered. Its proposal is made for a chaincode that asks.
+pub(crate) struct Evaluating<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) proposal: &'a Proposal,
+    pub(crate) clock: &'a dyn Clock,
+}
+
+impl Proposed for Asked<'_> {
+    fn transaction(&self) -> Transaction {
+        let proposal = match self.creator {
+            Creator::Here(identity) => {
+                let proposal_bytes = self.bytes.proposal();
+                let signature = identity.sign(&proposal_bytes);
+                SignedProposal {
+                    proposal_bytes,
+                    signature,
+                }
+            }
+            Creator::Elsewhere(signed) => signed.clone(),
+        };
+        Transaction {
+            channel: self.channel.to_owned(),
+            tx_id: self.tx_id.to_owned(),
+            input: input(self.bytes),
+            proposal,
+        }
+    }
+}
+
+impl Proposed for Evaluating<'_> {
+    fn transaction(&self) -> Transaction {
+        let proposal = self.proposal;
+        let asked = Asked {
+            channel: self.channel,
+            tx_id: &proposal.tx_id,
+            bytes: &proposal_bytes(self.channel, proposal, self.clock.now().into()),
+            creator: Creator::Here(&proposal.identity),
+        };
+        asked.transaction()
+    }
+}
+
+/// What a proposal that was made or read here gives the chaincode. Decorations are the peer's to add, and not
+/// the client's.
+fn input(proposal: &ProposalBytes) -> ChaincodeInput {
+    let payload = ChaincodeProposalPayload::decode(proposal.payload.clone());
+    let spec = payload.and_then(|payload| ChaincodeInvocationSpec::decode(payload.input));
+    let spec = spec.ok().and_then(|spec| spec.chaincode_spec);
+    let input = spec.and_then(|spec| spec.input).unwrap_or_default();
+    ChaincodeInput {
+        decorations: BTreeMap::new(),
+        ..input
+    }
+}
