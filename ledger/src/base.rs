@@ -1,4 +1,4 @@
-//! Where a chain begins whose blocks before are not here.
+//! The beginning of a chain whose earlier blocks are not here.
 
 use std::num::NonZeroU64;
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id_store::ChannelRecord;
 
-/// The block that a chain begins with, where that is not block 0: those before are somewhere else, or
-/// nowhere any more. What they left behind is given.
+/// The first block of a chain that does not begin with block 0: the earlier blocks are somewhere else, or
+/// lost. It holds what is needed of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "InRecord", into = "InRecord")]
 pub struct Base {
@@ -16,11 +16,11 @@ pub struct Base {
     pub block: NonZeroU64,
     /// The hash of the block before it.
     pub previous_hash: Hash,
-    /// The commit hash of the block before it; none where that has none.
+    /// The commit hash of the block before it; `None` if that block has none.
     pub previous_commit_hash: Option<Hash>,
 }
 
-/// The same in the channel's record: hashes are hex.
+/// A [`Base`] in the channel's record, with hashes in hex.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct InRecord {
@@ -59,9 +59,9 @@ impl TryFrom<InRecord> for Base {
 /// Which blocks a channel has, and which of them must have a seal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
-    /// None where the chain begins with block 0.
+    /// `None` if the chain begins with block 0.
     pub(crate) base: Option<Base>,
-    /// The first block that Quire wrote and sealed; `u64::MAX` where it wrote none. Those before are checked
+    /// The first block that Quire wrote and sealed; `u64::MAX` if it wrote none. Earlier blocks are checked
     /// by their data hash.
     pub(crate) own_from: u64,
 }
@@ -74,7 +74,7 @@ impl Extent {
         }
     }
 
-    /// That of a chain of others, from block 0 on.
+    /// The extent of a chain that others wrote, from block 0 on.
     pub(crate) const FOREIGN: Self = Self {
         base: None,
         own_from: u64::MAX,
@@ -85,12 +85,12 @@ impl Extent {
         self.base.map_or(0, |base| base.block.get())
     }
 
-    /// The hash of the block before the first, where there is one.
+    /// The hash of the block before the first, if there is one.
     pub(crate) fn previous_hash(&self) -> Option<Hash> {
         self.base.map(|base| base.previous_hash)
     }
 
-    /// The commit hash of the block before the first, where it has one.
+    /// The commit hash of the block before the first, if it has one.
     pub(crate) fn previous_commit_hash(&self) -> Option<bytes::Bytes> {
         let hash = self.base?.previous_commit_hash?;
         Some(bytes::Bytes::copy_from_slice(&hash))

@@ -1,4 +1,4 @@
-//! The block files of a channel that is being opened, read to their end; and what is done about that end.
+//! Reads the block files of a channel that is being opened to their end, and decides about that end.
 
 use std::path::PathBuf;
 
@@ -15,31 +15,31 @@ use crate::followers::savepoints::Savepoints;
 use crate::id_store::{ChannelRecord, Status, io_at};
 use crate::model::location::{Location, Position};
 
-/// How the names of files begin that hold what was cut.
+/// The prefix of the names of files that hold what was cut.
 pub(crate) const CUT_PREFIX: &str = "cut.";
 
-/// A batch that was never acknowledged: cut, and kept beside the block files as
+/// A batch that was never acknowledged. It was cut, and is kept beside the block files as
 /// `cut.<block file>.from-byte-<offset>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CutTail {
     /// The block file that was cut.
     pub file: PathBuf,
-    /// Where: the file's length now.
+    /// The place of the cut, which is the file's length now.
     pub offset: u64,
-    /// How many bytes went.
+    /// The number of bytes that were cut.
     pub bytes: u64,
     /// The number that the next block will have.
     pub block: u64,
 }
 
-/// What is kept of the last block. Nothing that shares memory with what was read.
+/// What is kept of the last block. It shares no memory with the bytes that were read.
 pub(crate) struct LastBlock {
     location: Location,
     seal: Option<Seal>,
     pub(crate) commit_hash: Option<Bytes>,
 }
 
-/// The block files, read to their end.
+/// The block files after they were read to their end.
 pub(crate) struct Chain {
     /// The end of the last sound block.
     pub(crate) tail: Position,
@@ -47,16 +47,16 @@ pub(crate) struct Chain {
     pub(crate) height: u64,
     pub(crate) hash: Option<Hash>,
     pub(crate) last: Option<LastBlock>,
-    /// Hashes of the blocks before savepoints, as far as they were read, with their heights.
+    /// Hashes of the blocks before savepoints, as far as they were read, each with its height.
     pub(crate) at_savepoints: Vec<(u64, Hash)>,
-    /// Where the newest batch that began during the reading begins.
+    /// The beginning of the newest batch that began in the part that was read.
     batch_start: Option<(u64, Location)>,
     pub(crate) cut: Option<(CutTail, Position)>,
 }
 
 impl Chain {
-    /// Reads from what the index knows to the end, and judges what is there that is no block.
-    /// `from` is where the reading begins, and with which block; the first where it is not given.
+    /// Reads from what the index knows to the end, and judges bytes there that are not a block. `from` is the
+    /// place and the block where the reading begins; without it, that is the first block.
     pub(crate) fn read(
         segments: &Segments,
         record: &ChannelRecord,
@@ -122,7 +122,7 @@ impl Chain {
         Ok(chain)
     }
 
-    /// A channel is only called active once its first blocks are durable.
+    /// A channel is active only when its first blocks are durable.
     fn expect_blocks(&self, segments: &Segments, record: &ChannelRecord) -> Result<(), OpenError> {
         let durable = record.durable_height();
         if record.status == Status::UnderConstruction || self.height >= durable {
@@ -137,7 +137,7 @@ impl Chain {
         })
     }
 
-    /// What to do about the end of the block files: cut it, or refuse it.
+    /// Decides whether the end of the block files is cut or refused.
     fn judge_end(
         &mut self,
         segments: &Segments,
@@ -210,7 +210,7 @@ impl Chain {
             {
                 let start = self
                     .batch_start
-                    // A batch never crosses a segment; a seal that says so is not to be believed.
+                    // A batch never crosses a segment, so a seal that says so is wrong.
                     .filter(|(number, at)| {
                         *number == seal.batch_start && at.segment == location.segment
                     })
@@ -227,8 +227,8 @@ impl Chain {
     }
 }
 
-/// Copies what is about to be cut into a file beside the block files, durable on return: should
-/// the verdict be wrong, nothing is lost.
+/// Copies what will be cut into a file beside the block files, which is durable on return: if the verdict is
+/// wrong, nothing is lost.
 fn keep_aside(
     disk: &dyn Disk,
     segments: &Segments,
@@ -240,7 +240,7 @@ fn keep_aside(
     segments
         .file(segment)?
         .read_exact_at(&mut bytes, cut.offset)?;
-    // Zeros are no loss.
+    // Zeros need not be kept.
     if bytes.iter().all(|byte| *byte == 0) {
         return Ok(());
     }

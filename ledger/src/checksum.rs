@@ -1,4 +1,4 @@
-//! CRC32C (Castagnoli), as RFC 3720 has it: finds bytes that a disk or a server changed.
+//! CRC32C (Castagnoli), as in RFC 3720: it detects bytes that a disk or a server changed.
 
 use crc_fast::{CrcAlgorithm, Digest};
 
@@ -25,7 +25,7 @@ pub(crate) fn crc32c_of<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> u32 {
 mod tests {
     use super::*;
 
-    /// RFC 3720, B.4, and the catalogue's check value.
+    /// The values are those of RFC 3720, B.4, and the catalogue's check value.
     #[test]
     fn checksums_are_those_of_the_standard_in_one_piece_or_more() {
         let ascending: Vec<u8> = (0..32).collect();
@@ -43,7 +43,7 @@ mod tests {
         }
     }
 
-    /// A bit at a time, with the polynomial as the standard writes it, mirrored.
+    /// Computes it bit by bit, with the polynomial of the standard, mirrored.
     fn by_definition(bytes: &[u8]) -> u32 {
         let folded = bytes.iter().fold(u32::MAX, |checksum, byte| {
             (0..8).fold(checksum ^ u32::from(*byte), |checksum, _| {
@@ -53,7 +53,7 @@ mod tests {
         !folded
     }
 
-    /// The wide instructions have their turn from some hundred bytes on.
+    /// The wide instructions are used from some hundred bytes on.
     #[test]
     fn long_checksums_are_those_of_the_definition_whole_and_in_pieces() {
         let bytes: Vec<u8> = (0..70_003_u64).map(|n| (n * n).to_le_bytes()[1]).collect();

@@ -1,8 +1,9 @@
 //! The two integer encodings of Fabric's ledger, and a cursor that reads them from untrusted bytes.
 //!
-//! * *uvarint*: protobuf's varint, seven bits a byte, lowest first. Lengths in block files.
-//! * *order-preserving varint* (OPV): one byte that counts the bytes to come, then the number
-//!   big-endian without leading zero bytes. Byte order is number order, so keys sort.
+//! * *uvarint*: protobuf's varint, with seven bits in each byte, lowest first. Lengths in block files have
+//!   it.
+//! * *order-preserving varint* (OPV): one byte that counts the following bytes, then the number big-endian
+//!   without leading zero bytes. The order of bytes is the order of numbers, so keys sort.
 
 use bytes::Bytes;
 
@@ -35,7 +36,7 @@ pub(crate) fn put_opv(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(digits);
 }
 
-/// Appends field `number`, below 16, of a protobuf message: bytes or text. Nothing where they are empty,
+/// Appends field `number`, below 16, of a protobuf message: bytes or text. Appends nothing if they are empty,
 /// which is proto3's default.
 pub(crate) fn put_field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
     if !bytes.is_empty() {
@@ -43,9 +44,9 @@ pub(crate) fn put_field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
     }
 }
 
-/// Appends field `number`, below 16, of a protobuf message: a message, there even where it is empty.
+/// Appends field `number`, below 16, of a protobuf message: a message, even if it is empty.
 pub(crate) fn put_message(out: &mut Vec<u8>, number: u8, message: &[u8]) {
-    /// Protobuf's wire type of what has its length before it.
+    /// Protobuf's wire type for fields with a length prefix.
     const LENGTH_DELIMITED: u8 = 2;
     out.push(number << 3 | LENGTH_DELIMITED);
     put_uvarint(out, message.len() as u64);
@@ -54,7 +55,7 @@ pub(crate) fn put_message(out: &mut Vec<u8>, number: u8, message: &[u8]) {
 
 /// Reads a uvarint at the start of `bytes`.
 ///
-/// `Ok(None)` where the bytes end inside the number; `Err` where it is no 64-bit number.
+/// Returns `Ok(None)` if the bytes end inside the number, and `Err` if it is not a 64-bit number.
 pub(crate) fn peek_uvarint(bytes: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
     let mut value = 0_u64;
     for (position, byte) in bytes.iter().enumerate() {
@@ -98,7 +99,7 @@ impl Cursor {
         self.position == self.bytes.len()
     }
 
-    /// What was not read yet.
+    /// The bytes that were not read yet.
     pub(crate) fn rest(&self) -> &[u8] {
         self.bytes.get(self.position..).unwrap_or_default()
     }
@@ -136,7 +137,7 @@ impl Cursor {
         Ok(taken)
     }
 
-    /// A uvarint length and as many bytes.
+    /// A uvarint length and that many bytes.
     pub(crate) fn length_prefixed(&mut self) -> Result<Bytes, Malformed> {
         let length = self.uvarint()?;
         self.take(length)

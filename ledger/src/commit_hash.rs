@@ -1,9 +1,9 @@
-//! The commit hash: one number that two nodes share only while they agree on every verdict and every
-//! change since block 1. Fabric's rule, kept in metadata slot 4.
+//! The commit hash: two nodes have the same one only while they agree on every verdict and every change since
+//! block 1. It follows Fabric's rule, and is kept in metadata slot 4.
 //!
 //! `h(n) = sha256(uvarint(length of codes) ‖ codes ‖ changes ‖ h(n-1))`, where `changes` is a protobuf
-//! message with every key that changed: namespaces sorted, in each its public keys sorted, then its
-//! collections sorted with their key hashes sorted.
+//! message with every changed key, in sorted order: namespaces, in each its public keys, then its collections
+//! with their key hashes.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -13,8 +13,8 @@ use quire_wire::hash::{Hash, sha256};
 use crate::codec::{put_field, put_message, put_uvarint};
 use crate::model::updates::{Update, Updates};
 
-/// The commit hash of block `number`, or `None` where its chain has none: block 0 never has, and a
-/// later block only when the one before it had (`previous`), or when it is block 1.
+/// The commit hash of block `number`, or `None` if its chain has none. Block 0 never has one, and a later
+/// block has one only if the block before it had one (`previous`), or if it is block 1.
 pub(crate) fn next(
     number: u64,
     codes: &[u8],
@@ -52,7 +52,7 @@ fn changes(updates: &Updates) -> Vec<u8> {
     // The empty namespace holds the configuration, which the hash leaves out.
     let namespaces = updates.namespaces.iter();
     for (name, namespace) in namespaces.filter(|(name, _)| !name.is_empty()) {
-        // Namespace and collection stand only in the first change of their run.
+        // Only the first change of a run names its namespace and collection.
         let mut name = name.as_str();
         for (key, update) in &namespace.public {
             change(
@@ -77,8 +77,9 @@ fn changes(updates: &Updates) -> Vec<u8> {
     all
 }
 
-/// The protobuf message `Change { string namespace = 1; string collection = 2; bytes key = 3;
-/// bool is_delete = 4; bytes value = 5; bytes version = 6; }`, in place of what `out` held.
+/// The protobuf message
+/// `Change { string namespace = 1; string collection = 2; bytes key = 3; bool is_delete = 4; bytes value = 5; bytes version = 6; }`,
+/// replacing what `out` held.
 fn change(out: &mut Vec<u8>, namespace: &str, collection: &str, key: &[u8], update: &Update) {
     /// The key of field 4, a varint, and `true`.
     const IS_DELETE: [u8; 2] = [4 << 3, 1];

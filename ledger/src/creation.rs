@@ -1,4 +1,4 @@
-//! Making and removing channels: after a crash on the way there is none.
+//! Makes and removes channels. After a crash in between, the channel does not exist.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -18,12 +18,11 @@ use crate::ordered::Ordered;
 use crate::strays::refuse_orphan;
 
 impl Ledgers {
-    /// Makes a channel whose block 0 is `genesis`. Durable on return: after a crash on the way the
+    /// Makes a channel whose block 0 is `genesis`. It is durable on return; after a crash before that the
     /// channel does not exist.
     ///
     /// # Errors
-    /// [`OpenError::Exists`] where there is a channel of this name, [`OpenError::Orphan`] where
-    /// there are files of one.
+    /// [`OpenError::Exists`] if a channel of this name exists, [`OpenError::Orphan`] if files of one exist.
     pub fn create(
         &self,
         name: &str,
@@ -40,8 +39,8 @@ impl Ledgers {
         })
     }
 
-    /// Makes a channel without a block, whose first will be that of the base. What the blocks before left
-    /// in state is not known to it. Durable on return, as [`Ledgers::create`].
+    /// Makes a channel without a block; its first block will be that of the base. It does not know what
+    /// earlier blocks left in state. It is durable on return, as in [`Ledgers::create`].
     ///
     /// # Errors
     /// As [`Ledgers::create`].
@@ -73,7 +72,7 @@ impl Ledgers {
         let dir = self.channel_dir(name);
         refuse_orphan(self.disk().as_ref(), &dir)?;
         self.id_store().put(&record)?;
-        // What the engine may hold of an earlier channel of this name is older than its removal.
+        // The engine may still hold entries of a removed channel of this name.
         derived::drop_channel(self.database(), name)?;
         let made = self.disk().create_dir_all(&dir);
         made.and_then(|()| self.disk().sync_dir(&self.dir().join(CHANNELS)))
@@ -86,7 +85,7 @@ impl Ledgers {
         if outcome.is_err()
             && let Err(error) = self.remove(name)
         {
-            // The next start removes it.
+            // The next start removes the channel.
             tracing::warn!(
                 channel = name,
                 error = &error as &dyn std::error::Error,
@@ -119,11 +118,11 @@ impl Ledgers {
     pub(crate) fn remove(&self, name: &str) -> Result<(), OpenError> {
         self.drop_remote_state(name)?;
         derived::drop_channel(self.database(), name)?;
-        // What the engine knows of a channel that is gone would speak for one that was lost.
+        // What the engine knows of a removed channel would otherwise be evidence of a lost channel.
         let persisted = self.database().persist(PersistMode::SyncAll);
         persisted.map_err(OpenError::Engine)?;
         let dir = self.channel_dir(name);
-        // Blocks go before the record that speaks of them, and for good.
+        // Blocks are removed for good before their record.
         let removed = self.disk().remove_dir_all(&dir);
         removed
             .and_then(|()| self.disk().sync_dir(&self.dir().join(CHANNELS)))

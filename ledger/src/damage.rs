@@ -1,4 +1,4 @@
-//! Damaged blocks that reads have met: told to the log once each, and to whoever asks how it goes.
+//! Damaged blocks that reads have met. Each is logged once, and reported to everybody who asks.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use crate::error::Corruption;
 
-/// Damaged blocks that are remembered; there is no need to count further.
+/// The most damaged blocks that are remembered; there is no need to count further.
 const MAX_REMEMBERED: usize = 1000;
 
 /// The damaged blocks of one channel.

@@ -1,5 +1,5 @@
-//! The embedded engine under index, state and history of every channel. All it holds can be made
-//! anew from the blocks, so one that does not open is set aside, never repaired and never deleted.
+//! The embedded engine under index, state and history of every channel. All that it holds can be made again
+//! from the blocks, so an engine that does not open is set aside, never repaired and never deleted.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -15,30 +15,30 @@ use crate::followers::{Follow, Follower};
 use crate::id_store::io_at;
 use crate::keyspaces::keyspace;
 
-/// What the names of folders with scratch engines begin with.
+/// The prefix of the names of folders with scratch engines.
 pub(crate) const SCRATCH_PREFIX: &str = "check-";
 
-/// Most files kept open by the engine.
+/// The most files that the engine keeps open.
 const MAX_OPEN_FILES: usize = 512;
 
-/// What a data directory is opened for.
+/// The purpose of opening a data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To be used: channels that were half made or half deleted are removed, and an embedded engine
-    /// that does not open is set aside.
+    /// It will be used: channels that were half made or half deleted are removed, and an embedded engine that
+    /// does not open is set aside.
     Use,
-    /// To be looked at: nothing is repaired.
+    /// It will only be read: nothing is repaired.
     Inspect,
 }
 
-/// A follower of a channel, and where it keeps what it has.
+/// A follower of a channel, and the keyspace of its content.
 pub(crate) struct Opened {
     pub(crate) kind: Follower,
     pub(crate) keyspace: Keyspace,
     pub(crate) follower: Arc<dyn Follow>,
 }
 
-/// Where the engine is, and how it is to be opened.
+/// The place of the engine, and how to open it.
 pub(crate) struct Embedded<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) dir: &'a Path,
@@ -46,19 +46,19 @@ pub(crate) struct Embedded<'a> {
     pub(crate) purpose: Purpose,
 }
 
-/// Why an engine is of no use.
+/// Why an engine cannot be used.
 enum Unusable {
     Failed(fjall::Error),
     /// fjall panics on some of the damage it meets.
     Panicked,
-    /// It opens, and cannot be read.
+    /// It opens, but cannot be read.
     Unreadable(ReadError),
 }
 
 impl Embedded<'_> {
-    /// Opens the engine; where it does not open, or cannot tell how far the followers of `channels`
-    /// are, for any reason but a lock, the directory is renamed and a new one begun. The second
-    /// value is the new name of the old one.
+    /// Opens the engine. If it does not open, or cannot tell how far the followers of `channels` are, for any
+    /// reason but a lock, its directory is renamed and a new one begun. The second value is the new name of
+    /// the old directory.
     pub(crate) fn open(&self, channels: &[&str]) -> Result<(Database, Option<PathBuf>), OpenError> {
         let unusable = match self.attempt(channels) {
             Ok(database) => return Ok((database, None)),
@@ -113,7 +113,8 @@ impl Embedded<'_> {
     }
 }
 
-/// An empty engine in a folder of its own below `dir`, which goes with the second value.
+/// An empty engine in a folder of its own below `dir`. The second value removes the folder when it is
+/// dropped.
 pub(crate) fn stand_in(dir: &Path) -> Result<(Database, TempDir), OpenError> {
     let folder = tempfile::Builder::new()
         .prefix(SCRATCH_PREFIX)
@@ -137,8 +138,8 @@ fn probe(database: &Database, channel: &str) -> Result<(), Unusable> {
     Ok(())
 }
 
-/// Whether an engine does not open for a reason that has nothing to do with what it holds: to begin
-/// a new one would cost a replay of every block, and help nothing.
+/// Whether the reason why an engine does not open is independent of its content: a new engine would cost a
+/// replay of every block, and not help.
 fn is_passing(error: &fjall::Error) -> bool {
     /// Linux's numbers for too many open files, of the system and of the process.
     const TOO_MANY_FILES: [i32; 2] = [23, 24];
@@ -185,7 +186,7 @@ pub(crate) fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, OpenErro
     Ok(aside)
 }
 
-/// A channel's followers as the engine has them, made where there are none.
+/// A channel's followers as the engine has them; missing ones are made.
 pub(crate) fn followers(database: &Database, channel: &str) -> Result<Vec<Opened>, OpenError> {
     let opened = ALL.iter().map(|kind| {
         let keyspace = keyspace(database, channel, kind.suffix)?;

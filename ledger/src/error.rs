@@ -1,4 +1,4 @@
-//! What can go wrong, sorted by who has to act.
+//! What can go wrong, sorted by who must act.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -16,7 +16,7 @@ pub struct Corruption {
     pub file: PathBuf,
     /// Where the record begins.
     pub offset: u64,
-    /// The block, where it is known which.
+    /// The block, if it is known.
     pub block: Option<u64>,
     /// What should be there.
     pub expected: String,
@@ -25,8 +25,8 @@ pub struct Corruption {
 }
 
 impl Corruption {
-    /// A channel is only called active once its first blocks are durable: block 0, or all that was
-    /// imported. The blocks end before, at this place.
+    /// A channel is active only when its first blocks are durable: block 0, or all that was imported. Here
+    /// the blocks end earlier, at this place.
     pub(crate) fn no_beginning(file: PathBuf, offset: u64, height: u64) -> Self {
         Self {
             file,
@@ -41,15 +41,15 @@ impl Corruption {
 /// Why a read has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A block is damaged on disk. Other blocks can still be read; call a human.
+    /// A block is damaged on disk. Other blocks can still be read; an operator must act.
     #[error("a block is damaged: {0}")]
     Corrupt(Corruption),
-    /// The chain begins with a later block here. Those who have the whole chain have the block.
+    /// The chain begins with a later block here. A node with the whole chain has the block.
     #[error("block {number} is not kept here: the chain begins with block {base}")]
     BelowBase {
         /// The block that was asked for.
         number: u64,
-        /// The first that is here.
+        /// The first block that is here.
         base: u64,
     },
     /// The value of a private key is not here: another node has it, or the file that had it is damaged.
@@ -65,53 +65,53 @@ pub enum ReadError {
     Io {
         /// The block file.
         file: PathBuf,
-        /// What the file system said.
+        /// The file system's error.
         source: io::Error,
     },
     /// The channel's configuration in state is missing or cannot be used: nobody can be judged by it.
     #[error("nobody can be judged by the channel's configuration: {0}")]
     Config(String),
-    /// The embedded engine under index, state and history failed. `quire rebuild` makes them anew.
+    /// The embedded engine under index, state and history failed. `quire rebuild` makes them again.
     #[error("the embedded engine cannot read")]
     Engine(#[source] fjall::Error),
-    /// An entry of index, state or history has a form that was never written. `quire rebuild` makes
-    /// them anew from the blocks.
+    /// An entry of index, state or history has a form that was never written. `quire rebuild` makes them
+    /// again from the blocks.
     #[error("{follower} holds a damaged {what}: {rule}")]
     DerivedDamaged {
         /// `index`, `state` or `history`.
         follower: &'static str,
         /// What kind of entry.
         what: &'static str,
-        /// Which rule it breaks.
+        /// The rule that it breaks.
         rule: &'static str,
     },
-    /// The index names a block, or a block a transaction, that is not there.
+    /// The index names a block that is not there, or a block names a transaction that is not there.
     #[error("{0} is missing")]
     Missing(String),
-    /// A document of the state database is not one that was written here, or not as it was written.
-    /// `quire check` tells of all, `quire rebuild` makes them anew from the blocks.
+    /// A document of the state database was not written here, or was changed. `quire check` reports all such
+    /// documents, `quire rebuild` makes them again from the blocks.
     #[error(
         "state holds a damaged document: key {key:?} of namespace {namespace:?}, in database {database}: {rule}"
     )]
     StateDocument {
         /// The database that holds it.
         database: String,
-        /// The namespace that the database is of.
+        /// The namespace of the database.
         namespace: String,
-        /// The key that the document would be of.
+        /// The key of the document.
         key: String,
-        /// Which rule it breaks.
+        /// The rule that it breaks.
         rule: &'static str,
     },
-    /// The state database does not answer, or not as it should. Nothing was changed: try again.
+    /// The state database does not answer, or answers wrongly. Nothing was changed: try again.
     #[error("the state database is not available: {0}")]
     StateUnavailable(String),
-    /// The state database refuses the user that it is called as. Nothing was changed. It is not called
-    /// again before a while is over: such servers lock accounts.
+    /// The state database refuses the user. Nothing was changed. It is not called again for some time,
+    /// because such servers lock accounts.
     #[error("the state database refuses authentication: {0}")]
     StateRefused(String),
-    /// The database that a namespace would have is there, not empty, and somebody else's. Nothing was
-    /// changed. The namespace can be written when it is gone.
+    /// The database of a namespace exists already, is not empty, and is somebody else's. Nothing was changed.
+    /// The namespace can be written when that database is gone.
     #[error(
         "database {database}, which namespace {namespace:?} would have, is somebody else's: it is not empty"
     )]
@@ -130,14 +130,13 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether durable blocks wait for the end of it.
+    /// Whether durable blocks wait until this error is over.
     pub(crate) fn is_waited_for(&self) -> bool {
-        // A document of the server's that is not ours can be mended there, too.
+        // A document on the server that is not ours can be repaired there too.
         self.is_unavailable() || matches!(self, Self::StateDocument { .. })
     }
 
-    /// Whether it is the state database that has to be mended, and nothing else is wrong: what could
-    /// not be done can be done when it is.
+    /// Whether only the state database must be repaired: after that, what failed can be done.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
@@ -177,33 +176,33 @@ impl From<fjall::Error> for ReadError {
 /// Why blocks were not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The first block is no child of the chain's tip, or a later one none of the block before.
-    /// Nothing was written; the caller made the blocks wrongly.
+    /// The first block is not a child of the chain's tip, or a later block is not a child of the block before
+    /// it. Nothing was written; the caller made the blocks wrongly.
     #[error("block {number} is not the next block: {rule}")]
     NotLinked {
         /// The block.
         number: u64,
-        /// Which rule it breaks.
+        /// The rule that it breaks.
         rule: &'static str,
     },
-    /// State or index could not be read to judge the blocks. Nothing was written: try again.
+    /// State or index could not be read, so the blocks could not be judged. Nothing was written: try again.
     #[error("the blocks cannot be judged")]
     Judge(#[source] ReadError),
-    /// Writing failed, so whether the blocks are durable is not known. No more will be written:
-    /// reads go on, reopening finds out.
+    /// Writing failed, so it is not known whether the blocks are durable. No more will be written: reads go
+    /// on, and reopening finds out.
     #[error("the blocks may not be durable: {reason}")]
     NotDurable {
         /// What failed.
         reason: String,
-        /// What the file system said.
+        /// The file system's error.
         source: Option<io::Error>,
     },
-    /// The blocks are durable, and nobody sees them yet, because the state database is away. Nothing
+    /// The blocks are durable, but nobody sees them yet, because the state database is unavailable. Nothing
     /// else is committed before [`Ledger::resume`](crate::Ledger::resume) could show them.
     #[error("the blocks are durable, and wait for the state database")]
     Waiting(#[source] ReadError),
-    /// The blocks are durable, but index, state or history could not follow. No more will be
-    /// written: reads go on, reopening catches up.
+    /// The blocks are durable, but index, state or history could not follow. No more will be written: reads
+    /// go on, and reopening catches up.
     #[error("the blocks are durable, but cannot be followed")]
     NotFollowed(#[source] ReadError),
     /// An earlier commit failed.
@@ -223,7 +222,7 @@ pub enum OpenError {
     Corrupt {
         /// The channel.
         channel: String,
-        /// From the first damaged block to the last that is known to have been acknowledged.
+        /// From the first damaged block to the last block that is known to have been acknowledged.
         blocks: RangeInclusive<u64>,
         /// What was found first.
         corruption: Box<Corruption>,
@@ -243,7 +242,7 @@ pub enum OpenError {
         /// How many blocks there are.
         height: u64,
     },
-    /// The chain begins with a later block here. Those who have the whole chain have the block.
+    /// The chain begins with a later block here. A node with the whole chain has the block.
     #[error(
         "channel {channel}: block {number} is not kept here: the chain begins with block {base}"
     )]
@@ -252,7 +251,7 @@ pub enum OpenError {
         channel: String,
         /// The block that was asked for.
         number: u64,
-        /// The first that is here.
+        /// The first block that is here.
         base: u64,
     },
     /// The channel does not exist.
@@ -265,8 +264,8 @@ pub enum OpenError {
     /// Nothing was changed. Restore the record, or move the folder away.
     #[error("{} holds block files of a channel that the id store does not know", .0.display())]
     Orphan(PathBuf),
-    /// The embedded engine has followed a channel of which neither record nor blocks are there.
-    /// Nothing was changed. Restore both, or move `derived` away where the channel is not missed.
+    /// The embedded engine has followed a channel whose record and blocks are missing. Nothing was changed.
+    /// Restore both, or move `derived` away if the channel is not needed.
     #[error(
         "channel {channel} is lost: the embedded engine has followed it to height {height}, and neither \
          its record nor its blocks are there"
@@ -293,16 +292,16 @@ pub enum OpenError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the file system said.
+        /// The file system's error.
         source: io::Error,
     },
-    /// The embedded engine under index, state and history does not open, not even anew.
+    /// The embedded engine under index, state and history does not open, and a new one does not either.
     #[error("the embedded engine does not open")]
     Engine(#[source] fjall::Error),
     /// The embedded engine opens, but what it holds cannot be read. Opening for use sets it aside.
     #[error("the embedded engine is damaged: {0}")]
     EngineDamaged(String),
-    /// The state engine cannot be used as it was configured.
+    /// The state engine cannot be used as it is configured.
     #[error("the state engine cannot be used")]
     StateEngine(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Index, state or history could not be brought up to the blocks.
@@ -312,7 +311,7 @@ pub enum OpenError {
         channel: String,
         /// Whether state is on CouchDB.
         on_couchdb: bool,
-        /// Why.
+        /// The cause.
         source: ReadError,
     },
     /// Block 0 could not be committed to a new channel.
@@ -320,12 +319,12 @@ pub enum OpenError {
     Create {
         /// The channel.
         channel: String,
-        /// Why.
+        /// The cause.
         source: CommitError,
     },
 }
 
-/// What is known of the blocks behind the first damaged one: whether they are sound, only a check tells.
+/// What is known of the blocks after the first damaged one: only a check tells whether they are sound.
 fn behind(blocks: &RangeInclusive<u64>) -> String {
     match blocks.end().saturating_sub(*blocks.start()) {
         0 => String::new(),
@@ -333,7 +332,7 @@ fn behind(blocks: &RangeInclusive<u64>) -> String {
     }
 }
 
-/// An error with everything that caused it, in one line.
+/// An error and its causes, in one line.
 #[must_use]
 pub fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -1,5 +1,5 @@
-//! What the followers take in, and how: on the committing thread, or on a thread of its own
-//! while the blocks behind are judged and written.
+//! Followers take blocks in on the committing thread, or on a thread of its own while later blocks are judged
+//! and written.
 
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ pub struct Committed {
     pub block: Arc<Block>,
     /// Its hash.
     pub hash: Hash,
-    /// Its transactions in order: id, where the envelope has one, and verdict.
+    /// Its transactions in order: id, if the envelope has one, and verdict.
     pub transactions: Vec<(Option<String>, Code)>,
 }
 
-/// What became of blocks that were to be followed.
+/// The result of following blocks.
 pub(crate) type Followed = Result<Vec<Committed>, NotFollowed>;
 
 /// Durable blocks, and the time since they were linked until reads see them.
@@ -37,7 +37,7 @@ pub(crate) type OnDisk = (Batch, Stopwatch);
 /// Why nobody sees durable blocks yet.
 #[derive(Debug)]
 pub(crate) enum NotFollowed {
-    /// State is away. Here they are, to be given again.
+    /// State is unavailable. The blocks are returned, to be tried again.
     Waiting(OnDisk, ReadError),
     /// A follower failed, and the ledger must be opened again.
     Failed(ReadError),
@@ -49,7 +49,7 @@ pub(crate) struct Followers {
     pub(crate) shared: Arc<Shared>,
     pub(crate) database: DebugDatabase,
     pub(crate) state: Arc<dyn StateDb>,
-    /// All but state.
+    /// All followers but state.
     pub(crate) others: Vec<Arc<dyn Follow>>,
 }
 
@@ -76,15 +76,15 @@ impl Followers {
         Ok(committed.collect())
     }
 
-    /// Brings the followers up to these blocks. Idempotent by height, and all of recovery: each
-    /// follower passes over the blocks that it has.
+    /// Brings the followers up to these blocks. This is idempotent by height, and recovery is nothing else:
+    /// each follower skips the blocks that it has.
     pub(crate) fn apply(&self, batch: &Batch) -> Result<(), ReadError> {
         let observed = &self.shared.files.observed;
         let database = &self.database.0;
         let mut writes = database.batch().durability(Some(PersistMode::Buffer));
         let view = database.snapshot();
         {
-            // First: where it is away, the others wait with it.
+            // State is first: if it is unavailable, the others wait with it.
             let _state = observed.stopwatch(Stage::State);
             self.state.follow(&view, &mut writes, batch)?;
         }
@@ -105,9 +105,9 @@ impl Followers {
         last.map_or(Ok(()), |last| self.publish_at(last))
     }
 
-    /// Lets readers see what there is as the chain that ends so.
+    /// Lets readers see the chain up to this tip.
     pub(crate) fn publish_at(&self, tip: Tip) -> Result<(), ReadError> {
-        // Locked first: a query index that is finished meanwhile publishes itself here too.
+        // This is locked first, because a query index that is finished meanwhile publishes itself here too.
         let mut current = self.shared.view.write();
         let view = View {
             tip,

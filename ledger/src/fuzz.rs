@@ -1,13 +1,13 @@
-//! Fuzz targets: everything that takes bytes from a disk apart, fed with bytes nobody wrote.
+//! Fuzz targets: everything that parses bytes from a disk gets bytes that nobody wrote.
 //!
-//! They run as plain tests for a second or so each. A longer run on stable Rust, all targets:
+//! Each runs as a plain test for about a second. A longer run on stable Rust, all targets:
 //!
 //! ```text
 //! BOLERO_RANDOM_TEST_TIME_MS=300000 BOLERO_RANDOM_ITERATIONS=18446744073709551615 \
 //!     cargo test --release -p quire-ledger --lib fuzz
 //! ```
 //!
-//! and, guided by coverage, with `cargo bolero test --sanitizer NONE fuzz::records`.
+//! and a run guided by coverage: `cargo bolero test --sanitizer NONE fuzz::records`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +46,7 @@ impl Drop for Counted {
     }
 }
 
-/// A block from bytes: every split of them is one.
+/// Makes a block of bytes: any way to split them is a block.
 fn block(bytes: &[u8]) -> Block {
     let mut rest = Bytes::copy_from_slice(bytes);
     let mut part = move || {
@@ -67,11 +67,11 @@ fn records() {
     let count = Counted::new("records");
     check!().for_each(|bytes: &[u8]| {
         count.one();
-        // Whatever it is, it is taken apart or refused.
+        // Any bytes are either taken apart or refused.
         let any = Bytes::copy_from_slice(bytes);
         drop(record::decode(&any));
         record::find_sealed(&any);
-        // What is written comes back; with any byte changed it does not.
+        // What is written is read back; with any byte changed it is not.
         let given = block(bytes);
         let mut block = given.clone();
         let batch_start = block.number / 2;
@@ -114,7 +114,7 @@ fn tails() {
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         let segments = Segments::new(disk, dir.path().to_owned());
         let file = segments.file(0).unwrap();
-        // Cut somewhere, then what the fuzzer wants.
+        // The files are cut somewhere, and then have the fuzzer's bytes.
         let keep = bytes
             .first()
             .map_or(sound.len(), |cut| sound.len() - usize::from(*cut) % 60);
@@ -184,7 +184,7 @@ fn derived_entries() {
         });
 }
 
-/// What JSON texts, and those that nearly are some, are made of.
+/// Pieces of JSON texts, and of texts that are nearly JSON.
 const PIECES: [&str; 26] = [
     "{",
     "}",
@@ -224,7 +224,7 @@ fn json_texts() {
             .iter()
             .map(|byte| PIECES[usize::from(*byte) % PIECES.len()]);
         let text: String = pieces.collect();
-        // None of the names that it takes for something else can come of these.
+        // These pieces cannot make the names that `serde_json` treats specially.
         let expected = serde_json::from_str::<Value>(&text).ok();
         let found = json::parse(text.as_bytes(), Repeats::LastCounts).ok();
         assert_eq!(found, expected, "{text}");

@@ -1,13 +1,13 @@
-//! The bytes of `docs/format.md`, as files: what was written once must be read for ever, and what is
-//! written now must be the same. Told in full in `docs/format.md`.
+//! The bytes of `docs/format.md`, as files: what was written once must always be readable, and what is
+//! written now must be the same. `docs/format.md` has the details.
 //!
 //! `tests/golden/v1` holds a channel of five blocks in three batches: a configuration; one block; three
-//! blocks in one batch, among them writes, a delete, key metadata, a private collection's hashes, a
-//! conflict, a duplicate id and an envelope that is none; and what the first form of index, state and
-//! history has of it. `tests/golden/v2` holds the present form of those, where savepoints name a block and
-//! envelopes have places.
+//! blocks in one batch, among them writes, a delete, key metadata, a private collection's hashes, a conflict,
+//! a duplicate id and bytes that are not an envelope; and its index, state and history in their first form.
+//! `tests/golden/v2` holds these in the present form, in which savepoints name a block and envelopes have
+//! places.
 //!
-//! With `QUIRE_WRITE_GOLDEN` set the files are written anew. Only a new format may do that.
+//! If `QUIRE_WRITE_GOLDEN` is set, the files are written again. Only a new format may do that.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -44,7 +44,7 @@ fn golden(file: &str) -> PathBuf {
 
 /// What is derived from the blocks, in its present form.
 const DERIVED: &str = "v2/derived.txt";
-/// The same as it was before.
+/// What is derived from the blocks, in its first form.
 const DERIVED_BEFORE: &str = "v1/derived.txt";
 
 /// Files of a data directory, and their names here.
@@ -135,8 +135,8 @@ fn what_was_written_is_read_and_followed_to_the_same_entries() {
     assert_eq!(damage(report), []);
 }
 
-/// The findings but for the one that is meant: the configuration of the golden channel has no members, by
-/// which a node could judge transactions.
+/// The findings without the intended one: the configuration of the golden channel has no members, so a node
+/// could not judge transactions by it.
 fn damage(mut report: Report) -> Vec<Finding> {
     report
         .findings
@@ -144,7 +144,7 @@ fn damage(mut report: Report) -> Vec<Finding> {
     report.findings
 }
 
-/// The golden channel, told in the terms of those who read it.
+/// Checks the golden channel as its readers see it.
 fn means_what_was_meant(ledger: &Ledger) {
     let (reader, snapshot) = (ledger.reader(), ledger.reader().snapshot());
     let codes = |number| {
@@ -237,7 +237,7 @@ pub(crate) fn write(ledgers: &Ledgers) -> Ledger {
     ledger
 }
 
-/// The child of the last block of `chain`, which it joins.
+/// Makes the child of the last block of `chain`, and adds it to `chain`.
 fn block(chain: &mut Vec<Block>, envelopes: Vec<Bytes>) -> Block {
     let previous = chain
         .last()
@@ -301,7 +301,7 @@ fn config() -> Bytes {
     seal(payload.encode_to_vec().into(), "signature".into())
 }
 
-/// A transaction with these public reads and writes; every one also writes a private key's hash.
+/// A transaction with these public reads and writes, which also writes a private key's hash.
 fn envelope(nonce: &[u8], set: &KvRwSet) -> Bytes {
     let hashed = HashedRwSet {
         hashed_writes: vec![KvWriteHash {

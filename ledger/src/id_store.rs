@@ -1,7 +1,7 @@
-//! Which channels exist, and which were half-made or half-deleted when the power went.
+//! Which channels exist, and which were half made or half deleted when the power failed.
 //!
-//! One small JSON file a channel, replaced atomically. Nothing here can be rebuilt from the blocks,
-//! so nothing of it is in the embedded engine.
+//! Each channel has a small JSON file, which is replaced atomically. Nothing in it can be rebuilt from the
+//! blocks, so it is not in the embedded engine.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,21 +22,21 @@ const VERSION: u32 = 1;
 /// Most bytes of a file: it holds a name of at most 249 characters, two sizes and a status.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
-/// What state of its life a channel is in. Fabric's names.
+/// The state of a channel's life, with Fabric's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
-    /// Open for business.
+    /// It is in use.
     Active,
-    /// Set aside by an operator.
+    /// An operator set it aside.
     Inactive,
-    /// Being made: removed at the next start.
+    /// It is being made: the next start removes it.
     UnderConstruction,
-    /// Being removed: removed at the next start.
+    /// It is being removed: the next start removes it.
     UnderDeletion,
 }
 
-/// Size at which a block file is full: Fabric's 64 MiB.
+/// Size at which a block file is full, 64 MiB as in Fabric.
 pub const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 
 /// How a channel is made.
@@ -61,13 +61,13 @@ pub struct ChannelRecord {
     version: u32,
     /// The channel's name.
     pub name: String,
-    /// What state of its life it is in.
+    /// The state of its life.
     pub status: Status,
     /// Whether it takes no transactions, such as a channel whose orderers are elsewhere.
     pub read_only: bool,
     /// Size at which a block file is full.
     pub segment_bytes: u64,
-    /// The first block written, and so sealed, by Quire; none where all are a Fabric peer's.
+    /// The first block that Quire wrote, and so sealed; `None` if a Fabric peer wrote all.
     pub first_own_block: Option<u64>,
     /// Where the chain begins, if not at block 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,7 +87,7 @@ impl ChannelRecord {
         }
     }
 
-    /// Whether it was half made or half deleted when the power went: the next start removes it.
+    /// Whether it was half made or half deleted when the power failed: the next start removes it.
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
         matches!(
@@ -96,8 +96,9 @@ impl ChannelRecord {
         )
     }
 
-    /// The height that the channel was made with: behind block 0, or behind all that was imported. An
-    /// imported one that takes no transactions does not remember. One with a base begins without a block.
+    /// The height with which the channel was made: after block 0, or after all that was imported. It is not
+    /// known for an imported channel that takes no transactions. A channel with a base begins without a
+    /// block.
     pub(crate) fn durable_height(&self) -> u64 {
         let least = self.base.map_or(1, |base| base.block.get());
         self.first_own_block.unwrap_or(0).max(least)
@@ -114,21 +115,21 @@ impl ChannelRecord {
 pub(crate) struct IdStore {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// Held while a record is written: two of one channel share a temporary name.
+    /// Held while a record is written, because two records of one channel share a temporary name.
     writing: Mutex<()>,
 }
 
 impl IdStore {
-    /// Opens the store, making it where there is none.
+    /// Opens the store, or makes it if there is none.
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: PathBuf) -> Result<Self, OpenError> {
-        // A process that was killed can leave a record in place whose name no sync covered. It is
-        // about to be believed, so it must be durable first.
+        // A killed process can leave a record whose name no sync covered. The record will be trusted, so it
+        // must be durable first.
         make_dir(disk.as_ref(), &dir)?;
         disk.sync_dir(&dir).map_err(io_at(&dir))?;
         Ok(Self::at(disk, dir))
     }
 
-    /// The store as it is; nothing is made.
+    /// The store as it is, without making anything.
     pub(crate) fn at(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
         Self {
             disk,
@@ -141,13 +142,13 @@ impl IdStore {
         self.dir.join(format!("{name}.json"))
     }
 
-    /// Every channel there is a record of, by name.
+    /// The records of all channels, sorted by name.
     pub(crate) fn list(&self) -> Result<Vec<ChannelRecord>, OpenError> {
         let (records, damage) = self.look();
         damage.into_iter().next().map_or(Ok(records), Err)
     }
 
-    /// The records that can be read, by name, and what is wrong with the others.
+    /// The readable records, sorted by name, and what is wrong with the others.
     pub(crate) fn look(&self) -> (Vec<ChannelRecord>, Vec<OpenError>) {
         let mut names = match self.disk.list(&self.dir) {
             Ok(names) => names,
@@ -172,7 +173,7 @@ impl IdStore {
         )
     }
 
-    /// The record of a channel; `None` where there is none.
+    /// The record of a channel; `None` if there is none.
     pub(crate) fn get(&self, name: &str) -> Result<Option<ChannelRecord>, OpenError> {
         match self.read(name) {
             Err(OpenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -200,7 +201,7 @@ impl IdStore {
         Ok(record)
     }
 
-    /// Writes a record; durable on return.
+    /// Writes a record, which is durable on return.
     pub(crate) fn put(&self, record: &ChannelRecord) -> Result<(), OpenError> {
         let file = self.path(&record.name);
         let damaged = |error: serde_json::Error| OpenError::IdStore {
@@ -213,7 +214,7 @@ impl IdStore {
         Ok(replace_file(self.disk.as_ref(), &file, &bytes)?)
     }
 
-    /// Forgets a channel; durable on return.
+    /// Removes a channel's record durably.
     pub(crate) fn remove(&self, name: &str) -> Result<(), OpenError> {
         let file = self.path(name);
         let removed = self.disk.remove_file(&file);

@@ -15,17 +15,17 @@ use crate::state::StateDb;
 use crate::validation::pending::Pending;
 use crate::validation::replay_block;
 
-/// What blocks that are on their way to the disk will need when they are there.
+/// What blocks that are being written will need when they are on disk.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     /// The transactions of each block.
     pub(crate) transactions: Vec<Vec<Examined>>,
     pub(crate) unseen: Unseen,
-    /// From linking until reads see the blocks.
+    /// Runs from linking until reads see the blocks.
     pub(crate) commit: Stopwatch,
 }
 
-/// What blocks say that no read may see yet. Those behind them are judged by it.
+/// The content of blocks that no read may see yet. Later blocks are judged by it.
 #[derive(Debug)]
 pub(crate) struct Unseen {
     /// What all the blocks change together.
@@ -33,10 +33,10 @@ pub(crate) struct Unseen {
     pub(crate) tx_ids: HashSet<String>,
 }
 
-/// Blocks that could not be followed when a ledger was opened, from the height that reads see on.
+/// Blocks from the visible height on that could not be followed when a ledger was opened.
 #[derive(Debug)]
 pub(crate) struct Behind {
-    /// Where the last of them ends.
+    /// The end of the last of these blocks.
     pub(crate) end: Position,
     /// How many blocks there are.
     pub(crate) height: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Behind {
 }
 
 impl InFlight {
-    /// What is on disk, for the followers.
+    /// The written blocks, for the followers.
     pub(crate) fn on_disk(self, written: Written) -> (OnDisk, Unseen) {
         let batch = Batch {
             blocks: durable(written, self.transactions),
@@ -53,7 +53,7 @@ impl InFlight {
         ((batch, self.commit), self.unseen)
     }
 
-    /// The same for the first of the blocks, the others being lost: what those change by themselves,
+    /// The same for the first of the blocks, if the others are lost: what the first blocks change alone,
     /// after all that `state` has seen.
     pub(crate) fn partly_on_disk(
         self,

@@ -1,4 +1,4 @@
-//! Verdicts on blocks, and what giving them found out that the next blocks are judged by too.
+//! Gives verdicts on blocks, and keeps what it found out for the next blocks.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -27,35 +27,35 @@ pub(crate) struct Judged {
     pub(crate) blocks: Vec<Block>,
     /// The end of the chain with these blocks.
     pub(crate) end: Tip,
-    /// What is known behind these blocks.
+    /// What is known after these blocks.
     pub(crate) known: Known,
     /// The transactions of each block.
     pub(crate) transactions: Vec<Vec<Examined>>,
     pub(crate) unseen: Unseen,
 }
 
-/// What is known at the end of some blocks that state would have to be asked for again.
+/// What is known at the end of some blocks, so that state need not be asked again.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// When private keys end; none where it has to be read.
+    /// When private keys expire; `None` if it must be read.
     expiry: Option<Expiry>,
-    /// Who may sign; none where it has to be read.
+    /// Who may sign; `None` if it must be read.
     trust: Option<Trust>,
 }
 
 /// Judges the blocks of one channel, in order.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    /// Whose rules say who may sign; none where nobody asks.
+    /// The rules that say who may sign; `None` if signatures are not checked.
     rules: Option<Origin>,
-    /// What is known behind the end of the chain.
+    /// What is known after the end of the chain.
     known: Known,
-    /// What the newest blocks wrote, for queries to be judged by.
+    /// What the newest blocks wrote, by which queries are judged.
     pub(crate) recent: Recent,
 }
 
 impl Judge {
-    /// Asks nobody's signatures.
+    /// A judge that does not check signatures.
     pub(crate) fn new(recent: Recent) -> Self {
         Self {
             rules: None,
@@ -64,20 +64,20 @@ impl Judge {
         }
     }
 
-    /// From now on, asks who signed, by these rules.
+    /// Checks signatures by these rules from now on.
     pub(crate) fn go_by(&mut self, rules: Origin) {
         self.rules = Some(rules);
     }
 
-    /// The blocks that this is known behind became the end of the chain.
+    /// Keeps what is known: the blocks before it became the end of the chain.
     pub(crate) fn keep(&mut self, known: Known) {
         self.known = known;
     }
 
-    /// Every transaction gets its code, every block its codes and commit hash.
+    /// Gives every transaction its code, and every block its codes and commit hash.
     ///
-    /// `before` is the end of the chain that they are children of, and `unseen` what blocks on their way to
-    /// it say that reads may not see yet.
+    /// `before` is the end of the chain that the blocks continue, and `unseen` the content of earlier blocks
+    /// that reads may not see yet.
     pub(crate) fn judge(
         &mut self,
         Linked(batch): Linked,
@@ -85,7 +85,7 @@ impl Judge {
         shared: &Shared,
         unseen: &[&Unseen],
     ) -> Result<Judged, CommitError> {
-        // Kept again only if these blocks become the end: others must not follow from it.
+        // It is kept again only if these blocks become the end: other blocks must not rely on it.
         let Known { expiry, trust } = std::mem::take(&mut self.known);
         let _judging = shared.files.observed.stopwatch(Stage::Judge);
         let view = Arc::clone(&shared.view.read());
@@ -149,7 +149,7 @@ impl Judge {
         })
     }
 
-    /// Who may sign, as it is known already or as state says; none where nobody asks.
+    /// Who may sign, as it is known already or as state says; `None` if signatures are not checked.
     fn trusted(
         &self,
         channel: &str,
@@ -162,7 +162,7 @@ impl Judge {
         }
     }
 
-    /// One question to state for all keys that judging will ask for, where each would cost a round trip.
+    /// Asks state once for all keys that judging will read, because each question would cost a round trip.
     fn expect(
         &self,
         batch: &[Ordered],
@@ -182,7 +182,7 @@ impl Judge {
     }
 }
 
-/// Puts the verdicts and the commit hash into a block. Answers the end of the chain with it.
+/// Puts the verdicts and the commit hash into a block. Returns the end of the chain with it.
 fn seal(block: &mut Block, transactions: &[Examined], updates: &Updates, before: &Tip) -> Tip {
     let codes: Vec<u8> = transactions
         .iter()
@@ -199,8 +199,8 @@ fn seal(block: &mut Block, transactions: &[Examined], updates: &Updates, before:
     }
 }
 
-/// Checks the signatures of blocks together, as far as they are judged by one configuration: to the first
-/// that may bring another one, which is among them.
+/// Checks the signatures of blocks together, as far as one configuration judges them: up to and including the
+/// first block that may bring another configuration.
 fn check_signatures(trust: &Trust, blocks: &[Ordered]) -> VecDeque<Vec<Checked>> {
     let configures = |ordered: &Ordered| {
         let mut transactions = ordered.transactions.iter();
@@ -219,7 +219,7 @@ fn check_signatures(trust: &Trust, blocks: &[Ordered]) -> VecDeque<Vec<Checked>>
         .collect()
 }
 
-/// The ids of the transactions that are looked for in earlier blocks.
+/// The ids of the transactions to look for in earlier blocks.
 fn looked_up_tx_ids(batch: &[Ordered]) -> impl Iterator<Item = &str> {
     let transactions = batch.iter().flat_map(|ordered| &ordered.transactions);
     let looked_up = transactions.filter(|transaction| transaction.is_looked_up());

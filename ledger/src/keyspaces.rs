@@ -14,7 +14,7 @@ impl std::fmt::Debug for DebugDatabase {
     }
 }
 
-/// The keyspace of a channel with this suffix, made where there is none.
+/// The keyspace of a channel with this suffix; it is made if it is missing.
 pub(crate) fn keyspace(
     database: &Database,
     channel: &str,

@@ -20,28 +20,28 @@ use crate::validation::recent::Recent;
 use crate::view::{Shared, Tip};
 use crate::worker::Worker;
 
-/// The writer of one channel. Owned by the one thread that commits.
+/// The writer of one channel. The one thread that commits owns it.
 #[derive(Debug)]
 pub struct Ledger {
     pub(crate) shared: Arc<Shared>,
     pub(crate) appender: Appender,
     pub(crate) followers: Arc<Followers>,
-    /// Where followers take blocks in while those behind are judged.
+    /// The thread where followers take blocks in while later blocks are judged.
     follower: Worker<OnDisk, Followed>,
-    /// The end of the chain, with all blocks that are on their way.
+    /// The end of the chain, including all blocks that are on their way.
     end: Tip,
     pub(crate) judge: Judge,
     /// Blocks that are being made durable.
     in_flight: Option<InFlight>,
-    /// What the blocks say that `follower` has.
+    /// The content of the blocks that `follower` has.
     following: Option<Unseen>,
-    /// Durable blocks that state could not take in, because it is away.
+    /// Durable blocks that state could not take in, because it is unavailable.
     waiting: Option<OnDisk>,
-    /// Durable blocks before those, which state could not take in when the ledger was opened.
+    /// Earlier durable blocks, which state could not take in when the ledger was opened.
     behind: Option<Behind>,
-    /// Blocks that every read sees, and that were not returned yet.
+    /// Blocks that every read sees but that were not returned yet.
     committed: Vec<Committed>,
-    /// Set when followers fell behind what is durable, or writing failed.
+    /// Set when followers could not take in what is durable, or writing failed.
     poisoned: bool,
 }
 
@@ -82,23 +82,22 @@ impl Ledger {
         })
     }
 
-    /// From now on, asks who signed each transaction, and whether they might: by the channel's configuration
-    /// and the definitions of its chaincodes, as the blocks before leave them. `origin` says by whose rules a
-    /// chaincode is judged that nobody defined: Quire's built-in one governs it, Fabric's peers refuse it.
+    /// Checks from now on who signed each transaction, and whether they may, by the channel's configuration
+    /// and the definitions of its chaincodes, as the blocks before leave them. `origin` gives the rule for a
+    /// chaincode that nobody defined: Quire's built-in chaincode governs it, and Fabric's peers refuse it.
     pub fn judge_signatures(&mut self, origin: Origin) {
         self.judge.go_by(origin);
     }
 
     /// Commits blocks: when this returns, they are on disk and every read sees them.
     ///
-    /// Several blocks share one fsync. Their transactions are judged against state as the blocks
-    /// before them leave it. Blocks that [`Ledger::begin`] left on their way come first.
+    /// Several blocks share one fsync. Their transactions are judged against state as the blocks before them
+    /// leave it. Blocks that [`Ledger::begin`] began come first.
     ///
     /// # Errors
-    /// See [`CommitError`]: before the commit point nothing was written; after it the ledger takes no
-    /// more blocks until it is reopened, and [`Ledger::finish`] returns those of these blocks that went
-    /// into a file before the one that failed, and are durable. Where blocks before have to wait for state,
-    /// these cannot be judged.
+    /// See [`CommitError`]: before the commit point nothing was written. After it the ledger takes no more
+    /// blocks until it is reopened, and [`Ledger::finish`] returns those of these blocks that are durable in
+    /// files before the one that failed. If earlier blocks must wait for state, these cannot be judged.
     pub fn commit(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
         self.wait_for_all().map_err(not_yet)?;
         let (judged, commit) = self.link_and_judge(batch)?;
@@ -107,9 +106,8 @@ impl Ledger {
         Ok(std::mem::take(&mut self.committed))
     }
 
-    /// The first half of a commit: judges blocks, and sends them on their way. Returns what was on its
-    /// way before and is committed by now, as by [`Ledger::commit`]; the rest is returned by the next
-    /// calls, or by [`Ledger::finish`].
+    /// The first half of a commit: judges blocks, and starts writing them. Returns earlier blocks that are
+    /// committed by now, as by [`Ledger::commit`]; the next calls, or [`Ledger::finish`], return the rest.
     ///
     /// ```text
     /// committing thread  judge 1 | judge 2                | judge 3                | judge 4
@@ -118,10 +116,10 @@ impl Ledger {
     /// ```
     ///
     /// # Errors
-    /// See [`CommitError`]. After [`CommitError::NotLinked`] and [`CommitError::Judge`] nothing of the
-    /// blocks given was written, and what was on its way still is. After any other the blocks given are
-    /// not committed: [`Ledger::finish`] returns those before that are, and opening the ledger again
-    /// finds out about the rest.
+    /// See [`CommitError`]. After [`CommitError::NotLinked`] and [`CommitError::Judge`] the given blocks were
+    /// not written, and earlier blocks are still on their way. After any other error the given blocks are not
+    /// committed: [`Ledger::finish`] returns the earlier blocks that are, and reopening the ledger finds out
+    /// about the rest.
     pub fn begin(&mut self, batch: Vec<Ordered>) -> Result<Vec<Committed>, CommitError> {
         self.nothing_waits().map_err(CommitError::Judge)?;
         let (judged, commit) = self.link_and_judge(batch)?;
@@ -144,12 +142,12 @@ impl Ledger {
         Ok(std::mem::take(&mut self.committed))
     }
 
-    /// The other half: waits until every read sees the blocks that are on their way, and returns them.
-    /// Nothing is returned where none are. After an error it returns, once, the blocks that were committed
-    /// before it and that no call returned.
+    /// The other half: waits until every read sees the blocks that are on their way, and returns them, if
+    /// there are any. After an error it returns once the blocks that were committed before it and that no
+    /// call returned.
     ///
     /// # Errors
-    /// As [`Ledger::commit`] after its commit point.
+    /// See [`Ledger::commit`] after its commit point.
     pub fn finish(&mut self) -> Result<Vec<Committed>, CommitError> {
         match self.wait_for_all() {
             Err(CommitError::Poisoned) if !self.committed.is_empty() => (),
@@ -158,12 +156,12 @@ impl Ledger {
         Ok(std::mem::take(&mut self.committed))
     }
 
-    /// Goes on with the blocks of a commit that ended with [`CommitError::Waiting`]: they are durable,
-    /// and only the state database is missing. Then goes on as [`Ledger::finish`] with those that were on
-    /// their way behind them. Safe to call as often as it takes.
+    /// Goes on with the blocks of a commit that ended with [`CommitError::Waiting`]: they are durable, and
+    /// wait only for the state database. Then goes on like [`Ledger::finish`] with the blocks after them. It
+    /// may be called as often as needed.
     ///
     /// # Errors
-    /// As [`Ledger::commit`] after its commit point.
+    /// See [`Ledger::commit`] after its commit point.
     pub fn resume(&mut self) -> Result<Vec<Committed>, CommitError> {
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);
@@ -175,12 +173,12 @@ impl Ledger {
         self.finish()
     }
 
-    /// Opens with blocks from the height that reads see on still to be followed.
+    /// Notes blocks from the visible height on that must still be followed.
     pub(crate) fn fall_behind(&mut self, behind: Behind) {
         self.behind = Some(behind);
     }
 
-    /// Lets followers have the blocks that they could not have when the ledger was opened.
+    /// Gives followers the blocks that they could not take in when the ledger was opened.
     fn catch_up(&mut self) -> Result<(), CommitError> {
         let Some(behind) = self.behind.take() else {
             return Ok(());
@@ -208,7 +206,7 @@ impl Ledger {
         self.poisoned || self.appender.is_poisoned()
     }
 
-    /// Takes no more blocks until it is opened again, for a reason that its owner met.
+    /// Takes no more blocks until it is opened again, for a reason that its owner knows.
     pub fn give_up(&mut self) {
         self.poisoned = true;
     }
@@ -219,8 +217,8 @@ impl Ledger {
         Reader::new(Arc::clone(&self.shared))
     }
 
-    /// How many blocks reads see, and the hash of the last one (zeros where there is none). Blocks that
-    /// are on their way may be seen before a call returns them.
+    /// How many blocks reads see, and the hash of the last one (zeros if there is none). Reads may see blocks
+    /// before a call returns them.
     #[must_use]
     pub fn tip(&self) -> (u64, Hash) {
         let view = self.shared.view.read();
@@ -250,14 +248,14 @@ impl Ledger {
             return Err(CommitError::Poisoned);
         }
         let linked = self.link(batch)?;
-        // The first of them may be in the view by now.
+        // The first of these blocks may be in the view by now.
         let in_flight = self.in_flight.as_ref().map(|blocks| &blocks.unseen);
         let unseen: Vec<&Unseen> = self.following.iter().chain(in_flight).collect();
         let judged = self.judge.judge(linked, &self.end, &self.shared, &unseen)?;
         Ok((judged, commit))
     }
 
-    /// Children of the end of the chain, in order, with the data hash of their envelopes.
+    /// Checks that the blocks continue the chain, in order, and have the data hash of their envelopes.
     fn link(&self, batch: Vec<Ordered>) -> Result<Linked, CommitError> {
         let Tip { height, hash, .. } = self.end;
         let mut hash = (height > 0).then_some(hash);
@@ -297,7 +295,7 @@ impl Ledger {
         Ok(durable)
     }
 
-    /// The same for blocks that are on their way: returns when their fsync has. None where none are.
+    /// Waits until the blocks that are on their way are durable, and returns them; `None` if there are none.
     fn durable(&mut self) -> Result<Option<(OnDisk, Unseen)>, CommitError> {
         let Some(in_flight) = self.in_flight.take() else {
             return Ok(None);
@@ -306,8 +304,8 @@ impl Ledger {
         self.appended(in_flight, appended).map(Some)
     }
 
-    /// What is on disk, for the followers. Where writing failed on the way into another file, the blocks
-    /// before are durable all the same: reads see them, and [`Ledger::finish`] returns them.
+    /// The written blocks, for the followers. If writing failed at a further file, the blocks in earlier
+    /// files are durable nevertheless: reads see them, and [`Ledger::finish`] returns them.
     fn appended(
         &mut self,
         blocks: InFlight,
@@ -323,7 +321,7 @@ impl Ledger {
             let followed = followed.and_then(|part| self.followers.follow(part));
             match followed {
                 Ok(committed) => self.committed.extend(committed),
-                // The next start shows them.
+                // The next start shows these blocks.
                 Err(NotFollowed::Waiting(_, error) | NotFollowed::Failed(error)) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(error, "durable blocks cannot be followed");
@@ -339,7 +337,7 @@ impl Ledger {
         self.settle(followed)
     }
 
-    /// The same for blocks that `follower` has: returns when reads see them.
+    /// Waits until reads see the blocks that `follower` has.
     fn followed(&mut self) -> Result<(), CommitError> {
         if self.following.is_none() {
             return Ok(());
@@ -386,7 +384,7 @@ impl Ledger {
     }
 }
 
-/// What blocks before have to wait for, those behind cannot be judged without.
+/// If earlier blocks must wait for something, later blocks cannot be judged without it.
 fn not_yet(error: CommitError) -> CommitError {
     match error {
         CommitError::Waiting(error) => CommitError::Judge(error),
@@ -395,8 +393,8 @@ fn not_yet(error: CommitError) -> CommitError {
 }
 
 impl Drop for Ledger {
-    /// Waits until no query index is being built: the embedded engine can be closed then. Reads go on,
-    /// and say of indexes whether the end was in order.
+    /// Waits until no query index is being built, so that the embedded engine can be closed. Reads go on, and
+    /// can tell whether indexes ended in order.
     fn drop(&mut self) {
         let has_failed = self.is_poisoned() || std::thread::panicking();
         let why = if has_failed {

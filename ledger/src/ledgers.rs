@@ -36,7 +36,7 @@ const DERIVED: &str = "derived";
 /// Memory for the embedded engine's cache.
 const DEFAULT_CACHE_BYTES: u64 = 256 << 20;
 
-/// The ledgers of a data directory, which it holds locked.
+/// The ledgers of a data directory, which this keeps locked.
 #[derive(Debug)]
 pub struct Ledgers {
     disk: Arc<dyn Disk>,
@@ -47,25 +47,24 @@ pub struct Ledgers {
     set_aside: Option<PathBuf>,
     observer: Arc<dyn Observer>,
     _lock: Option<DataLock>,
-    /// The folder of an engine that stands in for one that cannot be looked at.
+    /// The folder of an engine that replaces one that cannot be read.
     _stand_in: Option<TempDir>,
 }
 
 impl Ledgers {
-    /// Opens a data directory, making it where there is none.
+    /// Opens a data directory, or makes it if there is none.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] where another process has it open; otherwise as [`OpenError`] says.
+    /// [`OpenError::InUse`] if another process has it open; see [`OpenError`] for others.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, purpose: Purpose) -> Result<Self, OpenError> {
         Self::open_with(disk, dir, purpose, &StateEngine::Fjall)
     }
 
-    /// As [`Ledgers::open`], with state where `engine` says. It may be another than last time: a
-    /// channel's state is brought up to its blocks when the channel is opened. No server is called
-    /// before.
+    /// Like [`Ledgers::open`], with the state engine `engine`. It may differ from last time: a channel's
+    /// state is brought up to its blocks when the channel is opened. No server is called before that.
     ///
     /// # Errors
-    /// As [`Ledgers::open`].
+    /// See [`Ledgers::open`].
     pub fn open_with(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -75,10 +74,10 @@ impl Ledgers {
         Self::open_sized(disk, dir, purpose, engine, DEFAULT_CACHE_BYTES)
     }
 
-    /// As [`Ledgers::open_with`], with so many bytes for the embedded engine's cache of tables.
+    /// Like [`Ledgers::open_with`], with this many bytes for the embedded engine's cache of tables.
     ///
     /// # Errors
-    /// As [`Ledgers::open`].
+    /// See [`Ledgers::open`].
     pub fn open_sized(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -133,12 +132,12 @@ impl Ledgers {
         Ok(ledgers)
     }
 
-    /// Opens a data directory only to tell what is wrong with it: as far as it can be opened, with
-    /// everything that a start would refuse. Nothing is made but a scratch engine that goes with what
-    /// is returned; that engine stands in for one that is not there or does not open.
+    /// Opens a data directory only to tell what is wrong with it: as far as it can be opened, with everything
+    /// that a start would refuse. Only a scratch engine is made, which is removed with the returned value; it
+    /// replaces an engine that is missing or does not open.
     ///
     /// # Errors
-    /// [`OpenError::InUse`], or nothing at all can be looked at.
+    /// [`OpenError::InUse`], or nothing at all can be read.
     pub fn look(
         disk: Arc<dyn Disk>,
         dir: &Path,
@@ -177,7 +176,7 @@ impl Ledgers {
             Ok(database) => (database, None),
             Err(in_use @ OpenError::InUse(_)) => return Err(in_use),
             Err(error) => {
-                // What is not there is made from the blocks.
+                // A missing engine is made from the blocks.
                 if !matches!(error, OpenError::Io { .. }) {
                     damage.push(error);
                 }
@@ -200,12 +199,12 @@ impl Ledgers {
         Ok((ledgers, damage))
     }
 
-    /// The channels whose records can be read, by name, and what is wrong with the others and with
-    /// folders of blocks that belong to none: what a start would refuse.
+    /// The channels with readable records, by name, and what a start would refuse: other records, and folders
+    /// of blocks that belong to no channel.
     #[must_use]
     pub fn examine(&self) -> (Vec<ChannelRecord>, Vec<OpenError>) {
         let (records, mut damage) = self.id_store.look();
-        // A start makes a folder that is not there.
+        // A start makes a missing folder.
         damage.retain(|error| {
             !matches!(error, OpenError::Io { path, source }
                 if source.kind() == ErrorKind::NotFound && *path == self.dir.join(ID_STORE))
@@ -220,29 +219,28 @@ impl Ledgers {
         (records, damage)
     }
 
-    /// Lets `observer` listen to every channel that is opened from now on.
+    /// Makes `observer` watch every channel that is opened from now on.
     #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// How the embedded engine is. Cheap but for one look at its files.
+    /// The status of the embedded engine. This is cheap, but looks at its files once.
     #[must_use]
     pub fn engine(&self) -> EngineStatus {
         EngineStatus::of(&self.database.0)
     }
 
-    /// Writes what the embedded engine has in memory only, and in its journals, into its tables: the next
-    /// opening has nothing to replay then, which takes a second for every two hundred megabytes. For the
-    /// end of a process; channels may be open, and should be idle. Does nothing where there is little, and
-    /// gives up after ten seconds: nothing depends on it.
+    /// Writes what the embedded engine has only in memory and in its journals into its tables. Then the next
+    /// opening need not replay it, which takes a second for every two hundred megabytes. It is for the end of
+    /// a process; channels may be open, but should be idle. It does nothing if there is little, and gives up
+    /// after ten seconds, because nothing depends on it.
     pub fn settle(&self) {
         settle(&self.database.0);
     }
 
-    /// Removes what a check that was killed left behind. Nobody else can be checking: this process
-    /// holds the lock.
+    /// Removes what a killed check left behind. No other check can run, because this process holds the lock.
     fn remove_scratch(&self) {
         let names = self.disk.list(&self.dir).unwrap_or_default();
         for name in names.iter().filter(|name| name.starts_with(SCRATCH_PREFIX)) {
@@ -252,7 +250,7 @@ impl Ledgers {
         }
     }
 
-    /// Where the embedded engine's directory went, if it did not open and was begun anew.
+    /// The new place of the embedded engine's directory, if it did not open and a new one was begun.
     #[must_use]
     pub fn set_aside(&self) -> Option<&Path> {
         self.set_aside.as_deref()
@@ -277,7 +275,7 @@ impl Ledgers {
     /// Opens a channel: recovers its block files, and brings its followers up to them.
     ///
     /// # Errors
-    /// [`OpenError::Corrupt`] and [`OpenError::Ahead`] changed nothing and want an operator.
+    /// [`OpenError::Corrupt`] and [`OpenError::Ahead`] changed nothing and need an operator.
     pub fn ledger(
         &self,
         name: &str,
@@ -285,8 +283,8 @@ impl Ledgers {
     ) -> Result<(Ledger, OpenReport), OpenError> {
         let record = self.existing(name)?;
         if let Err(error) = self.check_indexes(name) {
-            // One that cannot be read keeps the channel closed, as is told below; one that is missing
-            // does not, and opening it removes what tells that it was there.
+            // A damaged file keeps the channel closed, as is reported below; a missing file does not, and
+            // opening the channel removes the traces of the file.
             tracing::warn!(channel = name, %error, "query indexes are lost");
         }
         match self.opening(record.clone())?.open(progress) {
@@ -299,8 +297,8 @@ impl Ledgers {
         }
     }
 
-    /// Opens a channel whose followers could not follow: either they are damaged, and are made anew,
-    /// or a block is that only they could vouch for, and nothing is changed.
+    /// Opens a channel whose followers could not follow. Either they are damaged and are made again, or a
+    /// block is damaged that only they could prove, and nothing is changed.
     fn begin_followers_anew(
         &self,
         record: ChannelRecord,
@@ -325,7 +323,7 @@ impl Ledgers {
         Opening::new(disk, dir, database, record, observer, self.engine.as_ref())
     }
 
-    /// Reads the definitions of a channel's query indexes, as opening it does.
+    /// Reads the definitions of a channel's query indexes, like opening it.
     fn definitions_of_indexes(&self, channel: &str) -> Result<Registry, OpenError> {
         let database = self.database.0.clone();
         let entries = self.engine.index_entries(channel)?;
@@ -333,7 +331,7 @@ impl Ledgers {
         Registry::examine(Arc::clone(&self.disk), dir, database, &entries)
     }
 
-    /// Whether a channel's query indexes can be made, and none is lost.
+    /// Checks that a channel's query indexes can be made, and that none is lost.
     pub(crate) fn check_indexes(&self, channel: &str) -> Result<(), OpenError> {
         self.definitions_of_indexes(channel).map(drop)
     }
@@ -341,8 +339,8 @@ impl Ledgers {
     /// Whether a channel would take these files of query indexes when it is opened.
     ///
     /// # Errors
-    /// As [`Reader::migrate`](crate::Reader::migrate). What is wrong with the channel's own definitions
-    /// is for a check of the channel to say.
+    /// See [`Reader::migrate`](crate::Reader::migrate). A check of the channel reports what is wrong with its
+    /// own definitions.
     pub fn would_migrate(
         &self,
         channel: &str,
@@ -354,13 +352,13 @@ impl Ledgers {
         })
     }
 
-    /// Where a channel's block files are.
+    /// The folder of a channel's block files.
     #[must_use]
     pub fn channel_dir(&self, name: &str) -> PathBuf {
         self.dir.join(CHANNELS).join(name)
     }
 
-    /// The record of a channel that must be there.
+    /// The record of a channel that must exist.
     ///
     /// # Errors
     /// [`OpenError::NoSuchChannel`], or it cannot be read.

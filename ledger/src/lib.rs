@@ -7,9 +7,9 @@
 //!                --> follow    state, index, history: derived, rebuilt from the blocks at will
 //! ```
 //!
-//! [`Ledger::commit`] tells that story in four lines, and recovery is its last line run again on the
-//! blocks that a follower missed. [`Ledgers`] is every channel of a data directory, [`Reader`] what
-//! any number of threads may ask of one. No tokio, no HTTP: one thread owns a [`Ledger`].
+//! [`Ledger::commit`] tells that story in four lines, and recovery runs its last line again on the blocks
+//! that a follower missed. [`Ledgers`] is every channel of a data directory, and [`Reader`] is what any
+//! number of threads may ask of a channel. There is no tokio and no HTTP: one thread owns a [`Ledger`].
 
 mod base;
 mod block_store;

@@ -14,10 +14,10 @@ use crate::id_store::io_at;
 pub struct DataLock(File);
 
 impl DataLock {
-    /// Takes it, making the file where there is none.
+    /// Takes the lock, and makes the file if it is missing.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] where another process has the directory open.
+    /// [`OpenError::InUse`] if another process has the directory open.
     pub fn take(dir: &Path) -> Result<Self, OpenError> {
         let path = dir.join("lock");
         let file = File::options()
@@ -29,7 +29,7 @@ impl DataLock {
         Self::of(file.map_err(io_at(&path))?, dir)
     }
 
-    /// The same without making the file: no process has a directory open that has none.
+    /// Takes the lock without making the file: a directory without the file is not open in any process.
     pub(crate) fn take_if_there(dir: &Path) -> Result<Option<Self>, OpenError> {
         let path = dir.join("lock");
         match File::options().write(true).open(&path) {

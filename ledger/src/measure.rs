@@ -1,5 +1,5 @@
-//! What `cargo bench` needs to see of the inside: the block store without judging and following, and the
-//! checking of signatures without a ledger.
+//! The internals that `cargo bench` needs: the block store without judging and following, and the check of
+//! signatures without a ledger.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::observer::Observed;
 use crate::ordered::Ordered;
 use crate::validation::trust::{Checked, Signatures, Trust};
 
-/// Appends blocks to block files, and nothing else: no links are checked, nothing is indexed.
+/// Only appends blocks to block files: no links are checked, and nothing is indexed.
 #[derive(Debug)]
 pub struct BlockAppender(BlockStore);
 
@@ -34,19 +34,19 @@ impl BlockAppender {
         ))
     }
 
-    /// Makes blocks durable with one sync, or more where they do not fit into one file. How many
-    /// bytes they take on disk.
+    /// Makes blocks durable with one sync, or more syncs if they do not fit into one file. Returns the bytes
+    /// that they take on disk.
     ///
     /// # Errors
-    /// [`CommitError::NotDurable`] where writing failed, and from then on.
+    /// [`CommitError::NotDurable`] if writing failed, and always after that.
     pub fn append(&mut self, blocks: Vec<Block>) -> Result<u64, CommitError> {
         let written = self.0.append(blocks).map_err(|failed| failed.error)?;
         Ok(written.iter().map(|(_, location)| location.len).sum())
     }
 }
 
-/// Checks every signature of blocks, on every core, by the configuration in a channel's first block. How
-/// many transactions have a creator's signature that holds; none where the configuration cannot be used.
+/// Checks every signature of blocks, on every core, by the configuration in a channel's first block. Returns
+/// how many transactions have a valid creator's signature; zero if the configuration cannot be used.
 #[must_use]
 pub fn verify(first: &Block, blocks: &[Ordered]) -> usize {
     let config = first

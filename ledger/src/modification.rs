@@ -12,16 +12,15 @@ use crate::reader::Reader;
 /// which may be a thousand times as large.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyModification {
-    /// Where the transaction stands.
+    /// The place of the transaction.
     pub height: Height,
     /// Its id.
     pub tx_id: String,
-    /// When its creator says it made it.
+    /// When its creator says that it made it.
     pub timestamp: Option<Timestamp>,
-    /// Who made it: a serialized identity as it stands in the envelope. Whether it signed was judged at
-    /// commit.
+    /// The creator: a serialized identity from the envelope. Whether it signed was judged at commit.
     pub creator: Bytes,
-    /// The new value; none where the key was deleted.
+    /// The new value; `None` if the key was deleted.
     pub value: Option<Bytes>,
 }
 

@@ -1,8 +1,8 @@
-//! What a ledger tells about its own work, to whoever counts it.
+//! What a ledger reports about its own work, so that it can be counted.
 //!
-//! An observer, not timings in returned values: a commit that fails returns none, readers hit the
-//! block cache on threads that return to nobody who counts, and replay happens before there is a
-//! ledger to ask. Nothing here decides anything, and nobody has to listen.
+//! Timings in returned values would not do: a commit that fails returns none, readers hit the block cache on
+//! threads whose callers do not count, and replay happens before there is a ledger to ask. Nothing here
+//! decides anything, and no observer is needed.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::model::batch::Durable;
 use crate::model::block::Block;
 use crate::model::examined::Examined;
 
-/// Listens. Called by threads that commit, follow and read in the middle of their work: it must return
-/// at once, and cannot fail.
+/// Is told of events. Threads that commit, follow and read call it in the middle of their work, so it must
+/// return quickly, and cannot fail.
 pub trait Observer: Send + Sync + Debug {
     /// Something happened in `channel`.
     fn observe(&self, channel: &str, event: &Event<'_>);
@@ -22,7 +22,7 @@ pub trait Observer: Send + Sync + Debug {
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// A stage of a commit ended, well or badly.
+    /// A stage of a commit ended, with or without success.
     Took(Stage, Duration),
     /// Blocks of one commit are durable and visible.
     Committed {
@@ -49,13 +49,13 @@ pub enum Event<'a> {
     },
     /// A block that was read is damaged, and was not served.
     Damaged,
-    /// The state engine answered a read, well or badly.
+    /// The state engine answered a read, with or without success.
     Asked(StateCall, Duration),
     /// A page of a query was made.
     Queried {
-        /// Whether an index served, rather than every document of the namespace.
+        /// Whether an index was used, rather than every document of the namespace.
         by_index: bool,
-        /// Documents that were looked at.
+        /// Documents that were read.
         examined: u64,
         /// Documents that matched and are on the page.
         returned: u64,
@@ -88,9 +88,9 @@ impl StateCall {
 /// A stage of [`crate::Ledger::commit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// All of it.
+    /// The whole commit.
     Commit,
-    /// Verdicts.
+    /// Blocks get their verdicts.
     Judge,
     /// Block files: encoding, writing, syncing.
     Append,
@@ -102,7 +102,7 @@ pub enum Stage {
     Index,
 }
 
-/// Nobody listens.
+/// An observer that ignores everything.
 #[derive(Debug)]
 pub(crate) struct Silent;
 
@@ -110,7 +110,7 @@ impl Observer for Silent {
     fn observe(&self, _channel: &str, _event: &Event<'_>) {}
 }
 
-/// A channel and who listens to it.
+/// A channel and its observer.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     channel: Arc<str>,
@@ -125,7 +125,7 @@ impl Observed {
         }
     }
 
-    /// Watched by nobody.
+    /// A channel without an observer.
     pub(crate) fn by_nobody() -> Self {
         Self::new("", Arc::new(Silent))
     }
@@ -134,7 +134,7 @@ impl Observed {
         self.observer.observe(&self.channel, event);
     }
 
-    /// Tells how long a read of state takes.
+    /// Reports how long a read of state takes.
     pub(crate) fn asked<T>(&self, call: StateCall, ask: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let answer = ask();
@@ -142,7 +142,7 @@ impl Observed {
         answer
     }
 
-    /// Tells how long the stage took when the stopwatch goes.
+    /// Reports how long the stage took when the stopwatch is dropped.
     #[must_use]
     pub(crate) fn stopwatch(&self, stage: Stage) -> Stopwatch {
         Stopwatch {
@@ -152,7 +152,7 @@ impl Observed {
         }
     }
 
-    /// Tells of the blocks of one commit.
+    /// Reports the blocks of one commit.
     pub(crate) fn committed(&self, durable: &[Durable]) {
         for durable in durable {
             self.tell(&Event::Block {

@@ -1,4 +1,4 @@
-//! Blocks on their way into the ledger.
+//! Blocks for the ledger to commit.
 
 use crate::model::block::Block;
 use crate::model::examined::{Examined, Origin};
@@ -15,14 +15,14 @@ pub struct Ordered {
 }
 
 impl Ordered {
-    /// Examines every envelope of a block of `channel` that others made. Half the work of a commit, and needs
-    /// no ledger: another thread can do it while the blocks before are committed.
+    /// Examines every envelope of a block of `channel` that others made. This is half the work of a commit
+    /// and needs no ledger: another thread can do it while earlier blocks are committed.
     #[must_use]
     pub fn new(block: Block, channel: &str) -> Self {
         Self::by_rules_of(Origin::Quire, block, channel)
     }
 
-    /// The same of a channel that these made.
+    /// Examines a block by the rules of `origin`.
     #[must_use]
     pub fn by_rules_of(origin: Origin, block: Block, channel: &str) -> Self {
         let transactions = block
@@ -42,13 +42,12 @@ impl Ordered {
         }
     }
 
-    /// A block that this process made out of envelopes that it had examined. `transactions` are what
-    /// [`Examined::new`] or [`Examined::made_here`] said of them, one for each and in their order, and
-    /// `signatures` says who signed them; the data hash is taken for what its maker computed a moment ago, and
-    /// not computed again.
+    /// A block that this process made out of envelopes that it had examined. `transactions` has the result of
+    /// [`Examined::new`] or [`Examined::made_here`] for each envelope, in their order, and `signatures` says
+    /// who signed them. The data hash was computed when the block was made, and is not computed again.
     ///
     /// # Panics
-    /// Where there are more transactions than envelopes, or fewer.
+    /// If the numbers of transactions and envelopes differ.
     #[must_use]
     pub fn made_here(block: Block, transactions: Vec<Examined>, signatures: Signatures) -> Self {
         assert_eq!(
@@ -65,7 +64,7 @@ impl Ordered {
         }
     }
 
-    /// The transactions, with what each says against itself.
+    /// The transactions, with the fault that each has in itself.
     #[must_use]
     pub fn transactions(&self) -> &[Examined] {
         &self.transactions

@@ -1,11 +1,11 @@
-//! How far a long job has come, for whoever shows it.
+//! The progress of a long job, for display.
 
 /// One step of a long job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress<'a> {
-    /// What is being done, for people: `replaying blocks`.
+    /// What is being done, for people, such as `replaying blocks`.
     pub stage: &'a str,
-    /// The channel or folder it is done to.
+    /// The channel or folder of the job.
     pub subject: &'a str,
     /// Blocks done.
     pub done: u64,
@@ -13,5 +13,5 @@ pub struct Progress<'a> {
     pub total: u64,
 }
 
-/// Called now and then by a long job, often enough for a progress bar.
+/// A long job calls this often enough for a progress bar.
 pub type ProgressFn<'a> = dyn FnMut(Progress<'_>) + 'a;

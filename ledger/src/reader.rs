@@ -1,4 +1,4 @@
-//! Everything that can be asked of a channel, by any number of threads.
+//! Everything that any number of threads can ask of a channel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct ChainInfo {
     pub height: u64,
     /// Hash of the last block.
     pub current_hash: Hash,
-    /// What the last block names as its previous hash; zeros where it names none, or is not here.
+    /// What the last block names as its previous hash; zeros if it names none, or is not here.
     pub previous_hash: Hash,
 }
 
@@ -55,20 +55,19 @@ impl Reader {
         self.view().tip.height
     }
 
-    /// The number of the first block that can be read: 0 but where the chain was joined behind its
-    /// beginning.
+    /// The number of the first block that can be read: 0 unless the chain was joined after its beginning.
     #[must_use]
     pub fn base(&self) -> u64 {
         self.shared.extent.first()
     }
 
-    /// Whether each read of state is a question to another server, and takes as long.
+    /// Whether each read of state is a request to another server, which takes longer.
     #[must_use]
     pub fn is_remote(&self) -> bool {
         self.view().state.is_remote()
     }
 
-    /// Why state cannot be read now, if that is known. It can be again without anybody's doing.
+    /// Why state cannot be read now, if that is known. This may end by itself.
     #[must_use]
     pub fn state_trouble(&self) -> Option<String> {
         self.view().state.trouble()
@@ -97,14 +96,14 @@ impl Reader {
             .collect()
     }
 
-    /// How far each query index of the channel is, in no order.
+    /// The state of each query index of the channel, in no order.
     #[must_use]
     pub fn index_states(&self) -> Vec<IndexState> {
         self.shared.registry.builder().states()
     }
 
-    /// Makes a query index and waits until it is built, at most `wait`. Whether there was none like
-    /// it; one of the same name with another definition is replaced. The definition is durable on
+    /// Makes a query index and waits at most `wait` until it is built. Returns whether there was none like
+    /// it; an index with the same name and another definition is replaced. The definition is durable on
     /// return, and building goes on without the caller.
     ///
     /// # Errors
@@ -123,7 +122,7 @@ impl Reader {
         Ok(created)
     }
 
-    /// Removes a query index; `ddoc` is without `_design/`. Durable on return.
+    /// Removes a query index durably; `ddoc` is without `_design/`.
     ///
     /// # Errors
     /// See [`IndexError`].
@@ -131,13 +130,13 @@ impl Reader {
         self.shared.registry.delete(namespace, ddoc, name)
     }
 
-    /// Applies the migrations that the channel has not had, and begins to build their indexes; they
-    /// must be all there are, in the order of their numbers, from 1 on without gaps. One that was
-    /// applied is never applied again, whatever became of its indexes. Each is durable, and
-    /// remembered, at once; so the call may be repeated after an error or a crash.
+    /// Applies the migrations that the channel has not had, and begins to build their indexes. `migrations`
+    /// must be all migrations, in the order of their numbers, from 1 on without gaps. A migration is never
+    /// applied twice, whatever happened to its indexes. Each is durable and remembered immediately, so the
+    /// call may be repeated after an error or a crash.
     ///
     /// # Errors
-    /// See [`MigrateError`]. Those before the one it names are applied.
+    /// See [`MigrateError`]. Migrations before the one that it names are applied.
     pub fn migrate(&self, migrations: &[Migration]) -> Result<Migrated, MigrateError> {
         let Shared {
             channel, registry, ..
@@ -148,7 +147,7 @@ impl Reader {
     /// Height and hashes of the chain's end.
     ///
     /// # Errors
-    /// As [`Reader::block`].
+    /// See [`Reader::block`].
     pub fn info(&self) -> Result<ChainInfo, ReadError> {
         let tip = self.view().tip.clone();
         let last = tip.height.checked_sub(1);
@@ -167,7 +166,7 @@ impl Reader {
     /// Block `number`, checked; `None` at and beyond the height.
     ///
     /// # Errors
-    /// [`ReadError::Corrupt`] where the block is damaged: it is never served so;
+    /// [`ReadError::Corrupt`] if the block is damaged, because damaged blocks are never served;
     /// [`ReadError::BelowBase`] below [`Reader::base`].
     pub fn block(&self, number: u64) -> Result<Option<Arc<Block>>, ReadError> {
         let view = self.view();
@@ -192,15 +191,15 @@ impl Reader {
         read.map(Some)
     }
 
-    /// What reads met so far that was damaged, by block. It stays known until the channel is opened
-    /// again, whatever later reads find: a disk that changes its mind is not well either.
+    /// The damage that reads have met so far, by block. It stays known until the channel is opened again,
+    /// whatever later reads find: a disk that fails only sometimes is not healthy either.
     #[must_use]
     pub fn damage(&self) -> Vec<Corruption> {
         self.shared.damage.list()
     }
 
-    /// Blocks from `number` on, in order, up to what is the tip when each is asked for. After an
-    /// error it goes on with the next block.
+    /// Blocks from `number` on, in order, up to the tip at the time when each is asked for. After an error it
+    /// goes on with the next block.
     pub fn blocks(
         &self,
         number: u64,
@@ -217,7 +216,7 @@ impl Reader {
         self.shared.index.number_by_hash(&self.view().derived, hash)
     }
 
-    /// Where the first transaction with this id stands, and what became of it.
+    /// The place and the verdict of the first transaction with this id.
     ///
     /// # Errors
     /// The embedded engine failed.
@@ -225,7 +224,7 @@ impl Reader {
         let view = self.view();
         let found = self.shared.index.transaction(&view.derived, tx_id)?;
         match found {
-            // What the index knows and state does not is no answer to give, and none to deny.
+            // If the index knows the transaction but state does not, it can neither be returned nor denied.
             Some(location) if location.height.block >= view.tip.height => {
                 let number = location.height.block;
                 Err(ReadError::StateUnavailable(format!(
@@ -236,11 +235,11 @@ impl Reader {
         }
     }
 
-    /// The bytes of a transaction's envelope; `None` where there is no such transaction. Costs a read of
-    /// the envelope, where the index knows its place; of the whole block otherwise.
+    /// The bytes of a transaction's envelope; `None` if there is no such transaction. It reads only the
+    /// envelope if the index knows its place, otherwise the whole block.
     ///
     /// # Errors
-    /// As [`Reader::block`].
+    /// See [`Reader::block`].
     pub fn envelope(&self, height: Height) -> Result<Option<Bytes>, ReadError> {
         if let Some(envelope) = self.lone_envelope(height) {
             return Ok(Some(envelope));
@@ -266,8 +265,8 @@ impl Reader {
         private_sets.keep(tx_id, set, view.tip.height, (index, &view.derived))
     }
 
-    /// The same without its block, where that is not in memory. What stands in the way is for the read
-    /// of the block to tell.
+    /// The same without its block, if the block is not in memory. If this fails, the read of the block tells
+    /// why.
     fn lone_envelope(&self, height: Height) -> Option<Bytes> {
         let Shared { files, index, .. } = self.shared.as_ref();
         let view = self.view();

@@ -1,12 +1,12 @@
-//! Opening a ledger: commit, replayed.
+//! Opens a ledger: this is commit, replayed.
 //!
-//! 1. Read the block files from the newest batch that the index knows (from the first, where it
-//!    knows none) to their end, checking every record.
-//! 2. What follows the last sound block is a torn batch, cut and reported, or corruption, refused
-//!    with nothing changed. [`tail`](crate::block_store::tail) tells which.
-//! 3. Write the last batch again in place and sync it. A killed process can leave bytes in the page
-//!    cache that no sync covered; after this they are durable, and may be believed.
-//! 4. Let each follower take in the blocks it missed, through the function that commit uses.
+//! 1. Read the block files from the newest batch that the index knows (from the first block, if it knows
+//!    none) to their end, and check every record.
+//! 2. What follows the last sound block is a torn batch, which is cut and reported, or corruption, which is
+//!    refused without any change. [`tail`](crate::block_store::tail) tells which.
+//! 3. Write the last batch again in place and sync it. A killed process can leave bytes in the page cache
+//!    that no sync covered; after this they are durable, and can be trusted.
+//! 4. Let each follower take in the blocks that it missed, through the function that commit uses.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,11 +50,11 @@ pub struct OpenReport {
     pub height: u64,
     /// A torn batch that was cut.
     pub cut: Option<CutTail>,
-    /// How many blocks some follower had missed and took in.
+    /// How many blocks were missing in some follower and were taken in.
     pub replayed: u64,
 }
 
-/// A channel that is being opened: its parts, before it is known whether they belong together.
+/// The parts of a channel that is being opened, before it is known whether they belong together.
 pub(crate) struct Opening {
     disk: Arc<dyn Disk>,
     record: ChannelRecord,
@@ -63,16 +63,16 @@ pub(crate) struct Opening {
     index: Index,
     history: History,
     state: Arc<dyn StateDb>,
-    /// All of them.
+    /// All followers.
     followers: Vec<Arc<dyn Follow>>,
     registry: Registry,
     on_couchdb: bool,
 }
 
-/// What is believed of the blocks without reading them.
+/// What is trusted about the blocks without reading them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trust {
-    /// Blocks below the index's newest are where it says.
+    /// Blocks before the index's newest block are where the index says.
     Index,
     Nothing,
 }
@@ -127,7 +127,7 @@ impl Opening {
             .map_err(|source| self.follow_error(source))?;
         let mut chain = match self.read_chain(&savepoints, Trust::Index) {
             Err(OpenError::Corrupt { .. } | OpenError::Ahead { .. }) => {
-                // It may be the index that is wrong: the whole chain has the last word.
+                // The index may be wrong: the whole chain decides.
                 self.read_chain(&savepoints, Trust::Nothing)?;
                 let rule = "the blocks are sound, but not where it says";
                 return Err(self.follow_error(ReadError::DerivedDamaged {
@@ -146,7 +146,7 @@ impl Opening {
         let (tail, height) = (chain.tail, chain.height);
         let cut = chain.cut.take().map(|(cut, _)| cut);
         let on_couchdb = self.on_couchdb;
-        // A channel that takes no transactions has no thread that would go on.
+        // A channel that takes no transactions has no thread that would continue.
         let can_wait = !self.record.read_only;
         let (mut ledger, lowest) = self.into_ledger(&chain, &savepoints)?;
         let replayed = match replay(&ledger.followers, tail, lowest, height, progress) {
@@ -179,7 +179,7 @@ impl Opening {
         ))
     }
 
-    /// Makes sure that state is of this chain and not of another with the channel's name.
+    /// Makes sure that state belongs to this chain, and not to another chain with the channel's name.
     fn identify_state(&self) -> Result<(), OpenError> {
         let genesis = identity(&self.files.segments, &self.record.extent());
         let Some(genesis) = genesis.map_err(|error| self.io_error(error))? else {
@@ -189,8 +189,8 @@ impl Opening {
         identified.map_err(|source| self.follow_error(source))
     }
 
-    /// Makes sure that the followers followed this chain, as far as their savepoints say which, and not
-    /// another with the same beginning.
+    /// Makes sure, as far as savepoints can tell, that the followers followed this chain, and not another one
+    /// with the same beginning.
     fn identify_followers(&self, chain: &Chain, savepoints: &Savepoints) -> Result<(), OpenError> {
         let view = self.database.snapshot();
         for (follower, savepoint) in &savepoints.0 {
@@ -205,7 +205,8 @@ impl Opening {
             let is_of_chain = if let Some((_, hash)) = read.find(|(at, _)| *at == height) {
                 *hash == expected
             } else {
-                // Before what was read, which is behind what the index knows: the index is of this chain.
+                // This block is before those that were read, which begin where the index's knowledge ends:
+                // the index is of this chain.
                 let known = self.index.number_by_hash(&view, &expected);
                 let known = known.map_err(|source| self.follow_error(source))?;
                 known.is_some_and(|number| number + 1 == height)
@@ -244,7 +245,7 @@ impl Opening {
         }
     }
 
-    /// Reads the block files, from what is believed of them on.
+    /// Reads the block files after the part that is trusted.
     fn read_chain(&self, savepoints: &Savepoints, trust: Trust) -> Result<Chain, OpenError> {
         let newest = match trust {
             Trust::Index => self.newest_batch(savepoints.index()),
@@ -257,8 +258,8 @@ impl Opening {
         io_at(self.files.segments.dir())(source)
     }
 
-    /// Where the batch of the newest block that the index knows begins, and with which block. `None`
-    /// where the index cannot say: the block files are read from their beginning then.
+    /// The place and the first block of the batch with the newest block that the index knows. `None` if the
+    /// index cannot say: then the block files are read from their beginning.
     fn newest_batch(&self, savepoint: u64) -> Option<(Position, u64)> {
         let view = self.database.snapshot();
         let number = savepoint.checked_sub(1)?;
@@ -329,10 +330,10 @@ impl Opening {
     }
 }
 
-/// Opens a ledger whose state cannot take in all blocks, because somebody else's database is in the
-/// way: it is read as far as state is, and goes on when the way is free. How many blocks were replayed
-/// cannot be said; that none was is no lie that anybody acts on. Where state has nothing at all, there
-/// is nothing to read.
+/// Opens a ledger whose state cannot take in all blocks, because somebody else's database has the name of its
+/// own: reads see it up to state's height, and it goes on when that database is gone. The number of replayed
+/// blocks is not known, and 0 is returned, which nobody relies on. If state has nothing at all, there is
+/// nothing to read.
 fn open_behind(ledger: &mut Ledger, end: Position, source: ReadError) -> Result<u64, ReadError> {
     let height = ledger.tip().0;
     let followers = &ledger.followers;

@@ -1,9 +1,8 @@
 //! The second half of opening: followers take in blocks that are on disk, through the function that
 //! commit uses.
 //!
-//! One thread reads blocks and takes their transactions apart, this one lets the followers have
-//! them: neither waits for the other while there is work for both. Verdicts are those stored with
-//! the blocks.
+//! One thread reads blocks and takes their transactions apart, and this thread gives them to the followers:
+//! neither waits for the other while there is work for both. The verdicts are those stored with the blocks.
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -25,7 +24,7 @@ use crate::view::Shared;
 
 /// Bytes of blocks that are replayed as one batch.
 const BATCH_BYTES: u64 = 4 << 20;
-/// Batches that are read ahead of the followers, at most.
+/// The most batches that are read ahead of the followers.
 const BATCHES_AHEAD: usize = 2;
 
 /// A block from disk with its transactions taken apart.
@@ -36,7 +35,7 @@ pub(crate) struct Parsed {
 }
 
 impl Parsed {
-    /// Takes the transactions apart; each has the code that is stored with the block.
+    /// Takes the transactions apart; each gets the code that is stored with the block.
     pub(crate) fn new(stored: Stored) -> Self {
         let envelopes = stored.block.envelopes.iter().enumerate();
         let transactions = envelopes.map(|(tx, envelope)| {
@@ -51,8 +50,8 @@ impl Parsed {
     }
 }
 
-/// Lets the followers take in blocks `from..height`; how many there were. `end` is where the last
-/// block ends.
+/// Gives the followers blocks `from..height`, and returns how many there were. `end` is the end of the last
+/// block.
 pub(crate) fn replay(
     followers: &Followers,
     end: Position,
@@ -66,13 +65,13 @@ pub(crate) fn replay(
     let files = Arc::clone(&followers.shared.files);
     let start = start_of(followers, from)?;
     let (segments, own_from) = (&files.segments, followers.shared.extent.own_from);
-    // Where state cannot go on, the others stop there too.
+    // If state cannot go on, the other followers stop there too.
     let savepoint = followers.state.snapshot()?.height();
     let scan = Scan::new(segments, end.segment + 1, own_from, start, from, None);
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
         scope.spawn(move || read_ahead(scan, height, savepoint, &sender));
-        // Ends when the reading does; an error here makes the reader's next send fail.
+        // The loop ends when the reading does; an error here makes the reader's next send fail.
         for batch in receiver {
             let durable = replay_batch(followers.state.as_ref(), batch?, |_, _| ())?;
             followers.apply(&durable)?;
@@ -88,7 +87,7 @@ pub(crate) fn replay(
     })
 }
 
-/// Where block `from` begins.
+/// The place where block `from` begins.
 fn start_of(followers: &Followers, from: u64) -> Result<Position, ReadError> {
     let Shared { index, extent, .. } = followers.shared.as_ref();
     if from <= extent.first() {
@@ -101,7 +100,7 @@ fn start_of(followers: &Followers, from: u64) -> Result<Position, ReadError> {
             offset: location.offset,
         });
     }
-    // A block that the index does not know follows the last one that it does.
+    // A block that the index does not know follows the last block that it knows.
     let before = index.location(&view, from.saturating_sub(1))?;
     let before = before.ok_or_else(|| ReadError::Missing(format!("block {from}")))?;
     Ok(before.end())
@@ -148,8 +147,8 @@ fn read_batch(scan: &mut Scan<'_>, height: u64) -> Result<Vec<Parsed>, ReadError
     Ok(batch)
 }
 
-/// What stored blocks change that state does not have, according to the codes stored with them; `each`
-/// learns what every single one of them does.
+/// The changes of stored blocks that state does not have, according to the codes stored with them; `each`
+/// gets the changes of every single block.
 pub(crate) fn replay_batch(
     state: &dyn StateDb,
     batch: Vec<Parsed>,
@@ -174,7 +173,7 @@ pub(crate) fn replay_batch(
         let Stored {
             block, location, ..
         } = stored;
-        // State that has a block already cannot say what it changed, and is not to be told again.
+        // If state has a block already, it cannot say what the block changed, and must not get it again.
         if block.number >= savepoint {
             let updates = replay_block(block.number, &transactions, &mut pending)?;
             each(&block, updates);

@@ -1,4 +1,4 @@
-//! A transaction before it is one: reads come from a snapshot and are recorded, writes are kept.
+//! A transaction that is being made: reads come from a snapshot and are recorded, writes are kept.
 
 mod range;
 mod recorded;
@@ -27,15 +27,15 @@ use recorded::{Collection, PrivateWrite, Recorded};
 
 /// Records what a chaincode reads and writes.
 ///
-/// Reads see the snapshot only, never the writes recorded here: Fabric's rule. Of several writes of
-/// one key the last counts.
+/// Reads see only the snapshot, never the writes recorded here, by Fabric's rule. Of several writes of one
+/// key the last counts.
 #[derive(Debug)]
 pub struct Simulator {
     snapshot: Snapshot,
-    /// Keys that were said to be asked for, with what they hold.
+    /// The values of keys that were announced by [`Self::expect`].
     expected: HashMap<(String, String), Option<VersionedValue>>,
     namespaces: BTreeMap<String, Recorded>,
-    /// Of all queries together.
+    /// The meter of all queries together.
     meter: Meter,
     is_paged: bool,
 }
@@ -43,9 +43,9 @@ pub struct Simulator {
 /// What a transaction read and wrote, in Fabric's form and order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimulationResults {
-    /// For everybody, in the block; of private keys the hashes.
+    /// The part for everybody, in the block; it has the hashes of private keys.
     pub public: TxReadWriteSet,
-    /// For those who may see it: what was written to private collections.
+    /// What was written to private collections, for those who may see it.
     pub private: TxPvtReadWriteSet,
 }
 
@@ -62,20 +62,20 @@ impl Simulator {
         }
     }
 
-    /// The same with a meter for the work of its queries, which are counted together.
+    /// Sets a meter that counts the work of all its queries together.
     #[must_use]
     pub fn with_meter(self, meter: Meter) -> Self {
         Self { meter, ..self }
     }
 
-    /// Lets the queries from now on end when `halt` says so; what they cost is still counted together.
+    /// Makes later queries end when `halt` says so; their costs are still counted together.
     pub fn halted_by(&mut self, halt: Option<Arc<dyn Halt>>) {
         self.meter.halted_by(halt);
     }
 
-    /// Says that these keys, each named with its namespace, will be asked for. Records nothing, and only
-    /// makes that faster: where state is another server's, they are one question to it. What was
-    /// expected before is forgotten.
+    /// Announces that these keys, each named with its namespace, will be asked for. This records nothing, and
+    /// only makes the reads faster: if state is on another server, they are one request. Keys of an earlier
+    /// call are forgotten.
     ///
     /// # Errors
     /// The state engine failed.
@@ -86,20 +86,21 @@ impl Simulator {
         }
         names.sort_unstable();
         names.dedup();
-        // One is no fewer.
+        // For one key this gains nothing.
         if names.len() < 2 {
             return Ok(());
         }
         match self.snapshot.get_all(&names) {
             Ok(values) => self.expected.extend(names.into_iter().zip(values)),
-            // For who asks for that key to hear.
+            // The read of that key will report it.
             Err(ReadError::StateDocument { .. }) => (),
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// The committed value of a key, without a trace: the transaction stays valid if it changes.
+    /// The committed value of a key. This read is not recorded: the transaction stays valid if the value
+    /// changes.
     ///
     /// # Errors
     /// The state engine failed.
@@ -113,9 +114,8 @@ impl Simulator {
         self.snapshot.get(namespace, key)
     }
 
-    /// Refuses what was recorded so far if state could not take in what is written, for what is ordered
-    /// has to be followed; or if the queries of a transaction that writes found more than every node can
-    /// be asked to look after.
+    /// Refuses the transaction so far if state could not take in its writes, because what is ordered must be
+    /// followed; or if it writes and its queries found more than every node can be asked to check.
     ///
     /// # Errors
     /// [`ReadError::StateObstructed`], or the state engine failed; [`QueryError::TooLarge`].
@@ -148,7 +148,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// The snapshot: what is read from it directly is not recorded and not protected.
+    /// The snapshot. What is read from it directly is not recorded and not protected.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
@@ -167,9 +167,9 @@ impl Simulator {
         Ok(value)
     }
 
-    /// At most `limit` committed rows from `start` (inclusive) to `end` (exclusive, `""` is the
-    /// namespace's end). The transaction becomes invalid if any of them changes, goes, or is joined
-    /// by another up to the last one returned, or up to `end` where fewer than `limit` are.
+    /// At most `limit` committed rows from `start` (inclusive) to `end` (exclusive, `""` is the namespace's
+    /// end). The transaction becomes invalid if any of them changes or is deleted, or if another row appears
+    /// before the last one returned, or before `end` if there are fewer than `limit`.
     ///
     /// # Errors
     /// The state engine failed.
@@ -221,15 +221,15 @@ impl Simulator {
     /// A page of the committed documents that match a rich query; it ends early when they exceed
     /// `page_bytes`.
     ///
-    /// If the transaction writes anything, before or after, it becomes invalid when any document that
-    /// the page came by changes, goes, or is joined by another: from behind the bookmark through the
-    /// last document counted, skipped ones included, or to the end of what matches where the page is
-    /// not full. Warning and statistics tell of the node's indexes and are not protected. If it
-    /// writes nothing, the documents shown are keys that it read, which is all that Fabric records.
+    /// If the transaction writes anything, before or after, it becomes invalid when a document in the page's
+    /// range changes or is deleted, or another one appears. The range goes from after the bookmark through
+    /// the last document counted, skipped ones included, or to the end of the matches if the page is not
+    /// full. Warning and statistics depend on the node's indexes and are not protected. If it writes nothing,
+    /// the documents shown are recorded as keys that it read, which is all that Fabric records.
     ///
     /// # Errors
-    /// See [`FindError`]. Also a query whose selector is too large to be recorded (64 KiB), and one
-    /// more than 100 in one transaction.
+    /// See [`FindError`]. Also refused are a query whose selector is too large to be recorded (64 KiB), and
+    /// more than 100 queries in one transaction.
     pub fn find(
         &mut self,
         namespace: &str,
@@ -258,12 +258,12 @@ impl Simulator {
             .insert(key.to_owned(), Some(value));
     }
 
-    /// Deletes a key; one that does not exist may be deleted too.
+    /// Deletes a key, which need not exist.
     pub fn delete(&mut self, namespace: &str, key: &str) {
         self.recorded(namespace).writes.insert(key.to_owned(), None);
     }
 
-    /// A key's metadata, as its endorsement policy (`VALIDATION_PARAMETER`); empty where it has none. The
+    /// A key's metadata, such as its endorsement policy (`VALIDATION_PARAMETER`); empty if it has none. The
     /// transaction becomes invalid if the key changes.
     ///
     /// # Errors
@@ -273,14 +273,14 @@ impl Simulator {
         decoded(value.map(|value| value.metadata))
     }
 
-    /// Gives a key this metadata and no other; empty metadata removes what it had. Without effect on a key
-    /// that does not exist when the transaction commits.
+    /// Replaces a key's metadata; empty metadata removes it. This has no effect on a key that does not exist
+    /// when the transaction commits.
     pub fn set_metadata(&mut self, namespace: &str, key: &str, metadata: KeyMetadata) {
         let recorded = self.recorded(namespace);
         recorded.metadata.insert(key.to_owned(), metadata);
     }
 
-    /// The SHA-256 of a private key's committed value, which everybody has. The transaction becomes invalid
+    /// The SHA-256 of a private key's committed value, which every node has. The transaction becomes invalid
     /// if the key changes.
     ///
     /// # Errors
@@ -355,7 +355,7 @@ impl Simulator {
     /// A private key's metadata; see [`Self::metadata`].
     ///
     /// # Errors
-    /// See there.
+    /// See [`Self::metadata`].
     pub fn private_metadata(
         &mut self,
         namespace: &str,
@@ -376,12 +376,12 @@ impl Simulator {
         self.write_private(namespace, collection, key, PrivateWrite::Delete);
     }
 
-    /// Deletes a private key, and has those who kept its values forget them.
+    /// Deletes a private key, and makes those who kept its values remove them.
     pub fn purge_private(&mut self, namespace: &str, collection: &str, key: &str) {
         self.write_private(namespace, collection, key, PrivateWrite::Purge);
     }
 
-    /// Gives a private key this metadata and no other; see [`Self::set_metadata`].
+    /// Replaces a private key's metadata; see [`Self::set_metadata`].
     pub fn set_private_metadata(
         &mut self,
         namespace: &str,
@@ -438,7 +438,7 @@ impl Simulator {
         collections.entry(collection.to_owned()).or_default()
     }
 
-    /// Turns what queries saw into what goes into the block.
+    /// Turns what queries saw into records for the block.
     fn settle_queries(&mut self) {
         let is_writing = self.is_writing();
         let mut asked: BTreeMap<String, Vec<RangeQueryInfo>> = BTreeMap::new();
@@ -448,7 +448,7 @@ impl Simulator {
                     let queries = asked.entry(queries_of(namespace)).or_default();
                     queries.push(record::record(seen, self.snapshot.height()));
                 } else {
-                    // Fabric's rule for all rich queries.
+                    // This is Fabric's rule for all rich queries.
                     let rows = seen.shown.into_iter();
                     let rows = rows.map(|(key, version)| (key, Some(version)));
                     recorded.reads.extend(rows);
@@ -458,11 +458,11 @@ impl Simulator {
         for (namespace, queries) in asked {
             self.recorded(&namespace).asked.extend(queries);
         }
-        // Nothing but queries, and those are told elsewhere.
+        // Namespaces with nothing but queries are dropped: the queries are recorded elsewhere.
         self.namespaces.retain(|_, recorded| !recorded.is_empty());
     }
 
-    /// What everybody gets of everything recorded; see [`Self::into_results`].
+    /// The part of everything recorded that is for everybody; see [`Self::into_results`].
     #[must_use]
     pub fn into_read_write_set(self) -> TxReadWriteSet {
         self.into_results().public
@@ -485,7 +485,7 @@ impl Simulator {
     }
 }
 
-/// Metadata as state has it: a `KVMetadataWrite` without its key.
+/// Reads metadata as it is in state: a `KVMetadataWrite` without its key.
 fn decoded(metadata: Option<Bytes>) -> Result<KeyMetadata, ReadError> {
     let decoded = KvMetadataWrite::decode(metadata.unwrap_or_default());
     let decoded = decoded.map_err(|_| ReadError::DerivedDamaged {

@@ -43,7 +43,7 @@ impl Snapshot {
         self.view.tip.height
     }
 
-    /// The value of a key; `None` where it does not exist.
+    /// The value of a key; `None` if it does not exist.
     ///
     /// # Errors
     /// The state engine failed or holds damaged bytes.
@@ -52,11 +52,10 @@ impl Snapshot {
         self.observed().asked(StateCall::Get, get)
     }
 
-    /// The values of keys, each named with its namespace: one question, where each would be one to
-    /// another server.
+    /// The values of keys, each named with its namespace. On another server this is one request for all.
     ///
     /// # Errors
-    /// As [`Snapshot::get`].
+    /// See [`Snapshot::get`].
     pub(crate) fn get_all(
         &self,
         names: &[(String, String)],
@@ -65,7 +64,7 @@ impl Snapshot {
         self.observed().asked(StateCall::Get, get)
     }
 
-    /// Whether each read of state is a question to another server, and takes as long.
+    /// Whether each read of state is a request to another server, which takes longer.
     pub(crate) fn is_remote(&self) -> bool {
         self.view.state.is_remote()
     }
@@ -129,11 +128,11 @@ impl Snapshot {
         })
     }
 
-    /// The same, but for rows after the one with which they exceed `bytes`; and whether the range ends with
-    /// them.
+    /// The same, but it stops after the row with which the rows exceed `bytes`. Also returns whether the
+    /// range ends there.
     ///
     /// # Errors
-    /// As [`Snapshot::range`].
+    /// See [`Snapshot::range`].
     pub fn range_within(
         &self,
         namespace: &str,
@@ -158,9 +157,9 @@ impl Snapshot {
         })
     }
 
-    /// A page of the documents that match a query; it ends early when they exceed `page_bytes`.
-    /// Values that are no JSON objects are passed over. `meter` counts its work, behind what it counted
-    /// before, and ends it.
+    /// A page of the documents that match a query; it ends early when they exceed `page_bytes`. Values that
+    /// are not JSON objects are skipped. `meter` counts its work, in addition to earlier work, and can end
+    /// it.
     ///
     /// # Errors
     /// See [`FindError`].
@@ -175,7 +174,7 @@ impl Snapshot {
         self.observed().asked(StateCall::Find, find)
     }
 
-    /// The same, and what its reader saw by it.
+    /// The same, with what its reader saw.
     pub(crate) fn see(
         &self,
         namespace: &str,
@@ -187,7 +186,7 @@ impl Snapshot {
         self.observed().asked(StateCall::Find, see)
     }
 
-    /// How a query would be answered, as CouchDB's `_explain` says it.
+    /// How a query would be answered, in the form of CouchDB's `_explain`.
     ///
     /// # Errors
     /// See [`FindError`].
@@ -217,8 +216,8 @@ impl Snapshot {
         self.view.state.namespaces()
     }
 
-    /// Where a key was written or deleted, at most `limit` heights; `after` resumes strictly after
-    /// that height in the given order.
+    /// At most `limit` heights at which a key was written or deleted; `after` resumes strictly after that
+    /// height in the given order.
     ///
     /// # Errors
     /// The embedded engine failed.
@@ -230,7 +229,7 @@ impl Snapshot {
         after: Option<Height>,
         limit: usize,
     ) -> Result<Vec<Height>, ReadError> {
-        // The history may be ahead of a state that is away.
+        // The history may be ahead of state that is unavailable.
         let end = Height::new(self.view.tip.height, 0);
         let (from, to) = match order {
             Order::NewestFirst => (None, after.map_or(end, |after| after.min(end))),
@@ -246,7 +245,7 @@ impl Snapshot {
     /// What the transaction at one of the heights of [`Snapshot::history`] did to the key.
     ///
     /// # Errors
-    /// As [`Reader::block`].
+    /// See [`Reader::block`].
     pub fn modification(
         &self,
         namespace: &str,
@@ -257,10 +256,10 @@ impl Snapshot {
         KeyModification::read(&reader, namespace, key, height)
     }
 
-    /// The version that a key had just before a transaction; `None` where it did not exist then.
+    /// The version that a key had just before a transaction; `None` if it did not exist then.
     ///
     /// # Errors
-    /// As [`Reader::block`]: whether the last write was a delete is in its block.
+    /// See [`Reader::block`]: only its block tells whether the last write was a delete.
     pub fn version_before(
         &self,
         namespace: &str,
@@ -280,8 +279,8 @@ impl Snapshot {
         let Some(last) = writes.next().transpose()? else {
             return Ok(None);
         };
-        // The current version is no delete, and mostly that is what was asked. Another server takes
-        // longer to say so than the block does.
+        // The current version is not a delete, and is usually the answer. Another server would take longer
+        // than the block.
         if !self.is_remote()
             && self
                 .get(namespace, key)?

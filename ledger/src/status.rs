@@ -1,15 +1,15 @@
-//! How the embedded engine is, and what is done for it when a process ends.
+//! The status of the embedded engine, and what is done for it when a process ends.
 
 use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 
-/// Bytes of writes that are written into tables when a process ends: fewer are replayed in no time.
+/// At this number of bytes, writes go into tables when a process ends: fewer are replayed quickly.
 const WORTH_SETTLING: u64 = 4 << 20;
-/// How often it is looked whether they are there, and the pause between two looks.
+/// How often the end of that is checked, and the pause between two checks.
 const SETTLING_LOOKS: u32 = 2_000;
 const SETTLING_PAUSE: Duration = Duration::from_millis(5);
-/// How the embedded engine under index, state and history is.
+/// The status of the embedded engine under index, state and history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineStatus {
     /// Journal files; more than a few means that flushes fall behind.
@@ -18,7 +18,7 @@ pub struct EngineStatus {
     pub journal_bytes: u64,
     /// Bytes of tables and journals.
     pub disk_bytes: u64,
-    /// Bytes of writes that are in memory and in a journal only.
+    /// Bytes of writes that are only in memory and in a journal.
     pub memtable_bytes: u64,
     /// Bytes of tables that are cached.
     pub cache_bytes: u64,
@@ -26,12 +26,12 @@ pub struct EngineStatus {
     pub pending_flushes: usize,
     /// Compactions that ended.
     pub compactions: usize,
-    /// Time spent in them.
+    /// Time spent in compactions.
     pub compacting: Duration,
-    /// Tables of the keyspace that has most of them at level 0: at 20 fjall slows writes, at 30 it
-    /// holds them until compaction has caught up.
+    /// The most level-0 tables of a keyspace: at 20 fjall slows writes, at 30 it holds them until compaction
+    /// has caught up.
     pub level_0_tables: usize,
-    /// Memtables of the keyspace of which most wait to be written: at 4 fjall holds writes.
+    /// The most memtables of a keyspace that wait to be written: at 4 fjall holds writes.
     pub sealed_memtables: usize,
     /// Blocks of tables that were found in the cache.
     pub cached_loads: usize,
@@ -61,7 +61,7 @@ impl EngineStatus {
     }
 }
 
-/// Writes what the engine has in memory only, and in its journals, into its tables; gives up after a while.
+/// Writes what the engine has only in memory and in its journals into its tables; gives up after a while.
 pub(crate) fn settle(database: &Database) {
     let is_little = database.write_buffer_size() < WORTH_SETTLING;
     if is_little && database.journal_count() < 2 {
@@ -74,7 +74,7 @@ pub(crate) fn settle(database: &Database) {
             return;
         }
     }
-    // Written by the engine's own threads, which say nothing where they cannot.
+    // The engine's own threads write them, and do not report a failure.
     let is_writing = |keyspace: &Keyspace| keyspace.sealed_memtable_count() > 0;
     let mut looks = 0;
     while looks < SETTLING_LOOKS && keyspaces.iter().any(is_writing) {
@@ -85,7 +85,7 @@ pub(crate) fn settle(database: &Database) {
 
 fn keyspaces(database: &Database) -> Vec<Keyspace> {
     let names = database.list_keyspace_names().into_iter();
-    // All of them exist.
+    // All these keyspaces exist.
     let keyspaces = names.map(|name| database.keyspace(&name, KeyspaceCreateOptions::default));
     keyspaces.flatten().collect()
 }

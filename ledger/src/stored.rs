@@ -1,6 +1,5 @@
-//! What the files of a data directory say, for who reads them without opening it: nothing is locked,
-//! made or changed, and a node may run on it. Block files are only appended to, records are replaced
-//! whole.
+//! Reads the files of a data directory without opening it: nothing is locked, made or changed, and a node may
+//! run on it. That works because block files are only appended to, and records are replaced whole.
 
 use std::io;
 use std::path::Path;
@@ -17,7 +16,7 @@ use crate::id_store::{ChannelRecord, IdStore, Status, io_at};
 use crate::model::block::Block;
 use crate::model::location::Position;
 
-/// Bytes of a record's length and of its block's number, at most.
+/// The most bytes of a record's length and of its block's number.
 const HEAD_BYTES: u64 = 20;
 
 /// The channels of a data directory, by name.
@@ -28,14 +27,14 @@ pub fn stored_channels(disk: Arc<dyn Disk>, data: &Path) -> Result<Vec<ChannelRe
     IdStore::at(disk, data.join("id-store")).list()
 }
 
-/// The block files of a channel, read front to back.
+/// The block files of a channel, which are read front to back.
 #[derive(Debug)]
 pub struct StoredBlocks {
     channel: String,
     segments: Segments,
-    /// How many files there are before the first that is missing.
+    /// The number of files before the first missing one.
     count: u64,
-    /// A file that is missing between others.
+    /// A missing file between others.
     gap: Option<Corruption>,
     extent: Extent,
 }
@@ -43,20 +42,20 @@ pub struct StoredBlocks {
 /// What follows in the block files.
 #[derive(Debug)]
 pub enum Next {
-    /// The next block, checked as [`Reader::block`](crate::Reader::block) does it.
+    /// The next block, checked as by [`Reader::block`](crate::Reader::block).
     Block(Box<Block>),
     /// No byte follows.
     End,
-    /// What follows is not the next block. Where a node is at work, or was killed, these may be blocks
-    /// that nobody was told of yet.
+    /// What follows is not the next block. If a node is running, or was killed, it may be blocks that are not
+    /// acknowledged yet.
     Damaged(Corruption),
 }
 
 impl StoredBlocks {
-    /// Those of a channel.
+    /// Opens the block files of a channel.
     ///
     /// # Errors
-    /// [`OpenError::NoSuchChannel`], also where it is only being made; or the files cannot be read.
+    /// [`OpenError::NoSuchChannel`], also while it is being made; or the files cannot be read.
     pub fn open(disk: &Arc<dyn Disk>, data: &Path, channel: &str) -> Result<Self, OpenError> {
         let id_store = IdStore::at(Arc::clone(disk), data.join("id-store"));
         let record = id_store
@@ -77,13 +76,13 @@ impl StoredBlocks {
         })
     }
 
-    /// The number of the first block, or of the one that would be.
+    /// The number of the first block, even if it does not exist yet.
     #[must_use]
     pub fn base(&self) -> u64 {
         self.extent.first()
     }
 
-    /// Reads from the block `number` on. Files before the one that has it are not read.
+    /// Reads from block `number` on. Earlier files than the one with this block are not read.
     ///
     /// # Errors
     /// [`OpenError::BelowBase`] below [`StoredBlocks::base`], or the files cannot be read.
@@ -119,7 +118,7 @@ impl StoredBlocks {
         Ok(blocks)
     }
 
-    /// The newest block; none where there is none, and with it what is wrong behind it.
+    /// The newest block, or `None` if there is none, and what is wrong after it.
     ///
     /// # Errors
     /// The files cannot be read.
@@ -142,8 +141,8 @@ impl StoredBlocks {
         })
     }
 
-    /// Where to begin to read for a block, and which one lies there: at the last file that begins with
-    /// it or an earlier one, or at the first file where the files' heads do not tell.
+    /// The place from which to read for a block, and the block there: the last file that begins with this
+    /// block or an earlier one, or the first file if the files' heads do not tell.
     fn start_of(&self, number: u64) -> io::Result<(Position, u64)> {
         let (mut low, mut found) = (0, (Position::START, self.extent.first()));
         let mut high = self.count;
@@ -164,7 +163,7 @@ impl StoredBlocks {
         Ok(found)
     }
 
-    /// The number in the record that a file begins with.
+    /// The number in the first record of a file.
     fn first_of(&self, segment: u64) -> io::Result<Option<u64>> {
         let file = self.segments.file(segment)?;
         let len = usize::try_from(file.len()?.min(HEAD_BYTES)).map_err(io::Error::other)?;
@@ -183,12 +182,12 @@ impl StoredBlocks {
 pub struct BlocksFrom<'a> {
     stored: &'a StoredBlocks,
     scan: Scan<'a>,
-    /// What was met where the first block should have been.
+    /// What was found in the place of the first block.
     looked_at: Option<Next>,
 }
 
 impl BlocksFrom<'_> {
-    /// The number of the next block: how many there are, once the end was met.
+    /// The number of the next block; at the end this is the number of blocks.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.scan.number()

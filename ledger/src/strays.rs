@@ -1,4 +1,4 @@
-//! Parts of channels that others are missing of: something was lost, and nothing may be made in its place.
+//! Parts of channels whose other parts are missing: something was lost, and nothing may be made in its place.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -13,8 +13,8 @@ use crate::error::OpenError;
 use crate::followers::index::INDEX;
 use crate::id_store::{CHANNELS, ID_STORE, IdStore, io_at};
 
-/// Channels that the embedded engine has followed, and that have neither a record nor a folder: a
-/// new one of that name would be begun in their place.
+/// Channels that the embedded engine has followed but that have neither a record nor a folder: otherwise a
+/// new channel could be begun with such a name.
 pub(crate) fn lost(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -34,7 +34,7 @@ pub(crate) fn lost(
         if has_folder || id_store.knows(name) {
             continue;
         }
-        // A damaged savepoint vouches for nothing.
+        // A damaged savepoint proves nothing.
         let height = derived::savepoint(database, &view, name, INDEX).unwrap_or(0);
         if height > 0 {
             let channel = name.to_owned();
@@ -44,8 +44,7 @@ pub(crate) fn lost(
     lost
 }
 
-/// What lies in the folder of channels that no record speaks of. One whose record is there, and
-/// cannot be read, is not among it.
+/// Entries in the folder of channels without a record. A channel with an unreadable record is not among them.
 pub(crate) fn orphans(disk: &dyn Disk, dir: &Path) -> Vec<OpenError> {
     let channels = dir.join(CHANNELS);
     let mut names = match disk.list(&channels) {
@@ -63,7 +62,7 @@ pub(crate) fn orphans(disk: &dyn Disk, dir: &Path) -> Vec<OpenError> {
     refused.filter_map(Result::err).collect()
 }
 
-/// Files that no record speaks of are somebody's blocks: nothing may be made over them.
+/// Files without a record are somebody's blocks: nothing may be made over them.
 pub(crate) fn refuse_orphan(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
     match disk.list(dir) {
         Ok(names) if names.is_empty() => Ok(()),

@@ -1,4 +1,4 @@
-//! What the writer of a channel publishes, and its readers see.
+//! What the writer of a channel publishes and its readers see.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::state::StateSnapshot;
 pub(crate) struct Tip {
     /// How many blocks there are.
     pub(crate) height: u64,
-    /// Hash of the last block; zeros where there is none.
+    /// Hash of the last block; zeros if there is none.
     pub(crate) hash: Hash,
     /// Commit hash of the last block.
     pub(crate) commit_hash: Option<Bytes>,
@@ -36,11 +36,11 @@ pub(crate) struct Shared {
     pub(crate) history: History,
     pub(crate) registry: Registry,
     pub(crate) private_sets: PrivateSets,
-    /// Which blocks there are, up to the tip.
+    /// The extent of the blocks, up to the tip.
     pub(crate) extent: Extent,
     /// Damaged blocks that reads have met.
     pub(crate) damage: DamageMet,
-    /// What readers see. Replaced after every commit; a reader that took one keeps it.
+    /// What readers see. It is replaced after every commit; a reader keeps the view that it took.
     pub(crate) view: RwLock<Arc<View>>,
 }
 

@@ -3,12 +3,11 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-/// The committing thread's end. The thread ends, and what it has begun with is over, when this is
-/// dropped.
+/// The committing thread's end. When this is dropped, the thread finishes what it has begun and ends.
 #[derive(Debug)]
 pub(crate) struct Worker<J, D> {
     name: &'static str,
-    /// None once the thread has been told to end.
+    /// `None` once the thread has been told to end.
     jobs: Option<SyncSender<J>>,
     done: Receiver<D>,
     thread: Option<JoinHandle<()>>,
@@ -39,15 +38,15 @@ impl<J: Send + 'static, D: Send + 'static> Worker<J, D> {
         })
     }
 
-    /// Hands a job over, after [`Self::wait`] told of the one before. Whether there is a thread for it:
-    /// there is none after a panic.
+    /// Hands a job over, after [`Self::wait`] returned the one before. Returns whether there is a thread for
+    /// it: after a panic there is none.
     #[must_use]
     pub(crate) fn begin(&self, job: J) -> bool {
         let jobs = self.jobs.as_ref();
         jobs.is_some_and(|jobs| jobs.send(job).is_ok())
     }
 
-    /// What became of the job that was handed over, once it is done; none where the thread panicked.
+    /// Waits for the result of the job that was handed over; `None` if the thread panicked.
     pub(crate) fn wait(&self) -> Option<D> {
         self.done.recv().ok()
     }

@@ -1,7 +1,7 @@
-//! Blocks to commit: endorser transactions of the size that Fabric's are.
+//! Blocks to commit: endorser transactions of the same size as Fabric's.
 //!
-//! Certificates and signatures make up most of one. Here they are bytes of the right length, unless a
-//! chain is asked for whose signatures are to be verified.
+//! Certificates and signatures are the largest part of a transaction. Here they are bytes of the right
+//! length, except in a chain whose signatures must be verified.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use quire_wire::peer::Endorsement;
 use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet};
 use quire_wire::tx_id::tx_id;
 
-/// The channel of all that is measured.
+/// The channel of all measurements.
 pub(crate) const CHANNEL: &str = "main";
 /// The namespace that is written to.
 pub(crate) const NAMESPACE: &str = "orders";
@@ -35,11 +35,11 @@ const SIGNATURE_BYTES: usize = 71;
 /// What every transaction of a chain does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    /// Transactions a block.
+    /// Transactions in a block.
     pub(crate) block_txs: usize,
-    /// Bytes of the value that each writes.
+    /// Bytes of the value that each transaction writes.
     pub(crate) value_bytes: usize,
-    /// Whether each reads the key before, as block 0 left it.
+    /// Whether each transaction first reads the key, as block 0 left it.
     pub(crate) reads: bool,
 }
 
@@ -54,22 +54,22 @@ pub(crate) struct Chain {
     transactions: usize,
     /// Keys written so far by blocks that only fill.
     filled: usize,
-    /// Whether values are JSON documents, for query indexes to look into.
+    /// Whether values are JSON documents, which query indexes can read.
     documents: bool,
 }
 
-/// Key `n`; consecutive ones lie far apart.
+/// Key `n`; consecutive keys lie far apart.
 pub(crate) fn key(n: usize) -> String {
     let scattered = (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     format!("order-{scattered:016x}")
 }
 
-/// The key that the `n`th write of the blocks that only fill has.
+/// The key of the `n`th write of the blocks that only fill.
 pub(crate) fn filled_key(n: usize) -> String {
     key(FILLED_FROM + n)
 }
 
-/// The nonce of transaction `n`, unlike that of any other chain.
+/// The nonce of transaction `n`, which no other chain has.
 fn nonce(n: usize) -> Bytes {
     Bytes::copy_from_slice(&sha256([b"nonce".as_slice(), &n.to_be_bytes()])[..24])
 }
@@ -95,8 +95,8 @@ impl Chain {
         }
     }
 
-    /// A chain with true signatures, two a transaction, and its block 0, with the configuration to verify them
-    /// by. The organisation is made in `dir`.
+    /// A chain with true signatures, two in each transaction, and its block 0 with the configuration that
+    /// verifies them. The organisation is made in `dir`.
     pub(crate) fn signed(dir: &Path) -> (Self, Block) {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let organization =
@@ -200,7 +200,7 @@ impl Chain {
         }
     }
 
-    /// That many blocks.
+    /// `count` blocks.
     pub(crate) fn blocks(&mut self, shape: Shape, count: usize) -> Vec<Block> {
         (0..count).map(|_| self.next_block(shape)).collect()
     }
@@ -212,7 +212,7 @@ impl Chain {
             previous_hash: previous_hash.unwrap_or_default(),
             data_hash: Bytes::copy_from_slice(&data_hash(&envelopes)),
             envelopes,
-            // As large as an orderer's signature with its certificate.
+            // This is as large as an orderer's signature with its certificate.
             metadata: vec![vec![b'o'; IDENTITY_BYTES + SIGNATURE_BYTES + 40].into()],
         };
         self.number += 1;

@@ -1,4 +1,4 @@
-//! How fast blocks become durable: through the block store alone, and through the whole ledger.
+//! Measures how fast blocks become durable: through the block store alone, and through the whole ledger.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -15,8 +15,8 @@ use crate::chain::{CHANNEL, Chain, Shape};
 use crate::probes::{BareFile, Scale, process_seconds, processor_seconds};
 use crate::report::Report;
 
-/// Fabric's ledger on goleveldb, transactions a second: transactions a block, bytes of the value,
-/// whether the key is read too, figure.
+/// Fabric's ledger on goleveldb. A row has the transactions in a block, the bytes of the value, whether the
+/// key is read too, and the transactions per second.
 const FABRIC: [(usize, usize, bool, f64); 9] = [
     (10, 200, false, 6_770.0),
     (100, 200, false, 17_604.0),
@@ -28,15 +28,15 @@ const FABRIC: [(usize, usize, bool, f64); 9] = [
     (100, 1024, false, 13_135.0),
     (500, 1024, false, 17_100.0),
 ];
-/// Bytes of the value in the blocks that its block store alone was measured with.
+/// Bytes of the value in the blocks with which Fabric's block store alone was measured.
 const VALUE_BYTES: usize = 200;
-/// Every figure of a commit is the best of so many.
+/// Every figure of a commit is the best of this many rounds.
 const ROUNDS: usize = 4;
-/// How many times as many transactions are committed where commits overlap.
+/// Where commits overlap, this many times more transactions are committed.
 const LONGER: usize = 5;
-/// Every figure of an append is the best of so many.
+/// Every figure of an append is the best of this many rounds.
 const APPEND_ROUNDS: usize = 5;
-/// Most transactions that are committed together here: what half the node's queue holds.
+/// The most transactions that are committed together here: half of the node's queue.
 const MAX_TXS_A_COMMIT: usize = 5_000;
 
 /// A ledger in a directory of its own, with nothing but block 0.
@@ -48,7 +48,7 @@ pub(crate) fn ledger(dir: &Path, genesis: Block) -> (Ledgers, Ledger) {
     (ledgers, ledger)
 }
 
-/// How many blocks the node would commit together if more than enough waited.
+/// How many blocks the node would commit together if enough of them waited.
 pub(crate) fn blocks_a_commit(shape: Shape) -> usize {
     MAX_TXS_A_COMMIT / shape.block_txs
 }
@@ -86,7 +86,7 @@ pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, txs: usize, tim
             };
             measured.push((shape, mode, fabric, commit(dir, shape, txs, mode)));
         }
-        // Twenty commits: what the pipeline needs to fill and to drain is three of them.
+        // These are twenty commits; the pipeline needs three of them to fill and to drain.
         let txs = LONGER * txs;
         let mode = Mode {
             together,
@@ -101,14 +101,14 @@ pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, txs: usize, tim
     }
 }
 
-/// What commits took.
+/// The cost of commits.
 #[derive(Debug)]
 struct Cost {
-    /// Transactions a second by the clock.
+    /// Transactions per second by the clock.
     rate: f64,
-    /// Processor time of a transaction on the committing thread, in microseconds.
+    /// Processor time per transaction on the committing thread, in microseconds.
     committing: f64,
-    /// The same on all threads.
+    /// Processor time per transaction on all threads.
     all: f64,
 }
 
@@ -134,18 +134,19 @@ fn tell(report: &mut Report, scale: Scale, shape: Shape, mode: Mode, fabric: f64
     report.add(of("all threads"), "µs/tx", cost.all);
 }
 
-/// How blocks come to be committed.
+/// The way in which blocks are committed.
 #[derive(Clone, Copy, Debug)]
 struct Mode {
     /// Blocks that share a commit, and its fsync.
     together: usize,
-    /// Whether another thread takes the envelopes apart while the blocks before are committed, and each
-    /// commit begins while those before are on their way.
+    /// Whether another thread takes the envelopes apart while earlier blocks are committed, and each commit
+    /// begins before the earlier ones end.
     ahead: bool,
 }
 
-/// The block store alone, and a bare loop of the same bytes, block by block in turn: what else the
-/// machine does is the same for both. Each is the best of some rounds, which may not be the same one.
+/// Measures the block store alone and a bare loop of the same bytes, block by block in turn, so that the
+/// machine's other load is the same for both. Each figure is the best of some rounds, which may be different
+/// rounds.
 fn append(report: &mut Report, dir: &Path, shape: Shape, txs: usize) {
     let count = (txs / shape.block_txs).clamp(1, 300);
     let (mut ours, mut bare) = (0.0_f64, 0.0_f64);
@@ -159,8 +160,8 @@ fn append(report: &mut Report, dir: &Path, shape: Shape, txs: usize) {
         let (mut our_time, mut bare_time) = (Duration::ZERO, Duration::ZERO);
         let mut segment = 0;
         for _ in 0..count {
-            // Made a moment ago, as the bytes of the bare loop were read a moment ago: what is in the
-            // processor's caches is the same for both.
+            // The block is made just now, and the bytes of the bare loop were read just now, so that the
+            // processor's caches hold the same for both.
             let block = chain.next_block(shape);
             let start = Instant::now();
             let length = appender.append(vec![block]).unwrap();
@@ -238,8 +239,8 @@ pub(crate) fn commit_next(ledger: &mut Ledger, blocks: impl Iterator<Item = Bloc
     commit_examined(ledger, ordered);
 }
 
-/// The same with blocks of this process, a thread that is one batch ahead, and each commit begun before
-/// the last is over.
+/// Commits blocks of this process: a thread is one batch ahead, and each commit begins before the last one is
+/// over.
 fn commit_ahead(ledger: &mut Ledger, blocks: Vec<Block>, together: usize) {
     let (sender, receiver) = sync_channel::<Vec<Ordered>>(1);
     std::thread::scope(|scope| {
@@ -258,7 +259,7 @@ fn commit_ahead(ledger: &mut Ledger, blocks: Vec<Block>, together: usize) {
     });
 }
 
-/// A block as the node commits its own: what it computed to make it is not computed a second time.
+/// A block as the node commits its own blocks: what it computed to make the block is not computed again.
 fn made_here(block: Block) -> Ordered {
     let envelopes = block.envelopes.iter();
     let examined = envelopes.map(|envelope| Examined::made_here(envelope, CHANNEL));

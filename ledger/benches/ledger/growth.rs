@@ -1,4 +1,4 @@
-//! What a commit costs as the ledger grows: in keys, in blocks, and with query indexes that follow.
+//! Measures the cost of a commit as the ledger grows in keys and in blocks, and with query indexes.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::commits::{commit_next, ledger};
 use crate::probes::{process_seconds, processor_rate};
 use crate::report::Report;
 
-/// What is committed to measure.
+/// The blocks that are committed to measure.
 const SHAPE: Shape = Shape {
     block_txs: 100,
     value_bytes: 200,
@@ -23,8 +23,8 @@ const KEYS_A_FILL: usize = 500;
 /// Characters of the longest bar.
 const WIDTH: f64 = 40.0;
 
-/// One series for each number of indexes, over growing numbers of keys; then one over blocks. A
-/// series ends when its time is over, wherever it is.
+/// Runs a series over growing numbers of keys for each number of indexes, then one over blocks. A series ends
+/// when its time is over.
 pub(crate) fn run(report: &mut Report, dir: &Path, goals: &[usize], longest: Duration) {
     let mut bars = Vec::new();
     for indexes in [0, 1, 5] {
@@ -148,7 +148,7 @@ fn measure(
     bars.push((name.to_owned(), 1e6 / busy.max(1.0)));
 }
 
-/// What the files of a directory take, with those of directories in it.
+/// The size of a directory's files, including its subdirectories.
 fn mib_in(dir: &Path) -> f64 {
     let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
     let sizes = entries.map(|entry| {
@@ -156,13 +156,13 @@ fn mib_in(dir: &Path) -> f64 {
         if metadata.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
             return mib_in(&entry.path());
         }
-        // The engine may have taken it away since.
+        // The engine may have removed the file since.
         metadata.map_or(0.0, |metadata| metadata.len() as f64 / f64::from(1 << 20))
     });
     sizes.sum()
 }
 
-/// What this process has in memory, from `/proc/self/statm`, in pages of 4 KiB.
+/// The memory of this process, from `/proc/self/statm`, which counts pages of 4 KiB.
 fn resident_mib() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: f64 = statm.split_whitespace().nth(1).unwrap().parse().unwrap();

@@ -1,14 +1,15 @@
-//! What the ledger can do, beside what the machine can: `cargo bench -p quire-ledger`.
+//! Measures the ledger beside the machine: `cargo bench -p quire-ledger`.
 //!
-//! Prints a JSON line for each figure as it comes, and a table at the end; `docs/performance.md` says
-//! how to read it. Words after `--` choose among `appends`, `commits`, `signatures`, `reads` and `queries`;
-//! `growth`, up to some minutes, runs only when it is named; `probes` alone chooses nothing else.
+//! Prints a JSON line for each figure immediately, and a table at the end; `docs/performance.md` says how to
+//! read it. Words after `--` choose among `appends`, `commits`, `signatures`, `reads` and `queries`;
+//! `growth`, which takes some minutes, runs only if it is named; `probes` alone chooses nothing else.
 //!
-//! `--large` asks `queries` of a million documents too, and lets `growth` go to ten million keys: a quarter
-//! of an hour, and 7 GB of disk.
+//! With `--large`, `queries` also asks a million documents, and `growth` goes to ten million keys, which
+//! takes a quarter of an hour and 7 GB of disk.
 //!
-//! `--dir=DIRECTORY` measures there: a file system in memory takes the disk out of the figures, and
-//! what is left is the processor's work. `--longest=SECONDS` ends each series of `growth`. Without `--bench`, which cargo adds, it runs for a moment and says nothing true.
+//! `--dir=DIRECTORY` measures there: a file system in memory removes the disk from the figures and leaves the
+//! processor's work. `--longest=SECONDS` ends each series of `growth`. Without `--bench`, which cargo adds,
+//! it runs for a moment and its figures mean nothing.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use report::Report;
 
-/// As in the node.
+/// The node has the same allocator.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -54,7 +55,7 @@ fn main() {
         .unwrap_or(env!("CARGO_TARGET_TMPDIR"));
     let dir = tempfile::tempdir_in(Path::new(dir)).unwrap();
     let mut report = Report::new();
-    // Always: the other figures are scaled by them.
+    // The probes always run: they scale the other figures.
     let scale = probes::run(&mut report, dir.path(), time);
     if chosen("appends") {
         commits::run_appends(&mut report, dir.path(), commit_txs);

@@ -1,5 +1,5 @@
-//! What the machine can do, by the probes of the machine that Fabric's figures come from: whoever
-//! compares across machines scales by these.
+//! Measures the machine with the same probes as the machine of Fabric's figures: a comparison across machines
+//! is scaled by these.
 
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
@@ -17,7 +17,7 @@ use ring::signature::{
 
 use crate::report::Report;
 
-/// The probes of the machine that Fabric was measured on: middles of the ranges given.
+/// The probes of the machine on which Fabric was measured: the middles of the published ranges.
 mod theirs {
     pub(super) const APPENDS_34K: f64 = 3_400.0;
     pub(super) const APPENDS_340K: f64 = 1_100.0;
@@ -28,44 +28,44 @@ mod theirs {
     pub(super) const SIGN: f64 = 29_500.0;
     pub(super) const FJALL_BUFFER: f64 = 4_200.0;
     pub(super) const FJALL_SYNC: f64 = 1_700.0;
-    /// Not probes but Fabric's: blocks of one transaction a second through its whole ledger, whose time is
-    /// that of its five syncs and of next to nothing else.
+    /// This is not a probe but Fabric's figure: blocks of one transaction per second through its whole
+    /// ledger. Nearly all of that time is its five syncs.
     pub(super) const BLOCKS_OF_1: f64 = 863.0;
-    /// Blocks a second of its block store alone, 331 KB and 1.65 MB each, which are 100 and 500 transactions
-    /// with a value of 200 B. Two of the five syncs are its.
+    /// Blocks per second of Fabric's block store alone: blocks of 331 KB and 1.65 MB, with 100 and 500
+    /// transactions and values of 200 B. Two of the five syncs belong to it.
     pub(super) const STORE_OF_100: f64 = 428.0;
     pub(super) const STORE_OF_500: f64 = 108.0;
-    /// The other syncs of a block, a few kilobytes each.
+    /// The other syncs of a block, each of a few kilobytes.
     pub(super) const OTHER_SYNCS: f64 = 3.0;
 }
 
-/// How this machine compares with that one, as factors on its figures.
+/// This machine compared with Fabric's machine, as factors on Fabric's figures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale {
-    /// By appends of 4 KiB.
+    /// The factor by appends of 4 KiB.
     sync: f64,
-    /// By appends of 34 KB, 340 KB, 1.7 MB: the blocks of 10, 100 and 500 transactions.
+    /// The factors by appends of 34 KB, 340 KB, 1.7 MB: blocks of 10, 100 and 500 transactions.
     disk: [f64; 3],
-    /// By the better of SHA-256 and fjall's unsynced batches.
+    /// The factor by the better of SHA-256 and fjall's unsynced batches.
     processor: f64,
     /// GB/s of SHA-256.
     hashed: f64,
 }
 
 impl Scale {
-    /// The factor for blocks of that many transactions: whichever probe favours Fabric most.
+    /// The factor for blocks of that many transactions, by the probe that favours Fabric most.
     pub(crate) fn of_blocks(self, block_txs: usize) -> f64 {
         self.disk_for(block_txs).max(self.processor)
     }
 
-    /// The same where each part of the time that Fabric took for a block of so many transactions with a value
-    /// of 200 B, at so many blocks a second, is scaled by a probe of what it is: its block store by the append
-    /// of such a block, its other syncs by the append of 4 KiB, the rest by the processor's. Of a block of 10
-    /// only the syncs are known, which may as well be of 34 KB then.
+    /// The factor if each part of Fabric's time for a block of `block_txs` transactions with values of 200 B,
+    /// at `blocks_a_second`, is scaled by its own probe: the block store by an append of such a block, the
+    /// other syncs by an append of 4 KiB, and the rest by the processor. Of a block of 10 only the syncs are
+    /// known, which are then taken as syncs of 34 KB.
     pub(crate) fn of_parts(self, block_txs: usize, blocks_a_second: f64) -> f64 {
         let other_syncs = theirs::OTHER_SYNCS / theirs::APPENDS_4K;
         let disk = self.disk_for(block_txs);
-        // Seconds, and how much faster they pass here.
+        // Each pair has seconds, and how much faster this machine is in them.
         let parts: &[(f64, f64)] = match block_txs {
             0..=10 => &[(1.0 / theirs::BLOCKS_OF_1, disk.max(self.sync))],
             11..=100 => &[(1.0 / theirs::STORE_OF_100, disk), (other_syncs, self.sync)],
@@ -86,8 +86,8 @@ impl Scale {
         }
     }
 
-    /// Runs the probes again, without a word for each: the better of both for each, so that a machine that
-    /// was slow for a while at either end makes no figure look good.
+    /// Runs the probes again silently, and takes the better result of each, so that a machine that was slow
+    /// at one end does not make figures look good.
     pub(crate) fn or_now(self, dir: &Path, time: Duration) -> Self {
         let [small, middle, large] = self.disk;
         let now = |bytes, theirs| appends_a_second(dir, bytes, time) / theirs;
@@ -106,7 +106,7 @@ impl Scale {
         }
     }
 
-    /// Says by what figures are scaled.
+    /// Reports the factors of the figures.
     pub(crate) fn tell(self, report: &mut Report) {
         let [small, middle, large] = self.disk;
         for (name, factor) in [
@@ -121,7 +121,7 @@ impl Scale {
         }
     }
 
-    /// Runs two probes again: where they say otherwise, so would all that was measured in between.
+    /// Runs two probes again: if they differ, all figures measured in between are doubtful.
     pub(crate) fn again(self, report: &mut Report, dir: &Path, time: Duration) {
         let [small, ..] = self.disk;
         let before = "the same probe before";
@@ -133,7 +133,7 @@ impl Scale {
         report.compare(name, "GB/s", hashed, (before, self.hashed));
     }
 
-    /// The factor for what needs no fsync.
+    /// The factor for work that needs no fsync.
     pub(crate) fn of_processor(self) -> f64 {
         self.processor
     }
@@ -182,16 +182,14 @@ pub(crate) fn run(report: &mut Report, dir: &Path, time: Duration) -> Scale {
     }
 }
 
-/// How many seconds this thread has had a processor. Says the same on a busy machine as on a quiet
-/// one.
+/// How many seconds this thread has had a processor, which is the same on a busy machine as on a quiet one.
 pub(crate) fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     let nanoseconds = stat.split_whitespace().next().unwrap();
     nanoseconds.parse::<f64>().unwrap() / 1e9
 }
 
-/// How many seconds all threads of this process together have had a processor, ended ones included.
-/// To a hundredth.
+/// How many seconds all threads of this process, including ended ones, have had a processor, to a hundredth.
 pub(crate) fn process_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     // The name, in brackets, may hold spaces; user and system time are fields 14 and 15, in ticks
@@ -226,7 +224,7 @@ fn rate(time: Duration, mut work: impl FnMut()) -> f64 {
     f64::from(times) / start.elapsed().as_secs_f64()
 }
 
-/// A file that is appended to and synced, and nothing more: what no block store can beat.
+/// A file that is only appended to and synced: no block store can be faster.
 #[derive(Debug)]
 pub(crate) struct BareFile {
     file: File,

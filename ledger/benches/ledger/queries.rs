@@ -1,4 +1,4 @@
-//! Questions to documents: by key, by range, by `_find` with and without an index.
+//! Measures queries of documents: by key, by range, by `_find` with and without an index.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -12,25 +12,25 @@ use crate::commits::{commit_next, ledger};
 use crate::probes::{Scale, processor_rate};
 use crate::report::Report;
 
-/// Bytes of a document: those that CouchDB was measured with.
+/// Bytes of a document, as when CouchDB was measured.
 const DOCUMENT_BYTES: usize = 230;
-/// Keys of a transaction, and transactions of a block, of those that fill.
+/// Keys of a transaction, and transactions of a block, when filling.
 const KEYS_A_TX: usize = 500;
 const TXS_A_BLOCK: usize = 20;
-/// Bytes after which a page ends: the API's.
+/// A page ends after this many bytes, as in the API.
 const PAGE_BYTES: usize = 8 << 20;
-/// Results before a deep page.
+/// The number of results before a deep page.
 const DEPTH: usize = 500;
 /// Longest wait for an index.
 const BUILDING: Duration = Duration::from_secs(600);
 
-/// CouchDB 3.5, requests a second over HTTP, 16 connections, 100,000 documents of 230 B.
+/// CouchDB 3.5: requests per second over HTTP, with 16 connections and 100,000 documents of 230 B.
 mod couchdb {
     pub(super) const OWNER: f64 = 278.0;
     pub(super) const COLOR: f64 = 377.0;
     pub(super) const PAGE_OF_500: f64 = 22.0;
     pub(super) const EARLY: f64 = 415.0;
-    /// Documents a second of a new index.
+    /// Documents per second of a new index.
     pub(super) const BUILD: f64 = 10_000.0;
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, sizes: &[usize]
             report,
             reader: ledger.reader(),
             size,
-            // CouchDB was measured with so many.
+            // CouchDB was measured with this many.
             scale: (size == 100_000).then_some(scale),
             time,
         };
@@ -106,7 +106,7 @@ impl Bench<'_> {
         self.add("a range of 100 keys", "1/s", rate, None);
     }
 
-    /// Questions of one kind, one after another; each has so many answers.
+    /// Asks queries of one kind, one after another; each has the given number of answers.
     fn find(
         &mut self,
         name: &str,
@@ -159,7 +159,7 @@ impl Bench<'_> {
         let page = |limit: usize| move |n: usize| colored(n % 50, limit);
         let name = "_find, index [color, size], page of 10";
         self.find(name, Some(couchdb::COLOR), 10, page(10));
-        // Fewer documents have fewer of a color.
+        // If there are fewer documents, fewer have the same color.
         let large = 500.min(self.size / 20);
         let name = format!("_find, index [color, size], page of {large}");
         self.find(&name, Some(couchdb::PAGE_OF_500), large, page(large));
@@ -187,12 +187,12 @@ impl Bench<'_> {
     }
 }
 
-/// Documents of one color from a size on.
+/// Documents of one color that have at least a size.
 fn colored(from: usize, limit: usize) -> Value {
     json!({"selector": {"color": "color3", "size": {"$gt": from}}, "limit": limit})
 }
 
-/// What document `n` is numbered in its members.
+/// The number of document `n` in its members.
 fn number_of(n: usize) -> usize {
     crate::chain::FILLED_FROM + n
 }

@@ -1,4 +1,4 @@
-//! A ledger of many blocks: read, rebuilt, opened.
+//! Measures reads, rebuilds and openings of a ledger of many blocks.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -15,15 +15,15 @@ use crate::commits::{blocks_a_commit, commit_next, ledger};
 use crate::probes::{Scale, process_seconds, processor_rate};
 use crate::report::Report;
 
-/// Blocks of Fabric's figures: 336 KB each.
+/// The blocks of Fabric's figures, of 336 KB each.
 const SHAPE: Shape = Shape {
     block_txs: 100,
     value_bytes: 200,
     reads: false,
 };
-/// Openings of which the quickest counts.
+/// The number of openings, of which the quickest counts.
 const ROUNDS: usize = 3;
-/// Fabric's rates, one thread, warm.
+/// Fabric's rates with one thread and warm caches.
 mod fabric {
     pub(super) const BLOCK: f64 = 2_184.0;
     pub(super) const TRANSACTION: f64 = 31_000.0;
@@ -31,12 +31,12 @@ mod fabric {
     pub(super) const GET: f64 = 91_000.0;
     pub(super) const RANGE: f64 = 8_500.0;
     pub(super) const HISTORY: f64 = 24_000.0;
-    /// Transactions a second of its rebuilds.
+    /// Transactions per second when it rebuilds.
     pub(super) const REPLAY: f64 = 21_000.0;
     pub(super) const INDEX: f64 = 77_000.0;
     /// Seconds that a clean open takes.
     pub(super) const OPEN: f64 = 0.13;
-    /// Bytes of block file that a transaction takes.
+    /// Bytes that a transaction takes in a block file.
     pub(super) const TRANSACTION_BYTES: f64 = 3_300.0;
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn run(report: &mut Report, dir: &Path, scale: Scale, txs: usize, tim
     rebuild(report, dir.path(), scale, txs);
 }
 
-/// Reads of things that lie far apart, one thread, from memory or the page cache.
+/// Measures reads of entries that lie far apart, with one thread, from memory or the page cache.
 fn read(
     report: &mut Report,
     ledger: &Ledger,
@@ -75,7 +75,7 @@ fn read(
     let reader = ledger.reader();
     let snapshot = reader.snapshot();
     let txs = blocks * SHAPE.block_txs;
-    // Steps by a large prime visit everything before anything twice.
+    // Steps by a large prime visit everything once before they repeat.
     let mut at = 0;
     let mut next = |below: usize| {
         at = (at + 7_368_787) % below.max(1);
@@ -147,7 +147,7 @@ fn bytes_in(dir: &Path) -> u64 {
     sizes.sum()
 }
 
-/// The best of some rounds: what else the machine does can only make these longer.
+/// The best of some rounds: other load of the machine can only make them longer.
 fn rebuild(report: &mut Report, dir: &Path, scale: Scale, txs: usize) {
     let index = best(|| drop_index(dir), dir);
     let everything = best(
@@ -164,7 +164,7 @@ fn rebuild(report: &mut Report, dir: &Path, scale: Scale, txs: usize) {
         let busy = format!("{name}, processor time of all threads");
         report.add(busy, "µs/tx", taken.busy * 1e6 / txs);
     }
-    // As a node stops.
+    // A node stops in this way.
     {
         let ledgers = Ledgers::open(Arc::new(OsDisk), dir, Purpose::Use).unwrap();
         drop(ledgers.ledger(CHANNEL, &mut |_| {}).unwrap());
@@ -181,7 +181,7 @@ fn rebuild(report: &mut Report, dir: &Path, scale: Scale, txs: usize) {
     );
 }
 
-/// What an opening took.
+/// The time that an opening took.
 #[derive(Clone, Copy, Debug)]
 struct Taken {
     seconds: f64,
@@ -189,7 +189,7 @@ struct Taken {
     busy: f64,
 }
 
-/// The quickest of some openings, each after `prepare`.
+/// The quickest of some openings; `prepare` runs before each.
 fn best(prepare: impl Fn(), dir: &Path) -> Taken {
     let openings = (0..ROUNDS).map(|_| {
         prepare();
@@ -205,7 +205,7 @@ fn best(prepare: impl Fn(), dir: &Path) -> Taken {
     quickest.unwrap()
 }
 
-/// Takes the files of a folder out of the page cache, as far as that is allowed.
+/// Removes the files of a folder from the page cache, as far as that is allowed.
 fn forget_cached(dir: &Path) {
     for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
         if entry.metadata().unwrap().is_dir() {

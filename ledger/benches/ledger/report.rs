@@ -1,4 +1,4 @@
-//! What was measured: a JSON line each as it comes, and a table at the end.
+//! Reports what was measured: prints a JSON line for each figure immediately, and a table at the end.
 
 use std::process::Command;
 
@@ -10,11 +10,11 @@ pub(crate) struct Row {
     name: String,
     unit: &'static str,
     value: f64,
-    /// What it is held against, in the same unit.
+    /// The value that it is compared with, in the same unit.
     reference: Option<f64>,
-    /// What that is.
+    /// The name of that value.
     against: Option<String>,
-    /// Value by reference, upside down where less is better.
+    /// The value divided by the reference, or the inverse if less is better.
     ratio: Option<f64>,
     commit: String,
     machine: String,
@@ -37,12 +37,12 @@ impl Report {
         }
     }
 
-    /// A figure with nothing to hold it against.
+    /// Adds a figure without a comparison.
     pub(crate) fn add(&mut self, name: impl Into<String>, unit: &'static str, value: f64) {
         self.push(name.into(), unit, value, None);
     }
 
-    /// A figure and what it is held against.
+    /// Adds a figure with a comparison.
     pub(crate) fn compare(
         &mut self,
         name: impl Into<String>,
@@ -84,7 +84,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Everything, as a table.
+    /// Prints everything as a table.
     pub(crate) fn print_table(&self) {
         println!("\n{}, commit {}\n", self.machine, self.commit);
         println!("| what | figure | unit | held against | its figure | ratio |");
@@ -104,7 +104,7 @@ impl Report {
     }
 }
 
-/// Three digits are more than a shared machine can promise.
+/// A shared machine is not even exact to three digits.
 fn rounded(value: f64) -> f64 {
     if value == 0.0 {
         return 0.0;

@@ -1,4 +1,4 @@
-//! Blocks that others signed: verified on every core, and committed.
+//! Measures blocks that others signed: they are verified on every core, and committed.
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,11 +16,11 @@ use crate::report::Report;
 
 /// Signatures of each transaction: its creator's and one endorser's.
 const SIGNATURES: usize = 2;
-/// Each figure is the best of so many.
+/// Each figure is the best of this many rounds.
 const ROUNDS: usize = 4;
 
-/// Verification alone and with a commit after it, each beside bare verification on as many threads
-/// as there are cores, in turn.
+/// Measures verification alone, and with a commit after it. In turn with each, it measures bare verification
+/// with one thread per core.
 pub(crate) fn run(report: &mut Report, dir: &Path, txs: usize) {
     let shape = Shape {
         block_txs: 500,
@@ -72,7 +72,7 @@ pub(crate) fn run(report: &mut Report, dir: &Path, txs: usize) {
     report.compare(name, "tx/s", committed, (limit, bare));
 }
 
-/// Nothing but so many signatures, shared among the cores.
+/// Only verifies this number of signatures, shared among the cores.
 fn verify_bare(signatures: usize) {
     let random = SystemRandom::new();
     let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();

@@ -1,5 +1,5 @@
-//! What a step of a query's work takes: the processor's time by the steps that were counted, for queries
-//! of many kinds, ordinary and hostile. A budget in steps is a budget of time only where these agree.
+//! Measures the cost of a query step: processor time per counted step, for queries of many kinds, ordinary
+//! and hostile. A budget of steps is a budget of time only if these figures agree.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::commits::{commit_next, ledger};
 use crate::probes::processor_rate;
 use crate::report::Report;
 
-/// Documents that are looked through.
+/// The number of documents that are searched.
 const DOCUMENTS: usize = 500;
-/// More than any of the queries takes.
+/// More steps than any of the queries takes.
 const STEPS: u64 = u64::MAX;
 const PAGE_BYTES: usize = 8 << 20;
 
@@ -66,7 +66,7 @@ fn document(n: usize) -> Value {
     })
 }
 
-/// None of them matches, so that every document is looked at.
+/// No condition matches, so that every document is read.
 fn conditions() -> Vec<(&'static str, Value)> {
     let numbers: Vec<i64> = (1..=1000).map(|n| -n).collect();
     let texts: Vec<String> = (0..1000)

@@ -1,7 +1,7 @@
-//! The block store, for the committing thread or on a thread of its own: there blocks are written and
-//! synced while those after them are judged, and the followers take in those before.
+//! The block store, used by the committing thread or by a thread of its own, which writes and syncs blocks
+//! while the blocks after them are judged and the followers take in the blocks before them.
 //!
-//! A batch by itself gains nothing by the other thread, and would pay for two changes of threads.
+//! A single batch gains nothing from the other thread, and would pay for two changes of threads.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use crate::model::block::Block;
 use crate::observer::Stage;
 use crate::worker::Worker;
 
-/// What became of blocks that were handed over.
+/// The result for blocks that were handed over.
 pub(crate) type Appended = Result<Written, NotAppended>;
 
-/// The committing thread's end. At most one batch is on its way at a time, so that a batch is written
-/// only after all before it are durable: **what a crash can tear is one batch.**
+/// The committing thread's end. At most one batch is being written at a time, and only after all earlier
+/// batches are durable: **what a crash can tear is one batch.**
 #[derive(Debug)]
 pub(crate) struct Appender {
-    // Held while a batch is written, by whoever does it.
+    // The thread that writes a batch holds this lock.
     store: Arc<Mutex<BlockStore>>,
     worker: Worker<Vec<Block>, Appended>,
     is_poisoned: bool,
 }
 
 impl Appender {
-    /// Starts the thread. It ends, and what it has begun with is over, when this is dropped.
+    /// Starts the thread. It finishes what it has begun and ends when this is dropped.
     pub(crate) fn start(store: BlockStore) -> std::io::Result<Self> {
         let store = Arc::new(Mutex::new(store));
         let shared = Arc::clone(&store);
@@ -42,15 +42,15 @@ impl Appender {
         self.is_poisoned
     }
 
-    /// Makes blocks durable here and now, after [`Self::wait`] returned those before. After an error
-    /// nothing is known of those that it does not name, and nothing more will be written.
+    /// Makes blocks durable on this thread, after [`Self::wait`] returned the earlier ones. After an error
+    /// nothing is known of blocks that it does not name, and nothing more will be written.
     pub(crate) fn append(&mut self, blocks: Vec<Block>) -> Appended {
         let appended = append(&self.store, blocks);
         self.is_poisoned |= appended.is_err();
         appended
     }
 
-    /// Hands blocks over, after [`Self::wait`] returned those before.
+    /// Hands blocks over, after [`Self::wait`] returned the earlier ones.
     pub(crate) fn begin(&mut self, blocks: Vec<Block>) -> Result<(), AppendError> {
         if self.is_poisoned {
             return Err(AppendError::Poisoned);
@@ -63,10 +63,10 @@ impl Appender {
         }
     }
 
-    /// Returns when the blocks that were handed over are durable. After an error nothing is known of
-    /// those that it does not name, and nothing more will be written.
+    /// Returns when the blocks that were handed over are durable. After an error nothing is known of blocks
+    /// that it does not name, and nothing more will be written.
     pub(crate) fn wait(&mut self) -> Appended {
-        // No word: the thread panicked, and what it wrote is not known.
+        // Without a result the thread panicked, and what it wrote is not known.
         let appended = self.worker.wait().unwrap_or_else(|| {
             Err(NotAppended {
                 durable: Vec::new(),

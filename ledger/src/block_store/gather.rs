@@ -1,5 +1,5 @@
-//! Bytes on their way to the disk, in pieces: what was made for it, and envelopes where they lie, which
-//! nobody copies before the file system does.
+//! Bytes for the disk, in pieces: bytes that were made for it, and shared envelopes, which only the file
+//! system copies.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -9,11 +9,11 @@ use bytes::Bytes;
 use crate::checksum::crc32c_of;
 use crate::codec::put_uvarint;
 
-/// Shared bytes shorter than this are copied: a piece of its own costs about as much.
+/// Shared bytes shorter than this are copied, which costs about as much as a piece of its own.
 const WORTH_SHARING: usize = 512;
 
-/// Pieces that follow one another. Kept and [cleared](Gather::clear) between uses: memory that was used
-/// before is faster to fill.
+/// Pieces that follow one another. It is kept and [cleared](Gather::clear) between uses, because used memory
+/// is faster to fill.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     made: Vec<u8>,
@@ -23,12 +23,12 @@ pub(crate) struct Gather {
 
 #[derive(Debug)]
 enum Piece {
-    /// A part of `made`. Two never follow one another.
+    /// A part of `made`. Two such parts never follow one another.
     Made(Range<usize>),
     Shared(Bytes),
 }
 
-/// A place between two bytes, to [look](Gather::checksum_from) from or to go [back](Gather::cut) to.
+/// A place between two bytes, from which to [read](Gather::checksum_from) or [cut](Gather::cut).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     made: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Mark {
 }
 
 impl Gather {
-    /// How many bytes there are.
+    /// The number of bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -48,7 +48,7 @@ impl Gather {
         self.len = 0;
     }
 
-    /// The end.
+    /// The mark at the end.
     pub(crate) fn mark(&self) -> Mark {
         Mark {
             made: self.made.len(),
@@ -57,7 +57,7 @@ impl Gather {
         }
     }
 
-    /// Forgets what was put since.
+    /// Drops what was put after the mark.
     pub(crate) fn cut(&mut self, mark: Mark) {
         self.made.truncate(mark.made);
         self.pieces.truncate(mark.pieces);
@@ -67,7 +67,7 @@ impl Gather {
         self.len = mark.len;
     }
 
-    /// Appends bytes that `make` appends to what it is given.
+    /// Appends the bytes that `make` appends to its argument.
     pub(crate) fn make(&mut self, make: impl FnOnce(&mut Vec<u8>)) {
         let start = self.made.len();
         make(&mut self.made);
@@ -93,13 +93,13 @@ impl Gather {
         }
     }
 
-    /// CRC32C of everything behind the mark.
+    /// CRC32C of everything after the mark.
     pub(crate) fn checksum_from(&self, mark: Mark) -> u32 {
         let (before, since) = self
             .pieces
             .split_at_checked(mark.pieces)
             .unwrap_or_default();
-        // The piece that was the last may have grown.
+        // The former last piece may have grown.
         let grown = match before.last() {
             Some(Piece::Made(last)) => self.made.get(mark.made..last.end).unwrap_or_default(),
             Some(Piece::Shared(_)) | None => &[],
@@ -108,7 +108,7 @@ impl Gather {
         crc32c_of(std::iter::once(grown).chain(since))
     }
 
-    /// Everything, for one write.
+    /// Everything, as slices for one write.
     pub(crate) fn slices(&self) -> Vec<IoSlice<'_>> {
         let pieces = self.pieces.iter();
         pieces
@@ -147,7 +147,7 @@ mod tests {
         );
         let mut gather = Gather::default();
         let mut expected: Vec<u8> = Vec::new();
-        // Before anything, behind bytes that were made, and behind shared ones.
+        // The mark is at the beginning, after made bytes, and after shared bytes.
         for before in [None, Some(&short), Some(&long)] {
             if let Some(before) = before {
                 gather.put(before);

@@ -1,7 +1,7 @@
 //! Append-only block files: the only truth.
 //!
-//! [`BlockStore`] is the writer's end, on the ledger's [`appender`]; [`BlockFiles`] the readers', shared.
-//! Which block lies where is the [index](crate::followers::index)'s to know.
+//! [`BlockStore`] is the writer's end, in the ledger's [`appender`]; [`BlockFiles`] is the end that readers
+//! share. The [index](crate::followers::index) knows where each block lies.
 
 pub(crate) mod appender;
 mod gather;
@@ -30,7 +30,7 @@ use segment::Segments;
 /// Bytes of recently read or written blocks kept in memory, per channel.
 const CACHE_BYTES: u64 = 64 << 20;
 
-/// The block files as readers see them: any number of threads, no lock while reading.
+/// The block files as readers see them: any number of threads may read, without a lock.
 #[derive(Debug)]
 pub(crate) struct BlockFiles {
     pub(crate) segments: Segments,
@@ -63,8 +63,8 @@ impl BlockFiles {
         }
     }
 
-    /// Block `number`, which the index says lies at `location`. What is returned was checked: by
-    /// its seal, or by its data hash where a Fabric peer wrote it.
+    /// Block `number`, which the index says lies at `location`. The returned block was checked by its seal,
+    /// or by its data hash if a Fabric peer wrote it.
     pub(crate) fn read(
         &self,
         number: u64,
@@ -92,8 +92,8 @@ impl BlockFiles {
         self.cache.contains_key(&number)
     }
 
-    /// An envelope by itself, checked by the checksum it had when its block was followed; none where it
-    /// is not there in these bytes, and [`Self::read`] tells what is wrong with the block, if anything.
+    /// An envelope alone, checked by the checksum that it had when its block was followed. It is `None` if
+    /// these bytes are not there; then [`Self::read`] tells what is wrong with the block, if anything.
     pub(crate) fn read_envelope(&self, height: Height, location: Location) -> Option<Bytes> {
         let bytes = self.segments.read(location).ok()?;
         if location.checksum != Some(record::envelope_checksum(height, &bytes)) {
@@ -181,21 +181,21 @@ pub(crate) enum AppendError {
     Io {
         /// The block file.
         file: PathBuf,
-        /// What the file system said.
+        /// The file system's error.
         source: io::Error,
     },
-    /// An earlier write or sync failed, so nothing is believed of the file until it is reopened.
+    /// An earlier write or sync failed, so nothing is known about the file until it is reopened.
     #[error("an earlier write failed")]
     Poisoned,
 }
 
-/// Blocks that are durable, and where they lie.
+/// Durable blocks, and where they lie.
 pub(crate) type Written = Vec<(Arc<Block>, Location)>;
 
 /// Why not all of some blocks were made durable.
 #[derive(Debug)]
 pub(crate) struct NotAppended {
-    /// The first of them, which had been synced before the error: those of the files before.
+    /// The first blocks, in earlier files, which were synced before the error.
     pub(crate) durable: Written,
     pub(crate) error: AppendError,
 }
@@ -210,12 +210,12 @@ pub(crate) struct BlockStore {
     /// Whether the file at the tail exists.
     tail_exists: bool,
     poisoned: bool,
-    /// Kept between batches.
+    /// The buffer is kept between batches.
     buffer: Gather,
 }
 
 impl BlockStore {
-    /// Goes on writing at `tail`, after recovery has made everything before it durable.
+    /// Continues at `tail`, after recovery has made everything before it durable.
     pub(crate) fn new(
         files: Arc<BlockFiles>,
         segment_bytes: u64,
@@ -236,9 +236,9 @@ impl BlockStore {
         &self.files
     }
 
-    /// Writes blocks with one sync, or more where they do not fit into one file. On return they are
-    /// durable; after an error those that it names are, nothing is known of the others, and nothing more
-    /// will be written.
+    /// Writes blocks with one sync, or more syncs if they do not fit into one file. On return they are
+    /// durable. After an error only the blocks that it names are durable, nothing is known of the others, and
+    /// nothing more will be written.
     pub(crate) fn append(&mut self, blocks: Vec<Block>) -> Result<Written, NotAppended> {
         let mut durable = Vec::with_capacity(blocks.len());
         match self.append_each(blocks, &mut durable) {
@@ -247,7 +247,7 @@ impl BlockStore {
         }
     }
 
-    /// The same, adding to `durable` what has become so.
+    /// Does that, and adds blocks that have become durable to `durable`.
     fn append_each(
         &mut self,
         blocks: Vec<Block>,
@@ -264,7 +264,7 @@ impl BlockStore {
             record::encode(&mut records, &mut first, batch_start);
             self.roll_over(records.len())?;
             let mut batch = vec![(first, records.len())];
-            // A batch never crosses into another file, so that damage can be told from tearing.
+            // A batch never crosses into another file, so that damage can be distinguished from tearing.
             while let Some(next) = blocks.peek_mut() {
                 let (before, len) = (records.mark(), records.len());
                 record::encode(&mut records, next, batch_start);
@@ -282,8 +282,8 @@ impl BlockStore {
         Ok(())
     }
 
-    /// Moves to a new file where `len` more bytes would exceed the segment size. A record larger
-    /// than that gets a file of its own.
+    /// Moves to a new file if `len` more bytes would exceed the segment size. A record larger than that gets
+    /// a file of its own.
     fn roll_over(&mut self, len: usize) -> Result<(), AppendError> {
         let full = self.tail.offset + len as u64 > self.segment_bytes;
         if self.tail.offset > 0 && full {
@@ -323,7 +323,7 @@ impl BlockStore {
         }
     }
 
-    /// Notes where the blocks that were written lie, and moves the tail behind them.
+    /// Notes where the written blocks lie, and moves the tail after them.
     fn collect(&mut self, batch: Vec<(Block, usize)>, durable: &mut Written) {
         for (block, len) in batch {
             let location = Location {

@@ -9,8 +9,8 @@
 //! slot 5  = 0x01 ‖ u64 first block of the fsync batch ‖ u32 CRC32C      (big-endian, 13 bytes)
 //! ```
 //!
-//! The seal is always the last slot, so its checksum is the last four bytes of the record; it covers
-//! every byte of the record before it, the length prefix included. Told in full in `docs/format.md`.
+//! The seal is always the last slot, so its checksum is the last four bytes of the record; it covers every
+//! earlier byte of the record, including the length prefix. `docs/format.md` has the details.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ use crate::checksum::{crc32c, crc32c_of};
 use crate::codec::{Cursor, Malformed, peek_uvarint, put_uvarint, uvarint_len};
 use crate::model::block::{Block, Height};
 
-/// Which slot the seal is in.
+/// The slot of the seal.
 const SEAL_SLOT: usize = 5;
 /// Bytes of the seal.
 const SEAL_LEN: u8 = 13;
@@ -46,9 +46,9 @@ pub(crate) enum RecordError {
     /// The checksum is not that of the bytes.
     #[error("checksum is {found:08x}, the bytes give {expected:08x}")]
     Checksum {
-        /// What the bytes give.
+        /// The checksum of the bytes.
         expected: u32,
-        /// What the record says.
+        /// The checksum in the record.
         found: u32,
     },
 }
@@ -59,8 +59,8 @@ impl From<Malformed> for RecordError {
     }
 }
 
-/// Appends the record of `block`, sealed as part of the batch that starts at `batch_start`, and gives
-/// the block that seal: it is then what [`decode`] would make of the record.
+/// Appends the record of `block`, sealed as part of the batch that starts at `batch_start`, and puts that
+/// seal into the block, which then equals the block that [`decode`] reads.
 ///
 /// A sixth slot that the block may already have is replaced.
 pub(crate) fn encode(out: &mut Gather, block: &mut Block, batch_start: u64) {
@@ -108,12 +108,12 @@ pub(crate) fn encode(out: &mut Gather, block: &mut Block, batch_start: u64) {
     block.set_metadata(SEAL_SLOT, seal.into());
 }
 
-/// How many bytes of the block's record, which has `record_len`, stand before its first envelope's
-/// length. True of the record that [`encode`] or Fabric writes; one with longer forms of its numbers has
-/// its envelopes elsewhere.
+/// The number of bytes before the first envelope's length in the block's record, which has `record_len`
+/// bytes. This is right for records of [`encode`] or Fabric; in a record with longer forms of numbers the
+/// envelopes lie elsewhere.
 pub(crate) fn before_envelopes(block: &Block, record_len: u64) -> u64 {
     let sized = |bytes: &Bytes| uvarint_len(bytes.len() as u64) + bytes.len();
-    // The length of the payload has as many bytes as make the two the whole record.
+    // The length prefix and the payload together are the whole record.
     let prefix = (1..=10_usize).find(|prefix| {
         let payload = record_len.checked_sub(*prefix as u64);
         payload.is_some_and(|payload| uvarint_len(payload) == *prefix)
@@ -126,14 +126,14 @@ pub(crate) fn before_envelopes(block: &Block, record_len: u64) -> u64 {
     before as u64
 }
 
-/// What must be found where an envelope lies: no other's bytes have it, though they are sound.
+/// The checksum of an envelope at its height. No other envelope's bytes have it, even if they are sound.
 pub(crate) fn envelope_checksum(height: Height, envelope: &[u8]) -> u32 {
     let mut place = Vec::with_capacity(18);
     height.put(&mut place);
     crc32c_of([&place[..], envelope].into_iter())
 }
 
-/// The same by itself, in one piece.
+/// The record alone, in one piece.
 #[cfg(test)]
 pub(crate) fn encoded(block: &mut Block, batch_start: u64) -> Vec<u8> {
     let mut record = Gather::default();
@@ -143,8 +143,8 @@ pub(crate) fn encoded(block: &mut Block, batch_start: u64) -> Vec<u8> {
 
 /// Takes one whole record (length prefix included) apart.
 ///
-/// A record with a seal is believed only when its checksum holds. One without (Fabric's) is taken
-/// apart and no more: whether its hashes hold is for the caller to ask.
+/// A record with a seal is accepted only if its checksum is right. A record without a seal (Fabric's) is only
+/// taken apart: the caller must check its hashes.
 pub(crate) fn decode(record: &Bytes) -> Result<(Block, Option<Seal>), RecordError> {
     let mut cursor = Cursor::new(record.clone());
     let length = cursor.uvarint()?;
@@ -186,7 +186,7 @@ pub(crate) fn decode(record: &Bytes) -> Result<(Block, Option<Seal>), RecordErro
 
 fn list(cursor: &mut Cursor, record_len: usize) -> Result<Vec<Bytes>, RecordError> {
     let count = cursor.uvarint()?;
-    // Each entry takes a byte at least: a count beyond that is no reason to allocate.
+    // Each entry takes at least a byte, so no more entries than bytes are allocated for.
     let count = usize::try_from(count)
         .ok()
         .filter(|count| *count <= record_len);
@@ -223,10 +223,10 @@ fn open_seal(record: &[u8], slot: &[u8], number: u64) -> Result<Seal, RecordErro
     Ok(Seal { batch_start })
 }
 
-/// Whether a sealed, sound record starts at `bytes`, and if so its number and seal.
+/// Number and seal of the sealed, sound record that starts at `bytes`, if there is one.
 ///
-/// Made to be asked at every offset of a damaged file: it looks at the seal's place first and
-/// computes a checksum only where one stands.
+/// It can be called at every offset of a damaged file: it reads the seal's place first, and computes a
+/// checksum only if there is a seal.
 pub(crate) fn find_sealed(bytes: &Bytes) -> Option<(u64, Seal)> {
     let (length, prefix) = peek_uvarint(bytes).ok()??;
     let end = usize::try_from(length).ok()?.checked_add(prefix)?;
@@ -240,11 +240,11 @@ pub(crate) fn find_sealed(bytes: &Bytes) -> Option<(u64, Seal)> {
     is_block.then_some((block.number, seal?))
 }
 
-/// Whether a record of a block that is numbered within `numbers` starts at `bytes` and is what Fabric
-/// makes of such a block: no seal covers it, so its data hash must hold.
+/// The number of the block, if a record of a block in `numbers` starts at `bytes` as Fabric writes it: no
+/// seal covers it, so its data hash must be right.
 ///
-/// Made to be asked at every offset of a damaged file, too: it looks at the number and the lengths of
-/// the two hashes first.
+/// It too can be called at every offset of a damaged file: it reads the number and the lengths of the two
+/// hashes first.
 pub(crate) fn find_unsealed(bytes: &Bytes, numbers: &Range<u64>) -> Option<u64> {
     const HASH_LEN: u8 = 32;
     let (length, prefix) = peek_uvarint(bytes).ok()??;
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn envelopes_lie_where_the_lengths_before_them_say() {
-        // Around the sizes at which the record's own length takes a byte more.
+        // These are sizes around those at which the record's own length takes one more byte.
         for len in (0..300).chain([16_100, 16_200, 16_300, 16_400]) {
             let mut block = golden_block();
             block.envelopes.insert(0, vec![7; len].into());
@@ -347,7 +347,7 @@ mod tests {
         for bit in 0..record.len() * 8 {
             let mut damaged = record.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            // A flip that hides the seal leaves a record that claims to be Fabric's.
+            // A bit flip that hides the seal leaves a record that claims to be Fabric's.
             let sealed = decode(&damaged.into()).is_ok_and(|(_, seal)| seal.is_some());
             assert!(!sealed, "bit {bit}");
         }

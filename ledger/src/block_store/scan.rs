@@ -1,4 +1,4 @@
-//! Reading block files from some place to their end, believing nothing.
+//! Reads block files from some place to their end, and checks everything.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::error::Corruption;
 use crate::model::block::Block;
 use crate::model::location::{Location, Position};
 
-/// How much is read at a time; a larger record is read whole.
+/// The bytes that are read at a time; a larger record is read whole.
 const CHUNK_BYTES: u64 = 1 << 20;
 
 /// A sound block and where it lies.
@@ -28,7 +28,7 @@ pub(crate) struct Stored {
     pub(crate) seal: Option<Seal>,
 }
 
-/// What a scan met.
+/// What a scan found.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// The next block, checked by its seal or its hashes, and a child of the one before.
@@ -39,7 +39,7 @@ pub(crate) enum Step {
     Damaged(Damage),
 }
 
-/// Bytes where the next block should be that are not that block.
+/// Bytes in the place of the next block that are not that block.
 #[derive(Clone, Debug)]
 pub(crate) struct Damage {
     /// Where the block should begin.
@@ -74,9 +74,9 @@ struct Window {
 }
 
 impl<'a> Scan<'a> {
-    /// Begins at `position`, where block `number` is expected, the child of a block with
-    /// `previous_hash` (`None`: unknown). Blocks from `own_from` on must have a seal; those before
-    /// are checked by their data hash.
+    /// Begins at `position`, where block `number` is expected, as the child of a block with `previous_hash`
+    /// (`None`: unknown). Blocks from `own_from` on must have a seal; earlier blocks are checked by their
+    /// data hash.
     pub(crate) fn new(
         segments: &'a Segments,
         segment_count: u64,
@@ -109,7 +109,7 @@ impl<'a> Scan<'a> {
         )
     }
 
-    /// Gives blocks whose hashes do not hold too, for a caller that tells all that is wrong.
+    /// Also returns blocks with wrong hashes, for a caller that reports everything that is wrong.
     pub(crate) fn without_hash_checks(mut self) -> Self {
         self.checks_hashes = false;
         self
@@ -120,7 +120,7 @@ impl<'a> Scan<'a> {
         self.position
     }
 
-    /// The file that the next block is in, or would be.
+    /// The file in which the next block is, or would be.
     pub(crate) fn file(&self) -> PathBuf {
         self.segments.path(self.position.segment)
     }
@@ -144,7 +144,7 @@ impl<'a> Scan<'a> {
             if self.position.segment + 1 == self.segment_count {
                 break;
             }
-            // A file is followed by another only once it is full.
+            // Another file follows only when a file is full.
             if file_len == 0 {
                 return Ok(self.damaged("a block", "an empty file, though another follows"));
             }
@@ -184,7 +184,7 @@ impl<'a> Scan<'a> {
         })))
     }
 
-    /// Why a record that can be read is not the next block: what was expected, and what is found.
+    /// Why a readable record is not the next block: what was expected, and what was found.
     fn objection(&self, block: &Block, seal: Option<Seal>) -> Option<(String, String)> {
         if block.number != self.number {
             return Some((
@@ -220,7 +220,7 @@ impl<'a> Scan<'a> {
         })
     }
 
-    /// Makes the window show the file that `position` is in; its length.
+    /// Makes the window show the file of `position`, and returns its length.
     fn open_segment(&mut self) -> io::Result<u64> {
         let segment = self.position.segment;
         match &self.window {
@@ -241,7 +241,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The bytes of the record at `position`; `None` where the file ends inside it.
+    /// The bytes of the record at `position`; `None` if the file ends inside it.
     fn next_record(&mut self) -> io::Result<Option<Bytes>> {
         let offset = self.position.offset;
         let Some(window) = &mut self.window else {
@@ -262,8 +262,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// What tells a chain from others: the hash of its first block, where that is sound, or of the one before
-/// its base.
+/// The identity of a chain: the hash of its first block, if that is sound, or of the block before its base.
 pub(crate) fn identity(segments: &Segments, extent: &Extent) -> std::io::Result<Option<Hash>> {
     if let Some(hash) = extent.previous_hash() {
         return Ok(Some(hash));
@@ -275,7 +274,7 @@ pub(crate) fn identity(segments: &Segments, extent: &Extent) -> std::io::Result<
     })
 }
 
-/// What is expected and found where a block is no child of the block with hash `previous`.
+/// What is expected and found if a block is not a child of the block with hash `previous`.
 pub(crate) fn previous_hash_objection(block: &Block, previous: &Hash) -> Option<(String, String)> {
     (block.previous_hash[..] != *previous).then(|| {
         let found = hex::encode(&block.previous_hash);
@@ -288,7 +287,7 @@ pub(crate) fn previous_hash_objection(block: &Block, previous: &Hash) -> Option<
     })
 }
 
-/// What is expected and found where a block's data hash is not that of its envelopes.
+/// What is expected and found if a block's data hash is not that of its envelopes.
 pub(crate) fn data_hash_objection(block: &Block) -> Option<(String, String)> {
     let data_hash = block.computed_data_hash();
     (block.data_hash[..] != data_hash).then(|| {
@@ -309,7 +308,7 @@ impl Window {
         let end = self.start + self.bytes.len() as u64;
         if offset < self.start || offset + len > end {
             let wanted = len.max(CHUNK_BYTES).min(self.file_len - offset);
-            // The memory is used again where no block still shares it.
+            // The memory is used again if no block still shares it.
             let former = std::mem::take(&mut self.bytes).try_into_mut();
             let mut bytes = former.unwrap_or_default();
             bytes.resize(usize::try_from(wanted).map_err(io::Error::other)?, 0);

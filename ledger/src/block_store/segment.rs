@@ -1,4 +1,4 @@
-//! The block files of one channel: `blockfile_000000`, `blockfile_000001`, and on without a gap.
+//! The block files of one channel: `blockfile_000000`, `blockfile_000001` and so on without a gap.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,9 +12,9 @@ use quire_disk::{Disk, DiskFile};
 use crate::error::Corruption;
 use crate::model::location::Location;
 
-/// What is read without asking whether the file has so much.
+/// Up to this size, bytes are read without first checking the file's length.
 const SMALL_READ: u64 = 1 << 20;
-/// Block files of a channel that are kept open; any others are opened again when they are read.
+/// The most block files of a channel that are kept open; others are opened again when they are read.
 const MAX_OPEN_FILES: usize = 64;
 
 /// The block files of a channel, open for reading by many and writing by one.
@@ -52,8 +52,7 @@ impl Segments {
         self.dir.join(file_name(segment))
     }
 
-    /// The numbers of the block files that are there, in order. Files with other names are passed
-    /// over.
+    /// The numbers of the block files that are there, in order. Files with other names are ignored.
     pub(crate) fn numbers(&self) -> io::Result<Vec<u64>> {
         let names = match self.disk.list(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -81,7 +80,7 @@ impl Segments {
 
     /// How many block files there are.
     ///
-    /// A number that is missing between others is corruption: its blocks are gone.
+    /// A missing number between others is corruption: its blocks are gone.
     pub(crate) fn count(&self) -> io::Result<Result<u64, Corruption>> {
         let (count, beyond) = self.before_gap()?;
         Ok(match beyond.first() {
@@ -131,7 +130,7 @@ impl Segments {
     pub(crate) fn read(&self, location: Location) -> io::Result<Bytes> {
         let len = usize::try_from(location.len).map_err(io::Error::other)?;
         let file = self.file(location.segment)?;
-        // No memory for what a damaged index says is there.
+        // This avoids allocating for a wrong length in a damaged index.
         if location.len > SMALL_READ {
             let (end, file_len) = (location.offset.checked_add(location.len), file.len()?);
             if end.is_none_or(|end| end > file_len) {

@@ -1,17 +1,17 @@
-//! Telling a torn batch, which nobody was ever told of, from corruption.
+//! Distinguishes a torn batch, which was never acknowledged, from corruption.
 //!
 //! ```text
 //! segment:  ... | block 7 | block 8 | ###damaged### | block 10 | end
 //!                                          9            ^ a sound record further on
 //! ```
 //!
-//! * A follower got as far as block 9: it was acknowledged. Corruption.
-//! * A later segment exists: it was made after the batch of block 9 was synced. Corruption.
-//! * A later sound record's batch began after 9: so the batch of 9 had been synced. Corruption.
-//! * A later sound record's batch began at or before 9: they share a sync that never returned. Torn.
-//! * Nothing sound follows (zeros, garbage, half a record, half a batch): torn.
+//! * A follower has reached block 9: it was acknowledged. This is corruption.
+//! * A later segment exists: it was made after the batch of block 9 was synced. This is corruption.
+//! * A later sound record's batch began after 9, so the batch of 9 had been synced. This is corruption.
+//! * A later sound record's batch began at or before 9: they share a sync that never returned. It is torn.
+//! * Nothing sound follows (zeros, garbage, half a record, half a batch): it is torn.
 //!
-//! All that follows is heard: blocks 7 to 9 may have shared a sync that block 10 proves returned.
+//! All later records count: blocks 7 to 9 may have shared a sync, and block 10 may prove that it returned.
 
 use std::io;
 
@@ -24,7 +24,7 @@ use crate::codec::peek_uvarint;
 use crate::error::Corruption;
 use crate::model::location::Position;
 
-/// How far a follower has come, as evidence that blocks below were durable.
+/// The height of a follower, as evidence that earlier blocks were durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Witness {
     /// `index`, `state` or `history`.
@@ -36,12 +36,12 @@ pub(crate) struct Witness {
 /// What to do about damage at the end of the block files.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// Never acknowledged: cut the file at the damage.
+    /// The blocks were never acknowledged: the file is cut at the damage.
     Torn {
-        /// Bytes that go.
+        /// The bytes that are cut.
         bytes: u64,
     },
-    /// Acknowledged, or possibly so: touch nothing.
+    /// The blocks were acknowledged, or may have been: nothing is changed.
     Corrupt {
         /// The damage, with the evidence added to what was found.
         corruption: Corruption,
@@ -65,8 +65,7 @@ pub(crate) fn judge(
     })
 }
 
-/// The same, by what `rest` says of the end of the file: its bytes from the damage on, and the sound
-/// records in them.
+/// Judges by `rest`, the end of the file: its bytes from the damage on, and the sound records in them.
 pub(crate) fn judge_with(
     segment_count: u64,
     own_from: u64,
@@ -127,9 +126,9 @@ pub(crate) struct Found {
 
 /// The sound, sealed records in bytes that begin with damage, and where each begins.
 ///
-/// What a client wrote is part of a record, and could be made to look like one. So nothing inside a
-/// record is looked at: not inside those that are found, nor inside the damaged one where its length
-/// prefix still leads to a sound record or to the end of the file.
+/// What a client wrote is part of a record, and could imitate a record. So the inside of records is not
+/// searched: neither of those that are found, nor of the damaged record if its length prefix still leads to a
+/// sound record or to the end of the file.
 pub(crate) fn sound_records(bytes: &Bytes) -> Vec<(usize, Found)> {
     let mut found = Vec::new();
     let mut offset = after_damaged(bytes).unwrap_or(0);
@@ -152,16 +151,15 @@ pub(crate) fn sound_records(bytes: &Bytes) -> Vec<(usize, Found)> {
     found
 }
 
-/// Where the damaged record at the start ends, if its length prefix can be believed.
+/// The end of the damaged record at the start, if its length prefix can be trusted.
 pub(crate) fn after_damaged(bytes: &Bytes) -> Option<usize> {
     let end = record_len(bytes)?;
     let believed = end == bytes.len() || find_sealed(&bytes.slice(end..)).is_some();
-    // A damaged record is what the search begins with; one that is sound stands in the wrong place,
-    // and counts.
+    // The search begins with a damaged record; if that record is sound, it is in the wrong place, and counts.
     (believed && find_sealed(bytes).is_none()).then_some(end)
 }
 
-/// The length of the record at the start, its length prefix included, if the bytes hold it all.
+/// The length of the record at the start, including its length prefix, if the bytes hold all of it.
 pub(crate) fn record_len(bytes: &Bytes) -> Option<usize> {
     let (length, prefix) = peek_uvarint(bytes).ok()??;
     let end = usize::try_from(length).ok()?.checked_add(prefix)?;

@@ -1,11 +1,12 @@
-//! Which transactions wrote a key: keys only, the values are in the blocks.
+//! Which transactions wrote a key. It has keys only; the values are in the blocks.
 //!
 //! | key | value |
 //! |---|---|
 //! | `h` namespace `00` OPV(key length) key `00` OPV(block) OPV(tx) | empty |
 //! | `s` | OPV(savepoint) ‖ hash of the block before it |
 //!
-//! After its first byte the key is Fabric's. Valid endorser transactions only; deletes included.
+//! After its first byte the key is Fabric's. Only valid endorser transactions have entries, including
+//! deletes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ const MAX_KEY_BYTES: usize = u16::MAX as usize;
 /// Bytes of the longest height.
 const HEIGHT_BYTES: usize = 18;
 
-/// Which end of a key's history comes first.
+/// The end of a key's history that comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Descending heights.
@@ -63,7 +64,7 @@ impl History {
         Self { keyspace }
     }
 
-    /// The writes of a key strictly between two heights, those given excluded.
+    /// The writes of a key between two heights, which are excluded.
     pub(crate) fn writes<'a>(
         &'a self,
         view: &'a Snapshot,
@@ -79,7 +80,8 @@ impl History {
             height.put(&mut bound);
             bound
         };
-        // A height never starts with 0xff, nor is any longer than its own zero suffix.
+        // A height never starts with 0xff, and no height lies between another one and that one with a zero
+        // byte after it.
         let start = after.map_or_else(|| prefix.clone(), |after| [at(after), vec![0]].concat());
         let end = before.map_or_else(|| [prefix.clone(), vec![0xff]].concat(), at);
         let mut rows = (start < end).then(|| view.range(&self.keyspace, start..end));
@@ -138,7 +140,7 @@ impl Follow for History {
                 }
             }
         }
-        // The engine finds the places of neighbours sooner.
+        // The engine finds neighbouring keys faster.
         keys.sort_unstable();
         for key in keys {
             writes.insert(&self.keyspace, key, []);
@@ -185,7 +187,7 @@ fn entry_key(namespace: &str, key: &str, height: Height) -> Result<Vec<u8>, Read
     Ok(entry)
 }
 
-/// Any bytes as an entry, any text as a key.
+/// Reads any bytes as an entry, and any text as a key.
 #[cfg(test)]
 pub(crate) fn fuzz(bytes: &[u8], namespace: &str, key: &str) {
     let height = read_height(bytes, 0).unwrap_or(Height::new(7, 3));

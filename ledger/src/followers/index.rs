@@ -1,18 +1,18 @@
-//! Which block and transaction lies where. A follower of the block files, rebuilt from them at will.
+//! Where blocks and transactions lie. It follows the block files, and can be rebuilt from them at any time.
 //!
 //! | key | value |
 //! |---|---|
-//! | `n` OPV(block) | uvarint segment ‖ uvarint offset ‖ uvarint length of the record ‖ u32 its CRC32C, where it has no seal |
-//! | `e` OPV(block) OPV(tx) | uvarint segment ‖ uvarint offset of the length of that envelope ‖ for it and up to 63 behind it: uvarint length ‖ u32 CRC32C of its height ‖ its bytes |
+//! | `n` OPV(block) | uvarint segment ‖ uvarint offset ‖ uvarint length of the record ‖ u32 its CRC32C, if it has no seal |
+//! | `e` OPV(block) OPV(tx) | uvarint segment ‖ uvarint offset of the length of that envelope ‖ for it and up to 63 after it: uvarint length ‖ u32 CRC32C of its height ‖ its bytes |
 //! | `h` block hash | OPV(block) |
 //! | `t` 32 bytes, the transaction id | OPV(block) ‖ OPV(tx) ‖ validation code |
 //! | `u` any other transaction id | the same |
 //! | `s` | OPV(savepoint) ‖ hash of the block before it: blocks below it are in the index |
 //!
-//! An envelope is read by itself where `e` says it lies, checked by the checksum that it had when its
-//! block was followed and the height it had there. Where there is no such entry, or the bytes are others,
-//! the block is read whole: the entry only saves reading the rest. Of several transactions with one id the
-//! valid one is kept, or the first where none is: its outcome is the id's.
+//! An envelope is read alone from the place in `e`, and checked by its height and the checksum that it had
+//! when its block was followed. If there is no such entry, or the bytes differ, the block is read whole: the
+//! entry only saves reading the rest. Of several transactions with one id the valid one is kept, or the first
+//! if none is valid: its outcome is the outcome of the id.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::model::batch::Batch;
 use crate::model::block::{Block, Height};
 use crate::model::location::Location;
 
-/// Which block and transaction lies where.
+/// Where blocks and transactions lie.
 pub(crate) const INDEX: Follower = Follower {
     name: "index",
     suffix: ".index",
@@ -38,10 +38,10 @@ pub(crate) const INDEX: Follower = Follower {
     is_of_before,
 };
 
-/// Envelopes that one entry tells of: what is looked through to find one is bounded by it.
+/// The envelopes of one entry, which bounds the search for an envelope.
 const PAGE: usize = 64;
 
-/// Where a transaction stands and what became of it.
+/// The place and the verdict of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TxLocation {
     /// Block and position in it.
@@ -79,7 +79,7 @@ impl Index {
         Ok(Some(location))
     }
 
-    /// Where an envelope lies by itself; none where its block must be read.
+    /// Where an envelope lies; `None` if its whole block must be read.
     pub(crate) fn envelope(
         &self,
         view: &Snapshot,
@@ -136,7 +136,7 @@ impl Index {
         tx_ids: impl Iterator<Item = &'a str>,
     ) -> Result<HashSet<String>, ReadError> {
         let mut keys: Vec<_> = tx_ids.map(|tx_id| (tx_key(tx_id), tx_id)).collect();
-        // As above: neighbours one after the other.
+        // As above, neighbouring keys follow one another.
         keys.sort_unstable();
         let mut known = HashSet::new();
         for (key, tx_id) in keys {
@@ -188,8 +188,8 @@ impl Follow for Index {
                 }
             }
         }
-        // Sorted: ids are random, and the engine finds the places of neighbours sooner. Transactions of
-        // one id stay in their order.
+        // They are sorted because ids are random, and the engine finds neighbouring keys faster. Transactions
+        // of one id stay in their order.
         new.sort_by(|(one, _), (other, _)| one.cmp(other));
         for same in new.chunk_by(|(one, _), (other, _)| one == other) {
             // A valid transaction is the first of its id, or it would be a duplicate.
@@ -208,7 +208,7 @@ impl Follow for Index {
     }
 }
 
-/// Whether the places of envelopes are missing, whose blocks are read whole then, or a savepoint names no
+/// Whether places of envelopes are missing, so that their blocks are read whole, or a savepoint names no
 /// block.
 fn is_of_before(found: Option<&Entry>, replayed: Option<&Entry>) -> bool {
     match (found, replayed) {
@@ -272,7 +272,7 @@ fn put_location(location: Location) -> Vec<u8> {
     value
 }
 
-/// What is told of a block's envelopes, each page with the position of its first.
+/// The entries of a block's envelopes: each page with the position of its first envelope.
 fn envelope_pages(block: &Block, record: Location) -> impl Iterator<Item = (u64, Vec<u8>)> {
     let mut offset = record.offset + record::before_envelopes(block, record.len);
     let pages = (0..).step_by(PAGE).zip(block.envelopes.chunks(PAGE));
@@ -292,7 +292,7 @@ fn envelope_pages(block: &Block, record: Location) -> impl Iterator<Item = (u64,
     })
 }
 
-/// The envelope at this place of a page, if the page has so many.
+/// The envelope at this place of a page, if the page has it.
 fn get_envelope(cursor: &mut Cursor, in_page: u64) -> Result<Option<Location>, Malformed> {
     const TOO_LARGE: Malformed = Malformed("an offset is no 64-bit number");
     let (segment, mut offset) = (cursor.uvarint()?, cursor.uvarint()?);
@@ -332,8 +332,7 @@ fn number_key(number: u64) -> Vec<u8> {
     key
 }
 
-/// Whether a key is of an entry that says where envelopes lie, which an index of an earlier version has
-/// not.
+/// Whether a key belongs to an entry with the places of envelopes, which an earlier version's index lacks.
 fn is_place(key: &[u8]) -> bool {
     key.first() == Some(&b'e')
 }
@@ -348,7 +347,7 @@ fn hash_key(hash: &[u8]) -> Vec<u8> {
     [b"h", hash].concat()
 }
 
-/// Ids of Fabric's form take half their text's bytes; the others (old ledgers) are kept as text.
+/// Ids in Fabric's form take half the bytes of their text; others (of old ledgers) are kept as text.
 fn tx_key(tx_id: &str) -> Slice {
     let mut key = [b't'; 33];
     let (_, raw) = key.split_at_mut(1);
@@ -356,13 +355,13 @@ fn tx_key(tx_id: &str) -> Slice {
     if canonical && hex::decode_to_slice(tx_id, raw).is_ok() {
         return key.into();
     }
-    // Longer than any key may be: no such transaction can be indexed, see `examine`.
+    // It is longer than any key may be: no such transaction can be indexed, see `examine`.
     let text = tx_id.as_bytes();
     let text = text.get(..text.len().min(1 << 15)).unwrap_or_default();
     [b"u", text].concat().into()
 }
 
-/// Any bytes as a location.
+/// Reads any bytes as a location.
 #[cfg(test)]
 pub(crate) fn fuzz(bytes: &[u8]) {
     if let Ok(location) = read(bytes, "location", get_location) {

@@ -1,7 +1,7 @@
-//! What is derived from the blocks of a channel, and can be made again from them.
+//! Everything that is derived from the blocks of a channel, and can be made again from them.
 //!
-//! A follower is a file of its own that has a [`Follower`] and implements [`Follow`], and a line in
-//! [`registry`]. Committing, recovery, check and rebuild go by those two.
+//! A follower has a file of its own, with a [`Follower`] and an implementation of [`Follow`], and a line in
+//! [`registry`]. Commit, recovery, check and rebuild use these two.
 
 pub(crate) mod history;
 pub(crate) mod index;
@@ -18,17 +18,17 @@ use crate::error::ReadError;
 use crate::model::batch::Batch;
 use savepoint::Savepoint;
 
-/// A kind of what is derived from the blocks of a channel.
+/// A kind of data that is derived from the blocks of a channel.
 #[derive(Clone, Copy)]
 pub struct Follower {
     pub(crate) name: &'static str,
-    /// Suffix of its keyspace. A channel's name has at most 249 bytes, a keyspace's 255.
+    /// Suffix of its keyspace. A channel's name has at most 249 bytes, a keyspace's name 255.
     pub(crate) suffix: &'static str,
-    /// Suffixes of keyspaces that say nothing without it, and so go before it.
+    /// Suffixes of keyspaces that mean nothing without it, and so are removed before it.
     pub(crate) dependents: &'static [&'static str],
-    /// Makes it of its keyspace.
+    /// Makes it from its keyspace.
     pub(crate) open: fn(&Database, Keyspace) -> Arc<dyn Follow>,
-    /// Whether an entry, or the lack of one, is what an earlier version left where replay gives another.
+    /// Whether a difference between the entry found and the replayed one comes from an earlier version.
     pub(crate) is_of_before: fn(found: Option<&Entry>, replayed: Option<&Entry>) -> bool,
 }
 
@@ -62,16 +62,15 @@ pub(crate) trait Follow: Send + Sync + fmt::Debug {
     /// Its kind's name.
     fn name(&self) -> &'static str;
 
-    /// Blocks below this are in it, as a view of the embedded engine has it; as of now where it is kept
-    /// elsewhere.
+    /// It has the blocks below this height in a view of the embedded engine, or now, if it is kept elsewhere.
     ///
     /// # Errors
     /// It cannot be read.
     fn savepoint(&self, view: &Snapshot) -> Result<Savepoint, ReadError>;
 
-    /// Takes in the blocks from its savepoint on, and the new savepoint with them: adds them to `writes`,
-    /// which are committed next; or does it now, where that has to be done by itself. Blocks below the
-    /// savepoint change nothing. Called by one thread.
+    /// Takes in the blocks from its savepoint on, with the new savepoint. It adds them to `writes`, which are
+    /// committed next, or writes them now if it is kept elsewhere. Blocks below the savepoint change nothing.
+    /// One thread calls this.
     ///
     /// # Errors
     /// It cannot be read or written.
@@ -82,7 +81,7 @@ pub(crate) trait Follow: Send + Sync + fmt::Debug {
         batch: &Batch,
     ) -> Result<(), ReadError>;
 
-    /// What is wrong with it where its savepoint names a block that is not of the chain, at this height.
+    /// The error if its savepoint names a block at this height that is not of the chain.
     fn of_another_chain(&self, _height: u64) -> ReadError {
         ReadError::DerivedDamaged {
             follower: self.name(),

@@ -1,11 +1,11 @@
-//! How far a follower is, and on which chain.
+//! How far a follower is, and on which chain it is.
 //!
 //! ```text
 //! value = OPV(height) ‖ 32 bytes, the hash of block height-1
 //! ```
 //!
-//! Blocks below the height have been followed. The hash is missing where an earlier version of Quire
-//! wrote the savepoint; the next one has it.
+//! Blocks below the height have been followed. The hash is missing if an earlier version of Quire wrote the
+//! savepoint; the next savepoint has it.
 
 use fjall::{Keyspace, Readable as _, Snapshot};
 use quire_wire::hash::Hash;
@@ -22,13 +22,13 @@ pub(crate) const KEY: &[u8] = b"s";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Savepoint {
     pub(crate) height: u64,
-    /// None before the first block, and where it is not known.
+    /// `None` before the first block, and if it is not known.
     pub(crate) last: Option<Hash>,
 }
 
 impl Savepoint {
-    /// What a follower at this savepoint writes that is given blocks; none where it has them all, and
-    /// more.
+    /// The savepoint that a follower at this savepoint writes with these blocks; `None` if it has all of them
+    /// already.
     pub(crate) fn behind(self, blocks: &[Durable]) -> Option<Self> {
         let last = blocks.last()?;
         let height = last.block.number + 1;
@@ -74,7 +74,7 @@ pub(crate) fn of(
     })
 }
 
-/// Whether a savepoint is as an earlier version left it, naming no block.
+/// Whether a savepoint comes from an earlier version, and so names no block.
 pub(crate) fn is_of_before(found: Option<&Entry>, replayed: Option<&Entry>) -> bool {
     match (found, replayed) {
         (Some((key, found)), Some((_, replayed))) => **key == *KEY && replayed.starts_with(found),
@@ -82,7 +82,7 @@ pub(crate) fn is_of_before(found: Option<&Entry>, replayed: Option<&Entry>) -> b
     }
 }
 
-/// Any bytes as a savepoint.
+/// Reads any bytes as a savepoint.
 #[cfg(test)]
 pub(crate) fn fuzz(bytes: &[u8]) {
     if let Ok(savepoint) = Savepoint::read(bytes) {

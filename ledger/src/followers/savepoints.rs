@@ -12,7 +12,7 @@ use crate::block_store::tail::Witness;
 pub(crate) struct Savepoints(pub(crate) Vec<(Arc<dyn Follow>, Savepoint)>);
 
 impl Savepoints {
-    /// The follower that has come furthest.
+    /// The follower with the greatest height.
     pub(crate) fn witness(&self) -> Option<Witness> {
         let furthest = self
             .0
@@ -25,7 +25,7 @@ impl Savepoints {
         })
     }
 
-    /// How far the last one is.
+    /// The lowest height of a follower.
     pub(crate) fn lowest(&self) -> u64 {
         self.heights().min().unwrap_or(0)
     }
@@ -34,7 +34,7 @@ impl Savepoints {
         self.0.iter().map(|(_, savepoint)| savepoint.height)
     }
 
-    /// How far the index is.
+    /// The height of the index.
     pub(crate) fn index(&self) -> u64 {
         let mut all = self.0.iter();
         let index = all.find(|(follower, _)| follower.name() == INDEX.name);

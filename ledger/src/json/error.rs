@@ -2,7 +2,7 @@
 
 use super::{MAX_EXPONENT, MAX_NUMBER_BYTES};
 
-/// Why a text is refused. Whoever wrote it mends it.
+/// Why a text is refused. Its author must correct it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// It is not UTF-8.
@@ -14,12 +14,12 @@ pub enum JsonError {
     /// It breaks JSON's grammar (RFC 8259).
     #[error("expected {expected} at byte {offset}")]
     Syntax {
-        /// What would have fitted.
+        /// What would be right.
         expected: &'static str,
-        /// Where.
+        /// The place.
         offset: usize,
     },
-    /// A `\u` escape is half a character.
+    /// A `\u` escape is only half a character.
     #[error("unpaired surrogate at byte {offset}")]
     UnpairedSurrogate {
         /// Where the escape starts.
@@ -37,7 +37,7 @@ pub enum JsonError {
         /// The limit.
         limit: usize,
     },
-    /// A number is too long to be compared in the time that others take.
+    /// A number is too long to be compared in ordinary time.
     #[error(
         "a number of more than {MAX_NUMBER_BYTES} characters, or with an exponent beyond \
          {MAX_EXPONENT}, at byte {offset}"
@@ -46,7 +46,7 @@ pub enum JsonError {
         /// Where the number begins.
         offset: usize,
     },
-    /// A top-level member has a name that CouchDB and Fabric keep for themselves.
+    /// A top-level member has a name that CouchDB and Fabric reserve.
     #[error("the top-level member {name:?} is reserved")]
     ReservedMember {
         /// The member's name.
@@ -55,7 +55,7 @@ pub enum JsonError {
 }
 
 impl JsonError {
-    /// The byte at which the text was given up; none where the fault has no one place.
+    /// The byte at which reading stopped; `None` if the fault has no single place.
     #[must_use]
     pub fn offset(&self) -> Option<usize> {
         match self {

@@ -1,4 +1,4 @@
-//! An object or an array that was read before, taken apart into the texts it was written in.
+//! Takes an object or an array that was read before apart into the texts of its parts.
 
 use std::borrow::Cow;
 
@@ -16,10 +16,10 @@ pub(crate) struct Part<'a> {
     pub(crate) text: &'a str,
 }
 
-/// Tells each member of an object, in the text's order; none of any other text.
+/// Calls `each` for each member of an object, in the text's order, and not at all for any other text.
 ///
 /// # Errors
-/// The text is no JSON.
+/// The text is not JSON.
 pub(crate) fn members<'a>(text: &'a str, each: &mut dyn FnMut(Part<'a>)) -> Result<(), JsonError> {
     walk(text, (b'{', b'}'), &mut |scanner| {
         let (name, name_text) = scanner.name()?;
@@ -33,10 +33,10 @@ pub(crate) fn members<'a>(text: &'a str, each: &mut dyn FnMut(Part<'a>)) -> Resu
     })
 }
 
-/// Tells each element of an array, in order; none of any other text.
+/// Calls `each` for each element of an array, in order, and not at all for any other text.
 ///
 /// # Errors
-/// The text is no JSON.
+/// The text is not JSON.
 pub(crate) fn elements<'a>(text: &'a str, each: &mut dyn FnMut(&'a str)) -> Result<(), JsonError> {
     walk(text, (b'[', b']'), &mut |scanner| {
         each(scanner.skip_value()?);

@@ -1,12 +1,11 @@
-//! Reads a JSON text once, from left to right, and keeps where things are instead of what they
-//! mean.
+//! Reads a JSON text once, from left to right, and keeps the places of its parts instead of their meaning.
 
 use std::borrow::Cow;
 
 use super::{JsonError, MAX_EXPONENT, MAX_NUMBER_BYTES, utf8};
 
-/// Reads and checks a text: that it is one JSON text, nested no deeper than `max_depth`, without
-/// duplicate members, unpaired surrogates and numbers that are too long.
+/// Reads a text, and checks that it is one JSON text, nested no deeper than `max_depth`, without duplicate
+/// members, unpaired surrogates and numbers that are too long.
 ///
 /// # Errors
 /// [`JsonError`] with the first fault found.
@@ -14,19 +13,18 @@ pub fn read(text: &[u8], max_depth: usize) -> Result<Node<'_>, JsonError> {
     Scanner::strict(utf8(text)?, max_depth).document()
 }
 
-/// The same of a text that a channel holds already, whose numbers may be as long as they like.
+/// Reads a text that a channel holds already, whose numbers may have any length.
 ///
 /// # Errors
-/// As of [`read`].
+/// See [`read`].
 pub fn read_stored(text: &[u8], max_depth: usize) -> Result<Node<'_>, JsonError> {
     Scanner::new(utf8(text)?, max_depth).document()
 }
 
-/// Reads and checks a text which has to be an array, and takes it apart. None where it is
-/// something else.
+/// Reads and checks an array, and takes it apart. Returns `None` if the text is something else.
 ///
 /// # Errors
-/// As of [`read`].
+/// See [`read`].
 pub fn read_array(text: &[u8], max_depth: usize) -> Result<Option<Vec<Node<'_>>>, JsonError> {
     Scanner::strict(utf8(text)?, max_depth).document_array()
 }
@@ -40,7 +38,7 @@ pub struct Node<'a> {
     pub shape: Shape<'a>,
 }
 
-/// The kinds of value that somebody asks for.
+/// The kinds of value that callers ask for.
 #[derive(Debug)]
 pub enum Shape<'a> {
     /// An object, with its members in the text's order.
@@ -64,22 +62,22 @@ pub struct Member<'a> {
     pub value: Node<'a>,
 }
 
-/// Characters of a number that leave no room for an exponent of five digits.
+/// A number with so few characters has no room for an exponent of five digits.
 const SURELY_SHORT: usize = 6;
 
-/// A position in a text. It stands between characters, never within one: it moves over bytes, and
-/// stops only at ASCII ones.
+/// A position in a text. It is between characters, never within one: it moves over bytes, and stops only at
+/// ASCII bytes.
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
     max_depth: usize,
-    /// Whether a number may be as long as it likes.
+    /// Whether a number may have any length.
     has_any_number: bool,
 }
 
 impl<'a> Scanner<'a> {
-    /// For a text that is written already.
+    /// A scanner for a text that is stored already.
     pub(super) fn new(text: &'a str, max_depth: usize) -> Self {
         Self {
             text,
@@ -90,7 +88,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// For a text that somebody writes, or asks for.
+    /// A scanner for a text that somebody writes or asks for.
     pub(super) fn strict(text: &'a str, max_depth: usize) -> Self {
         Self {
             has_any_number: false,
@@ -106,7 +104,7 @@ impl<'a> Scanner<'a> {
         Ok(node)
     }
 
-    /// The elements of the whole text; none where it is not an array.
+    /// The elements of the whole text; `None` if it is not an array.
     fn document_array(mut self) -> Result<Option<Vec<Node<'a>>>, JsonError> {
         self.skip_space();
         if self.peek() != Some(b'[') {
@@ -178,7 +176,7 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// A member's name, also as it is in the text; goes on to the first character of its value.
+    /// Reads a member's name, also as it is in the text, and goes on to the first character of its value.
     pub(super) fn name(&mut self) -> Result<(Cow<'a, str>, &'a str), JsonError> {
         let start = self.at;
         if self.peek() != Some(b'"') {
@@ -209,7 +207,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Goes over an opening bracket.
+    /// Passes an opening bracket.
     pub(super) fn enter(&mut self) -> Result<(), JsonError> {
         if self.depth == self.max_depth {
             return Err(JsonError::TooDeep {
@@ -221,12 +219,13 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Says that a closing bracket was gone over.
+    /// Notes that a closing bracket was passed.
     pub(super) fn leave(&mut self) {
         self.depth -= 1;
     }
 
-    /// Goes over a comma, or over the closing bracket: then nothing more follows inside.
+    /// Passes a comma, or the closing bracket, after which nothing more follows inside. Returns whether it
+    /// was a comma.
     pub(super) fn goes_on(&mut self, bracket: u8) -> Result<bool, JsonError> {
         self.skip_space();
         if self.takes(bracket) {
@@ -241,7 +240,7 @@ impl<'a> Scanner<'a> {
         }))
     }
 
-    /// Whether a bracket that was just opened closes at once; goes over it if so.
+    /// Whether a bracket that was just opened closes immediately; if so, passes it.
     pub(super) fn closes(&mut self, bracket: u8) -> bool {
         self.skip_space();
         self.takes(bracket)
@@ -276,7 +275,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// How many bytes of a string follow that stand for themselves.
+    /// How many of the next bytes of a string stand for themselves.
     fn plain_bytes(&self) -> usize {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         let (words, tail) = rest.as_chunks();
@@ -291,7 +290,7 @@ impl<'a> Scanner<'a> {
         rest.len() - tail.len() + plain
     }
 
-    /// Goes over a value of a text that was read before; the position is at its first character.
+    /// Passes a value of a text that was read before; the position is at its first character.
     pub(super) fn skip_value(&mut self) -> Result<&'a str, JsonError> {
         let start = self.at;
         let mut open = 0_usize;
@@ -352,7 +351,7 @@ impl<'a> Scanner<'a> {
         Ok(character)
     }
 
-    /// The digits of a `\u` escape that started at `start`, and its other half where it needs one.
+    /// Reads the digits of a `\u` escape that started at `start`, and its other half if it needs one.
     fn unicode(&mut self, start: usize) -> Result<char, JsonError> {
         let unpaired = JsonError::UnpairedSurrogate { offset: start };
         let first = self.four_digits()?;
@@ -439,7 +438,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Goes over `byte` if it is next, and says whether it was.
+    /// Passes `byte` if it is next, and returns whether it was.
     fn takes(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         if found {
@@ -468,8 +467,8 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The highest bit of every byte that does not stand for itself in a string. Eight at once: long
-/// strings are read in a third of the time. Behind the first such byte bits may be wrong.
+/// The highest bit of every byte that does not stand for itself in a string. It tests eight bytes at once, so
+/// that long strings are read in a third of the time. After the first such byte bits may be wrong.
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
@@ -477,7 +476,7 @@ fn special_bytes(word: u64) -> u64 {
     (below(word, 0x20) | equal(b'"') | equal(b'\\')) & (ONES << 7)
 }
 
-/// Sorting keeps this below quadratic for objects of any size without hashing a name.
+/// Sorting keeps this below quadratic for objects of any size, without hashing names.
 fn refuse_duplicates(members: &[Member<'_>]) -> Result<(), JsonError> {
     let mut names: Vec<&str> = members.iter().map(|member| &*member.name).collect();
     names.sort_unstable();

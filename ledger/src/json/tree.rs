@@ -1,4 +1,4 @@
-//! A text as a [`Value`] in which every member is one, whatever its name.
+//! Reads a text as a [`Value`] in which every member is a member, whatever its name.
 
 use std::borrow::Cow;
 
@@ -10,15 +10,15 @@ use super::{JsonError, utf8};
 
 /// How deep a text may be nested: `[[1]]` has depth 2.
 pub(crate) const MAX_TREE_DEPTH: usize = 127;
-/// Digits that any 64-bit integer has room for.
+/// A number with so few digits fits into any 64-bit integer.
 const SHORT_DIGITS: usize = 18;
 
-/// What becomes of a member that stands twice in one object.
+/// How a repeated member of one object is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeats {
-    /// The last counts, where the first stands: for what others wrote, and what is written already.
+    /// The last value counts, in the place of the first: for texts of others, and stored texts.
     LastCounts,
-    /// The text is refused: for what a user asks. So is one with a number that is too long.
+    /// The text is refused, as is one with a number that is too long: for users' queries.
     Refused,
 }
 
@@ -30,10 +30,10 @@ pub(crate) fn parse(text: &[u8], repeats: Repeats) -> Result<Value, JsonError> {
     parse_to(text, repeats, MAX_TREE_DEPTH)
 }
 
-/// The same of a text that may be nested so deep.
+/// Reads a text that may be nested up to `max_depth`.
 ///
 /// # Errors
-/// As of [`parse`].
+/// See [`parse`].
 pub(crate) fn parse_to(
     text: &[u8],
     repeats: Repeats,
@@ -52,12 +52,12 @@ pub(crate) fn parse_to(
     Ok(value)
 }
 
-/// The members of an object, and whether there were any whose names are hidden.
+/// The members of an object, and whether it has hidden members.
 pub(crate) type Members = (Map<String, Value>, bool);
 
-/// Reads an object behind the members that are given, but for those whose names `hides` has; none
-/// where the text is no object. Nothing is made of members that are not `wanted`, but they are checked as
-/// all others are. Of a repeated member the last counts.
+/// Reads an object, and adds its members to those given, without members whose names `hides` has. Returns
+/// `None` if the text is not an object. Members that are not `wanted` are only checked. Of a repeated member
+/// the last counts.
 ///
 /// # Errors
 /// [`JsonError`] with the first fault found.
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The same of a value of which nothing is made.
+    /// Checks a value without keeping it.
     fn pass_over(&mut self) -> Result<(), JsonError> {
         match self.scanner.peek() {
             Some(b'"') => self.scanner.string().map(|_| ()),
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
 }
 
 fn number(text: &str, offset: usize) -> Result<Value, JsonError> {
-    // Most are short integers, whose digits come back as they are; `-0` is none.
+    // Most numbers are short integers, whose digits come back unchanged; `-0` is not such a number.
     if text.len() <= SHORT_DIGITS
         && text != "-0"
         && let Ok(integer) = text.parse::<i64>()
@@ -223,7 +223,7 @@ mod tests {
         parse(text.as_bytes(), Repeats::LastCounts)
     }
 
-    /// What `serde_json` reads; texts with its private names are not among those.
+    /// The texts are those that `serde_json` reads rightly, without its private names.
     #[test]
     fn texts_are_what_they_are_to_everybody() {
         for text in [

@@ -13,8 +13,8 @@ use crate::model::location::Location;
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) blocks: Vec<Durable>,
-    /// What those of the blocks change together that state does not have. Blocks behind them may be
-    /// judged by it meanwhile.
+    /// What those blocks that state does not have change together. Later blocks may be judged by it
+    /// meanwhile.
     pub(crate) changes: Arc<Updates>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Block `number` with these transactions and what was said of them.
+    /// Block `number` with these transactions and their codes.
     pub(crate) fn durable(number: u64, transactions: &[(&str, Code)]) -> Durable {
         let codes: Vec<u8> = transactions.iter().map(|(_, code)| code.0).collect();
         let mut block = Block {

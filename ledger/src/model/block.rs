@@ -11,7 +11,7 @@ use quire_wire::{Code, Message as _};
 
 use crate::codec::{Cursor, Malformed, put_opv};
 
-/// Where a transaction stands in the chain, and so the version of a key that it wrote.
+/// The place of a transaction in the chain, which is also the version of a key that it wrote.
 ///
 /// Its text form is `"12.0"`: block number, full stop, position in the block, both decimal without
 /// leading zeros.
@@ -67,7 +67,7 @@ impl fmt::Display for Height {
     }
 }
 
-/// A text that is no height: anything but two shortest decimal numbers around a full stop.
+/// The text is not a height: a height is two decimal numbers in shortest form around a full stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a version: expected <block>.<transaction>, for example 12.0")]
 pub struct NotAHeight;
@@ -102,8 +102,7 @@ pub struct Block {
     pub data_hash: Bytes,
     /// Serialized envelopes, in order.
     pub envelopes: Vec<Bytes>,
-    /// The metadata slots: Fabric's five (four before Fabric 1.4.1), and a sixth where Quire wrote
-    /// the block.
+    /// The metadata slots: Fabric's five (four before Fabric 1.4.1), and a sixth if Quire wrote the block.
     pub metadata: Vec<Bytes>,
 }
 
@@ -120,7 +119,7 @@ impl Block {
         data_hash(&self.envelopes)
     }
 
-    /// The verdict on a transaction as stored in slot 2; `NOT_VALIDATED` where there is none.
+    /// The verdict on a transaction as stored in slot 2; `NOT_VALIDATED` if there is none.
     #[must_use]
     pub fn code(&self, tx: usize) -> Code {
         let codes = self.metadata.get(metadata_slot::TRANSACTIONS_FILTER);
@@ -129,7 +128,7 @@ impl Block {
             .map_or(Code::NOT_VALIDATED, |code| Code(*code))
     }
 
-    /// The commit hash as stored in slot 4; `None` where the block has none.
+    /// The commit hash as stored in slot 4; `None` if the block has none.
     #[must_use]
     pub fn commit_hash(&self) -> Option<Bytes> {
         let slot = self.metadata.get(metadata_slot::COMMIT_HASH)?;
@@ -137,7 +136,7 @@ impl Block {
         (!value.is_empty()).then_some(value)
     }
 
-    /// Fills slots up to `slot` with empty entries where they are missing, and sets it.
+    /// Fills missing slots up to `slot` with empty entries, and sets `slot`.
     pub(crate) fn set_metadata(&mut self, slot: usize, content: Bytes) {
         if self.metadata.len() <= slot {
             self.metadata.resize(slot + 1, Bytes::new());

@@ -9,22 +9,22 @@ use quire_wire::{Code, tolerant};
 /// An envelope as the ledger sees it, with the verdict so far.
 #[derive(Clone, Debug)]
 pub struct Examined {
-    /// The id under which the transaction is indexed; `None` where the envelope names none.
+    /// The id under which the transaction is indexed; `None` if the envelope names none.
     pub tx_id: Option<String>,
     /// `VALID` until something is found.
     pub code: Code,
     /// What the transaction is, as far as it could be read.
     pub content: Content,
-    /// What it says against itself, whatever the code has become.
+    /// The fault in the envelope itself, whatever the code has become.
     pub(crate) objection: Option<Objection>,
-    /// The headers, where the content does not have them.
+    /// The headers, if the content does not have them.
     pub(crate) opened: Option<Box<Opened>>,
 }
 
 /// What an envelope holds.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// A chaincode call with its outcome. Boxed: it is large, and a block has many.
+    /// A chaincode call with its outcome. It is boxed because it is large, and a block has many.
     Endorsed(Box<Endorsed>),
     /// A channel configuration: a serialized `common.ConfigEnvelope`.
     Config(Bytes),
@@ -54,7 +54,7 @@ impl Endorsed {
 /// A read-write set with nothing left serialized.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReadWriteSet {
-    /// In the order of the transaction, which is sorted where Fabric or Quire made it.
+    /// In the order of the transaction, which is sorted if Fabric or Quire made it.
     pub namespaces: Vec<NamespaceSet>,
 }
 
@@ -73,7 +73,7 @@ impl ReadWriteSet {
     /// Reads the bytes in `ChaincodeAction.results`.
     ///
     /// # Errors
-    /// `BAD_RWSET` where any part does not parse.
+    /// `BAD_RWSET` if any part does not parse.
     pub fn read(results: Bytes) -> Result<Self, Code> {
         let bad = |_| Code::BAD_RWSET;
         let message: TxReadWriteSet =
@@ -99,37 +99,37 @@ impl ReadWriteSet {
     }
 }
 
-/// How far Fabric comes with an envelope before it finds something against it. What it asks in between
-/// outranks what it would have found later.
+/// The step at which Fabric finds a fault in an envelope. What it checks between the steps takes precedence
+/// over faults of later steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
-    /// To its headers; then the creator's signature is verified.
+    /// The headers; after them the creator's signature is verified.
     Headers,
-    /// To the transaction as a whole; then its id is looked for in earlier blocks.
+    /// The transaction as a whole; after it the id is looked for in earlier blocks.
     Transaction,
-    /// To the call and its outcome; then the endorsements are held against policies.
+    /// The call and its outcome; after them the endorsements are checked against policies.
     Call,
 }
 
-/// What an envelope says against itself.
+/// A fault in an envelope itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Objection {
     pub(crate) stage: Stage,
     pub(crate) code: Code,
 }
 
-/// Whose rules a channel has, where the two differ.
+/// The rules of a channel, in which Quire and Fabric differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Quire's: a chaincode needs no version, and one that nobody defined is the built-in one.
+    /// Quire's rules: a chaincode needs no version, and an undefined chaincode is the built-in one.
     Quire,
-    /// Fabric's: a chaincode has a version and a definition.
+    /// Fabric's rules: a chaincode has a version and a definition.
     Fabric,
 }
 
 impl Examined {
-    /// What its creator signed, where that decides: the headers are sound, and nobody else gave the
-    /// transaction a code.
+    /// What its creator signed, if the signature decides: the headers are sound, and the transaction has no
+    /// other code.
     pub(crate) fn signed_by_creator(&self) -> Option<&Opened> {
         let decides = self.code.is_valid()
             || self
@@ -142,14 +142,14 @@ impl Examined {
         opened.filter(|_| decides)
     }
 
-    /// Whether the transaction came so far that its id is looked for in earlier blocks.
+    /// Whether the transaction reaches the step at which its id is looked for in earlier blocks.
     pub(crate) fn is_looked_up(&self) -> bool {
         self.code.is_valid()
             || self.code == Code::ENDORSEMENT_POLICY_FAILURE
             || self.own_objection() == Some(Stage::Call)
     }
 
-    /// Where in Fabric's order the code is found, if it is the envelope that says it against itself.
+    /// The step in Fabric's order at which the code is found, if the fault is in the envelope itself.
     pub(crate) fn own_objection(&self) -> Option<Stage> {
         let objection = self.objection?;
         (objection.code == self.code).then_some(objection.stage)
@@ -158,7 +158,7 @@ impl Examined {
 
 #[cfg(test)]
 impl Examined {
-    /// A transaction of which only its id and what was said of it matters.
+    /// A transaction of which only its id and its code matter.
     pub(crate) fn bare(tx_id: &str, code: Code) -> Self {
         Self {
             tx_id: Some(tx_id.to_owned()),

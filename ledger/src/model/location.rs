@@ -1,16 +1,16 @@
 //! Places in the block files.
 
-/// Where a record lies, or an envelope in one.
+/// The place of a record, or of an envelope in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     /// Number of the block file.
     pub(crate) segment: u64,
-    /// First byte: of a record its length prefix, of an envelope what follows its own.
+    /// The first byte: a record's length prefix, or the byte after an envelope's length prefix.
     pub(crate) offset: u64,
-    /// Bytes of the record, its length prefix included, or of the envelope alone.
+    /// Bytes of the record, including its length prefix, or of the envelope alone.
     pub(crate) len: u64,
-    /// CRC32C of the bytes as they were when the block was followed: of a record that has no seal of its
-    /// own, as Fabric's hashes leave some of its bytes uncovered; of an envelope with its height before it.
+    /// CRC32C of the bytes as they were when the block was followed. A record without a seal has it because
+    /// Fabric's hashes do not cover all its bytes; an envelope's checksum includes its height.
     pub(crate) checksum: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! Plain data that the rest of the ledger speaks of.
+//! Plain data that the rest of the ledger uses.
 
 pub(crate) mod batch;
 pub(crate) mod block;

@@ -1,4 +1,4 @@
-//! What blocks change.
+//! The changes that blocks make.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,12 +9,12 @@ use super::block::Height;
 use super::namespace::{hashed_key, hashed_namespace, queried};
 use super::value::VersionedValue;
 
-/// What becomes of one key.
+/// The change of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Update {
-    /// Who did it.
+    /// The transaction that did it.
     pub version: Height,
-    /// The new value and metadata; `None` where the key was deleted.
+    /// The new value and metadata; `None` if the key was deleted.
     pub content: Option<(Bytes, Bytes)>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct NamespaceUpdates {
 pub(crate) struct Updates {
     /// By namespace, sorted by byte order.
     pub namespaces: BTreeMap<String, NamespaceUpdates>,
-    /// Namespaces of state in which a change, one that a later change replaced included, had metadata.
+    /// Namespaces of state in which a change had metadata, even if a later change replaced it.
     pub with_metadata: BTreeSet<String>,
 }
 
@@ -78,7 +78,7 @@ impl Updates {
             .get(key_hash)
     }
 
-    /// Lays later changes over these.
+    /// Applies later changes over these.
     pub(crate) fn overlay(&mut self, later: Self) {
         for (name, changes) in later.namespaces {
             let mine = self.namespaces.entry(name).or_default();
@@ -90,8 +90,9 @@ impl Updates {
         self.with_metadata.extend(later.with_metadata);
     }
 
-    /// Every change with its namespace and key in state, about in the order of state's keys. What a block
-    /// of others writes beside queries counts for its commit hash, which is Fabric's, and is in no state.
+    /// Every change with its namespace and key in state, roughly in the order of state's keys. What another
+    /// node's block writes in a namespace of queries counts for the commit hash, by Fabric's rule, but is not
+    /// in state.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>, &Update)> {
         let namespaces = self.namespaces.iter();
         let namespaces = namespaces.filter(|(name, _)| queried(name).is_none());

@@ -1,4 +1,4 @@
-//! What a key holds.
+//! The value of a key, with metadata and version.
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use super::block::Height;
 pub struct VersionedValue {
     /// Byte for byte as it was written.
     pub value: Bytes,
-    /// Fabric's key-level metadata (a `KVMetadataWrite` without key), mostly empty.
+    /// Fabric's key-level metadata (a `KVMetadataWrite` without key), which is usually empty.
     pub metadata: Bytes,
     /// The transaction that wrote it.
     pub version: Height,

@@ -1,4 +1,4 @@
-//! Taking over a channel from block files that a Fabric peer wrote.
+//! Takes over a channel from block files that a Fabric peer wrote.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::ledgers::Ledgers;
 use crate::offline::check::{CheckError, Depth, Report, check_blockfiles};
 use crate::progress::{Progress, ProgressFn};
 
-/// Bytes that are copied at a time.
+/// The number of bytes that are copied at a time.
 const COPY_BYTES: u64 = 1 << 20;
 
-/// Why block files were not imported. Nothing of them is in the data directory then.
+/// Why block files were not imported. Then nothing of them is in the data directory.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// They are damaged, as the report says.
@@ -29,7 +29,7 @@ pub enum ImportError {
     /// There is no block in them.
     #[error("{0} holds no block")]
     Empty(String),
-    /// A channel that is to take transactions must keep the name that its transactions carry.
+    /// A channel that will take transactions must keep the name in its transactions.
     #[error("the blocks are of channel {0}: under another name it can only be read")]
     OtherName(String),
     /// They could not be checked.
@@ -41,8 +41,8 @@ pub enum ImportError {
 }
 
 impl Ledgers {
-    /// Checks the block files in `dir`, copies them, and builds index, state and history. The channel
-    /// is read-only unless `writable`: its orderers are elsewhere. Durable on return.
+    /// Checks the block files in `dir`, copies them, and builds index, state and history. Unless `writable`,
+    /// the channel is read-only: its orderers are elsewhere. It is durable on return.
     ///
     /// # Errors
     /// See [`ImportError`].
@@ -81,8 +81,8 @@ impl Ledgers {
     }
 }
 
-/// Whether a node has written a block of the channel in this data directory: then the chain names that
-/// node's organisation. Reads the blocks where the record alone does not tell.
+/// Whether a node has written a block of the channel in this data directory: then the chain names that node's
+/// organisation. Reads the blocks if the record alone does not tell.
 ///
 /// # Errors
 /// The block files cannot be read.
@@ -120,7 +120,7 @@ fn channel_of(disk: &Arc<dyn Disk>, dir: &Path) -> Result<String, OpenError> {
         .unwrap_or_default())
 }
 
-/// Copies the block files of a folder; durable on return.
+/// Copies the block files of a folder. They are durable on return.
 fn copy(
     disk: &Arc<dyn Disk>,
     from: &Path,
@@ -147,7 +147,7 @@ fn copy(
     disk.sync_dir(to).map_err(io_at(to))
 }
 
-/// Copies a file from a byte on to the beginning of another, and syncs that.
+/// Copies a file from a byte on to the beginning of another file, and syncs that file.
 pub(crate) fn copy_bytes(
     source: &dyn DiskFile,
     from: u64,

@@ -1,5 +1,5 @@
-//! What an operator does with a channel beside serving it: to look for damage, to repair it or accept the
-//! loss, to make followers again, and to take over what a Fabric peer wrote.
+//! What an operator does with a channel besides serving it: look for damage, repair it or accept the loss,
+//! make followers again, and take over what a Fabric peer wrote.
 //!
 //! Only [`check`] may run on a channel that is open.
 

@@ -1,4 +1,4 @@
-//! Making followers again from the blocks.
+//! Makes followers again from the blocks.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ impl Ledgers {
     /// Every block is read first: nothing is dropped that could not be made again.
     ///
     /// # Errors
-    /// [`OpenError::Corrupt`] and [`OpenError::Ahead`] changed nothing and want an operator.
+    /// [`OpenError::Corrupt`] and [`OpenError::Ahead`] changed nothing and need an operator.
     pub fn rebuild(
         &self,
         channel: &str,
@@ -37,7 +37,7 @@ impl Ledgers {
         self.ledger(channel, progress)
     }
 
-    /// Whether the blocks are all that the followers know of: reads every one.
+    /// Checks that the blocks are all that the followers know. It reads every block.
     fn refuse_if_lossy(
         &self,
         channel: &str,
@@ -77,7 +77,7 @@ impl Ledgers {
         if let Some(damage) = damage {
             let verdict = tail::judge(&segments, count, extent.own_from, &damage, witness);
             return match verdict.map_err(io_at(&dir))? {
-                // Opening cuts it.
+                // Opening the channel cuts it.
                 Verdict::Torn { .. } => Ok(()),
                 Verdict::Corrupt {
                     corruption,

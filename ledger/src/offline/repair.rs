@@ -1,14 +1,13 @@
-//! Repairing block files from another copy of them: records that are proven bad are replaced, in
-//! place, by records that are proven good.
+//! Repairs block files from another copy of them: records that are proven bad are replaced in place by
+//! records that are proven good.
 //!
-//! * *Bad*: there is no sound record of the next block where it should be.
-//! * *Good*: the copy has one at the same place, sound by its seal (or by its hashes, where a Fabric
-//!   peer wrote it), which is the child of the block before it and the parent of the sound one after
-//!   it, and which the index, where it knows the block, knows by the same hash.
+//! * *Bad*: the place of the next block has no sound record of it.
+//! * *Good*: the copy has a record at the same place that is sound by its seal (or by its hashes, if a Fabric
+//!   peer wrote it). Its block is the child of the block before and the parent of the sound block after it,
+//!   and has the hash that the index knows, if the index knows the block.
 //!
-//! No sound record is ever written over. What no hash covers is not proven: the verdicts of a block
-//! that a Fabric peer wrote are what the copy says, and `quire check` compares them with the commit
-//! hashes.
+//! A sound record is never overwritten. What no hash covers is not proven: the verdicts of a Fabric peer's
+//! block are taken from the copy, and `quire check` compares them with the commit hashes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,11 +38,11 @@ pub struct Replaced {
     pub block: u64,
     /// The block file.
     pub file: PathBuf,
-    /// Where in it the record begins.
+    /// The place in the file where the record begins.
     pub offset: u64,
-    /// How long the record is.
+    /// The length of the record.
     pub bytes: u64,
-    /// What was there before.
+    /// The fault that was found before.
     pub found: String,
 }
 
@@ -59,13 +58,14 @@ pub struct NotReplaced {
 /// What a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepairReport {
-    /// Blocks that are sound where they are, the replaced ones included.
+    /// Blocks that are sound in their place, including the replaced ones.
     pub sound: u64,
     /// Records that were replaced.
     pub replaced: Vec<Replaced>,
-    /// Blocks that the copy does not help.
+    /// Blocks for which the copy does not help.
     pub not_replaced: Vec<NotReplaced>,
-    /// Whether the repair gave up at the last of these: where the blocks after it lie is not known.
+    /// Whether the repair gave up at the last of these, because the place of the following blocks is not
+    /// known.
     pub gave_up: bool,
 }
 
@@ -74,7 +74,8 @@ impl Ledgers {
     /// Every replaced record is durable on return.
     ///
     /// # Errors
-    /// The files cannot be read or written. That the copy does not help is no error but in the report.
+    /// The files cannot be read or written. If the copy does not help, that is not an error; the report says
+    /// so.
     pub fn repair(
         &self,
         channel: &str,
@@ -100,7 +101,7 @@ impl Ledgers {
     }
 }
 
-/// Where the reading is.
+/// The place of the reading.
 #[derive(Clone, Copy)]
 struct At {
     end: Position,
@@ -108,7 +109,7 @@ struct At {
     hash: Option<Hash>,
 }
 
-/// A record of the copy, proven good.
+/// A record of the copy that is proven good.
 struct Good {
     bytes: Bytes,
     block: Block,
@@ -122,7 +123,7 @@ struct Repair<'a> {
     extent: Extent,
     index: Index,
     view: fjall::Snapshot,
-    /// Followers know of blocks below this.
+    /// Followers know the blocks below this height.
     known_height: u64,
     report: RepairReport,
 }
@@ -143,7 +144,7 @@ impl Repair<'_> {
             let reason = match self.find_good(at).map_err(io_at(&dir))? {
                 Ok(good) => {
                     self.replace(&good, &corruption).map_err(io_at(&dir))?;
-                    // Read again from here: what is on disk is judged, not what was written.
+                    // The record is read again: what is on disk is judged, not what was written.
                     continue;
                 }
                 Err(reason) => reason,
@@ -165,7 +166,8 @@ impl Repair<'_> {
         Ok(self.report)
     }
 
-    /// Reads sound blocks; what is wrong with the first that is not, `None` at the end of the chain.
+    /// Reads sound blocks. Returns what is wrong with the first other block, or `None` at the end of the
+    /// chain.
     fn read_on(
         &mut self,
         at: &mut At,
@@ -218,7 +220,7 @@ impl Repair<'_> {
         }
     }
 
-    /// The copy's record of the next block, if it is proven good; otherwise why not.
+    /// The copy's record of the next block if it is proven good, or else the reason.
     fn find_good(&self, at: At) -> std::io::Result<Result<Good, String>> {
         let next_file = Position {
             segment: at.end.segment + 1,
@@ -278,7 +280,7 @@ impl Repair<'_> {
         })
     }
 
-    /// What is sound here and speaks against a record of the copy.
+    /// Something sound here that contradicts a record of the copy.
     fn contradiction(&self, good: &Good) -> std::io::Result<Option<String>> {
         let (number, hash) = (good.block.number, good.block.hash());
         let savepoint = self.index.savepoint(&self.view).unwrap_or_default().height;
@@ -342,7 +344,7 @@ impl Repair<'_> {
     }
 }
 
-/// The bytes that claim to be one record; `None` where they do not fit into the file.
+/// The bytes that claim to be one record; `None` if they do not fit into the file.
 fn read_record(segments: &Segments, at: Position) -> std::io::Result<Option<Bytes>> {
     let file = match segments.file(at.segment) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -1,4 +1,4 @@
-//! Accepting a loss: cutting a chain where its first damaged or missing block begins.
+//! Accepts a loss: cuts a chain where its first damaged or missing block begins.
 //!
 //! What is cut is kept beside the data, and nothing is cut before it is kept:
 //!
@@ -7,8 +7,8 @@
 //! channels/main/cut-from-block-57/blockfile_000004                  files after it, renamed
 //! ```
 //!
-//! Then the damaged file is cut, and followers that knew of lost blocks are dropped, in this order: a
-//! crash on the way leaves a channel that still refuses to open, and the same command finishes.
+//! Then the damaged file is cut, and followers that knew of lost blocks are dropped, in this order: after a
+//! crash in between the channel still refuses to open, and the same command finishes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,28 +28,28 @@ use crate::ledgers::Ledgers;
 use crate::model::location::Position;
 use crate::progress::{Progress, ProgressFn};
 
-/// What accepting the loss of a chain's end means.
+/// What is lost with a chain's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// The first block that is damaged or missing: everything from it on goes.
+    /// The first block that is damaged or missing: everything from it on is lost.
     pub from_block: u64,
-    /// The last block that is known to have been there; none where nothing tells.
+    /// The last block that is known to have existed; `None` if nothing tells.
     pub last_block: Option<u64>,
-    /// What is wrong with the first one; none where it is simply not there.
+    /// What is wrong with the first block; `None` if it is only missing.
     pub corruption: Option<Corruption>,
     /// The block file that is cut.
     pub file: PathBuf,
     /// Where it is cut.
     pub offset: u64,
-    /// Bytes that are cut off it.
+    /// Bytes that are cut off the file.
     pub bytes: u64,
-    /// Sound blocks further on, which go too: without the ones before they prove nothing.
+    /// Later sound blocks, which are lost too: without the blocks before them they prove nothing.
     pub sound_blocks: Vec<u64>,
-    /// Later block files, which go whole.
+    /// Later block files, which are removed whole.
     pub later_files: Vec<PathBuf>,
-    /// Followers that know of blocks that go, and are made again.
+    /// Followers that know lost blocks, and are made again.
     pub followers: Vec<Follower>,
-    /// Where what was cut is kept; none before it was cut, or where there was nothing to keep.
+    /// The place where cut bytes are kept; `None` before the cut, or if there was nothing to keep.
     pub kept: Option<PathBuf>,
 }
 
@@ -66,7 +66,7 @@ pub enum TruncateError {
         /// How many blocks it has.
         height: u64,
     },
-    /// The block named is a sound one.
+    /// The named block is sound.
     #[error(
         "block {named} is sound, and so are those up to block {}: the first to lose is block {}",
         loss.from_block.saturating_sub(1), loss.from_block
@@ -77,7 +77,7 @@ pub enum TruncateError {
         /// What could be cut.
         loss: Box<Loss>,
     },
-    /// A block before the one named is damaged or missing too.
+    /// A block before the named block is damaged or missing too.
     #[error(
         "block {}, before block {named}, is damaged or missing too: nothing after it can be kept",
         loss.from_block
@@ -94,8 +94,8 @@ pub enum TruncateError {
 }
 
 impl Ledgers {
-    /// What would be lost by cutting a channel, which must not be open, at its first damaged or
-    /// missing block. Changes nothing; reads every block.
+    /// What would be lost by cutting a channel, which must not be open, at its first damaged or missing
+    /// block. It changes nothing, and reads every block.
     ///
     /// # Errors
     /// [`TruncateError::Sound`], or the files cannot be read.
@@ -165,12 +165,12 @@ impl Ledgers {
         })
     }
 
-    /// Cuts a channel, which must not be open, from block `from_block` on, which must be its first
-    /// damaged or missing one. Durable on return; the next opening makes dropped followers again.
+    /// Cuts a channel, which must not be open, from block `from_block` on, which must be its first damaged or
+    /// missing block. This is durable on return; the next opening makes dropped followers again.
     ///
     /// # Errors
-    /// See [`TruncateError`]; nothing was changed, but for what the file system refused half-way,
-    /// which the same call finishes.
+    /// See [`TruncateError`]. Nothing was changed, unless the file system failed half-way; then the same call
+    /// finishes.
     pub fn truncate_tail(
         &self,
         channel: &str,
@@ -223,7 +223,7 @@ impl Ledgers {
                 crate::offline::import::copy_bytes(file.as_ref(), loss.offset, kept.as_ref())?;
                 disk.sync_dir(&aside)?;
             }
-            // From the last on: what is left has no gap, whenever this stops.
+            // The last file goes first, so that the rest has no gap whenever this stops.
             for later in loss.later_files.iter().rev() {
                 disk.rename(later, &aside.join(later.file_name().unwrap_or_default()))?;
                 disk.sync_dir(&aside)?;
@@ -240,8 +240,7 @@ impl Ledgers {
         Ok(aside)
     }
 
-    /// The followers that have followed beyond `height`, each with its savepoint; `None` for one whose
-    /// savepoint is damaged.
+    /// The followers beyond `height`, each with its savepoint, or `None` if its savepoint is damaged.
     pub(crate) fn ahead_of(&self, channel: &str, height: u64) -> Vec<(Follower, Option<u64>)> {
         let view = self.database().snapshot();
         let savepoint =
@@ -252,7 +251,7 @@ impl Ledgers {
         all.filter(|(_, savepoint)| ahead(savepoint)).collect()
     }
 
-    /// The one of them that bears witness to most blocks.
+    /// The follower among them that proves most blocks.
     pub(crate) fn furthest_ahead_of(&self, channel: &str, height: u64) -> Option<Witness> {
         let ahead = self.ahead_of(channel, height).into_iter();
         let known = ahead.filter_map(|(follower, savepoint)| Some((follower, savepoint?)));

@@ -1,20 +1,20 @@
-//! What a page of a query asked for, told so that anybody can ask it again at any time: the documents
-//! that match a selector, have all of some fields, and stand between two places in the order of those
-//! fields. It goes into blocks ([`crate::validation::rich`]), so it names no index and holds no sort
-//! key, and nothing of it depends on the node that asked.
+//! What a page of a query asked for, in a form that anybody can ask again at any time: the documents that
+//! match a selector, have all of some fields, and lie between two places in the order of those fields. It
+//! goes into blocks ([`crate::validation::rich`]), so it names no index, holds no sort key, and does not
+//! depend on the node that asked.
 //!
 //! ```text
 //! start  {"version":3,"height":7,"selector":{..},"fields":["total"],"from":{"values":[10],"key":"k1","included":false}}
 //! end    {"to":{"values":[12.50],"key":"k7","included":true}}
 //! ```
 //!
-//! Version 3 tells at which height it was asked, and its selector means what [`Version::Two`] says.
-//! Versions 1 and 2 tell no height, and are what their selector means. They are read where old blocks
-//! have them, and written no more.
+//! Version 3 tells at which height it was asked, and its selector has the meaning of [`Version::Two`].
+//! Versions 1 and 2 tell no height, and are the version of their selector's meaning. They are read in old
+//! blocks, but not written any more.
 //!
-//! The whole selector is there, and not only the bounds that it sets on fields: bounds are what an
-//! index can use, the selector is what was asked. With bounds alone every document within them would
-//! count, and a selector without any (`$or`, `$regex`) would ask for the whole namespace.
+//! It has the whole selector, and not only its bounds on fields: an index uses bounds, but the selector is
+//! the question. With bounds alone every document within them would count, and a selector without bounds
+//! (`$or`, `$regex`) would ask for the whole namespace.
 
 use std::ops::Bound;
 
@@ -33,12 +33,12 @@ use super::version::Version;
 use super::work::{Exceeded, Meter};
 use crate::json::{self, Repeats};
 
-/// Most bytes of a selector that is asked inside of a transaction: every node reads it when the
-/// transaction is judged, and asks it of the documents that changed.
+/// The most bytes of a selector inside a transaction: every node reads it when it judges the transaction, and
+/// applies it to the documents that changed.
 const MAX_SELECTOR_BYTES: usize = 64 << 10;
-/// The version of a record as it is written.
+/// The version of records that are written now.
 const RECORD_VERSION: u64 = 3;
-/// What the selector of such a record means.
+/// The meaning of the selector of such a record.
 const MEANING: Version = Version::Two;
 
 /// A set of documents.
@@ -51,11 +51,11 @@ pub(crate) struct Asked {
     to: Option<Place>,
 }
 
-/// What a record tells.
+/// The content of a record.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
     pub(crate) asked: Asked,
-    /// Blocks below this had been seen. None in records of versions 1 and 2, which do not tell.
+    /// Blocks below this height had been seen. `None` in records of versions 1 and 2, which do not tell it.
     pub(crate) height: Option<u64>,
 }
 
@@ -64,13 +64,13 @@ pub(crate) struct Recorded {
 struct Place {
     values: Vec<Value>,
     key: String,
-    /// Whether a document at this very place is asked for.
+    /// Whether a document exactly at this place is asked for.
     included: bool,
-    /// What documents are compared by; made from the others.
+    /// The bytes by which documents are compared; they are made from the other fields.
     position: Vec<u8>,
 }
 
-/// Texts that say nothing of what was asked.
+/// The texts do not say what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotAsked;
 
@@ -115,7 +115,7 @@ impl Place {
     }
 }
 
-/// Where a document stands: exactly where an index of the same fields has it.
+/// The position of a document, which is exactly that in an index of the same fields.
 fn position(values: &[&Value], key: &str) -> Vec<u8> {
     let mut position = sort_key(values);
     position.extend_from_slice(key.as_bytes());
@@ -123,8 +123,8 @@ fn position(values: &[&Value], key: &str) -> Vec<u8> {
 }
 
 impl Asked {
-    /// What a page asked for that was read by a plan from behind a bookmark: up to `last`, the last
-    /// document that was counted, or to the end where none is given. It can be recorded.
+    /// What a page asked for that a plan read from after a bookmark: up to `last`, the last document that was
+    /// counted, or to the end if there is none. It can be recorded.
     pub(super) fn of(
         plan: &Plan,
         query: &Query,
@@ -161,8 +161,8 @@ impl Asked {
             from,
             to,
         };
-        // What is written must be readable: too large a selector is found here, and so is one that
-        // is too deep once it stands inside of the record.
+        // What is written must be readable: this finds a selector that is too large, or too deep inside the
+        // record.
         let (start, end) = asked.texts(0);
         match Self::read(&start, &end) {
             Ok(_) => Ok(asked),
@@ -173,7 +173,7 @@ impl Asked {
         }
     }
 
-    /// The texts that say it, and at which height it was asked.
+    /// The texts of the record, which also tell at which height it was asked.
     pub(crate) fn texts(&self, height: u64) -> (String, String) {
         let from = self.from.as_ref().map(|from| ("from", from.to_json()));
         let to = self.to.as_ref().map(|to| ("to", to.to_json()));
@@ -194,24 +194,24 @@ impl Asked {
         )
     }
 
-    /// Reads the texts again, or what somebody else wrote in their place.
+    /// Reads such texts, or what somebody else wrote in their place.
     ///
     /// # Errors
-    /// They are not of this form, or say what no query can.
+    /// They do not have this form, or say what no query can say.
     pub(crate) fn read(start: &str, end: &str) -> Result<Recorded, NotAsked> {
         Self::read_from(start, end, 0)
     }
 
-    /// The same of texts as they are written now. Nothing is made of a selector of earlier versions.
+    /// Reads texts of the present form. A selector of earlier versions is not read.
     ///
     /// # Errors
-    /// As [`Asked::read`].
+    /// See [`Asked::read`].
     pub(crate) fn read_new(start: &str, end: &str) -> Result<Recorded, NotAsked> {
         Self::read_from(start, end, RECORD_VERSION)
     }
 
     fn read_from(start: &str, end: &str, oldest: u64) -> Result<Recorded, NotAsked> {
-        // A repeated member counts last, as ever: the verdicts of old depend on it.
+        // The last of repeated members counts, as always: old verdicts depend on it.
         let parse = |text: &str| json::parse(text.as_bytes(), Repeats::LastCounts);
         let parse = |text| parse(text).map_err(|_| NotAsked);
         let (mut start, mut end) = (members(parse(start)?)?, members(parse(end)?)?);
@@ -231,7 +231,7 @@ impl Asked {
         let fields = fields(start.shift_remove("fields"))?;
         let from = start.shift_remove("from").map(Place::read).transpose()?;
         let to = end.shift_remove("to").map(Place::read).transpose()?;
-        // What is too large is not read.
+        // A record that is too large is not read.
         if selector.to_string().len() > MAX_SELECTOR_BYTES || !start.is_empty() || !end.is_empty() {
             return Err(NotAsked);
         }
@@ -240,7 +240,7 @@ impl Asked {
         };
         let selector = Selector::parse_as(&selector, version, admission);
         let selector = selector.map_err(|_| NotAsked)?;
-        // Before the height was told there was one version for it: the first that means this.
+        // Records without the height have one version for each meaning: the first version with that meaning.
         if height.is_none() && selector.version() != version {
             return Err(NotAsked);
         }
@@ -254,12 +254,12 @@ impl Asked {
         Ok(Recorded { asked, height })
     }
 
-    /// How large the patterns of its selector are together, in steps.
+    /// The size of all patterns of its selector, in steps.
     pub(crate) fn pattern_steps(&self) -> u64 {
         self.selector.pattern_steps()
     }
 
-    /// The members of documents that decide on that.
+    /// The members of documents that decide whether a document is included.
     pub(crate) fn wanted(&self) -> Wanted {
         let mut wanted = Wanted::default();
         self.selector.add_wanted(&mut wanted);
@@ -269,7 +269,7 @@ impl Asked {
         wanted
     }
 
-    /// Whether a document is one of those.
+    /// Whether a document is included.
     ///
     /// # Errors
     /// The meter's steps are spent.
@@ -300,7 +300,7 @@ impl Asked {
         is_behind && is_before
     }
 
-    /// The keys between which they are, where their order is that of keys.
+    /// The keys between which the documents are, if their order is that of keys.
     pub(crate) fn keys(&self) -> (Bound<&str>, Bound<&str>) {
         let is_key = |place: &&Place| self.fields.is_empty() && place.values.is_empty();
         let from = self.from.as_ref().filter(is_key);
@@ -334,7 +334,7 @@ fn paths(fields: &[String]) -> Result<Vec<Path>, QueryError> {
     fields.iter().map(|field| Path::parse(field)).collect()
 }
 
-/// The document's values of the fields; none where it lacks one.
+/// The document's values of the fields; `None` if it lacks one.
 fn values<'a>(paths: &[Path], document: &'a Value) -> Option<Vec<&'a Value>> {
     let values = paths.iter().map(|path| match path.find(document) {
         Found::Value(value) => Some(value),
@@ -389,8 +389,8 @@ mod tests {
         let before = Asked::read(&format!(r#"{{"version":1,{members}"#), &end).unwrap();
         assert_eq!(before.height, None);
         assert_eq!(before.asked.texts(7), again.asked.texts(7));
-        // The order of values in records of every version. Collation data that sort otherwise need a
-        // version of their own, and this one's must stay to judge by.
+        // This is the order of values in records of every version. Collation data with another order need a
+        // new version, and the present data must remain for old verdicts.
         assert_eq!(
             super::super::collation::fingerprint(),
             "d99beebfe5cacf1f10b66aacf85f8abb2dc611f4daa5cc0edbbd533346235518"
@@ -443,7 +443,7 @@ mod tests {
         assert!(includes(&all, "k", "{}"));
     }
 
-    /// Verdicts of blocks that were written before stay what they are.
+    /// Verdicts of earlier blocks do not change.
     #[test]
     fn conditions_on_texts_mean_what_they_meant_when_they_were_recorded() {
         let record = |version: u32, selector: &str| {
@@ -482,7 +482,7 @@ mod tests {
                 let found = asked.map(|asked| includes(&asked, "k", &value));
                 assert_eq!(found, expected, "{version} {selector}");
             }
-            // The meaning of 2, where a record of 2 need not be about texts.
+            // A record of version 2 has its meaning even if it is not about texts.
             let asked = record(3, selector).ok();
             let found = asked.map(|asked| includes(&asked, "k", &value));
             let expected = now.or((selector == r#"{"a":{"$eq":1}}"#).then_some(false));

@@ -1,6 +1,6 @@
-//! Where a page ended: which index it was read from, and the values and key of its last document, as
-//! JSON behind a mark. The mark is over that text and the query, so that neither another query nor a
-//! changed letter leads elsewhere. Nothing in it depends on the process or the collation data.
+//! Where a page ended: its index, and the values and key of its last document, as JSON after a mark. The mark
+//! covers that text and the query, so that a bookmark of another query, or with a changed letter, is refused.
+//! Nothing in it depends on the process or the collation data.
 //!
 //! ```text
 //! bookmark = base64url, unpadded, of  mark: 12 bytes ‖ {"v": 2, "i": ..., "a": ..., "k": ...}
@@ -26,7 +26,7 @@ const MARK_BYTES: usize = 12;
 pub(super) struct Bookmark {
     #[serde(rename = "v")]
     version: u8,
-    /// Design document and name of the index; none for all documents.
+    /// Design document and name of the index; `None` for all documents.
     #[serde(rename = "i")]
     pub(super) index: Option<(String, String)>,
     /// The document's values of the index's fields.
@@ -36,7 +36,7 @@ pub(super) struct Bookmark {
     pub(super) key: String,
 }
 
-/// Names a query: pages of other sizes or of other fields belong to the same one.
+/// Identifies a query: pages with other sizes or other fields belong to the same query.
 pub(super) fn digest(channel: &str, namespace: &str, query: &Query) -> String {
     let sort: Vec<_> = query.sort.specs().collect();
     let query = json!([
@@ -50,7 +50,7 @@ pub(super) fn digest(channel: &str, namespace: &str, query: &Query) -> String {
     URL_SAFE_NO_PAD.encode(digest.get(..12).unwrap_or_default())
 }
 
-/// What binds the text of a bookmark to its query.
+/// The mark that binds the text of a bookmark to its query.
 fn mark(digest: &str, text: &[u8]) -> Vec<u8> {
     let mut hasher = Sha256::new();
     hasher.update(digest);
@@ -71,7 +71,7 @@ impl Bookmark {
         }
     }
 
-    /// The bookmark for the caller, of the query with this digest.
+    /// The bookmark for the caller, for the query with this digest.
     pub(super) fn encode(&self, digest: &str) -> String {
         // Strings and JSON always serialize.
         let text = serde_json::to_vec(self).unwrap_or_default();
@@ -79,7 +79,7 @@ impl Bookmark {
     }
 
     /// # Errors
-    /// It is none, or not of the query with this digest.
+    /// The text is not a bookmark, or not of the query with this digest.
     pub(super) fn decode(text: &str, digest: &str) -> Result<Self, QueryError> {
         let read = || {
             let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;

@@ -1,9 +1,9 @@
-//! The upkeep of a channel's query indexes: their entries, which are derived.
+//! Maintains the entries of a channel's query indexes, which are derived.
 //!
-//! From its definition on an index follows every block, in the batch that changes state; what was there
-//! before is added by a thread of its own, a few documents at a time, each time with
-//! [`Builder::writing`] held, so that no block comes in between reading a document and writing its entry.
-//! An index is used once a snapshot holds its mark of being built.
+//! From its definition on an index follows every block, in the batch that changes state. A thread of its own
+//! adds the earlier documents, a few at a time, and holds [`Builder::writing`] each time, so that no block
+//! comes between reading a document and writing its entry. An index is used once a snapshot has its mark of
+//! being built.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,26 +24,26 @@ use crate::model::updates::Updates;
 use crate::model::value::VersionedValue;
 use crate::state::StateDb;
 
-/// Documents, or entries, that are worked on with [`Builder::writing`] held.
+/// The documents, or entries, that one step with [`Builder::writing`] held works on.
 const STEP: usize = 200;
-/// Bytes of documents after which a step ends early.
+/// A step ends early after this many bytes of documents.
 const STEP_BYTES: usize = 4 << 20;
-/// How long building waits for a state database that is away.
+/// How long building waits for an unavailable state database.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Why nothing is built any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
-    /// The ledger came to its end.
+    /// The ledger was closed.
     InOrder,
-    /// Something broke that only opening it again mends.
+    /// Something failed, and only opening the ledger again helps.
     Failed,
 }
 
-/// Who shows readers what was built.
+/// Shows readers what was built.
 pub(crate) trait Publish: Send + Sync {
-    /// Lets readers see what was built. A commit that has changed state and not been published yet will
-    /// show it instead.
+    /// Lets readers see what was built. If a commit that changed state is not published yet, it will show it
+    /// instead.
     ///
     /// # Errors
     /// State cannot be read.
@@ -54,16 +54,16 @@ pub(crate) trait Publish: Send + Sync {
 pub(crate) struct Builder {
     database: Database,
     entries: Keyspace,
-    /// Whose documents are indexed.
+    /// The state whose documents are indexed.
     state: OnceLock<Weak<dyn StateDb>>,
-    /// Held while state or entries are written.
+    /// The lock is held while state or entries are written.
     writing: Mutex<()>,
     indexes: RwLock<Vec<Arc<QueryIndex>>>,
     closed: OnceLock<Closed>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     /// Woken when an index is built or given up.
     settled: (Mutex<()>, Condvar),
-    /// Whose readers must see a finished index.
+    /// The ledger whose readers must see a finished index.
     readers: OnceLock<Weak<dyn Publish>>,
 }
 
@@ -76,7 +76,7 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// With indexes that are there already. Nothing is built before [`Builder::start`].
+    /// A builder with existing indexes. Nothing is built before [`Builder::start`].
     pub(super) fn new(
         database: Database,
         entries: Keyspace,
@@ -95,8 +95,8 @@ impl Builder {
         }
     }
 
-    /// Sweeps entries of indexes that are gone, and builds those that are not built: new ones, and
-    /// those whose sort keys are of another collation. State must have caught up with the blocks.
+    /// Removes entries of dropped indexes, and builds indexes that are not built: new ones, and those with
+    /// sort keys of another collation. State must have caught up with the blocks.
     pub(crate) fn start(
         self: &Arc<Self>,
         state: &Arc<dyn StateDb>,
@@ -133,7 +133,7 @@ impl Builder {
             drop(worker.join());
         }
         if *why == Closed::Failed {
-            // Nobody is to wait for what will not come.
+            // Nobody must wait for an index that will not be built.
             for index in self.indexes.read().iter() {
                 index.settle(Err(
                     "the channel failed: it is built at the next start".to_owned()
@@ -144,7 +144,7 @@ impl Builder {
         self.settled.1.notify_all();
     }
 
-    /// Refuses what changes indexes, once nothing is built any more.
+    /// Refuses changes of indexes once nothing is built any more.
     pub(super) fn refuse_if_closed(&self) -> Result<(), IndexError> {
         match self.closed.get() {
             None => Ok(()),
@@ -157,17 +157,17 @@ impl Builder {
         &self.entries
     }
 
-    /// Held by whoever changes state.
+    /// The lock that a change of state must hold.
     pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {
         self.writing.lock()
     }
 
-    /// The indexes that there are.
+    /// The present indexes.
     pub(super) fn indexes(&self) -> Vec<Arc<QueryIndex>> {
         self.indexes.read().clone()
     }
 
-    /// From here on these follow every block.
+    /// Makes these indexes follow every block from now on.
     pub(super) fn replace(&self, indexes: Vec<Arc<QueryIndex>>) {
         let _writing = self.writing.lock();
         *self.indexes.write() = indexes;
@@ -179,14 +179,14 @@ impl Builder {
         of_namespace.cloned().collect()
     }
 
-    /// How far each index is.
+    /// The state of each index.
     pub(crate) fn states(&self) -> Vec<IndexState> {
         let indexes = self.indexes.read();
         indexes.iter().map(|index| index.state()).collect()
     }
 
-    /// Lets the indexes follow blocks that have not taken effect yet; `before` reads state without
-    /// them.
+    /// Makes the indexes follow blocks that have not taken effect yet; `before` reads state without these
+    /// blocks.
     pub(crate) fn follow(
         &self,
         batch: &mut OwnedWriteBatch,
@@ -217,8 +217,8 @@ impl Builder {
                     let sort_key = definition.sort_key(&document.value)?;
                     Some(entries::entry(index.id, &sort_key, &key))
                 };
-                // What a filter said of what was there is not asked again, with the steps of today: to
-                // remove an entry that is not there does no harm.
+                // The filter is not asked again about the former document, because its steps may have
+                // changed: the removal of a missing entry does no harm.
                 let before = before.as_ref().and_then(entry);
                 let after = after.as_ref().filter(|after| definition.takes(after));
                 let after = after.and_then(entry);
@@ -238,7 +238,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Sweeps what there is of an index that is gone.
+    /// Removes all entries of a dropped index.
     pub(super) fn give_up(self: &Arc<Self>, old: Arc<QueryIndex>) {
         self.work(move |builder| {
             builder.sweep(old.id)?;
@@ -253,7 +253,8 @@ impl Builder {
         });
     }
 
-    /// Waits until an index is built or given up, or gone, or nothing is built any more; at most so long.
+    /// Waits until an index is built, given up or dropped, or nothing is built any more, but not longer than
+    /// `at_most`.
     pub(crate) fn wait(&self, namespace: &str, ddoc: &str, name: &str, at_most: Duration) {
         let (lock, condition) = &self.settled;
         let is_building = |(): &mut ()| {
@@ -292,16 +293,16 @@ impl Builder {
             .spawn(run);
         match spawned {
             Ok(worker) => workers.push(worker),
-            // The next start does it.
+            // The next start does the job.
             Err(error) => tracing::error!(%error, "no thread for a query index"),
         }
     }
 
-    /// Adds what there is to an index, on a thread of its own.
+    /// Adds all documents to an index, on a thread of its own.
     pub(super) fn build(self: &Arc<Self>, index: Arc<QueryIndex>) {
         self.work(move |builder| {
             let built = builder.add_documents(&index);
-            // Seen before it is called ready.
+            // Readers see the index before it is called ready.
             let published = builder.publish();
             match &built {
                 Ok(true) => index.settle(Ok(())),
@@ -326,10 +327,10 @@ impl Builder {
         state.ok_or_else(|| ReadError::Missing("state".to_owned()))
     }
 
-    /// Adds what there is to an index; whether it came to the end.
+    /// Adds all documents to an index. Returns whether it came to the end.
     fn add_documents(&self, index: &QueryIndex) -> Result<bool, ReadError> {
         let state = self.state()?;
-        // Sort keys of another collation would stay for ever.
+        // Otherwise sort keys of another collation would stay for ever.
         self.clear(index.id)?;
         let mut from = None;
         while self.is_current(index.id) {
@@ -343,8 +344,7 @@ impl Builder {
         Ok(false)
     }
 
-    /// Shows an index to those who ask the state database itself, or hides it. Nothing here depends
-    /// on that.
+    /// Shows an index to users of the state database itself, or hides it. Nothing here depends on that.
     fn show(&self, state: &dyn StateDb, index: &QueryIndex, is_there: bool) {
         let _writing = self.writing.lock();
         let record = &index.definition.record;
@@ -358,7 +358,7 @@ impl Builder {
         }
     }
 
-    /// Adds the documents behind a key to an index, a few; whether there are no more.
+    /// Adds a few documents after a key to an index. Returns whether there are no more.
     fn add_some(
         &self,
         state: &dyn StateDb,
@@ -411,7 +411,7 @@ impl Builder {
 
     fn clear(&self, index: u64) -> Result<(), ReadError> {
         let (start, end) = entries::all(index);
-        // Blocks are followed meanwhile: what they add must stay.
+        // Blocks are followed meanwhile, and what they add must stay.
         let old = self.database.snapshot();
         let mut keys = old.range(&self.entries, start..end).peekable();
         while keys.peek().is_some() && self.closed.get().is_none() {

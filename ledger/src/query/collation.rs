@@ -1,9 +1,8 @@
 //! CouchDB's order of JSON values: null, false, true, numbers, strings, arrays, objects.
 //!
-//! Strings are compared by ICU's root collation, so `é` equals `e` + U+0301. The exception is a
-//! field named `_id`, which compares by [`compare_raw`]. Sort keys order as [`compare`] does, byte
-//! by byte; they change with the collation data, so [`fingerprint`] goes with them wherever they
-//! are kept.
+//! Strings are compared by ICU's root collation, so `é` equals `e` + U+0301. The exception is a field named
+//! `_id`, which is compared by [`compare_raw`]. The byte order of sort keys is that of [`compare`]; they
+//! change with the collation data, so [`fingerprint`] is stored with them.
 //!
 //! | value | sort key |
 //! |---|---|
@@ -35,8 +34,8 @@ static COLLATOR: LazyLock<CollatorBorrowed<'static>> = LazyLock::new(|| {
         .expect("the root collation is compiled in")
 });
 
-/// Names the collation data by what it does: a digest of the sort keys of every character of the
-/// basic plane. An update that sorts any of them otherwise has another.
+/// Identifies the collation data by its effect: a digest of the sort keys of every character of the basic
+/// plane. An update that sorts any of them differently has another digest.
 pub(crate) fn fingerprint() -> &'static str {
     static FINGERPRINT: LazyLock<String> = LazyLock::new(|| {
         let mut digest = Sha256::new();
@@ -103,7 +102,7 @@ fn compare_members(
         .unwrap_or_else(|| left.len().cmp(&right.len()))
 }
 
-/// The order of a field named `_id`, Erlang's: numbers, false, null, true, objects, arrays, and
+/// The order of a field named `_id`, which is Erlang's: numbers, false, null, true, objects, arrays, and
 /// strings by their bytes.
 pub(crate) fn compare_raw(left: &Value, right: &Value) -> Ordering {
     fn rank(value: &Value) -> u8 {
@@ -135,7 +134,7 @@ pub(crate) fn compare_raw(left: &Value, right: &Value) -> Ordering {
     }
 }
 
-/// Whether two values are the same to `$all`: strings by their bytes, and 1 is not 1.0.
+/// Whether two values are the same for `$all`: strings are compared by their bytes, and 1 is not 1.0.
 pub(super) fn identical(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => {
@@ -161,13 +160,13 @@ pub(super) fn identical(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// Takes bytes of a sort key until there are so many, and then ends the collation.
+/// Takes bytes of a sort key up to a number, and then ends the collation.
 struct Bounded<'a> {
     out: &'a mut Vec<u8>,
     most: usize,
 }
 
-/// There are as many bytes as are wanted, or some more.
+/// There are as many bytes as are needed, or some more.
 struct Enough;
 
 impl CollationKeySink for Bounded<'_> {
@@ -192,7 +191,7 @@ fn put_string(text: &str, out: &mut Vec<u8>, most: usize) {
     out.push(5);
     let start = out.len();
     let mut sink = Bounded { out, most };
-    // What is ended early is longer than anybody keeps.
+    // A key that is ended early is longer than what is kept.
     let (Ok(()) | Err(Enough)) = COLLATOR.write_sort_key_to(text, &mut sink);
     if out.iter().skip(start).any(|byte| *byte == 0) {
         let key = out.split_off(start);
@@ -206,8 +205,8 @@ fn put_string(text: &str, out: &mut Vec<u8>, most: usize) {
     out.extend_from_slice(&[0, 0]);
 }
 
-/// Appends the sort key of a value. No sort key begins another. Once `out` has `most` bytes, nobody asks for
-/// what follows, and little of it is made.
+/// Appends the sort key of a value. No sort key is a prefix of another. Once `out` has `most` bytes, the rest
+/// is not needed, and little of it is made.
 pub(crate) fn put_sort_key(value: &Value, out: &mut Vec<u8>, most: usize) {
     if out.len() >= most {
         return;
@@ -308,8 +307,8 @@ mod tests {
         assert!(compare_raw(&json!("a"), &json!({})).is_gt());
     }
 
-    /// Characters of one byte and of several, which expand, contract, reorder, compress and are passed over;
-    /// NUL, whose key has a byte that is escaped.
+    /// The characters have one byte or several, and expand, contract, reorder, compress or are ignored; NUL
+    /// has a key with an escaped byte.
     #[test]
     fn a_sort_key_that_is_cut_is_made_to_the_cut_and_has_the_same_bytes() {
         let characters = [

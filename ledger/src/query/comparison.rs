@@ -1,4 +1,4 @@
-//! Comparing the values of documents with those of a selector, and the steps that it takes.
+//! Compares the values of documents with those of a selector, and counts the steps.
 
 use std::cmp::Ordering;
 
@@ -33,13 +33,13 @@ impl Comparison {
     }
 }
 
-/// A value to compare with, made ready once.
+/// A value to compare with, which is prepared once.
 #[derive(Clone, Debug)]
 pub(super) struct Argument {
     value: Value,
-    /// What it is as a number, where it is one.
+    /// The value as a number, if it is one.
     number: Option<Decimal>,
-    /// Most steps that comparing with it takes.
+    /// The most steps that a comparison with it takes.
     weight: u64,
 }
 
@@ -82,17 +82,17 @@ pub(super) fn length(text: &str) -> u64 {
     text.len() as u64
 }
 
-/// Steps that collating two texts takes, whatever their length.
+/// The steps of collating two texts, whatever their length.
 const COLLATING: u64 = 40;
 
-/// Bytes of characters that collation may have nothing to compare by, and passes over to the end of the
-/// text: none of them is printable ASCII.
+/// Bytes of characters that collation may ignore, so that it goes on to the end of the text: none of them is
+/// printable ASCII.
 fn passed_over(text: &str) -> u64 {
     let bytes = text.bytes();
     bytes.filter(|byte| !matches!(byte, b' '..=b'~')).count() as u64
 }
 
-/// Most steps that a value's own numbers and texts add to a comparison with a list or an object.
+/// The most steps that a value's own numbers and texts add to a comparison with a list or an object.
 fn inside(value: &Value) -> u64 {
     match value {
         Value::Null | Value::Bool(_) => 1,
@@ -107,8 +107,8 @@ fn inside(value: &Value) -> u64 {
     }
 }
 
-/// Most steps that comparing with a value takes, whatever it is compared with, but for what that has
-/// inside.
+/// The most steps of a comparison with a value, whatever the other value is, without the steps for that
+/// value's inside.
 pub(super) fn weight(value: &Value) -> u64 {
     match value {
         Value::Null | Value::Bool(_) => 1,
@@ -124,11 +124,11 @@ pub(super) fn weight(value: &Value) -> u64 {
     }
 }
 
-/// A document's value, made ready to be compared with several.
+/// A document's value, which is prepared to be compared with several values.
 pub(super) struct Subject<'a> {
     value: &'a Value,
     number: Option<View<'a>>,
-    /// Of its text, where it is one.
+    /// [`passed_over`] of its text, if it is a text.
     passed_over: u64,
 }
 
@@ -192,7 +192,7 @@ pub(super) fn text_begins_with(
     if version == Version::One || !text.starts_with(start) {
         return Ok(text.starts_with(start));
     }
-    // One character may be as long as the text.
+    // A single character may be as long as the text.
     meter.spend(Spend::Conditions, 2 + (length(text) - length(start)))?;
     Ok(begins_with(text, start))
 }
@@ -215,7 +215,7 @@ pub(super) fn is_among(
     }
 }
 
-/// All arguments are elements, or the only one is the array itself.
+/// Whether all arguments are elements, or the only argument is the array itself.
 pub(super) fn has_all(
     value: &Value,
     arguments: &[Argument],
@@ -230,7 +230,7 @@ pub(super) fn has_all(
                 8 + length(one.as_str()).max(length(other.as_str())) / 2
             }
             (Value::String(text), Value::String(_)) => 2 + length(text) / 32,
-            // Of another length, they are not looked into.
+            // If their lengths differ, they are not compared further.
             (Value::Array(one), Value::Array(other)) if one.len() != other.len() => 1,
             (Value::Object(one), Value::Object(other)) if one.len() != other.len() => 1,
             (Value::Array(_), Value::Array(_)) | (Value::Object(_), Value::Object(_)) => {

@@ -1,7 +1,7 @@
-//! `indexes.json`: what the indexes of a channel are made of, and which migrations it has had.
+//! `indexes.json`: the definitions of a channel's indexes, and the migrations that it has had.
 //!
-//! Neither can be rebuilt from blocks. Both are in one file, replaced atomically, so that a migration
-//! is remembered with what it did, or not at all.
+//! Neither can be rebuilt from blocks. Both are in one file that is replaced atomically, so that a migration
+//! is remembered together with its effect, or not at all.
 
 use std::io;
 use std::path::Path;
@@ -19,11 +19,11 @@ use crate::json::{self, MAX_TREE_DEPTH, Repeats};
 
 /// The file's name.
 const FILE: &str = "indexes.json";
-/// Most bytes of the file: many times what a channel's indexes can need, and still read at once.
+/// The most bytes of the file: many times what a channel's indexes can need, but still readable at once.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 /// Version of the file's form.
 const VERSION: u32 = 2;
-/// The form before migrations, which is read still.
+/// The form before migrations, which is still read.
 const WITHOUT_MIGRATIONS: u32 = 1;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub(super) struct StoredIndex {
     pub(super) record: Record,
 }
 
-/// An index as it stands in the file.
+/// An index as it is in the file.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Written {
@@ -62,10 +62,10 @@ struct Written {
     selector_version: Version,
 }
 
-/// A user's object, in which names of members are no more than that.
+/// A user's object, whose members' names have no special meaning.
 fn members<'de, D: Deserializer<'de>>(file: D) -> Result<Map<String, Value>, D::Error> {
     let text = Box::<RawValue>::deserialize(file)?;
-    // Deeper than is taken now: an earlier release kept what it could not read again.
+    // The limit is deeper than for new definitions: an earlier release kept what it could not read again.
     match json::parse_to(
         text.get().as_bytes(),
         Repeats::LastCounts,
@@ -116,7 +116,7 @@ impl From<StoredIndex> for Written {
 pub(super) struct Applied {
     pub(super) number: u32,
     pub(super) file: String,
-    /// Of the file's bytes, in hex.
+    /// SHA-256 of the file's bytes, in hex.
     pub(super) sha256: String,
 }
 
@@ -130,7 +130,7 @@ impl Definitions {
         }
     }
 
-    /// Those of a channel's folder; none where there is no file.
+    /// Reads the definitions in a channel's folder; they are empty if there is no file.
     pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, OpenError> {
         let file = dir.join(FILE);
         let bytes = match read_file(disk, &file, MAX_FILE_BYTES) {
@@ -156,12 +156,12 @@ impl Definitions {
             .is_none_or(|error| error.kind() != io::ErrorKind::NotFound)
     }
 
-    /// The form that the file has, and the present one, where they differ.
+    /// The form of the file and the present form, if they differ.
     pub(super) fn old_form(&self) -> Option<(u32, u32)> {
         (self.version != VERSION).then_some((self.version, VERSION))
     }
 
-    /// Replaces a channel's file; durable on return.
+    /// Replaces a channel's file durably.
     pub(super) fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
         let file = dir.join(FILE);
         let bytes =
@@ -170,7 +170,7 @@ impl Definitions {
     }
 }
 
-/// The channel's file does not say what it must.
+/// The error of a channel's file that does not say what it must.
 pub(super) fn damaged(dir: &Path, reason: String) -> OpenError {
     OpenError::IdStore {
         file: dir.join(FILE),

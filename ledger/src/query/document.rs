@@ -1,4 +1,4 @@
-//! A value of state as a document: with `_id`, its key, and `_rev`, its version.
+//! A value of state as a document, with its key as `_id` and its version as `_rev`.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use crate::json;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;
 
-/// What a value takes in memory beside its text.
+/// The memory of a value besides its text.
 const VALUE_BYTES: usize = 100;
-/// What takes no more than this is not counted, and neither is what a text of no more than this takes, which
-/// is three megabytes at most.
+/// Memory up to this size is not counted, nor is that of a text up to this size, which takes at most three
+/// megabytes.
 const SMALL_BYTES: usize = 64 << 10;
 
-/// The members of documents that somebody looks at. A member can take fifty times the memory that its text
-/// takes, so the others are only checked.
+/// The members of documents that are needed. A member can take fifty times the memory of its text, so other
+/// members are only checked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     has_all: bool,
@@ -24,19 +24,19 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Every member.
+    /// Adds every member.
     pub(crate) fn add_all(&mut self) {
         self.has_all = true;
     }
 
-    /// The member of that name.
+    /// Adds the member with that name.
     pub(crate) fn add(&mut self, name: &str) {
         if !self.names.contains(name) {
             self.names.insert(name.to_owned());
         }
     }
 
-    /// What somebody else looks at.
+    /// Adds the members that others need.
     pub(crate) fn add_those(&mut self, others: &Self) {
         self.has_all |= others.has_all;
         self.names.extend(others.names.iter().cloned());
@@ -46,7 +46,7 @@ impl Wanted {
         self.has_all || self.names.contains(name)
     }
 
-    /// How much memory the document of a text takes, about; nothing of one that is small.
+    /// Roughly how much memory the document of a text takes; nothing if it is small.
     fn bytes_of(&self, value: &[u8]) -> usize {
         if value.len() <= SMALL_BYTES {
             return 0;
@@ -59,7 +59,7 @@ impl Wanted {
                 bytes += part.text.len() + VALUE_BYTES * values;
             }
         };
-        // Of what is no JSON nothing is made.
+        // A text that is not JSON takes no memory.
         let text = std::str::from_utf8(value).unwrap_or_default();
         drop(json::members(text, &mut add));
         if bytes > SMALL_BYTES { bytes } else { 0 }
@@ -69,23 +69,23 @@ impl Wanted {
 /// A parsed document.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// Its members that are wanted, `_id` and `_rev` first, which always are.
+    /// Its wanted members; `_id` and `_rev` come first, and are always wanted.
     pub(crate) value: Value,
-    /// Whether it brought members of those names itself, as imported values may: they are hidden.
+    /// Whether it has members with those names itself, as imported values may: they are hidden.
     has_reserved: bool,
-    /// Of the text that it was read from.
+    /// Bytes of the text from which it was read.
     pub(super) bytes: usize,
-    /// What it takes in memory, where somebody counts that.
+    /// Its memory, if that is counted.
     _room: Option<Room>,
 }
 
-/// Whether a member of that name is not the value's to say.
+/// Whether a value may not have a member with that name.
 pub(super) fn is_reserved(name: &str) -> bool {
     name == "_id" || name == "_rev"
 }
 
 impl Document {
-    /// Reads a value; none where it is no JSON object.
+    /// Reads a value; `None` if it is not a JSON object.
     pub(crate) fn parse(key: &str, version: Height, value: &[u8], wanted: &Wanted) -> Option<Self> {
         let mut members = Map::new();
         members.insert("_id".to_owned(), key.into());
@@ -101,10 +101,10 @@ impl Document {
         })
     }
 
-    /// The same of a value for whose memory somebody has a budget.
+    /// Reads a value whose memory counts against a budget.
     ///
     /// # Errors
-    /// There is not as much memory as it takes.
+    /// There is not enough memory for it.
     pub(crate) fn read(
         key: &str,
         stored: &VersionedValue,
@@ -127,7 +127,7 @@ impl Document {
         self.value.get(name).unwrap_or(&Value::Null).to_string()
     }
 
-    /// The document as JSON text. What `value`, the text it was read from, says is kept to the byte.
+    /// The document as JSON text. What `value`, the text from which it was read, says is kept to the byte.
     pub(crate) fn text(&self, value: &str) -> String {
         let mut text = format!(
             "{{\"_id\":{},\"_rev\":{}",
@@ -140,7 +140,7 @@ impl Document {
                     text.extend([",", part.name_text, ":", part.text]);
                 }
             };
-            // It was read before.
+            // The text was read before.
             drop(json::members(value, &mut others));
             text.push('}');
             return text;

@@ -1,11 +1,11 @@
-//! Query indexes in the embedded engine, one keyspace a channel.
+//! Query indexes in the embedded engine: each channel has one keyspace.
 //!
 //! | key | value |
 //! |---|---|
 //! | `e` index (u64 big-endian) sort key, document's key | the document's key |
-//! | `r` index | the collation's fingerprint and [`READING`]: the index is built, with such sort keys |
+//! | `r` index | the collation's fingerprint and [`READING`]: the index is built with such sort keys |
 //!
-//! An index's number is never used again, so entries of one that is gone can be told and swept.
+//! An index's number is never used again, so entries of a dropped index can be recognised and removed.
 
 use fjall::{Keyspace, OwnedWriteBatch, Readable as _, Snapshot};
 
@@ -14,15 +14,15 @@ use crate::error::ReadError;
 
 const ENTRY: u8 = b'e';
 const READY: u8 = b'r';
-/// Which way of reading documents their sort keys come from; the first was not marked. An index of
-/// another way lacks documents, or has entries that nobody would remove, and is built again.
+/// The way of reading documents from which sort keys come; the first way was not marked. An index made
+/// another way lacks documents, or has entries that would never be removed, so it is built again.
 const READING: &str = "2";
 
 fn key(kind: u8, index: u64, rest: &[u8]) -> Vec<u8> {
     [&[kind], &index.to_be_bytes()[..], rest].concat()
 }
 
-/// Every entry of an index lies from the first key, inclusive, to the second.
+/// The range of all entries of an index: the first key is inclusive, the second exclusive.
 pub(super) fn all(index: u64) -> (Vec<u8>, Vec<u8>) {
     (key(ENTRY, index, &[]), key(ENTRY, index + 1, &[]))
 }
@@ -36,17 +36,17 @@ fn mark() -> String {
     [collation::fingerprint(), READING].join(" ")
 }
 
-/// Says that an index is built.
+/// Marks an index as built.
 pub(super) fn mark_built(batch: &mut OwnedWriteBatch, keyspace: &Keyspace, index: u64) {
     batch.insert(keyspace, key(READY, index, &[]), mark());
 }
 
-/// Takes that back.
+/// Removes the mark.
 pub(super) fn mark_unbuilt(batch: &mut OwnedWriteBatch, keyspace: &Keyspace, index: u64) {
     batch.remove(keyspace, key(READY, index, &[]));
 }
 
-/// Says that no index is built, durable with the next synced batch.
+/// Removes the marks of all indexes, durably with the next synced batch.
 pub(crate) fn mark_all_unbuilt(
     database: &fjall::Database,
     keyspace: &Keyspace,
@@ -58,7 +58,7 @@ pub(crate) fn mark_all_unbuilt(
     Ok(batch.commit()?)
 }
 
-/// Whether an index is built, with the sort keys of today.
+/// Whether an index is built with the present sort keys.
 pub(crate) fn is_built(
     view: &Snapshot,
     keyspace: &Keyspace,
@@ -85,7 +85,7 @@ pub(super) fn next_index(
     Ok(number.map(u64::from_be_bytes))
 }
 
-/// Keys of an index's documents between two sort keys, the second excluded.
+/// Keys of an index's documents between two sort keys; the second is excluded.
 pub(crate) fn documents<'a>(
     view: &'a Snapshot,
     keyspace: &Keyspace,

@@ -1,5 +1,5 @@
-//! JSON as Erlang prints it: the reasons that CouchDB gives quote what it did not like that way, and
-//! clients compare them.
+//! Prints JSON as Erlang does: CouchDB's reasons quote the refused value in this form, and clients compare
+//! them.
 
 use std::fmt::{self, Display, Formatter, Write as _};
 

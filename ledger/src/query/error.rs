@@ -12,11 +12,11 @@ pub enum QueryError {
     /// The body is not JSON.
     #[error("invalid UTF-8 JSON")]
     InvalidJson,
-    /// The body is JSON, and is refused: it names a member twice, is nested too deep, or has a number
-    /// that is too long.
+    /// The body is JSON, but is refused: it names a member twice, is nested too deep, or has a number that is
+    /// too long.
     #[error(transparent)]
     RefusedJson(JsonError),
-    /// The body is no JSON object.
+    /// The body is not a JSON object.
     #[error("Request body must be a JSON object")]
     NotAnObject,
     /// A member that does not belong here.
@@ -33,13 +33,13 @@ pub enum QueryError {
         /// CouchDB's `reason`.
         reason: String,
     },
-    /// An operator that is none.
+    /// An unknown operator.
     #[error("Invalid operator: {0}")]
     InvalidOperator(String),
-    /// An operator that CouchDB knows and does not have either.
+    /// An operator that CouchDB knows but does not support either.
     #[error("Unsupported operator: {0}")]
     UnsupportedOperator(String),
-    /// An operator with an argument it cannot take.
+    /// An operator with an argument that it cannot take.
     #[error("Bad argument for operator {operator}: {argument}")]
     BadArgument {
         /// The operator.
@@ -47,10 +47,10 @@ pub enum QueryError {
         /// The argument, as Erlang writes it.
         argument: String,
     },
-    /// A regular expression that cannot be matched in linear time, or is none.
+    /// A regular expression that cannot be matched in linear time, or that is not one.
     #[error("Bad argument for operator $regex: {0}")]
     BadRegex(String),
-    /// `$text` where it cannot stand.
+    /// `$text` in a place where it is not allowed.
     #[error("Invalid field normalization on selector: {0}")]
     BadField(String),
     /// A condition without a field.
@@ -59,22 +59,22 @@ pub enum QueryError {
     /// A path with an empty name in it.
     #[error("Invalid field name: {0}")]
     InvalidFieldName(String),
-    /// Ascending and descending at once.
+    /// Ascending and descending order at once.
     #[error("Sorts currently only support a single direction for all fields.")]
     MixedSort,
     /// No index gives the order that is asked for.
     #[error("No index exists for this sort, try indexing by the sort fields.")]
     NoUsableIndex,
-    /// The index that must be used cannot be.
+    /// The index that must be used cannot be used.
     #[error("{0} specified by `use_index` could not be found or it is not suitable.")]
     InvalidIndex(String),
     /// Only `_all_docs` is left, and it may not be used.
     #[error("No index exists for this selector, and falling back to all documents is not allowed.")]
     NoFallback,
-    /// More than any query may have, whatever it is asked of.
+    /// More than any query may have, whatever its documents are.
     #[error("The query is too large: {0}.")]
     TooLarge(String),
-    /// A bookmark that is none, or another query's.
+    /// A text that is not a bookmark, or a bookmark of another query.
     #[error("Invalid bookmark value: {0}")]
     InvalidBookmark(Value),
 }
@@ -94,7 +94,7 @@ impl QueryError {
         Self::option("invalid_sort_field", reason)
     }
 
-    /// CouchDB's `error`: a word for programs.
+    /// CouchDB's `error`, which is a word for programs.
     #[must_use]
     pub fn error(&self) -> &'static str {
         match self {

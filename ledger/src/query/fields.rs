@@ -1,4 +1,4 @@
-//! What of a document is shown.
+//! The part of a document that is shown.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,27 +12,27 @@ use crate::json;
 /// The fields that a query shows, as a tree of names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields {
-    /// The document is the first; none where all of it is shown. They are in one list, so that no
-    /// path is too long to be dropped.
+    /// The first place is the document; the list is empty if all of it is shown. All places are in one list,
+    /// so that even the longest path can be dropped without recursion.
     places: Vec<Place>,
-    /// Names of the longest path.
+    /// The number of names in the longest path.
     depth: usize,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Place {
-    /// Which of the fields leads here; of several the first.
+    /// The field that leads here; if there are several, the first.
     field: Option<usize>,
-    /// Where in the list each name leads.
+    /// The place in the list for each name.
     inside: BTreeMap<String, usize>,
 }
 
-/// What a text has of the places inside of one: each with its name and value as they are written.
+/// The places inside a place that a text has: each with its name and value as they are written.
 type Texts<'a> = BTreeMap<usize, (Cow<'a, str>, &'a str)>;
 
 /// A member that is shown.
 struct Shown<'a> {
-    /// The first of the fields that is found here or inside, which decides on the order.
+    /// The first field that is found here or inside, which decides the order.
     field: usize,
     name: Cow<'a, str>,
     what: What<'a>,
@@ -76,15 +76,15 @@ impl Fields {
         next
     }
 
-    /// Steps that it takes to show a document of so many bytes: every name on the way takes one more
-    /// walk over what it stands in.
+    /// The steps of showing a document of that many bytes: every name on a path costs a walk over the object
+    /// around it.
     pub(super) fn weight(&self, bytes: usize) -> u64 {
         let walks = self.depth as u64 + 1;
         self.places.len() as u64 + walks.saturating_mul(bytes as u64 / 4)
     }
 
-    /// The document as it is shown: a new one of the fields that it has, in their order, each with
-    /// the bytes that `value` has there, the text that it was read from.
+    /// The document as it is shown: a new document of the fields that it has, in their order. Each has its
+    /// bytes from `value`, the text from which the document was read.
     pub(super) fn show(&self, document: &Document, value: &str) -> String {
         let Some(root) = self.places.first() else {
             return document.text(value);
@@ -120,7 +120,7 @@ impl Fields {
 }
 
 impl Place {
-    /// What a value has of the places inside of this one. Of repeated members the last counts.
+    /// The places inside this one that a value has. Of repeated members the last counts.
     fn texts<'a>(&self, value: &'a str, hides: &dyn Fn(&str) -> bool) -> Texts<'a> {
         let mut texts = Texts::new();
         if self.inside.is_empty() {
@@ -133,7 +133,7 @@ impl Place {
                 texts.insert(*place, (Cow::Borrowed(part.name_text), part.text));
             }
         };
-        // Whatever has no members was read before, and so it has none.
+        // The text was read before, so an error only means that it has no members.
         drop(json::members(value, &mut member));
         if !value.starts_with('[') {
             return texts;

@@ -26,10 +26,10 @@ use crate::model::value::VersionedValue;
 use crate::observer::{Event, Observed};
 use crate::state::{Keys, StateSnapshot};
 
-/// Steps that reading a document or an entry of an index takes, whatever its size.
+/// The steps of reading a document or an entry of an index, whatever its size.
 const READING: u64 = 100;
 
-/// Steps that it takes to read a document of so many bytes and to take it apart.
+/// The steps of reading and parsing a document of that many bytes.
 pub(crate) fn reading(bytes: usize) -> u64 {
     READING + bytes as u64
 }
@@ -37,15 +37,15 @@ pub(crate) fn reading(bytes: usize) -> u64 {
 /// The bookmark of a page before which nothing was found.
 const NO_BOOKMARK: &str = "nil";
 
-/// What a page let its reader see of the ledger.
+/// What the reader of a page saw of the ledger.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) asked: Asked,
-    /// The documents that were shown, by key. With those skipped, all of which that is true.
+    /// The documents that were shown, by key. With the skipped ones, these are all that the page asked for.
     pub(crate) shown: BTreeMap<String, Height>,
-    /// Those that were only counted.
+    /// The documents that were only counted.
     pub(crate) skipped: BTreeMap<String, Height>,
-    /// Whether the reader came to the end of what matches.
+    /// Whether the reader came to the end of the matches.
     pub(crate) is_exhausted: bool,
 }
 
@@ -58,15 +58,15 @@ pub(crate) struct Source<'a> {
     pub(crate) observed: &'a Observed,
 }
 
-/// Documents of an index's keys, read as many at once as the engine likes.
+/// The documents of an index's keys, read in batches that suit the engine.
 struct IndexedDocuments<'a> {
     source: &'a Source<'a>,
     keys: Keys<'a>,
-    /// How many to read next: few at first, the page may be full soon.
+    /// How many to read next: few at first, because the page may be full soon.
     batch: usize,
-    /// How many it may be at most.
+    /// The most that are read at once.
     most: usize,
-    /// Those that are to be read next.
+    /// The keys to read next.
     waiting: VecDeque<String>,
     read: VecDeque<(String, Option<VersionedValue>)>,
 }
@@ -113,8 +113,8 @@ impl Iterator for IndexedDocuments<'_> {
 
 type Candidate = Result<(String, VersionedValue), ReadError>;
 
-/// What a query looks at of the documents of a plan: by its selector, by the index's filter, and for the
-/// places where pages end.
+/// The members of documents that a query needs: for its selector, for the index's filter, and for the places
+/// where pages end.
 fn wanted(query: &Query, plan: &Plan) -> Wanted {
     let mut wanted = Wanted::default();
     query.selector.add_wanted(&mut wanted);
@@ -124,7 +124,7 @@ fn wanted(query: &Query, plan: &Plan) -> Wanted {
     wanted
 }
 
-/// A candidate of a plan as a document, and whether it matches; none where it is no document.
+/// A candidate of a plan as a document, and whether it matches; `None` if it is not a document.
 fn look_at(
     query: &Query,
     (plan, wanted): (&Plan, &Wanted),
@@ -136,7 +136,7 @@ fn look_at(
     let Some(document) = Document::read(key, value, wanted, meter)? else {
         return Ok(None);
     };
-    // An index also has documents of which its filter took too long.
+    // An index also has documents for which its filter took too long.
     let filter = plan.index.as_ref();
     let filter = filter.and_then(|index| index.definition.partial());
     let is_match = query.selector.matches(&document.value, meter)?
@@ -151,7 +151,7 @@ fn look_at(
 }
 
 impl Source<'_> {
-    /// The indexes that the snapshot holds whole.
+    /// The indexes that are complete in the snapshot.
     fn indexes(&self) -> Result<Vec<Arc<QueryIndex>>, ReadError> {
         let mut built = Vec::new();
         for index in self.indexes.of_namespace(self.namespace) {
@@ -168,7 +168,7 @@ impl Source<'_> {
         let bookmark = bookmark.map(|text| Bookmark::decode(text, &digest));
         let bookmark = bookmark.transpose()?;
         let plan = Plan::new(&self.indexes()?, query, bookmark.as_ref())?;
-        // The index that the page before was read from is gone.
+        // The index of the page before is gone.
         let gone = || QueryError::InvalidBookmark(query.bookmark.clone().into());
         Ok((plan.ok_or_else(gone)?, bookmark))
     }
@@ -183,7 +183,7 @@ impl Source<'_> {
         Ok(self.page(query, page_bytes, false, meter)?.0)
     }
 
-    /// The same, and what its reader saw by it; none where the answer says nothing of the ledger.
+    /// The same, with what its reader saw; `None` if the answer says nothing about the ledger.
     pub(crate) fn see(
         &self,
         query: &Query,
@@ -211,7 +211,7 @@ impl Source<'_> {
         let candidates = self.candidates(&plan, query, after.as_ref())?;
         let wanted = wanted(query, &plan);
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-        // A limit of nothing reads nothing, and a page is full when it is full.
+        // With a limit of zero nothing is read, and a full page ends the reading.
         for candidate in candidates {
             if documents.len() >= limit || bytes >= page_bytes {
                 break;
@@ -228,7 +228,7 @@ impl Source<'_> {
             let is_shown = skip == 0;
             skip = skip.saturating_sub(1);
             if is_shown {
-                // Who parsed it knows that it is UTF-8.
+                // It was parsed, so it is UTF-8.
                 let text = std::str::from_utf8(&value.value).unwrap_or_default();
                 let text = query.shown.show(&document, text);
                 bytes += text.len();
@@ -282,7 +282,7 @@ impl Source<'_> {
         Bookmark::new(index, values, key).encode(&digest)
     }
 
-    /// What may match, in order, from behind the bookmark on.
+    /// The candidates, in order, from after the bookmark on.
     fn candidates<'a>(
         &'a self,
         plan: &Plan,
@@ -372,7 +372,7 @@ impl Source<'_> {
                 "update": option("update"),
                 "conflicts": option("conflicts"),
             },
-            // Documents are always read: values are kept in one place.
+            // Documents are always read, because only state has the values.
             "covering": false,
         }))
     }
@@ -427,7 +427,7 @@ fn unbounded_fields(selector: &Value) -> Vec<&str> {
     fields
 }
 
-/// The keys between which all that may match are; none where nothing can.
+/// The range of keys of all possible matches; `None` if nothing can match.
 fn key_range(query: &Query) -> Option<(Bound<String>, Bound<String>)> {
     let range = planner::range(query.selector.normal(), "_id", planner::BYTES);
     let Range::Within { low, high } = &range else {
@@ -444,7 +444,7 @@ fn key_range(query: &Query) -> Option<(Bound<String>, Bound<String>)> {
     Some((bound(low), bound(high)))
 }
 
-/// Sort keys from the first, inclusive, to the last, exclusive, between which all that may match is.
+/// The range of sort keys of all possible matches: the first is inclusive, the last exclusive.
 fn entry_range(plan: &Plan, query: &Query) -> (Vec<u8>, Vec<u8>) {
     let selector = query.selector.normal();
     let columns = plan
@@ -462,7 +462,7 @@ fn entry_range(plan: &Plan, query: &Query) -> (Vec<u8>, Vec<u8>) {
         else {
             break;
         };
-        // An index sorts by collation what such conditions judge by bytes.
+        // An index sorts by collation, but such conditions compare bytes.
         if !is_collated(selector, column) {
             break;
         }

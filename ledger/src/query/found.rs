@@ -14,7 +14,7 @@ pub enum FindError {
     /// The query is at fault.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The state engine is.
+    /// The state engine is at fault.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The query would take too much work, or too long.
@@ -27,12 +27,12 @@ pub enum FindError {
 pub struct Found {
     /// JSON texts, in order.
     pub documents: Vec<String>,
-    /// Continues behind the page. None where the form of the query asks for nothing: CouchDB gives
-    /// no bookmark then.
+    /// Continues after the page. `None` if the form of the query asks for nothing: then CouchDB gives no
+    /// bookmark.
     pub bookmark: Option<String>,
-    /// What would make the query faster, or was not used; lines.
+    /// Lines that say what would make the query faster, or was not used.
     pub warning: Option<String>,
-    /// Where it was asked for.
+    /// The statistics, if they were asked for.
     pub stats: Option<ExecutionStats>,
 }
 

@@ -1,9 +1,9 @@
-//! `$beginsWith`: CouchDB compares what a reader takes for characters.
+//! `$beginsWith`: CouchDB compares characters as a reader sees them.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// Whether a text begins with another, and the other's last character is not only a part of one: "e"
-/// begins "eau" and not "e" with an accent as a code point of its own. Texts are not normalised.
+/// Whether a text begins with another text whose last character is not only a part of a character: "e" begins
+/// "eau", but not "e" with an accent as a separate code point. Texts are not normalised.
 pub(super) fn begins_with(text: &str, start: &str) -> bool {
     let Some(last) = start.chars().next_back() else {
         return true;
@@ -11,7 +11,7 @@ pub(super) fn begins_with(text: &str, start: &str) -> bool {
     if !text.starts_with(start) {
         return false;
     }
-    // As Erlang does it: the character is looked for from the last code point on, whatever is before.
+    // As in Erlang, the character is looked for from the last code point on, whatever is before.
     let rest = text.get(start.len() - last.len_utf8()..);
     let character = rest.and_then(|rest| rest.graphemes(true).next());
     character.is_some_and(|character| character.len() == last.len_utf8())
@@ -23,7 +23,7 @@ mod tests {
 
     use super::*;
 
-    /// As Erlang's `string:prefix` answers.
+    /// The answers are those of Erlang's `string:prefix`.
     #[test]
     fn a_start_ends_where_a_character_ends() {
         for (text, start, expected) in [
@@ -49,7 +49,7 @@ mod tests {
         }
     }
 
-    /// Verdicts rest on them: characters that are other ones need another version of selectors.
+    /// Verdicts depend on them: other borders of characters need another version of selectors.
     #[test]
     fn characters_are_those_of_version_2() {
         let mut digest = Sha256::new();

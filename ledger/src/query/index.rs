@@ -1,4 +1,4 @@
-//! The definition of an index, and what it says of a document.
+//! The definition of an index, and what it says about a document.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -14,29 +14,29 @@ use super::version::Version;
 use super::work::Meter;
 use crate::json::{self, Repeats};
 
-/// Most bytes of a sort key that an index keeps. Documents whose values agree up to there are
-/// ordered by their keys.
+/// The most bytes of a sort key that an index keeps. Documents whose sort keys agree so far are ordered by
+/// their keys.
 pub(super) const MAX_SORT_KEY_BYTES: usize = 8 << 10;
-/// Most bytes of the name of an index or of its design document: both stand in the path that drops it.
+/// The most bytes of the name of an index or of its design document: the path that drops it has both.
 const MAX_NAME_BYTES: usize = 1 << 10;
 /// Most fields of an index.
 pub(super) const MAX_FIELDS: usize = 32;
-/// Most steps that a filter may take of a document, and how many more for each of its bytes. The thread that
-/// commits asks it, and nobody can end that.
+/// The most steps of a filter for a document, and how many more for each of its bytes. The committing thread
+/// runs the filter, and nobody can end that.
 const FILTER_STEPS: u64 = 100_000;
 const FILTER_STEPS_A_BYTE: u64 = 4;
 
-/// An index that somebody asks for, checked.
+/// A checked request for an index.
 #[derive(Clone, Debug)]
 pub struct IndexRequest(pub(crate) Definition);
 
-/// What an index is made of.
+/// The definition of an index.
 #[derive(Clone, Debug)]
 pub(crate) struct Definition {
     pub(crate) record: Record,
     paths: Vec<Path>,
     partial: Option<Selector>,
-    /// What it looks at.
+    /// The members that it needs.
     wanted: Wanted,
 }
 
@@ -48,9 +48,9 @@ pub(crate) struct Record {
     pub(crate) name: String,
     pub(crate) fields: Vec<String>,
     pub(crate) descending: bool,
-    /// In normal form; empty where every document is indexed.
+    /// In normal form; empty if every document is indexed.
     pub(crate) partial_filter_selector: Map<String, Value>,
-    /// What that means.
+    /// The meaning of that selector.
     pub(crate) selector_version: Version,
 }
 
@@ -61,7 +61,7 @@ impl Definition {
         let paths = record.fields.iter().map(|field| Path::parse(field));
         let paths = paths.collect::<Result<Vec<_>, _>>()?;
         let partial = &record.partial_filter_selector;
-        // Who makes a definition has asked for its filter, and was told if it is too large.
+        // A user who asked for a definition was told if its filter is too large.
         let parse = || Selector::parse_as(partial, record.selector_version, Admission::Before);
         let partial = (!partial.is_empty()).then(parse).transpose()?;
         let mut wanted = Wanted::default();
@@ -79,12 +79,12 @@ impl Definition {
         })
     }
 
-    /// The members of documents that it looks at.
+    /// The members of documents that it needs.
     pub(crate) fn wanted(&self) -> &Wanted {
         &self.wanted
     }
 
-    /// Which documents are indexed, where it is not all of them.
+    /// The filter of the indexed documents, if not all are indexed.
     pub(crate) fn partial(&self) -> Option<&Selector> {
         self.partial.as_ref()
     }
@@ -93,8 +93,8 @@ impl Definition {
         self.partial.is_some()
     }
 
-    /// Whether a document is to be indexed, if it has the fields. One of which the filter takes too many
-    /// steps is: whoever reads the index asks the filter again, and has steps of his own.
+    /// Whether a document must be indexed, if it has the fields. A document is also indexed if its filter
+    /// takes too many steps: a reader of the index asks the filter again, with its own steps.
     pub(crate) fn takes(&self, document: &Document) -> bool {
         let Some(partial) = &self.partial else {
             return true;
@@ -104,7 +104,7 @@ impl Definition {
         partial.matches(&document.value, &mut meter) != Ok(false)
     }
 
-    /// The document's values of the index's fields; none where one is missing.
+    /// The document's values of the index's fields; `None` if one is missing.
     pub(crate) fn values<'a>(&self, document: &'a Value) -> Option<Vec<&'a Value>> {
         let values = self.paths.iter().map(|path| match path.find(document) {
             Found::Value(value) => Some(value),
@@ -113,12 +113,12 @@ impl Definition {
         values.collect()
     }
 
-    /// Where the document stands in the index, if it is in it.
+    /// The position of the document in the index, if it is in it.
     pub(crate) fn sort_key(&self, document: &Value) -> Option<Vec<u8>> {
         Some(sort_key(&self.values(document)?))
     }
 
-    /// As CouchDB shows it.
+    /// The index as CouchDB shows it.
     pub(crate) fn to_json(&self) -> Value {
         let sort = Sort {
             fields: self.record.fields.clone(),
@@ -143,19 +143,19 @@ impl Definition {
     }
 }
 
-/// Without `_design/`.
+/// Removes `_design/`.
 fn bare(ddoc: &str) -> &str {
     ddoc.strip_prefix("_design/").unwrap_or(ddoc)
 }
 
-/// The name of an index that was given none.
+/// The name of an index for which the user gave none.
 fn generated_name(sort: &Sort, partial: &Map<String, Value>) -> String {
     let definition = json!([sort.fields, sort.is_descending, partial]);
     let digest = Sha256::digest(definition.to_string());
     hex::encode(digest.get(..20).unwrap_or_default())
 }
 
-/// Whether a path can name it, so that what was made can be dropped.
+/// Checks that a path can name it, so that the index can be dropped.
 fn check_name(name: &str) -> Result<(), QueryError> {
     if name.is_empty() {
         return Err(QueryError::option(
@@ -163,7 +163,7 @@ fn check_name(name: &str) -> Result<(), QueryError> {
             "Index name or ddoc cannot be empty string".to_owned(),
         ));
     }
-    // Clients take the two for steps through folders, however they are written.
+    // Clients take these two for steps through folders, however they are written.
     if name.len() > MAX_NAME_BYTES || matches!(name, "." | "..") {
         return Err(QueryError::option(
             "invalid_index_name",
@@ -183,7 +183,7 @@ fn check_ddoc(ddoc: &str) -> Result<(), QueryError> {
 }
 
 impl Record {
-    /// The same with names that a path can name. Earlier versions took others.
+    /// Gives it names that a path can contain. Earlier versions accepted others.
     pub(crate) fn with_names(mut self) -> Self {
         let sort = Sort {
             fields: self.fields.clone(),
@@ -199,7 +199,7 @@ impl Record {
     }
 }
 
-/// The sort key of values, one after another, cut where it becomes too long.
+/// The sort key of values, one after another, which is cut if it becomes too long.
 pub(crate) fn sort_key(values: &[&Value]) -> Vec<u8> {
     let mut key = Vec::new();
     for value in values {
@@ -216,12 +216,12 @@ impl IndexRequest {
     /// Reads the body of `POST _index`.
     ///
     /// # Errors
-    /// As CouchDB refuses it.
+    /// The error that CouchDB would give.
     pub fn parse(body: &[u8]) -> Result<Self, QueryError> {
         Self::of(Members::parse(body)?)
     }
 
-    /// The same of its members.
+    /// Reads the members of the body.
     pub(super) fn of(mut members: Members) -> Result<Self, QueryError> {
         let invalid = |reason: String| QueryError::option("invalid_index", reason);
         let index = members
@@ -264,7 +264,7 @@ impl IndexRequest {
         let Value::Object(partial) = partial.unwrap_or_else(|| json!({})) else {
             return Err(QueryError::MissingFieldName);
         };
-        // In normal form it is deeper than it was written, and it is in normal form that it is kept.
+        // It is kept in normal form, which is deeper than the written form.
         let kept = Value::Object(partial.clone()).to_string();
         json::parse(kept.as_bytes(), Repeats::LastCounts)?;
         size::check_filter(&kept, pattern_steps)?;
@@ -299,7 +299,7 @@ mod tests {
     use super::*;
     use crate::model::block::Height;
 
-    /// Its filter would take some eighty million steps of the second document.
+    /// Its filter would take about eighty million steps for the second document.
     #[test]
     fn a_document_of_which_the_filter_takes_too_much_is_taken() {
         let wanted: Vec<u32> = (1_000..4_000).collect();

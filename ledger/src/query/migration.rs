@@ -1,11 +1,11 @@
-//! Indexes shipped as files: a file is a migration, which every channel has once.
+//! Indexes in files: a file is a migration, which every channel gets once.
 //!
 //! ```json
 //! [{"namespace": "orders", "index": {"fields": ["owner"]}, "ddoc": "by-owner", "name": "by-owner"}]
 //! ```
 //!
-//! A definition is the body of `POST _index`, with the namespace, and with the channel where it is
-//! for one only. Fabric's `META-INF/statedb/couchdb/indexes/*.json` are such bodies.
+//! A definition is the body of `POST _index` with the namespace, and with the channel if it is for one
+//! channel only. Fabric's `META-INF/statedb/couchdb/indexes/*.json` are such bodies.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -17,29 +17,29 @@ use super::query_index::{IndexError, MAX_INDEXES};
 use super::request::Members;
 use crate::json::{self, JsonError, Repeats};
 
-/// Most bytes of a file.
+/// The most bytes of a file.
 pub const MAX_MIGRATION_BYTES: usize = 1 << 20;
-/// What is left of a file's name without its digits.
+/// The end of a file's name.
 const EXTENSION: &str = ".json";
 const DIGITS: usize = 4;
 
-/// Why a file is no migration. Whoever wrote it mends it.
+/// Why a file is not a migration. Its author must correct it.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// The name tells no number.
+    /// The name has no number.
     #[error(
         "its name is not four digits from 0001 on, a dash, a word and .json, as 0001-orders.json"
     )]
     Name,
-    /// The file is larger than any honest one.
+    /// The file is larger than any useful file.
     #[error("it has more than {MAX_MIGRATION_BYTES} bytes")]
     TooLarge,
-    /// It is no JSON; the source says why.
+    /// It is not JSON; the source says why.
     #[error("it is not JSON in line {line} column {column}")]
     Json {
-        /// Where it stops to be, from 1 on; its last line where it ends too early.
+        /// The line where it stops to be JSON, from 1 on; its last line if it ends too early.
         line: usize,
-        /// The byte in that line, from 1 on; its last one where it ends too early.
+        /// The byte in that line, from 1 on; its last byte if it ends too early.
         column: usize,
         /// What is wrong there.
         source: JsonError,
@@ -47,13 +47,13 @@ pub enum MigrationError {
     /// It names a member twice, or is nested too deep; the source says which.
     #[error("it cannot be read")]
     Refused(#[source] JsonError),
-    /// It holds something else.
+    /// It holds something other than definitions.
     #[error("it is neither a definition nor a list of 1 to {MAX_INDEXES} definitions")]
     Form,
     /// One of its definitions is wrong.
     #[error("definition {position}")]
     Definition {
-        /// Which, from 1 on.
+        /// The definition's number, from 1 on.
         position: usize,
         /// What is wrong with it.
         source: QueryError,
@@ -61,15 +61,15 @@ pub enum MigrationError {
     /// The later one would replace the earlier.
     #[error("definition {position} makes an index that an earlier one makes")]
     Twice {
-        /// Which, from 1 on.
+        /// The definition's number, from 1 on.
         position: usize,
     },
 }
 
-/// Why a channel does not get its migrations.
+/// Why a channel's migrations fail.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// Give the file the content it had, and the change a file of its own.
+    /// The operator must restore the file's content, and put the change into a new file.
     #[error(
         "{file} was changed after it was applied: its SHA-256 is {found}, that of the {applied} which \
          was applied is {expected}"
@@ -89,12 +89,12 @@ pub enum MigrateError {
     Index {
         /// The file.
         file: String,
-        /// Why.
+        /// The cause.
         source: IndexError,
     },
 }
 
-/// A file of index definitions, checked.
+/// A checked file of index definitions.
 #[derive(Clone, Debug)]
 pub struct Migration {
     number: u32,
@@ -105,7 +105,7 @@ pub struct Migration {
 
 #[derive(Clone, Debug)]
 struct Wanted {
-    /// Every channel where none is named.
+    /// `None` means every channel.
     channel: Option<String>,
     namespace: String,
     request: IndexRequest,
@@ -114,9 +114,9 @@ struct Wanted {
 /// What [`Reader::migrate`](crate::Reader::migrate) did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Migrated {
-    /// Files that were applied now, each with how many indexes it made.
+    /// Files that were applied now, each with the number of indexes that it made.
     pub applied: Vec<(String, usize)>,
-    /// Files that were applied once and are there no more.
+    /// Files that were applied once and do not exist any more.
     pub gone: Vec<String>,
 }
 
@@ -168,7 +168,7 @@ impl Migration {
         &self.file
     }
 
-    /// The channels that definitions are only for, and the namespaces of all of them.
+    /// The namespaces of all definitions, each with the channel if it is for one only.
     pub fn names(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
         let definitions = self.definitions.iter();
         definitions.map(|wanted| (wanted.channel.as_deref(), wanted.namespace.as_str()))
@@ -185,7 +185,7 @@ impl Migration {
             .collect()
     }
 
-    /// As a channel remembers it.
+    /// The migration as a channel remembers it.
     pub(super) fn applied(&self) -> Applied {
         Applied {
             number: self.number,
@@ -194,7 +194,7 @@ impl Migration {
         }
     }
 
-    /// Whether it is what a channel remembers, whatever its word is now.
+    /// Checks that it is what a channel remembers, whatever word its name has now.
     pub(super) fn check_unchanged(&self, applied: &Applied) -> Result<(), MigrateError> {
         if self.sha256 == applied.sha256 {
             return Ok(());
@@ -251,7 +251,7 @@ fn unreadable(source: JsonError, bytes: &[u8]) -> MigrationError {
     }
 }
 
-/// The number that a file's name begins with.
+/// The number at the beginning of a file's name.
 fn number(file: &str) -> Option<u32> {
     let (digits, word) = file.strip_suffix(EXTENSION)?.split_once('-')?;
     let is_number = digits.len() == DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit());

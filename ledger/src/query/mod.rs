@@ -53,13 +53,13 @@ use serde_json::Value;
 /// An index as it is listed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IndexListing {
-    /// As CouchDB shows it: `ddoc`, `name`, `type`, `partitioned`, `def`.
+    /// The definition as CouchDB shows it: `ddoc`, `name`, `type`, `partitioned`, `def`.
     pub definition: Value,
-    /// How far it is.
+    /// Its state.
     pub state: IndexState,
 }
 
-/// `_all_docs`, which is always there.
+/// `_all_docs`, which always exists.
 #[must_use]
 pub(crate) fn all_documents() -> IndexListing {
     IndexListing {

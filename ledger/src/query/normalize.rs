@@ -1,6 +1,6 @@
-//! Selectors in one form: every condition explicit, field names at the leaves, negations pushed down
-//! as far as they go. The planner and `_explain` work on this form, and it is CouchDB's, in the same
-//! three passes, so that what it refuses is refused in the same words.
+//! Brings selectors into one form: every condition is explicit, field names are at the leaves, negations are
+//! pushed down as far as possible. The planner and `_explain` use this form. It is CouchDB's form, made in
+//! the same three passes, so that errors have the same texts.
 
 use serde_json::{Map, Value};
 
@@ -10,11 +10,11 @@ use super::regex::Regex;
 use super::size::{Admission, Size};
 use super::version::Version;
 
-/// A selector in normal form. Idempotent.
+/// A selector in normal form. This is idempotent.
 ///
 /// # Errors
-/// What CouchDB refuses: unknown operators, arguments they cannot take, conditions without a field.
-/// Beyond it, [`QueryError::TooLarge`].
+/// What CouchDB refuses: unknown operators, wrong arguments, conditions without a field. In addition,
+/// [`QueryError::TooLarge`].
 pub(crate) fn normalize(
     selector: &Map<String, Value>,
     version: Version,
@@ -37,7 +37,7 @@ pub(crate) fn normalize(
     }
 }
 
-/// The only member of an object that has one.
+/// The only member of an object that has exactly one.
 pub(crate) fn single(value: &Value) -> Option<(&str, &Value)> {
     let members = value.as_object().filter(|members| members.len() == 1)?;
     let (name, value) = members.iter().next()?;
@@ -155,7 +155,8 @@ impl Reading<'_> {
     }
 }
 
-/// Two integers, the first not zero: that makes CouchDB fail on the first document with an integer.
+/// Whether it is two integers, the first not zero: zero makes CouchDB fail on the first document with an
+/// integer.
 fn is_modulo(argument: &Value) -> bool {
     let Some([divisor, rest]) = argument.as_array().map(Vec::as_slice) else {
         return false;
@@ -163,7 +164,7 @@ fn is_modulo(argument: &Value) -> bool {
     divisor.as_i64().is_some_and(|divisor| divisor != 0) && rest.as_i64().is_some()
 }
 
-/// The only member of an object that has one, taken out of it.
+/// Takes the only member out of an object that has exactly one.
 fn into_single(value: Value) -> Result<(String, Value), Value> {
     match value {
         Value::Object(members) if members.len() == 1 => {

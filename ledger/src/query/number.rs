@@ -1,23 +1,23 @@
-//! JSON numbers compared as numbers, whatever their size: `1`, `1.0` and `10e-1` are one number,
-//! and 2⁵³ + 1 is not 2⁵³. No number is ever turned into a float.
+//! Compares JSON numbers as numbers, whatever their size: `1`, `1.0` and `10e-1` are one number, and 2⁵³ + 1
+//! is not 2⁵³. No number is ever turned into a float.
 
 use std::cmp::Ordering;
 
-/// Exponents beyond this are as good as infinite; nobody writes so many digits.
+/// Exponents beyond this count as infinite; nobody writes so many digits.
 const EXPONENT_LIMIT: i64 = 1 << 60;
 
-/// A JSON number as 0.d₁d₂d₃… × 10^exponent, without zeros at either end, as it stands in a text. Made
-/// in one walk over the text; comparing two looks at digits only where the exponents agree.
+/// A JSON number as 0.d₁d₂d₃… × 10^exponent, without zeros at either end, as it is in a text. It is made in
+/// one walk over the text; a comparison reads digits only if the exponents agree.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'a> {
     is_negative: bool,
     exponent: i64,
-    /// The digits before the point, and those behind it. Zero has none.
+    /// The digits before the point and after it. Zero has none.
     whole: &'a [u8],
     fraction: &'a [u8],
 }
 
-/// The same with a text of its own.
+/// A number that owns its text.
 #[derive(Clone, Debug)]
 pub(super) struct Decimal {
     is_negative: bool,
@@ -100,7 +100,7 @@ impl<'a> View<'a> {
         self.whole.len() + self.fraction.len()
     }
 
-    /// Most digits that comparing with another looks at.
+    /// The most digits that a comparison with another number reads.
     pub(super) fn common(&self, other: &Self) -> u64 {
         if self.is_negative == other.is_negative && self.exponent == other.exponent {
             self.count().min(other.count()) as u64
@@ -131,7 +131,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// How many zeros there are, and what follows them.
+/// The number of leading zeros, and the digits after them.
 fn without_leading_zeros(digits: &[u8]) -> (usize, &[u8]) {
     let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
     (zeros, digits.get(zeros..).unwrap_or_default())
@@ -151,7 +151,7 @@ pub(super) fn compare(left: &str, right: &str) -> Ordering {
     View::new(left).compare(&View::new(right))
 }
 
-/// Appends bytes that sort as numbers do, and of which none begins another.
+/// Appends bytes that sort like numbers, and of which none is a prefix of another.
 ///
 /// `01` and the complement of what follows for negative numbers, `02` for zero, `03` exponent
 /// (offset binary, big-endian) digits `00` for positive ones.
@@ -174,13 +174,13 @@ pub(super) fn put_sort_key(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether the number is written without point and exponent. To CouchDB only such are integers.
+/// Whether the number is written without point and exponent. For CouchDB only such numbers are integers.
 pub(super) fn is_integer(text: &str) -> bool {
     !text.contains(['.', 'e', 'E'])
 }
 
-/// The remainder of an integer, with the sign of the integer. `None` where it is no integer or the
-/// divisor is zero.
+/// The remainder of an integer, with the sign of the integer. `None` if it is not an integer or the divisor
+/// is zero.
 pub(super) fn remainder(text: &str, divisor: i64) -> Option<i64> {
     if !is_integer(text) {
         return None;

@@ -10,23 +10,23 @@ pub(crate) struct Path {
     names: Vec<String>,
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found<'a> {
     /// A value.
     Value(&'a Value),
-    /// Nothing: an object on the way lacks the name.
+    /// Nothing: an object on the path lacks the name.
     Missing,
-    /// Nothing: something on the way is no object, or an array without that element.
+    /// Nothing: a value on the path is not an object, or is an array without that element.
     Blocked,
 }
 
 impl Path {
-    /// Reads a path as CouchDB does: a dot divides unless a backslash stands before it, and then
-    /// backslashes go. So a backslash alone names the member with an empty name.
+    /// Reads a path as CouchDB does: a dot divides unless a backslash is before it, and then backslashes are
+    /// removed. So a single backslash names the member with an empty name.
     ///
     /// # Errors
-    /// Nothing stands for a name in it.
+    /// A name in it is missing.
     pub(crate) fn parse(text: &str) -> Result<Self, QueryError> {
         let mut names = vec![String::new()];
         let (mut is_escaped, mut is_blank, mut has_blank) = (false, true, false);
@@ -49,17 +49,17 @@ impl Path {
         Ok(Self { names })
     }
 
-    /// The names that it goes by, one or more.
+    /// Its names, one or more.
     pub(super) fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The member of a document that it leads to or into.
+    /// The top-level member of a document on the path.
     pub(super) fn first(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
 
-    /// How many steps it takes to follow it.
+    /// The steps of following it.
     pub(super) fn weight(&self) -> u64 {
         let names = self.names.iter();
         names.map(|name| 6 + name.len() as u64 / 16).sum()

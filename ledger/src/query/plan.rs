@@ -13,10 +13,10 @@ use super::request::Query;
 /// How a query is answered.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// None is `_all_docs`: the documents by key.
+    /// `None` is `_all_docs`: the documents by key.
     pub(super) index: Option<Arc<QueryIndex>>,
     pub(super) ranges: Vec<Range>,
-    /// The selector's form says that nothing is asked for, or nothing can match.
+    /// Whether, by the form of the selector, nothing is asked for, or nothing can match.
     pub(super) is_empty: bool,
 }
 
@@ -57,10 +57,10 @@ fn is_asked_for(index: &QueryIndex, wanted: Option<&(String, Option<String>)>) -
 }
 
 impl Plan {
-    /// Chooses among the indexes that are built. `after` tells the choice of an earlier page.
+    /// Chooses among the built indexes. `after` tells the choice of an earlier page.
     ///
     /// # Errors
-    /// Nothing gives the order asked for, or what must be used cannot be.
+    /// No index gives the requested order, or the index that must be used cannot be used.
     pub(super) fn new(
         indexes: &[Arc<QueryIndex>],
         query: &Query,
@@ -142,7 +142,7 @@ impl Plan {
         }
     }
 
-    /// First and last key as CouchDB shows them, for reading in ascending order.
+    /// First and last key as CouchDB shows them, for ascending order.
     pub(super) fn keys(&self) -> (Value, Value) {
         if self.is_empty {
             return (Value::Null, Value::Null);
@@ -165,7 +165,7 @@ impl Plan {
             let highs = highs.chain([json!("<MAX>")]);
             return (lows.collect(), highs.collect());
         }
-        // The least key is the empty text, and nothing where nothing is said of keys.
+        // The least key is the empty text, or nothing if the selector says nothing about keys.
         let least = if self.ranges.is_empty() {
             Value::Null
         } else {
@@ -175,7 +175,7 @@ impl Plan {
         (low, highs.last().unwrap_or_else(|| json!("<MAX>")))
     }
 
-    /// What CouchDB warns of, if anything.
+    /// CouchDB's warning, if there is one.
     pub(super) fn warning(&self, query: &Query, examined: u64, returned: u64) -> Option<String> {
         let mut lines = Vec::new();
         let served = self.index.as_ref();

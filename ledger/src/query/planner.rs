@@ -1,8 +1,8 @@
-//! Which index serves a query, and which part of it: CouchDB's choice.
+//! Chooses the index for a query, and the part of it, as CouchDB does.
 //!
-//! An index serves where the selector, or the sort, requires every one of its fields: documents that
-//! lack one are not in it. Of several the one wins that the selector's ranges cover most, then the
-//! one with the fewest fields, then the first by design document and name.
+//! An index can be used if the selector, or the sort, requires every one of its fields, because documents
+//! that lack a field are not in it. Of several, the index wins that the selector's ranges cover most, then
+//! the one with the fewest fields, then the first by design document and name.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -13,12 +13,12 @@ use super::collation::{compare, compare_raw};
 use super::comparison::weight;
 use super::normalize::single;
 
-/// The part of a field's values that can match; `_id` by its bytes, the rest by collation.
+/// The part of a field's values that can match; `_id` is compared by its bytes, other fields by collation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Range {
-    /// No value can.
+    /// No value can match.
     Empty,
-    /// Between two bounds, each with whether it is itself in the range.
+    /// The values between two bounds; each bound says whether it is in the range itself.
     Within {
         low: Option<(Value, bool)>,
         high: Option<(Value, bool)>,
@@ -37,7 +37,7 @@ pub(super) fn requires(selector: &Value, fields: &[&str]) -> bool {
     missing(selector, fields).is_empty()
 }
 
-/// Those of the fields that a matching document may lack.
+/// The fields that a matching document may lack.
 fn missing<'a>(selector: &Value, fields: &[&'a str]) -> Vec<&'a str> {
     let Some((name, argument)) = single(selector) else {
         return fields.to_vec();
@@ -63,7 +63,7 @@ fn missing<'a>(selector: &Value, fields: &[&'a str]) -> Vec<&'a str> {
     }
 }
 
-/// Whether the selector asks for one value of the field only.
+/// Whether the selector asks for only one value of the field.
 pub(super) fn is_constant(selector: &Value, field: &str) -> bool {
     match single(selector) {
         Some(("$and", Value::Array(parts))) => parts.iter().any(|part| is_constant(part, field)),
@@ -90,7 +90,7 @@ pub(super) fn gives_order(columns: &[String], sort: &[String], selector: &Value)
     false
 }
 
-/// Whether `$text` is in it, which only a text index could serve.
+/// Whether it has `$text`, for which only a text index could be used.
 pub(super) fn is_text_search(selector: &Value) -> bool {
     match single(selector) {
         Some(("$default", _)) => true,
@@ -99,8 +99,8 @@ pub(super) fn is_text_search(selector: &Value) -> bool {
     }
 }
 
-/// Fields of which the selector bounds the values, sorted. `$exists` counts, with all values for its
-/// range, as in CouchDB.
+/// The sorted fields whose values the selector bounds. `$exists` counts as a range of all values, as in
+/// CouchDB.
 pub(super) fn bounded_fields(selector: &Value) -> Vec<&str> {
     let mut fields = Vec::new();
     collect_bounded(selector, &mut fields);
@@ -134,20 +134,20 @@ fn collect_bounded<'a>(selector: &'a Value, fields: &mut Vec<&'a str>) {
     }
 }
 
-/// An order of values, in which bounds are set.
+/// The order of values for bounds.
 #[derive(Clone, Copy)]
 pub(super) struct Order {
     compare: fn(&Value, &Value) -> Ordering,
-    /// What comes after every other end of a string, and how often to repeat it for that.
+    /// The character that sorts after every other end of a string if it is repeated this often.
     last: (char, usize),
 }
 
-/// CouchDB plans with collation for all fields, `_id` included.
+/// CouchDB plans with collation for all fields, even for `_id`.
 pub(super) const COLLATED: Order = Order {
     compare,
     last: ('\u{ffff}', 1),
 };
-/// What `_id` really compares by; so many bytes are no key.
+/// The order that is really used for `_id`; no key has so many bytes.
 pub(super) const BYTES: Order = Order {
     compare: compare_raw,
     last: (char::MAX, 300),
@@ -233,8 +233,8 @@ fn close(range: &mut Range, order: Order) {
     }
 }
 
-/// The ranges of all bounded fields, in order of the fields; of an impossible one alone, as CouchDB
-/// stops there.
+/// The ranges of all bounded fields, in order of the fields. If one is impossible, only that one is returned,
+/// because CouchDB stops there.
 pub(super) fn ranges(selector: &Value) -> Vec<(&str, Range)> {
     let fields = bounded_fields(selector).into_iter();
     let mut found: BTreeMap<&str, Range> = fields.map(|field| (field, Range::ALL)).collect();
@@ -245,8 +245,8 @@ pub(super) fn ranges(selector: &Value) -> Vec<(&str, Range)> {
     }
 }
 
-/// Most steps that finding the ranges takes: each bound of a field is compared with the one before it,
-/// and with the other end.
+/// The most steps of finding the ranges: each bound of a field is compared with the bound before it, and with
+/// the other end.
 pub(super) fn steps(selector: &Value) -> u64 {
     let mut fields: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     collect_steps(selector, &mut fields);

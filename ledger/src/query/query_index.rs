@@ -1,4 +1,4 @@
-//! An index of a channel: what it is made of, and how far it is built.
+//! An index of a channel: its definition, and how far it is built.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,22 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::index::Definition;
 use crate::error::OpenError;
 
-/// Most indexes of a channel.
+/// The most indexes of a channel.
 pub(super) const MAX_INDEXES: usize = 256;
 
-/// How far an index is.
+/// The state of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IndexState {
     /// Documents are being added; the index is not used yet.
     Building {
-        /// Documents looked at.
+        /// The documents that were read.
         done: u64,
-        /// Documents there were at the beginning.
+        /// The number of documents at the beginning.
         total: u64,
     },
-    /// In use.
+    /// It is in use.
     Ready,
-    /// Given up: delete it, and see to the reason.
+    /// It was given up: delete it, and remove the cause.
     Failed(String),
 }
 
@@ -40,10 +40,10 @@ pub(crate) struct QueryIndex {
 /// Why an index was not made or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
-    /// There is none of that name.
+    /// There is no index with that name.
     #[error("there is no such index")]
     NotFound,
-    /// Delete some first.
+    /// Some must be deleted first.
     #[error("a channel has at most {MAX_INDEXES} indexes")]
     TooMany,
     /// The ledger is closed: ask again once it is open.

@@ -1,4 +1,4 @@
-//! Which query indexes a channel has. Their definitions cannot be rebuilt from blocks; [`Builder`] sees to
+//! The query indexes of a channel. Their definitions cannot be rebuilt from blocks; [`Builder`] maintains
 //! what follows from them.
 
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use super::migration::{MigrateError, Migrated, Migration};
 use super::query_index::{IndexError, MAX_INDEXES, QueryIndex};
 use crate::error::OpenError;
 
-/// What is stored with the definitions.
+/// What is stored beside the definitions.
 #[derive(Clone, Debug)]
 struct Numbering {
     /// Number of the next index.
@@ -30,7 +30,7 @@ struct Numbering {
 pub(crate) struct Registry {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// Held while definitions change.
+    /// The lock is held while definitions change.
     numbering: Mutex<Numbering>,
     builder: Arc<Builder>,
 }
@@ -81,8 +81,8 @@ impl Registry {
         })
     }
 
-    /// As [`Registry::open`], and an error too where there is no file of definitions though there are
-    /// entries of an index: it was lost, and the next start sweeps what tells of it.
+    /// Like [`Registry::open`], but also fails if entries of an index exist without a file of definitions:
+    /// the file was lost, and the next start removes the traces of it.
     pub(crate) fn examine(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
@@ -101,8 +101,8 @@ impl Registry {
         Ok(registry)
     }
 
-    /// What of [`Registry::migrate`] can be told without it: which file was changed, or would make too
-    /// many indexes.
+    /// Finds the errors of [`Registry::migrate`] that can be found without it: a file was changed, or would
+    /// make too many indexes.
     pub(crate) fn would_migrate(
         &self,
         channel: &str,
@@ -145,12 +145,12 @@ impl Registry {
         Ok(())
     }
 
-    /// Their upkeep.
+    /// What maintains the indexes.
     pub(crate) fn builder(&self) -> &Arc<Builder> {
         &self.builder
     }
 
-    /// Adds an index, and begins to build it. Whether there was none like it; an index of the same
+    /// Adds an index, and begins to build it. Returns whether there was none like it; an index with the same
     /// name and another definition is replaced. The definition is durable on return.
     pub(crate) fn create(
         &self,
@@ -163,8 +163,8 @@ impl Registry {
         Ok(added > 0)
     }
 
-    /// Adds the indexes of every migration that the channel has not had. Each is durable, and
-    /// remembered, with the indexes that it adds.
+    /// Adds the indexes of every migration that the channel has not had. Each is durable, and is remembered
+    /// together with the indexes that it adds.
     pub(crate) fn migrate(
         &self,
         channel: &str,
@@ -194,8 +194,8 @@ impl Registry {
         Ok(migrated)
     }
 
-    /// Adds indexes, and begins to build them. How many there were none like; one of the same name
-    /// and another definition is replaced. All of them are durable on return, or none.
+    /// Adds indexes, and begins to build them. Returns how many are new; an index with the same name and
+    /// another definition is replaced. All of them are durable on return, or none.
     fn add(
         &self,
         numbering: &mut Numbering,
@@ -243,7 +243,7 @@ impl Registry {
         Ok(added)
     }
 
-    /// Removes an index; durable on return.
+    /// Removes an index durably.
     pub(crate) fn delete(&self, namespace: &str, ddoc: &str, name: &str) -> Result<(), IndexError> {
         let numbering = self.numbering.lock();
         self.builder.refuse_if_closed()?;

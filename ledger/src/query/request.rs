@@ -11,7 +11,7 @@ use super::selector::Selector;
 use super::size;
 use crate::json::{self, Repeats};
 
-/// Documents of a page where the query does not say.
+/// Documents of a page if the query does not say.
 const DEFAULT_LIMIT: u64 = 25;
 
 /// A checked query.
@@ -28,11 +28,11 @@ pub struct Query {
     pub(super) shown: Fields,
     pub(super) execution_stats: bool,
     pub(super) allow_fallback: bool,
-    /// What only a cluster heeds, for `_explain` to show.
+    /// Options for a cluster only, which `_explain` shows.
     unheeded: Map<String, Value>,
 }
 
-/// Fields in one direction. Also what an index is made of.
+/// Fields in one direction, for a sort or an index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sort {
     pub(crate) fields: Vec<String>,
@@ -75,7 +75,7 @@ impl Sort {
         })
     }
 
-    /// As CouchDB shows it in the definition of an index.
+    /// The fields as CouchDB shows them in the definition of an index.
     pub(crate) fn specs(&self) -> impl Iterator<Item = (String, Value)> {
         let direction = if self.is_descending { "desc" } else { "asc" };
         let pairs = self.fields.iter();
@@ -83,7 +83,7 @@ impl Sort {
     }
 }
 
-/// The members of a request, each taken out once.
+/// The members of a request; each is taken out once.
 pub(super) struct Members(Map<String, Value>);
 
 impl Members {
@@ -166,7 +166,7 @@ impl Query {
     /// Reads a request.
     ///
     /// # Errors
-    /// As CouchDB refuses it.
+    /// The error that CouchDB would give.
     pub fn parse(body: &[u8]) -> Result<Self, QueryError> {
         let mut members = Members::parse(body)?;
         let wanted = members
@@ -232,7 +232,7 @@ impl Query {
     }
 }
 
-/// Options that change nothing where every answer comes from one snapshot; checked all the same.
+/// Options that change nothing, because every answer comes from one snapshot. They are checked nevertheless.
 fn unheeded(members: &mut Members) -> Result<Map<String, Value>, QueryError> {
     // Only partitioned databases have partitions, and there are none here.
     if let Some(partition) = members.text("partition")?
@@ -294,7 +294,7 @@ fn use_index(value: Option<Value>) -> Result<Option<(String, Option<String>)>, Q
     let bare = |ddoc: &str| ddoc.strip_prefix("_design/").unwrap_or(ddoc).to_owned();
     let parts: Option<Vec<&str>> = match &value {
         Value::Null => Some(Vec::new()),
-        // A name with a slash in it is told apart in a list only.
+        // Only a list can name an index with a slash in its name.
         Value::String(text) => {
             let text = text.strip_prefix("_design/").unwrap_or(text);
             Some(text.split('/').collect())

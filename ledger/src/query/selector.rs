@@ -1,4 +1,4 @@
-//! Does a document match? A selector in normal form, made ready to be asked often.
+//! Does a document match? This is a selector in normal form, prepared for many documents.
 
 use serde_json::{Map, Value};
 
@@ -26,10 +26,10 @@ pub(crate) struct Selector {
 
 #[derive(Clone, Debug)]
 enum Condition {
-    /// The empty selector, and `$text`, which only a text index could judge.
+    /// The empty selector, and `$text`, for which only a text index could be used.
     Always,
     And(Vec<Condition>),
-    /// Of nothing: true, as in CouchDB.
+    /// An empty list matches, as in CouchDB.
     Or(Vec<Condition>),
     Nor(Vec<Condition>),
     Not(Box<Condition>),
@@ -56,15 +56,15 @@ impl Selector {
     /// Reads a selector.
     ///
     /// # Errors
-    /// As CouchDB refuses it.
+    /// The error that CouchDB would give.
     pub(crate) fn parse(selector: &Map<String, Value>) -> Result<Self, QueryError> {
         Self::parse_as(selector, Version::CURRENT, Admission::Now)
     }
 
-    /// Reads a selector that means what a version says.
+    /// Reads a selector with the meaning of a version.
     ///
     /// # Errors
-    /// As that version refused it.
+    /// The error of that version.
     pub(crate) fn parse_as(
         selector: &Map<String, Value>,
         version: Version,
@@ -79,15 +79,15 @@ impl Selector {
         })
     }
 
-    /// The first version in which it means what it means.
+    /// The first version in which it has this meaning.
     pub(crate) fn version(&self) -> Version {
         self.version
     }
 
-    /// Both this and another, however large they are together.
+    /// The conjunction of this and another selector, however large they are together.
     ///
     /// # Errors
-    /// They are of two versions in which they mean different things.
+    /// They have two versions in which they have different meanings.
     pub(crate) fn and(&self, other: &Self) -> Result<Self, QueryError> {
         let version = self.version.max(other.version);
         let both = [self, other];
@@ -100,12 +100,12 @@ impl Selector {
         Self::parse_as(&both, version, Admission::Before)
     }
 
-    /// Whether it means in a version what it means.
+    /// Whether it has the same meaning in a version.
     pub(super) fn means_the_same_in(&self, version: Version) -> bool {
         version.least(&self.normal) == self.version
     }
 
-    /// What is wrong with an index whose filter does not.
+    /// The error of an index whose filter has another meaning.
     pub(super) fn of_earlier_version() -> QueryError {
         QueryError::option(
             "selector_version",
@@ -119,12 +119,12 @@ impl Selector {
         &self.normal
     }
 
-    /// How large its patterns are together, in steps.
+    /// The size of all its patterns, in steps.
     pub(super) fn pattern_steps(&self) -> u64 {
         self.condition.pattern_steps()
     }
 
-    /// Adds the members of documents that it looks at.
+    /// Adds the members of documents that it needs.
     pub(crate) fn add_wanted(&self, wanted: &mut Wanted) {
         self.condition.add_wanted(wanted);
     }
@@ -181,7 +181,7 @@ fn read(value: &Value, version: Version, admission: Admission) -> Result<Conditi
             let number = |at: usize| argument.get(at).and_then(Value::as_i64).unwrap_or_default();
             Condition::Modulo(number(0), number(1))
         }
-        // The element itself, inside of $elemMatch and its like.
+        // This is the element itself, inside $elemMatch and similar operators.
         "" => *inner()?,
         field => Condition::Field {
             path: Path::parse(field)?,
@@ -191,7 +191,7 @@ fn read(value: &Value, version: Version, admission: Admission) -> Result<Conditi
 }
 
 impl Condition {
-    /// Adds the members that it looks at of a document.
+    /// Adds the members of a document that it needs.
     fn add_wanted(&self, wanted: &mut Wanted) {
         match self {
             Self::Always => (),
@@ -202,7 +202,7 @@ impl Condition {
             }
             Self::Not(part) => part.add_wanted(wanted),
             Self::Field { path, .. } => wanted.add(path.first()),
-            // Of the document itself.
+            // The condition is about the document itself.
             _ => wanted.add_all(),
         }
     }
@@ -322,8 +322,8 @@ mod tests {
     use super::*;
     use crate::query::work::Spent;
 
-    /// Verdicts rest on these numbers: a query that needs more than the judge has is a conflict, on every
-    /// node and for ever. Others need a version of records of their own.
+    /// Verdicts depend on these numbers: a query that needs more than the judge has is a conflict, on every
+    /// node and for ever. Other numbers need a new version of records.
     #[test]
     fn what_a_selector_costs_the_judge_never_changes() {
         let document = json!({

@@ -1,41 +1,41 @@
-//! How large a selector may be that somebody asks or makes an index with. What is larger is refused before
-//! anything is made of it: these numbers are the same on every node, and bound what a query holds and what
-//! one document costs it. What a channel holds already is read as it was admitted.
+//! Bounds the selectors of queries and of new indexes. A larger selector is refused before anything is made
+//! of it: these numbers are the same on every node, and bound what a query holds and what each document
+//! costs. What a channel holds already is read as it was admitted.
 
 use serde_json::Value;
 
 use super::error::QueryError;
 
-/// Most bytes of a query or of the definition of an index.
+/// The most bytes of a query or of the definition of an index.
 pub(super) const MAX_QUERY_BYTES: usize = 1 << 20;
-/// Most conditions, those that join others included.
+/// The most conditions, including those that join others.
 const MAX_CONDITIONS: usize = 10_000;
-/// Most values in the lists of `$in`, `$nin` and `$all`.
+/// The most values in the lists of `$in`, `$nin` and `$all`.
 const MAX_VALUES: usize = 50_000;
-/// Most bytes of the paths of fields, each as often as it stands in the normal form.
+/// The most bytes of the paths of fields, each as often as it is in the normal form.
 const MAX_PATH_BYTES: usize = 1 << 20;
-/// Most patterns of `$regex`.
+/// The most patterns of `$regex`.
 const MAX_PATTERNS: usize = 100;
-/// Most steps of these patterns, which is what of a pattern repeats: see `regex::machine`.
+/// The most steps of these patterns, repetitions included: see `regex::machine`.
 const MAX_PATTERN_STEPS: u64 = 32 << 10;
-/// Most names in the paths of fields that are shown.
+/// The most names in the paths of fields that are shown.
 const MAX_SHOWN_NAMES: usize = 10_000;
 
-/// Most steps that finding the ranges of its fields takes, which no meter ends.
+/// The most steps of finding the ranges of its fields, which no meter ends.
 const MAX_PLANNING_STEPS: u64 = 20_000_000;
 
-/// Most bytes of an index's filter, in normal form, and most steps of its patterns: it is kept for as long
-/// as the channel is open, and asked of every document that is written.
+/// The most bytes of an index's filter, in normal form, and the most steps of its patterns: the filter is
+/// kept as long as the channel is open, and applied to every document that is written.
 const MAX_FILTER_BYTES: usize = 16 << 10;
 const MAX_FILTER_PATTERN_STEPS: u64 = 256;
 
 /// When a selector was admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// It is asked now, or is part of a definition that is made now: every limit holds.
+    /// It is asked now, or is part of a new definition: every limit applies.
     Now,
-    /// A channel holds it. It may be from a time with fewer limits, and was admitted then; what protects
-    /// this process holds all the same.
+    /// A channel holds it. It may have been admitted when there were fewer limits; limits that protect this
+    /// process apply nevertheless.
     Before,
 }
 
@@ -112,7 +112,7 @@ impl Size {
         }
     }
 
-    /// Refuses what has too much of something, where it is asked now.
+    /// Refuses a selector that has too much of something, if it is asked now.
     fn check(
         &self,
         is_within: bool,
@@ -144,7 +144,7 @@ impl Size {
         )
     }
 
-    /// Whenever it was admitted: a short text can stand for paths of gigabytes.
+    /// This applies whenever it was admitted: a short text can mean paths of gigabytes.
     pub(super) fn path(&mut self, path: &str) -> Result<(), QueryError> {
         self.path_bytes += path.len();
         check(
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_query_is_as_large_as_it_may_be_and_no_larger() {
         let many = |count: usize| (0..count).map(|n| json!({ "a": n })).collect::<Vec<_>>();
-        // Each branch is a condition, and so is what joins them.
+        // Each branch is a condition, and so is the operator that joins them.
         let or = |count: usize| json!({"$or": many(count)});
         assert!(selected(&or(9_999)).is_ok());
         assert!(is_refused(selected(&or(10_000)), "10000 conditions"));

@@ -1,5 +1,5 @@
-//! Migrations of a channel that is not open: the file of definitions alone is read and replaced. What
-//! they add is built when the channel is opened.
+//! Migrations of a channel that is not open: only the file of definitions is read and replaced. New indexes
+//! are built when the channel is opened.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use super::migration::{MigrateError, Migrated, Migration};
 use super::query_index::{IndexError, MAX_INDEXES};
 use crate::error::OpenError;
 
-/// Where numbers begin in a file that was not there. Should it have been lost, the engine still has
-/// entries of its indexes under numbers from 0 on, which must not be taken for those of the new ones.
+/// The first number in a new file. If an earlier file was lost, the engine still has entries of its indexes
+/// under numbers from 0 on, which must not be taken for entries of the new indexes.
 const BEHIND_ALL: u64 = 1 << 32;
 
 /// What a channel's definitions lack, or lacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Due {
-    /// The form of the file, and that of this release, where they differ.
+    /// The form of the file and the form of this release, if they differ.
     pub form: Option<(u32, u32)>,
     /// Migrations that it has not had.
     pub migrated: Migrated,
@@ -35,9 +35,9 @@ pub enum StoredMigrateError {
     Migrate(#[from] MigrateError),
 }
 
-/// Gives the definitions in a channel's folder their present form, and the migrations that the channel
-/// has not had, as [`Reader::migrate`](crate::Reader::migrate) does for one that is open; with
-/// `only_tell`, nothing is written. Durable on return. Nobody may have the channel open.
+/// Gives the definitions in a channel's folder their present form, and applies the migrations that the
+/// channel has not had, like [`Reader::migrate`](crate::Reader::migrate) for an open channel. With
+/// `only_tell`, nothing is written. This is durable on return. Nobody may have the channel open.
 ///
 /// # Errors
 /// See [`StoredMigrateError`].
@@ -94,8 +94,8 @@ pub fn stored_migrate(
 }
 
 impl Definitions {
-    /// Adds indexes. How many there were none like; one of the same name and another definition is
-    /// replaced, by one with a number of its own.
+    /// Adds indexes. Returns how many are new; an index with the same name and another definition is replaced
+    /// by one with a new number.
     fn add(&mut self, wanted: &[(&str, &IndexRequest)]) -> Result<usize, IndexError> {
         let mut added = 0;
         for (namespace, IndexRequest(definition)) in wanted {

@@ -1,13 +1,13 @@
-//! Versions of what a selector means. A selector that is in a block, or that an index was made with,
-//! means for ever what it meant then: every node must judge it alike.
+//! Versions of the meaning of a selector. A selector in a block, or in the definition of an index, keeps its
+//! meaning for ever, because every node must judge it alike.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What the conditions on texts mean.
+/// The meaning of conditions on texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Version {
-    /// `$regex` knows letters of ASCII and reads less of PCRE, or reads it otherwise; `$beginsWith`
+    /// `$regex` knows letters of ASCII, and reads only a part of PCRE or reads it differently; `$beginsWith`
     /// compares bytes.
     #[default]
     #[serde(rename = "1")]
@@ -18,7 +18,7 @@ pub(crate) enum Version {
 }
 
 impl Version {
-    /// What a request means.
+    /// The meaning of a request.
     pub(crate) const CURRENT: Self = Self::Two;
 
     #[allow(
@@ -29,7 +29,7 @@ impl Version {
         matches!(self, Self::One)
     }
 
-    /// The first in which a selector in normal form means what it means in this one.
+    /// The first version in which a selector in normal form has the same meaning as in this one.
     pub(crate) fn least(self, selector: &Value) -> Self {
         if is_about_texts(selector) {
             self
@@ -51,8 +51,8 @@ impl TryFrom<u64> for Version {
     }
 }
 
-/// Whether a member is named as a condition on texts is. One in a value that is compared counts too:
-/// that costs nothing.
+/// Whether a member has the name of a condition on texts. A member in a compared value counts too, which does
+/// no harm.
 fn is_about_texts(value: &Value) -> bool {
     match value {
         Value::Object(members) => members.iter().any(|(name, value)| {

@@ -1,65 +1,65 @@
-//! What a query costs. Its work is counted in steps before it is done, and ends where the steps or the
-//! asker's patience do.
+//! The cost of a query. Its work is counted in steps before it is done, and ends when the steps are used up
+//! or the caller stops waiting.
 //!
-//! A step is some three nanoseconds of one processor, as `cargo bench -p quire-ledger -- work` prints.
-//! What costs how many stands where it is spent, and depends on the sizes of what is looked at alone.
+//! A step is some three nanoseconds of one processor, as `cargo bench -p quire-ledger -- work` prints. The
+//! code that spends steps says how many, and the number depends only on the sizes of what is read.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Most steps of a query that somebody waits for: some ten seconds of one processor.
+/// The most steps of a query with a waiting caller: about ten seconds of one processor.
 pub const MAX_STEPS: u64 = 3_000_000_000;
 
-/// After how many steps a meter asks again whether anybody still waits: less than a millisecond.
+/// After this many steps, which is less than a millisecond, a meter checks again whether anybody still waits.
 const STEPS_BETWEEN_LOOKS: u64 = 1 << 15;
 
-/// Why work ends though there are steps left.
+/// Why work ends although there are steps left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// Its time is up.
     Deadline,
     /// Nobody waits for it any more.
     Gone,
-    /// There is not as much memory as it needs, which is so many bytes.
+    /// There is not enough memory for this many bytes.
     Memory(usize),
 }
 
-/// Memory that is set aside for as long as this is kept.
+/// Memory that is reserved as long as this is kept.
 pub type Room = Box<dyn fmt::Debug + Send + Sync>;
 
-/// Whoever waits for a query. Asked in the middle of work, often, from the thread that does it.
+/// The caller who waits for a query. The working thread asks it often, in the middle of the work.
 pub trait Halt: Send + Sync + fmt::Debug {
-    /// Why the work is to end now, if it is.
+    /// Why the work must end now, if it must.
     fn stop(&self) -> Option<Stop>;
 
-    /// Sets memory aside for a document that is looked at; none where there is not so much.
+    /// Reserves memory for a document that is read; `None` if there is not enough.
     fn room(&self, bytes: usize) -> Option<Room>;
 }
 
-/// What steps are spent on.
+/// The kinds of work that cost steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spend {
-    /// Documents and entries of indexes, read and taken apart.
+    /// Reading and parsing documents and entries of indexes.
     Reading,
-    /// Conditions asked of documents.
+    /// Applying conditions to documents.
     Conditions,
-    /// Patterns of `$regex` run over texts.
+    /// Running patterns of `$regex` over texts.
     Patterns,
 }
 
-/// Steps, by what they were spent on.
+/// Steps by kind of work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// Documents and entries of indexes, read and taken apart.
+    /// Reading and parsing documents and entries of indexes.
     pub reading: u64,
-    /// Conditions asked of documents.
+    /// Applying conditions to documents.
     pub conditions: u64,
-    /// Patterns of `$regex` run over texts.
+    /// Running patterns of `$regex` over texts.
     pub patterns: u64,
 }
 
 impl Spent {
-    /// All of them.
+    /// All steps.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.reading + self.conditions + self.patterns
@@ -80,15 +80,15 @@ impl fmt::Display for Spent {
     }
 }
 
-/// Why a query ended before its end.
+/// Why a query was ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooExpensive {
-    /// The next step would have been one too many.
+    /// The next step would be one too many.
     #[error("the query takes more than {limit} steps of work: {spent}")]
     Steps {
-        /// How many there were.
+        /// The number of steps that were allowed.
         limit: u64,
-        /// What was done until then.
+        /// What was spent until then.
         spent: Spent,
     },
     /// Its time was up.
@@ -97,17 +97,17 @@ pub enum TooExpensive {
     /// Nobody waits for it any more.
     #[error("nobody waits for the query any more: {0}")]
     Gone(Spent),
-    /// There is not as much memory as it needs.
+    /// There is not enough memory.
     #[error(
         "a document takes {bytes} bytes of memory when it is looked at, and there are not so many now"
     )]
     Memory {
-        /// How many it needs.
+        /// The bytes that it needs.
         bytes: usize,
     },
 }
 
-/// The work has to end; the meter knows why.
+/// The work must end; the meter knows why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exceeded;
 
@@ -115,7 +115,7 @@ pub(crate) struct Exceeded;
 #[derive(Clone, Debug)]
 pub struct Meter {
     limit: u64,
-    /// Whether it counts alike on every node: by sizes only, and with nobody's patience.
+    /// Whether it counts alike on every node: by sizes only, and without a waiting caller.
     is_fixed: bool,
     halt: Option<Arc<dyn Halt>>,
     spent: Spent,
@@ -131,7 +131,7 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// A meter of so many steps, that also ends when `halt` says so.
+    /// A meter with `limit` steps, which also ends when `halt` says so.
     #[must_use]
     pub fn new(limit: u64, halt: Option<Arc<dyn Halt>>) -> Self {
         let look_at = if halt.is_some() { 0 } else { limit };
@@ -164,13 +164,13 @@ impl Meter {
         self.is_fixed
     }
 
-    /// What was spent so far. Never more than the limit.
+    /// What was spent so far, which is never more than the limit.
     #[must_use]
     pub fn spent(&self) -> Spent {
         self.spent
     }
 
-    /// From now on ends when this says so.
+    /// Ends from now on when `halt` says so.
     pub(crate) fn halted_by(&mut self, halt: Option<Arc<dyn Halt>>) {
         self.look_at = if halt.is_some() {
             self.total
@@ -180,7 +180,7 @@ impl Meter {
         self.halt = halt;
     }
 
-    /// Counts steps that are done next.
+    /// Counts steps before they are done.
     pub(crate) fn spend(&mut self, on: Spend, steps: u64) -> Result<(), Exceeded> {
         let total = self.total.saturating_add(steps);
         if total > self.look_at {
@@ -195,13 +195,13 @@ impl Meter {
         Ok(())
     }
 
-    /// Counts all the steps that are left as spent.
+    /// Counts all remaining steps as spent.
     pub(crate) fn exhaust(&mut self) {
         self.spent.reading += self.limit - self.total;
         self.total = self.limit;
     }
 
-    /// Sets memory aside for a document; nothing where nobody counts it.
+    /// Reserves memory for a document; `None` if memory is not counted.
     pub(crate) fn room(&mut self, bytes: usize) -> Result<Option<Room>, Exceeded> {
         let Some(halt) = &self.halt else {
             return Ok(None);
@@ -227,7 +227,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Why the work had to end.
+    /// The reason why the work had to end.
     pub(crate) fn why(&self) -> TooExpensive {
         let spent = self.spent;
         match self.stopped {

@@ -1,8 +1,8 @@
 //! What a transaction did in one namespace and in its private collections, and the messages for it.
 //!
-//! Of a private key the block has hashes. What was written goes to those who may see it in a message of its
-//! own, whose hash is in the block too. Within a collection all is in the order of the keys themselves, as
-//! Fabric has it, and not in that of their hashes.
+//! The block has only hashes of a private key. What was written goes in a separate message to those who may
+//! see it, and the block has the hash of this message. Within a collection everything is in the order of the
+//! keys themselves, as in Fabric, and not of their hashes.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use super::range;
 use crate::model::block::Height;
 use crate::query::find::Seen;
 
-/// The members of a key's metadata by their names.
+/// The members of a key's metadata by name.
 pub type KeyMetadata = BTreeMap<String, Bytes>;
 
 /// What happened in a namespace.
@@ -45,12 +45,12 @@ pub(super) struct Collection {
     pub(super) metadata: BTreeMap<String, KeyMetadata>,
 }
 
-/// What becomes of a private key.
+/// The change of a private key.
 #[derive(Debug)]
 pub(super) enum PrivateWrite {
     Put(Bytes),
     Delete,
-    /// It goes with its past.
+    /// It is removed with its past.
     Purge,
 }
 
@@ -61,13 +61,13 @@ impl Recorded {
         is_writing || self.collections.values().any(Collection::is_writing)
     }
 
-    /// Whether there is nothing but queries, which are told elsewhere.
+    /// Whether there is nothing but queries, which are recorded elsewhere.
     pub(super) fn is_empty(&self) -> bool {
         let is_read = !self.reads.is_empty() || !self.ranges.is_empty() || !self.asked.is_empty();
         !is_read && !self.is_writing() && self.collections.is_empty()
     }
 
-    /// What the block has of it, and what only those have who may see it.
+    /// The message for the block, and the message for those who may see the values.
     pub(super) fn into_messages(
         self,
         namespace: String,
@@ -109,7 +109,7 @@ impl Collection {
         !self.writes.is_empty() || !self.metadata.is_empty()
     }
 
-    /// What was written; none where nothing was.
+    /// What was written; `None` if nothing was written.
     fn private(&self, collection_name: String) -> Option<CollectionPvtReadWriteSet> {
         if !self.is_writing() {
             return None;
@@ -121,7 +121,7 @@ impl Collection {
             };
             write((key.clone(), value))
         });
-        // Whose metadata changed is told; the metadata itself is in the block.
+        // The message names the keys whose metadata changed; the metadata itself is in the block.
         let metadata_writes = self.metadata.keys().map(|key| KvMetadataWrite {
             key: key.clone(),
             entries: Vec::new(),

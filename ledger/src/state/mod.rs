@@ -1,20 +1,20 @@
 //! Current state: the newest value of every key, and the version that wrote it.
 //!
-//! What every engine promises ([`StateDb`], [`StateSnapshot`]), and one suite asks of each of them:
+//! Every engine promises this ([`StateDb`], [`StateSnapshot`]), and one suite tests each of them:
 //!
-//! * **Keys** are text, any text, compared by their UTF-8 bytes. **Values** are bytes, any bytes, and
-//!   come back as they were written; so do metadata and versions.
-//! * **Whole or not at all.** A snapshot shows the blocks below its height and nothing of any other,
-//!   however long it is held and whatever is followed meanwhile. Nobody waits for it, and it waits
-//!   for nobody.
-//! * **Idempotent by height.** Blocks below the savepoint change nothing.
-//! * **The savepoint is never ahead of what is there.** What `follow` did may be lost from the end (by
-//!   a power cut) or be half there (after a kill): the savepoint then says so, and following the
-//!   blocks from there on again gives what it would have given.
+//! * **Keys** are any text, compared by its UTF-8 bytes. **Values** are any bytes, and come back as they were
+//!   written; so do metadata and versions.
+//! * **Blocks are seen whole or not at all.** A snapshot shows the blocks below its height and nothing of
+//!   other blocks, however long it is held and whatever is followed meanwhile. Nobody waits for it, and it
+//!   waits for nobody.
+//! * **Following is idempotent by height.** Blocks below the savepoint change nothing.
+//! * **The savepoint is never ahead of what is stored.** A power cut may lose the end of what `follow` did,
+//!   and a kill may leave half of it: then the savepoint says so, and following the blocks again from there
+//!   gives the same result.
 //! * **Query indexes** follow in the same call, and are seen in the same snapshots.
-//! * **Away is not damaged.** An engine that cannot be reached, that refuses us, or that has somebody
-//!   else's things where ours would be, says so ([`ReadError::is_unavailable`]), reads and changes
-//!   nothing, and works again when that is mended.
+//! * **Unavailable is not damaged.** If an engine cannot be reached, refuses us, or has somebody else's data
+//!   in our place, it says so ([`ReadError::is_unavailable`]), reads and changes nothing, and works again
+//!   when the trouble is over.
 
 pub(crate) mod engine;
 pub(crate) mod engines;
@@ -35,14 +35,14 @@ use crate::query::index::Record;
 /// The name of state among the followers.
 pub(crate) const NAME: &str = "state";
 
-/// Where a range of keys ends.
+/// The end of a range of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeEnd<'a> {
-    /// At the namespace's last key.
+    /// The range ends at the namespace's last key.
     Unbounded,
-    /// At the last key before this one.
+    /// It ends at the last key before this one.
     Before(&'a str),
-    /// At this key, if it is there.
+    /// It ends at this key, if the key exists.
     Through(&'a str),
 }
 
@@ -58,12 +58,12 @@ impl RangeEnd<'_> {
     }
 }
 
-/// A namespace and how many keys it has.
+/// A namespace and the number of its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceSummary {
     /// The namespace.
     pub name: String,
-    /// Keys; a lower bound where `exact` is false.
+    /// The number of keys; a lower bound if `exact` is false.
     pub keys: u64,
     /// Whether every key was counted.
     pub exact: bool,
@@ -76,28 +76,28 @@ pub(crate) type Rows<'a> =
 /// Keys of documents, in the order of an index.
 pub(crate) type Keys<'a> = Box<dyn Iterator<Item = Result<String, ReadError>> + 'a>;
 
-/// One consistent view of state. Cheap to hold for a request, not for ever: an engine may keep old
-/// values for it.
+/// One consistent view of state. It is cheap to hold during a request, but not for ever: an engine may keep
+/// old values for it.
 pub(crate) trait StateSnapshot: Send + Sync + Debug {
     /// Blocks below this have taken effect in the view, and no others.
     fn height(&self) -> u64;
 
-    /// The value of a key; `None` where it does not exist.
+    /// The value of a key; `None` if it does not exist.
     ///
     /// # Errors
     /// The engine failed or holds damaged bytes.
     fn get(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError>;
 
-    /// The version of a key; `None` where it does not exist.
+    /// The version of a key; `None` if it does not exist.
     ///
     /// # Errors
-    /// As [`StateSnapshot::get`].
+    /// See [`StateSnapshot::get`].
     fn version(&self, namespace: &str, key: &str) -> Result<Option<Height>, ReadError>;
 
     /// The values of keys, in their order.
     ///
     /// # Errors
-    /// As [`StateSnapshot::get`].
+    /// See [`StateSnapshot::get`].
     fn get_many(
         &self,
         namespace: &str,
@@ -106,11 +106,11 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
         keys.iter().map(|key| self.get(namespace, key)).collect()
     }
 
-    /// The values of the first of these keys, in their order: of one at least, and of as many as take up
-    /// no more memory than is good.
+    /// The values of the first of these keys, in their order: of at least one key, and of as many as memory
+    /// should hold.
     ///
     /// # Errors
-    /// As [`StateSnapshot::get`].
+    /// See [`StateSnapshot::get`].
     fn get_some(
         &self,
         namespace: &str,
@@ -119,10 +119,10 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
         self.get_many(namespace, keys)
     }
 
-    /// The values of keys of several namespaces, each named with its own.
+    /// The values of keys of several namespaces, each named with its namespace.
     ///
     /// # Errors
-    /// As [`StateSnapshot::get`].
+    /// See [`StateSnapshot::get`].
     fn get_all(
         &self,
         names: &[(String, String)],
@@ -133,28 +133,28 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
             .collect()
     }
 
-    /// Refuses a namespace that could not be written: what is ordered for it could not be followed.
+    /// Refuses a namespace that could not be written: a transaction ordered for it could not be followed.
     ///
     /// # Errors
-    /// [`ReadError::StateObstructed`], or as [`StateSnapshot::get`].
+    /// [`ReadError::StateObstructed`], or see [`StateSnapshot::get`].
     fn may_write(&self, _namespace: &str) -> Result<(), ReadError> {
         Ok(())
     }
 
-    /// Whether each read is a question to another server, and takes as long.
+    /// Whether each read is a request to another server, which takes longer.
     fn is_remote(&self) -> bool {
         false
     }
 
-    /// How many keys are best asked for at once by somebody who will want them one after another.
+    /// How many keys a caller who needs them one after another should ask for at once.
     fn batch(&self) -> usize {
         1
     }
 
-    /// Says that these keys, with their namespaces, will be asked for. Only makes that faster.
+    /// Announces that these keys, with their namespaces, will be asked for. This only makes the reads faster.
     ///
     /// # Errors
-    /// As [`StateSnapshot::get`].
+    /// See [`StateSnapshot::get`].
     fn expect(&self, _keys: &[(String, String)]) -> Result<(), ReadError> {
         Ok(())
     }
@@ -167,13 +167,13 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
     /// How many keys a namespace has.
     ///
     /// # Errors
-    /// As [`StateSnapshot::get`].
+    /// See [`StateSnapshot::get`].
     fn count(&self, namespace: &str) -> Result<u64, ReadError>;
 
     /// The rows from `start` (inclusive; `""` is the first) to `end`.
     ///
     /// # Errors
-    /// As [`StateSnapshot::get`]; rows after an error are not given.
+    /// See [`StateSnapshot::get`]; there are no rows after an error.
     fn range<'a>(
         &'a self,
         namespace: &str,
@@ -188,10 +188,10 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
         self.rows(namespace, Bound::Included(start), end, false)
     }
 
-    /// The rows between two keys, from the last to the first where `is_reversed`.
+    /// The rows between two keys, from the last to the first if `is_reversed`.
     ///
     /// # Errors
-    /// As [`StateSnapshot::range`].
+    /// See [`StateSnapshot::range`].
     fn rows<'a>(
         &'a self,
         namespace: &str,
@@ -200,25 +200,25 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
         is_reversed: bool,
     ) -> Result<Rows<'a>, ReadError>;
 
-    /// All rows of a namespace in key order, for a check: looks at what a read need not, and goes on
+    /// All rows of a namespace in key order, for a check: this checks more than a read must, and goes on
     /// after a damaged row.
     ///
     /// # Errors
-    /// As [`StateSnapshot::range`].
+    /// See [`StateSnapshot::range`].
     fn examine<'a>(&'a self, namespace: &str) -> Result<Rows<'a>, ReadError> {
         self.rows(namespace, Bound::Unbounded, Bound::Unbounded, false)
     }
 
-    /// Whether the view holds a query index whole.
+    /// Whether the view has the whole query index.
     ///
     /// # Errors
-    /// As [`StateSnapshot::get`].
+    /// See [`StateSnapshot::get`].
     fn is_built(&self, index: u64) -> Result<bool, ReadError>;
 
-    /// Keys of the documents of a query index whose sort keys lie from `from` to `to`, exclusive.
+    /// Keys of the documents of a query index whose sort keys lie from `from` to `to`; `to` is exclusive.
     ///
     /// # Errors
-    /// As [`StateSnapshot::range`].
+    /// See [`StateSnapshot::range`].
     fn entries<'a>(
         &'a self,
         index: u64,
@@ -230,21 +230,21 @@ pub(crate) trait StateSnapshot: Send + Sync + Debug {
     /// Namespaces with at least one key, in byte order.
     ///
     /// # Errors
-    /// As [`StateSnapshot::get`].
+    /// See [`StateSnapshot::get`].
     fn namespaces(&self) -> Result<Vec<NamespaceSummary>, ReadError>;
 
-    /// Whether metadata was ever written in a namespace; may err on the side of yes.
+    /// Whether metadata was ever written in a namespace; it may be true by mistake, but never false.
     ///
     /// # Errors
-    /// As [`StateSnapshot::get`].
+    /// See [`StateSnapshot::get`].
     fn has_metadata(&self, namespace: &str) -> Result<bool, ReadError>;
 }
 
-/// A state engine for one channel. Its contract is told at the head of this file.
+/// A state engine for one channel. Its contract is at the top of this file.
 ///
-/// It follows at once: a batch has taken effect, whole, when [`Follow::follow`] returns, and after an error
-/// no snapshot shows anything of it. After an error that [is of a server](ReadError::is_unavailable) the
-/// same batch may be given again, after anything else the ledger is opened again first.
+/// It follows immediately: a batch has taken effect, whole, when [`Follow::follow`] returns, and after an
+/// error no snapshot shows anything of it. After an error [of a server](ReadError::is_unavailable) the same
+/// batch may be given again; after any other error the ledger must be opened again first.
 pub(crate) trait StateDb: Follow {
     /// A view of what has taken effect so far.
     ///
@@ -252,8 +252,8 @@ pub(crate) trait StateDb: Follow {
     /// The engine failed.
     fn snapshot(&self) -> Result<Arc<dyn StateSnapshot>, ReadError>;
 
-    /// Shows a query index, or hides it again, to those who ask the engine's own server and not us.
-    /// Called with [`Builder::writing`](crate::query::builder::Builder::writing) held.
+    /// Shows a query index to users who ask the engine's own server, or hides it again. The caller holds
+    /// [`Builder::writing`](crate::query::builder::Builder::writing).
     ///
     /// # Errors
     /// The engine failed. No answer here depends on it.

@@ -1,4 +1,4 @@
-//! Keys and values of state as the embedded engine keeps them: Fabric's.
+//! Keys and values of state in the embedded engine, which are Fabric's.
 //!
 //! | key | value |
 //! |---|---|
@@ -84,14 +84,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<VersionedValue, ReadError> {
     })
 }
 
-/// Any bytes as a value, any text as a key.
+/// Reads any bytes as a value, and any text as a key.
 #[cfg(test)]
 pub(crate) fn fuzz(bytes: &[u8], namespace: &str, key: &str) {
     if let Ok(value) = decode(bytes) {
         let again = decode(&encode(value.version, &value.value, &value.metadata)).unwrap();
         assert_eq!(again, value);
     }
-    // Namespaces hold no zero byte: names are checked where they come in.
+    // Namespaces have no zero byte: names are checked where they come in.
     if let Ok(stored) = data_key(namespace, key)
         && !namespace.contains('\0')
     {

@@ -1,5 +1,5 @@
-//! Two ways to judge a rich query, by what was written since and by asking again, say the same of
-//! random histories; and what the first of them takes.
+//! Tests that two ways to judge a rich query, by what was written since and by asking again, agree on random
+//! histories, and what the first way costs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// Commits a block of one transaction that writes these.
+    /// Commits a block with one transaction that makes these writes.
     fn write(&mut self, writes: impl IntoIterator<Item = (String, String)>) {
         let writes = writes.into_iter().map(|(key, value)| put(&key, value));
         let set = KvRwSet {
@@ -161,7 +161,7 @@ fn results(ns_rwset: Vec<NsReadWriteSet>) -> TxReadWriteSet {
     }
 }
 
-/// A value, mostly a document; none deletes.
+/// A value, usually a document; an empty value deletes.
 fn value(rng: &mut Rng) -> String {
     match rng.below(12) {
         0..=2 => return String::new(),
@@ -185,7 +185,7 @@ fn key(rng: &mut Rng) -> String {
     format!("k{}", rng.below(6))
 }
 
-/// What a transaction writes, in the ways that Fabric's clients can.
+/// The writes of a transaction, in all forms that Fabric's clients can make.
 fn writing(rng: &mut Rng) -> TxReadWriteSet {
     let mut set = KvRwSet::default();
     for _ in 0..rng.below(3) {
@@ -198,14 +198,14 @@ fn writing(rng: &mut Rng) -> TxReadWriteSet {
         set.metadata_writes.push(KvMetadataWrite { key, entries });
     }
     if rng.below(6) == 0 {
-        // Nobody wrote this, so nothing is written either.
+        // Nobody wrote this version, so the transaction is invalid and writes nothing.
         let version = Some(crate::Height::new(0, 7).into());
         let key = key(rng);
         set.reads.push(KvRead { key, version });
     }
     let mut namespace = in_namespace(NAMESPACE, &set);
     if rng.below(5) == 0 {
-        // A collection without a name is the public keys.
+        // A collection without a name means the public keys.
         let hashed = HashedRwSet {
             hashed_writes: vec![KvWriteHash {
                 key_hash: key(rng).into(),
@@ -248,8 +248,8 @@ fn request(rng: &mut Rng) -> Value {
     request
 }
 
-/// The read-write set of a transaction that asks one page, or the one behind it; none where the page
-/// says nothing of the ledger.
+/// The read-write set of a transaction that asks for a page, or for the page after it; `None` if the page
+/// says nothing about the ledger.
 fn asking(ledger: &Ledger, nonce: &str, rng: &mut Rng) -> Option<TxReadWriteSet> {
     let snapshot = ledger.reader().snapshot();
     let mut request = request(rng);
@@ -270,7 +270,7 @@ fn asking(ledger: &Ledger, nonce: &str, rng: &mut Rng) -> Option<TxReadWriteSet>
     (set.ns_rwset.len() > 1).then_some(set)
 }
 
-/// The same as it was recorded before there was a height.
+/// The same set in the form of records without a height.
 fn as_before(set: &TxReadWriteSet) -> TxReadWriteSet {
     let mut set = set.clone();
     for namespace in &mut set.ns_rwset {
@@ -290,8 +290,8 @@ fn as_before(set: &TxReadWriteSet) -> TxReadWriteSet {
     set
 }
 
-/// Lets a history happen, and returns the nonces of transactions that asked the same, judged by what was
-/// written since and by asking again.
+/// Makes a history, and returns pairs of nonces of transactions that asked the same: one is judged by what
+/// was written since, the other by asking again.
 fn happen(world: &mut World, rng: &mut Rng) -> Vec<[String; 2]> {
     let index = IndexRequest::parse(br#"{"index":{"fields":["n"]}}"#).unwrap();
     let reader = world.ledger().reader();
@@ -345,7 +345,7 @@ fn happen(world: &mut World, rng: &mut Rng) -> Vec<[String; 2]> {
     asked
 }
 
-/// How many queries of a random history held, and how many did not.
+/// How many queries of a random history were still right, and how many were not.
 fn judge_both_ways(seed: u64) -> [usize; 2] {
     let mut world = World::new();
     let asked = happen(&mut world, &mut Rng(seed));
@@ -386,7 +386,7 @@ fn what_was_written_since_says_what_asking_again_says() {
     assert!(held > 200 && lost > 200, "{held} {lost}");
 }
 
-/// A query of everything with a 7 at `a`, as seen at a height.
+/// A query for everything with a 7 at `a`, as seen at a height.
 fn sevens(height: u64, rows: &[(&str, crate::Height)]) -> RangeQueryInfo {
     let rows = rows.iter();
     let rows = rows.map(|(key, version)| super::record::row(key, *version));
@@ -402,7 +402,7 @@ fn sevens(height: u64, rows: &[(&str, crate::Height)]) -> RangeQueryInfo {
     }
 }
 
-/// What a query becomes behind the last block, with so many steps, and how many it took.
+/// The code of a query after the last block, with this many steps, and the steps that it took.
 fn judged(world: &mut World, query: &RangeQueryInfo, steps: u64) -> (Code, u64) {
     let ledger = world.ledger();
     let snapshot = ledger.followers.state.snapshot().unwrap();
@@ -415,7 +415,7 @@ fn judged(world: &mut World, query: &RangeQueryInfo, steps: u64) -> (Code, u64) 
     (code, meter.spent().total())
 }
 
-/// What `docs/format.md` says that judging takes. A verdict depends on it, so it stays what it is.
+/// The costs of judging are those in `docs/format.md`. Verdicts depend on them, so they must not change.
 #[test]
 fn steps_are_counted_as_the_format_says() {
     let mut world = World::new();
@@ -446,7 +446,7 @@ fn steps_are_counted_as_the_format_says() {
         meter.spent().total()
     };
     let query = sevens(height, &[("row", crate::Height::new(height - 1, 0))]);
-    // The record, a row, a block, the names of its keys, and its documents.
+    // The costs are for the record, a row, a block, the names of its keys, and its documents.
     let record = 10 * (query.start_key.len() + query.end_key.len()) as u64;
     let names = 20 + 1 + 20 + 8;
     let documents = 2 * (300 + 11 + selector);
@@ -455,12 +455,12 @@ fn steps_are_counted_as_the_format_says() {
     assert_eq!(judged(&mut world, &query, steps), (Code::VALID, steps));
     for fewer in 0..steps {
         let (code, spent) = judged(&mut world, &query, fewer);
-        // Who needs more takes all there is.
+        // A query that needs more uses up all steps.
         assert_eq!((code, spent), (Code::PHANTOM_READ_CONFLICT, fewer));
     }
 }
 
-/// The steps of `(x{0,90}){0,90}`, which the record hardly shows.
+/// The pattern `(x{0,90}){0,90}` has many more steps than its record has bytes.
 #[test]
 fn a_pattern_takes_steps_before_it_is_asked_of_anything() {
     let mut world = World::new();
@@ -524,7 +524,7 @@ fn a_record_of_before_is_judged_though_a_query_may_not_be_so_large_any_more() {
     assert_eq!(codes.collect::<Vec<_>>(), expected);
 }
 
-/// More names than are kept.
+/// There are more names than are kept.
 #[test]
 fn blocks_that_are_not_kept_are_read_again() {
     let mut world = World::new();
@@ -580,7 +580,7 @@ fn judging_takes_as_long_as_what_was_written_and_not_as_what_there_is() {
     let (code, steps) = judged(&mut world, &query, u64::MAX);
     let by_changes = began.elapsed();
     assert_eq!(code, Code::VALID);
-    // A hundred documents, not a hundred thousand.
+    // The steps are those of a hundred documents, not of a hundred thousand.
     assert!(steps < 100 * 1_000, "{steps}");
 
     let snapshot = world.ledger().followers.state.snapshot().unwrap();

@@ -1,4 +1,4 @@
-//! What chaincodes are defined as: by Fabric's `_lifecycle`, or by its `lscc` before Fabric 2.
+//! The definitions of chaincodes by Fabric's `_lifecycle`, or by its `lscc` before Fabric 2.
 //!
 //! ```text
 //! _lifecycle  namespaces/metadata/<name>               StateMetadata: what kind of thing is defined
@@ -17,19 +17,19 @@ use crate::model::examined::Origin;
 use crate::model::updates::Updates;
 use crate::validation::pending::Pending;
 
-/// The namespace of definitions, and a chaincode of Fabric's own.
+/// The namespace of definitions, which is also one of Fabric's own chaincodes.
 pub(super) const LIFECYCLE: &str = "_lifecycle";
-/// The same before Fabric 2.
+/// The namespace of definitions before Fabric 2.
 pub(super) const LSCC: &str = "lscc";
-/// The kind of what is defined, where that is a chaincode.
+/// The type of a definition of a chaincode.
 const CHAINCODE_DEFINITION: &str = "ChaincodeDefinition";
 
-/// What a chaincode is defined as, as far as it says who must endorse.
+/// The part of a chaincode's definition that says who must endorse.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Definition {
-    /// The serialized `ApplicationPolicy` of the chaincode. Empty where the definition cannot be gone by.
+    /// The serialized `ApplicationPolicy` of the chaincode. Empty if the definition cannot be used.
     pub(super) policy: Bytes,
-    /// Its collections; none where every collection is as the chaincode itself, as before Fabric 2.
+    /// Its collections; `None` if every collection has the chaincode's rules, as before Fabric 2.
     pub(super) collections: Option<Vec<Collection>>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Definition {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Collection {
     pub(super) name: String,
-    /// The serialized `ApplicationPolicy`; none where the chaincode's holds.
+    /// The serialized `ApplicationPolicy`; `None` if the chaincode's policy applies.
     pub(super) policy: Option<Bytes>,
 }
 
@@ -95,8 +95,8 @@ struct ChaincodeData {
 }
 
 impl Definition {
-    /// The definition with which a block is judged: as the blocks before leave it. None where there is none.
-    /// `lscc` defines nothing in a channel of Quire's, where it is a namespace like any other.
+    /// The definition that the blocks before leave, by which a block is judged; `None` if there is none.
+    /// `lscc` defines nothing in a channel with Quire's rules, where it is an ordinary namespace.
     pub(super) fn read(
         chaincode: &str,
         origin: Origin,
@@ -121,7 +121,7 @@ impl Definition {
         };
         let info = field("ValidationInfo")?.map(ValidationInfo::decode);
         let info = info.and_then(Result::ok).unwrap_or_default();
-        // Without a plugin, nobody would judge.
+        // Without a plugin, nothing would be judged.
         let policy = if info.validation_plugin.is_empty() {
             Bytes::new()
         } else {
@@ -157,7 +157,7 @@ impl Definition {
     }
 }
 
-/// The keys in state that [`Definition::read`] asks for in a channel of Quire's.
+/// The keys in state that [`Definition::read`] reads in a channel with Quire's rules.
 pub(super) fn keys_of(chaincode: &str) -> [(&'static str, String); 3] {
     [
         (LIFECYCLE, format!("namespaces/metadata/{chaincode}")),
@@ -172,7 +172,7 @@ pub(super) fn keys_of(chaincode: &str) -> [(&'static str, String); 3] {
     ]
 }
 
-/// Whether changes may define a chaincode in another way than before.
+/// Whether changes may change the definition of a chaincode.
 pub(super) fn may_be_redefined_by(updates: &Updates) -> bool {
     [LIFECYCLE, LSCC]
         .iter()

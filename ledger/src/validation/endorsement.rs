@@ -1,11 +1,11 @@
-//! Do the signers of a transaction suffice? By the policies of the keys that it writes, of their
-//! collections, and of their chaincodes, as the blocks before define them.
+//! Do the signers of a transaction suffice? The policies of its written keys, of their collections, and of
+//! their chaincodes decide, as the blocks before define them.
 //!
-//! Fabric's rules, of its validation plugin for channels with 2.0 capabilities: for every chaincode that is
-//! called or written to, each key written must have the endorsements that its own policy asks for; a key
-//! without one, those that its collection's asks for; where that has none, the chaincode's. Where nothing
-//! was written the chaincode's policy holds. A key whose policy an endorsed transaction earlier in the block
-//! changed cannot be written: neither policy can be told to hold.
+//! The rules are those of Fabric's validation plugin for channels with 2.0 capabilities. For every chaincode
+//! that is called or written to, each written key must have the endorsements that its own policy demands. A
+//! key without a policy needs those of its collection's policy, or, if there is none, of the chaincode's
+//! policy. If nothing was written, the chaincode's policy applies. A key whose policy was changed by an
+//! endorsed transaction earlier in the block cannot be written: it is not clear which policy applies.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use crate::model::examined::{Content, Endorsed, Examined, NamespaceSet, Origin};
 use crate::model::namespace::hashed_namespace;
 use crate::validation::pending::Pending;
 
-/// Who must endorse, where a chaincode has no policy of its own.
+/// Who must endorse, if a chaincode has no policy of its own.
 pub const ENDORSEMENT_POLICY: &str = "/Channel/Application/Endorsement";
-/// The policy of an organisation's endorsements, and that of the definitions of chaincodes.
+/// The name of an organisation's policy for endorsements, and of the definitions' policy.
 const ENDORSEMENT: &str = "Endorsement";
 const LIFECYCLE_ENDORSEMENT: &str = "/Channel/Application/LifecycleEndorsement";
 /// The member of a key's metadata that is its policy: `peer.MetaDataKeys` of Fabric.
@@ -33,55 +33,55 @@ const VALIDATION_PARAMETER: &str = "VALIDATION_PARAMETER";
 /// What the names of the collections begin with that every organisation has without defining them; its MSP's
 /// id follows. Fabric's.
 pub const IMPLICIT_COLLECTION: &str = "_implicit_org_";
-/// Fabric 1's own chaincodes, whose transactions have rules of their own.
+/// Fabric 1's own chaincodes, whose transactions have special rules.
 const SYSTEM: [&str; 4] = [LSCC, "cscc", "qscc", ""];
 
-/// Most definitions, and most policies, that are kept for the next transactions. Anybody can name chaincodes
-/// that nobody defined, and keys may each have a policy of their own.
+/// The most definitions, and the most policies, that are kept for the next transactions. Anybody can name
+/// undefined chaincodes, and each key may have its own policy.
 const MAX_KEPT: usize = 1_000;
-/// Most bytes of the name of a chaincode whose definition is kept, and of a policy that is.
+/// The most bytes of the name of a chaincode whose definition is kept, and of a policy that is kept.
 const MAX_KEPT_NAME: usize = 256;
 const MAX_KEPT_POLICY: usize = 16 << 10;
 
 /// A chaincode, a collection (`""` for public keys), and a key or the hash of one.
 pub(crate) type KeyPlace = (String, String, Bytes);
 
-/// What can be said of a transaction's signatures.
+/// The result of checking a transaction's signatures.
 #[derive(Debug)]
 pub(crate) enum Signed {
-    /// They were not looked at: nobody asked, or there is nothing to look at.
+    /// They were not checked: that was not asked for, or there are none.
     NotLookedAt,
-    /// They hold.
+    /// They are valid.
     Sound {
-        /// How many.
+        /// The number of signatures.
         signatures: u64,
-        /// Endorsements that do not hold, and need not.
+        /// The number of invalid endorsements that are not needed.
         unneeded: u64,
-        /// Whether the endorsers were held against every policy that there is.
+        /// Whether the endorsers were checked against every policy.
         by_policy: bool,
     },
-    /// The creator's does, and something else is wrong with what it signed.
+    /// The creator's signature is valid, but something else is wrong with what it signed.
     ByCreator,
-    /// The creator is none, or did not sign.
+    /// The creator is not valid, or did not sign.
     BadCreator(String),
-    /// The endorsers do not suffice, or nobody could: the code, and why.
+    /// The endorsers do not suffice, or no endorsers could: the code, and the reason.
     Refused(Code, String),
 }
 
 /// Why a transaction is refused.
 type Refusal = (Code, String);
 
-/// The policies that a transaction's endorsers were held against so far, in one namespace.
+/// The policies against which a transaction's endorsers were checked so far, in one namespace.
 #[derive(Default)]
 struct HeldAgainst<'a> {
-    /// Collections, `""` for the chaincode's own policy.
+    /// Collections; `""` is the chaincode's own policy.
     collections: BTreeSet<&'a str>,
     any: bool,
 }
 
 impl Trust {
-    /// Whether a transaction is signed by those who must, when it comes next in its block. One that is `known`
-    /// from an earlier block changes nothing, and no policy of a key either.
+    /// Checks that the right signers signed a transaction that comes next in its block. A transaction that is
+    /// `known` from an earlier block changes nothing, not even a policy of a key.
     pub(crate) fn judge(
         &mut self,
         checked: Checked,
@@ -116,7 +116,7 @@ impl Trust {
                 Err((code, text)) => return Ok(Signed::Refused(code, format!("{text}{reason}"))),
             }
         }
-        // Without a policy nobody can say that one is not needed.
+        // Without a policy it is not known which endorsement is not needed.
         if refused.is_some() && !by_policy {
             let text = format!("some{reason}");
             return Ok(Signed::Refused(Code::ENDORSEMENT_POLICY_FAILURE, text));
@@ -131,19 +131,19 @@ impl Trust {
         })
     }
 
-    /// Whether the channel is one of Fabric 1, whose own chaincodes have rules that are not known here.
+    /// Whether the channel is of Fabric 1, whose own chaincodes have rules that are not known here.
     fn is_legacy(&self) -> bool {
         let application = self.bundle.application();
         self.origin == Origin::Fabric
             && !application.is_some_and(|group| group.capabilities.lifecycle_v20())
     }
 
-    /// The chaincodes that a transaction must be endorsed for: the one called, and those it writes to.
+    /// The chaincodes whose endorsement a transaction needs: the called one, and those to which it writes.
     fn written<'e>(&self, endorsed: &'e Endorsed) -> BTreeSet<&'e str> {
         let called = endorsed.call.action.chaincode_id.as_ref();
         let called = called.map(|chaincode| chaincode.name.as_str());
         match called {
-            // What a chaincode is deployed with is written under the rules of deployment.
+            // The writes of a deployment follow the rules of deployment.
             Some(system) if self.is_legacy() && SYSTEM.contains(&system) => {
                 BTreeSet::from([system])
             }
@@ -151,8 +151,8 @@ impl Trust {
         }
     }
 
-    /// Whether the endorsers suffice for all that is written in one namespace; false where nobody here knows
-    /// the rules.
+    /// Checks that the endorsers suffice for all writes in one namespace; false if the rules are not known
+    /// here.
     fn judge_chaincode(
         &mut self,
         chaincode: &str,
@@ -201,7 +201,7 @@ impl Trust {
         Ok(judged.map(|()| true))
     }
 
-    /// Holds endorsers against the policy of a collection, or of its chaincode where it has none.
+    /// Checks endorsers against the policy of a collection, or of its chaincode if it has none.
     fn judge_collection<'a>(
         &mut self,
         (chaincode, collection): (&str, &'a str),
@@ -271,7 +271,7 @@ impl Trust {
         Err((Code::ENDORSEMENT_POLICY_FAILURE, text))
     }
 
-    /// The definition with which the block is judged; none where there is none, and one has to be.
+    /// The definition by which the block is judged. It fails if a definition is needed but there is none.
     fn definition(
         &mut self,
         chaincode: &str,
@@ -287,7 +287,7 @@ impl Trust {
             }),
             _ => Definition::read(chaincode, self.origin, pending)?,
         };
-        // Where nobody defined it, the built-in chaincode governs it; not so what no chaincode can be called,
+        // The built-in chaincode governs an undefined name, but not a name that no chaincode can have, such
         // as the namespaces of the configuration and of private data.
         let may_be_built_in = self.origin == Origin::Quire && is_name(chaincode);
         let definition = definition.or_else(|| {
@@ -307,7 +307,7 @@ impl Trust {
         Ok(definition)
     }
 
-    /// The policy that a key had before the block; none where it has none.
+    /// The policy that a key had before the block; `None` if it had none.
     fn policy_of_key(
         &self,
         (chaincode, collection, key): (&str, &str, &[u8]),
@@ -336,7 +336,7 @@ impl Trust {
         Ok(Ok(policy.map(|entry| of_signatures(entry.value))))
     }
 
-    /// The policy of the private data that an organisation has without defining a collection.
+    /// The policy of an organisation's private data without a defined collection.
     fn policy_of_organization(&self, msp_id: &str) -> Result<Bytes, Refusal> {
         let mut named = self.bundle.application_organizations();
         let Some((name, _)) = named.find(|(_, id)| *id == msp_id) else {
@@ -350,7 +350,8 @@ impl Trust {
         Ok(members(1, &[msp_id.to_owned()]))
     }
 
-    /// Who must endorse definitions: where the configuration does not say, a member of most organisations.
+    /// Who must endorse definitions: if the configuration does not say it, members of a majority of
+    /// organisations.
     fn policy_of_lifecycle(&self) -> Bytes {
         if self.bundle.policy(LIFECYCLE_ENDORSEMENT).is_ok() {
             return reference(LIFECYCLE_ENDORSEMENT);
@@ -360,7 +361,7 @@ impl Trust {
         members(all.len() / 2 + 1, &all)
     }
 
-    /// Later transactions of the block cannot write these keys.
+    /// Notes the keys that later transactions of the block cannot write.
     fn note_changed_policies(&mut self, endorsed: &Endorsed) {
         for set in &endorsed.read_write_set.namespaces {
             let public = set.public.metadata_writes.iter();
@@ -377,7 +378,7 @@ impl Trust {
     }
 }
 
-/// The chaincode that a transaction calls, and those it writes to.
+/// The chaincode that a transaction calls, and those to which it writes.
 pub(super) fn named(endorsed: &Endorsed) -> BTreeSet<&str> {
     let called = endorsed.call.action.chaincode_id.as_ref();
     let called = called.map(|chaincode| chaincode.name.as_str());
@@ -389,7 +390,7 @@ pub(super) fn named(endorsed: &Endorsed) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Whether a chaincode can be called so.
+/// Whether a chaincode can have this name.
 fn is_name(chaincode: &str) -> bool {
     !chaincode.is_empty() && !chaincode.contains("$$")
 }
@@ -402,8 +403,7 @@ fn is_written(set: &NamespaceSet) -> bool {
         })
 }
 
-/// Every key that is written, with its collection: public ones first, and values before metadata, as Fabric
-/// looks at them.
+/// Every written key, with its collection: public keys first, and values before metadata, in Fabric's order.
 fn written_keys(set: &NamespaceSet) -> impl Iterator<Item = (&str, &[u8])> {
     let writes = set.public.writes.iter().map(|write| write.key.as_bytes());
     let metadata = set.public.metadata_writes.iter();

@@ -1,5 +1,4 @@
-//! What can be said of an envelope without a key, a policy or any state: does it parse, and does it
-//! agree with itself?
+//! Checks an envelope without a key, a policy or any state: does it parse, and does it agree with itself?
 
 use std::collections::HashSet;
 
@@ -14,7 +13,7 @@ use quire_wire::{Code, DecodeError, Message as _, tolerant};
 use super::record::{self, Records};
 use crate::model::examined::{Content, Endorsed, Examined, Objection, Origin, ReadWriteSet, Stage};
 
-/// By which rules an envelope is judged.
+/// The rules by which an envelope is judged.
 #[derive(Clone, Copy, Debug)]
 struct Rules<'a> {
     channel: &'a str,
@@ -23,25 +22,25 @@ struct Rules<'a> {
     records: Records,
 }
 
-/// Whose word the transaction id and the proposal hash are.
+/// Where the transaction id and the proposal hash come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hashes {
-    /// The envelope's.
+    /// The envelope claims them.
     Claimed,
-    /// This process's, which computed them.
+    /// This process computed them.
     MadeHere,
 }
 
 impl Examined {
-    /// Reads an envelope of `channel` and applies the rules that need nothing but the envelope:
-    /// Fabric's first phase of validation without signatures and policies.
+    /// Reads an envelope of `channel` and applies the rules that need only the envelope: Fabric's first phase
+    /// of validation without signatures and policies.
     #[must_use]
     pub fn new(envelope: &Bytes, channel: &str) -> Self {
         Self::judged_by(envelope, channel, Origin::Quire, Records::OfNow)
     }
 
-    /// The same of an envelope that this process made: its transaction id and its proposal hash are taken
-    /// for what they were computed to be a moment ago, and not computed again.
+    /// Does the same with an envelope that this process made: its transaction id and its proposal hash were
+    /// just computed, and are not computed again.
     #[must_use]
     pub fn made_here(envelope: &Bytes, channel: &str) -> Self {
         let examined = Self::examine(
@@ -75,8 +74,8 @@ impl Examined {
         )
     }
 
-    /// An envelope of a channel's first block. A configuration is not judged there: nobody was there to
-    /// sign it, and what comes after is judged by it.
+    /// An envelope of a channel's first block. A configuration is not judged there: nobody could sign it, and
+    /// it judges what comes after.
     pub(crate) fn first(envelope: &Bytes, channel: &str) -> Self {
         let read = Self::read(envelope);
         match read.content {
@@ -125,7 +124,7 @@ impl Examined {
                 found.object(Stage::Transaction, Code::INVALID_CONFIG_TRANSACTION);
                 found.in_envelope(tx_id, Content::Other, Some(Box::new(opened)))
             }
-            // A wish for another configuration, which only orderers grant.
+            // This is a request for another configuration, which only orderers grant.
             _ => {
                 found.object(Stage::Transaction, Code::UNSUPPORTED_TX_PAYLOAD);
                 found.in_envelope(tx_id, Content::Other, Some(Box::new(opened)))
@@ -172,7 +171,7 @@ fn is_known(header_type: i32) -> bool {
     )
 }
 
-/// The id that an envelope claims whose headers cannot both be read. Fabric finds it by that.
+/// The claimed id of an envelope whose headers cannot both be read. Fabric finds the envelope by this id.
 fn claimed_tx_id(envelope: &Bytes) -> Option<String> {
     let envelope: Envelope = tolerant::decode(envelope.clone(), tolerant::ENVELOPE).ok()?;
     let payload: Payload = tolerant::decode(envelope.payload, tolerant::PAYLOAD).ok()?;
@@ -192,14 +191,14 @@ fn header_objection(opened: &Opened) -> Option<Code> {
     (!is_sound).then_some(Code::BAD_COMMON_HEADER)
 }
 
-/// Fabric looks for the creator among the organisations of the channel that is named, and so finds none
-/// for a channel it has not joined.
+/// Fabric looks for the creator among the organisations of the named channel, and so finds none for a channel
+/// that it has not joined.
 fn channel_objection(opened: &Opened, rules: Rules<'_>) -> Option<Code> {
     let is_ours = opened.channel_header.channel_id == rules.channel;
     (!is_ours).then_some(Code::TARGET_CHAIN_NOT_FOUND)
 }
 
-/// Takes an endorser transaction apart. What cannot be read is an objection and comes back.
+/// Takes an endorser transaction apart. If it cannot be read, that is an objection, and it is given back.
 fn endorsed(
     opened: Opened,
     rules: Option<Rules<'_>>,
@@ -256,9 +255,9 @@ fn extension_of(opened: &Opened) -> Result<ChaincodeHeaderExtension, DecodeError
     tolerant::decode(extension, tolerant::HEADER_EXTENSION)
 }
 
-/// What binds a transaction's action to its proposal.
+/// Checks what binds a transaction's action to its proposal.
 fn action_objection(opened: &Opened, action: &EndorsedAction, rules: Rules<'_>) -> Option<Code> {
-    // Mostly the proposal's own, which is sound.
+    // It is usually the proposal's own header, which is sound.
     let has_signer = action.header == opened.signature_header_bytes || names_signer(&action.header);
     let is_hashed = || {
         rules.hashes == Hashes::MadeHere
@@ -274,8 +273,8 @@ fn action_objection(opened: &Opened, action: &EndorsedAction, rules: Rules<'_>) 
 }
 
 impl Endorsed {
-    /// The first of Fabric's rules of a call and its outcome that the transaction breaks on its own; then
-    /// ours, of queries. `called` is the chaincode that the header names.
+    /// The first of Fabric's rules about a call and its outcome that the transaction itself breaks, and after
+    /// them our rules of queries. `called` is the chaincode in the header.
     fn objection(&self, called: Option<ChaincodeId>, rules: Rules<'_>) -> Option<Code> {
         let Self { call, .. } = self;
         let (Some(called), Some(ran)) = (called, &call.action.chaincode_id) else {
@@ -293,7 +292,7 @@ impl Endorsed {
         }
         let sets = &self.read_write_set.namespaces;
         let mut namespaces = HashSet::new();
-        // Most have one, and need no set of names.
+        // Most transactions have one namespace, and need no set of names.
         if sets.len() > 1
             && !sets
                 .iter()

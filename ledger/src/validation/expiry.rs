@@ -1,9 +1,9 @@
-//! How long private keys live. A chaincode's definition may say of a collection that its keys live for a
-//! number of blocks: what block N wrote is there for the blocks through N + number + 1, and then gone. The
-//! block that lets it expire says nothing of it, and neither does its commit hash; that a later transaction
-//! read the key it tells, and so do snapshots.
+//! How long private keys live. A chaincode's definition may say that a collection's keys live for a number of
+//! blocks: what block N wrote exists for the blocks through N + number + 1, and is gone after that. The block
+//! that lets it expire does not mention it, and neither does its commit hash; only reads of later
+//! transactions and snapshots show it.
 //!
-//! When a key ends follows from its version and its collection's definition, which are in state: nothing
+//! The end of a key follows from its version and its collection's definition, which are in state: nothing
 //! else is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,25 +20,25 @@ use crate::model::updates::Updates;
 use crate::state::RangeEnd;
 use crate::validation::pending::Pending;
 
-/// The namespace of definitions, of their fields the key's beginning and end.
+/// The namespace of definitions, and the prefix and suffix of the keys of their fields.
 const LIFECYCLE: (&str, &str, &str) = ("_lifecycle", "namespaces/fields/", "/Collections");
-/// The same before Fabric 2.
+/// The same for definitions before Fabric 2.
 const LSCC: (&str, &str, &str) = ("lscc", "", "~collection");
 
-/// Rows of a namespace of definitions that are looked at: nobody has so many chaincodes, and a channel of
-/// others than Fabric's may have any keys there.
+/// The most rows of a namespace of definitions that are read: nobody has so many chaincodes, and a channel
+/// that is not Fabric's may have any keys there.
 const MOST_DEFINITIONS: usize = 1_000;
-/// Rows of a definition, at most.
+/// The most rows of a definition.
 const FIELDS: usize = 4;
-/// Bytes of such rows that are looked at, for the same reason.
+/// The most bytes of such rows that are read, for the same reason.
 const MOST_BYTES: usize = 64 << 20;
 
 /// Private keys that do not live for ever.
 #[derive(Debug, Default)]
 pub(crate) struct Expiry {
-    /// For how many blocks, by namespace and collection.
+    /// The number of blocks that keys live, by namespace and collection.
     lives: BTreeMap<(String, String), u64>,
-    /// Keys by the block that is the last to see them, unless they are written again.
+    /// Keys by the last block that sees them, unless they are written again.
     ends: BTreeMap<u64, BTreeSet<HashedKey>>,
 }
 
@@ -73,7 +73,7 @@ struct FixedCollection {
 }
 
 impl Expiry {
-    /// From what there is when a block has been judged.
+    /// Reads it from state after a block was judged.
     pub(crate) fn read(pending: &Pending<'_>) -> Result<Self, ReadError> {
         let mut expiry = Self::default();
         for place @ (namespace, from, _) in [LIFECYCLE, LSCC] {
@@ -83,7 +83,7 @@ impl Expiry {
             for row in rows.take(MOST_DEFINITIONS * FIELDS) {
                 let (key, value) = row?;
                 bytes += value.value.len();
-                // Keys are sorted: nothing of a definition's fields comes behind.
+                // Keys are sorted, so no field of a definition comes after this.
                 if !key.starts_with(from) || bytes > MOST_BYTES {
                     break;
                 }
@@ -123,7 +123,7 @@ impl Expiry {
         Ok(expiry)
     }
 
-    /// Notes when the keys end that changes write.
+    /// Notes the ends of the keys that changes write.
     pub(crate) fn note(&mut self, updates: &Updates) {
         if self.lives.is_empty() {
             return;
@@ -144,14 +144,14 @@ impl Expiry {
         }
     }
 
-    /// The block that is the last to see what was written at this height; none where all do.
+    /// The last block that sees what was written at this height; `None` if all blocks do.
     pub(crate) fn end_of(&self, namespace: &str, collection: &str, written: Height) -> Option<u64> {
         let lives = &self.lives;
         let blocks = lives.get(&(namespace.to_owned(), collection.to_owned()))?;
         written.block.checked_add(*blocks)?.checked_add(1)
     }
 
-    /// Takes the keys out that may end with this block.
+    /// Takes out the keys that may end with this block.
     pub(crate) fn due(&mut self, number: u64) -> BTreeSet<HashedKey> {
         let later = match number.checked_add(1) {
             Some(next) => self.ends.split_off(&next),
@@ -162,7 +162,7 @@ impl Expiry {
     }
 }
 
-/// Whether changes define chaincodes, so that everything is to be read again.
+/// Whether changes define chaincodes, so that everything must be read again.
 pub(crate) fn is_redefined_by(updates: &Updates) -> bool {
     [LIFECYCLE, LSCC].into_iter().any(|place| {
         let changes = updates.namespaces.get(place.0);
@@ -178,8 +178,8 @@ fn chaincode_of<'a>(key: &'a str, (_, from, to): (&str, &str, &str)) -> Option<&
     key.strip_prefix(from)?.strip_suffix(to)
 }
 
-/// The collections of a definition whose keys do not live for ever. One that does not parse has none:
-/// nothing could be written to it either.
+/// The collections of a definition whose keys do not live for ever. A definition that does not parse has
+/// none, and nothing could be written to its collections either.
 fn lives(definition: Bytes, is_lifecycle: bool) -> Vec<(String, u64)> {
     let bytes = if is_lifecycle {
         StateData::decode(definition).map(|data| data.bytes)

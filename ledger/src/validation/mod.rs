@@ -1,6 +1,6 @@
-//! Judging a block: every transaction gets a code, and the valid ones take effect in order.
+//! Judges a block: every transaction gets a code, and the valid ones take effect in order.
 //!
-//! Reads only. What the verdicts change is returned, for the ledger to write.
+//! It only reads. The changes that follow from the verdicts are returned, for the ledger to write.
 
 #[cfg(test)]
 mod agreement;
@@ -36,9 +36,9 @@ use trust::{Checked, Trust, Unusable};
 
 /// Gives each transaction of the next block its final code, and returns what the block changes.
 ///
-/// `transactions` come with what their envelopes say against themselves; `checked` is what [`Trust::check`]
-/// said of them, by `trust`, and neither where nobody asks who signed. `is_known` tells whether an earlier
-/// block has a transaction id.
+/// `transactions` have the faults of their own envelopes; `checked` is the result of [`Trust::check`] by
+/// `trust`, and both are missing if signatures are not checked. `is_known` tells whether an earlier block has
+/// a transaction id.
 pub(crate) fn judge_block<'a>(
     block: &Block,
     transactions: &mut [Examined],
@@ -99,18 +99,18 @@ pub(crate) fn judge_block<'a>(
     Ok(&pending.block)
 }
 
-/// Which other transactions have a transaction's id.
+/// The other transactions that have a transaction's id.
 #[derive(Clone, Copy)]
 pub(crate) struct Meets {
-    /// One of an earlier block, whatever became of it.
+    /// Whether a transaction of an earlier block has it, whatever its code.
     pub(crate) known: bool,
-    /// One before it in the block, of which [`was_sound`] holds.
+    /// Whether an earlier transaction of the block has it, and [`was_sound`].
     pub(crate) repeats: bool,
 }
 
 /// The verdict on a transaction that comes next in its block, in Fabric's order: headers, creator, the
-/// transaction's form, duplicates in earlier blocks, the call's form, endorsements, duplicates in the block;
-/// then what it read.
+/// transaction's form, duplicates in earlier blocks, the call's form, endorsements, duplicates in the block,
+/// and then what it read.
 pub(crate) fn judge(
     transaction: &Examined,
     signed: &Signed,
@@ -143,7 +143,7 @@ fn before_reads(transaction: &Examined, signed: &Signed, meets: Meets) -> Code {
     }
 }
 
-/// Whether nothing was wrong with a transaction of this verdict before it met the others.
+/// Whether a transaction with this verdict was sound before it was compared with others.
 pub(crate) fn was_sound(code: Code) -> bool {
     matches!(
         code,
@@ -151,7 +151,7 @@ pub(crate) fn was_sound(code: Code) -> bool {
     )
 }
 
-/// What the next block changes according to the codes that are stored with it: replay never re-judges.
+/// What the next block changes according to the codes that are stored with it: replay never judges again.
 pub(crate) fn replay_block<'a>(
     number: u64,
     transactions: &[Examined],
@@ -188,9 +188,9 @@ mod tests {
 
     const CHANNEL: &str = "mychannel";
 
-    /// Where the code here is not Fabric's, which of both it is instead, and why.
+    /// If the code here differs from Fabric's, the code here, with the reason.
     fn departure(name: &str, fabric: &str) -> Option<Code> {
-        // A chaincode without a version is taken: there are such blocks.
+        // A chaincode without a version is accepted, because there are such blocks.
         if name.starts_with("no version") && fabric == "INVALID_CHAINCODE" {
             return Some(match name {
                 name if name.contains("a namespace twice") => Code::ILLEGAL_WRITESET,
@@ -198,8 +198,8 @@ mod tests {
                 _ => Code::VALID,
             });
         }
-        // Fabric stops, and so it is here behind a configuration that does not follow. What is no
-        // configuration at all is one that lacks everything to Fabric, and is refused here.
+        // Fabric stops, and so does this ledger after a configuration that does not follow. For Fabric, bytes
+        // that are not a configuration are one that lacks everything; here they are refused.
         if fabric == "STOPS" && name.starts_with("no ") {
             return Some(Code::NIL_TXACTION);
         }
@@ -214,7 +214,7 @@ mod tests {
         BlockMessage::decode(Bytes::from(genesis)).unwrap().into()
     }
 
-    /// The codes of a block, or that the channel stops before it.
+    /// The codes of a block, or a mark that the channel stops before it.
     fn told(judged: &Result<(), ReadError>, transactions: &[Examined]) -> Vec<String> {
         let code = |one: &Examined| match judged {
             Ok(()) => one.code.to_string(),

@@ -1,6 +1,6 @@
-//! Does a transaction still see what it saw? Fabric's rules, in Fabric's order: for each namespace
-//! its key reads, then its ranges, then its reads of private keys; the first that fails decides. The
-//! queries of a namespace, which Fabric does not have, come after the namespace, where they stand.
+//! Does a transaction still see what it saw? These are Fabric's rules, in Fabric's order: for each namespace
+//! its key reads, then its ranges, then its reads of private keys; the first that fails decides. The queries
+//! of a namespace, which Fabric does not have, come directly after the namespace.
 
 use quire_wire::Code;
 use quire_wire::rwset::Version;
@@ -16,7 +16,7 @@ use crate::model::updates::Update;
 use crate::query::work::Meter;
 use crate::validation::pending::Pending;
 
-/// `VALID`, or the conflict that a transaction loses to.
+/// `VALID`, or the conflict that makes a transaction invalid.
 pub(crate) fn judge(
     set: &ReadWriteSet,
     pending: &Pending<'_>,
@@ -75,8 +75,8 @@ fn judge_metered(
     Ok(Code::VALID)
 }
 
-/// A read holds when nothing earlier in the block touched the key, and the committed version is the
-/// one that was read; absent matches absent only.
+/// A read is still right if nothing earlier in the block touched the key, and the committed version is the
+/// one that was read; a missing key matches only a missing key.
 fn still_holds(
     read: Option<Version>,
     in_block: Option<&Update>,

@@ -1,4 +1,4 @@
-//! What judging transactions will ask of state, found out before.
+//! Finds the keys in advance that judging transactions will read from state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +10,9 @@ use crate::model::examined::{Content, Examined};
 use crate::model::namespace::{hashed_key, hashed_namespace, queried};
 use crate::state::StateSnapshot;
 
-/// The keys, each with its namespace in state, that judging these transactions and letting them take
-/// effect will ask state for: what they say they read, and what they write where it may have metadata,
-/// which a write keeps.
+/// The keys, each with its namespace in state, that state will be asked for when these transactions are
+/// judged and take effect: the keys that they read, and the written keys that may have metadata, which a
+/// write keeps.
 pub(crate) fn named_keys<'a>(
     transactions: impl Iterator<Item = &'a Examined>,
     state: &dyn StateSnapshot,

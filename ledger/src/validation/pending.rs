@@ -1,7 +1,7 @@
 //! State as a transaction finds it when it is judged, and how a valid one takes effect.
 //!
-//! Values and metadata are changed apart in a read-write set and kept together in state, so a
-//! transaction that writes one of them takes the other from what was there before.
+//! A read-write set changes values and metadata separately, but state keeps them together, so a transaction
+//! that writes one of them keeps the former other one.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,23 +20,22 @@ use crate::model::updates::{Update, Updates};
 use crate::model::value::VersionedValue;
 use crate::state::StateSnapshot;
 
-/// State as a transaction of a block being judged finds it: what is committed, under what batches
-/// change that are on their way, under what earlier blocks of the batch changed, under what earlier
-/// transactions of the block changed.
+/// State as a transaction finds it when it is judged. Over the committed state lie the changes of batches on
+/// their way, of earlier blocks of the batch, and of earlier transactions of the block.
 #[derive(Debug)]
 pub(crate) struct Pending<'a> {
     pub(crate) state: &'a dyn StateSnapshot,
-    /// Changes of batches that state may not have yet, earlier ones first. It may have the first of them:
-    /// to find a change that took effect again is to find what is there.
+    /// Changes of batches that state may not have yet, earlier ones first. State may have the first of them
+    /// already, which does no harm: the change has the same value.
     on_their_way: Vec<&'a Updates>,
     earlier_blocks: Updates,
     pub(crate) block: Updates,
     number: u64,
-    /// What private keys live how long; none before the first block.
+    /// How long private keys live; `None` before the first block.
     expiry: Option<Expiry>,
-    /// Private keys that the block is the last to see.
+    /// Private keys for which this block is the last that sees them.
     expired: Vec<HashedKey>,
-    /// Which namespaces of state hold metadata, as far as that was asked.
+    /// Which namespaces of state have metadata, as far as that was asked.
     metadata_in_state: BTreeMap<String, bool>,
 }
 
@@ -54,7 +53,7 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// On top of batches whose changes state may not have yet, in order.
+    /// Adds the changes of batches, in order, that state may not have yet.
     pub(crate) fn after(self, on_their_way: Vec<&'a Updates>) -> Self {
         Self {
             on_their_way,
@@ -62,17 +61,17 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// With what is known of when private keys end, behind the blocks before.
+    /// Adds what is known of the ends of private keys after the blocks before.
     pub(crate) fn with_expiry(self, expiry: Option<Expiry>) -> Self {
         Self { expiry, ..self }
     }
 
-    /// Takes what is known of when private keys end, behind the blocks so far.
+    /// Takes what is known of the ends of private keys after the blocks so far.
     pub(crate) fn take_expiry(&mut self) -> Option<Expiry> {
         self.expiry.take()
     }
 
-    /// What earlier blocks changed and state may not have yet, later blocks first.
+    /// The changes of earlier blocks that state may not have yet, later blocks first.
     fn before_block(&self) -> impl Iterator<Item = &Updates> {
         let on_their_way = self.on_their_way.iter().copied().rev();
         std::iter::once(&self.earlier_blocks).chain(on_their_way)
@@ -84,13 +83,13 @@ impl<'a> Pending<'a> {
         on_their_way.chain([&self.earlier_blocks, &self.block])
     }
 
-    /// What became of a public key since the snapshot, before the block; none where nothing did.
+    /// The change of a public key since the snapshot, before the block; `None` if it did not change.
     pub(crate) fn public_before_block(&self, namespace: &str, key: &str) -> Option<&Update> {
         self.before_block()
             .find_map(|updates| updates.public(namespace, key))
     }
 
-    /// The same of a private key.
+    /// The same for a private key.
     pub(crate) fn hashed_before_block(
         &self,
         namespace: &str,
@@ -101,13 +100,13 @@ impl<'a> Pending<'a> {
             .find_map(|updates| updates.hashed(namespace, collection, key_hash))
     }
 
-    /// What became of a public key since the snapshot; none where nothing did.
+    /// The change of a public key since the snapshot; `None` if it did not change.
     pub(crate) fn latest(&self, namespace: &str, key: &str) -> Option<&Update> {
         let pending = self.block.public(namespace, key);
         pending.or_else(|| self.public_before_block(namespace, key))
     }
 
-    /// The public keys of a namespace that changed since the snapshot, each as it is now.
+    /// The public keys of a namespace that changed since the snapshot, with their present values.
     pub(crate) fn changes(&self, namespace: &str) -> BTreeMap<&str, &Update> {
         let changes = self.layers().filter_map(|updates| updates.of(namespace));
         let changes = changes.flatten();
@@ -116,8 +115,8 @@ impl<'a> Pending<'a> {
             .collect()
     }
 
-    /// Begins a block: what the one before changed is an earlier block's now, and what it was the last to
-    /// see is gone. No commit hash tells of that.
+    /// Begins a block: the changes of the block before are now an earlier block's, and the keys that it was
+    /// the last to see are gone. No commit hash covers that.
     pub(crate) fn begin_block(&mut self, number: u64) {
         let before = std::mem::take(&mut self.block);
         self.earlier_blocks.overlay(before);
@@ -131,7 +130,7 @@ impl<'a> Pending<'a> {
         self.number = number;
     }
 
-    /// Ends a block, all of whose transactions were judged: finds out what it is the last to see.
+    /// Ends a block whose transactions were all judged: finds the keys that it is the last to see.
     pub(crate) fn end_block(&mut self) -> Result<(), ReadError> {
         let mut expiry = match self.expiry.take() {
             Some(expiry) if !expiry::is_redefined_by(&self.block) => expiry,
@@ -152,7 +151,7 @@ impl<'a> Pending<'a> {
         Ok(())
     }
 
-    /// What all the blocks change together.
+    /// The changes of all blocks together.
     pub(crate) fn into_changes(mut self) -> Updates {
         self.begin_block(self.number);
         self.earlier_blocks
@@ -170,8 +169,8 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// The values of the first of these public keys of a namespace, in their order: one question to state,
-    /// and of as many keys as its answer has room for.
+    /// The values of the first of these public keys of a namespace, in their order. This is one request to
+    /// state, for as many keys as its answer has room for.
     pub(crate) fn public_some<'k>(
         &self,
         namespace: &str,
@@ -193,7 +192,7 @@ impl<'a> Pending<'a> {
         Ok(found.collect())
     }
 
-    /// The value that a public key had before the block; none where it was not there.
+    /// The value that a public key had before the block; `None` if it did not exist.
     pub(crate) fn value_before_block(
         &self,
         namespace: &str,
@@ -206,8 +205,7 @@ impl<'a> Pending<'a> {
         Ok(before.map(|before| before.value))
     }
 
-    /// The metadata that a key had before the block, or a private key of which the hash is given; empty where
-    /// it has none.
+    /// The metadata that a key, or a private key with this hash, had before the block; empty if it had none.
     pub(crate) fn metadata_before_block(
         &self,
         namespace: &str,
@@ -221,7 +219,7 @@ impl<'a> Pending<'a> {
             let changed = self.public_before_block(namespace, key);
             changed.map(Update::value)
         } else {
-            // A hash that is no text names no public key.
+            // A hash that is not text cannot be a public key.
             Some(None)
         };
         let before = match before {
@@ -267,8 +265,8 @@ impl<'a> Pending<'a> {
         )
     }
 
-    /// Whether metadata was ever written in a namespace: if not, a write has none to keep, and need
-    /// not look. Asked for every transaction, so state is asked once.
+    /// Whether metadata was ever written in a namespace: if not, a write has none to keep, and need not read
+    /// it. Every transaction needs this, so state is asked only once.
     pub(crate) fn may_have_metadata(&mut self, in_state: &str) -> Result<bool, ReadError> {
         if self
             .layers()
@@ -285,7 +283,7 @@ impl<'a> Pending<'a> {
         Ok(has_metadata)
     }
 
-    /// Lets a valid transaction take effect.
+    /// Applies a valid transaction.
     pub(crate) fn apply(
         &mut self,
         transaction: &Examined,
@@ -313,7 +311,7 @@ impl<'a> Pending<'a> {
         Ok(())
     }
 
-    /// Does to one key what a transaction asks of it.
+    /// Applies to one key what a transaction asks.
     fn write(
         &mut self,
         (namespace, collection, key): writes::Place<'_>,
@@ -321,7 +319,8 @@ impl<'a> Pending<'a> {
         version: Height,
     ) -> Result<(), ReadError> {
         let is_public = collection.is_empty();
-        // Fabric takes a collection without a name for the public keys. A hash that is no text is none.
+        // For Fabric a collection without a name means the public keys. A hash that is not text is not a
+        // public key.
         let Some(public_key) = (!is_public)
             .then_some("")
             .or_else(|| std::str::from_utf8(key).ok())

@@ -1,8 +1,8 @@
-//! Does a range still hold the rows that a transaction saw in it?
+//! Does a range still have the rows that a transaction saw in it?
 //!
-//! A range of up to 50 rows is recorded row by row. Of a longer one only hashes are: every 51 rows
-//! make a leaf, every 51 hashes of a level one hash of the level above. Constants and folding are
-//! Fabric's, and so are the bytes that are hashed.
+//! A range of up to 50 rows is recorded row by row. For a longer range only hashes are recorded: every 51
+//! rows make a leaf, and every 51 hashes of a level make one hash of the level above. The constants, the
+//! folding and the hashed bytes are Fabric's.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -18,11 +18,11 @@ use crate::model::block::Height;
 use crate::state::RangeEnd;
 use crate::validation::pending::Pending;
 
-/// Rows that are recorded as they are, and hashes that a level holds at most. Fabric's
+/// The most rows that are recorded as they are, and the most hashes of a level: Fabric's
 /// `maxDegreeQueryReadsHashing`.
 pub(crate) const MAX_DEGREE: u32 = 50;
 
-/// Whether running the range again gives the same keys with the same versions.
+/// Whether the range, read again, gives the same keys with the same versions.
 pub(crate) fn still_holds(
     namespace: &str,
     range: &RangeQueryInfo,
@@ -38,7 +38,7 @@ pub(crate) fn still_holds(
     else {
         return Ok(false);
     };
-    // A reader that stopped early saw the last key. Fabric looks for it after all others, wherever it lies.
+    // A reader that stopped early saw the last key. Fabric looks for it after all others, whatever its order.
     if !range.itr_exhausted
         && let Some(last) = pending.public(namespace, end_key)?
     {
@@ -47,12 +47,12 @@ pub(crate) fn still_holds(
     Ok(are_those_seen(rows, seen))
 }
 
-/// Most rows that a record can stand for.
+/// The most rows that a record can stand for.
 fn most(seen: Option<&ReadsInfo>) -> usize {
     match seen {
         None => 0,
         Some(ReadsInfo::RawReads(rows)) => rows.kv_reads.len(),
-        // A node of a level stands for one more of the level below than it is degrees.
+        // A node stands for one more node of the level below than the degree.
         Some(ReadsInfo::ReadsMerkleHashes(summary)) => {
             let children = (summary.max_degree as usize).saturating_add(1);
             let hashes = summary.max_level_hashes.len();
@@ -78,8 +78,8 @@ pub(crate) fn are_those_seen(rows: Vec<KvRead>, seen: Option<&ReadsInfo>) -> boo
     }
 }
 
-/// The rows of a range as the transaction being judged would find them; none where they are more than
-/// `most`, of which no more are read.
+/// The rows of a range as the transaction would find them when it is judged. `None` if there are more than
+/// `most`, and then no more are read.
 fn current_rows(
     namespace: &str,
     start: &str,
@@ -120,7 +120,7 @@ fn current_rows(
     Ok(None)
 }
 
-/// Collects the rows of a range, and sums them up when they become many.
+/// Collects the rows of a range, and summarises them when they become many.
 #[derive(Debug)]
 pub(crate) struct RangeSummary {
     max_degree: u32,
@@ -180,7 +180,7 @@ impl RangeSummary {
         })
     }
 
-    /// Turns the pending rows into a leaf, and full levels into hashes of the next.
+    /// Turns the pending rows into a leaf, and full levels into hashes of the next level.
     fn fold_rows(&mut self) {
         let leaf = QueryReads {
             kv_reads: std::mem::take(&mut self.pending),
@@ -224,7 +224,7 @@ mod tests {
     use crate::{Ledgers, Purpose, golden};
     use quire_disk::OsDisk;
 
-    /// The last row cannot be read, and whoever reads all of them meets it.
+    /// The last row cannot be read, so reading all rows would fail.
     #[test]
     fn no_more_rows_are_read_than_a_record_can_stand_for() {
         let dir = tempfile::tempdir().unwrap();
@@ -251,7 +251,7 @@ mod tests {
             };
             still_holds("many", &range, &pending)
         };
-        // Of 51 rows there is one hash, which stands for 51 at most.
+        // For 51 rows there is one hash, which stands for at most 51.
         for rows in [0, 1, 50, 51, 150] {
             assert!(!judge(rows, "").unwrap(), "{rows}");
             let end = format!("k{rows:03}");
@@ -266,7 +266,7 @@ mod tests {
         summary.finish()
     }
 
-    /// Level and hashes (their first eight bytes) of a summary.
+    /// The level and the hashes (their first eight bytes) of a summary.
     fn shape(info: ReadsInfo) -> (u32, Vec<String>) {
         match info {
             ReadsInfo::RawReads(reads) => (0, vec![reads.kv_reads.len().to_string()]),

@@ -1,4 +1,4 @@
-//! Policies as chaincodes, keys and organisations name them: serialized `ApplicationPolicy` messages.
+//! Policies in the form that chaincodes, keys and organisations use: serialized `ApplicationPolicy` messages.
 
 use bytes::Bytes;
 use quire_identity::{Bundle, Policy};
@@ -24,17 +24,17 @@ pub(super) fn reference(path: &str) -> Bytes {
     policy.encode_to_vec().into()
 }
 
-/// The serialized `ApplicationPolicy` that is this signature policy, as the metadata of keys has it.
+/// The serialized `ApplicationPolicy` of this signature policy, as in the metadata of keys.
 pub(super) fn of_signatures(envelope: Bytes) -> Bytes {
     let policy = ApplicationPolicy {
-        // What is no policy satisfies nobody.
+        // Nobody satisfies bytes that are not a policy.
         signature_policy: SignaturePolicyEnvelope::decode(envelope).ok(),
         channel_config_policy_reference: None,
     };
     policy.encode_to_vec().into()
 }
 
-/// The serialized `ApplicationPolicy` that so many organisations satisfy, each by any member.
+/// The serialized `ApplicationPolicy` that any members of `count` organisations satisfy.
 pub(super) fn members(count: usize, msp_ids: &[String]) -> Bytes {
     let leaf = |index| SignaturePolicy {
         rule: Some(SignatureRule::SignedBy(index)),
@@ -64,7 +64,7 @@ pub(super) fn members(count: usize, msp_ids: &[String]) -> Bytes {
     policy.encode_to_vec().into()
 }
 
-/// None where the policy satisfies nobody, because it is none or names none.
+/// `None` if nobody can satisfy the policy, because it is not a policy or names none.
 pub(super) fn compile(policy: &Bytes, bundle: &Bundle) -> Option<Policy> {
     let policy = ApplicationPolicy::decode(policy.clone()).ok()?;
     match (

@@ -1,9 +1,9 @@
-//! Which public keys the blocks before the one being judged wrote, as far back as a query may have
-//! been asked, and how many steps judging queries may still take.
+//! The public keys that blocks before the judged block wrote, as far back as a query may have been asked, and
+//! the steps that judging queries may still take.
 //!
-//! A key counts as written where a valid transaction names it among its writes or metadata writes,
-//! whatever comes of that: this follows from a block and its codes alone, so that what was noted while
-//! a block was judged is what is read from its file.
+//! A key counts as written if a valid transaction names it among its writes or metadata writes, whatever
+//! their effect. This follows from a block and its codes alone, so that a block's file gives the same keys as
+//! were noted when the block was judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,35 +17,35 @@ use crate::model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
 use crate::query::work::{Exceeded, Meter, Spend};
 use crate::reader::Reader;
 
-/// Most blocks that may have come between a query and its judgement.
+/// The most blocks that may come between a query and its judgement.
 pub(crate) const MAX_LAG: u64 = 256;
-/// Most keys of a namespace that may have been written meanwhile.
+/// The most keys of a namespace that may be written meanwhile.
 const MAX_KEYS: usize = 100_000;
-/// Most steps that the queries of a transaction may take.
+/// The most steps that the queries of a transaction may take.
 const STEPS_OF_TRANSACTION: u64 = 50_000_000;
-/// Most steps that the queries of a block may take.
+/// The most steps that the queries of a block may take.
 const STEPS_OF_BLOCK: u64 = 500_000_000;
 
-/// Steps that a block takes that came between, whatever is in it.
+/// The steps for a block between query and judgement, whatever is in it.
 const BLOCK_STEPS: u64 = 1_000;
-/// Bytes of such a block's envelopes that take a step more.
+/// This many bytes of such a block's envelopes take one more step.
 const BYTES_A_STEP: u64 = 16;
-/// Steps that the name of a key takes which such a block wrote in the namespace. Each of its bytes takes
-/// one more.
+/// The steps for the name of a key that such a block wrote in the namespace. Each byte of the name takes one
+/// more.
 const NAME_STEPS: u64 = 20;
 
-/// Bytes that the blocks take up which could be read again.
+/// The most bytes of kept blocks that could also be read again.
 const MAX_BYTES: usize = 16 << 20;
-/// What a key takes up beside its bytes, about.
+/// Roughly the memory of a key besides its bytes.
 const KEY_BYTES: usize = 48;
 
 /// What the newest blocks wrote, kept from batch to batch.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     blocks: BTreeMap<u64, Arc<Written>>,
-    /// What `blocks` take up.
+    /// The memory of `blocks`.
     bytes: usize,
-    /// Where a block can be read again that is not here. None where all are here.
+    /// Reads blocks that are not kept here. `None` if all are kept here.
     reader: Option<Reader>,
     /// Blocks below this can be read again.
     readable: u64,
@@ -61,9 +61,9 @@ pub(crate) struct Recent {
 struct Written {
     /// Bytes of the block's envelopes.
     block_bytes: u64,
-    /// By namespace.
+    /// The keys by namespace.
     keys: BTreeMap<String, BTreeSet<Box<str>>>,
-    /// What this takes up, about.
+    /// Roughly the memory of this.
     bytes: usize,
 }
 
@@ -130,10 +130,10 @@ impl Written {
     }
 }
 
-/// Why it is not known what was written.
+/// Why the written keys are not known.
 #[derive(Debug)]
 pub(crate) enum Unknown {
-    /// It is more than a query is judged by.
+    /// There are more than a query may be judged by.
     Exceeded,
     /// A block cannot be read.
     Unreadable(ReadError),
@@ -152,7 +152,7 @@ impl From<ReadError> for Unknown {
 }
 
 impl Recent {
-    /// Of a channel whose blocks `reader` reads.
+    /// Makes it for a channel whose blocks `reader` reads.
     pub(crate) fn of(reader: Reader) -> Self {
         Self {
             reader: Some(reader),
@@ -160,8 +160,8 @@ impl Recent {
         }
     }
 
-    /// Begins a batch behind the chain that ends at `end`, of which reads see the blocks below
-    /// `readable`. What a batch left here that did not become the end is forgotten.
+    /// Begins a batch after the chain that ends at `end`, of which reads see the blocks below `readable`.
+    /// What an abandoned batch left here is dropped.
     pub(crate) fn begin_batch(&mut self, end: u64, readable: u64) {
         self.readable = readable;
         self.number = end;
@@ -171,7 +171,7 @@ impl Recent {
         }
     }
 
-    /// Begins a block: the one before is an earlier one now.
+    /// Begins a block: the block before is now an earlier one.
     pub(crate) fn begin_block(&mut self, block: &Block) {
         let before = std::mem::replace(&mut self.written, Written::in_block(block));
         let number = std::mem::replace(&mut self.number, block.number);
@@ -181,7 +181,7 @@ impl Recent {
         self.steps = STEPS_OF_BLOCK;
     }
 
-    /// Ends the batch: its last block is an earlier one, too.
+    /// Ends the batch: its last block is now an earlier one too.
     pub(crate) fn end_batch(&mut self) {
         let last = std::mem::take(&mut self.written);
         let number = self.number;
@@ -194,7 +194,7 @@ impl Recent {
         self.written.note(transaction);
     }
 
-    /// The number of the block that is being judged.
+    /// The number of the judged block.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
@@ -204,17 +204,18 @@ impl Recent {
         self.blocks.contains_key(&number)
     }
 
-    /// For the steps of a transaction's queries.
+    /// A meter for the steps of a transaction's queries.
     pub(crate) fn meter(&self) -> Meter {
         Meter::fixed(STEPS_OF_TRANSACTION.min(self.steps))
     }
 
-    /// Takes what a transaction's queries spent from what those of the block may.
+    /// Subtracts what a transaction's queries spent from the steps of the block.
     pub(crate) fn spend(&mut self, meter: &Meter) {
         self.steps = self.steps.saturating_sub(meter.spent().total());
     }
 
-    /// The keys of a namespace that blocks from `height` on wrote, and earlier transactions of this one.
+    /// The keys of a namespace that blocks from `height` on wrote, and that earlier transactions of this
+    /// block wrote.
     pub(crate) fn written_since(
         &mut self,
         height: u64,
@@ -244,7 +245,7 @@ impl Recent {
         Ok(written)
     }
 
-    /// Keeps what a block wrote, and forgets what is of no use any more or can be read again.
+    /// Keeps what a block wrote, and drops what is not needed any more or can be read again.
     fn keep(&mut self, number: u64, written: Arc<Written>) {
         self.bytes += written.bytes;
         if let Some(before) = self.blocks.insert(number, written) {
@@ -301,7 +302,7 @@ mod tests {
         assert_eq!(since(&mut recent, 2), ["b", "c"]);
         judge(&mut recent, 3, &["d"]);
         assert_eq!(since(&mut recent, 1), ["a", "b", "d"]);
-        // The block that is being judged counts, too, and nothing of a batch that ended in its middle.
+        // The judged block counts too, but nothing of a batch that was abandoned.
         recent.begin_batch(4, 0);
         recent.begin_block(&block(4));
         recent.written.add("ns", "e");
@@ -320,7 +321,7 @@ mod tests {
         let mut recent = Recent::default();
         judge(&mut recent, 1, &["k"; 400]);
         let kept: Vec<u64> = recent.blocks.keys().copied().collect();
-        // Block 401 is next.
+        // Block 401 comes next.
         assert_eq!(kept, (145..=400).collect::<Vec<_>>());
         assert_eq!(recent.bytes, 256 * (KEY_BYTES + 1));
     }

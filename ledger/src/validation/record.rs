@@ -11,23 +11,23 @@ use crate::model::namespace::queried;
 use crate::query::asked::Asked;
 use crate::query::find::Seen;
 
-/// What every namespace that is made from another has in its name.
+/// The mark in the name of every derived namespace.
 const MADE: &str = "$$";
-/// Most rich queries of one transaction that writes.
+/// The most rich queries of one transaction that writes.
 pub(crate) const MAX_QUERIES: usize = 100;
-/// Most rows that answer the queries of one transaction that writes, together.
+/// The most rows that all queries of one transaction that writes may find.
 pub(crate) const MAX_ROWS: usize = 10_000;
 
-/// Which records of rich queries are taken.
+/// The records of rich queries that are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Records {
-    /// Those that are written now.
+    /// Records of the present form.
     OfNow,
-    /// Those of earlier versions too, which blocks of before have.
+    /// Records of earlier versions too, which earlier blocks have.
     OfAnyVersion,
 }
 
-/// A row as it enters a range's record.
+/// A row in the form of a range's record.
 pub(crate) fn row(key: &str, version: Height) -> KvRead {
     KvRead {
         key: key.to_owned(),
@@ -35,7 +35,7 @@ pub(crate) fn row(key: &str, version: Height) -> KvRead {
     }
 }
 
-/// A query that was asked at a height and what it saw, as it goes into a block.
+/// The record, for a block, of a query that was asked at a height, and what it saw.
 pub(crate) fn record(seen: Seen, height: u64) -> RangeQueryInfo {
     let (start_key, end_key) = seen.asked.texts(height);
     let mut rows: BTreeMap<String, Height> = seen.shown;
@@ -52,7 +52,7 @@ pub(crate) fn record(seen: Seen, height: u64) -> RangeQueryInfo {
     }
 }
 
-/// The rows that answered the queries of a set, as far as they are told one by one.
+/// The rows that answered the queries of a set, as far as they are listed.
 pub(crate) fn rows(queries: &KvRwSet) -> impl Iterator<Item = &KvRead> {
     queries.range_queries_info.iter().flat_map(rows_of)
 }
@@ -64,9 +64,9 @@ pub(super) fn rows_of(query: &RangeQueryInfo) -> &[KvRead] {
     }
 }
 
-/// What is wrong with the form of a read-write set's queries. `ILLEGAL_WRITESET` where anything is
-/// written beside them, as Fabric says of writes to a namespace that nobody may write to;
-/// `BAD_RWSET`, as of anything else that cannot be read.
+/// What is wrong with the form of a read-write set's queries. It is `ILLEGAL_WRITESET` if anything is written
+/// beside them, which is Fabric's code for writes to a forbidden namespace, and `BAD_RWSET` for any form that
+/// cannot be read.
 pub(crate) fn objection(set: &ReadWriteSet, records: Records) -> Option<Code> {
     let (mut count, mut rows) = (0, 0);
     for set in &set.namespaces {
@@ -102,8 +102,8 @@ pub(crate) fn objection(set: &ReadWriteSet, records: Records) -> Option<Code> {
     None
 }
 
-/// Whether a record has the form in which records are written now, or else one of before. None where it
-/// has neither, or one that is not taken.
+/// Whether a record has the present form, rather than an earlier one. `None` if it has neither, or a form
+/// that is not accepted.
 fn is_of_now(namespace: &str, query: &RangeQueryInfo, records: Records) -> Option<bool> {
     let read = match records {
         Records::OfNow => Asked::read_new,
@@ -119,7 +119,7 @@ fn is_of_now(namespace: &str, query: &RangeQueryInfo, records: Records) -> Optio
     let rows = &rows.kv_reads;
     let has_versions = rows.iter().all(|row| row.version.is_some());
     let ascends = rows.is_sorted_by(|one, next| one.key < next.key);
-    // Those have no documents.
+    // Derived namespaces have no documents.
     let is_made = namespace.contains(MADE);
     (has_versions && ascends && !is_made).then_some(true)
 }

@@ -1,5 +1,5 @@
-//! Rich queries in blocks of before, whose records do not say when they were asked: they are asked
-//! again, of every document of the namespace.
+//! Rich queries in earlier blocks, whose records do not say when they were asked: they are asked again, over
+//! every document of the namespace.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::query::document::{Document, Wanted};
 use crate::query::work::Meter;
 use crate::validation::pending::Pending;
 
-/// Whether the same documents with the same versions are what was asked for.
+/// Whether the query still finds the same documents with the same versions.
 pub(super) fn still_holds(
     namespace: &str,
     asked: &Asked,
@@ -45,7 +45,7 @@ pub(super) fn still_holds(
     Ok(phantom::are_those_seen(rows.collect(), seen))
 }
 
-/// Whether a value is among the documents asked for, whatever it takes to find out.
+/// Whether a value is among the documents asked for, without a limit of steps.
 fn includes(asked: &Asked, wanted: &Wanted, key: &str, value: &VersionedValue) -> bool {
     let document = Document::parse(key, value.version, &value.value, wanted);
     document

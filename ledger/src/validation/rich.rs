@@ -1,6 +1,6 @@
-//! Rich queries in read-write sets: how what was asked goes into a block, and whether it would have
-//! the same answer still. Fabric has no such check, and no place for one that its decoders would not
-//! read; so a query is a range query of a namespace that no chaincode can have.
+//! Rich queries in read-write sets: how a query goes into a block, and whether it would still have the same
+//! answer. Fabric has no such check, and no field for it that its decoders would not read; so a query is
+//! stored as a range query of a namespace that no chaincode can have.
 //!
 //! ```text
 //! namespace  orders$$q              queries of namespace orders
@@ -9,22 +9,22 @@
 //!            reads_info             keys and versions that answered, ordered by key
 //! ```
 //!
-//! Such a namespace has nothing else and is never in state. What was asked is not asked again, which
-//! would take as long as there are documents. It holds as long as
+//! Such a namespace has nothing else and is never in state. The query is not run again, which would take time
+//! for every document. Its answer is still right if
 //!
-//! 1. every row that answered has the version that it had, and
-//! 2. no key that was written since is a document that is asked for.
+//! 1. every row of the answer has the version that it had, and
+//! 2. no key that was written since is a document that the query asks for.
 //!
-//! This is what asking again would say, where the record was true of its height. A document that is
-//! asked for now was written since, which 2 refuses, or it has the value that it had then, so that it
-//! answered. A row that answered and has its version still has its value, so that it answers still. The
-//! other way round: the rows that answered are older than their height, so a document that was written
-//! since and is asked for is none of them. A record that is not true of its height can be made by whoever
-//! satisfies the endorsement policy, as in Fabric a read that nobody read can be.
+//! This gives the result of asking again, if the record was true at its height. A document that is asked for
+//! now was either written since, which 2 refuses, or has the value that it had then, so that it was in the
+//! answer. A row of the answer with its old version still has its value, so that it is still in the answer.
+//! Conversely, the rows of the answer are older than the record's height, so a document that was written
+//! since and is asked for is not among them. Signers who satisfy the endorsement policy can make a record
+//! that is not true at its height, just as in Fabric they can make a read that nobody read.
 //!
-//! Fixed numbers bound the work, and whoever needs more loses ([`super::recent`]): they depend on the
-//! blocks alone, as does every step that is counted. Records of versions 1 and 2 do not say when they
-//! were asked. Nobody writes them any more, and they are refused; those in old blocks are judged by
+//! Fixed numbers bound the work, and a transaction that needs more loses ([`super::recent`]): they depend on
+//! the blocks alone, like every step that is counted. Records of versions 1 and 2 do not say when they were
+//! asked. They are not written any more, and are refused; those in old blocks are judged by
 //! [`super::rescan`].
 
 use quire_wire::Code;
@@ -40,14 +40,14 @@ use crate::query::document::Document;
 use crate::query::work::{Meter, Spend};
 use crate::validation::pending::Pending;
 
-/// Steps that each byte of the texts takes that say what was asked.
+/// The steps for each byte of the texts that say what was asked.
 const TEXT_STEPS: u64 = 10;
-/// Steps that each step of a pattern takes when it is made ready.
+/// The steps for each step of a pattern when it is compiled.
 const PATTERN_STEPS: u64 = 50;
-/// Steps that it takes to find the version of a row that answered.
+/// The steps for finding the version of a row of the answer.
 const ROW_STEPS: u64 = 500;
-/// Steps that it takes to find what a key is that was written since. Each byte of what it is takes one
-/// more, and what is asked of it is counted beside.
+/// The steps for finding the value of a key that was written since. Each byte of the value takes one more,
+/// and conditions on it are counted separately.
 const KEY_STEPS: u64 = 300;
 
 /// The first conflict among queries of a namespace.
@@ -63,7 +63,8 @@ pub(crate) fn judge(
             Ok(Code::VALID) => (),
             Ok(code) => return Ok(code),
             Err(Unknown::Unreadable(error)) => return Err(error),
-            // Whoever needs more than there is has taken what there was: the next is not to begin in vain.
+            // A transaction that needs more than there is uses up the rest, so that the next does not begin
+            // in vain.
             Err(Unknown::Exceeded) => {
                 meter.exhaust();
                 return Ok(Code::PHANTOM_READ_CONFLICT);
@@ -104,7 +105,7 @@ fn judge_one(
     })
 }
 
-/// What was asked, where and when.
+/// The query, with its namespace and height.
 struct Question<'a> {
     namespace: &'a str,
     asked: Asked,
@@ -112,7 +113,7 @@ struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// Whether these rows are what answers still.
+    /// Whether these rows are still the answer.
     fn still_holds(
         &self,
         rows: &[KvRead],
@@ -144,7 +145,7 @@ impl Question<'_> {
             left = left.get(values.len().max(1)..).unwrap_or_default();
             for (key, value) in values {
                 meter.spend(Spend::Reading, KEY_STEPS)?;
-                // What was only named is what it was.
+                // A key that was only named has not changed.
                 let Some(value) = value.filter(|value| value.version.block >= self.height) else {
                     continue;
                 };
@@ -178,7 +179,7 @@ mod tests {
     use crate::{Ledgers, Order, Purpose, commit_hash, golden};
     use quire_disk::OsDisk;
 
-    /// The bytes of `docs/format.md`: what is written now, and what was before.
+    /// The bytes are those of `docs/format.md`: the present form, and earlier forms.
     #[test]
     fn records_of_before_are_read_and_taken_no_more() {
         for (written, now) in [
@@ -200,7 +201,7 @@ mod tests {
         }
     }
 
-    /// A block that somebody else judged valid, with writes beside queries.
+    /// Somebody else judged this block valid, although it has writes beside queries.
     #[test]
     fn what_others_wrote_beside_queries_counts_for_the_hash_and_enters_no_state() {
         let dir = tempfile::tempdir().unwrap();

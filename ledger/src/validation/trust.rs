@@ -1,8 +1,8 @@
-//! Who may sign in a channel, by one configuration of it; and which signatures hold.
+//! Who may sign in a channel, by one configuration of it, and which signatures are valid.
 //!
-//! Checking that signatures hold needs the configuration only, and most of the time of a verdict: it is
-//! done for many blocks at once, on every core ([`Trust::check`]). Whether the signers suffice is asked
-//! for one transaction after the other ([`Trust::judge`], in [`super::endorsement`]).
+//! The check of signatures needs only the configuration, and takes most of the time of a verdict: it is done
+//! for many blocks at once, on every core ([`Trust::check`]). Whether the signers suffice is judged for one
+//! transaction after the other ([`Trust::judge`], in [`super::endorsement`]).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -28,11 +28,11 @@ use crate::validation::pending::Pending;
 
 /// Who must sign a block.
 const BLOCK_POLICY: &str = "/Channel/Orderer/BlockValidation";
-/// Transactions that a thread takes at a time: some tens of milliseconds of work would be too long to
-/// wait for the slowest thread, and one alone not worth the lock.
+/// Transactions that a thread takes at a time: with tens of milliseconds of work, the wait for the slowest
+/// thread would be too long; one transaction alone is not worth the lock.
 const TAKEN_AT_A_TIME: usize = 8;
 
-/// Why a configuration cannot be gone by.
+/// Why a configuration cannot be used.
 #[derive(Debug)]
 pub(crate) struct Unusable(pub(crate) String);
 
@@ -40,30 +40,30 @@ fn unusable(error: &dyn std::error::Error) -> Unusable {
     Unusable(chain_of(error))
 }
 
-/// Who made the signatures of a block's transactions.
+/// The origin of the signatures of a block's transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signatures {
-    /// This process did, each of them: they need no proof. Who signed, and whether they may, is
-    /// asked all the same, so that no verdict depends on which process gives it.
+    /// This process made all of them: they need no proof. It is still checked who signed and whether they
+    /// may, so that no verdict depends on the process that gives it.
     MadeHere,
-    /// Somebody did: every signature is verified.
+    /// Others made them: every signature is verified.
     OfOthers,
 }
 
 /// A transaction's signatures, each checked by itself.
 #[derive(Debug)]
 pub(crate) enum Checked {
-    /// There is nothing to look at: the headers are not sound, or nobody signs a first block.
+    /// There is nothing to check: the headers are not sound, or it is a first block, which nobody signs.
     NotLookedAt,
-    /// The creator is none, or did not sign.
+    /// The creator is not valid, or did not sign.
     BadCreator(String),
-    /// The creator's holds, and nobody had to endorse.
+    /// The creator's signature is valid, and no endorsement was needed.
     Creator,
-    /// The creator's holds.
+    /// The creator's signature is valid.
     Endorsed {
-        /// Whose endorsements hold.
+        /// The endorsers whose endorsements are valid.
         endorsers: Vec<Arc<Identity>>,
-        /// Why the first endorsement that does not hold does not, and how many there are.
+        /// Why the first invalid endorsement is invalid, and how many there are.
         refused: Option<(String, u64)>,
     },
 }
@@ -73,20 +73,20 @@ pub(crate) enum Checked {
 #[derive(Debug)]
 pub(crate) struct Trust {
     pub(super) bundle: Bundle,
-    /// Or why nobody can sign a block.
+    /// The policy of a block's signers, or why nobody can sign a block.
     blocks: Result<Policy, PolicyError>,
     pub(super) origin: Origin,
-    /// By the serialized `ApplicationPolicy`; none where it cannot be evaluated.
+    /// By the serialized `ApplicationPolicy`; `None` if it cannot be evaluated.
     pub(super) policies: HashMap<Bytes, Option<Policy>>,
-    /// What chaincodes are defined as, as far as that was asked.
+    /// The definitions of chaincodes that were read so far.
     pub(super) definitions: HashMap<String, Option<Arc<Definition>>>,
-    /// Keys whose policies a transaction of the block being judged changed.
+    /// Keys whose policies a transaction of the judged block changed.
     pub(super) changed_policies: BTreeSet<KeyPlace>,
 }
 
 impl Trust {
-    /// From a serialized `ConfigEnvelope` of `channel`. `origin` says by whose rules a chaincode that nobody
-    /// defined is judged.
+    /// Reads a serialized `ConfigEnvelope` of `channel`. `origin` gives the rule for a chaincode that nobody
+    /// defined.
     pub(crate) fn new(channel: &str, config: Bytes, origin: Origin) -> Result<Self, Unusable> {
         let envelope = ConfigEnvelope::decode(config).map_err(|error| unusable(&error))?;
         Self::of_envelope(channel, envelope, origin)
@@ -101,7 +101,7 @@ impl Trust {
         let config = envelope.config.ok_or_else(none)?;
         let bundle = Bundle::new(channel, config).map_err(|error| unusable(&error))?;
         if origin == Origin::Quire {
-            // What nobody defined is governed by it.
+            // This policy governs undefined chaincodes.
             let policy = bundle.policy(ENDORSEMENT_POLICY);
             policy.map_err(|error| unusable(&error))?;
         }
@@ -115,7 +115,7 @@ impl Trust {
         })
     }
 
-    /// By the configuration that is in state. Without one, nobody can be judged.
+    /// Uses the configuration in state. Without one, nothing can be judged.
     pub(crate) fn in_state(
         channel: &str,
         pending: &Pending<'_>,
@@ -127,8 +127,8 @@ impl Trust {
         trust.map_err(|Unusable(reason)| ReadError::Config(reason))
     }
 
-    /// What comes after this one by a serialized `ConfigEnvelope`: it must be what the update in it makes of
-    /// this configuration, and what a node of this release can judge by. Where it is not, Fabric's peers stop
+    /// The next configuration, from a serialized `ConfigEnvelope`. The update in it must turn this
+    /// configuration into it, and this release must be able to judge by it. If not, Fabric's peers stop
     /// before the block.
     pub(crate) fn next(&self, config: &Bytes) -> Result<Self, Unusable> {
         let envelope = ConfigEnvelope::decode(config.clone());
@@ -142,7 +142,7 @@ impl Trust {
         Ok(next)
     }
 
-    /// Takes note of what a block changed: chaincodes may be defined otherwise now.
+    /// Notes what a block changed: definitions of chaincodes may be different now.
     pub(crate) fn end_block(&mut self, updates: &Updates) {
         if definitions::may_be_redefined_by(updates) {
             self.definitions.clear();
@@ -150,7 +150,7 @@ impl Trust {
         self.changed_policies.clear();
     }
 
-    /// The keys, each with its namespace in state, that judging these transactions will ask state for.
+    /// The keys, each with its namespace in state, that judging these transactions will read from state.
     pub(crate) fn named_keys<'t>(
         known: Option<&Self>,
         transactions: impl Iterator<Item = &'t Examined>,
@@ -177,8 +177,8 @@ impl Trust {
         keys
     }
 
-    /// Whether the orderers' signatures in slot 0 suffice; how many there are, or why not. A first block may
-    /// have none: no orderer was there yet.
+    /// Checks that the orderers' signatures in slot 0 suffice. Returns their number, or why they do not. A
+    /// first block may have none, because there was no orderer yet.
     pub(crate) fn check_block(&self, block: &Block) -> Result<u64, String> {
         let slot = block.metadata.get(metadata_slot::SIGNATURES).cloned();
         let metadata = Metadata::decode(slot.unwrap_or_default())
@@ -239,7 +239,7 @@ impl Trust {
         std::thread::scope(|scope| {
             for _ in 1..threads {
                 let helper = std::thread::Builder::new().name("verify".to_owned());
-                // Without a helper this thread does it all.
+                // Without a helper this thread does everything.
                 if let Err(error) = helper.spawn_scoped(scope, work) {
                     tracing::warn!(%error, "no thread to verify signatures on");
                 }
@@ -249,7 +249,7 @@ impl Trust {
         checked
     }
 
-    /// The same of a configuration in a first block, which is not examined. Fabric's tools make one that
+    /// The same for a configuration in a first block, which is not examined. Fabric's tools make one that
     /// nobody signed.
     pub(crate) fn check_first(&self, envelope: &Bytes) -> Checked {
         match Opened::read(envelope) {
@@ -260,8 +260,8 @@ impl Trust {
         }
     }
 
-    /// Fabric's order: the creator first, whatever is wrong with what was signed; then the endorsements of
-    /// what nothing is wrong with.
+    /// Follows Fabric's order: the creator first, whatever is wrong with the signed content; then, if nothing
+    /// is wrong with it, the endorsements.
     fn check_one(&self, transaction: &Examined, signatures: Signatures) -> Checked {
         let Some(opened) = transaction.signed_by_creator() else {
             return Checked::NotLookedAt;
@@ -307,13 +307,13 @@ impl Trust {
         Checked::Endorsed { endorsers, refused }
     }
 
-    /// Somebody whose organisation stands for them now.
+    /// An identity that its organisation accepts now.
     fn valid(&self, identity: &[u8]) -> Result<Arc<Identity>, String> {
         let valid = self.bundle.msps().validate(identity);
         valid.map_err(|error| error.to_string())
     }
 
-    /// Somebody whom an organisation made, revoked or not: what that is worth, policies say.
+    /// An identity that an organisation issued, even if it is revoked: policies decide what that is worth.
     fn known(&self, identity: &[u8]) -> Result<Arc<Identity>, String> {
         let known = self.bundle.msps().deserialize(identity);
         known.map_err(|error| error.to_string())

@@ -1,9 +1,9 @@
-//! What one transaction asks of each key that it writes, however it asks.
+//! What one transaction asks of each key that it writes, in whatever way.
 //!
-//! A write set may name a key more than once: no chaincode makes such a set, but a client can, and peers
-//! of Fabric commit it. Fabric notes what is asked of a key as flags, and **adds** them where they should be
-//! joined: two writes are the flag of a metadata update, two deletes none at all. Whoever joins the flags
-//! has other state and other commit hashes than every peer, so they are added here too.
+//! A write set may name a key more than once: no chaincode makes such a set, but a client can, and Fabric's
+//! peers commit it. Fabric notes what is asked of a key as flags, and **adds** them where it should join
+//! them: two writes become the flag of a metadata update, two deletes become no flag. A ledger that joins the
+//! flags would have other state and other commit hashes than every peer, so they are added here too.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::model::value::VersionedValue;
 /// A namespace, a collection (`""` for public keys), and a key or the hash of one.
 pub(crate) type Place<'a> = (&'a str, &'a str, &'a [u8]);
 
-/// Value and metadata of a key; `None` where it is deleted.
+/// Value and metadata of a key; `None` if it is deleted.
 pub(crate) type Content = Option<(Bytes, Bytes)>;
 
 const WRITE: u8 = 1;
@@ -29,7 +29,7 @@ const DELETE: u8 = 8;
 /// Everything that a transaction asks of one key.
 #[derive(Debug, Default)]
 pub(crate) struct KeyWrites {
-    /// A sum, see above.
+    /// The flags are a sum, see above.
     flags: u8,
     value: Option<Bytes>,
     metadata: Bytes,
@@ -59,7 +59,7 @@ pub(crate) fn public_keys(set: &ReadWriteSet) -> impl Iterator<Item = (&str, &st
         } = &namespace.public;
         let public = writes.iter().map(|write| write.key.as_str());
         let public = public.chain(metadata_writes.iter().map(|write| write.key.as_str()));
-        // Fabric takes a collection without a name for the public keys.
+        // For Fabric a collection without a name means the public keys.
         let collections = namespace.collections.iter();
         let nameless = collections.filter(|(collection, _)| collection.is_empty());
         let hashed = nameless.flat_map(|(_, set)| {
@@ -125,11 +125,11 @@ impl KeyWrites {
         self.flags & flag != 0
     }
 
-    /// The key's new content, `None` inside where it is deleted; `None` where nothing changes. `latest` is
-    /// what it has before; metadata is looked for there only where `keep_metadata`.
+    /// The key's new content, with `None` inside if it is deleted; `None` if nothing changes. `latest` is its
+    /// content before; metadata is read from it only if `keep_metadata`.
     ///
-    /// A sum of flags may ask for a value and bring none, which stops a peer of Fabric. Here the key is
-    /// deleted, as one without a value is.
+    /// A sum of flags may ask for a value without bringing one, which stops a peer of Fabric. Here the key is
+    /// deleted, like a key without a value.
     pub(crate) fn grant(
         self,
         keep_metadata: bool,
@@ -146,12 +146,12 @@ impl KeyWrites {
             let metadata = latest.map(|latest| latest.metadata).unwrap_or_default();
             return Ok(Some(self.value.map(|value| (value, metadata))));
         }
-        // Metadata of a key that does not exist goes nowhere.
+        // Metadata of a key that does not exist is lost.
         Ok(latest()?.map(|latest| Some((latest.value, self.metadata))))
     }
 }
 
-/// A key's metadata as Fabric keeps it in state: a `KVMetadataWrite` without its key.
+/// A key's metadata as in Fabric's state: a `KVMetadataWrite` without its key.
 fn encode(entries: &[KvMetadataEntry]) -> Bytes {
     KvMetadataWrite {
         key: String::new(),
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::model::block::Height;
 
-    /// What becomes of a key with value `old` and metadata, or of none.
+    /// The outcome for a key with value `old` and metadata, or for a missing key.
     fn outcome(ops: &str, is_there: bool) -> Option<Content> {
         let mut asked = KeyWrites::default();
         for op in ops.chars() {
@@ -188,7 +188,7 @@ mod tests {
             .unwrap()
     }
 
-    /// Every outcome is what Fabric's `prepareTxOps` makes of the same writes, but for those that stop it.
+    /// Every outcome is that of Fabric's `prepareTxOps` for the same writes, except for those that stop it.
     #[test]
     fn what_is_asked_more_than_once_adds_up_as_it_does_in_fabric() {
         let new_metadata = encode(&[KvMetadataEntry::default()]);
@@ -199,7 +199,7 @@ mod tests {
         let old = put("old", &none);
         let eight: String = "w".repeat(8);
         let cases = [
-            // Once each: what everybody expects.
+            // One write of each kind has the expected outcome.
             ("w", put("new", &before), put("new", &none)),
             ("d", Some(None), Some(None)),
             ("m", put("old", &new_metadata), None),
@@ -208,7 +208,7 @@ mod tests {
             ("wr", put("new", &none), put("new", &none)),
             ("dm", Some(None), Some(None)),
             ("wd", Some(None), Some(None)),
-            // Twice: two writes are a metadata update to nothing, two deletes are nothing asked.
+            // Two writes are a metadata update to nothing, and two deletes ask for nothing.
             ("ww", old.clone(), None),
             ("dd", old.clone(), None),
             ("mm", put("old", &new_metadata), None),
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_sum_that_asks_for_a_value_and_brings_none_deletes() {
-        // 32 deletes add up to a write of nothing, which stops a peer of Fabric.
+        // 32 deletes add up to a write without a value, which stops a peer of Fabric.
         assert_eq!(outcome(&"d".repeat(32), true), Some(None));
         assert_eq!(outcome(&"d".repeat(32), false), Some(None));
     }

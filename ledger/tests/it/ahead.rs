@@ -1,6 +1,6 @@
-//! Blocks that are judged while those before them are written and followed.
+//! Blocks that are judged while earlier blocks are written and followed.
 //!
-//! Guards against a verdict that depends on how far the other threads are.
+//! These tests guard against a verdict that depends on the progress of other threads.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::kit::{os_disk, scratch};
 
 const CHANNEL: &str = "main";
 
-/// Keeps the thread that follows from showing its blocks until three batches were judged, and says
-/// what reads saw then.
+/// Stops the following thread from showing its blocks until three batches were judged, and tells what reads
+/// saw then.
 #[derive(Debug, Default)]
 struct Hold {
     judged: Mutex<Judged>,
@@ -28,7 +28,7 @@ struct Hold {
 struct Judged {
     batches: u64,
     reader: Option<Reader>,
-    /// What reads saw when the third batch had been judged.
+    /// The height that reads saw when the third batch had been judged.
     height: Option<u64>,
 }
 
@@ -54,7 +54,7 @@ impl Observer for Hold {
     }
 }
 
-/// A transaction that reads all keys from `a` to `c`, and finds these.
+/// A transaction that reads all keys from `a` to `c`, and finds these rows.
 fn reads_range(nonce: &str, rows: &[(&str, Height)]) -> Act {
     let mut act = Act::new(nonce);
     let rows = rows.iter().map(|(key, version)| {

@@ -1,5 +1,5 @@
-//! A chain that begins at a block above 0: what is there is as safe as in any other, what lies below is
-//! told to be elsewhere.
+//! A chain that begins at a block above 0: its blocks are as safe as in any other chain, and lower blocks are
+//! reported to be elsewhere.
 
 use std::fs;
 use std::num::NonZeroU64;
@@ -14,7 +14,7 @@ use quire_wire::hash::Hash;
 use crate::kit::{chain, chain::Act, check, open, os_disk};
 
 const FIRST: u64 = 300;
-/// How many blocks the chain gets.
+/// The number of blocks in the chain.
 const BLOCKS: u64 = 6;
 
 fn base() -> Base {
@@ -29,7 +29,7 @@ fn act(number: u64) -> Act {
     Act::new(format!("act {number}")).put("key", format!("{number}"))
 }
 
-/// A data directory with a closed channel of [`BLOCKS`] blocks from [`FIRST`] on, two in a file; and the
+/// A data directory with a closed channel of [`BLOCKS`] blocks from [`FIRST`] on, two in each file, and the
 /// hashes of the blocks.
 fn directory() -> (tempfile::TempDir, Vec<Hash>) {
     let dir = tempfile::tempdir().unwrap();
@@ -169,7 +169,7 @@ fn the_first_block_must_follow_the_base() {
             "{refused:?}"
         );
     }
-    // The commit hash goes on from the base's.
+    // The commit hash continues from the base's.
     chain::commit(&mut ledger, "main", &[vec![act(1)]]).unwrap();
     drop((ledger, ledgers));
     assert_sound(dir.path());
@@ -203,7 +203,7 @@ fn a_torn_tail_behind_a_base_is_cut_and_damage_before_it_is_refused() {
         assert_eq!(report.cut.unwrap().offset, whole as u64);
         assert_whole(&ledger, &hashes);
     }
-    // The first block is damaged, and nothing derived knows where the others lie.
+    // The first block is damaged, and no follower knows where the others lie.
     let mut bytes = fs::read(&files[0]).unwrap();
     bytes[200] ^= 1;
     fs::write(&files[0], &bytes).unwrap();
@@ -218,7 +218,7 @@ fn a_torn_tail_behind_a_base_is_cut_and_damage_before_it_is_refused() {
     let found = check(&open(dir.path()), "main").findings;
     assert_eq!(found.first().unwrap().block, Some(FIRST));
 
-    // A copy mends it.
+    // A copy repairs it.
     let (copy, _) = directory();
     let ledgers = open(dir.path());
     let from = copy.path().join("channels/main");

@@ -1,6 +1,6 @@
-//! Ledgers made by real Fabric peers: what is said of them must be what Fabric says.
+//! Ledgers made by real Fabric peers: our answers about them must be Fabric's.
 //!
-//! Guards against every way of reading Fabric's formats almost right.
+//! These tests guard against every way of reading Fabric's formats almost right.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::kit::{open, os_disk};
 
-/// Everything that can be looked at.
+/// Everything that can be checked.
 const ALL: Depth = Depth {
     signatures: true,
     verdicts: true,
@@ -60,7 +60,7 @@ fn expected_blocks(ledger: &str) -> Vec<Value> {
     conformance::read_lines(&format!("fabric-ledgers/{ledger}/blocks.jsonl"))
 }
 
-/// What `blocks.jsonl` says of a block, said by us.
+/// What we say about a block, in the form of `blocks.jsonl`.
 fn described(block: &Block) -> Value {
     let transactions: Vec<_> = block
         .envelopes
@@ -116,7 +116,7 @@ fn every_verdict_and_signature_of_fabric_is_ours_too() {
         signatures: true,
         ..Depth::default()
     };
-    // Signatures: the creators', endorsements and blocks that `quire-identity` counts too.
+    // The signatures are those of creators, endorsements and blocks, which `quire-identity` counts too.
     for (ledger, transactions, counted) in [
         ("v3.1-conflicts", 1148, 1147 + 1147 + 119),
         ("v2.0-testchannel", 20, 20 + 21 + 19),
@@ -423,7 +423,7 @@ fn history_is_what_valid_transactions_wrote_newest_first() {
 fn a_commit_hash_that_replay_does_not_give_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let mut bytes = conformance::read("fabric-ledgers/v3.1-conflicts/blockfile_000000");
-    // A verdict turned round: hashes cover no metadata, so nothing but the commit hash can tell.
+    // One verdict is inverted: hashes do not cover metadata, so only the commit hash can show it.
     let stored = Metadata {
         value: commit_hash_of_block_7(),
         signatures: vec![],
@@ -433,7 +433,7 @@ fn a_commit_hash_that_replay_does_not_give_is_noticed() {
         .windows(stored.len())
         .position(|window| window == stored)
         .unwrap();
-    // Before slot 4 stand its length, the empty slot 3, and the twelve codes of slot 2.
+    // Before slot 4 there are its length, the empty slot 3, and the twelve codes of slot 2.
     let codes = at - 2 - 12;
     assert_eq!(bytes[codes - 1], 12);
     bytes[codes] ^= 0x0b;

@@ -1,6 +1,6 @@
-//! What every state engine promises, asked of each of them.
+//! Tests the promises of every state engine on each of them.
 //!
-//! Guards against an engine that gives another answer than the others, to any question.
+//! These tests guard against an engine that answers any question differently from the others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::kit::pouchdb::PouchDb;
 use crate::kit::{Documents, chain};
 use crate::{mango, rich};
 
-/// An engine, and whatever keeps it running.
+/// An engine, and what keeps it running.
 struct Engine {
     state: StateEngine,
     channel: String,
@@ -41,7 +41,7 @@ impl Engine {
         }]
     }
 
-    /// None where no server is named.
+    /// Empty if no server is named.
     fn couchdb() -> Vec<Self> {
         let engine = |server: CouchDb| Self {
             state: server.engine(&server.authority),
@@ -90,7 +90,7 @@ contract! {
     phantoms_among_many_rows_are_found
 }
 
-/// Values that some JSON reader or other does not give back as they were.
+/// Values that some JSON reader does not give back unchanged.
 const VALUES: &[&[u8]] = &[
     br#"{"a":1}"#,
     br#"{"z":1,"a":{"y":2,"b":3}}"#,
@@ -141,8 +141,7 @@ fn values_come_back_byte_for_byte(engine: &Engine) {
     check(&documents.reader());
 }
 
-/// Keys that sort differently by collation, by UTF-16, or with escapes, and those that are not what
-/// CouchDB takes for an id.
+/// Keys that sort differently by collation, by UTF-16, or with escapes, and keys that CouchDB refuses as ids.
 const KEYS: &[&str] = &[
     "\0",
     "\0\0",
@@ -352,7 +351,7 @@ fn commit(documents: &mut Documents, channel: &str, blocks: &[Vec<Act>]) -> Vec<
 fn metadata_and_versions_are_kept_apart_from_values(engine: &Engine) {
     let mut documents = engine.documents();
     let blocks = [
-        // Metadata of a key that does not exist goes nowhere.
+        // Metadata of a key that does not exist is lost.
         vec![Act::new("1").metadata("a", "lost")],
         vec![
             Act::new("2").put("a", "1"),
@@ -391,7 +390,7 @@ fn metadata_and_versions_are_kept_apart_from_values(engine: &Engine) {
     check(&documents);
     documents.reopen();
     check(&documents);
-    // What there was is known after a restart too.
+    // The former values are known after a restart too.
     let blocks = [vec![Act::new("8").put("a", "5")]];
     commit(&mut documents, &engine.channel, &blocks);
     let value = documents
@@ -450,7 +449,7 @@ fn a_restart_changes_nothing(engine: &Engine) {
 
 fn namespaces_are_listed_with_their_keys(engine: &Engine) {
     let mut documents = engine.documents();
-    // Two that Fabric's rules give one database, one that no database may be named after.
+    // Two of them have one database by Fabric's rules, and one cannot be the name of a database.
     let namespaces = ["aB", "a.b", "a b", "cc$$hcoll", "ns"];
     for namespace in namespaces {
         let changes = [("k", Some("{}".to_owned())), ("l", Some("{}".to_owned()))];

@@ -1,7 +1,7 @@
-//! State on a server that is slow to answer, answers wrongly, or is gone.
+//! State on a server that answers slowly, answers wrongly, or is gone.
 //!
-//! Guards against every way in which a batch half written to another machine becomes a wrong answer,
-//! and a machine that is away becomes a loss.
+//! These tests guard against every way in which a half-written batch on another machine becomes a wrong
+//! answer, and an unavailable machine becomes a loss.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ use crate::kit::proxy::{Fault, Proxy};
 use crate::kit::rng::Rng;
 use crate::kit::{Documents, copy_dir, open, os_disk};
 
-/// A server with a proxy before it.
+/// A server behind a proxy.
 struct Server {
     proxy: Proxy,
     engine: StateEngine,
@@ -31,7 +31,7 @@ struct Server {
 }
 
 impl Server {
-    /// `pouchdb-server`, and CouchDB too where one is named.
+    /// `pouchdb-server`, and also CouchDB if one is named.
     fn all() -> Vec<Self> {
         let pouchdb = PouchDb::start();
         let proxy = Proxy::start(&format!("127.0.0.1:{}", pouchdb.port()));
@@ -90,7 +90,7 @@ fn make_index(reader: &Reader) {
     reader.create_index("ns", &request, wait).unwrap();
 }
 
-/// Rows, and what an index finds.
+/// The rows, and what an index finds.
 type Answers = (Vec<(String, VersionedValue)>, Vec<String>);
 
 fn answers(reader: &Reader) -> Answers {
@@ -119,7 +119,7 @@ fn answers(reader: &Reader) -> Answers {
     (rows, ids.collect())
 }
 
-/// The same blocks on both engines; what the embedded one answers.
+/// Random blocks, and a channel on the embedded engine that has them.
 fn model(seed: u64, blocks: usize) -> (Vec<Block>, Documents) {
     let mut rng = Rng::new(seed);
     let blocks: Vec<Block> = (0..blocks).map(|round| block(&mut rng, round)).collect();
@@ -161,7 +161,7 @@ fn a_server_that_fails_now_and_then_is_no_trouble() {
         for block in &blocks[1..] {
             match write(&mut documents, block) {
                 Ok(()) => (),
-                // An answer that is cut after its head is not asked for again by itself.
+                // A call whose answer is cut after its head is not repeated automatically.
                 Err(CommitError::Waiting(_)) => while documents.ledger().resume().is_err() {},
                 Err(error) => panic!("{error:?}"),
             }
@@ -173,7 +173,8 @@ fn a_server_that_fails_now_and_then_is_no_trouble() {
     }
 }
 
-/// Applies a block while the server goes away after so many writes of documents. Whether it did.
+/// Applies a block while the server goes away after `after` writes of documents. Returns whether it went
+/// away.
 fn interrupted(server: &Server, documents: &mut Documents, block: &Block, after: usize) -> bool {
     let writes = Arc::new(AtomicUsize::new(0));
     server.proxy.set(move |head| {
@@ -208,7 +209,7 @@ fn an_end_in_the_middle_of_a_batch_heals_with_the_next_start() {
         }
         let mut interruptions = 0;
         for (round, block) in blocks[1..].iter().enumerate() {
-            // After none, one or both namespaces, and after the savepoint.
+            // The server goes away after no, one or both namespaces, and after the savepoint.
             let before = answers(&documents.reader());
             if interrupted(&server, &mut documents, block, round % 5) {
                 interruptions += 1;
@@ -218,7 +219,7 @@ fn an_end_in_the_middle_of_a_batch_heals_with_the_next_start() {
                     "nobody sees half of it"
                 );
                 if round % 2 == 0 {
-                    // As after a kill: what was in memory is gone.
+                    // As after a kill, what was in memory is gone.
                     documents.reopen();
                 } else {
                     documents.ledger().resume().unwrap();
@@ -246,7 +247,7 @@ fn an_end_in_the_middle_of_healing_heals_too() {
             make_index(&documents.reader());
         }
         let mut interruptions = 0;
-        // Each block is interrupted, and so is the start after it, mostly elsewhere.
+        // Each block is interrupted, and so is the start after it, usually at another place.
         for (round, block) in blocks[1..].iter().enumerate() {
             assert!(interrupted(&server, &mut documents, block, 1));
             write(&mut model, block).unwrap();
@@ -288,7 +289,7 @@ fn an_end_in_the_middle_of_healing_heals_too() {
 
 #[test]
 fn a_half_written_batch_that_is_replayed_in_parts_comes_to_the_same() {
-    // Replay takes 4 MiB at a time: these four blocks were one batch and become several.
+    // Replay takes 4 MiB at a time: these four blocks were one batch, and become several.
     let padding = || format!("{{\"v\":9,\"padding\":\"{}\"}}", "x".repeat(3 << 20));
     let act = |n: usize| Act::new(format!("batch {n}")).put("pad", padding());
     let value = |v: usize| format!("{{\"v\":{v}}}");
@@ -352,7 +353,7 @@ fn blocks_on_their_way_when_the_server_goes_away_come_one_after_the_other_when_i
         make_index(&model.reader());
         let mut documents = server.documents();
         let ledger = documents.ledger();
-        // The namespace is there before anything is refused.
+        // The namespace exists before anything is refused.
         chain::commit(ledger, &server.channel, &blocks[..1]).unwrap();
         make_index(&ledger.reader());
         let ordered = chain::children(&server.channel, ledger.tip(), &blocks[1..]);
@@ -367,7 +368,7 @@ fn blocks_on_their_way_when_the_server_goes_away_come_one_after_the_other_when_i
         let mut ordered = ordered.into_iter().map(|block| vec![block]);
         let mut next = || ordered.next().unwrap();
         assert!(ledger.begin(next()).unwrap().is_empty());
-        // The first is being followed from here on, in vain, while the second is written.
+        // From here on the first block is being followed, in vain, while the second is written.
         assert!(ledger.begin(next()).unwrap().is_empty());
         let third = next();
         let refused = ledger.begin(third.clone());
@@ -385,7 +386,7 @@ fn blocks_on_their_way_when_the_server_goes_away_come_one_after_the_other_when_i
         let numbers = |committed: Vec<Committed>| -> Vec<u64> {
             committed.iter().map(|block| block.block.number).collect()
         };
-        // Nothing is left on its way for somebody to wait for.
+        // No block is left on its way that somebody would wait for.
         assert_eq!(numbers(ledger.resume().unwrap()), [2, 3]);
         assert_eq!(numbers(ledger.commit(third).unwrap()), [4]);
         assert_eq!(answers(&documents.reader()), answers(&model.reader()));
@@ -410,7 +411,7 @@ fn a_server_that_restarts_loses_nothing() {
             }
             other => panic!("{other:?}"),
         }
-        // Nothing else is taken in meanwhile.
+        // No other block is taken in meanwhile.
         assert!(write(&mut documents, block).is_err());
         pouchdb.start_again();
         documents.ledger().resume().unwrap();
@@ -468,7 +469,7 @@ fn state_of_another_chain_is_refused_and_not_touched() {
     make_index(&theirs.reader());
     let before = answers(&theirs.reader());
 
-    // Another data directory's channel of the same name, new or not.
+    // This is a channel with the same name in another data directory, new or not.
     let dir = tempfile::tempdir().unwrap();
     let ledgers = Ledgers::open_with(os_disk(), dir.path(), Purpose::Use, &couchdb).unwrap();
     let genesis = chain::genesis("other");
@@ -502,7 +503,7 @@ fn state_of_a_chain_with_the_same_beginning_is_refused_and_not_touched() {
     write(&mut theirs, &blocks[1]).unwrap();
     let before = answers(&theirs.reader());
 
-    // The copy goes another way, to the same height and beyond it.
+    // The copy gets other blocks, up to the same height and beyond it.
     for nonce in ["one", "two"] {
         let ledgers = open(copy.path());
         let (mut ledger, _) = ledgers.ledger("main", &mut |_| {}).unwrap();
@@ -526,7 +527,7 @@ fn state_of_a_chain_with_the_same_beginning_is_refused_and_not_touched() {
     assert_eq!(answers(&theirs.reader()), before);
 }
 
-/// Sends a request to a server by itself; the body of the answer.
+/// Sends a request to a server directly, and returns the body of the answer.
 fn ask(port: u16, method: &str, path: &str, body: &str) -> Value {
     let mut server = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let length = body.len();
@@ -598,7 +599,7 @@ fn keys_that_are_expected_are_one_question_and_leave_no_trace_in_the_read_set() 
             let names: Vec<(String, String)> = names.collect();
             simulator.expect(names.clone()).unwrap();
             for (n, (namespace, key)) in names.iter().enumerate() {
-                // Some are looked at, some are read, and some were expected in vain.
+                // Some keys are looked at, some are read, and some were expected in vain.
                 let found = match n % 4 {
                     0 => simulator.peek(namespace, key).unwrap(),
                     1 | 2 => simulator.get(namespace, key).unwrap(),
@@ -612,7 +613,7 @@ fn keys_that_are_expected_are_one_question_and_leave_no_trace_in_the_read_set() 
             simulator.into_read_write_set()
         });
         assert_eq!(sets[0], sets[1]);
-        // 1,000 keys a call, and two namespaces.
+        // There are 1,000 keys in a call, and two namespaces.
         assert_eq!(calls.load(Ordering::SeqCst), 3);
     }
 }
@@ -628,7 +629,7 @@ fn reads_that_come_together_go_together_and_each_has_its_own_answer() {
         write(&mut documents, &block).unwrap();
         let calls = Arc::new(AtomicUsize::new(0));
         let told = Arc::clone(&calls);
-        // The server takes its time, so that the others come meanwhile.
+        // The server is slow, so that the others come meanwhile.
         server.proxy.set(move |_| {
             told.fetch_add(1, Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(20));
@@ -653,7 +654,7 @@ fn reads_that_come_together_go_together_and_each_has_its_own_answer() {
     }
 }
 
-/// Fourteen megabytes of documents; an answer with several is read up to eight.
+/// The documents have fourteen megabytes; an answer with several documents is read up to eight.
 #[test]
 fn large_documents_are_asked_for_a_few_at_a_time_by_key_and_by_index() {
     for server in Server::all() {

@@ -1,10 +1,9 @@
 //! The crash law: *after reopening, height is the last acknowledged height or that plus some of the
 //! batch in flight, and `check` is clean.*
 //!
-//! Guards against every way of believing what no sync covered, or forgetting what one did. One
-//! workload runs once on a simulated disk that keeps an image before every change and in the middle
-//! of every write; then each image is taken through every kind of crash, opened, judged, and
-//! written on.
+//! These tests guard against every way of trusting what no sync covered, or losing what a sync covered. One
+//! workload runs once on a simulated disk that keeps an image before every change and in the middle of every
+//! write; then each image goes through every kind of crash, and is opened, judged, and written to.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,26 +24,26 @@ const OPTIONS: CreateOptions = CreateOptions {
 };
 const CHANNELS: [&str; 3] = ["alpha", "beta", "gamma"];
 
-/// What has been promised of a channel.
+/// What was promised about a channel.
 #[derive(Clone, Debug, Default)]
 struct Promise {
-    /// Hashes of blocks, those of the batch in flight included.
+    /// Hashes of blocks, including those of the batch in flight.
     blocks: Vec<Hash>,
     /// How many of them were acknowledged.
     acknowledged: u64,
-    /// What each acknowledged transaction was told.
+    /// The outcome that each acknowledged transaction was told.
     outcomes: BTreeMap<String, (Height, Code)>,
 }
 
 type Promises = BTreeMap<&'static str, Promise>;
 
-/// A run of the workload, and what was promised when.
+/// A run of the workload, and its promises over time.
 struct Run {
     _root: TempDir,
     data: PathBuf,
     disk: SimDisk,
     promises: Promises,
-    /// From which moment on which promises hold, and which copy of the engine's files is current.
+    /// The moment from which promises are in force, the promises, and the current copy of the engine's files.
     epochs: Vec<(usize, Promises, PathBuf)>,
     copies: TempDir,
 }
@@ -65,7 +64,7 @@ impl Run {
         }
     }
 
-    /// From here on these promises hold.
+    /// These promises are in force from here on.
     fn epoch(&mut self) {
         let copy = self.copies.path().join(self.epochs.len().to_string());
         let derived = self.data.join("derived");
@@ -107,12 +106,12 @@ impl Run {
         self.acknowledge(name, committed);
     }
 
-    /// The same with each block a batch, begun while the one before is on its way to the disk.
+    /// The same, with each block as a batch that begins while the block before is on its way to the disk.
     fn commit_one_by_one(&mut self, ledger: &mut Ledger, name: &'static str, blocks: &[Vec<Act>]) {
         for block in chain::children(name, ledger.tip(), blocks) {
             let promise = self.promises.get_mut(name).unwrap();
             promise.blocks.push(block.block().hash());
-            // What the thread that appends has done by now, it did for those before.
+            // All that the appending thread has done by now was for earlier blocks.
             self.epoch();
             let committed = ledger.begin(vec![block]).unwrap();
             self.acknowledge(name, committed);
@@ -135,8 +134,8 @@ impl Run {
     }
 }
 
-/// Rollovers, batches of several blocks, a block larger than a segment, duplicates, several
-/// channels, a restart, a creation that fails.
+/// It has rollovers, batches of several blocks, a block larger than a segment, duplicates, several channels,
+/// a restart, and a creation that fails.
 fn workload() -> Run {
     let mut run = Run::new();
     run.disk.record();
@@ -194,7 +193,7 @@ fn workload() -> Run {
     run
 }
 
-/// A machine that comes up again with these files.
+/// A machine that starts again with these files.
 struct Restart {
     data: PathBuf,
     disk: SimDisk,
@@ -220,7 +219,7 @@ impl Restart {
     }
 }
 
-/// Judges everything that was promised; the heights of the channels.
+/// Judges everything that was promised, and returns the heights of the channels.
 fn judge(ledgers: &Ledgers, promises: &Promises, writes_on: bool) -> BTreeMap<&'static str, u64> {
     let mut heights = BTreeMap::new();
     let names: Vec<String> = ledgers
@@ -320,7 +319,7 @@ fn after_every_crash_the_ledger_is_honest() {
                 let ledgers = restart.ledgers().unwrap();
                 let heights = judge(&ledgers, promises, writes_on);
                 drop(ledgers);
-                // What the first start showed, the second must, though the power fails between.
+                // The second start must show what the first start showed, even if the power fails between.
                 let wrote = if writes_on { 2 } else { 0 };
                 let image = restart.disk.image().after_power_loss(Loss::None);
                 let second = Restart::new(&run, image, derived.map(PathBuf::as_path));

@@ -1,4 +1,4 @@
-//! The documents name files that exist. Guards against prose that a renamed file leaves behind.
+//! The documents name files that exist. These tests guard against text with the old name of a renamed file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// What stands between `open` and `close`, each time on one line.
+/// The texts between `open` and `close`, each on one line.
 fn between<'a>(text: &'a str, open: &'a str, close: char) -> impl Iterator<Item = &'a str> {
     let lines = text.lines();
     lines.flat_map(move |line| {
@@ -27,7 +27,7 @@ fn between<'a>(text: &'a str, open: &'a str, close: char) -> impl Iterator<Item 
     })
 }
 
-/// The name that a link to a heading has.
+/// The name in a link to a heading.
 fn anchor(heading: &str) -> String {
     let words = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = words
@@ -43,7 +43,7 @@ fn has_anchor(document: &Path, wanted: &str) -> bool {
     wanted.is_empty() || headings.map(anchor).any(|name| name == wanted)
 }
 
-/// Links that lead nowhere.
+/// Links without a target.
 fn broken_links(document: &Path, text: &str) -> Vec<String> {
     let links = between(text, "](", ')').filter(|link| !link.contains("://"));
     let broken = links.filter(|link| {
@@ -58,8 +58,8 @@ fn broken_links(document: &Path, text: &str) -> Vec<String> {
     broken.map(str::to_owned).collect()
 }
 
-/// Paths in code type that begin with a folder of the repository, and are not there. What building
-/// and running leave (`.gitignore`) may be there or not.
+/// Paths in code type that begin with a folder of the repository and do not exist. Files that building and
+/// running leave (`.gitignore`) may be missing.
 fn missing_paths(text: &str) -> Vec<String> {
     // Every second part of a line is in code type.
     let quoted = text

@@ -1,8 +1,8 @@
 //! Operations that fail while the process lives: EIO, ENOSPC, short writes, failed syncs, at every
 //! place of a workload in turn.
 //!
-//! Guards against believing a sync after one that failed, and against a half-done operation that
-//! keeps a ledger from ever opening again.
+//! These tests guard against trusting a sync after one that failed, and against a half-done operation after
+//! which a ledger never opens again.
 
 use std::fs;
 
@@ -22,8 +22,8 @@ fn open(disk: &SimDisk, data: &std::path::Path) -> Result<Ledgers, quire_ledger:
     Ledgers::open(disk.shared(), data, Purpose::Use)
 }
 
-/// Runs until something fails; how many blocks were acknowledged. `ahead` begins with each batch while
-/// the one before is on its way to the disk.
+/// Runs until something fails, and returns how many blocks were acknowledged. With `ahead`, each batch begins
+/// while the one before is on its way to the disk.
 fn run(disk: &SimDisk, data: &std::path::Path, ahead: bool) -> u64 {
     let Ok(ledgers) = open(disk, data) else {
         return 0;
@@ -42,11 +42,11 @@ fn run(disk: &SimDisk, data: &std::path::Path, ahead: bool) -> u64 {
             Ok(committed) => assert_eq!(committed.len(), 2),
             Err(error) => {
                 assert!(matches!(error, CommitError::NotDurable { .. }), "{error}");
-                // What had a block file of its own is durable all the same, and told.
+                // Blocks in a block file of their own are durable nevertheless, and returned.
                 let part = ledger.finish().map_or(0, |committed| committed.len());
                 assert!(part < 2, "{part}");
                 let height = height + part as u64;
-                // No more writes; reads go on.
+                // There are no more writes, but reads go on.
                 let again = chain::commit(&mut ledger, CHANNEL, &batch);
                 assert!(matches!(again, Err(CommitError::Poisoned)));
                 for block in ledger.reader().blocks(0) {
@@ -60,7 +60,7 @@ fn run(disk: &SimDisk, data: &std::path::Path, ahead: bool) -> u64 {
     ledger.tip().0
 }
 
-/// Four batches of two blocks; how many blocks were acknowledged, which reads see.
+/// Commits four batches of two blocks, and returns how many blocks were acknowledged and are visible.
 fn run_ahead(ledger: &mut Ledger) -> u64 {
     let acknowledged = begin_all(ledger);
     assert_eq!(ledger.reader().height(), acknowledged);
@@ -115,7 +115,7 @@ fn an_operation_that_fails_loses_nothing_acknowledged_and_the_next_start_recover
                 assert_eq!(acknowledged, 9);
                 break;
             }
-            // The same machine, so all that is cached is there, synced or not.
+            // It is the same machine, so everything cached is there, synced or not.
             let ledgers = open(&disk, &data).unwrap();
             let shown = height(&ledgers);
             assert!(
@@ -123,7 +123,7 @@ fn an_operation_that_fails_loses_nothing_acknowledged_and_the_next_start_recover
                 "{fault:?} at {step}: {shown} of {acknowledged}"
             );
             drop(ledgers);
-            // What was shown is durable, though a sync once failed.
+            // What was shown is durable, although a sync failed once.
             let disk = SimDisk::of(root.path(), disk.image().after_power_loss(Loss::None));
             let ledgers = open(&disk, &data).unwrap();
             assert_eq!(height(&ledgers), shown, "{fault:?} at {step}");
@@ -134,7 +134,7 @@ fn an_operation_that_fails_loses_nothing_acknowledged_and_the_next_start_recover
     assert!(tried > 50);
 }
 
-/// The height of the channel, checked; 0 where it does not exist.
+/// The checked height of the channel; 0 if it does not exist.
 fn height(ledgers: &Ledgers) -> u64 {
     if ledgers.record(CHANNEL).unwrap().is_none() {
         return 0;

@@ -1,9 +1,9 @@
 //! Bits that change on disk: in block files, and in the embedded engine's.
 //!
-//! Guards against serving what nobody wrote. A sealed block is covered to its last bit by its
-//! checksum. Of a block that a Fabric peer wrote, header and envelopes are covered by its hashes and
-//! verdicts by the commit hash; its signature and the slots that Fabric no longer uses by nothing
-//! but the orderer's signature, and nothing that the ledger answers follows from them.
+//! These tests guard against serving what nobody wrote. The checksum of a sealed block covers its every bit.
+//! In a block that a Fabric peer wrote, hashes cover header and envelopes, and the commit hash covers
+//! verdicts; only the orderer's signature covers its signature slot and the slots that Fabric no longer uses,
+//! and no answer of the ledger depends on them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -45,7 +45,7 @@ fn every_flipped_bit_of_a_block_that_quire_wrote_is_told_by_check_and_by_a_read(
         let path = dir.join(name);
         let sound = fs::read(&path).unwrap();
         for bit in 0..sound.len() * 8 {
-            // A reader that has cached nothing: the ledger was opened while all was well.
+            // This reader has cached nothing: the ledger was opened while all was well.
             let (ledger, _) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
             let mut damaged = sound.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -62,7 +62,7 @@ fn every_flipped_bit_of_a_block_that_quire_wrote_is_told_by_check_and_by_a_read(
     assert!(flips > 7000);
 }
 
-/// An envelope is read alone: no bit of its own escapes, and none of another's matters.
+/// An envelope is read alone: all its own bits are checked, and no bits of others matter.
 #[test]
 fn a_flipped_bit_is_told_by_reads_of_the_envelope_that_has_it_and_by_no_others() {
     let root = scratch();
@@ -79,7 +79,7 @@ fn a_flipped_bit_is_told_by_reads_of_the_envelope_that_has_it_and_by_no_others()
     let all: Vec<_> = (0..3).map(|tx| Height::new(1, tx)).collect();
     let all = [&[Height::new(0, 0)], &all[..], &[Height::new(2, 0)]].concat();
     let read_all = || {
-        // A reader that has cached nothing.
+        // This reader has cached nothing.
         let (ledger, _) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
         (ledger.reader(), ledger)
     };
@@ -121,7 +121,7 @@ fn a_flipped_bit_is_told_by_reads_of_the_envelope_that_has_it_and_by_no_others()
     assert!(told > 1000 && told < flips);
 }
 
-/// Which part of a block a flip changed, as far as the block can still be read.
+/// The part of a block that a flip changed, if the block can still be read.
 fn changed(before: &Block, after: &Block) -> String {
     if (before.number, &before.previous_hash, &before.data_hash)
         != (after.number, &after.previous_hash, &after.data_hash)
@@ -206,7 +206,7 @@ fn a_flipped_bit_of_a_foreign_file_is_found_or_changes_no_answer() {
                 .find(|(before, after)| before != after);
             let (before, after) = block.unwrap();
             let what = changed(before, after);
-            // Signature, last configuration, orderer: nothing that the ledger answers.
+            // These are signature, last configuration and orderer, on which no answer of the ledger depends.
             assert!(
                 ["slot 0", "slot 1", "slot 3"].contains(&&*what),
                 "bit {bit}: {what}"
@@ -221,7 +221,7 @@ fn a_flipped_bit_of_a_foreign_file_is_found_or_changes_no_answer() {
     assert!(counts.values().sum::<u64>() > 3000);
 }
 
-/// Files of the engine, with the bytes that are really there.
+/// Files of the engine with their real bytes.
 fn engine_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -236,7 +236,8 @@ fn engine_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Opens for use and replays; what `check` finds wrong afterwards, and whether a rebuild was needed.
+/// Opens for use and replays. Returns whether `check` then finds nothing wrong; if it does, a rebuild must
+/// heal it.
 fn healed(data: &Path, context: &str) -> bool {
     let ledgers = open(data);
     let opened = ledgers.ledger(CHANNEL, &mut |_| {});
@@ -248,7 +249,7 @@ fn healed(data: &Path, context: &str) -> bool {
         quire_ledger::check::check_channel(&ledgers, CHANNEL, Depth::default(), &mut |_| {});
     match judged {
         Ok(report) if report.findings.is_empty() => true,
-        // Told, so that the operator rebuilds: which is to begin without the engine's files.
+        // It is reported, so that the operator rebuilds, which begins without the engine's files.
         told => {
             assert!(!set_aside, "{context}: {told:?}");
             drop(ledgers);
@@ -267,7 +268,7 @@ fn damage_in_the_engines_files_is_healed_or_told() {
     let data = root.path().join("data");
     made(&data, 30);
     for suffix in ["index", "state", "hist"] {
-        // Tables too, not the journal alone.
+        // There are tables too, not only the journal.
         let database = fjall::Database::builder(data.join("derived"))
             .open()
             .unwrap();

@@ -1,4 +1,4 @@
-//! Blocks that are no children of the tip are refused, and leave nothing.
+//! Blocks that are not children of the tip are refused, and leave nothing.
 
 use bytes::Bytes;
 use quire_ledger::{Block, CommitError, CreateOptions, Ordered};

@@ -1,4 +1,4 @@
-//! The ledger as other crates see it, one file a promise.
+//! Tests the ledger as other crates see it; each promise has a file.
 
 #![cfg_attr(
     test,

@@ -1,7 +1,7 @@
 //! Queries that a real CouchDB answered: our answers must be the same.
 //!
-//! Guards against every way of reading CouchDB's semantics almost right, and against indexes that do
-//! not follow state.
+//! These tests guard against every way of reading CouchDB's semantics almost right, and against indexes that
+//! do not follow state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -187,7 +187,7 @@ fn run(case: &Value, reader: &Reader, namespace: &str) -> Vec<String> {
     wrong
 }
 
-/// Every recorded query, asked of a channel's state: part of every engine's contract.
+/// Asks every recorded query of a channel's state. This is part of every engine's contract.
 pub(crate) fn answers_are_couchdbs(mut chain: Documents) {
     let datasets = read("datasets.json");
     let cases = read("cases.json");
@@ -204,7 +204,7 @@ pub(crate) fn answers_are_couchdbs(mut chain: Documents) {
             value.as_object_mut().unwrap().remove("_id");
             (document["_id"].as_str().unwrap(), Some(value.to_string()))
         });
-        // Half of the documents are there before the index, and half come after it.
+        // Half of the documents exist before the index, and half come after it.
         let rows: Vec<_> = rows.collect();
         let (before, after) = rows.split_at(rows.len() / 2);
         chain.write(&namespace, before.iter().cloned());
@@ -442,7 +442,7 @@ fn names_of_indexes_to_use_are_read_as_in_couchdb() {
     }
 }
 
-/// What CouchDB answers otherwise, or not at all, as docs/mango.md lists it.
+/// CouchDB answers these differently, or not at all, as docs/mango.md lists.
 #[test]
 fn what_couchdb_cannot_answer_is_evaluated() {
     let mut chain = Documents::new();
@@ -513,7 +513,7 @@ fn what_couchdb_cannot_answer_is_evaluated() {
     assert_eq!((stats.documents_examined, stats.results_returned), (1, 1));
 }
 
-/// The normal form is what is kept, and it is deeper than what was written.
+/// The normal form is kept, and it is deeper than the written form.
 #[test]
 fn an_index_whose_filter_could_not_be_read_again_is_not_made() {
     for (levels, is_made) in [
@@ -597,8 +597,8 @@ fn an_index_without_a_name_of_an_earlier_version_can_be_dropped() {
     assert_eq!(chain.reader().indexes("ns").len(), 1);
 }
 
-/// Puts a filter in the place of that of a channel's only index, as an earlier release may have stored it,
-/// and opens the channel without what is derived.
+/// Replaces the filter of a channel's only index by one that an earlier release may have stored, and opens
+/// the channel without derived data.
 fn reopen_with_filter(chain: &mut Documents, filter: Value) {
     chain.close();
     let file = chain.dir().join("channels/main/indexes.json");
@@ -615,7 +615,7 @@ fn reopen_with_filter(chain: &mut Documents, filter: Value) {
     }
 }
 
-/// Filters were made before they had limits: more patterns, larger ones, more conditions and values.
+/// Before filters had limits, they could have more patterns, larger ones, more conditions and more values.
 #[test]
 fn an_index_of_before_is_opened_though_its_filter_may_not_be_made_any_more() {
     let mut chain = Documents::new();
@@ -639,7 +639,7 @@ fn an_index_of_before_is_opened_though_its_filter_may_not_be_made_any_more() {
     assert_eq!(ids(&chain.reader(), &query), ["a"]);
 }
 
-/// The thread that commits ends such a filter early, whatever it would say.
+/// The committing thread ends such a filter early, whatever its result would be.
 #[test]
 fn a_filter_that_takes_too_much_of_a_document_changes_no_answer() {
     let list = |length: usize, last: usize| {
@@ -702,7 +702,7 @@ fn an_index_may_name_a_field_twice() {
     }
 }
 
-/// Somebody with room for so many bytes of documents at one time, and the most that was taken.
+/// A caller with memory for a number of bytes of documents at one time, and the most that was taken.
 #[derive(Debug, Default)]
 struct Room {
     bytes: usize,
@@ -751,7 +751,7 @@ fn a_large_member_takes_memory_where_it_is_asked_about_only() {
         )
     };
     assert!(matches!(find(json!({"n": {"$gt": 0}}), 0), (Ok(2), 0)));
-    // A hundred bytes a value, and the text.
+    // Each value takes a hundred bytes, besides the text.
     let (found, most) = find(json!({"l": {"$elemMatch": {"$eq": 0}}}), usize::MAX);
     assert_eq!((found.unwrap(), most), (2, 100_000 * 102 + 1));
     let (found, most) = find(json!({"o.l.0.1": 0}), usize::MAX);
@@ -775,7 +775,7 @@ fn a_filter_of_texts_means_for_ever_what_it_meant_when_its_index_was_made() {
     let query = json!({"selector": {"n": {"$gt": ""}}, "use_index": "i", "sort": ["n"]});
     assert_eq!(ids(&chain.reader(), &query), ["a", "b"]);
 
-    // As an earlier version stored it.
+    // This is the form of an earlier version.
     chain.close();
     let mut folders = std::fs::read_dir(chain.dir().join("channels")).unwrap();
     let file = folders.next().unwrap().unwrap().path().join("indexes.json");

@@ -1,4 +1,4 @@
-//! A channel has a migration whole, with its indexes, or not at all, wherever a crash comes.
+//! A channel has a migration whole, with its indexes, or not at all, wherever a crash happens.
 
 use quire_ledger::{CreateOptions, Ledgers, Migration, Purpose, Reader};
 

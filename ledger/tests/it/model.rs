@@ -1,8 +1,8 @@
-//! The ledger against a model: a list of blocks, a map of keys, a list of writes for each.
+//! Compares the ledger with a model: a list of blocks, a map of keys, and a list of writes for each key.
 //!
-//! Guards against anything that only a sequence shows: followers that lag behind one another, state
-//! that depends on when it was replayed, outcomes that a restart changes. A failing case is written
-//! to `model.regressions`, and every later run tries it first.
+//! This guards against anything that only a sequence shows: followers that lag behind one another, state that
+//! depends on the time of its replay, outcomes that a restart changes. A failing case is written to
+//! `model.regressions`, and every later run tries it first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -43,22 +43,22 @@ enum Write {
 struct Tx {
     reads: Reads,
     writes: Vec<Write>,
-    /// Takes the id of a transaction so many before it.
+    /// Takes the id of the transaction this many places before it.
     repeats: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
 enum Op {
     Commit(Vec<Vec<Tx>>),
-    /// Each block is a batch, begun while the one before is on its way to the disk.
+    /// Each block is a batch, which begins while the one before is on its way to the disk.
     OneByOne(Vec<Vec<Tx>>),
-    /// The process dies while it writes a batch: of what that added to the last block file so much
-    /// is there, in 256ths, and the engine's files are as they were so many operations ago.
+    /// The process dies while it writes a batch. The last block file has a part of what the batch added, in
+    /// 256ths, and the engine's files are as they were a number of operations ago.
     Crash(Vec<Vec<Tx>>, u8, usize),
     Reopen,
-    /// The engine's files are as they were so many operations ago; `usize::MAX` takes them away.
+    /// The engine's files are as they were this many operations ago; `usize::MAX` removes them.
     Lag(usize),
-    /// One follower alone is begun anew.
+    /// One follower alone is begun again.
     Forget(usize),
     /// The block files are imported as another channel, which must be the same.
     Import,
@@ -104,10 +104,10 @@ struct Stored {
     version: Height,
 }
 
-/// Start, end and what was seen of a range.
+/// Start and end of a range, and what was seen in it.
 type Range = (String, String, Vec<(String, Height)>);
 
-/// What a transaction wishes for a key: the new value, `None` inside deletes; the new metadata.
+/// What a transaction asks of a key: the new value, where an inner `None` deletes, and the new metadata.
 type Wish = (Option<Option<Vec<u8>>>, Option<u8>);
 
 #[derive(Clone, Default)]
@@ -117,8 +117,8 @@ struct Model {
     history: BTreeMap<String, Vec<Height>>,
     outcomes: BTreeMap<String, (Height, Code)>,
     nonces: Vec<String>,
-    /// Keys that the block under way has touched, deletes of nothing included: Fabric's rule is that
-    /// none of them may be read any more.
+    /// Keys that the current block has touched, even by deleting nothing: by Fabric's rule none of them may
+    /// be read any more.
     touched: BTreeSet<String>,
 }
 
@@ -294,7 +294,7 @@ impl Bench {
         self.commit(blocks, chain::commit);
         let hashes = std::mem::take(&mut self.expected.hashes);
         self.stop();
-        // A file that another follows had been synced.
+        // A file before another one had been synced.
         let (last, len) = block_files(&dir).into_iter().next_back().unwrap();
         let durable = before.get(&last).copied().unwrap_or_default();
         let left = durable + (len - durable) * u64::from(kept) / 256;
@@ -440,7 +440,7 @@ impl Tx {
                     .iter()
                     .map(|(key, value)| (key.clone(), value.version))
                     .collect();
-                // Up to the last row seen, that one included, where the limit ended the reading.
+                // If the limit ended the reading, the range goes up to and including the last row seen.
                 let end = match rows.last() {
                     Some((last, _)) if rows.len() >= limit => format!("{last}\0"),
                     _ => to.max(from.clone()),

@@ -1,5 +1,5 @@
-//! Random documents, changes and selectors: with indexes and without, the answer is that of an
-//! evaluator which knows nothing of normal forms, collation, ranges or bookmarks; on every engine.
+//! Random documents, changes and selectors: on every engine, with indexes and without, the answer is that of
+//! an evaluator that knows nothing about normal forms, collation, ranges or bookmarks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -74,7 +74,8 @@ impl Selector {
         }
     }
 
-    /// Whether a document matches, or matches the opposite. A missing field matches neither.
+    /// Whether a document matches or, without `wanted`, matches the opposite. A missing field matches
+    /// neither.
     fn holds(&self, document: &Document, wanted: bool) -> bool {
         let combine = |parts: &[Self], wanted: bool, all: bool| {
             let mut parts = parts.iter().map(|part| part.holds(document, wanted));
@@ -186,7 +187,7 @@ fn changes() -> impl Strategy<Value = Changes> {
     )
 }
 
-/// All pages of a query, ids only; none where no index gives the order.
+/// The ids on all pages of a query; `None` if no index gives the order.
 fn ask(reader: &Reader, mut request: Value) -> Option<Vec<String>> {
     let mut ids = Vec::new();
     loop {
@@ -207,7 +208,7 @@ fn ask(reader: &Reader, mut request: Value) -> Option<Vec<String>> {
 }
 
 type Changes = Vec<(&'static str, Option<Document>)>;
-/// A selector, how many documents a page has, and whether the last come first.
+/// A selector, the number of documents on a page, and whether the order is descending.
 type Question = (Selector, u64, bool);
 
 fn questions() -> impl Strategy<Value = Vec<Question>> {
@@ -235,7 +236,7 @@ proptest! {
     }
 }
 
-/// Some cases on state that a server keeps: every answer takes calls of it.
+/// Some cases with state on a server: every answer needs calls to it.
 fn answers_on_a_server_are_the_naive_ones(engine: &StateEngine) {
     let mut runner = TestRunner::new(cases(6));
     let inputs = (changes(), changes(), questions());
@@ -261,7 +262,7 @@ fn every_answer_is_the_naive_one_on_couchdb_where_one_is_named() {
     }
 }
 
-/// Asks before and after indexes are made, and changes the documents between.
+/// Asks before and after indexes are made, and changes the documents in between.
 fn answers_are_the_naive_ones(
     mut chain: Documents,
     rounds: [Changes; 2],
@@ -313,7 +314,7 @@ fn answer_is_the_naive_one(
     found.sort_unstable();
     prop_assert_eq!(&found, &expected, "{}", &request);
 
-    // In order of an index: those without the field are not in it.
+    // The order is an index's, and documents without the field are not in it.
     let direction = if *is_descending { "desc" } else { "asc" };
     let mut sorted = request.clone();
     sorted["sort"] = json!([{"a": direction}]);
@@ -329,7 +330,7 @@ fn answer_is_the_naive_one(
     let mut expected: Vec<_> = in_order.into_iter().map(|(_, key)| key).collect();
     let mut found = ask(reader, sorted.clone()).unwrap();
     if used_wider_index(reader, &sorted) {
-        // Ties are in order of the index's other fields.
+        // The order of ties is that of the index's other fields.
         found.sort_unstable();
         expected.sort_unstable();
     }
@@ -337,11 +338,11 @@ fn answer_is_the_naive_one(
     Ok(())
 }
 
-/// Steps that reading a document takes at least, whatever its size.
+/// The least steps of reading a document, whatever its size.
 const READING: u64 = 100;
 
-/// What is counted covers every document that was looked at; so many steps are enough and one fewer are
-/// not, and no meter counts more than it may.
+/// The counted steps cover every document that was read; that number is enough and one fewer is not, and no
+/// meter counts more than it may.
 fn the_work_is_counted_and_bounded(reader: &Reader, request: &Value) -> Result<(), TestCaseError> {
     let mut request = request.clone();
     request["execution_stats"] = true.into();
@@ -354,7 +355,7 @@ fn the_work_is_counted_and_bounded(reader: &Reader, request: &Value) -> Result<(
     };
     let (found, spent) = ask(u64::MAX);
     let found = found.unwrap();
-    // A question that nothing can answer has no statistics.
+    // A query that cannot match has no statistics.
     let examined = found.stats.map_or(0, |stats| stats.documents_examined);
     prop_assert!(
         spent.reading >= examined * READING,

@@ -1,7 +1,8 @@
 //! A transaction that wrote after a rich query is judged by what the query asked for.
 //!
-//! Guards against a document that joins, leaves or changes without a word, and against a verdict that
-//! depends on anything but the blocks: indexes, the engine, when a block was written, who looks again.
+//! These tests guard against a document that joins, leaves or changes unnoticed, and against a verdict that
+//! depends on anything but the blocks: indexes, the engine, the time of a block, or the node that judges
+//! again.
 
 use std::time::Duration;
 
@@ -25,10 +26,10 @@ const PAGE_BYTES: usize = 8 << 20;
 
 /// A query over the documents of one group, a change of one of them, and whether they collide.
 struct Case {
-    /// Members of the request beside its selector.
+    /// Members of the request besides its selector.
     options: Value,
     key: &'static str,
-    /// The new value; none deletes.
+    /// The new value; `None` deletes.
     value: Option<Value>,
     conflict: bool,
 }
@@ -74,17 +75,17 @@ fn unsorted_cases() -> Vec<Case> {
     let all = json!({});
     let nothing = json!({"limit": 0});
     vec![
-        // Joins.
+        // It joins the answer.
         case(&all, "f", open_at(9), true),
         case(&all, "d", open_at(2), true),
-        // Leaves.
+        // It leaves the answer.
         case(&all, "b", closed_at(2), true),
         case(&all, "b", DELETED, true),
         case(&all, "b", Some(json!({"n": 2})), true),
         case(&all, "b", Some(json!(7)), true),
-        // Changes.
+        // It changes in the answer.
         case(&all, "b", open_at(2), true),
-        // Outside of the question.
+        // It is outside the question.
         case(&all, "f", closed_at(9), false),
         case(&all, "d", closed_at(3), false),
         case(&all, "d", DELETED, false),
@@ -93,7 +94,7 @@ fn unsorted_cases() -> Vec<Case> {
     ]
 }
 
-/// Pages in key order, which is the order of those that no index serves.
+/// Pages in key order, which is the order of queries without an index.
 fn cases_by_key() -> Vec<Case> {
     let first = json!({"limit": 1});
     let second = json!({"limit": 1, "skip": 1});
@@ -217,7 +218,7 @@ fn in_group(group: &str, key: &str, value: Option<&Value>) -> (String, Option<St
     (format!("{group}-{key}"), value)
 }
 
-/// Where a change stands to the transaction that is judged.
+/// The place of a change relative to the judged transaction.
 const PLACES: [&str; 4] = [
     "an earlier batch",
     "a batch on its way",
@@ -225,7 +226,8 @@ const PLACES: [&str; 4] = [
     "the same block",
 ];
 
-/// Asks every case with these indexes, lets each change happen in each place, and judges with those.
+/// Asks every case with the indexes `asked_with`, lets each change happen in each place, and judges with
+/// `judged_with`.
 fn judge(
     documents: &mut Documents,
     channel: &str,
@@ -298,7 +300,7 @@ fn judge(
     documents.write(NAMESPACE, rows.iter().map(|(key, _)| (key.as_str(), None)));
 }
 
-/// Every case, asked and judged with no index, with one, and with several.
+/// Asks and judges every case with no index, with one, and with several.
 pub(crate) fn conflicts_are_those_of_the_documents_asked_for(
     mut documents: Documents,
     channel: &str,
@@ -327,7 +329,7 @@ pub(crate) fn conflicts_are_those_of_the_documents_asked_for(
     }
 }
 
-/// Sixty documents, of which a range would have the hashes only.
+/// Sixty documents, for which a range would have only hashes.
 pub(crate) fn many_rows_are_protected_one_by_one(mut documents: Documents, channel: &str) {
     let groups = ["join", "leave", "change", "outside"];
     let given: Vec<_> = groups
@@ -364,7 +366,7 @@ pub(crate) fn many_rows_are_protected_one_by_one(mut documents: Documents, chann
     assert_eq!(codes[1], [phantom, phantom, phantom, Code::VALID]);
 }
 
-/// What a transaction recorded of its queries of [`NAMESPACE`].
+/// The queries of [`NAMESPACE`] that a transaction recorded.
 fn queries_of(envelope: &Bytes) -> Vec<RangeQueryInfo> {
     let sets = sets_of(envelope).into_iter();
     let queries = sets.filter(|(namespace, _)| namespace == "ns$$q");
@@ -404,7 +406,7 @@ fn an_index_that_is_being_built_changes_no_verdict() {
                 &[in_group("g", "k0000", Some(&open_at(round)))],
             ),
         ];
-        // Asked of the same snapshot under another id, and judged after the write.
+        // The same snapshot is asked under another id, and the query is judged after the write.
         let mut simulator = Simulator::new(snapshot);
         let query = parse(&request("g", &outside));
         simulator.find(NAMESPACE, &query, PAGE_BYTES).unwrap();
@@ -504,7 +506,7 @@ fn replay_and_a_second_judgement_agree() {
     let before = rows(&documents);
     assert!(!before[1].is_empty() && before[2].is_empty());
     documents.close();
-    // Judged again without any index, from the blocks alone.
+    // It is judged again without any index, from the blocks alone.
     let report = check(&open(documents.dir()), "main");
     assert_eq!(report.findings, []);
     std::fs::remove_dir_all(documents.dir().join("derived")).unwrap();
@@ -512,7 +514,7 @@ fn replay_and_a_second_judgement_agree() {
     assert_eq!(rows(&documents), before);
 }
 
-/// A read-write set as a hostile endorser may sign it: one write, and this beside queries.
+/// A read-write set that a hostile endorser may sign: one write, and this beside queries.
 fn hostile(beside: &KvRwSet) -> TxReadWriteSet {
     let write = KvRwSet {
         writes: vec![KvWrite {
@@ -537,10 +539,10 @@ fn range(start: impl Into<String>, end: impl Into<String>) -> RangeQueryInfo {
     }
 }
 
-/// Of block 1, asked when there was block 0 only.
+/// The record of a query in block 1 that was asked when only block 0 existed.
 const SOUND: &str = r#"{"version":3,"height":1,"selector":{"a":1},"fields":[]}"#;
 
-/// Starts and ends that say nothing of what was asked.
+/// Starts and ends that are not a record.
 fn malformed() -> Vec<(String, String)> {
     let selector = |selector: &str| SOUND.replace(r#"{"a":1}"#, selector);
     let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
@@ -555,7 +557,7 @@ fn malformed() -> Vec<(String, String)> {
         SOUND.replace(":3,", ":4,"),
         SOUND.replace(r#""height":1,"#, ""),
         SOUND.replace(r#""height":1,"#, r#""height":-1,"#),
-        // Those of before, which nobody writes any more.
+        // These are earlier forms, which are not written any more.
         SOUND.replace(r#":3,"height":1,"#, ":1,"),
         selector(r#"{"a":{"$regex":"a"}}"#).replace(r#":3,"height":1,"#, ":2,"),
         SOUND.replace("\"fields\"", "\"more\":0,\"fields\""),
@@ -590,7 +592,7 @@ fn queries(ranges: Vec<RangeQueryInfo>) -> KvRwSet {
     }
 }
 
-/// A query that rows answered.
+/// A query with the rows that answered it.
 fn answered(reads_info: Option<ReadsInfo>) -> RangeQueryInfo {
     RangeQueryInfo {
         reads_info,
@@ -598,7 +600,7 @@ fn answered(reads_info: Option<ReadsInfo>) -> RangeQueryInfo {
     }
 }
 
-/// Rows that never were.
+/// Rows that never existed.
 fn lies<'a>(keys: impl IntoIterator<Item = &'a str>, is_versioned: bool) -> ReadsInfo {
     let rows = keys.into_iter().map(|key| KvRead {
         key: key.to_owned(),
@@ -609,7 +611,7 @@ fn lies<'a>(keys: impl IntoIterator<Item = &'a str>, is_versioned: bool) -> Read
     })
 }
 
-/// Sets of queries as nobody here writes them, with the code of each.
+/// Sets of queries that are never written here, each with its code.
 fn hostile_sets() -> Vec<(KvRwSet, Code)> {
     let many = |count| queries(vec![range(SOUND, "{}"); count]);
     let write = KvWrite {
@@ -658,7 +660,7 @@ fn hostile_sets() -> Vec<(KvRwSet, Code)> {
         (one(Some(lies([], true))), Code::VALID),
         (one(Some(lies(["k"], true))), phantom),
         (one(Some(lies(["k", "l"], true))), phantom),
-        // Not the one way to write it.
+        // These do not have the only valid form.
         (one(None), Code::BAD_RWSET),
         (one(Some(hashes)), Code::BAD_RWSET),
         (one(Some(lies(["k"], false))), Code::BAD_RWSET),
@@ -666,7 +668,7 @@ fn hostile_sets() -> Vec<(KvRwSet, Code)> {
         (one(Some(lies(["k", "k"], true))), Code::BAD_RWSET),
         (halves(10_000), phantom),
         (halves(10_001), Code::BAD_RWSET),
-        // Of a height that there was, and of one that nobody can have seen.
+        // One height existed, the other cannot have been seen by anybody.
         (at_height(0), Code::VALID),
         (at_height(1), Code::VALID),
         (at_height(2), phantom),
@@ -716,7 +718,7 @@ fn a_query_that_cannot_be_recorded_is_refused() {
     assert!(refused.unwrap_err().to_string().contains("100 queries"));
 }
 
-/// A transaction that asked, at a height, for what has a 1 at `a`, and found nothing.
+/// A transaction that asked, at a height, for documents with a 1 at `a`, and found nothing.
 fn asked_at(namespace: &str, height: u64) -> TxReadWriteSet {
     let start = SOUND.replace(r#""height":1"#, &format!(r#""height":{height}"#));
     let write = KvRwSet {
@@ -739,7 +741,7 @@ fn asked_at(namespace: &str, height: u64) -> TxReadWriteSet {
     }
 }
 
-/// What such transactions of one block become.
+/// The verdicts on such transactions of one block.
 fn verdicts(documents: &mut Documents, round: &str, asked: &[(&str, u64)]) -> Vec<Code> {
     let asked = asked.iter().enumerate();
     let envelopes = asked.map(|(n, (namespace, height))| {
@@ -749,13 +751,13 @@ fn verdicts(documents: &mut Documents, round: &str, asked: &[(&str, u64)]) -> Ve
     documents.commit(&[envelopes.collect()]).remove(0)
 }
 
-/// Every verdict, given again from the blocks alone.
+/// Checks that judging again, from the blocks alone, gives every verdict.
 fn assert_judged_again_alike(mut documents: Documents) {
     documents.close();
     assert_eq!(check(&open(documents.dir()), "main").findings, []);
 }
 
-/// State has the hashes of private keys under such names, and no document.
+/// Under such names state has the hashes of private keys, and no documents.
 #[test]
 fn nobody_asks_a_namespace_that_is_made_of_another() {
     let mut documents = Documents::new();
@@ -766,7 +768,7 @@ fn nobody_asks_a_namespace_that_is_made_of_another() {
     assert_judged_again_alike(documents);
 }
 
-/// A record has no way to say what such a filter means.
+/// A record cannot express the meaning of such a filter.
 #[test]
 fn an_index_whose_filter_has_an_earlier_meaning_serves_no_transaction_that_writes() {
     let mut documents = Documents::new();
@@ -802,7 +804,7 @@ fn an_index_whose_filter_has_an_earlier_meaning_serves_no_transaction_that_write
     assert!(refused.contains("make the index anew"), "{refused}");
 }
 
-/// Nothing is left in memory then of what changed.
+/// After a restart nothing of the changes is left in memory.
 #[test]
 fn a_restart_between_question_and_judgement_changes_no_verdict() {
     let mut documents = Documents::new();
@@ -822,7 +824,7 @@ fn a_restart_between_question_and_judgement_changes_no_verdict() {
     assert_eq!(verdicts(&mut documents, "before", &asked), expected);
     documents.reopen();
     assert_eq!(verdicts(&mut documents, "after", &asked), expected);
-    // Asked behind the changes.
+    // These are asked after the changes.
     let late = asked.map(|(namespace, _)| (namespace, height + 3));
     let valid = [Code::VALID; 4];
     assert_eq!(verdicts(&mut documents, "late", &late[1..]), valid[1..]);
@@ -869,7 +871,7 @@ fn a_question_is_judged_over_100_000_keys_that_changed_and_no_more() {
     assert_judged_again_alike(documents);
 }
 
-/// Documents of 8 MB, each of which takes 8 million steps and half a million with its block.
+/// Each document has 8 MB and takes 8 million steps, and half a million more for its block.
 #[test]
 fn a_transaction_takes_50_million_steps_and_a_block_500_million() {
     let mut documents = Documents::new();
@@ -880,16 +882,16 @@ fn a_transaction_takes_50_million_steps_and_a_block_500_million() {
         documents.write(namespace, rows);
     }
     let (valid, phantom) = (Code::VALID, Code::PHANTOM_READ_CONFLICT);
-    // 45.5 million, 51 million, nothing.
+    // They take 45.5 million steps, 51 million steps, and none.
     let asked = [("edge", 1), ("over", 2), ("over", 3)];
     let expected = [valid, phantom, valid];
     assert_eq!(verdicts(&mut documents, "one", &asked), expected);
-    // Ten fit into a block, and one that has hardly anything to look at. The eleventh takes what is left.
+    // Ten fit into a block, and one that reads hardly anything. The eleventh uses up the rest.
     let mut asked = vec![("edge", 1); 10];
     asked.extend([("edge", 3), ("edge", 1), ("edge", 3)]);
     let expected = [vec![valid; 11], vec![phantom; 2]].concat();
     assert_eq!(verdicts(&mut documents, "eleven", &asked), expected);
-    // The next block has its own.
+    // The next block has its own steps.
     assert_eq!(verdicts(&mut documents, "next", &asked[..1]), [valid]);
     assert_judged_again_alike(documents);
 }
@@ -923,8 +925,7 @@ fn a_transaction_that_writes_finds_at_most_10_000_documents() {
     }
 }
 
-/// The bytes that `docs/format.md` describes, and that Fabric's decoders read in
-/// `tests/fabric-decode`.
+/// `docs/format.md` describes these bytes, and Fabric's decoders read them in `tests/fabric-decode`.
 #[test]
 fn a_query_has_the_same_bytes_for_ever() {
     let mut documents = Documents::new();

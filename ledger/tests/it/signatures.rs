@@ -1,4 +1,4 @@
-//! What a commit says of transactions that were signed well, badly, by strangers and by too few.
+//! The verdicts of a commit on transactions that are signed rightly, wrongly, by strangers and by too few.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ const LIMITS: BatchSize = BatchSize {
     absolute_max_bytes: 10 << 20,
     preferred_max_bytes: 2 << 20,
 };
-/// More than a thread takes at a time, and no multiple of it.
+/// This is more than a thread takes at a time, and not a multiple of it.
 const TRANSACTIONS: usize = 45;
 
 struct Signers {
@@ -76,8 +76,7 @@ impl Signers {
         genesis_group(&self.msps, LIMITS, "2s")
     }
 
-    /// The envelope of the configuration that an update of the administrator's leads to; the client signed
-    /// it.
+    /// The envelope of the configuration after an update of the administrator; the client signed it.
     fn config(&self, root: ConfigGroup) -> Bytes {
         let config = |root| Config {
             sequence: 0,
@@ -117,7 +116,7 @@ impl Signers {
         seal(payload, signature)
     }
 
-    /// A ledger that judges by the organisation of ours alone.
+    /// A ledger that judges by our organisation alone.
     fn ledger(&self, data: &Path) -> (Ledgers, Ledger) {
         let genesis = block(None, vec![config_envelope(CHANNEL, self.root.clone())]);
         let ledgers = open(data);
@@ -233,7 +232,7 @@ fn tip(ledger: &Ledger) -> Block {
     Block::clone(&block)
 }
 
-/// Commits blocks together; the verdicts of each.
+/// Commits blocks together, and returns the verdicts of each.
 fn commit(ledger: &mut Ledger, batch: Vec<Ordered>) -> Vec<Vec<Code>> {
     let committed = ledger.commit(batch).unwrap().into_iter();
     let codes = committed.map(|block| block.transactions.into_iter().map(|(_, code)| code));
@@ -286,7 +285,7 @@ fn an_unendorsed_repeat_of_an_earlier_blocks_transaction_is_a_duplicate() {
     let sound = signers.transaction(0, client, peer, Wrong::Nothing);
     let unendorsed = signers.transaction(0, client, peer, Wrong::Endorsement);
     let first = block(Some(&tip(&ledger)), vec![sound]);
-    // A repeat in the same block is not looked for before the endorsements are.
+    // A repeat in the same block is looked for after the endorsements.
     let twice = [1, 1].map(|n| signers.transaction(n, client, peer, Wrong::Endorsement));
     let repeats = [vec![unendorsed], twice.into()].concat();
     let second = block(Some(&first), repeats);
@@ -314,14 +313,14 @@ fn a_block_is_judged_by_the_configuration_of_the_block_before() {
     let third = block(Some(&second), vec![by_stranger(2)]);
     let batch = [first, second, third].map(|block| Ordered::new(block, CHANNEL));
     let codes = commit(&mut ledger, batch.into());
-    // The majority of two organisations are two endorsements.
+    // The majority of two organisations needs two endorsements.
     let expected = [
         Code::BAD_CREATOR_SIGNATURE,
         Code::VALID,
         Code::ENDORSEMENT_POLICY_FAILURE,
     ];
     assert_eq!(codes.concat(), expected);
-    // The same after a restart.
+    // It is the same after a restart.
     let before = tip(&ledger);
     drop(ledger);
     let (mut ledger, _) = ledgers.ledger(CHANNEL, &mut |_| {}).unwrap();
@@ -331,7 +330,7 @@ fn a_block_is_judged_by_the_configuration_of_the_block_before() {
     assert_eq!(codes, [[Code::ENDORSEMENT_POLICY_FAILURE]]);
 }
 
-/// As Fabric's peers do. What one of them took otherwise than all others would be another ledger.
+/// Fabric's peers do the same. A node that accepted it differently from all others would have another ledger.
 #[test]
 fn the_channel_stops_before_a_configuration_that_does_not_follow_and_changes_nothing() {
     let signers = Signers::new();

@@ -1,4 +1,4 @@
-//! What a simulator records beside public keys and their values, and that it is what a Fabric peer records.
+//! What a simulator records besides public keys and their values. It must be what a Fabric peer records.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use quire_wire::transaction::Opened;
 use crate::kit::{Documents, chain, open};
 
 const NAMESPACE: &str = "goods";
-/// Every organisation has one without defining it.
+/// Every organisation has this collection without a definition.
 const COLLECTION: &str = "_implicit_org_Org1MSP";
 
 fn simulator(documents: &Documents) -> Simulator {
@@ -66,7 +66,7 @@ fn the_metadata_of_a_key_is_written_read_and_removed() {
         simulator(&documents).metadata(NAMESPACE, "k").unwrap(),
         KeyMetadata::new()
     );
-    // Who read it before it was removed has read what is no more.
+    // A transaction that read it before it was removed has read something that is gone.
     let late = late.into_results().public;
     assert_eq!(commit(&mut documents, &late), Code::MVCC_READ_CONFLICT);
 }
@@ -132,7 +132,7 @@ fn of_private_keys_the_block_has_hashes_and_those_who_may_see_them_the_rest() {
         .private_metadata(NAMESPACE, COLLECTION, "b")
         .unwrap();
     assert_eq!(metadata, policy("Org1"));
-    // Both were read in the versions that they have, and nobody is told more than the hashes.
+    // Both were read in their present versions, and only the hashes are shown.
     let results = simulation.into_results();
     let set = &results.public.ns_rwset[0].collection_hashed_rwset[0];
     assert_eq!(hashed(set).hashed_reads.len(), 2);
@@ -180,7 +180,7 @@ fn private_keys_are_in_the_order_in_which_a_peer_of_fabric_has_them() {
             .find(|set| set.namespace == "_lifecycle");
         namespace.cloned()
     };
-    // The names of what was defined stand in the commits.
+    // The commits have the names of what was defined.
     let names = sets.iter().filter_map(lifecycle).flat_map(|set| {
         let set = KvRwSet::decode(set.rwset).unwrap_or_default();
         let keys = set.writes.into_iter().map(|write| write.key);
@@ -205,7 +205,7 @@ fn private_keys_are_in_the_order_in_which_a_peer_of_fabric_has_them() {
             }
             let documents = Documents::new();
             let mut simulation = simulator(&documents);
-            // In any other order than it comes out.
+            // They go in in another order than they come out.
             for key in written.iter().rev() {
                 simulation.put_private("_lifecycle", &theirs.collection_name, key, "value".into());
             }

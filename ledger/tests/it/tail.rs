@@ -1,6 +1,7 @@
 //! The end of the block files: what is cut, what is refused, and that a refusal changes nothing.
 //!
-//! Guards against cutting what was acknowledged, and against a tail that keeps a node from starting.
+//! These tests guard against cutting what was acknowledged, and against a tail that keeps a node from
+//! starting.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,18 +16,18 @@ use crate::kit::{check, copy_dir, open, scratch};
 
 const CHANNEL: &str = "main";
 
-/// A data directory, what its last block file holds, and its engine's files at two heights.
+/// A data directory, the content of its last block file, and its engine's files at two heights.
 struct Made {
     root: TempDir,
     /// The last block file.
     file: PathBuf,
-    /// `ends[n]`: where in that file block n ends; 0 where it is in an earlier one.
+    /// `ends[n]`: the end of block n in that file; 0 if the block is in an earlier file.
     ends: Vec<u64>,
     blocks: Vec<u8>,
 }
 
 impl Made {
-    /// One block for each number, in batches, all in one file.
+    /// Makes a batch of blocks for each number, all in one file.
     fn new(batches: &[usize]) -> Self {
         Self::in_files(batches, CreateOptions::default())
     }
@@ -73,7 +74,7 @@ impl Made {
         self.root.path().join("data")
     }
 
-    /// The last block file as given, and the engine as it was when that was written, or gone.
+    /// Puts these bytes into the last block file, and the engine into the given state.
     fn put(&self, bytes: &[u8], engine: Engine) {
         fs::write(&self.file, bytes).unwrap();
         let derived = self.data().join("derived");
@@ -155,7 +156,7 @@ impl Made {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Engine {
     AtTip,
-    /// It has followed the first two blocks.
+    /// It has followed only the first two blocks.
     Behind,
     Gone,
 }
@@ -182,7 +183,7 @@ fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn a_truncation_is_refused_where_followers_saw_more_and_cut_where_none_did() {
-    // Several files; the last three records are one block alone and a batch of two.
+    // There are several files; the last three records are a single block and a batch of two.
     let options = CreateOptions {
         segment_bytes: 2300,
     };
@@ -206,7 +207,7 @@ fn a_truncation_is_refused_where_followers_saw_more_and_cut_where_none_did() {
     println!("{tried} truncations tried, at {} bytes", tried / 4);
 }
 
-/// Framed garbage has records by their lengths, and blocks by nothing.
+/// Framed garbage has lengths like records, but no blocks.
 fn tails(len: usize, rng: &mut Rng) -> [(&'static str, Vec<u8>); 3] {
     let framed = [3, 1, 2, 3].into_iter().cycle().take(len).collect();
     [
@@ -222,7 +223,7 @@ fn zeros_and_garbage_after_the_last_record_always_heal() {
     let height = made.ends.len() as u64;
     let mut rng = Rng::new(7);
     let mut tried = 0;
-    // One engine for all: it is at the tip before and after.
+    // One engine is enough for all: it is at the tip before and after.
     made.put(&made.blocks, Engine::AtTip);
     let ledgers = open(&made.data());
     for len in 1..=4096 {
@@ -285,7 +286,7 @@ fn of_a_torn_batch_the_whole_records_before_the_first_damage_stay() {
 
 #[test]
 fn a_batch_with_another_after_it_is_never_cut() {
-    // Blocks 2 to 4 share a sync; block 5 proves that it returned, though block 3 and 4 do not.
+    // Blocks 2 to 4 share a sync; block 5 proves that it returned, but blocks 3 and 4 do not.
     let made = Made::new(&[1, 3, 1]);
     for number in 2..5 {
         for damage in [Damage::Zeros, Damage::Bit(0), Damage::Bit(9), Damage::Last] {
@@ -348,7 +349,7 @@ fn a_missing_or_empty_block_file_is_refused_by_name() {
                 }
                 let ledgers = open(&data);
                 if with_followers && empties {
-                    // Damage far from the tip keeps no block from being served but its own.
+                    // Damage far from the tip affects only its own block.
                     let findings = check(&ledgers, CHANNEL).findings;
                     assert_eq!(findings[0].file.as_ref(), Some(&path));
                 } else {

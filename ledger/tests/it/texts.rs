@@ -1,7 +1,7 @@
-//! A document is what was written: to queries, in their answers, and in the blocks that hold them.
+//! A document is what was written: for queries, in their answers, and in blocks.
 //!
-//! Guards against a parser to which some member's name means something else, and against values that
-//! are printed anew where they should be copied.
+//! These tests guard against a parser that treats some member's name specially, and against values that are
+//! printed again instead of copied.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::kit::{Documents, chain};
 const NAMESPACE: &str = "ns";
 const PAGE_BYTES: usize = 8 << 20;
 
-/// Names by which parsers of this program tell each other what is no member.
+/// Names that parsers of this program use internally for things that are not members.
 const PRIVATE: [&str; 6] = [
     "$serde_json::private::Number",
     "$serde_json::private::RawValue",
@@ -24,7 +24,7 @@ const PRIVATE: [&str; 6] = [
     "$__serde_private_tag",
     "__proto__",
 ];
-/// What such a member could be taken for, or could not.
+/// Values that make such a member look like something else, or not.
 const INSIDE: [&str; 6] = [
     "\"abc\"",
     "\"5\"",
@@ -68,7 +68,7 @@ fn try_find(reader: &Reader, request: &str) -> Result<(Vec<String>, Option<Strin
     Ok((found.documents, found.bookmark))
 }
 
-/// What a query shows, without `_id` and `_rev` where it shows everything.
+/// What a query shows, without `_id` and `_rev` if it shows everything.
 fn find(reader: &Reader, request: &str) -> Vec<String> {
     try_find(reader, request).unwrap().0
 }
@@ -108,7 +108,7 @@ fn a_member_of_any_name_is_a_member() {
         .chain([r#"{"_id":"plain","_rev":"2.0","a":5}"#.to_owned()])
         .collect();
     assert_eq!(shown, expected);
-    // None of them is what its inside says.
+    // None of them counts as its inner value.
     assert_eq!(keys(&reader, r#"{"a":5}"#), ["plain"]);
     assert_eq!(keys(&reader, r#"{"a":[1,2]}"#), Vec::<String>::new());
     assert_eq!(keys(&reader, r#"{"a":{"$lt":"~"}}"#), ["plain"]);
@@ -130,7 +130,7 @@ fn a_member_of_any_name_is_a_member() {
             }
             let selector = format!(r#"{{"l":{{"$all":[{value}]}}}}"#);
             assert_eq!(keys(&reader, &selector), [key('b')], "{selector}");
-            // As a path.
+            // The name is used as a path.
             let selector = format!(r#"{{"\\{escaped}":{{"$eq":{inside}}}}}"#);
             assert_eq!(keys(&reader, &selector), [key('c')], "{selector}");
             let fields = format!(
@@ -139,7 +139,7 @@ fn a_member_of_any_name_is_a_member() {
             );
             assert_eq!(find(&reader, &fields), [text_of(&rows, &key('c'))]);
         }
-        // As an operator it is none.
+        // The name is not an operator.
         if name.starts_with('$') {
             let selector = format!(r#"{{"selector":{{"a":{{"{name}":"5"}}}}}}"#);
             let Err(FindError::Query(refused)) = try_find(&reader, &selector) else {
@@ -180,7 +180,7 @@ fn pages_and_definitions_give_back_members_of_any_name() {
     assert_eq!(paged.len(), 72);
     assert_eq!(paged, find(&reader, whole));
     drop(reader);
-    // So do definitions, which a start reads.
+    // Definitions hold them too, and a start reads them.
     documents.reopen();
     let listed = documents.reader().indexes(NAMESPACE);
     let definition = listed[2].definition["def"]["partial_filter_selector"].to_string();
@@ -288,7 +288,7 @@ fn fields_show_the_bytes_that_were_written() {
     ] {
         let request = format!(r#"{{"selector":{{}},"fields":{fields}}}"#);
         assert_eq!(find(&reader, &request), [expected], "{fields}");
-        // The same inside of a transaction.
+        // The same is true inside a transaction.
         let mut simulator = Simulator::new(reader.snapshot());
         let query = Query::parse(request.as_bytes()).unwrap();
         let found = simulator.find(NAMESPACE, &query, PAGE_BYTES).unwrap();
@@ -345,7 +345,7 @@ fn a_member_without_a_name_is_asked_for_by_a_backslash() {
         (r#"{"x.\\":1}"#, vec!["b"]),
         (r#"{"y.0.\\":3}"#, vec!["c"]),
         (r#"{"y":{"$elemMatch":{"\\":3}}}"#, vec!["c"]),
-        // A dot behind a backslash divides nothing.
+        // A dot after a backslash does not divide.
         (r#"{"x.\\.y":1}"#, vec!["d"]),
     ] {
         assert_eq!(keys(&reader, selector), expected, "{selector}");
@@ -356,7 +356,7 @@ fn a_member_without_a_name_is_asked_for_by_a_backslash() {
     );
     let sorted = r#"{"selector":{"\\":{"$gt":0}},"sort":[{"\\":"desc"}],"fields":["\\","x.\\"]}"#;
     assert_eq!(find(&reader, sorted), [r#"{"":2,"x":{"":1}}"#, r#"{"":1}"#]);
-    // CouchDB's words for the rest.
+    // The rest has CouchDB's errors.
     for (selector, reason) in [
         (
             r#"{"":1}"#,
@@ -424,7 +424,7 @@ fn a_selector_too_deep_is_told_how_deep_it_may_be() {
         "]".repeat(200)
     );
     assert_eq!(refusal(IndexRequest::parse(list.as_bytes())), too_deep);
-    // What is no JSON is so in CouchDB's words.
+    // Texts that are not JSON have CouchDB's error.
     for body in [
         "{",
         "{\"selector\":{\"a\":\"\\ud800\"}}",

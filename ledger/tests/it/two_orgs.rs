@@ -1,7 +1,8 @@
-//! A channel of a real network of two organisations, made to hold what one would not guess: malformed
-//! envelopes, keys written twice, keys that expire, and what stops a peer of Fabric.
+//! A channel of a real network of two organisations, which holds unusual content: malformed envelopes, keys
+//! written twice, keys that expire, and blocks that stop a peer of Fabric.
 //!
-//! Guards against being almost Fabric: what every peer of it has after 233 blocks, this ledger has.
+//! These tests guard against being almost Fabric: this ledger has what every Fabric peer has after 233
+//! blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -74,12 +75,12 @@ fn every_commit_hash_is_ours_and_every_verdict_is_given_again() {
     assert_eq!(report.findings, []);
     assert_eq!(report.verdicts, Some(270));
     assert!(report.notes.is_empty(), "{:?}", report.notes);
-    // And state can be made of it.
+    // State can be made of it too.
     with_imported(dir.path(), |reader| assert_eq!(reader.height(), 233));
 }
 
-/// Every block of imported files, committed again as if it came from its orderers now: the verdicts that are
-/// not those of its peers, and how many there are in all.
+/// Commits every block of imported files again as if it came from its orderers now. Returns the verdicts that
+/// are not those of its peers, and the number of all verdicts.
 fn committed_again(dir: &Path, channel: &str) -> (Vec<String>, usize) {
     let imported = tempfile::tempdir().unwrap();
     let ledgers = open(imported.path());
@@ -94,7 +95,7 @@ fn committed_again(dir: &Path, channel: &str) -> (Vec<String>, usize) {
     ledger.judge_signatures(Origin::Fabric);
     let (mut others, mut verdicts) = (Vec::new(), 1);
     let numbers: Vec<u64> = (1..reader.height()).collect();
-    // Several together, so that configurations and definitions change within a batch.
+    // Several are committed together, so that configurations and definitions change within a batch.
     for numbers in numbers.chunks(7) {
         let batch = numbers.iter().map(|number| {
             let ordered = block(*number);
@@ -146,7 +147,7 @@ fn verdicts_alone_are_given_again_without_signatures() {
 
 type Row = (String, String, Vec<u8>, Vec<u8>, Height);
 
-/// What a peer's state database holds, but for what only private data tells.
+/// The content of a peer's state database, without what only private data tells.
 fn state_of(peer: &str) -> Vec<Row> {
     let rows = lines(&format!("two-orgs-ledger/state-{peer}.jsonl"));
     let bytes = |row: &Value, member: &str| {
@@ -210,7 +211,7 @@ fn the_whole_state_is_that_of_the_peers_of_both_organisations() {
     });
 }
 
-/// An order-preserving varint, taken from the front.
+/// Takes an order-preserving varint from the front.
 fn number(bytes: &mut &[u8]) -> u64 {
     let (digits, rest) = bytes[1..].split_at(usize::from(bytes[0]));
     *bytes = rest;
@@ -221,7 +222,7 @@ fn number(bytes: &mut &[u8]) -> u64 {
 
 type Heights = BTreeMap<(String, String), BTreeSet<(u64, u64)>>;
 
-/// What a peer's history database holds.
+/// The content of a peer's history database.
 fn recorded_history() -> Heights {
     let mut all = Heights::new();
     for line in lines("two-orgs-ledger/history-keys-peer0.org1.jsonl") {
@@ -306,8 +307,8 @@ fn what_stops_every_peer_of_fabric_is_judged_and_committed() {
             .map(|(_, code)| *code)
             .collect();
         if number == 140 {
-            // Both organisations endorsed it, and a collection that no definition names has no policy. Its
-            // peers said the same before they stopped.
+            // Both organisations endorsed it, but a collection that no definition names has no policy. Its
+            // peers gave the same code before they stopped.
             assert_eq!(codes, [Code::ENDORSEMENT_POLICY_FAILURE]);
         }
     }
@@ -389,8 +390,8 @@ impl Chain {
         put_block(&mut self.file, &self.tip);
     }
 
-    /// What is found, but for the signatures of orderers and of the definition, which nobody made; and
-    /// verdicts given again.
+    /// The findings without the signatures of orderers and of the definition, which nobody made, and the
+    /// number of confirmed verdicts.
     fn check(&self) -> (Vec<quire_ledger::check::Finding>, u64) {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("blockfile_000000"), &self.file).unwrap();
@@ -404,8 +405,8 @@ impl Chain {
     }
 }
 
-/// A transaction that defines a chaincode, as `_lifecycle` writes it: whoever satisfies the channel's policy
-/// may endorse. Nobody signed it.
+/// A transaction that defines a chaincode, as `_lifecycle` writes it: signers who satisfy the channel's
+/// policy may endorse. Nobody signed the transaction.
 fn definition(chaincode: &str) -> Bytes {
     let text = |tag: u8, bytes: &[u8]| {
         let length = u8::try_from(bytes.len()).unwrap();
@@ -432,7 +433,7 @@ fn definition(chaincode: &str) -> Bytes {
     chain::endorsed("mychannel", "definition", &results)
 }
 
-/// An envelope that says nothing but its id.
+/// An envelope that has only its id.
 fn only_an_id(tx_id: &str) -> Bytes {
     let header = common::ChannelHeader {
         r#type: 99,
@@ -474,7 +475,7 @@ fn check_gives_malformed_envelopes_the_codes_of_fabrics_own_validator() {
             .iter()
             .map(|envelope| hex::decode(envelope).unwrap().into())
             .collect();
-        // One that is not canonical is a finding of its own, and what follows is no news.
+        // An envelope that is not canonical is a separate finding, and its consequences are not reported.
         let is_canonical = |bytes: &Bytes| {
             common::Envelope::decode(bytes.clone()).is_ok_and(|read| read.encode_to_vec() == *bytes)
         };
@@ -534,7 +535,7 @@ fn a_range_that_was_left_before_its_first_row_is_judged_to_its_namespaces_end() 
             range("nothing was read", "a", "", &[]),
             range("nothing is there", "e", "", &[]),
             range("left after the first", "a", "b", &[b]),
-            // Fabric looks for the last key by itself.
+            // Fabric looks for the last key separately.
             range("the end lies before the start", "e", "d", &[d]),
             range("the same, and it was not seen", "e", "d", &[]),
         ],

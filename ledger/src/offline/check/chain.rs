@@ -1,4 +1,4 @@
-//! One check under way: the blocks in order, and what they lead to.
+//! One check under way: the blocks in order, and what follows from them.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ use crate::state::engine::Place;
 /// Bytes of blocks that are replayed as one batch.
 const BATCH_BYTES: u64 = 4 << 20;
 
-/// Findings of one report that are told one by one; the rest are counted.
+/// The most findings of a report that are listed; the rest are counted.
 const MAX_FINDINGS: usize = 1000;
 
 /// One check under way.
@@ -42,28 +42,28 @@ pub(super) struct Check<'a> {
     takes_transactions: bool,
     /// The newest configuration, and the number of its block.
     config: Option<(u64, bytes::Bytes)>,
-    /// Whether what follows from the blocks so far is beyond doubt.
+    /// Whether the content that follows from the blocks so far is certain.
     is_replayable: bool,
     previous_hash: Option<Hash>,
     commit_hash: Option<bytes::Bytes>,
-    /// Everything that the blocks say, as replay gives it.
+    /// Everything that the blocks say, according to replay.
     replayed: Replayed,
     depth: Depth,
     court: Court,
 }
 
-/// The blocks as far as they are read.
+/// The blocks that are read so far.
 struct Reading<'a> {
     scan: Scan<'a>,
-    /// Read and not replayed yet.
+    /// Blocks that are read but not replayed yet.
     batch: Vec<Stored>,
     batch_bytes: u64,
-    /// Bytes read, and bytes there are.
+    /// The bytes that are read, and all bytes.
     done: u64,
     total: u64,
-    /// Where to end, if not at the end.
+    /// The height at which to end, if not at the end of the files.
     height: Option<u64>,
-    /// Heights at which followers are.
+    /// The heights of followers.
     stops: Vec<u64>,
     /// The first damaged block.
     first_gap: Option<u64>,
@@ -97,8 +97,8 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// Reads to `height`, or to the end of the files, where it judges what is no block. After damage it
-    /// goes on with the next sound block.
+    /// Reads to `height`, or to the end of the files, where it judges bytes that are not a block. After
+    /// damage it goes on with the next sound block.
     pub(super) fn run(
         mut self,
         live: Option<&Live>,
@@ -150,7 +150,7 @@ impl<'a> Check<'a> {
                 is_at_end = false;
                 break;
             };
-            // Whose child the next one is, nothing tells.
+            // The parent of the next block is not known.
             self.previous_hash = None;
             reading.scan = self.scan_from(&search, next);
         }
@@ -248,7 +248,7 @@ impl<'a> Check<'a> {
         self.report
     }
 
-    /// For the display of how far it is: a file that cannot be measured is told of when it is read.
+    /// The sum is for the display of progress: a file that cannot be measured is reported when it is read.
     fn total_bytes(&self, files: &[u64]) -> u64 {
         let length = |segment: &u64| self.segments.file(*segment)?.len();
         files
@@ -257,7 +257,7 @@ impl<'a> Check<'a> {
             .sum()
     }
 
-    /// Everything that a block must be by itself and as the child of the one before.
+    /// Checks everything that a block must be by itself and as the child of the block before.
     fn check_block(&mut self, stored: &Stored) {
         let Stored {
             block, location, ..
@@ -274,7 +274,7 @@ impl<'a> Check<'a> {
                 self.find(Kind::Envelope, block.number, *location, objection);
             }
         }
-        // What the data hash stands for is only beyond doubt where every envelope is canonical.
+        // What the data hash covers is certain only if every envelope is canonical.
         let mut canonical = block.clone();
         canonical.envelopes.iter_mut().for_each(|bytes| {
             if let Some(encoded) = canonical_envelope(bytes) {
@@ -294,7 +294,8 @@ impl<'a> Check<'a> {
 
     /// Replays blocks into the scratch engine, and compares their commit hashes.
     fn replay(&mut self, batch: Vec<Stored>) -> Result<(), CheckError> {
-        // What follows from damaged blocks is no news. A wrong verdict or signature damages none.
+        // The consequences of damaged blocks are not reported. A wrong verdict or signature does not damage a
+        // block.
         if batch.is_empty() || !self.is_replayable() {
             return Ok(());
         }
@@ -318,7 +319,7 @@ impl<'a> Check<'a> {
         for ((durable, expected), sealed) in blocks {
             let block = &durable.block;
             let found = block.commit_hash();
-            // A chain may begin without commit hashes, never go on without.
+            // A chain may begin without commit hashes, but later blocks must not lose them.
             let begins_without = block.number == 1 && found.is_none() && !sealed;
             let expected = expected.filter(|_| !begins_without);
             if expected.as_ref().map(|hash| &hash[..]) != found.as_deref() {
@@ -345,7 +346,7 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// The channel's name as its blocks have it, as far as the first can be read.
+    /// The channel's name in its blocks, if the first block can be read.
     pub(super) fn channel(&self) -> String {
         match &*self.court.channel {
             "" => self.report.subject.clone(),
@@ -370,7 +371,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Compares the followers whose savepoint is `height` with what replay gives.
+    /// Compares the followers whose savepoint is `height` with the replay.
     fn compare_at(&mut self, height: u64, live: Option<&Live>) -> Result<(), CheckError> {
         let Some(live) = live.filter(|_| self.is_replayable()) else {
             return Ok(());
@@ -454,8 +455,8 @@ fn codes(block: &Block) -> &[u8] {
         .map_or(&[], |codes| &codes[..])
 }
 
-/// Fabric's rule that an envelope is its own canonical encoding, so that where one envelope ends and
-/// the next begins is beyond doubt: the data hash is taken without lengths between them.
+/// Checks Fabric's rule that an envelope is its own canonical encoding, which makes the borders between
+/// envelopes certain: the data hash has no lengths between them.
 fn envelope_objection(tx: usize, bytes: &bytes::Bytes) -> Option<(String, String)> {
     let expected = format!("transaction {tx} as a canonical envelope");
     let Some(canonical) = canonical_envelope(bytes) else {

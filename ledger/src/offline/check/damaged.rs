@@ -1,4 +1,4 @@
-//! Damage that a check met: torn or corrupt, and where the blocks go on.
+//! Damage that a check met: whether it is torn or corrupt, and where the blocks go on.
 
 use std::io;
 use std::path::PathBuf;
@@ -18,13 +18,13 @@ use crate::model::examined::Origin;
 use crate::model::location::{Location, Position};
 use crate::validation::trust::{Trust, Unusable};
 
-/// What stands where the next block should be.
+/// What is in the place of the next block.
 pub(super) enum Met {
-    /// Something else.
+    /// Something that is not the block.
     Damage(Damage),
-    /// What the file system does not give.
+    /// Bytes that the file system cannot read.
     Unreadable(Damage),
-    /// Nothing: a block file is missing, and later ones are there.
+    /// Nothing: a block file is missing, but later files are there.
     Gap(Damage),
 }
 
@@ -34,7 +34,7 @@ impl Met {
         Self::Unreadable(damage(scan, scan.position(), scan.file(), "a block", found))
     }
 
-    /// At the end of a file, if it is not the last.
+    /// The gap at the end of a file, if it is not the last.
     pub(super) fn gap(scan: &Scan<'_>, search: &Search<'_>) -> Option<Self> {
         let (segment, later) = search.gap_after(scan.position().segment)?;
         let at = Position { segment, offset: 0 };
@@ -64,8 +64,8 @@ fn damage(scan: &Scan<'_>, at: Position, file: PathBuf, expected: &str, found: S
 }
 
 impl Check<'_> {
-    /// Tells what is damaged, and says where the blocks go on. Damage at the end that was never
-    /// acknowledged is a note; any other a finding.
+    /// Reports what is damaged, and returns where the blocks go on. Damage at the end that was never
+    /// acknowledged is a note; any other damage is a finding.
     pub(super) fn judge(
         &mut self,
         met: Met,
@@ -92,7 +92,7 @@ impl Check<'_> {
                         corruption,
                         last_block,
                     }) => (damage, corruption, last_block),
-                    // What cannot be read to judge it is damaged for all that anybody can tell.
+                    // Bytes that cannot be read to be judged count as damaged.
                     Ok(Verdict::Torn { .. }) | Err(_) => {
                         let (corruption, number) = (damage.corruption.clone(), damage.number);
                         (damage, corruption, number)
@@ -139,7 +139,7 @@ impl Check<'_> {
         self.find_corruption(corruption);
     }
 
-    /// A sound block behind damage is what the index says it is, if the index has it.
+    /// Checks that a sound block after damage is the one that the index names, if the index has it.
     pub(super) fn compare_with_index(
         &mut self,
         stored: &Stored,
@@ -178,7 +178,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The blocks end at `end` though a follower has come further.
+    /// Reports that the blocks end at `end` although a follower has come further.
     pub(super) fn find_ahead(&mut self, height: u64, end: Position, witness: Option<Witness>) {
         if let Some(witness) = witness.filter(|witness| witness.height > height) {
             self.tell_finding(Finding {
@@ -194,7 +194,7 @@ impl Check<'_> {
         }
     }
 
-    /// A channel is only called active once its first blocks are durable.
+    /// Checks that the first blocks exist: a channel is active only when they are durable.
     pub(super) fn expect_beginning(&mut self, height: u64, end: Position) {
         if height >= self.durable || !self.is_replayable() {
             return;
@@ -206,7 +206,7 @@ impl Check<'_> {
         ));
     }
 
-    /// A node that takes transactions has to make sense of the channel's newest configuration.
+    /// Checks that a node that takes transactions can use the channel's newest configuration.
     pub(super) fn expect_usable(&mut self, number: u64, config: Bytes) {
         let judged = Trust::new(&self.channel(), config, Origin::Quire);
         if let Err(Unusable(reason)) = judged {

@@ -1,4 +1,4 @@
-//! Index, state and history: as they are, as replay gives them, and where the two differ.
+//! Compares index, state and history as they are with what replay gives.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::state::engine::Place;
 use crate::state::engines::STATE;
 use crate::state::engines::fjall::FjallState;
 
-/// Damaged entries of a follower that are told one by one.
+/// The most damaged entries of a follower that are listed.
 const MAX_ENTRIES_TOLD: u64 = 10;
 
 /// A follower as it is in one view.
@@ -30,7 +30,7 @@ struct Found {
 /// The followers of a channel, in one view of their engine.
 pub(super) struct Live {
     view: Snapshot,
-    /// Those in the data directory.
+    /// The followers in the data directory.
     embedded: Vec<Found>,
     index: Index,
     pub(super) place: Place,
@@ -51,7 +51,7 @@ impl Live {
         } in derived::followers(database, channel)?
         {
             let savepoint = follower.savepoint(&view)?.height;
-            // What is here of state is of a time before CouchDB, and catches up when it is used again.
+            // State here is from a time before CouchDB was used, and catches up when it is used again.
             if kind != STATE || matches!(place, Place::Embedded) {
                 embedded.push(Found {
                     kind,
@@ -68,12 +68,12 @@ impl Live {
         })
     }
 
-    /// Which block lies where, as the index has it.
+    /// The index, with its view.
     pub(super) fn index(&self) -> (&Index, &Snapshot) {
         (&self.index, &self.view)
     }
 
-    /// How far each follower is that is looked at.
+    /// The height of each follower that is checked.
     pub(super) fn savepoints(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let embedded = self.embedded.iter();
         let remote = match &self.place {
@@ -85,7 +85,7 @@ impl Live {
             .chain(remote)
     }
 
-    /// The one that has come furthest.
+    /// The follower with the greatest height.
     pub(super) fn witness(&self) -> Option<Witness> {
         let unseen = match self.place {
             Place::Unknown(height) => Some((state::NAME, height)),
@@ -97,7 +97,7 @@ impl Live {
     }
 }
 
-/// Followers of a chain that nobody else has ever written to.
+/// Followers that only this check has written to.
 pub(super) struct Replayed {
     database: Database,
     followers: Vec<Opened>,
@@ -110,7 +110,7 @@ pub(super) struct Replayed {
 const CHANNEL: &str = "replay";
 
 impl Replayed {
-    /// Empty ones, in a folder below `dir` that goes with them.
+    /// Makes empty followers in a folder below `dir`, which is removed with them.
     pub(super) fn new(dir: &Path) -> Result<Self, OpenError> {
         let (database, dir) = derived::stand_in(dir)?;
         let keyspace = |suffix| keyspace(&database, CHANNEL, suffix);
@@ -132,12 +132,12 @@ impl Replayed {
         Ok(writes.commit()?)
     }
 
-    /// Whether a block that was applied has a transaction with this id.
+    /// Whether an applied block has a transaction with this id.
     pub(super) fn knows(&self, tx_id: &str) -> Result<bool, ReadError> {
         self.index.has_transaction(&self.database.snapshot(), tx_id)
     }
 
-    /// What is different in the followers whose savepoint is `height`; findings and notes.
+    /// The differences in the followers whose savepoint is `height`: findings and notes.
     pub(super) fn compare(
         &self,
         live: &Live,
@@ -155,7 +155,7 @@ impl Replayed {
     }
 }
 
-/// Walks both in key order, as one merges.
+/// Walks both in key order, like a merge.
 fn compare(
     follower: &Found,
     view: &Snapshot,

@@ -1,16 +1,16 @@
-//! The oracle: what is wrong with a channel's files, if anything.
+//! The oracle, which tells what is wrong with a channel's files.
 //!
-//! 1. `chain`: the block files, block by block: framing, seal, number, previous hash, data hash,
-//!    canonical envelopes, one verdict a transaction.
-//! 2. Every block replayed into a scratch engine, by the code that commits: the commit hash of each
-//!    must be the stored one.
-//! 3. `followers`: index, state and history compared with the scratch engine's, entry by entry,
-//!    each at the height of its own savepoint; `remote`: state that is on CouchDB, row by row.
-//! 4. On demand `signatures`, by the configurations in the chain itself, and `verdicts`, every
-//!    one judged again and compared with the stored one.
+//! 1. `chain`: the block files, block by block: framing, seal, number, previous hash, data hash, canonical
+//!    envelopes, one verdict for each transaction.
+//! 2. Every block is replayed into a scratch engine, by the code that commits: its commit hash must be the
+//!    stored one.
+//! 3. `followers`: index, state and history are compared with the scratch engine's, entry by entry, each at
+//!    the height of its own savepoint; `remote`: state on CouchDB is compared row by row.
+//! 4. On demand, `signatures` are checked by the configurations in the chain itself, and all `verdicts` are
+//!    judged again and compared with the stored ones.
 //!
-//! Nothing is changed. A channel that is open is judged up to the height it had at the beginning;
-//! what is committed meanwhile is not looked at.
+//! Nothing is changed. An open channel is checked up to its height at the beginning; what is committed
+//! meanwhile is not checked.
 
 mod chain;
 mod damaged;
@@ -42,7 +42,7 @@ pub use report::{CheckError, Depth, Finding, Kind, Report};
 /// and removed again.
 ///
 /// # Errors
-/// Nothing could be read. Damage is no error but a finding.
+/// Nothing could be read. Damage is not an error but a finding.
 pub fn check_blockfiles(
     disk: &Arc<dyn Disk>,
     dir: &Path,
@@ -59,10 +59,10 @@ pub fn check_blockfiles(
     Check::new(&segments, None, subject, scratch, depth)?.run(None, None, progress)
 }
 
-/// Checks a channel that is not open. State on CouchDB is looked at where `ledgers` know the server.
+/// Checks a channel that is not open. State on CouchDB is checked if `ledgers` know the server.
 ///
 /// # Errors
-/// Nothing could be read. Damage is no error but a finding.
+/// Nothing could be read. Damage is not an error but a finding.
 pub fn check_channel(
     ledgers: &Ledgers,
     channel: &str,
@@ -77,17 +77,17 @@ pub fn check_channel(
     check_in(ledgers, channel, &live, None, depth, progress)
 }
 
-/// Checks a channel that is open, and may commit meanwhile, up to the height it has now.
+/// Checks a channel that is open, and may commit meanwhile, up to its present height.
 ///
 /// # Errors
-/// Nothing could be read. Damage is no error but a finding.
+/// Nothing could be read. Damage is not an error but a finding.
 pub fn check_open_channel(
     ledgers: &Ledgers,
     reader: &Reader,
     depth: Depth,
     progress: &mut ProgressFn<'_>,
 ) -> Result<Report, CheckError> {
-    // Taken after a commit was followed: every follower is at the tip in it.
+    // The view was taken after a commit was followed: every follower is at the tip in it.
     let view = reader.view();
     let height = view.tip.height;
     let live = || {
@@ -107,7 +107,7 @@ pub fn check_open_channel(
     )
 }
 
-/// Where the state of a channel is that is not open.
+/// The place of state of a channel that is not open.
 fn place_of(ledgers: &Ledgers, channel: &str, view: &fjall::Snapshot) -> Result<Place, CheckError> {
     let extent = ledgers.existing(channel)?.extent();
     let dir = ledgers.channel_dir(channel);
@@ -162,7 +162,7 @@ fn check_in(
         Ok(Err(error)) => return Err(error),
         Err(_) => "the embedded engine panicked".to_owned(),
     };
-    // The blocks speak for themselves.
+    // Then only the blocks are checked.
     let mut report = check()?.run(None, height, progress)?;
     let expected = "index, state and history that can be read".to_owned();
     let finding = Finding::new(Kind::Follower, expected, unreadable);
@@ -170,7 +170,7 @@ fn check_in(
     Ok(with_indexes(report, ledgers, channel))
 }
 
-/// Adds what is wrong with the file of a channel's query indexes, read as a start reads it.
+/// Adds what is wrong with the file of a channel's query indexes, which is read as at a start.
 fn with_indexes(mut report: Report, ledgers: &Ledgers, channel: &str) -> Report {
     let error = ledgers.check_indexes(channel).err();
     report.findings.extend(error.as_ref().map(Finding::from));

@@ -1,4 +1,4 @@
-//! State that is not in the data directory but on CouchDB: row by row beside what replay gives.
+//! Compares state on CouchDB, row by row, with what replay gives.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -9,17 +9,18 @@ use crate::error::ReadError;
 use crate::model::value::VersionedValue;
 use crate::state::{Rows, StateSnapshot};
 
-/// Different rows that are told one by one.
+/// The most different rows that are listed.
 const MAX_ROWS_TOLD: u64 = 10;
 
-/// What is different.
+/// The differences.
 #[derive(Default)]
 struct Differences {
     findings: Vec<Finding>,
     rows: u64,
 }
 
-/// What is different in a view of state on a server from `replayed`, at the same height; findings and notes.
+/// The differences between a view of state on a server and `replayed`, at the same height: findings and
+/// notes.
 ///
 /// # Errors
 /// The server cannot be asked.
@@ -41,7 +42,7 @@ pub(super) fn compare(
 }
 
 impl Differences {
-    /// Walks both in key order, as one merges.
+    /// Walks both in key order, like a merge.
     fn find(
         &mut self,
         namespace: &str,
@@ -96,7 +97,7 @@ impl Differences {
     }
 }
 
-/// A row with its key: what it holds, or how it is damaged.
+/// A row: its key, and its value or how it is damaged.
 type Found = (String, Result<VersionedValue, String>);
 
 fn row(

@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Corruption, OpenError, ReadError, chain_of};
 
-/// What to look at beyond bytes, hashes and followers.
+/// What to check besides bytes, hashes and followers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Depth {
-    /// Every signature of a creator, an endorser or an orderer, against the organisations and
-    /// policies of the channel's own configurations.
+    /// Whether to check every signature of a creator, an endorser or an orderer by the channel's own
+    /// configurations.
     pub signatures: bool,
-    /// Every verdict: form, duplicates, MVCC, phantoms; with `signatures`, those on them too.
+    /// Whether to check every verdict: form, duplicates, MVCC, phantoms, and with `signatures` also verdicts
+    /// on signatures.
     pub verdicts: bool,
 }
 
@@ -20,34 +21,34 @@ pub struct Depth {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// What kind of thing is wrong.
+    /// The kind of fault.
     pub kind: Kind,
-    /// The block, where it is one block's.
+    /// The block, if it concerns one block.
     pub block: Option<u64>,
-    /// The file, where it is in one.
+    /// The file, if it is in a file.
     pub file: Option<PathBuf>,
-    /// Where in the file the block's record begins.
+    /// The place in the file where the block's record begins.
     pub offset: Option<u64>,
-    /// Position of the transaction in the block, where it is one transaction's.
+    /// Position of the transaction in the block, if it concerns one transaction.
     pub transaction: Option<u64>,
-    /// That transaction's id, where it has one.
+    /// That transaction's id, if it has one.
     pub transaction_id: Option<String>,
     /// What should be there.
     pub expected: String,
     /// What is there.
     pub found: String,
-    /// The command that comes next, where whoever asked for the check knows it.
+    /// The next command to run, if the caller of the check knows it.
     #[serde(default)]
     pub next: Option<String>,
 }
 
-/// What kind of thing is wrong.
+/// The kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Kind {
-    /// Bytes that are no record, a missing file, or a record that is not the next block.
+    /// Bytes that are not a record, a missing file, or a record that is not the next block.
     Record,
-    /// A block that is no child of the one before.
+    /// A block that is not a child of the block before.
     PreviousHash,
     /// Envelopes that are not those of the header.
     DataHash,
@@ -59,18 +60,18 @@ pub enum Kind {
     CommitHash,
     /// An entry of index, state or history that replay does not give, or that is missing.
     Follower,
-    /// A signature that does not hold, or signers who do not suffice.
+    /// A signature that is not valid, or signers who do not suffice.
     Signature,
     /// A verdict that judging again does not give.
     Verdict,
-    /// A configuration that nobody can be judged by.
+    /// A configuration that cannot be used to judge.
     Config,
     /// A file or folder that is missing, cannot be read, or does not say what it must.
     File,
 }
 
 impl Finding {
-    /// About no block and no file.
+    /// A finding about no block and no file.
     #[must_use]
     pub fn new(kind: Kind, expected: String, found: String) -> Self {
         Self {
@@ -137,7 +138,7 @@ impl From<&OpenError> for Finding {
     }
 }
 
-/// What was looked at, and what is wrong with it.
+/// What was checked, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -147,18 +148,18 @@ pub struct Report {
     pub blocks: u64,
     /// Transactions in them.
     pub transactions: u64,
-    /// Signatures that hold; none where they were not looked at.
+    /// The number of valid signatures; `None` if they were not checked.
     pub signatures: Option<u64>,
-    /// Verdicts that judging again gives; none where they were not judged.
+    /// The number of verdicts that judging again confirmed; `None` if they were not judged.
     pub verdicts: Option<u64>,
     /// Damage.
     pub findings: Vec<Finding>,
-    /// How many more findings there are than are listed.
+    /// The number of findings that are not listed.
     #[serde(default)]
     pub more: u64,
-    /// What should have been looked at, and could not be.
+    /// What should have been checked, but could not be.
     pub unseen: Vec<String>,
-    /// What is no damage but worth knowing.
+    /// What is not damage but worth knowing.
     pub notes: Vec<String>,
     /// What to do about the damage.
     #[serde(default)]
@@ -166,14 +167,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing of what was looked at is wrong.
+    /// Whether nothing that was checked is wrong.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.findings.is_empty()
     }
 }
 
-/// Why nothing can be said.
+/// Why a check has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// The data directory or channel does not open.

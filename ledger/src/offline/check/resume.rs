@@ -1,8 +1,8 @@
-//! Where the blocks go on after damage.
+//! Finds where the blocks go on after damage.
 //!
-//! 1. Where the index says that the next block is, if it was right about the damaged one.
-//! 2. At the first sound record further on of a later block, in the same file or a later one. Nothing
-//!    inside a record that its length prefix leads over is taken for one, see [`tail`].
+//! 1. At the place of the next block in the index, if the index was right about the damaged block.
+//! 2. At the first sound record of a later block, in the same file or a later one. Nothing inside a record,
+//!    as far as its length prefix reaches, is taken for a record, see [`tail`].
 
 use std::io;
 use std::ops::Range;
@@ -27,7 +27,7 @@ pub(super) struct Next {
 /// Looks for blocks after damage.
 pub(super) struct Search<'a> {
     segments: &'a Segments,
-    /// Numbers of the block files that there are, in order.
+    /// Numbers of the existing block files, in order.
     files: Vec<u64>,
     own_from: u64,
     index: Option<(&'a Index, &'a fjall::Snapshot)>,
@@ -35,7 +35,7 @@ pub(super) struct Search<'a> {
     rest: Option<Rest>,
 }
 
-/// A file from its first damage on.
+/// The bytes of a file from its first damage on.
 struct Rest {
     from: Position,
     bytes: Bytes,
@@ -58,19 +58,19 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// How many block files there are, missing ones before the last included.
+    /// How many block files there are, including missing ones before the last.
     pub(super) fn count(&self) -> u64 {
         self.files.last().map_or(0, |last| last + 1)
     }
 
-    /// The number behind the last file that follows `segment` without a gap.
+    /// The number after the last file that follows `segment` without a gap.
     pub(super) fn count_without_gap(&self, segment: u64) -> u64 {
         let from = self.files.iter().filter(|file| **file >= segment);
         let without_gap = (segment..).zip(from).take_while(|(one, file)| one == *file);
         segment + without_gap.count() as u64
     }
 
-    /// The first file that is missing behind `segment`, and the first that is there again.
+    /// The first missing file after `segment`, and the first file after the gap.
     pub(super) fn gap_after(&self, segment: u64) -> Option<(u64, u64)> {
         let missing = self.count_without_gap(segment);
         let mut later = self.files.iter().filter(|file| **file > missing);
@@ -92,13 +92,13 @@ impl<'a> Search<'a> {
         Ok((len, sealed.collect()))
     }
 
-    /// Where the blocks go on; `None` where nothing sound follows. What cannot be read is passed over.
+    /// Where the blocks go on; `None` if nothing sound follows. Unreadable bytes are skipped.
     pub(super) fn after(&mut self, damage: &Damage) -> Option<Next> {
         self.by_index(damage).or_else(|| self.by_search(damage))
     }
 
-    /// Each damaged block is told by itself where the index was right about it and its record led to
-    /// the next.
+    /// Damaged blocks are reported one by one if the index was right about each, and its record led to the
+    /// next.
     fn by_index(&self, damage: &Damage) -> Option<Next> {
         let (index, view) = self.index?;
         let place = |number| index.location(view, number).ok().flatten();
@@ -131,7 +131,7 @@ impl<'a> Search<'a> {
             let Ok(rest) = self.rest_of(from) else {
                 continue;
             };
-            // Every record takes a byte at least: a number beyond is nobody's.
+            // Every record takes at least a byte, so no block has a number beyond this.
             let last = first.saturating_add(rest.bytes.len() as u64);
             if let Some((offset, number)) = rest.first_of(from, &(first..last), own_from) {
                 let at = Position {
@@ -167,7 +167,7 @@ impl Rest {
         usize::try_from(at.offset.saturating_sub(self.from.offset)).unwrap_or(usize::MAX)
     }
 
-    /// Where a search from `start` begins: behind the damaged record, if its length can be believed.
+    /// Where a search from `start` begins: after the damaged record, if its length can be trusted.
     fn skipped_at(&self, start: usize) -> usize {
         let bytes = self.bytes.slice(start.min(self.bytes.len())..);
         start + tail::after_damaged(&bytes).unwrap_or(0)
@@ -190,7 +190,7 @@ impl Rest {
         if numbers.start >= own_from {
             return sealed;
         }
-        // A peer's records have no seals to be found by.
+        // Records of a Fabric peer have no seals by which they can be found.
         let end = sealed.map_or(self.bytes.len(), |(offset, _)| offset);
         let unsealed = self.unsealed_from(start, end, numbers);
         unsealed.or(sealed)
@@ -209,7 +209,7 @@ impl Rest {
         if let Some(here) = at(start) {
             return Some(here);
         }
-        // What the damaged record's length leads to comes before what may be inside it.
+        // The place after the damaged record's length is tried before places inside it.
         let len = tail::record_len(&self.bytes.slice(start.min(self.bytes.len())..));
         let behind = len.and_then(|len| at(start + len));
         behind.or_else(|| (start..end).find_map(at))

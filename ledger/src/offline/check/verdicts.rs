@@ -1,7 +1,7 @@
-//! Judging again what was judged when the blocks were committed.
+//! Judges again what was judged when the blocks were committed.
 //!
-//! A transaction is judged on what the ledger says happened before it: the stored verdicts, not the
-//! ones given here, decide what took effect. So one wrong verdict is one finding.
+//! A transaction is judged by what the ledger says happened before it: the stored verdicts, not those given
+//! here, decide what took effect. So one wrong verdict is one finding.
 
 use std::collections::HashSet;
 
@@ -22,13 +22,13 @@ use crate::validation::record::Records;
 use crate::validation::trust::{Checked, Signatures, Trust, Unusable};
 use crate::validation::{Meets, Signed, judge, was_sound};
 
-/// Transactions whose verdicts are not given again that are told one by one.
+/// The most transactions with unconfirmed verdicts that are listed.
 const MAX_TOLD: usize = 100;
 
 /// Something that a block should not have.
 pub(super) struct Objection {
     pub(super) kind: Kind,
-    /// Position and id of the transaction, where it is one transaction's.
+    /// Position and id of the transaction, if it concerns one transaction.
     pub(super) transaction: Option<(u64, Option<String>)>,
     pub(super) expected: String,
     pub(super) found: String,
@@ -38,23 +38,24 @@ pub(super) struct Objection {
 #[derive(Default)]
 pub(super) struct Court {
     depth: Depth,
-    /// The channel's name as its first block has it; here it may have another. Empty before that block.
+    /// The channel's name in its first block; here the channel may have another name. Empty before that
+    /// block.
     pub(super) channel: String,
-    /// None before the first configuration, and where the newest configuration cannot be used.
+    /// `None` before the first configuration, and if the newest configuration cannot be used.
     trust: Option<Trust>,
-    /// Whose rules the channel has: those of whoever wrote its first block.
+    /// The channel's rules, which are those of the writer of its first block.
     origin: Option<Origin>,
-    /// What the newest blocks wrote, for queries to be judged by.
+    /// What the newest blocks wrote, by which queries are judged.
     recent: Recent,
-    /// Signatures that hold.
+    /// The number of valid signatures.
     pub(super) signatures: u64,
-    /// Verdicts that were given again.
+    /// The number of verdicts that were confirmed.
     pub(super) verdicts: u64,
-    /// Transactions whose verdicts rest on what was not looked at.
+    /// Transactions whose verdicts depend on something that was not checked.
     pub(super) unjudged: Vec<Height>,
     /// Transactions whose policy is not in the chain.
     pub(super) without_policy: u64,
-    /// Endorsements that do not hold, of transactions that others suffice for.
+    /// Invalid endorsements of transactions for which other endorsements suffice.
     pub(super) unneeded: u64,
 }
 
@@ -66,7 +67,8 @@ impl Court {
         }
     }
 
-    /// Judges blocks that follow what was replayed; each objection with the position of its block.
+    /// Judges blocks that follow what was replayed, and returns objections with the positions of their
+    /// blocks.
     pub(super) fn hear(
         &mut self,
         batch: &[Stored],
@@ -92,7 +94,7 @@ impl Court {
         Ok(objections)
     }
 
-    /// The transactions of a block, with what each says against itself.
+    /// The transactions of a block, with the fault that each has in itself.
     fn read_block(&mut self, Stored { block, seal, .. }: &Stored) -> Vec<Examined> {
         let origin = match seal {
             Some(_) => Origin::Quire,
@@ -110,7 +112,7 @@ impl Court {
             if block.number == 0 {
                 return Examined::first(envelope, &self.channel);
             }
-            // Where a record of before was refused, that was by the rules of now.
+            // If an earlier record was refused, the present rules applied to it.
             let records = match block.code(tx) {
                 Code::BAD_RWSET => Records::OfNow,
                 _ => Records::OfAnyVersion,
@@ -167,7 +169,7 @@ impl Court {
                         (Content::Config(config), Some(trust)) => trust.next(config).is_err(),
                         _ => false,
                     };
-                    // Fabric lets configurations take effect that nobody can be judged by here.
+                    // Fabric lets some configurations take effect that cannot be used to judge here.
                     let is_refused = stored == Code::INVALID_CONFIG_TRANSACTION
                         && given.is_valid()
                         && is_unusable();
@@ -180,7 +182,7 @@ impl Court {
                     self.unjudged.push(Height::new(block.number, tx));
                 }
             }
-            // What lost to another transaction only was sound when duplicates were looked for.
+            // A transaction that only lost to another one was sound when duplicates were looked for.
             if let Some(id) = id.filter(|_| was_sound(stored)) {
                 in_block.insert(id);
             }
@@ -199,7 +201,7 @@ impl Court {
         Ok(objections)
     }
 
-    /// The signatures of a block and of its transactions; nothing where nobody asked.
+    /// Checks the signatures of a block and of its transactions, if that was asked for.
     fn check_signatures(
         &mut self,
         block: &Block,
@@ -230,7 +232,7 @@ impl Court {
         checked
     }
 
-    /// Goes by the configuration in a block from now on, if there is one.
+    /// Uses the configuration in a block from now on, if there is one.
     fn configure(&mut self, block: &Block, objections: &mut Vec<Objection>) {
         if !self.depth.signatures {
             return;
@@ -246,8 +248,8 @@ impl Court {
         }
     }
 
-    /// Takes a configuration up. One that nobody can be judged by is objected to, and so is one that the
-    /// configuration before it does not become by the update that it carries.
+    /// Takes a configuration into use. It is an objection if the configuration cannot be used to judge, or if
+    /// its update does not turn the configuration before into it.
     fn adopt(&mut self, config: Bytes, origin: Origin, tx: usize, objections: &mut Vec<Objection>) {
         let mut object = |expected: &str, Unusable(found): Unusable| {
             objections.push(Objection {
@@ -291,7 +293,7 @@ impl Court {
         }
     }
 
-    /// What was asked for and not done.
+    /// What was asked for but not done.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let unjudged = self.unjudged.len();
@@ -323,7 +325,7 @@ impl Court {
     }
 }
 
-/// What is wrong where a transaction with this verdict is signed so: expected and found.
+/// What is wrong if a transaction with this verdict has these signatures: expected and found.
 fn objection(signed: &Signed, stored: Code) -> Option<(String, String)> {
     let has_creator = was_sound(stored)
         || matches!(
@@ -352,17 +354,17 @@ fn objection(signed: &Signed, stored: Code) -> Option<(String, String)> {
     }
 }
 
-/// Whether a stored verdict can be given again with what is known of the signatures.
+/// Whether a stored verdict can be confirmed with what is known of the signatures.
 fn can_tell(signed: &Signed, stored: Code, transaction: &Examined) -> bool {
     let is_sound = transaction.code.is_valid();
     match stored {
         Code::EXPIRED_CHAINCODE | Code::CHAINCODE_VERSION_CONFLICT | Code::INVALID_WRITESET => {
             false
         }
-        // The envelope says so itself.
+        // The envelope itself shows these.
         Code::ILLEGAL_WRITESET | Code::INVALID_OTHER_REASON => !is_sound,
         Code::BAD_CREATOR_SIGNATURE => !matches!(signed, Signed::NotLookedAt),
-        // Or the definitions of chaincodes do.
+        // The definitions of chaincodes show these too.
         Code::ENDORSEMENT_POLICY_FAILURE | Code::INVALID_CHAINCODE => match signed {
             Signed::Sound { by_policy, .. } => *by_policy || !is_sound,
             Signed::Refused(..) | Signed::BadCreator(_) | Signed::ByCreator => true,

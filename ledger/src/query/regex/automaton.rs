@@ -1,5 +1,5 @@
-//! A pattern as an automaton that has its states made while texts are looked through, in a cache of
-//! bounded size. Where a text needs states faster than they pay, it gives up: somebody else has to look.
+//! A pattern as an automaton whose states are made while texts are searched, in a cache of bounded size. If a
+//! text needs states faster than they pay, it gives up, and another way of matching must be used.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use regex_automata::{Input, nfa::thompson::WhichCaptures};
 
 use crate::query::work::{Exceeded, Meter, Spend};
 
-/// Most bytes of states that one pattern keeps.
+/// The most bytes of states that one pattern keeps.
 const CACHE_BYTES: usize = 256 << 10;
-/// How often the states are begun anew before it may give up.
+/// How often the states are cleared before it may give up.
 const CLEARS: usize = 3;
-/// It gives up where a state serves fewer bytes of text.
+/// It gives up if a state is used for fewer bytes of text.
 const BYTES_A_STATE: usize = 10;
-/// Deepest nesting of what is printed: some for each of the groups that are parsed.
+/// The deepest nesting of a printed pattern: each parsed group takes some levels.
 const NEST_LIMIT: u32 = 2000;
 
 /// An automaton, with the states that it made so far.
@@ -33,7 +33,7 @@ impl fmt::Debug for Automaton {
 }
 
 impl Automaton {
-    /// Of a pattern in the language of the `regex` crate; none where that does not take it.
+    /// Makes it of a pattern in the language of the `regex` crate; `None` if the crate refuses the pattern.
     pub(super) fn new(pattern: &str) -> Option<Self> {
         let config = DFA::config()
             .cache_capacity(CACHE_BYTES)
@@ -54,7 +54,7 @@ impl Automaton {
         Some(Self { dfa, cache })
     }
 
-    /// Whether the text has a match in it; none where it gave up.
+    /// Whether the text has a match; `None` if it gave up.
     pub(super) fn is_match(
         &self,
         text: &[u8],
@@ -64,7 +64,7 @@ impl Automaton {
         let before = made(&cache);
         let input = Input::new(text).earliest(true);
         let found = self.dfa.try_search_fwd(&mut cache, &input);
-        // What making states took is known afterwards only. It is bounded by the cache's size.
+        // The cost of making states is known only afterwards. The cache's size bounds it.
         if !meter.is_fixed() {
             meter.spend(Spend::Patterns, made(&cache).saturating_sub(before) / 8)?;
         }
@@ -72,7 +72,7 @@ impl Automaton {
     }
 }
 
-/// Bytes of states that were made, about.
+/// Roughly the bytes of the states that were made.
 fn made(cache: &Cache) -> u64 {
     (cache.clear_count() * CACHE_BYTES + cache.memory_usage()) as u64
 }

@@ -6,7 +6,7 @@ use super::set::Set;
 use crate::query::error::QueryError;
 
 impl Parser<'_> {
-    /// A backslash is read: what it and what follows are.
+    /// The meaning of a backslash, which is read already, and what follows it.
     pub(super) fn escape(
         &mut self,
         options: Options,
@@ -95,7 +95,7 @@ impl Parser<'_> {
         value.filter(|_| self.eat(b"}")).ok_or_else(wrong)
     }
 
-    /// Digits behind a backslash: a group that there is, or a byte.
+    /// Digits after a backslash: an existing group, or a byte.
     fn octal_or_reference(&mut self, first: u8, is_in_class: bool) -> Result<u8, QueryError> {
         let from = self.at;
         if first != b'0' && !is_in_class {
@@ -125,7 +125,7 @@ impl Parser<'_> {
         u8::try_from(value).map_err(|_| refused("an octal escape is a byte: 0 to 377"))
     }
 
-    /// Where `[:name:]`, `[.x.]` or `[=x=]` ends that begins here: at the byte before its `]`.
+    /// The end of `[:name:]`, `[.x.]` or `[=x=]` that begins here: the byte before its `]`.
     pub(super) fn posix_end(&self, from: usize) -> Option<usize> {
         let mark = *self.bytes.get(from)?;
         if !matches!(mark, b':' | b'.' | b'=') {
@@ -216,7 +216,7 @@ impl Parser<'_> {
         })
     }
 
-    /// The end of the range that a byte begins: itself where it begins none.
+    /// The end of the range that a byte begins, or the byte itself if it begins none.
     fn range_end(
         &mut self,
         first: u8,
@@ -237,7 +237,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        // A hyphen at the end is itself.
+        // A hyphen at the end stands for itself.
         if self.peek().is_none() || (self.peek() == Some(b']') && !*is_quoted) {
             self.at = before;
             return Ok(first);

@@ -1,4 +1,4 @@
-//! What stands in parentheses.
+//! Parses what is in parentheses.
 
 use super::node::Node;
 use super::parse::{Options, Parser};
@@ -14,7 +14,7 @@ const MAX_NAME: usize = 32;
 const UNSUPPORTED: &str = "back references, recursion, conditions and verbs are not supported";
 
 impl Parser<'_> {
-    /// What a parenthesis opens; nothing where it only sets options.
+    /// The part that a parenthesis opens; `None` if it only sets options.
     pub(super) fn group(&mut self, options: &mut Options) -> Result<Option<Node>, QueryError> {
         let is_verb = |byte: &u8| *byte == b':' || byte.is_ascii_alphabetic() || !byte.is_ascii();
         match self.rest() {
@@ -90,7 +90,7 @@ impl Parser<'_> {
         Ok(Node::either(branches).look(false, wanted))
     }
 
-    /// A call of the program that uses PCRE, of which there is none.
+    /// A callout to the program that uses PCRE, which does nothing here.
     fn callout(&mut self) -> Result<Option<Node>, QueryError> {
         self.at += 1;
         let mut number = 0_u32;
@@ -137,7 +137,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// `(?i)` and the like, up to what ends them.
+    /// `(?i)` and similar flags, up to their end.
     fn flags(&mut self, mut options: Options) -> Result<Options, QueryError> {
         let mut is_on = true;
         loop {
@@ -154,7 +154,7 @@ impl Parser<'_> {
                 Some(b'x') => &mut options.extended,
                 Some(b'X') => &mut options.strict,
                 Some(b'J') => &mut options.duplicates,
-                // Which match is preferred changes nothing.
+                // The preference among matches changes nothing.
                 Some(b'U') => &mut true,
                 _ => return Err(refused("what follows (? is not known")),
             };
@@ -164,7 +164,7 @@ impl Parser<'_> {
     }
 }
 
-/// The same without giving back: where there is one way only, or it can be told by the next byte.
+/// The part without backtracking: there must be only one way to match, or the next byte must decide.
 pub(super) fn atomic(node: Node) -> Result<Node, QueryError> {
     if node.length().is_some() {
         return Ok(node);

@@ -1,8 +1,8 @@
-//! Patterns by simulation: every way to match at once, in time of text times pattern. It knows what the
-//! engine does not: looking around, lines as PCRE has them, and words of Latin-1.
+//! Matches patterns by simulation: it follows all ways to match at once, in a time of text times pattern. It
+//! knows what the engine does not know: look-around, lines as in PCRE, and words of Latin-1.
 //!
-//! What is looked for around a place is found for all places first, in one walk over the text:
-//! backwards for what is ahead, forwards for what is behind.
+//! Look-around is first found for all places, in one walk over the text: backwards for look-ahead, forwards
+//! for look-behind.
 
 use super::node::{Node, Place};
 use super::refused;
@@ -10,19 +10,19 @@ use super::set::Set;
 use crate::query::error::QueryError;
 use crate::query::work::{Exceeded, Meter, Spend};
 
-/// Most steps of a pattern.
+/// The most steps of a pattern.
 pub(super) const MAX_STEPS: u64 = 16 << 10;
-/// The same of one that was taken before steps were counted. It was bounded by a megabyte of the engine's
-/// instructions, which have 16 bytes or more.
+/// The most steps of a pattern that was accepted before steps were counted. The bound then was a megabyte of
+/// the engine's instructions, which have 16 bytes or more.
 pub(super) const MAX_STORED_STEPS: u64 = 64 << 10;
-/// Most parts of a pattern that look around: each costs a bit for every byte of a text.
+/// The most look-around parts of a pattern: each costs a bit for every byte of a text.
 const MAX_LOOKS: usize = 32;
 
-/// A pattern made ready.
+/// A compiled pattern.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     main: Program,
-    /// Each after those that it needs.
+    /// Each comes after those that it needs.
     looks: Vec<Look>,
     word: Set,
 }
@@ -53,7 +53,7 @@ enum Step {
 }
 
 impl Machine {
-    /// Of a pattern that is [checked](check).
+    /// Compiles a pattern that is [checked](check).
     pub(super) fn new(node: &Node) -> Self {
         let mut builder = Builder::default();
         let main = builder.program(node, false);
@@ -64,7 +64,7 @@ impl Machine {
         }
     }
 
-    /// Whether the text has a match in it.
+    /// Whether the text has a match.
     ///
     /// # Errors
     /// The meter's steps are spent.
@@ -86,7 +86,8 @@ impl Machine {
         Ok(is_found)
     }
 
-    /// Calls `found` with every place where the program ends that may begin anywhere, until it says so.
+    /// Lets the program begin anywhere, and calls `found` with every place where it ends, until `found` says
+    /// so.
     fn walk(
         &self,
         program: &Program,
@@ -97,7 +98,7 @@ impl Machine {
     ) -> Result<(), Exceeded> {
         let is_anchored = !is_backward && program.begins_at_start();
         let mut work = Work::new(meter, program.steps.len());
-        // In which round a step was seen last.
+        // The round in which each step was seen last.
         let mut seen = vec![0; program.steps.len()];
         let mut open = Vec::new();
         let mut bytes = Vec::new();
@@ -179,18 +180,18 @@ impl Program {
     }
 }
 
-/// Steps of a walk on their way to the meter.
+/// Steps of a walk that the meter must still count.
 struct Work<'a> {
     meter: &'a mut Meter,
     counted: u64,
 }
 
 impl<'a> Work<'a> {
-    /// How many are told at once.
+    /// How many are counted at once.
     const TOLD: u64 = 1 << 10;
 
     fn new(meter: &'a mut Meter, steps: usize) -> Self {
-        // A place for every step is made first.
+        // First a place is made for every step.
         let counted = 4 + steps as u64 / 16;
         Self { meter, counted }
     }
@@ -205,7 +206,7 @@ impl<'a> Work<'a> {
 
     fn tell(&mut self) -> Result<(), Exceeded> {
         let steps = std::mem::take(&mut self.counted);
-        // Who counts alike everywhere counted the most that it can be.
+        // A fixed meter has counted the maximum already.
         if self.meter.is_fixed() {
             return Ok(());
         }
@@ -234,10 +235,10 @@ impl Marks {
     }
 }
 
-/// Checks that a pattern has at most so many steps, before any of it is made; returns how many it has.
+/// Checks that a pattern has at most `most` steps, before anything is made of it. Returns the number.
 ///
 /// # Errors
-/// It has too many, or looks around too often.
+/// It has too many steps, or too many look-around parts.
 pub(super) fn check(node: &Node, most: u64) -> Result<u64, QueryError> {
     let mut looks = Looks::default();
     let main = of_part(node, &mut looks);
@@ -251,15 +252,15 @@ pub(super) fn check(node: &Node, most: u64) -> Result<u64, QueryError> {
     Ok(steps)
 }
 
-/// The programs that a pattern looks around with.
+/// The programs for a pattern's look-around.
 #[derive(Default)]
 struct Looks {
     count: usize,
     steps: u64,
 }
 
-/// The steps of a part. Those of the programs that it looks around with are counted apart, and once,
-/// however often the part is repeated.
+/// The steps of a part. The steps of its look-around programs are counted separately, and only once, however
+/// often the part is repeated.
 fn of_part(node: &Node, looks: &mut Looks) -> u64 {
     match node {
         Node::Empty => 0,
@@ -295,18 +296,18 @@ fn of_part(node: &Node, looks: &mut Looks) -> u64 {
 #[derive(Default)]
 struct Builder<'a> {
     looks: Vec<Look>,
-    /// The parts that `looks` are of: a part that is repeated is looked for once.
+    /// The parts for which `looks` are: a repeated part has only one program.
     known: Vec<&'a Node>,
 }
 
-/// A program that is being made, from its end on.
+/// A program that is being made from its end.
 struct Unfinished {
     steps: Vec<Step>,
     is_backward: bool,
 }
 
 impl Unfinished {
-    /// Returns where the step is.
+    /// Returns the place of the step.
     fn push(&mut self, step: Step) -> usize {
         self.steps.push(step);
         self.steps.len() - 1
@@ -327,7 +328,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Puts a part before what follows it; returns where it begins.
+    /// Puts a part before what follows it. Returns its beginning.
     fn put(&mut self, program: &mut Unfinished, node: &'a Node, next: usize) -> usize {
         match node {
             Node::Empty => next,
@@ -398,7 +399,7 @@ impl<'a> Builder<'a> {
             let before = first;
             first = self.put(program, inner, first);
             if first == before {
-                // It is empty, however often.
+                // It is empty, however often it is repeated.
                 break;
             }
         }

@@ -6,12 +6,12 @@
 //!         --> machine    where the engine has no words for it, or gives up
 //! ```
 //!
-//! The text is bytes to PCRE, and letters and words are those of Latin-1: `.` matches half of `é`, and
-//! the first half is a letter. That is kept, because what a pattern finds is what clients compare.
+//! For PCRE the text is bytes, and letters and words are those of Latin-1: `.` matches half of `é`, and the
+//! first half is a letter. That is kept, because clients compare what a pattern finds.
 //!
-//! How large a pattern may be is told in steps of the machine, which are counted before any of them is
-//! made: what is taken today is taken by every version of every library. What was taken before is read,
-//! though it may be larger.
+//! The size of a pattern is bounded in steps of the machine, which are counted before any of them is made: so
+//! a pattern is accepted with every version of every library. A pattern that was accepted earlier is read
+//! even if it is larger.
 
 mod automaton;
 mod class;
@@ -41,10 +41,10 @@ pub(crate) struct Regex(Arc<Kind>);
 enum Kind {
     Current {
         node: Node,
-        /// Steps of the machine, made or not.
+        /// Steps of the machine, whether it is made or not.
         steps: u64,
-        /// None where the engine has no words for it. Made when it is first asked: whoever only reads a
-        /// pattern, as in a block, does not wait for it.
+        /// `None` if the engine cannot express it. It is made at the first match, so that reading a pattern,
+        /// as in a block, does not wait for it.
         automaton: OnceLock<Option<Box<Automaton>>>,
         machine: OnceLock<Machine>,
     },
@@ -63,10 +63,10 @@ fn read(pattern: &str, admission: Admission) -> Result<(Node, u64), QueryError> 
 }
 
 impl Regex {
-    /// Checks a pattern without compiling it; returns its size in steps.
+    /// Checks a pattern without compiling it. Returns its size in steps.
     ///
     /// # Errors
-    /// As of [`Regex::new`].
+    /// See [`Regex::new`].
     pub(crate) fn check(
         pattern: &str,
         version: Version,
@@ -79,7 +79,7 @@ impl Regex {
         read(pattern, admission).map(|(_, steps)| steps)
     }
 
-    /// How large it is, in steps; none of a pattern of the first version is counted.
+    /// Its size in steps; a pattern of the first version counts as zero.
     pub(crate) fn steps(&self) -> u64 {
         match &*self.0 {
             Kind::Current { steps, .. } => *steps,
@@ -90,7 +90,7 @@ impl Regex {
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// It is none, it is too large, or it needs what only backtracking can do.
+    /// It is not a pattern, it is too large, or it needs backtracking.
     pub(crate) fn new(
         pattern: &str,
         version: Version,
@@ -109,7 +109,7 @@ impl Regex {
         })))
     }
 
-    /// Whether the text has a match in it.
+    /// Whether the text has a match.
     ///
     /// # Errors
     /// The meter's steps are spent.
@@ -130,7 +130,7 @@ impl Regex {
             } => (node, *steps, automaton, machine),
         };
         if meter.is_fixed() {
-            // The most that it can take, because what it does take depends on texts before.
+            // This is the most that it can take, because the real cost depends on earlier texts.
             meter.spend(Spend::Patterns, (length + 1).saturating_mul(steps))?;
         }
         let make = || {
@@ -172,10 +172,10 @@ mod tests {
         texts.iter().map(|text| text.as_str().unwrap()).collect()
     }
 
-    /// Every line of the file is a pattern and what Erlang's `re` says of it, which is CouchDB's engine
-    /// (OTP 25, PCRE 8.44): whether `re:compile(P)` takes it, and which of some texts have a match by
-    /// `re:run(T, P, [{capture, none}])`. Half of the patterns are written by hand, half at random.
-    /// `"here": "refused"` stands where Erlang takes one and this does not.
+    /// Every line of the file is a pattern and what Erlang's `re`, CouchDB's engine, says about it (OTP 25,
+    /// PCRE 8.44): whether `re:compile(P)` accepts it, and which of some texts have a match by
+    /// `re:run(T, P, [{capture, none}])`. Half of the patterns are written by hand, half are random.
+    /// `"here": "refused"` marks a pattern that Erlang accepts and this does not.
     #[test]
     fn patterns_mean_what_they_mean_to_erlang() {
         let mut wrong = Vec::new();

@@ -1,18 +1,18 @@
-//! What a pattern says, in few words: everything that PCRE writes in many ways is one of these.
+//! The parts of a pattern: everything that PCRE writes in many ways is one of these few.
 
 use super::set::Set;
 
-/// A pattern or a part of one. What is captured, and which of several matches is preferred, nobody
-/// asks: a text has a match or it has none.
+/// A pattern or a part of a pattern. Captures, and the preference among several matches, do not matter: a
+/// text has a match or it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     /// The empty text.
     Empty,
     /// One byte.
     One(Set),
-    /// No byte, where a condition holds.
+    /// No byte, in a place where a condition holds.
     At(Place),
-    /// No byte, where another pattern matches from here on, or up to here, or does not.
+    /// No byte, in a place where another pattern matches from here on, or up to here, or does not match.
     Look {
         is_ahead: bool,
         wanted: bool,
@@ -32,7 +32,7 @@ pub(super) enum Node {
 pub(super) enum Place {
     /// `\A`
     Start,
-    /// `^` of lines: also behind a line feed that does not end the text.
+    /// `^` of lines: also after a line feed that does not end the text.
     LineStart,
     /// `\z`
     End,
@@ -78,8 +78,8 @@ impl Node {
         }
     }
 
-    /// As many of a byte as there are, and never fewer again: nothing but `most` of them, or the end
-    /// of such bytes, ends the run.
+    /// All bytes of a set that follow, without backtracking: only `most` of them, or another byte, ends the
+    /// run.
     pub(super) fn run(set: Set, least: u32, most: Option<u32>) -> Node {
         let one = Node::One(set);
         let ended = one.clone().look(true, false);
@@ -94,7 +94,7 @@ impl Node {
         }
     }
 
-    /// How many bytes it matches, where that is always the same.
+    /// How many bytes it matches, if that is always the same.
     pub(super) fn length(&self) -> Option<u64> {
         match self {
             Node::Empty | Node::At(_) | Node::Look { .. } => Some(0),
@@ -107,7 +107,7 @@ impl Node {
                 let first = lengths.next()??;
                 lengths.all(|length| length == Some(first)).then_some(first)
             }
-            // Where PCRE is asked to leave out a group, it does not know its length.
+            // If a group may be left out, PCRE does not know its length.
             Node::Repeat {
                 inner,
                 most: Some(0),

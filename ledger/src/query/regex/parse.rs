@@ -1,7 +1,7 @@
 //! Reads PCRE's patterns as PCRE 8 does on bytes, without a Unicode mode.
 //!
-//! What PCRE takes and this does not is refused with its name: back references, recursion,
-//! conditions, verbs, `\X`, `\p`, and atomic groups that cannot be told without giving back.
+//! What PCRE accepts and this does not is refused by name: back references, recursion, conditions, verbs,
+//! `\X`, `\p`, and atomic groups that cannot be matched without backtracking.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use super::refused;
 use super::set::Set;
 use crate::query::error::QueryError;
 
-/// Most bytes of a pattern; PCRE's compiled form has as many.
+/// The most bytes of a pattern; PCRE's compiled form has the same limit.
 const MAX_BYTES: usize = 64 << 10;
-/// Highest count in braces.
+/// The highest count in braces.
 const MAX_COUNT: u32 = 65_535;
 /// Reads a pattern.
 ///
 /// # Errors
-/// PCRE refuses it, or it needs what only backtracking can do.
+/// PCRE refuses it, or it needs backtracking.
 pub(super) fn parse(pattern: &str) -> Result<Node, QueryError> {
     if pattern.len() > MAX_BYTES {
         return Err(refused("the pattern is too large"));
     }
     if pattern.contains('\0') {
-        // To PCRE it is the end of the pattern: half of what was asked.
+        // For PCRE it ends the pattern, and the rest would be ignored.
         return Err(refused("a NUL is written \\x00"));
     }
     let mut parser = Parser {
@@ -53,7 +53,7 @@ pub(super) struct Options {
     pub(super) lines: bool,
     pub(super) all: bool,
     pub(super) extended: bool,
-    /// `(?X)`: an escape of a letter that means nothing is an error.
+    /// `(?X)`: an escaped letter without a meaning is an error.
     pub(super) strict: bool,
     pub(super) duplicates: bool,
 }
@@ -62,15 +62,15 @@ pub(super) struct Parser<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
     pub(super) depth: usize,
-    /// Groups that capture, so far: whether `\10` is one of them or a byte depends on it.
+    /// The number of capturing groups so far: it decides whether `\10` is a group or a byte.
     pub(super) groups: u32,
-    /// Between `\Q` and `\E`.
+    /// Whether the position is between `\Q` and `\E`.
     is_quoted: bool,
     pub(super) numbers: BTreeMap<&'a [u8], u32>,
     pub(super) names: BTreeMap<u32, &'a [u8]>,
 }
 
-/// One branch of a group as far as it is read.
+/// The part of a group's branch that is read so far.
 #[derive(Default)]
 struct Branch {
     nodes: Vec<Node>,
@@ -90,7 +90,7 @@ impl Branch {
     }
 }
 
-/// How a quantifier goes on.
+/// The suffix of a quantifier.
 #[derive(PartialEq)]
 enum Manner {
     GivesBack,
@@ -154,7 +154,7 @@ impl<'a> Parser<'a> {
         Ok(branches)
     }
 
-    /// Comments, and with `(?x)` white space.
+    /// Skips comments, and with `(?x)` white space.
     fn skip_ignored(&mut self, options: Options) -> Result<(), QueryError> {
         loop {
             let (end, what) = if self.rest().starts_with(b"(?#") {
@@ -208,7 +208,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// A quantifier, if one is next; a brace that is none is itself.
+    /// A quantifier, if one is next; any other brace stands for itself.
     fn count(&mut self) -> Result<Option<(u32, Option<u32>)>, QueryError> {
         let count = match self.peek() {
             Some(b'*') => (0, None),
@@ -262,7 +262,7 @@ impl<'a> Parser<'a> {
         let manner = if self.eat(b"+") {
             Manner::Keeps
         } else {
-            // Which of several matches is preferred changes nothing.
+            // The preference among matches changes nothing.
             self.eat(b"?");
             Manner::GivesBack
         };
@@ -276,7 +276,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// An escape outside of brackets; the backslash is read.
+    /// An escape outside brackets; the backslash is read already.
     fn escaped(&mut self, branch: &mut Branch, options: Options) -> Result<(), QueryError> {
         let letter = match self.escape(options, false)? {
             Escape::Byte(byte) => {
@@ -292,7 +292,7 @@ impl<'a> Parser<'a> {
         match letter {
             b'Q' => self.is_quoted = !self.eat(b"\\E"),
             b'E' => (),
-            // A match begins where it likes, and the search at the start.
+            // The place where a match begins does not matter, and the search begins at the start.
             b'K' => branch.push_once(Node::Empty),
             b'A' | b'G' => branch.push_once(Node::At(Place::Start)),
             b'z' => branch.push_once(Node::At(Place::End)),
@@ -326,10 +326,10 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// What an escape is.
+/// The meaning of an escape.
 pub(super) enum Escape {
     Byte(u8),
-    /// One that is more than a byte.
+    /// A letter that means more than a byte.
     Letter(u8),
 }
 
@@ -342,7 +342,7 @@ fn literal(byte: u8, options: Options) -> Node {
     })
 }
 
-/// The set that an escaped letter is.
+/// The set of an escaped letter.
 pub(super) fn letter_set(letter: u8) -> Option<Set> {
     let set = match letter.to_ascii_lowercase() {
         b'd' => Set::digits(),
@@ -370,7 +370,7 @@ fn line_break() -> Node {
     ])
 }
 
-/// Where `{n}`, `{n,}` or `{n,m}` ends.
+/// The end of `{n}`, `{n,}` or `{n,m}`.
 pub(super) fn braces_end(text: &[u8]) -> Option<usize> {
     let digits = |from: usize| {
         let rest = text.get(from..).unwrap_or_default();

@@ -1,25 +1,25 @@
-//! A pattern in the language of the `regex` crate, where that has words for all of it.
+//! Prints a pattern in the language of the `regex` crate, if that can express all of it.
 
 use std::fmt::Write as _;
 
 use super::node::{Node, Place};
 use super::set::Set;
 
-/// The same pattern for the engine, on bytes; none where it needs what the engine has not: looking
-/// around, lines, words of Latin-1, or a `$` that more of the text may follow.
+/// The same pattern for the engine, on bytes. `None` if it needs something that the engine lacks:
+/// look-around, lines, words of Latin-1, or a `$` after which more of the text may follow.
 pub(super) fn print(node: &Node) -> Option<String> {
     let mut out = String::new();
     put(node, true, &mut out).then_some(out)
 }
 
-/// Writes a part; `is_last` where nothing behind it can match a byte.
+/// Writes a part; `is_last` says that nothing after it can match a byte.
 fn put(node: &Node, is_last: bool, out: &mut String) -> bool {
     match node {
         Node::Empty => out.push_str("(?:)"),
         Node::One(set) => put_set(*set, out),
         Node::At(Place::Start) => out.push_str("\\A"),
         Node::At(Place::End) => out.push_str("\\z"),
-        // It takes the line feed that it stands before.
+        // It also takes the line feed after it.
         Node::At(Place::LastLineEnd) if is_last => out.push_str("(?:\\n?\\z)"),
         Node::At(_) | Node::Look { .. } => return false,
         Node::Sequence(nodes) => {

@@ -1,5 +1,5 @@
-//! Sets of bytes, as PCRE has them with the tables of Latin-1: CouchDB gives it the bytes of UTF-8 and
-//! says nothing of an encoding.
+//! Sets of bytes, as in PCRE with the tables of Latin-1: CouchDB gives PCRE the bytes of UTF-8 and names no
+//! encoding.
 
 /// A set of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl Set {
         Self::of(UPPER).union(Self::of(LOWER))
     }
 
-    /// `[:name:]`, if that is one.
+    /// The set of `[:name:]`, if it exists.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
         let visible = || Self::word().union(Self::of(SYMBOLS));
         Some(match name {
@@ -144,7 +144,7 @@ impl Set {
             b"lower" => Self::of(LOWER),
             b"upper" => Self::of(UPPER),
             b"alnum" => Self::letters().union(Self::digits()),
-            // What can be printed and what controls: with these tables that is every byte.
+            // Printable characters and controls: with these tables that is every byte.
             b"ascii" => Self::ALL,
             b"blank" => Self::of(&[(9, 9), (b' ', b' ')]),
             b"cntrl" => Self::of(CONTROLS),

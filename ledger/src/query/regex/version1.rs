@@ -1,32 +1,31 @@
-//! Patterns as selectors of version 1 meant them: blocks and definitions of indexes hold some, and they
-//! are judged by what they meant. Nothing here changes any more.
+//! Patterns with the meaning of selectors of version 1: some are in blocks and definitions of indexes, and
+//! keep their meaning for judging. Nothing here changes any more.
 //!
-//! The pattern is rewritten before the engine sees it, because some of PCRE means something else
-//! there: bytes beyond ASCII become escapes (`.` matches one byte, `É+` repeats its last byte), `$`
-//! also matches before a final line feed, and inside of `[...]` a `[`, `&`, `~` or `--` is itself.
+//! The pattern is rewritten for the engine, because some of PCRE's syntax means something else there: bytes
+//! beyond ASCII become escapes (`.` matches one byte, `É+` repeats its last byte), `$` also matches before a
+//! final line feed, and inside `[...]` a `[`, `&`, `~` or `--` stands for itself.
 //!
-//! Looking ahead is understood in one place only: between `^` at the very beginning and the rest,
-//! where it is a condition of its own: `^(?!tom)[a-z]+$`. Refused, because the engine cannot or
-//! because it would mean something else: other look-around, back references, possessive quantifiers,
-//! atomic groups, recursion, conditions, `\G`, `\K`, `\R`, `\X`, `\Q`, `\h`, `\v`, `\p`, and flags
-//! other than `imsx`.
+//! Look-ahead is understood only between `^` at the very beginning and the rest, where it is a separate
+//! condition: `^(?!tom)[a-z]+$`. These are refused, because the engine lacks them or gives them another
+//! meaning: other look-around, back references, possessive quantifiers, atomic groups, recursion, conditions,
+//! `\G`, `\K`, `\R`, `\X`, `\Q`, `\h`, `\v`, `\p`, and flags other than `imsx`.
 
 use regex::bytes::{Regex as Engine, RegexBuilder};
 
 use crate::query::error::QueryError;
 
-/// Most bytes that a compiled pattern may take.
+/// The most bytes that a compiled pattern may take.
 const SIZE_LIMIT: usize = 1 << 20;
-/// Deepest nesting of groups.
+/// The deepest nesting of groups.
 const NEST_LIMIT: u32 = 100;
-/// Most conditions between `^` and the rest.
+/// The most conditions between `^` and the rest.
 const MAX_LOOKS: usize = 16;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub(super) struct Regex {
     main: Engine,
-    /// What must match where the text begins, or must not.
+    /// What must match, or must not match, at the beginning of the text.
     looks: Vec<(bool, Engine)>,
 }
 
@@ -34,7 +33,7 @@ impl Regex {
     /// Compiles a pattern.
     ///
     /// # Errors
-    /// It is none, it is too large, or it needs what a linear engine cannot do.
+    /// It is not a pattern, it is too large, or it needs what a linear engine cannot do.
     pub(super) fn new(pattern: &str) -> Result<Self, QueryError> {
         let (flags, rest) = leading_flags(pattern);
         let (looks, rest) = leading_looks(rest).unwrap_or((Vec::new(), rest));
@@ -83,7 +82,7 @@ fn compile(pattern: &str) -> Result<Engine, QueryError> {
         .build()
         .map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => refused("the pattern is too large"),
-            // The last line says what is wrong, those before point at the pattern.
+            // The last line says what is wrong; the lines before point at the pattern.
             other => {
                 let text = other.to_string();
                 let last = text.lines().last().unwrap_or_default();
@@ -92,7 +91,7 @@ fn compile(pattern: &str) -> Result<Engine, QueryError> {
         })
 }
 
-/// `(?i)` and the like at the very beginning.
+/// `(?i)` and similar flags at the very beginning.
 fn leading_flags(pattern: &str) -> (&str, &str) {
     let flags = pattern
         .strip_prefix("(?")
@@ -105,7 +104,7 @@ fn leading_flags(pattern: &str) -> (&str, &str) {
     }
 }
 
-/// Conditions of looking ahead right behind a leading `^`, and what follows them.
+/// The look-ahead conditions directly after a leading `^`, and what follows them.
 fn leading_looks(pattern: &str) -> Option<(Vec<(bool, &str)>, &str)> {
     let mut rest = pattern
         .strip_prefix('^')
@@ -123,14 +122,14 @@ fn leading_looks(pattern: &str) -> Option<(Vec<(bool, &str)>, &str)> {
         let end = group_end(inner)?;
         looks.push((wanted, inner.get(..end)?));
         rest = inner.get(end + 1..)?;
-        // A quantified condition is none.
+        // A quantified condition is not a condition.
         if rest.starts_with(['*', '+', '?', '{']) {
             return None;
         }
     }
 }
 
-/// Calls `each` with every byte that is neither escaped nor inside of `[...]`, until it says so.
+/// Calls `each` with every byte that is neither escaped nor inside `[...]`, until `each` says so.
 fn outside_classes(pattern: &str, mut each: impl FnMut(usize, u8) -> bool) -> Option<usize> {
     let bytes = pattern.as_bytes();
     let mut at = 0;
@@ -140,7 +139,7 @@ fn outside_classes(pattern: &str, mut each: impl FnMut(usize, u8) -> bool) -> Op
             (b'\\', _) => at += 1,
             (b'[', None) => {
                 let negated = usize::from(bytes.get(at + 1) == Some(&b'^'));
-                // A `]` that comes first is itself.
+                // A `]` that comes first stands for itself.
                 at += negated + usize::from(bytes.get(at + 1 + negated) == Some(&b']'));
                 class_from = Some(at);
             }
@@ -153,7 +152,7 @@ fn outside_classes(pattern: &str, mut each: impl FnMut(usize, u8) -> bool) -> Op
     None
 }
 
-/// Where the group that `inner` is the inside of ends.
+/// The end of the group whose inside is `inner`.
 fn group_end(inner: &str) -> Option<usize> {
     let mut depth = 0_usize;
     outside_classes(inner, |_, byte| match byte {
@@ -251,7 +250,7 @@ fn sets_multiline(pattern: &str) -> bool {
     })
 }
 
-/// Whether `[[:` was begun and is not closed.
+/// Whether a `[[:` is open.
 fn posix_class_is_open(out: &str) -> bool {
     let opened = out.rfind("[:");
     opened.is_some_and(|at| {
@@ -261,14 +260,14 @@ fn posix_class_is_open(out: &str) -> bool {
     })
 }
 
-/// Whether a quantifier stands before the `+` or `*` at `at`.
+/// Whether a quantifier is before the `+` or `*` at `at`.
 fn is_quantified(bytes: &[u8], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).and_then(|at| bytes.get(at)).copied();
     let is_escaped = before(2) == Some(b'\\') && before(3) != Some(b'\\');
     matches!(before(1), Some(b'+' | b'*' | b'?' | b'}')) && !is_escaped
 }
 
-/// What may follow `(?`.
+/// Checks what follows `(?`.
 fn check_group(rest: &[u8]) -> Result<(), QueryError> {
     let is_name =
         |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
@@ -290,7 +289,7 @@ fn check_group(rest: &[u8]) -> Result<(), QueryError> {
     ))
 }
 
-/// A byte that is itself.
+/// Appends a byte that stands for itself.
 fn push_byte(byte: u8, out: &mut String) {
     out.push_str("\\x");
     for digit in [byte >> 4, byte & 0xf] {
@@ -301,7 +300,7 @@ fn push_byte(byte: u8, out: &mut String) {
 fn escape(escaped: u8, in_class: bool, out: &mut String) -> Result<(), QueryError> {
     match escaped {
         0x80.. => {
-            // Both bytes are themselves, with or without the backslash.
+            // Both bytes stand for themselves, with or without the backslash.
             push_byte(escaped, out);
         }
         b'd' | b'D' | b's' | b'S' | b'w' | b'W' | b'n' | b'r' | b't' | b'f' | b'a' | b'x' => {

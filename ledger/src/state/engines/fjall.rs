@@ -33,7 +33,7 @@ pub(super) const SUFFIX: &str = ".state";
 pub(super) const QUERY_SUFFIX: &str = ".query";
 
 const METADATA_HINT: u8 = b'm';
-/// Keys of a namespace that are counted before the count becomes a lower bound.
+/// The most keys of a namespace that are counted; beyond them the count is a lower bound.
 const COUNT_LIMIT: usize = 100_000;
 
 /// State in the embedded engine itself.
@@ -81,7 +81,7 @@ impl Engine for FjallEngine {
             on_couchdb: false,
             source,
         };
-        // Whichever has come further was used last.
+        // The place with the greater height was used last.
         let undo = keyspace(&self.database, channel, UNDO_SUFFIX)?;
         let remote = followed(view, &undo).map_err(follow)?;
         let state = keyspace(&self.database, channel, SUFFIX)?;
@@ -160,7 +160,7 @@ impl Follow for FjallState {
         savepoint::of(NAME, view, &self.keyspace)
     }
 
-    /// By itself: query indexes must not be written meanwhile.
+    /// It writes by itself, because query indexes must not be written meanwhile.
     fn follow(
         &self,
         _view: &Snapshot,
@@ -241,7 +241,7 @@ impl StateSnapshot for FjallSnapshot {
     }
 
     fn get(&self, namespace: &str, key: &str) -> Result<Option<VersionedValue>, ReadError> {
-        // A key that cannot be stored is not there.
+        // A key that cannot be stored does not exist.
         let Ok(key) = data_key(namespace, key) else {
             return Ok(None);
         };
@@ -276,7 +276,7 @@ impl StateSnapshot for FjallSnapshot {
                 Bound::Included(to) | Bound::Excluded(to),
             ) => (data_key(namespace, from), Some(data_key(namespace, to))),
         };
-        // A key that cannot be stored is not there, nor is anything after it.
+        // A key that cannot be stored does not exist, nor does anything after it.
         let Ok(mut start) = start else {
             return Ok(Box::new(std::iter::empty()));
         };

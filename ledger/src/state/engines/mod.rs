@@ -1,4 +1,4 @@
-//! Which state engines there are.
+//! The state engines.
 
 pub(crate) mod couchdb;
 pub(crate) mod fjall;
@@ -15,12 +15,12 @@ use couchdb::client::{Couch, CouchDbServer};
 use couchdb::engine::CouchEngine;
 use fjall::{FjallEngine, FjallState};
 
-/// The newest value of every key, as the embedded engine keeps it: what a state on a server keeps beside it
+/// The newest value of every key in the embedded engine. What state on a server keeps in the embedded engine
 /// is dropped with it.
 pub(crate) const STATE: Follower = Follower {
     name: NAME,
     suffix: fjall::SUFFIX,
-    // Query indexes would name documents that are not there.
+    // Otherwise query indexes would name documents that do not exist.
     dependents: &[
         fjall::QUERY_SUFFIX,
         couchdb::engine::QUERY_SUFFIX,
@@ -30,7 +30,7 @@ pub(crate) const STATE: Follower = Follower {
     is_of_before: savepoint::is_of_before,
 };
 
-/// What keeps current state.
+/// The engine that keeps current state.
 #[derive(Clone, Debug, Default)]
 pub enum StateEngine {
     /// The embedded engine, which also keeps index and history.
@@ -44,7 +44,7 @@ pub enum StateEngine {
 pub(crate) type Start = Box<dyn FnOnce(&Database) -> Arc<dyn Engine>>;
 
 impl StateEngine {
-    /// Gets the engine ready. No server is called.
+    /// Prepares the engine. No server is called.
     ///
     /// # Errors
     /// [`OpenError::StateEngine`]

@@ -1,4 +1,4 @@
-//! Blocks of unsigned transactions: what the ledger judges without a key or a policy.
+//! Blocks of unsigned transactions, for what the ledger judges without a key or a policy.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -10,13 +10,13 @@ use quire_wire::rwset::{
 };
 use quire_wire::tx_id::tx_id;
 
-/// The namespace that all transactions are about.
+/// The namespace of all transactions.
 pub(crate) const NAMESPACE: &str = "ns";
 
 /// What a transaction does, in the namespace [`NAMESPACE`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Act {
-    /// Fixes the transaction id.
+    /// Determines the transaction id.
     pub(crate) nonce: String,
     pub(crate) set: KvRwSet,
 }
@@ -129,8 +129,8 @@ pub(crate) fn commit(
     ledger.commit(children(channel, ledger.tip(), blocks))
 }
 
-/// Commits blocks as batches of one each, each begun while the one before is on its way to the disk
-/// and the one before that is followed.
+/// Commits each block as a batch, which begins while the batch before is on its way to the disk and the one
+/// before that is followed.
 pub(crate) fn commit_one_by_one(
     ledger: &mut Ledger,
     channel: &str,

@@ -41,7 +41,7 @@ impl CouchDb {
         })
     }
 
-    /// State on it, or on what stands before it at another address.
+    /// State on it, or on a proxy before it at another address.
     pub(crate) fn engine(&self, authority: &str) -> StateEngine {
         let url = format!("http://{authority}");
         let (user, password) = (self.user.clone(), self.password.clone());
@@ -49,7 +49,7 @@ impl CouchDb {
     }
 }
 
-/// The name of a channel that no other test has, on a server that keeps what earlier ones left.
+/// A name of a channel that no other test has, on a server that keeps what earlier tests left.
 pub(crate) fn channel_name() -> String {
     format!("t{:x}", RandomState::new().build_hasher().finish())
 }

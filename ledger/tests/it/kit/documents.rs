@@ -1,4 +1,4 @@
-//! A channel that tests write documents to, a block at a time.
+//! A channel to which tests write documents, one block at a time.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl Documents {
         self.reopen_on(self.engine.clone());
     }
 
-    /// The same, with state on an engine that may be another.
+    /// The same, with state on an engine that may be different.
     pub(crate) fn reopen_on(&mut self, engine: StateEngine) {
         self.close();
         self.engine = engine;
@@ -83,14 +83,14 @@ impl Documents {
         self.try_write(changes).unwrap();
     }
 
-    /// Commits blocks of these envelopes as one batch; the verdicts.
+    /// Commits blocks of these envelopes as one batch, and returns the verdicts.
     pub(crate) fn commit(&mut self, blocks: &[Vec<Bytes>]) -> Vec<Vec<Code>> {
         let ordered = self.ordered(blocks);
         codes(self.ledger().commit(ordered).unwrap())
     }
 
-    /// The same with the first block a batch of its own, which is on its way to the disk while the
-    /// others are judged.
+    /// The same, but the first block is a batch of its own, which is on its way to the disk while the others
+    /// are judged.
     pub(crate) fn commit_behind_first(&mut self, blocks: &[Vec<Bytes>]) -> Vec<Vec<Code>> {
         let mut first = self.ordered(blocks);
         let others = first.split_off(1);
@@ -100,7 +100,7 @@ impl Documents {
         codes(ledger.finish().unwrap())
     }
 
-    /// Blocks of these envelopes behind the newest block.
+    /// Blocks of these envelopes after the newest block.
     fn ordered(&mut self, blocks: &[Vec<Bytes>]) -> Vec<Ordered> {
         let channel = self.channel.clone();
         let (height, hash) = self.ledger().tip();

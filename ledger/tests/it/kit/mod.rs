@@ -27,8 +27,8 @@ pub(crate) fn open(dir: &Path) -> Ledgers {
     Ledgers::open(os_disk(), dir, Purpose::Use).expect("the data directory opens")
 }
 
-/// A directory that goes away, in memory where there is one: thousands of engines are opened, and
-/// what their syncs cost a disk is not the question.
+/// A temporary directory, in memory if possible: thousands of engines are opened, and the cost of their syncs
+/// on a disk does not matter.
 pub(crate) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() {
@@ -39,7 +39,7 @@ pub(crate) fn scratch() -> TempDir {
     dir.expect("a directory for the test")
 }
 
-/// What the oracle says of a channel, every verdict judged again.
+/// The oracle's report on a channel, with every verdict judged again.
 pub(crate) fn check(ledgers: &Ledgers, channel: &str) -> Report {
     let depth = Depth {
         verdicts: true,
@@ -48,7 +48,7 @@ pub(crate) fn check(ledgers: &Ledgers, channel: &str) -> Report {
     check_channel(ledgers, channel, depth, &mut |_| {}).expect("the check is finished")
 }
 
-/// Copies a folder with everything in it. Files that are mostly holes stay so.
+/// Copies a folder with everything in it. Holes in files stay holes.
 pub(crate) fn copy_dir(from: &Path, to: &Path) {
     use std::os::unix::fs::{FileExt as _, MetadataExt as _};
     std::fs::create_dir_all(to).unwrap();

@@ -1,4 +1,4 @@
-//! `pouchdb-server`, which speaks CouchDB's protocol: installed, started and stopped here.
+//! Installs, starts and stops `pouchdb-server`, which speaks CouchDB's protocol.
 
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(60);
 
-/// A port of the loopback that nobody has.
+/// A free port of the loopback.
 fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
@@ -65,7 +65,7 @@ impl PouchDb {
         self.port
     }
 
-    /// Starts it at the same port, with what it kept.
+    /// Starts it again at the same port, with the data that it kept.
     pub(crate) fn start_again(&mut self) {
         let server = packages().join("node_modules/pouchdb-server/bin/pouchdb-server");
         let process = Command::new("node")

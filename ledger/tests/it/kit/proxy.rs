@@ -1,4 +1,4 @@
-//! A proxy before a server of CouchDB's protocol that does to requests what networks and servers do.
+//! A proxy before a server of CouchDB's protocol, which fails requests as networks and servers do.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -6,20 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// What becomes of a request.
+/// The fault of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It is passed on, and so is the answer.
     None,
-    /// The connection ends without an answer; the server never hears of it.
+    /// The connection ends without an answer; the server never gets the request.
     Refused,
-    /// The server never hears of it, and the answer is this status.
+    /// The server never gets the request, and the answer is this status.
     Status(u16),
-    /// The server does it, and nobody hears that it did.
+    /// The server does it, but its answer is lost.
     AnswerLost,
-    /// The server does it, and half of the answer arrives.
+    /// The server does it, but only half of the answer arrives.
     AnswerCut,
-    /// Somebody else changes a document that is about to be written, first.
+    /// Somebody else first changes a document that will be written.
     Overtaken,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one that passes everything on to `upstream`.
+    /// Starts a proxy that passes everything on to `upstream`.
     pub(crate) fn start(upstream: &str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -56,7 +56,7 @@ impl Proxy {
                 }
                 let (upstream, policy) = (upstream.clone(), Arc::clone(&policy_there));
                 std::thread::spawn(move || {
-                    // A connection that breaks is what this is about.
+                    // Broken connections are the purpose of this.
                     drop(serve(client?, &upstream, &policy));
                     std::io::Result::Ok(())
                 });
@@ -74,7 +74,7 @@ impl Proxy {
         self.port
     }
 
-    /// From now on, asks this what becomes of each request.
+    /// Lets `policy` decide the fault of each request from now on.
     pub(crate) fn set(&self, policy: impl FnMut(&Head) -> Fault + Send + 'static) {
         *self.policy.lock().unwrap() = Box::new(policy);
     }
@@ -121,7 +121,7 @@ fn read_request(client: &mut TcpStream) -> std::io::Result<(String, Vec<u8>)> {
     }
 }
 
-/// Sends a request whose connection ends with the answer; the answer as it came.
+/// Sends a request whose connection ends with the answer, and returns the answer as it came.
 fn forward(upstream: &str, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut server = TcpStream::connect(upstream)?;
     let hop = |line: &&str| {
@@ -177,7 +177,7 @@ fn serve(mut client: TcpStream, upstream: &str, policy: &Mutex<Policy>) -> std::
     client.shutdown(Shutdown::Both)
 }
 
-/// Changes the documents of a `_bulk_docs` that are there, so that their revisions are new.
+/// Changes the existing documents of a `_bulk_docs`, so that their revisions are new.
 fn overtake(upstream: &str, head: &str, body: &[u8]) -> std::io::Result<()> {
     let Ok(serde_json::Value::Object(mut request)) = serde_json::from_slice(body) else {
         return Ok(());

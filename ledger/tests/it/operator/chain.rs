@@ -19,9 +19,9 @@ use quire_wire::tx_id::tx_id;
 use crate::kit::open;
 
 pub(super) const CHANNEL: &str = "main";
-/// Blocks of every chain here, the first included.
+/// The number of blocks of every chain here, including the first.
 pub(super) const HEIGHT: u64 = 12;
-/// So small that three blocks fill a file.
+/// This is so small that three blocks fill a file.
 const SEGMENT_BYTES: u64 = 2500;
 
 /// A directory with a closed channel of [`HEIGHT`] blocks.
@@ -77,7 +77,7 @@ impl Chain {
         contents(&self.blockfiles())
     }
 
-    /// The name of the block file that a block is in, and its record's place in it.
+    /// The name of a block's file, and the place of its record in the file.
     pub(super) fn place(&self, number: u64) -> (PathBuf, std::ops::Range<usize>) {
         let mut block = 0;
         for (name, bytes) in self.contents() {
@@ -103,7 +103,7 @@ impl Chain {
         fs::write(file, bytes).unwrap();
     }
 
-    /// Cuts the chain before a block, as a file system that lost the end would.
+    /// Cuts the chain before a block, like a file system that lost the end.
     pub(super) fn lose_from(&self, number: u64) {
         let (file, place) = self.place(number);
         for (name, _) in self.contents() {
@@ -116,7 +116,7 @@ impl Chain {
         fs::write(file, &bytes[..place.start]).unwrap();
     }
 
-    /// Opens the channel, says how many blocks were replayed, and closes it.
+    /// Opens the channel, closes it, and returns its height and how many blocks were replayed.
     pub(super) fn reopen(&self) -> Result<(u64, u64), OpenError> {
         let ledgers = open(self.path());
         let (_, report) = ledgers.ledger(CHANNEL, &mut |_| {})?;
@@ -159,7 +159,7 @@ pub(super) fn commit_next(ledger: &mut Ledger, salt: &str) {
     assert!(codes.iter().all(|(_, code)| code.is_valid()), "{codes:?}");
 }
 
-/// Commits a block with a transaction that says it saw no such key.
+/// Commits a block with a transaction that claims that it saw no such key.
 pub(super) fn commit_reading(ledger: &mut Ledger, key: &str) -> Result<(), CommitError> {
     let (height, hash) = ledger.tip();
     let envelopes = vec![transaction_of(&format!("{height}.0"), key, true)];
@@ -173,7 +173,7 @@ pub(super) fn commit_reading(ledger: &mut Ledger, key: &str) -> Result<(), Commi
     ledger.commit(vec![Ordered::new(block, CHANNEL)]).map(drop)
 }
 
-/// The block after `tip`: two transactions with a key each.
+/// The block after `tip`, with two transactions of one key each.
 fn next(tip: Option<&Block>, salt: &str) -> Block {
     let number = tip.map_or(0, |tip| tip.number + 1);
     let envelopes: Vec<Bytes> = (0..2)

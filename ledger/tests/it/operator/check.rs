@@ -1,5 +1,4 @@
-//! A check tells of everything that is damaged, not only of what it meets first, and calls nothing
-//! damaged that is sound.
+//! A check reports everything that is damaged, not only what it meets first, and nothing that is sound.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +12,7 @@ use quire_testkit::conformance;
 use super::chain::{CHANNEL, Chain, HEIGHT, check};
 use crate::kit::{open, os_disk};
 
-/// The blocks that a report names as damaged; those of a range are all named.
+/// The blocks that a report names as damaged, including all blocks of a range.
 fn named(report: &Report) -> BTreeSet<u64> {
     let mut named = BTreeSet::new();
     for finding in report
@@ -32,7 +31,7 @@ fn named(report: &Report) -> BTreeSet<u64> {
     named
 }
 
-/// Looks at the channel without making anything of what is derived.
+/// Checks the channel without making any derived data.
 fn look(chain: &Chain) -> Report {
     let looked = Ledgers::look(os_disk(), chain.path(), &quire_ledger::StateEngine::Fjall);
     let (ledgers, damage) = looked.unwrap();
@@ -64,7 +63,7 @@ fn every_damaged_block_is_named_and_no_sound_one() {
             let context = format!("{damaged:?}, derived {derived}: {report:#?}");
             let expected: BTreeSet<u64> = damaged.iter().copied().collect();
             assert_eq!(named(&report), expected, "{context}");
-            // Nothing follows from them but themselves.
+            // They cause no other findings.
             let others = report
                 .findings
                 .iter()
@@ -118,7 +117,7 @@ fn damage_before_and_behind_a_lost_file_is_told_with_it() {
 fn a_block_file_that_is_no_file_is_a_finding_and_the_others_are_read() {
     let chain = Chain::new();
     let (file, _) = chain.place(4);
-    // Not the first of its file: that one would be one loss with those of the file before.
+    // It is not the first of its file, because that would be one loss together with those of the file before.
     let (other, _) = chain.place(9);
     chain.damage(9);
     fs::remove_file(&file).unwrap();
@@ -165,7 +164,7 @@ fn an_index_that_is_wrong_about_a_block_behind_damage_is_told() {
             .unwrap();
         let name = format!("{CHANNEL}.index");
         let index = database.keyspace(&name, Default::default).unwrap();
-        // Block hashes are found by it.
+        // The index finds block hashes by it.
         let hashes: Vec<_> = index
             .prefix(b"h")
             .map(|guard| guard.key().unwrap())
@@ -185,7 +184,7 @@ fn an_index_that_is_wrong_about_a_block_behind_damage_is_told() {
     assert_eq!(wrong.count() as u64, HEIGHT - 3, "{report:#?}");
 }
 
-/// A peer's records have no seals to be found by.
+/// Records of a Fabric peer have no seals by which they could be found.
 #[test]
 fn damaged_records_of_a_peer_are_all_told_too() {
     let sound = conformance::read("fabric-ledgers/sample-prod/blockfile_000000");
@@ -209,9 +208,9 @@ fn damaged_records_of_a_peer_are_all_told_too() {
         let mut lengths = sound.clone();
         let mut middles = sound.clone();
         for number in [one, other] {
-            // No length leads on.
+            // No length leads to the next record.
             lengths[starts[number]..starts[number] + 40].fill(0xff);
-            // Lengths lead on, and nothing can be made of what is between.
+            // Lengths lead to the next records, but the bytes between cannot be read.
             let middle = starts[number] + 10..starts[number] + 60;
             middles[middle].fill(0xff);
         }

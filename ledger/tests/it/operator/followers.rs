@@ -1,5 +1,5 @@
-//! Index, state and history are derived: each alone deleted, behind or torn is made again; each alone
-//! ahead is refused by name.
+//! Index, state and history are derived: if one of them is deleted, behind or torn, it is made again; if one
+//! is ahead, it is refused by name.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::kit::{check, copy_dir, open, scratch};
 
 const SUFFIXES: [&str; 3] = ["index", "state", "hist"];
 
-/// Does something to a follower behind the ledger's back.
+/// Changes a follower without the ledger's knowledge.
 fn tamper(chain: &Chain, suffix: &str, change: impl FnOnce(&Keyspace)) {
     let database = Database::builder(chain.path().join("derived"))
         .open()
@@ -38,7 +38,7 @@ fn clear(keyspace: &Keyspace) {
     }
 }
 
-/// Opens with progress shown, which must end at the end.
+/// Opens with progress shown, which must end at its total.
 fn assert_replays(chain: &Chain, height: u64, blocks: u64) {
     let mut shown = Vec::new();
     {
@@ -91,7 +91,7 @@ fn one_that_is_behind_catches_up_from_where_it_is() {
 fn one_that_is_torn_is_noticed_by_check_and_healed_by_rebuild() {
     for (suffix, follower) in SUFFIXES.into_iter().zip(Follower::ALL) {
         let chain = Chain::new();
-        // Half of what it holds is gone, and its savepoint says otherwise.
+        // Half of its content is gone, but its savepoint does not show that.
         tamper(&chain, suffix, |keyspace| {
             let keys: Vec<_> = keyspace.iter().map(|guard| guard.key().unwrap()).collect();
             for key in keys.iter().filter(|key| key[0] != b's').step_by(2) {
@@ -171,7 +171,7 @@ fn damage_in_the_engines_own_files_is_healed() {
         }
         fs::write(file, bytes).unwrap();
         tried += 1;
-        // It opens at once, or after what an operator is told to do: move `derived` away.
+        // It opens immediately, or after the operator has done what the error says: move `derived` away.
         let ok = chain.reopen().is_ok() && chain.check().is_sound();
         if !ok {
             let ledgers = open(chain.path());
@@ -241,7 +241,7 @@ fn state_that_cannot_be_read_to_judge_writes_nothing_and_poisons_nothing() {
     assert_eq!(ledger.tip().0, HEIGHT + 1);
 }
 
-/// Two channels with [`HEIGHT`] blocks in common, and then some of their own.
+/// Two channels with [`HEIGHT`] blocks in common, and some further blocks of their own.
 fn forked(here: u64, there: u64) -> (Chain, Chain) {
     let (chain, other) = (Chain::new(), Chain::new());
     fs::remove_dir_all(other.path()).unwrap();
@@ -268,7 +268,7 @@ fn graft(chain: &Chain, suffix: &str, other: &Chain) {
 
 #[test]
 fn one_that_followed_another_chain_is_made_again() {
-    // At the end of the chain, and behind it.
+    // One case is at the end of the chain, the other after it.
     for (here, there) in [(2, 2), (5, 2)] {
         for suffix in SUFFIXES {
             let (chain, other) = forked(here, there);
@@ -335,7 +335,7 @@ fn an_envelope_is_read_with_its_block_where_its_place_is_not_known_or_not_right(
         places = all.filter(|(key, _)| key[0] == b'e').collect();
     });
     assert_eq!(places.len() as u64, HEIGHT);
-    // Another block's place; one beyond every file, and of more bytes than there are; no place at all.
+    // The places are another block's, one beyond every file with too many bytes, and no place at all.
     let huge = [&[0, 9][..], &[0xff; 8], &[0x7f, 1, 2, 3, 4]].concat();
     for wrong in [
         &places[3].1[..],
@@ -351,7 +351,7 @@ fn an_envelope_is_read_with_its_block_where_its_place_is_not_known_or_not_right(
         envelopes();
         assert!(!chain.check().is_sound(), "{wrong:?}");
     }
-    // As an earlier version left it.
+    // An earlier version left it like this.
     tamper(&chain, "index", |keyspace| {
         for (key, _) in &places {
             keyspace.remove(key.clone()).unwrap();
@@ -379,7 +379,7 @@ fn an_engine_that_was_settled_has_nothing_to_replay_and_all_that_it_had() {
         let act = Act::new("large").put("k", vec![7; LARGE]);
         chain::commit(&mut ledger, CHANNEL, &[vec![act]]).unwrap();
     }
-    // As after a kill.
+    // This is as after a kill.
     let (ledgers, bytes) = in_memory();
     assert!(bytes > LARGE as u64, "{bytes}");
     ledgers.settle();

@@ -1,7 +1,7 @@
-//! Commands that die at any of their steps, with power loss and without: run again, they finish.
+//! Commands that die at any of their steps, with power loss and without: if they run again, they finish.
 //!
-//! Guards against a command that half done leaves what no command can finish, or loses what it was
-//! to keep.
+//! These tests guard against a half-done command that no command can finish, or that loses what it should
+//! keep.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -76,7 +76,7 @@ impl Machine {
         Ledgers::open(disk.shared(), &self.data(), Purpose::Use).unwrap()
     }
 
-    /// Zeros from the middle of each of these block files on, to the middle of the second half.
+    /// Writes zeros into each of these block files, from its middle to the middle of its second half.
     fn damage(&mut self, files: &[usize]) {
         let disk = SimDisk::of(self.root.path(), self.image.clone());
         let all: Vec<_> = self.image.files(&self.blocks()).into_iter().collect();
@@ -89,8 +89,8 @@ impl Machine {
         self.image = disk.image().after_power_loss(Loss::All);
     }
 
-    /// Lets `command` die at each of its steps in turn, and has `finish` judge what every kind of
-    /// restart finds. How many restarts there were.
+    /// Lets `command` die at each of its steps in turn, and lets `finish` judge what every kind of restart
+    /// finds. Returns the number of restarts.
     fn at_every_step(
         &self,
         command: impl Fn(&Ledgers),
@@ -131,7 +131,7 @@ impl Machine {
     }
 }
 
-/// Opens the channel, and expects so many sound blocks.
+/// Opens the channel, and expects `height` sound blocks.
 fn expect_height(ledgers: &Ledgers, channel: &str, height: u64, context: &str) {
     let opened = ledgers.ledger(channel, &mut |_| {});
     let (_, report) = opened.unwrap_or_else(|error| panic!("{context}: {error}"));
@@ -162,7 +162,7 @@ fn a_truncation_that_dies_loses_nothing_that_it_was_to_keep_and_is_finished_by_t
                 Err(error) => panic!("{context}: {error}"),
             }
             expect_height(&ledgers, CHANNEL, height, context);
-            // Every byte is still somewhere: in its place, or in what was kept.
+            // Every byte still exists: in its place, or in the kept files.
             let after = bytes_below(disk, &machine.blocks());
             for (path, bytes) in &before {
                 let cut = *path == loss.file;

@@ -1,5 +1,5 @@
-//! What an operator does to a channel that does not open, or not whole: accepting a loss by name,
-//! repairing from a copy, making followers again. Guards against tools that lose more than they say.
+//! What an operator does to a channel that does not open whole: accept a loss by name, repair from a copy,
+//! make followers again. These tests guard against tools that lose more than they say.
 
 mod chain;
 mod check;

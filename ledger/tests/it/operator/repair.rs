@@ -1,4 +1,4 @@
-//! Repair: bad records become those of the copy, sound ones are never touched.
+//! Repair replaces bad records by those of the copy, and never touches sound ones.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Accepting a loss: only what is named, only what is damaged, and nothing is thrown away.
+//! Accepting a loss cuts only what is named and damaged, and throws nothing away.
 
 use std::fs;
 
@@ -27,7 +27,7 @@ fn a_damaged_acknowledged_block_is_lost_by_name_only_and_kept_aside() {
         assert!(whole.len() >= 3, "{} block files", whole.len());
         chain.damage(damaged);
         let before = chain.contents();
-        // The newest indexed block is all that opening reads.
+        // Opening reads only the newest indexed block.
         if damaged == HEIGHT - 1 {
             let refused = chain.reopen().unwrap_err();
             assert!(
@@ -58,7 +58,7 @@ fn a_damaged_acknowledged_block_is_lost_by_name_only_and_kept_aside() {
         assert_eq!(loss.sound_blocks, after);
         assert_eq!(loss.followers, Follower::ALL);
 
-        // What is left and what was kept are what was there.
+        // The remaining and the kept bytes together are the former bytes.
         let mut kept = contents(loss.kept.as_ref().unwrap()).into_iter();
         let mut joined = chain.contents();
         let (cut, bytes) = kept.next().unwrap();

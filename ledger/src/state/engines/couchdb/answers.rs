@@ -7,16 +7,17 @@ use crate::json::{self, MAX_TREE_DEPTH, Repeats};
 
 /// Levels of an answer of `_all_docs` around a document: the answer, its rows, a row.
 const LEVELS_AROUND: usize = 3;
-/// The same of one of `_bulk_get`: the answer, its results, a result, its documents, a leaf.
+/// Levels of an answer of `_bulk_get` around a document: the answer, its results, a result, its documents, a
+/// leaf.
 const LEVELS_AROUND_LEAF: usize = 5;
 
-/// What `_all_docs` answered.
+/// An answer of `_all_docs`.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) documents: Vec<ServerDocument>,
-    /// Rows; those of keys without a document have none.
+    /// All rows, including those of keys without a document.
     pub(super) rows: usize,
-    /// Id of the last row, if that is one of a document.
+    /// Id of the last row, if the row has a document.
     pub(super) last: Option<String>,
 }
 
@@ -35,7 +36,7 @@ pub(super) fn read_rows(body: &[u8]) -> Result<Page, String> {
         .iter_mut()
         .filter_map(|row| match row.get_mut("doc")?.take() {
             Value::Object(members) => Some(members),
-            // A key without a document.
+            // The key has no document.
             _ => None,
         });
     Ok(Page {
@@ -47,8 +48,8 @@ pub(super) fn read_rows(body: &[u8]) -> Result<Page, String> {
     })
 }
 
-/// Reads an answer of `_bulk_get`: the documents that there are. It tells the leaves of each id, deleted
-/// ones and those that lost a conflict included.
+/// Reads the documents in an answer of `_bulk_get`. The answer has the leaves of each id, including deleted
+/// ones and those that lost a conflict.
 pub(super) fn read_leaves(body: &[u8]) -> Result<Vec<ServerDocument>, String> {
     let depth = MAX_TREE_DEPTH + LEVELS_AROUND_LEAF;
     let answer = json::parse_to(body, Repeats::LastCounts, depth);

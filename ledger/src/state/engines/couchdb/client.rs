@@ -1,12 +1,12 @@
-//! One CouchDB server, called through `couch_rs` from threads that know nothing of tokio.
+//! One CouchDB server, called through `couch_rs` from threads outside tokio.
 //!
-//! Every call has a time limit, and is made again a few times with growing pauses when the server
-//! does not answer or answers 5xx. Every call made here may be made twice: reads change nothing, and
-//! a write that took effect unseen meets its own revision as a conflict.
+//! Every call has a time limit, and is repeated a few times with growing pauses if the server does not answer
+//! or answers 5xx. It is safe to repeat every call: reads change nothing, and a repeated write whose first
+//! answer was lost meets its own revision as a conflict.
 //!
-//! A server that refuses who we are, with 401 or 403, is not asked again by whoever wants something of
-//! it: `CouchDB` locks an account after five failures in five minutes, and then refuses the right
-//! password too. One call after a growing pause finds out whether it is mended ([`refusal`]).
+//! If a server refuses us, with 401 or 403, later requests are not sent to it: `CouchDB` locks an account
+//! after five failures in five minutes, and then refuses even the right password. One call after a growing
+//! pause finds out whether the refusal is over ([`refusal`]).
 
 use std::fmt;
 use std::future::Future;
@@ -26,21 +26,21 @@ use tokio::sync::Semaphore;
 use super::refusal::Refusal;
 use crate::error::{ReadError, chain_of};
 
-/// Times that a call is made: Fabric's first and three more.
+/// How often a call is tried: the first attempt and three more, as in Fabric.
 const ATTEMPTS: u32 = 4;
-/// The first pause; each is twice the one before.
+/// The first pause; each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(125);
-/// Calls under way at one time.
+/// The most calls under way at one time.
 const MAX_CALLS: usize = 64;
-/// How often it is asked whether the server is there, when nobody else asks it anything.
+/// How often the server is probed when nothing else calls it.
 const PROBE: Duration = Duration::from_secs(2);
 /// Threads of the runtime: they wait more than they work.
 const THREADS: usize = 2;
 
-/// How long one call may take, unless asked otherwise: Fabric's.
+/// How long one call may take unless configured otherwise; the same as in Fabric.
 pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(35);
 
-/// A CouchDB server, and who we are there. Shown and logged without the password.
+/// A CouchDB server, and our account there. It is shown and logged without the password.
 #[derive(Clone)]
 pub struct CouchDbServer {
     url: String,
@@ -63,20 +63,20 @@ impl fmt::Debug for CouchDbServer {
 /// Why a server cannot be called at all. Never shows what may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CouchDbServerError {
-    /// It is no URL of a server.
+    /// It is not the URL of a server.
     #[error("the URL of CouchDB must be http://HOST:PORT or https://HOST:PORT, without a path")]
     Url,
-    /// A URL is shown and logged.
+    /// A URL is shown and logged, so it must not have a secret.
     #[error("the URL of CouchDB must not have a user or password in it: name them apart")]
     Secret,
-    /// One without the other.
+    /// Only one of user and password is given.
     #[error("CouchDB wants a user and a password, or neither")]
     HalfAnAccount,
 }
 
 impl CouchDbServer {
     /// # Errors
-    /// [`CouchDbServerError`]: the operator has to write it otherwise.
+    /// [`CouchDbServerError`]: the operator must correct it.
     pub fn new(
         url: &str,
         user: Option<String>,
@@ -105,14 +105,14 @@ impl CouchDbServer {
         })
     }
 
-    /// Where it is.
+    /// The server's URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 }
 
-/// What a server said.
+/// A server's answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -132,38 +132,38 @@ impl Answer {
         format!("status {}: {reason}", self.status)
     }
 
-    /// An answer that nobody foresaw: its status and CouchDB's reason.
+    /// The error of an unexpected answer: its status and CouchDB's reason.
     pub(super) fn unexpected(&self, what: &str) -> ReadError {
         let text = String::from_utf8_lossy(&self.body);
         let text: String = text.chars().take(200).collect();
         ReadError::StateUnavailable(format!("{what}: status {}: {}", self.status, text.trim()))
     }
 
-    /// The body of a good answer.
+    /// The body of a successful answer.
     pub(super) fn read<T: serde::de::DeserializeOwned>(&self, what: &str) -> Result<T, ReadError> {
         if !(200..300).contains(&self.status) {
             return Err(self.unexpected(what));
         }
-        // A body that is cut short is the connection's fault, or a proxy's.
+        // If a body is cut short, the connection or a proxy is at fault.
         serde_json::from_slice(&self.body)
             .map_err(|error| ReadError::StateUnavailable(format!("{what}: {error}")))
     }
 }
 
-/// A server that is called.
+/// A client of a server.
 pub(crate) struct Couch {
     url: String,
     runtime: Option<Runtime>,
     calls: Arc<Calls>,
 }
 
-/// What the tasks of the runtime share.
+/// The state that the tasks of the runtime share.
 pub(super) struct Calls {
     client: couch_rs::Client,
     under_way: Semaphore,
     trouble: Mutex<Option<String>>,
     refusal: Refusal,
-    /// What was asked last: a probe asks for the same database, which needs the same rights.
+    /// The path of the last call: a probe asks for the same database, which needs the same rights.
     asked: Mutex<String>,
     count: AtomicU64,
     has_quick_bulk_get: AtomicBool,
@@ -176,7 +176,7 @@ impl fmt::Debug for Couch {
 }
 
 impl Drop for Couch {
-    /// Does not wait for calls under way: nobody wants their answers.
+    /// Does not wait for calls under way, because nobody needs their answers.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -184,17 +184,17 @@ impl Drop for Couch {
     }
 }
 
-/// Path of a database.
+/// A path in a database.
 pub(super) fn path(database: &str, rest: &str) -> String {
     let database = utf8_percent_encode(database, NON_ALPHANUMERIC);
     format!("/{database}{rest}")
 }
 
 impl Couch {
-    /// Makes ready to call a server; none is made yet.
+    /// Prepares calls of a server, without calling it.
     pub(crate) fn new(server: &CouchDbServer) -> Result<Self, ReadError> {
         let unusable = |error: &dyn fmt::Display| ReadError::StateForeign(error.to_string());
-        // Whoever else installed one first has installed this one.
+        // If another provider was installed first, it is the same one.
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = couch_rs::Client::new_with_timeout(
             &server.url,
@@ -225,7 +225,7 @@ impl Couch {
         })
     }
 
-    /// Where the server is.
+    /// The server's URL.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -237,7 +237,7 @@ impl Couch {
         refused.or_else(|| self.calls.trouble.lock().clone())
     }
 
-    /// Runs a job that calls, and waits for it; from any thread but the runtime's own.
+    /// Runs a job that makes calls, and waits for it. Any thread but the runtime's own may call this.
     pub(super) fn run<T, F>(&self, job: impl FnOnce(Arc<Calls>) -> F) -> Result<T, ReadError>
     where
         T: Send + 'static,
@@ -248,7 +248,7 @@ impl Couch {
         let (done, result) = sync_channel(1);
         let job = job(Arc::clone(&self.calls));
         runtime.spawn(async move {
-            // Whoever waited may be gone.
+            // The receiver may be gone.
             drop(done.send(job.await));
         });
         result.recv().map_err(|_| gone())?
@@ -256,7 +256,7 @@ impl Couch {
 }
 
 impl Calls {
-    /// Calls the server, a few times if need be; not at all while it refuses who we are.
+    /// Calls the server, several times if necessary, but not while it refuses us.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -269,7 +269,7 @@ impl Calls {
         answer.ok_or_else(endless)
     }
 
-    /// The same, and none where the answer has more bytes than `most`, of which no more are read.
+    /// The same, but `None` if the answer has more bytes than `most`; no more than these are read.
     pub(super) async fn call_for(
         &self,
         method: Method,
@@ -312,7 +312,7 @@ impl Calls {
         Err(ReadError::StateUnavailable("it was not called".to_owned()))
     }
 
-    /// Asks who is there; whether it is another than `CouchDB` itself.
+    /// Asks for the server's name. Returns whether it is other software than `CouchDB` itself.
     pub(super) async fn greet(&self) -> Result<bool, ReadError> {
         #[derive(serde::Deserialize)]
         struct Welcome {
@@ -327,13 +327,13 @@ impl Calls {
         Ok(couchdb.is_none())
     }
 
-    /// Whether `_bulk_get` is quicker than `_all_docs` with keys: four times, since `CouchDB` 3.3. Others
-    /// may leave out there why a document is not answered.
+    /// Whether `_bulk_get` is quicker than `_all_docs` with keys: since `CouchDB` 3.3 it is four times
+    /// quicker. Other servers may not say in `_bulk_get` why a document is missing.
     pub(super) fn has_quick_bulk_get(&self) -> bool {
         self.has_quick_bulk_get.load(Ordering::Relaxed)
     }
 
-    /// Whether a server that answered lets us in.
+    /// Checks whether a server that answered accepts us.
     fn note(&self, answer: &Answer, path: &str) -> Result<(), ReadError> {
         if self.trouble.lock().take().is_some() {
             tracing::debug!(path, "CouchDB answers again");
@@ -345,13 +345,13 @@ impl Calls {
         Err(ReadError::StateRefused(reason))
     }
 
-    /// Whether `couch_rs` may call by itself.
+    /// Checks whether `couch_rs` may make calls itself.
     pub(super) fn may_call(&self) -> Result<(), ReadError> {
         let refused = self.refusal.reason();
         refused.map_or(Ok(()), |reason| Err(ReadError::StateRefused(reason)))
     }
 
-    /// What became of a call of `couch_rs`.
+    /// The error of a failed call of `couch_rs`.
     pub(super) fn failed(&self, path: &str, error: &CouchError) -> ReadError {
         let status = error.status().map(|status| status.as_u16());
         if matches!(status, Some(401 | 403)) {
@@ -360,8 +360,8 @@ impl Calls {
         ReadError::StateUnavailable(error.to_string())
     }
 
-    /// Asks for what was asked for last whenever nobody did for a while: trouble is known before
-    /// anybody meets it, and its end too.
+    /// Repeats the last request whenever there was no call for a while, so that trouble, and its end, is
+    /// known before a caller meets it.
     async fn probe(self: Arc<Self>) {
         let mut seen = 0;
         loop {
@@ -423,7 +423,7 @@ impl Calls {
         Ok(Some(Answer { status, body }))
     }
 
-    /// The server, for what `couch_rs` does by itself.
+    /// The client of `couch_rs`, for the calls that it makes itself.
     pub(super) fn client(&self) -> &couch_rs::Client {
         &self.client
     }

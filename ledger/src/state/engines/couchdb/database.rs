@@ -1,4 +1,4 @@
-//! One database: documents read and written in bulk.
+//! One database, whose documents are read and written in bulk.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,30 +17,30 @@ use crate::error::ReadError;
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;
 
-/// Documents of one call.
+/// The most documents of one call.
 const MAX_DOCUMENTS: usize = 1000;
-/// Calls of one job that are under way together.
+/// The most calls of one job that are under way together.
 const SIDE_BY_SIDE: usize = 4;
-/// Bytes of an answer with several documents that is read: as many as the largest document has. What is made
-/// of them takes up to fifty times as many.
+/// The most bytes of an answer with several documents: as many as the largest document has. Parsed, they take
+/// up to fifty times as many.
 const MAX_ANSWER: usize = 8 << 20;
-/// Bytes of documents after which a call is full.
+/// A call is full after this many bytes of documents.
 const MAX_BYTES: usize = 4 << 20;
-/// Times that documents which somebody else changed meanwhile are written again.
+/// How often documents that somebody else changed meanwhile are written again.
 const ROUNDS: u32 = 10;
-/// The pause before the second of them; each is longer by as much.
+/// The pause before the second attempt; each further pause is longer by this time.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What is to become of a document.
+/// What a document must become.
 #[derive(Clone, Debug)]
 pub(super) enum Wish {
     Value(VersionedValue),
     Deleted(Height),
-    /// One of Fabric's own, with these members.
+    /// One of Fabric's own documents, with these members.
     Members(Map<String, Value>),
 }
 
-/// How a call of `_bulk_docs` went for one document.
+/// The result of a call of `_bulk_docs` for one document.
 #[derive(Debug, Deserialize)]
 struct Written {
     #[serde(default)]
@@ -62,7 +62,7 @@ fn list(body: &impl serde::Serialize) -> Bytes {
     serde_json::to_vec(body).unwrap_or_default().into()
 }
 
-/// Documents by id; those that are not there are left out. `None` where the database is not there.
+/// Documents by id, without missing ones. `None` if the database does not exist.
 pub(super) async fn find(
     calls: &Arc<Calls>,
     database: &str,
@@ -81,7 +81,7 @@ pub(super) async fn find(
         }
         match ended(&mut under_way).await? {
             None => return Ok(Some(found)),
-            // Nothing is too long where there is no bound.
+            // Without a bound nothing is too long.
             Some(Reply::Gone | Reply::TooLong) => return Ok(None),
             Some(Reply::Documents(documents)) => {
                 let documents = documents.into_iter();
@@ -91,27 +91,27 @@ pub(super) async fn find(
     }
 }
 
-/// What a server said that was asked for documents.
+/// A server's reply to a request for documents.
 enum Reply {
     Documents(Vec<ServerDocument>),
-    /// The database is not there.
+    /// The database does not exist.
     Gone,
-    /// They are more than may be read.
+    /// The documents have more bytes than may be read.
     TooLong,
 }
 
-/// How many of a call that was too long are asked for next.
+/// How many documents are asked for after an answer that was too long.
 fn fewer(count: usize) -> usize {
     (count / 4).max(1)
 }
 
-/// How long the answer may be to a question for so many documents: one is read however large it is.
+/// How long the answer with `count` documents may be: a single document may have any size.
 fn most_of(count: usize) -> usize {
     if count > 1 { MAX_ANSWER } else { usize::MAX }
 }
 
-/// Documents of the first of these ids, in a database that must be there, and how many ids those are: as many
-/// as one answer has room for, and one at least.
+/// Documents of the first of these ids, in a database that must exist, and the number of these ids: as many
+/// as one answer has room for, and at least one.
 pub(super) async fn fetch_some(
     calls: &Calls,
     database: &str,
@@ -169,7 +169,7 @@ async fn find_some(
     }
 }
 
-/// What the next job to end gave; none where none is left.
+/// The result of the next job that ends; `None` if no job is left.
 async fn ended<T: 'static>(
     under_way: &mut JoinSet<Result<T, ReadError>>,
 ) -> Result<Option<T>, ReadError> {
@@ -180,7 +180,7 @@ async fn ended<T: 'static>(
     }
 }
 
-/// As [`find`], in a database that must be there.
+/// Like [`find`], in a database that must exist.
 pub(super) async fn fetch(
     calls: &Arc<Calls>,
     database: &str,
@@ -190,8 +190,8 @@ pub(super) async fn fetch(
     found.ok_or_else(|| gone(database))
 }
 
-/// A page of at most so many documents in order of id, and how many it could have: fewer, and one at least,
-/// where the answer has no room for them.
+/// A page of documents in order of id, and the number that it could have: fewer than asked for, but at least
+/// one, if the answer has no room for all.
 pub(super) async fn page(
     calls: &Calls,
     database: &str,
@@ -230,7 +230,7 @@ async fn page_of(
     }
 }
 
-/// Documents of a database that are not design documents; none where it is not there.
+/// The number of a database's documents that are not design documents; `None` if it does not exist.
 pub(super) async fn count_if_there(
     calls: &Calls,
     database: &str,
@@ -260,13 +260,13 @@ pub(super) async fn count_if_there(
     Ok(Some(info.doc_count.saturating_sub(designs)))
 }
 
-/// The same of a database that must be there.
+/// The same for a database that must exist.
 pub(super) async fn count(calls: &Calls, database: &str) -> Result<u64, ReadError> {
     let count = count_if_there(calls, database).await?;
     count.ok_or_else(|| gone(database))
 }
 
-/// Makes a database; whether there was none.
+/// Makes a database. Returns whether there was none.
 pub(super) async fn create(calls: &Calls, database: &str) -> Result<bool, ReadError> {
     let url = path(database, "");
     let answer = calls.call(Method::PUT, &url, &[], None).await?;
@@ -277,7 +277,7 @@ pub(super) async fn create(calls: &Calls, database: &str) -> Result<bool, ReadEr
     }
 }
 
-/// Removes a database, if it is there.
+/// Removes a database, if it exists.
 pub(super) async fn remove(calls: &Calls, database: &str) -> Result<(), ReadError> {
     let url = path(database, "");
     let answer = calls.call(Method::DELETE, &url, &[], None).await?;
@@ -287,9 +287,9 @@ pub(super) async fn remove(calls: &Calls, database: &str) -> Result<(), ReadErro
     }
 }
 
-/// Writes documents over those that are there, whatever their revisions; `current` holds those that
-/// are known. The new revisions of those that had to be written; durable on return, as far as the server
-/// promises.
+/// Writes documents over the existing ones, whatever their revisions; `current` holds the known ones. Returns
+/// the new revisions of documents that had to be written. They are durable on return, as far as the server
+/// promises that.
 pub(super) async fn write(
     calls: &Arc<Calls>,
     place: &Place,
@@ -332,7 +332,7 @@ pub(super) async fn write(
     Err(ReadError::StateUnavailable(reason))
 }
 
-/// Whether a document is as it should be: this batch wrote it before, and was not told.
+/// Whether a document is already as it should be: this batch wrote it, but the answer was lost.
 fn is_granted(place: &Place, wish: &Wish, current: Option<&ServerDocument>) -> bool {
     match (wish, current) {
         (Wish::Value(wanted), Some(current)) => {
@@ -344,7 +344,7 @@ fn is_granted(place: &Place, wish: &Wish, current: Option<&ServerDocument>) -> b
     }
 }
 
-/// What became of one call of `_bulk_docs`.
+/// The result of one call of `_bulk_docs`.
 #[derive(Default)]
 struct Outcome {
     conflicts: Vec<(String, Wish)>,
@@ -358,7 +358,7 @@ struct Call {
 }
 
 impl Call {
-    /// Takes the last of the wishes, as many as one call takes.
+    /// Takes as many of the last wishes as one call can take.
     fn of(
         place: &Place,
         wishes: &mut Vec<(String, Wish)>,

@@ -1,19 +1,20 @@
-//! A value as a document, in Fabric's form, and back to the byte.
+//! Turns a value into a document, in Fabric's form, and back to the same bytes.
 //!
 //! | member | what |
 //! |---|---|
 //! | `_id` | the key, see [`names`](super::names) |
-//! | `~version` | base64 of proto {1 version = OPV(block) ‖ OPV(tx), 2 metadata, 4 CRC32C of what the document is} |
-//! | `~value` | base64 of the value, where the members below would not give it back |
-//! | others | the value's own, where it is a JSON object that CouchDB can hold |
+//! | `~version` | base64 of proto {1 version = OPV(block) ‖ OPV(tx), 2 metadata, 4 CRC32C of the whole document} |
+//! | `~value` | base64 of the value, if the members below would not give it back |
+//! | others | the value's own, if it is a JSON object that CouchDB can hold |
 //!
-//! Fabric keeps in an attachment what is no JSON object, and lets CouchDB round numbers, drop white
-//! space and unify escapes of what is one. Here the bytes go along whenever they could differ.
+//! Fabric keeps a value that is not a JSON object in an attachment, and lets CouchDB round numbers, drop
+//! white space and unify escapes of JSON objects. Here the document also has the bytes whenever they could
+//! differ.
 //!
-//! The CRC32C is of channel `00` namespace `00` key `00` version `00` metadata `00` value, so a document
-//! that somebody put in another's place, in this database or another, is not taken for one of ours.
+//! The CRC32C covers channel `00` namespace `00` key `00` version `00` metadata `00` value, so a document
+//! that somebody put in another document's place, in this database or another, is not taken for one of ours.
 //! Documents of earlier versions have field 3 instead, the CRC32C of the value alone. They are read in
-//! channels whose metadata does not say that all documents have the first.
+//! channels whose metadata does not say that all documents have field 4.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -30,7 +31,7 @@ use crate::json::{self, Repeats};
 use crate::model::block::Height;
 use crate::model::value::VersionedValue;
 
-/// Member with version and metadata: Fabric's.
+/// Fabric's member with version and metadata.
 pub(super) const VERSION: &str = "~version";
 /// Member with the value's bytes.
 const VALUE: &str = "~value";
@@ -40,15 +41,15 @@ struct StoredVersion {
     version: Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     metadata: Bytes,
-    /// Of the value: what earlier versions wrote.
+    /// The checksum of the value, which earlier versions wrote.
     #[prost(fixed32, optional, tag = "3")]
     value_checksum: Option<u32>,
-    /// Of everything.
+    /// The checksum of everything.
     #[prost(fixed32, optional, tag = "4")]
     checksum: Option<u32>,
 }
 
-/// Where documents are, and of what: the namespace of one channel.
+/// The place of documents: the namespace of one channel.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) channel: String,
@@ -67,7 +68,7 @@ impl Place {
         crc32c_of(parts.chain([value]))
     }
 
-    /// Says which document of the place is not as it was written.
+    /// The error that names a document of the place that is not as it was written.
     fn damaged(&self, id: &str, rule: &'static str) -> ReadError {
         ReadError::StateDocument {
             database: self.database.clone(),
@@ -87,7 +88,7 @@ pub(super) struct ServerDocument {
 }
 
 impl ServerDocument {
-    /// From what a server answered.
+    /// Makes it from a server's answer.
     pub(super) fn of(mut members: Map<String, Value>) -> Result<Self, String> {
         let mut text = |name| match members.shift_remove(name) {
             Some(Value::String(text)) => Ok(text),
@@ -97,13 +98,13 @@ impl ServerDocument {
         Ok(Self { id, rev, members })
     }
 
-    /// Of several leaves the greatest is the document: `CouchDB`'s rule, by generation, then by hash.
+    /// Of several leaves the greatest is the document, by `CouchDB`'s rule: by generation, then by hash.
     pub(super) fn rank(&self) -> (u64, &str) {
         let (generation, hash) = self.rev.split_once('-').unwrap_or_default();
         (generation.parse().unwrap_or(0), hash)
     }
 
-    /// One of which nothing but the revision is known.
+    /// A document of which only the revision is known.
     pub(super) fn of_revision(id: &str, rev: String) -> Self {
         Self {
             id: id.to_owned(),
@@ -112,12 +113,12 @@ impl ServerDocument {
         }
     }
 
-    /// Everything but id and revision.
+    /// Its members without id and revision.
     pub(super) fn into_members(self) -> Value {
         Value::Object(self.members)
     }
 
-    /// The version of the document; none where it is not one that was written here.
+    /// The version of the document; `None` if it was not written here.
     pub(super) fn version(&self) -> Option<Height> {
         self.stored_version().map(|(version, _)| version)
     }
@@ -150,7 +151,7 @@ impl ServerDocument {
                 let key = key.ok_or_else(|| damaged("no key has such a document"))?;
                 checksum == place.checksum(&key, &stored.version, &stored.metadata, &value)
             }
-            // What is left out is zero.
+            // A checksum that is left out is zero.
             (None, checksum) if place.takes_former => checksum.unwrap_or(0) == crc32c(&value),
             (None, _) => false,
         };
@@ -164,7 +165,7 @@ impl ServerDocument {
         })
     }
 
-    /// The same, for who wants to know more: that the members beside `~value` are the value's, too.
+    /// The same, but also checks that the members besides `~value` are the value's.
     pub(super) fn whole_value(&self, place: &Place) -> Result<VersionedValue, ReadError> {
         let content = self.value(place)?;
         if self.members.contains_key(VALUE) && !is_shown_as(&content.value, &self.own()) {
@@ -174,7 +175,7 @@ impl ServerDocument {
         Ok(content)
     }
 
-    /// The members that are the value's.
+    /// The members of the value.
     fn own(&self) -> Map<String, Value> {
         let own = self.members.iter().filter(|(name, _)| !is_reserved(name));
         own.map(|(name, value)| (name.clone(), value.clone()))
@@ -182,7 +183,7 @@ impl ServerDocument {
     }
 }
 
-/// Whether members are what a server made of those of a value.
+/// Whether members are what a server made of a value's members.
 fn is_shown_as(value: &[u8], members: &Map<String, Value>) -> bool {
     /// A name that servers written in JavaScript lose.
     const PROTOTYPE: &str = "__proto__";
@@ -199,12 +200,12 @@ fn is_shown_as(value: &[u8], members: &Map<String, Value>) -> bool {
     is_alike(&Value::Object(expected), &Value::Object(members.clone()))
 }
 
-/// Members of these names are CouchDB's, Fabric's or ours.
+/// Members with these names belong to CouchDB, Fabric or us.
 fn is_reserved(name: &str) -> bool {
     name.starts_with('_') || name == VERSION || name == VALUE
 }
 
-/// The document that a value becomes; `rev` is that of the one it replaces.
+/// The document of a value; `rev` is the revision of the document that it replaces.
 pub(super) fn write(
     place: &Place,
     id: &str,
@@ -217,7 +218,7 @@ pub(super) fn write(
     let how = parsed.as_ref().map_or(Fidelity::Refused, fidelity);
     let is_kept = how == Fidelity::Kept
         && members.is_some_and(|members| !members.keys().any(|name| is_reserved(name)))
-        // White space, escapes, members of one name.
+        // White space, escapes and repeated members could differ.
         && parsed.as_ref().is_some_and(|parsed| parsed.to_string().as_bytes() == content.value);
     if !is_kept {
         document.insert(VALUE.to_owned(), BASE64.encode(&content.value).into());
@@ -378,7 +379,7 @@ mod tests {
             let revs: Vec<&str> = found.iter().map(|stored| stored.rev.as_str()).collect();
             assert_eq!(revs, Vec::from_iter(expected), "{docs:?}");
         }
-        // Not to know is not to know that there is none.
+        // An unknown answer does not mean that there is no document.
         for error in [
             serde_json::json!({"error": {"error": "timeout"}}),
             serde_json::json!({}),
@@ -404,7 +405,7 @@ mod tests {
 
     #[test]
     fn the_version_member_is_what_fabric_reads() {
-        // proto {1: 02 01 2c 01 02, 2: "m"}, and our field 3.
+        // This is proto {1: 02 01 2c 01 02, 2: "m"}, and our field 3.
         let document = write(&place(), "k", None, &content(b"{}"));
         let bytes = BASE64.decode(document[VERSION].as_str().unwrap()).unwrap();
         assert_eq!(hex::encode(&bytes[..10]), "0a0502012c010212016d");
@@ -431,7 +432,7 @@ mod tests {
             };
             assert_eq!((key.as_str(), namespace), (id, &place.namespace));
         }
-        // Neither may one part of it end and the next begin elsewhere.
+        // A part of it cannot end, and the next begin, at another place.
         let joined = [("ab", "c"), ("a", "bc")].map(|(namespace, key)| {
             let mut place = place();
             place.namespace = namespace.to_owned();
@@ -451,7 +452,7 @@ mod tests {
             let written = StoredVersion {
                 version: version.into(),
                 metadata: "m".into(),
-                // Left out, as it was where it was zero.
+                // It was left out if it was zero.
                 value_checksum: Some(crc32c(value)).filter(|checksum| *checksum != 0),
                 checksum: None,
             };
@@ -491,7 +492,7 @@ mod tests {
                 document.insert("z".to_owned(), Value::Null)
             )));
         }
-        // As CouchDB gives numbers back.
+        // CouchDB gives numbers back in this form.
         let mut document = write(&place(), "k", None, &content(br#"{"a":1.50,"b":1e2}"#));
         document.insert("a".to_owned(), serde_json::from_str("1.5").unwrap());
         document.insert("b".to_owned(), serde_json::from_str("100.0").unwrap());

@@ -17,12 +17,12 @@ use crate::query::registry::Registry;
 use crate::state::engine::{Engine, Genesis, OpenRegistry, Place};
 use crate::state::{StateDb, StateSnapshot};
 
-/// Suffixes of what is kept in the embedded engine: entries of query indexes, and what is replaced.
+/// Suffixes of keyspaces in the embedded engine: entries of query indexes, and replaced values.
 pub(in crate::state::engines) const QUERY_SUFFIX: &str = ".cquer";
 pub(in crate::state::engines) const UNDO_SUFFIX: &str = ".cundo";
 
-/// Pauses between attempts to reach a state database when a channel is opened: each is twice the one
-/// before, about two minutes in all.
+/// Pauses between attempts to reach a state database when a channel is opened: each is twice as long as the
+/// one before, and all take about two minutes.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(64);
 
@@ -52,7 +52,7 @@ impl CouchEngine {
         Self { couch, embedded }
     }
 
-    /// What a channel keeps in the embedded engine, made where there is none.
+    /// What a channel keeps in the embedded engine; missing keyspaces are made.
     fn local(&self, channel: &str) -> Result<Local, OpenError> {
         Ok(Local {
             database: self.embedded.clone(),
@@ -61,14 +61,14 @@ impl CouchEngine {
         })
     }
 
-    /// Begins with what CouchDB has of a channel, as soon as it can be asked.
+    /// Begins with what CouchDB has of a channel, as soon as CouchDB can be asked.
     fn open_patiently(&self, channel: &str, local: &Local) -> Result<CouchState, OpenError> {
         let mut pause = FIRST_PAUSE;
         loop {
             match CouchState::open(Arc::clone(&self.couch), channel, local.clone()) {
                 Ok(state) => return Ok(state),
-                // Who is refused has to be mended by somebody: to wait would say nothing, and to try again
-                // could lock the account.
+                // A refusal must be corrected by somebody: waiting would not help, and another attempt could
+                // lock the account.
                 Err(source @ ReadError::StateUnavailable(_)) if pause <= LAST_PAUSE => {
                     tracing::warn!(channel, %source, "waiting for the state database");
                     std::thread::sleep(pause);
@@ -124,7 +124,7 @@ impl Engine for CouchEngine {
         genesis: &Genesis<'_>,
     ) -> Result<Place, OpenError> {
         let local = self.local(channel)?;
-        // Where block 0 is damaged, it is not known whose state this should be.
+        // If block 0 is damaged, it is not known whose state this should be.
         let genesis = genesis().unwrap_or_default();
         let url = self.couch.url().to_owned();
         Ok(match self.inspect(channel, local, genesis.as_ref()) {
@@ -147,7 +147,7 @@ impl Engine for CouchEngine {
     }
 }
 
-/// The height that state on a server has reached at least, as what is kept beside it tells.
+/// The height that state on a server has reached at least, according to data kept here.
 pub(in crate::state::engines) fn followed(
     view: &Snapshot,
     undo: &Keyspace,
@@ -155,8 +155,8 @@ pub(in crate::state::engines) fn followed(
     Undo::indexed(view, undo)
 }
 
-/// Removes the databases of a channel, if they are those of the chain with this block 0. Whether
-/// there are none left of any chain.
+/// Removes the databases of a channel, if they belong to the chain with this block 0. Returns whether none
+/// are left of any chain.
 fn remove(couch: &Couch, channel: &str, genesis: Option<&Hash>) -> Result<bool, ReadError> {
     let own = names::metadata_database(channel);
     let genesis = genesis.map(hex::encode);
@@ -168,7 +168,7 @@ fn remove(couch: &Couch, channel: &str, genesis: Option<&Hash>) -> Result<bool, 
         if genesis.is_none_or(|genesis| genesis != metadata.genesis) {
             return Ok(false);
         }
-        // The list goes last: what it names is found again.
+        // The list is removed last, so that the databases in it can be found again.
         for namespace in metadata.namespaces.values() {
             if namespace.database != own {
                 database::remove(&calls, &namespace.database).await?;

@@ -1,18 +1,18 @@
-//! Which values a server gives back as it was given them.
+//! Tells which values a server gives back unchanged.
 
 use serde_json::Value;
 
-/// The greatest integer up to which every JSON reader has them all.
+/// Every JSON reader has all integers up to this one.
 const MAX_SAFE_INTEGER: u64 = 1 << 53;
 
-/// What a value of an object's members may be.
+/// How a server treats an object's members.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fidelity {
     /// CouchDB refuses it.
     Refused,
-    /// CouchDB holds it, and may give something else back.
+    /// CouchDB holds it, but may give something else back.
     Rewritten,
-    /// CouchDB, and whatever else speaks its protocol, gives it back.
+    /// CouchDB, and other servers with its protocol, give it back.
     Kept,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn fidelity(value: &Value) -> Fidelity {
         Value::Array(items) => items.iter().map(fidelity).min().unwrap_or(Fidelity::Kept),
         Value::Object(members) => {
             let members = members.iter().map(|(name, value)| {
-                // JavaScript puts members with such names first, or takes them for something else.
+                // JavaScript puts members with such names first, or treats them specially.
                 let moves = name == "__proto__"
                     || (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()));
                 let own = fidelity(value);
@@ -52,7 +52,7 @@ pub(super) fn fidelity(value: &Value) -> Fidelity {
     }
 }
 
-/// Whether two values are one, but for the way in which numbers are written and members ordered.
+/// Whether two values are equal, apart from the notation of numbers and the order of members.
 pub(super) fn is_alike(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => {

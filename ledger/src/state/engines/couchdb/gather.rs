@@ -1,9 +1,9 @@
-//! Reads of one document each, which come from many threads at one time, made into few calls.
+//! Combines reads of one document each, which come from many threads at one time, into few calls.
 //!
-//! A read that finds the way free goes at once. Those that come while calls of the same database are
-//! under way go together in the next one. So the more is asked for, the more goes in one call, and
-//! nobody waits for more to come. A call never holds what was asked for after it began: documents are
-//! read after the reader has its snapshot.
+//! If no call is under way, a read is sent immediately. Reads that come while calls of the same database are
+//! under way are sent together in the next call. So more reads make larger calls, and no read waits for
+//! others to come. A call never serves a read that came after it began, because documents must be read after
+//! the reader has its snapshot.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use super::database;
 use super::document::ServerDocument;
 use crate::error::ReadError;
 
-/// Documents that are asked for in one call.
+/// The most documents that are asked for in one call.
 const MAX_DOCUMENTS: usize = 500;
-/// Calls of one database that are under way together.
+/// The most calls of one database that are under way together.
 const SIDE_BY_SIDE: usize = 2;
 
-/// What waits for its call, by database.
+/// The reads that wait for a call, by database.
 #[derive(Debug, Default)]
 pub(super) struct Gather(Mutex<HashMap<String, Queue>>);
 
@@ -73,13 +73,13 @@ impl Gather {
                     Ok(found) => Ok(found.get(&id).cloned()),
                     Err(error) => Err(again(error)),
                 };
-                // Whoever asked may be gone.
+                // The receiver may be gone.
                 drop(answer.send(told));
             }
         }
     }
 
-    /// What goes in the next call; none where nothing waits, and the way is free again.
+    /// The reads for the next call; `None` if nothing waits, and then no call is under way any more.
     fn next(&self, database: &str) -> Option<Vec<Waiting>> {
         let mut queues = self.0.lock();
         let queue = queues.get_mut(database)?;
@@ -95,12 +95,12 @@ impl Gather {
     }
 }
 
-/// What each of those is told who asked together.
+/// The error for each of the reads of one call.
 fn again(error: &ReadError) -> ReadError {
     match error {
         ReadError::StateUnavailable(reason) => ReadError::StateUnavailable(reason.clone()),
         ReadError::StateRefused(reason) => ReadError::StateRefused(reason.clone()),
-        // Calls fail in no other way.
+        // Calls do not fail in any other way.
         other => ReadError::StateUnavailable(other.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! What a batch replaces, on disk while its documents are written: see [`super::undo`] for the form.
+//! What a batch replaces. It is on disk while its documents are written: see [`super::undo`] for the form.
 
 use bytes::Bytes;
 use fjall::{Keyspace, Readable as _, Snapshot};
@@ -10,14 +10,14 @@ use crate::state::value::{data_key, decode, encode, split_data_key};
 
 pub(super) const BATCH: &[u8] = b"u";
 pub(super) const SLOT: u8 = b'v';
-/// The batch of an earlier version, and what everything in one sorts below.
+/// The key of an earlier version's batch; everything in such a batch sorts below it.
 pub(super) const FORMER_BATCH: &[u8] = b"b";
 const AFTER_FORMER: &[u8] = b"e";
 
 /// A namespace and a key.
 pub(super) type Name = (String, String);
 
-/// What is on disk of a batch.
+/// The part of a batch that is on disk.
 pub(super) struct HalfWritten {
     pub(super) savepoint: u64,
     pub(super) end: u64,
@@ -27,7 +27,7 @@ pub(super) struct HalfWritten {
 }
 
 impl HalfWritten {
-    /// What is on disk of a batch that may be half written.
+    /// Reads the part of a batch on disk that may be half written.
     pub(super) fn read(view: &Snapshot, keyspace: &Keyspace) -> Result<Option<Self>, ReadError> {
         let get = |key: &[u8]| view.get(keyspace, key);
         let opv = |cursor: &mut Cursor| cursor.opv().map_err(|rule| damaged(rule.0));
@@ -52,7 +52,7 @@ impl HalfWritten {
         }))
     }
 
-    /// The same as an earlier version wrote it.
+    /// The same in the form of an earlier version.
     fn read_former(view: &Snapshot, keyspace: &Keyspace) -> Result<Option<Self>, ReadError> {
         let opv = |cursor: &mut Cursor| cursor.opv().map_err(|rule| damaged(rule.0));
         let Some(batch) = view.get(keyspace, FORMER_BATCH)? else {

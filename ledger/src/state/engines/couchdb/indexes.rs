@@ -1,5 +1,5 @@
-//! Query indexes as the server's own, for those who ask it and not us: Fauxton, reports, replicas. No
-//! answer of ours depends on them.
+//! Query indexes as the server's own, for users who ask the server directly: Fauxton, reports, replicas. None
+//! of our answers depends on them.
 
 use couch_rs::database::Database;
 use couch_rs::types::find::SortSpec;
@@ -12,11 +12,11 @@ use super::client::{Calls, path};
 use crate::error::ReadError;
 use crate::query::index::Record;
 
-/// Makes an index; one that is there already stays.
+/// Makes an index; an existing one stays.
 pub(super) async fn create(calls: &Calls, database: &str, index: &Record) -> Result<(), ReadError> {
     let url = path(database, "/_index");
     if index.descending || !index.partial_filter_selector.is_empty() {
-        // What `couch_rs` has no words for.
+        // `couch_rs` cannot express this.
         let direction = if index.descending { "desc" } else { "asc" };
         let fields = index.fields.iter().map(|field| json!({ field: direction }));
         let mut definition = Map::new();
@@ -47,7 +47,7 @@ pub(super) async fn create(calls: &Calls, database: &str, index: &Record) -> Res
     created.map_err(|error| calls.failed(&url, &error))
 }
 
-/// Removes an index, if it is there.
+/// Removes an index, if it exists.
 pub(super) async fn delete(calls: &Calls, database: &str, index: &Record) -> Result<(), ReadError> {
     let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let rest = format!(

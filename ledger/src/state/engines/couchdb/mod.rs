@@ -1,18 +1,17 @@
 //! State on a CouchDB server, with Fabric's databases and documents.
 //!
-//! The server keeps documents, and finds them by key. Nothing else is asked of it: which documents
-//! answer a query, in which order, is decided here as on the embedded engine, so the two cannot
-//! differ. What CouchDB lacks, snapshots and batches over several databases, is made up for by
-//! [`Undo`].
+//! The server only keeps documents, and finds them by key. Which documents answer a query, and in which
+//! order, is decided here as on the embedded engine, so the two cannot differ. [`Undo`] makes up for what
+//! CouchDB lacks: snapshots and batches over several databases.
 //!
 //! A batch of blocks takes effect in this order; after a kill between any two steps it is applied
 //! again from the first:
 //!
 //! 1. databases for new namespaces, then their names in `channel_metadata`;
 //! 2. documents and revisions of every changed key are read in bulk;
-//! 3. what they hold is kept in [`Undo`], synced;
+//! 3. what they hold is kept in [`Undo`] and synced;
 //! 4. documents are written in bulk, every namespace at the same time;
-//! 5. entries of query indexes, in the embedded engine;
+//! 5. entries of query indexes are written in the embedded engine;
 //! 6. `statedb_savepoint`;
 //! 7. [`Undo`] lets new snapshots see it.
 
@@ -67,9 +66,9 @@ pub(crate) struct CouchState {
     embedded: Database,
     entries: Keyspace,
     indexes: Mutex<Option<Arc<Builder>>>,
-    /// The hash of block 0 where the server does not know it yet.
+    /// The hash of block 0, if the server does not know it yet.
     genesis: Mutex<Option<Hash>>,
-    /// The hash of the last block that took effect, where it is known.
+    /// The hash of the last block that took effect, if it is known.
     last_block: Mutex<Option<Hash>>,
     /// The revision of `statedb_savepoint` that was written last.
     savepoint_revision: Mutex<Option<String>>,
@@ -86,8 +85,8 @@ impl fmt::Debug for CouchState {
 }
 
 impl CouchState {
-    /// Begins with what the server has of a channel. Query indexes that did not keep up with it are
-    /// marked to be built again, so they are to be read after this.
+    /// Begins with what the server has of a channel. Query indexes that did not keep up with it are marked to
+    /// be built again, so they must be read after this.
     pub(crate) fn open(couch: Arc<Couch>, channel: &str, local: Local) -> Result<Self, ReadError> {
         let (state, has_followed) = Self::connect(couch, channel, local)?;
         if !has_followed {
@@ -151,13 +150,13 @@ impl CouchState {
         Ok((state, has_followed))
     }
 
-    /// Lets query indexes follow.
+    /// Makes query indexes follow.
     pub(crate) fn with_indexes(self, indexes: Arc<Builder>) -> Self {
         *self.indexes.lock() = Some(indexes);
         self
     }
 
-    /// Makes databases for namespaces that have none, and writes down what is new about any.
+    /// Makes databases for namespaces that have none, and stores what is new about namespaces.
     fn prepare(&self, namespaces: &BTreeMap<String, bool>) -> Result<(), ReadError> {
         let mut metadata = self.server.metadata.read().clone();
         let mut is_changed = false;
@@ -222,7 +221,7 @@ impl CouchState {
         self.server.fetch(jobs.collect())
     }
 
-    /// Writes the documents of a batch, each namespace's beside the others'.
+    /// Writes the documents of a batch, all namespaces at the same time.
     fn write(
         &self,
         changes: &BTreeMap<Name, &Update>,
@@ -279,7 +278,7 @@ impl CouchState {
         Ok(())
     }
 
-    /// Lets query indexes follow blocks, durable with the next batch.
+    /// Makes query indexes follow blocks, durably with the next batch.
     fn index(&self, indexes: &Builder, changes: &Updates, end: u64) -> Result<(), ReadError> {
         let height = self.server.undo.height();
         let mut batch = self.embedded.batch().durability(Some(PersistMode::Buffer));
@@ -337,7 +336,7 @@ impl Follow for CouchState {
         for name in changes.keys() {
             let id = names::id(&name.0, &name.1);
             let stored = current.get(&name.0).and_then(|found| found.get(&id));
-            // What the interrupted attempt wrote is not what there was before.
+            // What the interrupted attempt wrote is not the former value.
             let value = match self.server.undo.get(height, &name.0, &name.1) {
                 Some(before) => before,
                 None => self.server.value(&name.0, stored)?,

@@ -1,17 +1,17 @@
-//! Names in CouchDB: Fabric's for databases, and ids for keys that CouchDB would not take.
+//! Names in CouchDB: Fabric's names of databases, and ids for keys that CouchDB would refuse.
 //!
-//! A key is its own id, but for a few. Ids that start with `_` are CouchDB's, an id is never empty,
-//! and two ids of a channel's first database are Fabric's own. Those keys get other ids, so that
-//! every key has one, no two have the same, and ids are ordered as keys are.
+//! A key is its own id, with a few exceptions: ids that start with `_` are CouchDB's, an id is never empty,
+//! and two ids of a channel's first database are Fabric's own. These keys get other ids, so that every key
+//! has an id, no two keys have the same, and ids sort like keys.
 
 use sha2::{Digest as _, Sha256};
 
 /// The longest name that is not cut.
 const MAX_NAME_CHARS: usize = 238;
-/// What is left of each part of a longer one.
+/// What is kept of each part of a longer name.
 const MAX_PART_CHARS: usize = 50;
-/// Prefix of the ids of keys that start with `_`, and of keys that start with it: it sorts right
-/// below `_`, since no character follows the last.
+/// Prefix of the ids of keys that start with `_`, and of keys that start with it: it sorts directly below
+/// `_`, because no character comes after its last one.
 const ESCAPE: &str = "^\u{10ffff}";
 
 /// Id of the document that says how far state is.
@@ -21,7 +21,7 @@ pub(super) const METADATA: &str = "channel_metadata";
 /// The namespace whose database also holds those two.
 const SYSTEM_NAMESPACE: &str = "";
 
-/// The database of what is not of any one namespace. It is also that of the namespace `""`.
+/// The database of data that belongs to no single namespace. It is also the database of the namespace `""`.
 pub(super) fn metadata_database(channel: &str) -> String {
     let name = if channel.len() > MAX_NAME_CHARS {
         format!("{}({})", cut(channel), digest(channel))
@@ -60,7 +60,7 @@ pub(super) fn namespace_database(channel: &str, namespace: &str) -> String {
     format!("{}_{part}({})", cut(channel), digest(&whole)).replace('.', "$")
 }
 
-/// The same, where another namespace has that name already.
+/// The database of a namespace if another namespace has that name already.
 pub(super) fn other_database(channel: &str, namespace: &str) -> String {
     let whole = format!("{channel}_{namespace}");
     format!("{}_({})", cut(channel), digest(&whole)).replace('.', "$")
@@ -77,13 +77,13 @@ fn digest(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-/// Whether only zero bytes follow one of the ids that are not a key's own.
+/// Whether the text is one of the ids that no key has as its own, followed by zero bytes only.
 fn is_displaced(namespace: &str, text: &str) -> bool {
     let stem = text.trim_end_matches('\0');
     stem.is_empty() || (namespace == SYSTEM_NAMESPACE && matches!(stem, SAVEPOINT | METADATA))
 }
 
-/// The id of a key's document. In the byte order of ids keys are in theirs.
+/// The id of a key's document. The byte order of ids is the order of keys.
 pub(super) fn id(namespace: &str, key: &str) -> String {
     if is_displaced(namespace, key) {
         return format!("{key}\0");
@@ -94,7 +94,7 @@ pub(super) fn id(namespace: &str, key: &str) -> String {
     key.to_owned()
 }
 
-/// The key of a document; none where it is not one of a key.
+/// The key of a document; `None` if it is not a key's document.
 pub(super) fn key(namespace: &str, id: &str) -> Option<String> {
     if id.starts_with('_') {
         return None;
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn databases_have_fabrics_names() {
-        // Fabric 3.1, core/ledger/kvledger/txmgmt/statedb/statecouchdb/couchdbutil.go.
+        // The rules are from Fabric 3.1, core/ledger/kvledger/txmgmt/statedb/statecouchdb/couchdbutil.go.
         for (namespace, expected) in [
             ("", "main_"),
             ("basic", "main_basic"),

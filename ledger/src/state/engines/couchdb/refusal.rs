@@ -1,28 +1,28 @@
-//! A server that refuses who we are: why, and when it is asked again.
+//! A server that refuses us: why it does, and when it is asked again.
 //!
-//! `CouchDB` counts failures of a user and an address, and after five within five minutes it answers 403
-//! for as long, to the right password too. So four attempts fit five minutes here, however many requests
-//! want something meanwhile, and where the password stays wrong there is one in five minutes.
+//! `CouchDB` counts failures of a user and an address, and after five within five minutes it answers 403 for
+//! five minutes, even to the right password. So there are at most four attempts in five minutes here, however
+//! many requests come meanwhile, and if the password stays wrong, there is one in five minutes.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// The pause before the first attempt after a refusal; each is three times the one before.
+/// The pause before the first attempt after a refusal; each further pause is three times as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
-/// The longest: as long as `CouchDB` remembers a failure.
+/// The longest pause: `CouchDB` remembers a failure for this time.
 const LAST_PAUSE: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 pub(super) struct Refusal {
-    /// Who is refused where; without the password.
+    /// The refused user and the server, without the password.
     who: String,
     now: Mutex<Option<Refused>>,
 }
 
 #[derive(Clone, Debug)]
 struct Refused {
-    /// What was asked for: that needs rights which something else may not need.
+    /// The path that was asked for: it may need other rights than another path.
     path: String,
     reason: String,
     since: Instant,
@@ -41,7 +41,7 @@ impl Refusal {
         }
     }
 
-    /// Why we are not let in, if we are not.
+    /// Why we are refused, if we are.
     pub(super) fn reason(&self) -> Option<String> {
         self.now
             .lock()
@@ -49,7 +49,7 @@ impl Refusal {
             .map(|refused| refused.reason.clone())
     }
 
-    /// What we were refused, if we are refused anything.
+    /// The path that was refused, if we are refused.
     pub(super) fn path(&self) -> Option<String> {
         let now = self.now.lock();
         now.as_ref().map(|refused| refused.path.clone())
@@ -62,7 +62,7 @@ impl Refusal {
             .is_some_and(|refused| refused.since.elapsed() >= refused.pause)
     }
 
-    /// Keeps everybody from asking for a while; the whole reason.
+    /// Stops all requests for a while. Returns the whole reason.
     pub(super) fn begin(&self, path: &str, reason: &str) -> String {
         let mut now = self.now.lock();
         let reason = format!("{} ({reason})", self.who);
@@ -90,7 +90,7 @@ impl Refusal {
         reason
     }
 
-    /// The server let us in.
+    /// The server accepts us.
     pub(super) fn is_over(&self) {
         if let Some(refused) = self.now.lock().take() {
             tracing::info!(was = refused.reason, "CouchDB lets us in again");
@@ -113,7 +113,7 @@ mod tests {
                 "CouchDB at http://h refuses user u (status 401: wrong)"
             );
             assert!(!refusal.is_due());
-            // Others that were under way change nothing.
+            // Other calls that were under way change nothing.
             refusal.begin("/db/_bulk_docs", "status 401: wrong");
             let mut now = refusal.now.lock();
             let refused = now.as_mut().unwrap();

@@ -1,4 +1,4 @@
-//! What a channel has on the server, for its writer and its snapshots.
+//! The data of a channel on the server, for its writer and its snapshots.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::model::value::VersionedValue;
 
 /// An id after all others, for servers that list nothing above U+FFFF unless asked.
 const LAST_ID: &str = "\u{10ffff}\u{10ffff}\u{10ffff}\u{10ffff}";
-/// How long it is believed that nobody took the name of a database that is not there yet.
+/// How long the name of a missing database is assumed to be free.
 const FREE: Duration = Duration::from_secs(2);
 
-/// A namespace, as `channel_metadata` has it.
+/// A namespace in `channel_metadata`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Namespace {
     #[serde(rename = "Namespace")]
@@ -36,29 +36,29 @@ pub(super) struct Namespace {
     pub(super) has_metadata: bool,
 }
 
-/// The document `channel_metadata`: Fabric's, with the last two members ours.
+/// Fabric's document `channel_metadata`; its last two members are ours.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct ChannelMetadata {
     #[serde(rename = "ChannelName")]
     pub(super) channel: String,
     #[serde(rename = "NamespaceDBsInfo")]
     pub(super) namespaces: BTreeMap<String, Namespace>,
-    /// Hash of block 0, in hex: two channels of one name are told apart.
+    /// Hash of block 0, in hex: it distinguishes two channels with one name.
     #[serde(rename = "GenesisHash", default)]
     pub(super) genesis: String,
-    /// Whether every document has the checksum of all that it is: the channel's first was written so.
+    /// Whether every document has the checksum of the whole document, since the channel's first document.
     #[serde(rename = "WholeChecksums", default)]
     pub(super) has_whole_checksums: bool,
 }
 
-/// The document `statedb_savepoint`: Fabric's, with the last member ours.
+/// Fabric's document `statedb_savepoint`; its last member is ours.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavepointDocument {
     #[serde(rename = "BlockNum")]
     pub(super) block: u64,
     #[serde(rename = "TxNum")]
     pub(super) tx: u64,
-    /// Hash of that block, in hex: two chains of one channel are told apart.
+    /// Hash of that block, in hex: it distinguishes two chains of one channel.
     #[serde(
         rename = "BlockHash",
         default,
@@ -87,14 +87,14 @@ pub(super) struct Server {
     pub(super) undo: Arc<Undo>,
     /// Reads of one document each.
     pub(super) gather: Arc<Gather>,
-    /// Namespaces without a database, and until when its name is believed to be free.
+    /// Namespaces without a database, and until when its name is assumed to be free.
     pub(super) free: Mutex<HashMap<String, Instant>>,
-    /// Whether the server is another than CouchDB's own.
+    /// Whether the server is other software than CouchDB.
     pub(super) is_compatible: bool,
 }
 
 impl Server {
-    /// Where the documents of a namespace are.
+    /// The place of a namespace's documents.
     pub(super) fn place(&self, namespace: &str) -> Option<Place> {
         let metadata = self.metadata.read();
         let known = metadata.namespaces.get(namespace)?;
@@ -106,7 +106,7 @@ impl Server {
         })
     }
 
-    /// Where the channel's own documents are.
+    /// The place of the channel's own documents.
     pub(super) fn own_place(&self) -> Place {
         Place {
             channel: self.channel.clone(),
@@ -120,7 +120,7 @@ impl Server {
         self.place(namespace).map(|place| place.database)
     }
 
-    /// Fabric's name for a namespace's database, or another where two namespaces would share it.
+    /// Fabric's name for a namespace's database, or another name if two namespaces would share it.
     pub(super) fn free_name(&self, metadata: &ChannelMetadata, namespace: &str) -> String {
         let name = names::namespace_database(&self.channel, namespace);
         let mut known = metadata.namespaces.values();
@@ -142,8 +142,8 @@ impl Server {
         if database == names::metadata_database(&self.channel) {
             return Ok(());
         }
-        // Held while it is asked: many transactions of a new namespace ask once, and those that waited for
-        // an answer in vain do not wait once more, each in its turn.
+        // The lock is held during the request: many transactions of a new namespace make one request, and if
+        // it fails, those that waited for it do not each wait again.
         let asked_at_once = self.free.try_lock();
         let has_waited = asked_at_once.is_none();
         let mut free = asked_at_once.unwrap_or_else(|| self.free.lock());
@@ -166,7 +166,7 @@ impl Server {
         Ok(())
     }
 
-    /// What a document of a namespace holds.
+    /// The value of a document of a namespace.
     pub(super) fn value(
         &self,
         namespace: &str,
@@ -178,7 +178,7 @@ impl Server {
         stored.value(&place).map(Some)
     }
 
-    /// Documents by namespace and id: each of the namespaces, in its database, beside the others.
+    /// Documents by namespace and id; all namespaces are read at the same time, each in its database.
     pub(super) fn fetch(
         &self,
         jobs: Vec<(String, String, Vec<String>)>,
@@ -251,7 +251,7 @@ pub(super) async fn load(
     ))
 }
 
-/// The results of all tasks, or the first error; by name.
+/// The results of all tasks by name, or the first error.
 pub(super) async fn all<T: 'static>(
     mut tasks: JoinSet<Result<(String, T), ReadError>>,
 ) -> Result<HashMap<String, T>, ReadError> {

@@ -1,7 +1,7 @@
-//! A view of state as it was at one height: what the server has, under what it is not to show yet.
+//! A view of state as it was at one height: what the server has, without what the view must not show yet.
 //!
-//! Documents are read first and [`Undo`] is asked second. It knows what a batch replaces before the
-//! first document of the batch is written, so whatever was read, it is told if that is too new.
+//! Documents are read first and [`Undo`] is asked second. It knows what a batch replaces before the first
+//! document of the batch is written, so it can always tell if a document that was read is too new.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -23,12 +23,12 @@ use crate::model::value::VersionedValue;
 use crate::query::entries;
 use crate::state::{Keys, NamespaceSummary, Rows, StateSnapshot};
 
-/// Rows of the first page of a range, and of any.
+/// Rows of the first page of a range, and the most of any page.
 const FIRST_PAGE: usize = 32;
 const MAX_PAGE: usize = 1000;
-/// Bytes of values after which pages grow no more.
+/// Pages do not grow beyond this many bytes of values.
 const PAGE_BYTES: usize = 2 << 20;
-/// Keys that are asked for at once.
+/// The most keys that are asked for at once.
 const BATCH: usize = 256;
 
 /// One view.
@@ -37,7 +37,7 @@ pub(super) struct CouchSnapshot {
     pub(super) held: Held,
     pub(super) view: Snapshot,
     pub(super) entries: Keyspace,
-    /// Keys that were said to be asked for.
+    /// The values of keys that were announced.
     pub(super) expected: Mutex<HashMap<Name, Option<VersionedValue>>>,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Debug for CouchSnapshot {
 }
 
 impl CouchSnapshot {
-    /// What the view shows of a key that changed since.
+    /// What the view shows for a key that changed since.
     #[expect(clippy::option_option, reason = "the inner one is what the key held")]
     fn undone(&self, namespace: &str, key: &str) -> Option<Option<VersionedValue>> {
         self.server.undo.get(self.held.height, namespace, key)
@@ -67,7 +67,8 @@ impl CouchSnapshot {
         self.server.couch.run(run)
     }
 
-    /// Documents of keys, by namespace and id, as the server has them now; the namespaces side by side.
+    /// Documents of keys, by namespace and id, as the server has them now; namespaces are read at the same
+    /// time.
     fn documents(
         &self,
         names: &[Name],
@@ -308,11 +309,11 @@ impl StateSnapshot for CouchSnapshot {
 struct Pages<'a> {
     snapshot: &'a CouchSnapshot,
     place: Place,
-    /// Ids between which the rest is.
+    /// The bounds of the ids that are not read yet.
     from: Bound<String>,
     to: Bound<String>,
     is_reversed: bool,
-    /// Whether more is looked at than a read needs, and damage is no end.
+    /// Whether more is checked than a read needs, and damage does not end the range.
     is_examined: bool,
     size: usize,
     rows: VecDeque<Row>,
@@ -348,7 +349,8 @@ fn is_empty(from: &Bound<String>, to: &Bound<String>) -> bool {
 }
 
 impl Pages<'_> {
-    /// Parameters of `_all_docs`, but for how many rows it is to have. Bounds are inclusive: what does not belong is passed over.
+    /// Parameters of `_all_docs`, without the number of rows. Bounds are inclusive: rows that do not belong
+    /// are skipped.
     fn query(&self) -> Vec<(&'static str, String)> {
         let text = |id: &String| serde_json::Value::from(id.as_str()).to_string();
         let bound = |bound: &Bound<String>| match bound {
@@ -383,7 +385,7 @@ impl Pages<'_> {
             .run(|calls| async move { database::page(&calls, &database, &query, size).await })?;
         self.size = size;
         self.is_last = page.rows < self.size;
-        // What lies beyond the last row is for the next page.
+        // What comes after the last row is for the next page.
         let (mut from, mut to) = (self.from.clone(), self.to.clone());
         if !self.is_last
             && let Some(last) = page.last

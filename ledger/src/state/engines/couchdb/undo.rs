@@ -1,23 +1,23 @@
 //! What keys held before the newest blocks took effect.
 //!
-//! CouchDB has no snapshots and no batch over several databases. So what a batch of blocks replaces
-//! is kept here, from before the first document is written until nobody holds a snapshot that is
-//! older: a snapshot asks here for what it must not see yet. The same is on disk while documents are
-//! written: after a kill in the middle, state is read as it was at the savepoint, and the blocks
-//! that are replayed find what they found the first time.
+//! CouchDB has no snapshots and no batch over several databases. So what a batch of blocks replaces is kept
+//! here, from before the first document is written until nobody holds an older snapshot: a snapshot looks
+//! here for the former values of documents that are too new for it. The replaced values are also on disk
+//! while documents are written: after a kill in between, state is read as it was at the savepoint, and the
+//! replayed blocks find what they found the first time.
 //!
 //! | key in the embedded engine | value |
 //! |---|---|
 //! | `u` | OPV(savepoint) ‖ OPV(height that the batch leads to) ‖ OPV(count of slots) |
-//! | `v` slot, four bytes, big-endian | uvarint length ‖ `d` namespace `00` key; then what [`fjall`](crate::state::engines::fjall) keeps, nothing where there was none |
-//! | `s` | OPV(height that the entries of query indexes have followed to) |
+//! | `v` slot, four bytes, big-endian | uvarint length ‖ `d` namespace `00` key; then what [`fjall`](crate::state::engines::fjall) keeps, or nothing if there was no value |
+//! | `s` | OPV(height up to which the entries of query indexes have followed) |
 //!
-//! Slots are counted from 0 in every batch, so the keys that are ever used are as many as the largest
-//! batch has, and each is asked for by name. Where every batch used keys of its own, a search for what
-//! is left would step over the tombstones of all batches before.
+//! Slots are counted from 0 in every batch, so there are only as many keys as the largest batch needs, and
+//! each is asked for by name. If every batch used new keys, a search for what is left would step over the
+//! tombstones of all earlier batches.
 //!
-//! What earlier versions left half written is read once more: `b` is OPV(savepoint) ‖ OPV(height), and
-//! `d` namespace `00` key is what there was.
+//! Half-written batches of earlier versions can still be read: `b` is OPV(savepoint) ‖ OPV(height), and `d`
+//! namespace `00` key is the former value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,7 +33,7 @@ use crate::error::ReadError;
 use crate::model::value::VersionedValue;
 
 const INDEXED: &[u8] = b"s";
-/// What a key held, and up to which height that was so.
+/// What a key held, and up to which height it did.
 #[derive(Clone, Debug)]
 struct Before {
     until: u64,
@@ -42,16 +42,16 @@ struct Before {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// What new snapshots show.
+    /// The height that new snapshots show.
     height: u64,
-    /// Where a batch that a former process left half written leads to.
+    /// The height after a batch that a former process left half written.
     half_written: u64,
-    /// Heights of snapshots that somebody holds, and how many do.
+    /// Heights of held snapshots, each with the number of holders.
     held: BTreeMap<u64, usize>,
-    /// By namespace and key, the oldest first.
+    /// Former values by namespace and key, the oldest first.
     before: BTreeMap<String, BTreeMap<String, Vec<Before>>>,
-    /// Names in `before` by the height that an entry is kept for: what to look at when nobody reads
-    /// there any more.
+    /// Names in `before` by the height for which an entry is kept: they are looked at when nobody reads there
+    /// any more.
     until: BTreeMap<u64, Vec<Name>>,
     /// Slots that are on disk.
     slots: u32,
@@ -59,10 +59,10 @@ struct Inner {
     former: Vec<Vec<u8>>,
 }
 
-/// Keys and values to write to the embedded engine; those without a value go.
+/// Keys and values to write to the embedded engine; a key without a value is removed.
 type Writes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
-/// The keeper of what was.
+/// Keeps the former values.
 pub(super) struct Undo {
     inner: Mutex<Inner>,
     database: Database,
@@ -84,7 +84,7 @@ impl Undo {
         }
     }
 
-    /// The height that the entries of query indexes have followed to.
+    /// The height up to which the entries of query indexes have followed.
     pub(super) fn indexed(view: &Snapshot, keyspace: &Keyspace) -> Result<u64, ReadError> {
         let Some(value) = view.get(keyspace, INDEXED)? else {
             return Ok(0);
@@ -93,8 +93,8 @@ impl Undo {
         cursor.opv().map_err(|rule| damaged(rule.0))
     }
 
-    /// Begins at the savepoint that the server has. Whether query indexes can be believed: they have
-    /// followed as far, or what they must follow again is known.
+    /// Begins at the savepoint that the server has. Returns whether query indexes can be trusted: they have
+    /// followed as far, or it is known what they must follow again.
     pub(super) fn load(&self, savepoint: u64) -> Result<bool, ReadError> {
         let view = self.database.snapshot();
         let mut inner = self.inner.lock();
@@ -110,7 +110,7 @@ impl Undo {
         Ok(is_known || indexed == savepoint)
     }
 
-    /// What a snapshot at `height` sees of a key that changed since; none where it did not.
+    /// What a snapshot at `height` sees of a key that changed since; `None` if it did not change.
     #[expect(clippy::option_option, reason = "the inner one is what the key held")]
     pub(super) fn get(
         &self,
@@ -134,8 +134,8 @@ impl Undo {
             .collect()
     }
 
-    /// Keeps what a batch is going to replace, durable on return. What is known already, from a
-    /// former attempt, stays: by now the server may have some of the new.
+    /// Keeps what a batch will replace, durably on return. What is known from a former attempt stays, because
+    /// the server may already have some of the new values.
     pub(super) fn begin(
         &self,
         end: u64,
@@ -157,14 +157,14 @@ impl Undo {
         Ok(batch.commit()?)
     }
 
-    /// Adds to a batch of entries of query indexes that they have followed so far.
+    /// Adds the height of query indexes to a batch of their entries.
     pub(super) fn put_indexed(&self, batch: &mut OwnedWriteBatch, height: u64) {
         let mut value = Vec::with_capacity(9);
         put_opv(&mut value, height);
         batch.insert(&self.keyspace, INDEXED, value);
     }
 
-    /// The batch is written: new snapshots show it.
+    /// Notes that the batch is written: new snapshots show it.
     pub(super) fn finish(&self, end: u64) -> Result<(), ReadError> {
         let mut inner = self.inner.lock();
         inner.height = end;
@@ -183,7 +183,7 @@ impl Undo {
         self.inner.lock().height
     }
 
-    /// Begins a snapshot of now.
+    /// Begins a snapshot of the present state.
     pub(super) fn hold(self: &Arc<Self>) -> Held {
         let mut inner = self.inner.lock();
         let height = inner.height;
@@ -197,7 +197,7 @@ impl Undo {
 }
 
 impl Inner {
-    /// Takes in what was found on disk; whether it is of a batch behind this savepoint.
+    /// Takes in what was found on disk. Returns whether it belongs to a batch after this savepoint.
     fn take_in(&mut self, found: HalfWritten, savepoint: u64) -> bool {
         self.slots = found.slots;
         self.former = found.former;
@@ -235,7 +235,7 @@ impl Inner {
         if self.half_written <= self.height {
             return self.store(in_batch.into_iter(), end);
         }
-        // What the half-written batch also wrote is not to be seen before its block is applied again.
+        // Other writes of the half-written batch must not be seen before its block is applied again.
         let names = self.names();
         for name in names.iter().filter(|name| !in_batch.contains(name)) {
             let keys = self.before.get_mut(&name.0);
@@ -248,7 +248,7 @@ impl Inner {
         self.store(names.into_iter(), end)
     }
 
-    /// Every name of which something is kept.
+    /// Every name for which something is kept.
     fn names(&self) -> Vec<Name> {
         let namespaces = self.before.iter();
         let names = namespaces.flat_map(|(namespace, keys)| {
@@ -258,7 +258,7 @@ impl Inner {
         names.collect()
     }
 
-    /// Puts on disk what these keys hold at the height, in the place of what is there.
+    /// Puts on disk what these keys hold at the height, replacing what is there.
     fn store(&mut self, names: impl Iterator<Item = Name>, end: u64) -> Result<Writes, ReadError> {
         let mut writes = Writes::new();
         let mut slots: u32 = 0;
@@ -281,7 +281,7 @@ impl Inner {
         Ok(writes)
     }
 
-    /// Removes from the disk what is there.
+    /// Removes everything from the disk.
     fn clear(&mut self) -> Writes {
         let slots = (0..std::mem::take(&mut self.slots)).map(slot_key);
         let keys = slots.chain(self.former.drain(..));
@@ -312,13 +312,13 @@ impl Inner {
     }
 }
 
-/// The value that a key had at a height, where it changed since.
+/// The value that a key had at a height, if it changed since.
 fn at(before: &[Before], height: u64) -> Option<&Option<VersionedValue>> {
     let at = before.iter().find(|before| before.until >= height)?;
     Some(&at.value)
 }
 
-/// A height that somebody reads at.
+/// A height at which somebody reads.
 #[derive(Debug)]
 pub(super) struct Held {
     undo: Arc<Undo>,
@@ -377,7 +377,7 @@ mod tests {
             assert_eq!(cleared.len(), 21);
             touched.extend(begun.into_iter().chain(cleared).map(|(key, _)| key));
         }
-        // Twenty slots and what says how many there are, for 40,000 keys.
+        // These are twenty slots and their count, for 40,000 keys.
         assert_eq!(touched.len(), 21);
         assert!(inner.before.is_empty() && inner.until.is_empty());
     }
