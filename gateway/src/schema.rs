@@ -77,10 +77,10 @@ enum OperationKind {
 pub(crate) struct BatchLine {
     #[serde(flatten)]
     transaction: TransactionBody,
-    /// As the header `Idempotency-Key`.
+    /// The same as the header `Idempotency-Key`.
     #[schema(min_length = 1, max_length = 255, nullable = false)]
     idempotency_key: Option<String>,
-    /// As the header `Quire-Max-Attempts`.
+    /// The same as the header `Quire-Max-Attempts`.
     #[schema(minimum = 1, maximum = 10, nullable = false)]
     max_attempts: Option<u32>,
 }

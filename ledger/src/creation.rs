@@ -43,7 +43,7 @@ impl Ledgers {
     /// earlier blocks left in state. It is durable on return, as in [`Ledgers::create`].
     ///
     /// # Errors
-    /// As [`Ledgers::create`].
+    /// See [`Ledgers::create`].
     pub fn create_at(
         &self,
         name: &str,

@@ -52,7 +52,7 @@ pub enum ReadError {
         /// The first block that is here.
         base: u64,
     },
-    /// The value of a private key is not here: another node has it, or the file that had it is damaged.
+    /// The value of a private key is not here: another node has it, or its file is damaged.
     #[error("the value of a key of collection {collection:?} of {namespace:?} is not here")]
     PrivateMissing {
         /// The namespace.

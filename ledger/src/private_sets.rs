@@ -1,13 +1,13 @@
-//! What transactions wrote to private collections, kept by the node that simulated them. The blocks have
-//! hashes only, so nothing here can be made again from them.
+//! What transactions wrote to private collections, which the node that simulated them keeps. The blocks have
+//! only hashes, so nothing here can be made again from them.
 //!
 //! ```text
 //! channels/<channel>/private/<transaction id> = OPV(height of the chain when kept) ‖ rwset.TxPvtReadWriteSet
 //! ```
 //!
-//! A set is durable before its transaction is ordered. Which value of a private key counts, state says: it has
-//! the value's hash, and the height of the transaction that wrote it. So a set whose transaction never came, or
-//! was not valid, is never read; and a damaged one is told from a sound one by the hashes.
+//! A set is durable before its transaction is ordered. State says which value of a private key counts: it has
+//! the value's hash, and the height of the transaction that wrote it. So a set whose transaction never came,
+//! or was not valid, is never read, and hashes show whether a set is damaged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -25,27 +25,27 @@ use crate::codec::{Cursor, put_opv};
 use crate::error::ReadError;
 use crate::followers::index::Index;
 
-/// The folder, in the channel's.
+/// The folder inside the channel's folder.
 const FOLDER: &str = "private";
-/// Most bytes of a set.
+/// The most bytes of a set.
 const MAX_SET_BYTES: usize = 4 << 20;
-/// Sets whose transactions are not in the chain: most of them, and most of their bytes.
+/// The most sets whose transactions are not in the chain, and the most bytes of these sets.
 const MAX_WAITING: usize = 1_000;
 const MAX_WAITING_BYTES: usize = 64 << 20;
-/// Blocks that may come before a set's transaction does. Fabric keeps such sets as long
+/// The number of blocks that may come before a set's transaction. Fabric keeps such sets for the same time
 /// (`ledger.pvtdataStore`'s transient store, `peer.gossip.pvtData.transientstoreMaxBlockRetention`).
 const MAX_BLOCKS_WAITED: u64 = 1_000;
 
-/// Why a private set was not kept. Nothing was.
+/// Why a private set was not kept. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepError {
-    /// The set is larger than any may be.
+    /// The set is too large.
     #[error("a transaction writes {0} bytes of private data, at most {MAX_SET_BYTES} are allowed")]
     TooLarge(usize),
     /// Too many sets wait for their transactions to be ordered. Try again when some are.
     #[error("too much private data waits for its transactions to be ordered")]
     Full,
-    /// The transaction's id is none.
+    /// The transaction's id is not valid.
     #[error("{0:?} is no transaction id")]
     NotAnId(String),
     /// The file system refused.
@@ -61,7 +61,7 @@ pub enum KeepError {
 pub(crate) struct PrivateSets {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// Those whose transactions were not in the chain when that was last looked up; none before the first.
+    /// Sets whose transactions were not in the chain at the last check; `None` before the first check.
     waiting: Mutex<Option<BTreeMap<String, Waiting>>>,
 }
 
@@ -89,7 +89,7 @@ impl PrivateSets {
         }
     }
 
-    /// Keeps a set; durable on return. One of the same transaction is replaced.
+    /// Keeps a set durably. A set of the same transaction is replaced.
     pub(crate) fn keep(
         &self,
         tx_id: &str,
@@ -107,7 +107,8 @@ impl PrivateSets {
         if bytes.len() > MAX_SET_BYTES {
             return Err(KeepError::TooLarge(bytes.len()));
         }
-        // Held while the file is written: two of one transaction share a temporary name.
+        // The lock is held while the file is written, because two sets of one transaction share a temporary
+        // name.
         let mut known = self.waiting.lock();
         let waiting = match known.as_mut() {
             Some(waiting) => waiting,
@@ -127,20 +128,20 @@ impl PrivateSets {
         Ok(())
     }
 
-    /// The value of a private key that has this hash, which the transaction `tx_id` wrote, or another did
-    /// whose value still stands; none where this node has no such value.
+    /// The value with this hash of a private key. The transaction `tx_id` wrote it, or an earlier one whose
+    /// value is still current. `None` if this node has no such value.
     pub(crate) fn value(&self, tx_id: &str, key: PrivateKey<'_>, hash: &[u8]) -> Option<Bytes> {
         let here = self.value_in(tx_id, key, hash);
         here.or_else(|| {
-            // A transaction that changed the key's metadata alone has the height, and not the value.
+            // A transaction that changed only the key's metadata has the height, but not the value.
             let names = self.names().into_iter();
             let mut values = names.map(|name| self.value_in(&name, key, hash));
             values.find_map(|value| value)
         })
     }
 
-    /// The names of keys that some set puts into a collection, from `start` (inclusive) to `end` (exclusive,
-    /// `""` is the end of the collection): more than there are now.
+    /// The names of keys that some set writes to a collection, from `start` (inclusive) to `end` (exclusive,
+    /// `""` is the end of the collection). Some of them may not exist now.
     pub(crate) fn keys(
         &self,
         namespace: &str,
@@ -163,7 +164,7 @@ impl PrivateSets {
         (sha256([write.value.as_ref()])[..] == *hash).then_some(write.value)
     }
 
-    /// What a transaction wrote to a collection; none where nothing is kept that can be read.
+    /// What a transaction wrote to a collection; `None` if no readable set is kept.
     fn written(&self, tx_id: &str, namespace: &str, collection: &str) -> Option<KvRwSet> {
         let (_, set) = self.read(tx_id)?;
         let mut namespaces = set.ns_pvt_rwset.into_iter();
@@ -189,7 +190,7 @@ impl PrivateSets {
         Some((height, set))
     }
 
-    /// The transactions that sets are kept of.
+    /// The transactions whose sets are kept.
     fn names(&self) -> Vec<String> {
         let mut names = self.disk.list(&self.dir).unwrap_or_default();
         names.retain(|name| name.len() == 64);
@@ -206,7 +207,7 @@ impl PrivateSets {
             if index.has_transaction(view, &name)? {
                 continue;
             }
-            // One that cannot be read waits for nothing, and is swept when there is no room.
+            // A set that cannot be read waits for nothing, and is removed when there is no room.
             let (since, bytes) = self
                 .read(&name)
                 .map_or((0, 0), |(since, set)| (since, set.encoded_len()));
@@ -215,7 +216,7 @@ impl PrivateSets {
         Ok(waiting)
     }
 
-    /// Forgets which sets wait whose transactions have come, and removes those that waited too long.
+    /// Drops sets whose transactions have come from the waiting ones, and removes those that waited too long.
     fn sweep(
         &self,
         waiting: &mut BTreeMap<String, Waiting>,

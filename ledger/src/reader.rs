@@ -251,7 +251,8 @@ impl Reader {
         Ok(position.and_then(|tx| block.envelopes.get(tx).cloned()))
     }
 
-    /// Keeps what a transaction wrote to private collections, before it is ordered. Durable on return.
+    /// Keeps what a transaction wrote to private collections, before it is ordered. This is durable on
+    /// return.
     ///
     /// # Errors
     /// See [`KeepError`].

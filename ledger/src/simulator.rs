@@ -200,8 +200,8 @@ impl Simulator {
         Ok(rows)
     }
 
-    /// Remembers that pages were asked for. Fabric takes no writes from such a transaction, which is for who
-    /// speaks for Fabric to see to.
+    /// Remembers that pages were asked for. Fabric accepts no writes from such a transaction, which a caller
+    /// with Fabric's rules must check.
     pub fn reads_pages(&mut self) {
         self.is_paged = true;
     }
@@ -295,11 +295,11 @@ impl Simulator {
         Ok(found.map(|found| found.value))
     }
 
-    /// The committed value of a private key, which this node has where it simulated the transaction that wrote
+    /// The committed value of a private key, which this node has if it simulated the transaction that wrote
     /// it. The transaction becomes invalid if the key changes.
     ///
     /// # Errors
-    /// [`ReadError::PrivateMissing`] where the key has a value that is not here; or the state engine failed.
+    /// [`ReadError::PrivateMissing`] if the key has a value that is not here; or the state engine failed.
     pub fn get_private(
         &mut self,
         namespace: &str,
@@ -317,9 +317,9 @@ impl Simulator {
         self.snapshot.private(key, &found).map(Some)
     }
 
-    /// The committed values of the private keys from `start` (inclusive) to `end` (exclusive, `""` is the end of
-    /// the collection) that this node has, in byte order of keys. Records nothing: as in Fabric, nothing
-    /// protects the transaction from a change of them.
+    /// The committed values of the private keys from `start` (inclusive) to `end` (exclusive, `""` is the end
+    /// of the collection) that this node has, in byte order of keys. Nothing is recorded: as in Fabric,
+    /// nothing protects the transaction from a change of them.
     ///
     /// # Errors
     /// The state engine failed.
@@ -406,7 +406,7 @@ impl Simulator {
         Ok(found)
     }
 
-    /// What state has of a private key: the hash of its value.
+    /// The state of a private key: the hash of its value.
     fn hashed(
         &self,
         namespace: &str,

@@ -74,11 +74,11 @@ impl Snapshot {
         self.view.state.may_write(namespace)
     }
 
-    /// The value of a private key, which state has the hash of as `found`; none where it has no value. Only a
-    /// node that simulated the transaction that wrote it has it.
+    /// The value of a private key, whose hash in state is `found`; `None` if it has no value. Only a node
+    /// that simulated the transaction that wrote it has the value.
     ///
     /// # Errors
-    /// [`ReadError::PrivateMissing`] where this node has not; as [`Reader::block`].
+    /// [`ReadError::PrivateMissing`] if this node does not have it; see also [`Reader::block`].
     pub(crate) fn private(
         &self,
         key: PrivateKey<'_>,

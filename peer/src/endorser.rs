@@ -186,8 +186,8 @@ fn endorse(
     })
 }
 
-/// Keeps what a call wrote to this organisation's own collections, before anybody can order it. That of others
-/// would have to be brought to them.
+/// Keeps what a call wrote to this organisation's own collections, before anybody can order it. What it wrote
+/// to collections of other organisations would have to be sent to them.
 fn keep_private(
     reader: &Reader,
     identity: &SigningIdentity,

@@ -60,7 +60,7 @@ impl Outcomes {
         self.transactions.lock().contains_key(tx_id)
     }
 
-    /// Tells whoever waits for a transaction of the block.
+    /// Tells those who wait for a transaction of the block.
     pub(crate) fn answer(&self, committed: &Committed) {
         let mut transactions = self.transactions.lock();
         for (tx, (tx_id, code)) in committed.transactions.iter().enumerate() {

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::endorser::proposal_bytes;
 use crate::submit::Proposal;
 
-/// A call that is to be endorsed.
+/// A call that will be endorsed.
 pub(crate) struct Asked<'a> {
     pub(crate) channel: &'a str,
     pub(crate) tx_id: &'a str,
@@ -22,7 +22,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) creator: Creator<'a>,
 }
 
-/// Who made a proposal.
+/// The creator of a proposal.
 pub(crate) enum Creator<'a> {
     /// An identity of this node, which signs it for a chaincode that asks.
     Here(&'a SigningIdentity),
@@ -30,7 +30,7 @@ pub(crate) enum Creator<'a> {
     Elsewhere(&'a SignedProposal),
 }
 
-/// A call that is not to be ordered. Its proposal is made for a chaincode that asks.
+/// A call that will not be ordered. Its proposal is made only if a chaincode asks for it.
 pub(crate) struct Evaluating<'a> {
     pub(crate) channel: &'a str,
     pub(crate) proposal: &'a Proposal,
@@ -72,8 +72,8 @@ impl Proposed for Evaluating<'_> {
     }
 }
 
-/// What a proposal that was made or read here gives the chaincode. Decorations are the peer's to add, and not
-/// the client's.
+/// The input of the chaincode from a proposal that was made or read here. The peer may add decorations, the
+/// client may not.
 fn input(proposal: &ProposalBytes) -> ChaincodeInput {
     let payload = ChaincodeProposalPayload::decode(proposal.payload.clone());
     let spec = payload.and_then(|payload| ChaincodeInvocationSpec::decode(payload.input));

@@ -225,14 +225,14 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// RFC 3339 in UTC; none for what is no timestamp, or outside of the years it can express.
+    /// RFC 3339 in UTC; `None` if it is not a timestamp, or outside the years that the format can express.
     #[must_use]
     pub fn rfc3339(&self) -> Option<String> {
         self.time()?.format(&Rfc3339).ok()
     }
 
-    /// As HTTP writes it, `Sun, 06 Nov 1994 08:49:37 GMT`; none for what is no timestamp, or outside
-    /// of the years of four digits.
+    /// The form of HTTP, `Sun, 06 Nov 1994 08:49:37 GMT`; `None` if it is not a timestamp, or outside the
+    /// years with four digits.
     #[must_use]
     pub fn imf_fixdate(&self) -> Option<String> {
         let time = self.time()?;
@@ -247,9 +247,9 @@ impl Timestamp {
         ))
     }
 
-    /// The time, of the years 0 to 9999.
+    /// The time, if it is in the years 0 to 9999.
     fn time(&self) -> Option<OffsetDateTime> {
-        // What a peer sent: other nanoseconds would be another second.
+        // A peer may send any number, but other nanoseconds would mean another second.
         if !(0..NANOS).contains(&i64::from(self.nanos)) {
             return None;
         }
@@ -263,7 +263,8 @@ impl Timestamp {
 const NANOS: i64 = 1_000_000_000;
 
 impl From<SystemTime> for Timestamp {
-    /// Any time, before 1970 as after; what no timestamp can tell becomes the nearest that one can.
+    /// Converts any time, even before 1970; a time that no timestamp can express becomes the nearest one that
+    /// can.
     fn from(time: SystemTime) -> Self {
         let (since, is_before) = match time.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since) => (since, false),
@@ -277,7 +278,7 @@ impl From<SystemTime> for Timestamp {
                 seconds: -seconds,
                 nanos,
             },
-            // Nanoseconds count forward, also before 1970.
+            // Nanoseconds count forward, even before 1970.
             (true, _) => Self {
                 seconds: -1 - seconds,
                 nanos: 1_000_000_000 - nanos,

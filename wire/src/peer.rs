@@ -212,7 +212,7 @@ pub struct TransactionAction {
     pub payload: Bytes,
 }
 
-/// The call and what came of it.
+/// The call and its outcome.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ChaincodeActionPayload {
     /// A serialized [`ChaincodeProposalPayload`] without its transient map.

@@ -7,7 +7,7 @@ use crate::common::Timestamp;
 /// A key and its value.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Kv {
-    /// Where the key is.
+    /// The namespace of the key.
     #[prost(string, tag = "1")]
     pub namespace: String,
     /// The key.

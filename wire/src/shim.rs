@@ -5,25 +5,25 @@ use bytes::Bytes;
 use crate::common::Timestamp;
 use crate::peer::{ChaincodeEvent, SignedProposal};
 
-/// A message of either.
+/// A message of a peer or of a chaincode.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ChaincodeMessage {
     /// A [`MessageType`].
     #[prost(enumeration = "MessageType", tag = "1")]
     pub r#type: i32,
-    /// When it was made; Fabric's peer sets none.
+    /// The time when it was made; Fabric's peer does not set it.
     #[prost(message, optional, tag = "2")]
     pub timestamp: Option<Timestamp>,
-    /// A serialized message, by the type.
+    /// A serialized message, which depends on the type.
     #[prost(bytes = "bytes", tag = "3")]
     pub payload: Bytes,
     /// The transaction that it is about.
     #[prost(string, tag = "4")]
     pub txid: String,
-    /// With a call: what the client sent.
+    /// In a call, what the client sent.
     #[prost(message, optional, tag = "5")]
     pub proposal: Option<SignedProposal>,
-    /// With what a call came to: what the chaincode tells those who listen.
+    /// In the result of a call, what the chaincode tells its listeners.
     #[prost(message, optional, tag = "6")]
     pub chaincode_event: Option<ChaincodeEvent>,
     /// The channel of the transaction.
@@ -31,7 +31,7 @@ pub struct ChaincodeMessage {
     pub channel_id: String,
 }
 
-/// What a message is.
+/// The type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 #[expect(missing_docs, reason = "the names are Fabric's")]
@@ -97,19 +97,19 @@ impl MessageType {
     }
 }
 
-/// With `READY`: what the peer can do beyond Fabric 2.
+/// What the peer can do beyond Fabric 2; it is sent with `READY`.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct ChaincodeAdditionalParams {
-    /// Whether it takes batches of writes.
+    /// Whether the peer accepts batches of writes.
     #[prost(bool, tag = "1")]
     pub use_write_batch: bool,
-    /// Most writes of a batch.
+    /// The most writes of a batch.
     #[prost(uint32, tag = "2")]
     pub max_size_write_batch: u32,
-    /// Whether it gets several keys at once.
+    /// Whether the peer reads several keys at once.
     #[prost(bool, tag = "3")]
     pub use_get_multiple_keys: bool,
-    /// Most keys of such a question.
+    /// The most keys of such a request.
     #[prost(uint32, tag = "4")]
     pub max_size_get_multiple_keys: u32,
 }
@@ -150,7 +150,7 @@ pub struct GetStateMultiple {
 /// The values of several keys.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct GetStateMultipleResult {
-    /// In the order of the keys; empty where there is none.
+    /// In the order of the keys; empty for a key without a value.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub values: Vec<Bytes>,
 }
@@ -169,7 +169,7 @@ pub struct PutState {
     pub collection: String,
 }
 
-/// A key whose metadata are to be written.
+/// A key whose metadata must be written.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct PutStateMetadata {
     /// The key.
@@ -178,7 +178,7 @@ pub struct PutStateMetadata {
     /// The private collection; empty for public state.
     #[prost(string, tag = "3")]
     pub collection: String,
-    /// All that it is to have.
+    /// The whole new metadata.
     #[prost(message, optional, tag = "4")]
     pub metadata: Option<StateMetadata>,
 }
@@ -234,7 +234,7 @@ pub struct GetStateByRange {
     /// The private collection; empty for public state.
     #[prost(string, tag = "3")]
     pub collection: String,
-    /// A serialized [`QueryMetadata`] where pages are asked for.
+    /// A serialized [`QueryMetadata`], if pages are asked for.
     #[prost(bytes = "bytes", tag = "4")]
     pub metadata: Bytes,
 }
@@ -248,18 +248,18 @@ pub struct GetQueryResult {
     /// The private collection; empty for public state.
     #[prost(string, tag = "2")]
     pub collection: String,
-    /// A serialized [`QueryMetadata`] where pages are asked for.
+    /// A serialized [`QueryMetadata`], if pages are asked for.
     #[prost(bytes = "bytes", tag = "3")]
     pub metadata: Bytes,
 }
 
-/// Which page of a query.
+/// The page of a query.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct QueryMetadata {
-    /// Most rows of it.
+    /// The most rows of the page.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
-    /// Where it begins: what the page before gave.
+    /// The beginning of the page: the bookmark of the page before.
     #[prost(string, tag = "2")]
     pub bookmark: String,
 }
@@ -272,18 +272,18 @@ pub struct GetHistoryForKey {
     pub key: String,
 }
 
-/// More rows of a query, or none any more.
+/// Asks for more rows of a query.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct QueryStateNext {
-    /// Which query.
+    /// The query's id.
     #[prost(string, tag = "1")]
     pub id: String,
 }
 
-/// No more rows of a query.
+/// Ends a query.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct QueryStateClose {
-    /// Which query.
+    /// The query's id.
     #[prost(string, tag = "1")]
     pub id: String,
 }
@@ -305,26 +305,26 @@ pub struct QueryResponse {
     /// Whether more follow.
     #[prost(bool, tag = "2")]
     pub has_more: bool,
-    /// Which query.
+    /// The query's id.
     #[prost(string, tag = "3")]
     pub id: String,
-    /// A serialized [`QueryResponseMetadata`] where pages were asked for.
+    /// A serialized [`QueryResponseMetadata`], if pages were asked for.
     #[prost(bytes = "bytes", tag = "4")]
     pub metadata: Bytes,
 }
 
-/// What is said of a page.
+/// What the answer says about a page.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct QueryResponseMetadata {
-    /// How many rows it has.
+    /// The number of rows of the page.
     #[prost(int32, tag = "1")]
     pub fetched_records_count: i32,
-    /// Where the next one begins.
+    /// The beginning of the next page.
     #[prost(string, tag = "2")]
     pub bookmark: String,
 }
 
-/// One of a key's metadata.
+/// A member of a key's metadata.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct StateMetadata {
     /// Its name.
@@ -338,7 +338,7 @@ pub struct StateMetadata {
 /// The metadata of a key.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct StateMetadataResult {
-    /// All there are.
+    /// All members of the metadata.
     #[prost(message, repeated, tag = "1")]
     pub entries: Vec<StateMetadata>,
 }

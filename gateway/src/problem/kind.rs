@@ -83,7 +83,7 @@ pub enum ProblemKind {
     BlockCorrupt,
     /// A document of the state database is damaged.
     StateCorrupt,
-    /// The chaincode's process is not there, or went away. Nothing was ordered.
+    /// The chaincode's process is not running, or ended. Nothing was ordered.
     ChaincodeUnavailable,
     /// The chaincode took too long. Nothing was ordered.
     ChaincodeTimeout,
@@ -167,7 +167,7 @@ impl ProblemKind {
         }
     }
 
-    /// The rows of chaincodes that refused, are not there, or do not answer.
+    /// The rows of chaincodes that refused, do not exist, or do not answer.
     fn row_of_chaincode(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::ChaincodeNotFound => (S::NOT_FOUND, "CHAINCODE_NOT_FOUND", "Chaincode not found"),

@@ -68,7 +68,7 @@ pub(crate) async fn evaluate(
     gateway.finish(&reader, begun, time).await?
 }
 
-/// What is evaluated, as who asks would propose it.
+/// The call to evaluate, as a proposal of its caller.
 fn proposal(identity: Arc<SigningIdentity>, nonce: [u8; NONCE_BYTES], call: Call) -> Proposal {
     Proposal {
         tx_id: tx_id(&nonce, identity.serialized()),

@@ -31,11 +31,11 @@ use crate::server::request_log::LoggedTransaction;
 /// The form of a write's request, as far as the answer depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RequestForm {
-    /// As a transaction.
+    /// A transaction.
     Transaction,
-    /// As a `PUT` of this key.
+    /// A `PUT` of this key.
     Put { namespace: Arc<str>, key: Arc<str> },
-    /// As a `PATCH` or `DELETE`.
+    /// A `PATCH` or `DELETE`.
     Change,
 }
 

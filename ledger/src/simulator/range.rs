@@ -1,4 +1,4 @@
-//! Ranges that are read row by row, and what the block will say of them.
+//! Ranges that are read row by row, and their records in the block.
 
 use std::collections::VecDeque;
 
@@ -12,18 +12,18 @@ use crate::state::RangeEnd;
 use crate::validation::phantom::{MAX_DEGREE, RangeSummary};
 use crate::validation::record::row;
 
-/// Rows that are read ahead at once.
+/// The number of rows that are read ahead.
 const AHEAD_ROWS: usize = 101;
 
-/// A range as far as it was read. Fabric writes down what was asked of the iterator, and not whether it was
+/// The part of a range that was read. Fabric records what was asked of the iterator, but not whether it was
 /// closed.
 #[derive(Debug)]
 pub(super) struct Seen {
     start: String,
-    /// The last key seen; where the end was, that of the question.
+    /// The last key seen or, if the end was reached, the end that was asked for.
     end: String,
     is_exhausted: bool,
-    /// None where there was no row.
+    /// `None` if there was no row.
     rows: Option<RangeSummary>,
 }
 
@@ -55,36 +55,35 @@ impl Seen {
             start_key: self.start,
             end_key: self.end,
             itr_exhausted: self.is_exhausted,
-            // Fabric says nothing of a range without rows.
+            // Fabric records no rows for an empty range.
             reads_info: self.rows.map(RangeSummary::finish),
         }
     }
 }
 
-/// A range that is read row by row, by [`Simulator::next_row`]. Holds a few rows
-/// that were read ahead.
+/// A range that is read row by row, by [`Simulator::next_row`]. It holds a few rows that were read ahead.
 #[derive(Debug)]
 pub struct RangeReader {
     pub(super) namespace: String,
-    /// Which of the namespace's ranges it is.
+    /// Its number among the namespace's ranges.
     pub(super) number: usize,
     pub(super) end: String,
-    /// Where to read on; none behind the last row.
+    /// The key from which to read on; `None` after the last row.
     next: Option<String>,
     ahead: VecDeque<(String, VersionedValue)>,
 }
 
 impl Simulator {
     /// Begins to read committed rows from `start` (inclusive) to `end` (exclusive, `""` is the namespace's
-    /// end), one by one. The transaction becomes invalid if any of those seen changes, goes, or is joined by
-    /// another up to the last one seen, or up to `end` where all were.
+    /// end), one by one. The transaction becomes invalid if a row that was seen changes or is deleted, or if
+    /// another row appears before the last one seen, or before `end` if all were seen.
     pub fn open_range(&mut self, namespace: &str, start: &str, end: &str) -> RangeReader {
         let ranges = &mut self.recorded(namespace).ranges;
         ranges.push(Seen::new(start));
         RangeReader::new(namespace, ranges.len() - 1, start, end)
     }
 
-    /// The next row of a range that was opened here; none at its end.
+    /// The next row of a range that was opened here; `None` at its end.
     ///
     /// # Errors
     /// The state engine failed.
@@ -103,7 +102,8 @@ impl Simulator {
         Ok(row)
     }
 
-    /// The key of the next row of a range, without a trace: where another transaction may go on.
+    /// The key of the next row of a range, from which another transaction may go on. This read is not
+    /// recorded.
     ///
     /// # Errors
     /// The state engine failed.
@@ -113,7 +113,7 @@ impl Simulator {
 }
 
 impl RangeReader {
-    /// Bytes after which no more rows are read ahead: about as much it holds.
+    /// After this many bytes, no more rows are read ahead: a reader holds roughly that much.
     pub const AHEAD_BYTES: usize = 256 << 10;
 
     pub(super) fn new(namespace: &str, number: usize, start: &str, end: &str) -> Self {
@@ -132,7 +132,7 @@ impl RangeReader {
         &self.namespace
     }
 
-    /// Takes the next row; none at the end.
+    /// Takes the next row; `None` at the end.
     pub(super) fn take(
         &mut self,
         snapshot: &Snapshot,
@@ -141,7 +141,7 @@ impl RangeReader {
         Ok(self.ahead.pop_front())
     }
 
-    /// The key of the next row, which nobody has seen then.
+    /// The key of the next row, which does not count as seen.
     pub(super) fn peek(&mut self, snapshot: &Snapshot) -> Result<Option<&str>, ReadError> {
         self.look_ahead(snapshot)?;
         Ok(self.ahead.front().map(|(key, _)| key.as_str()))
@@ -175,7 +175,7 @@ impl RangeReader {
             }
         };
         self.next = match rows.last() {
-            // The smallest key behind it.
+            // This is the smallest key after it.
             Some((key, _)) if !is_last => Some(format!("{key}\0")),
             _ => None,
         };

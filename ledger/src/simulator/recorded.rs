@@ -32,7 +32,7 @@ pub(super) struct Recorded {
     /// The whole metadata that keys have from now on.
     pub(super) metadata: BTreeMap<String, KeyMetadata>,
     pub(super) queries: Vec<Seen>,
-    /// What queries of another namespace asked, as the block has it.
+    /// The queries of another namespace, in the form of the block.
     pub(super) asked: Vec<RangeQueryInfo>,
     pub(super) collections: BTreeMap<String, Collection>,
 }

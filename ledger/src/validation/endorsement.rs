@@ -30,8 +30,8 @@ const ENDORSEMENT: &str = "Endorsement";
 const LIFECYCLE_ENDORSEMENT: &str = "/Channel/Application/LifecycleEndorsement";
 /// The member of a key's metadata that is its policy: `peer.MetaDataKeys` of Fabric.
 const VALIDATION_PARAMETER: &str = "VALIDATION_PARAMETER";
-/// What the names of the collections begin with that every organisation has without defining them; its MSP's
-/// id follows. Fabric's.
+/// Fabric's prefix of the collection that every organisation has without a definition; the id of its MSP
+/// follows.
 pub const IMPLICIT_COLLECTION: &str = "_implicit_org_";
 /// Fabric 1's own chaincodes, whose transactions have special rules.
 const SYSTEM: [&str; 4] = [LSCC, "cscc", "qscc", ""];

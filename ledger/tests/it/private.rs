@@ -1,5 +1,5 @@
-//! Private values stay with the node that simulated their transaction: the blocks have hashes, and what is read
-//! is what the hashes are of.
+//! Private values stay with the node that simulated their transaction: the blocks have hashes, and values
+//! that are read must match them.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn simulator(ledger: &Ledger) -> Simulator {
     Simulator::new(ledger.reader().snapshot())
 }
 
-/// Simulates, keeps what is private if this node is to have it, and commits.
+/// Simulates, keeps private values if `keeps`, and commits.
 fn run(ledger: &mut Ledger, nonce: &str, keeps: bool, act: impl FnOnce(&mut Simulator)) -> String {
     let mut simulator = simulator(ledger);
     act(&mut simulator);
@@ -139,7 +139,7 @@ fn a_damaged_private_set_and_one_of_a_transaction_that_did_not_come_are_never_be
         let mut bytes = whole.clone();
         bytes[at] ^= 0x11;
         fs::write(&file, bytes).unwrap();
-        // The height it was kept at is no part of the value, and neither is the model's number.
+        // The height at which a value was kept is not part of the value, nor is the model's number.
         match get(&ledger, "a") {
             Ok(value) => assert_eq!(value.as_deref(), Some("1"), "byte {at}"),
             Err(error) => assert!(matches!(error, ReadError::PrivateMissing { .. })),
@@ -172,7 +172,7 @@ fn private_sets_that_wait_are_bounded_and_old_ones_make_room() {
     assert_eq!(full, Some(21), "of 64 MiB");
     let refused = reader.keep_private(&id(100), &set(3 << 20));
     assert!(matches!(refused, Err(KeepError::Full)), "{refused:?}");
-    // As many blocks as such a set waits for, and one.
+    // This is one block more than such a set waits for.
     let acts: Vec<_> = (0..1001)
         .map(|number| vec![chain::Act::new(format!("act {number}"))])
         .collect();

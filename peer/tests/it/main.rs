@@ -1,4 +1,4 @@
-//! A channel's peer over a real ledger: what it endorses, what it orders, and what becomes of it.
+//! A channel's peer over a real ledger: what it endorses, what it orders, and the outcomes.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What a chaincode is told of the transaction that it is called in.
+//! What a chaincode is told about the transaction in which it is called.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Chaincode for Curious {
     }
 }
 
-/// The headers of what a chaincode was told.
+/// The headers that a chaincode was told.
 fn headers(told: &Transaction) -> (ChannelHeader, SignatureHeader) {
     let proposal = ProposalMessage::decode(told.proposal.proposal_bytes.clone()).unwrap();
     let header = Header::decode(proposal.header).unwrap();

@@ -14,7 +14,7 @@ pub struct Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The bytes are no protobuf message, or a text in them is not UTF-8.
+    /// The bytes are not a protobuf message, or a text in them is not UTF-8.
     #[error("these bytes are no {message}: {reason}")]
     NoMessage {
         /// The type of message.

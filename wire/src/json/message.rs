@@ -143,7 +143,7 @@ impl Message {
         Ok(())
     }
 
-    /// Takes in one occurrence of a field: `value` is all that stands behind its key.
+    /// Takes in one occurrence of a field: `value` is everything after its key.
     fn take(
         &mut self,
         message_type: &'static MessageType,
