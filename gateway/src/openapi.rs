@@ -106,7 +106,7 @@ const VERSION_DID_NOT_HOLD: (u16, &str) = (
 const EVERYWHERE: [(u16, &str); 8] = [
     (
         400,
-        "The request has to be fixed: INVALID_JSON, INVALID_NAME, INVALID_ARGUMENT, RESERVED_MEMBER.",
+        "The request must be fixed: INVALID_JSON, INVALID_NAME, INVALID_ARGUMENT, RESERVED_MEMBER.",
     ),
     (401, "UNAUTHENTICATED: a token is missing or not known."),
     (403, "FORBIDDEN: this caller may not do this."),
@@ -247,7 +247,7 @@ fn security_schemes() -> Value {
         "token": {
             "type": "http",
             "scheme": "bearer",
-            "description": "A token, as `quire token create` prints it. Asked for once a token was made.",
+            "description": "A token, as `quire token create` prints it. It is needed once a token was made.",
         },
         "password": {
             "type": "http",
@@ -270,10 +270,13 @@ fn problem_schema() -> Value {
         ("title", "The code in words."),
         ("detail", "What went wrong this time."),
         ("code", "Stable, UPPER_SNAKE."),
-        ("requestId", "As in X-Request-Id and in the log."),
-        ("transactionId", "Where there is one."),
-        ("namespace", "What it is about, as of 412 and 422."),
-        ("key", "What it is about, as of 412 and 422."),
+        (
+            "requestId",
+            "The same id as in X-Request-Id and in the log.",
+        ),
+        ("transactionId", "Only if there is one."),
+        ("namespace", "The subject, for example with 412 and 422."),
+        ("key", "The subject, for example with 412 and 422."),
     ] {
         properties.insert(name.to_owned(), text(description));
     }
@@ -291,7 +294,7 @@ fn problem_schema() -> Value {
         "version".to_owned(),
         json!({
             "type": ["string", "null"],
-            "description": "The version that the key was found in; null where it does not exist.",
+            "description": "The version of the key that was found; null if it does not exist.",
         }),
     );
     json!({

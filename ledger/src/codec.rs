@@ -62,7 +62,7 @@ pub(crate) fn peek_uvarint(bytes: &[u8]) -> Result<Option<(u64, usize)>, Malform
         let shift = position * 7;
         let low = u64::from(byte & 0x7f);
         if shift > 63 || (shift == 63 && low > 1) {
-            return Err(Malformed("a length is no 64-bit number"));
+            return Err(Malformed("a length is not a 64-bit number"));
         }
         value |= low << shift;
         if byte & 0x80 == 0 {

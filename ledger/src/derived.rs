@@ -88,7 +88,7 @@ impl Embedded<'_> {
         tracing::warn!(
             reason,
             aside = %aside.display(),
-            "the embedded engine is of no use: set aside, and rebuilt from the blocks"
+            "the embedded engine cannot be used: it was set aside, and is rebuilt from the blocks"
         );
         match self.attempt(&[]) {
             Ok(database) => Ok((database, Some(aside))),

@@ -32,7 +32,7 @@ impl Corruption {
             file,
             offset,
             block: Some(height),
-            expected: "a block that the channel was made with".to_owned(),
+            expected: "a block with which the channel was made".to_owned(),
             found: "none".to_owned(),
         }
     }

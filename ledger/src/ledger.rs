@@ -237,7 +237,7 @@ impl Ledger {
         if self.waiting.is_none() {
             return Ok(());
         }
-        let reason = "blocks before these wait for it".to_owned();
+        let reason = "earlier blocks wait for it".to_owned();
         Err(ReadError::StateUnavailable(reason))
     }
 

@@ -81,7 +81,7 @@ pub enum Refused {
     #[error("the creator's signature does not hold")]
     Signature(#[from] SignatureError),
     /// Its creator may not write.
-    #[error("{0:?} is none of the channel's writers")]
+    #[error("{0:?} is not one of the channel's writers")]
     NotAWriter(String),
     /// The channel's configuration does not say who may write.
     #[error("the channel's configuration does not say who may write")]

@@ -83,7 +83,7 @@ impl<T> Consenter<T> for Elsewhere {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOrdered {
     /// Too much waits already. Its sender comes back later.
-    #[error("too many transactions wait for their order")]
+    #[error("too many transactions wait to be ordered")]
     Full,
     /// The order was closed: the node stops. Its sender comes back later.
     #[error("the order is closed")]

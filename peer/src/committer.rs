@@ -194,7 +194,7 @@ impl Committer {
 
     fn end_trouble(&self) {
         if self.outcomes.end_trouble() {
-            tracing::info!(channel = %self.channel, "state is there again");
+            tracing::info!(channel = %self.channel, "the state database answers again");
         }
     }
 
@@ -217,7 +217,7 @@ impl Committer {
             obstructed,
         };
         if self.outcomes.begin_trouble(away) {
-            tracing::error!(channel = %self.channel, reason, "trying again until it can be done");
+            tracing::error!(channel = %self.channel, reason, "this is tried again until it succeeds");
         }
         self.clock.sleep(TRY_AGAIN);
         Ok(())

@@ -60,7 +60,8 @@ impl CutHere {
 
     fn block(&mut self, cut: Cut<Known>) -> Result<Arrived, String> {
         let writer = self.writer.as_mut();
-        let writer = writer.ok_or("blocks are to be made before the end of the chain is known")?;
+        let writer =
+            writer.ok_or("blocks must be made, but the end of the chain is not known yet")?;
         let Cut { batch, known } = cut;
         let is_config = batch.is_config;
         let block: Block = writer.next_block(batch, self.signer.as_ref()).into();

@@ -34,7 +34,7 @@ struct End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotTaken {
     /// Another block is the next one.
-    #[error("block {number} is not the next one, {expected} is")]
+    #[error("block {number} is not the next one: {expected} is")]
     NotNext {
         /// Its number.
         number: u64,

@@ -40,7 +40,9 @@ pub enum ProposalError {
     #[error("the proposal has the epoch {0}")]
     Epoch(u64),
     /// Its transaction id is not that of its nonce and creator.
-    #[error("the proposal has the transaction id {claimed:?}, nonce and creator give {derived:?}")]
+    #[error(
+        "the proposal has the transaction id {claimed:?}, but nonce and creator give {derived:?}"
+    )]
     TxId {
         /// What it says.
         claimed: String,
@@ -60,7 +62,7 @@ pub enum ProposalError {
     #[error("the creator's signature does not hold")]
     Signature(#[from] SignatureError),
     /// Its creator may not propose.
-    #[error("{0:?} is none of the writers of the channel's application")]
+    #[error("{0:?} is not one of the writers of the channel's application")]
     NotAProposer(String),
     /// The channel's configuration does not say who may propose.
     #[error("the channel's configuration does not say who may propose")]

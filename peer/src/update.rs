@@ -70,7 +70,7 @@ pub enum UpdateRefused {
     NoEndorsement(#[source] PolicyError),
     /// A policy that guards the channel would be satisfied without any signature, such as a policy that asks
     /// the organisations of an empty group.
-    #[error("{0} would not be there, or be satisfied without any signature")]
+    #[error("{0} would be missing, or be satisfied without any signature")]
     Unguarded(&'static str),
     /// This node could not sign blocks any more.
     #[error("the new configuration would not let this node sign the channel's blocks: {0}")]

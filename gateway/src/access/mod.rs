@@ -32,7 +32,7 @@ impl Caller {
         }
         match &self.token {
             Some(token) if !gateway.backend.still_holds(token) => {
-                Err(Problem::unauthenticated("The token is no longer good.").bad_token())
+                Err(Problem::unauthenticated("The token is not valid any more.").bad_token())
             }
             None if needs_credential(gateway) => Err(needs_token()),
             Some(_) | None => Ok(()),
@@ -105,7 +105,8 @@ fn admit(gateway: &Gateway, caller: &Caller, request: &Request) -> Result<(), Pr
         // Everybody who may ask for anything may read how to ask.
         Some("/v1/channels" | "/docs" | "/openapi.json") | None => {}
         Some(_) if caller.is_limited() => {
-            let detail = "The token is for some channels, and this is the whole node's.";
+            let detail =
+                "The token is for some channels only, but this request is about the whole node.";
             return Err(forbidden(detail));
         }
         Some(_) => {}

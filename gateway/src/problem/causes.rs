@@ -30,8 +30,7 @@ impl From<ReadError> for Problem {
             ReadError::KeyTooLong(_) => Self::new(ProblemKind::InvalidName, cause),
             ReadError::StateUnavailable(_) => Self::state_unavailable().because(cause),
             ReadError::StateForeign(_) => {
-                let detail =
-                    "The state database holds what is not of this channel; nothing was ordered.";
+                let detail = "The state database holds data that is not of this channel; nothing was ordered.";
                 Self::unavailable(ProblemKind::StateUnavailable, detail, RETRY_AFTER_STORAGE)
                     .because(cause)
             }

@@ -78,7 +78,7 @@ pub(crate) fn admit(headers: &HeaderMap, media: &'static str) -> Result<(), Prob
 pub(crate) fn not_acceptable(forms: &str) -> Problem {
     Problem::new(
         ProblemKind::NotAcceptable,
-        format!("This comes as {forms} only."),
+        format!("This exists only as {forms}."),
     )
     .with_header(header::VARY, HeaderValue::from_static("Accept"))
 }

@@ -69,7 +69,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let codings = headers.get_all(header::CONTENT_ENCODING).iter().map(text);
     for codings in codings {
         if elements(&codings).any(|coding| !coding.eq_ignore_ascii_case(IDENTITY)) {
-            let detail = "The body must be in no Content-Encoding.";
+            let detail = "The body must not have a Content-Encoding.";
             let problem = Problem::new(ProblemKind::UnsupportedMediaType, detail);
             let none = HeaderValue::from_static(IDENTITY);
             return Err(problem.with_header(header::ACCEPT_ENCODING, none));
@@ -111,7 +111,7 @@ pub(crate) async fn read_none(parts: &Parts, body: Body, gateway: &Gateway) -> R
     if said.is_empty() || said == b"null" || is_empty_object {
         return Ok(());
     }
-    let detail = "This request takes no body, or an empty object as one.";
+    let detail = "This request takes no body, or an empty object as its body.";
     Err(Problem::invalid_argument(detail))
 }
 

@@ -55,7 +55,7 @@ const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
             content_type = "text/event-stream",
             body = String
         ),
-        (status = 204, description = "All is told up to the block named by to.")
+        (status = 204, description = "All blocks up to the block named by to were sent.")
     )
 )]
 pub(crate) async fn events(

@@ -34,7 +34,7 @@ use crate::schema::QueryBody;
     ),
     responses((
         status = 200,
-        description = "The documents, a bookmark for the next page, and a warning where no index served.",
+        description = "The documents, a bookmark for the next page, and a warning if no index was used.",
         body = serde_json::Value
     ))
 )]

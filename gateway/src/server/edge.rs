@@ -335,7 +335,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Edge<T> {
         let kind = ProblemKind::of_status(status);
         let detail = match kind {
             ProblemKind::HeadersTooLarge => "Target and headers are too large.",
-            _ => "The request is not HTTP as it is understood here.",
+            _ => "The request is not HTTP in a form that is understood here.",
         };
         self.refuse(&Problem::new(kind, detail));
     }

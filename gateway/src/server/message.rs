@@ -40,7 +40,7 @@ fn check_host(request: &Request) -> Result<(), Problem> {
     let hosts: Vec<_> = hosts.iter().map(text).collect();
     let mut all = hosts.iter().map(AsRef::as_ref).chain(authority);
     if !all.all(is_host) {
-        return bad("Host is no host with a port or without.");
+        return bad("Host is not a host with or without a port.");
     }
     let is_missing = match request.version() {
         // These versions need no host, and no current browser uses them.

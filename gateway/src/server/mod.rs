@@ -227,7 +227,7 @@ impl Server {
             }
             Err(_) => {
                 traffic.arrived(Arrival::HandshakeFailed);
-                tracing::debug!("a handshake did not come to its end");
+                tracing::debug!("a handshake did not end in time");
             }
         }
     }

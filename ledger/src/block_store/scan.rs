@@ -146,7 +146,7 @@ impl<'a> Scan<'a> {
             }
             // Another file follows only when a file is full.
             if file_len == 0 {
-                return Ok(self.damaged("a block", "an empty file, though another follows"));
+                return Ok(self.damaged("a block", "an empty file, although another follows"));
             }
             self.position = Position {
                 segment: self.position.segment + 1,

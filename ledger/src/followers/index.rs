@@ -294,7 +294,7 @@ fn envelope_pages(block: &Block, record: Location) -> impl Iterator<Item = (u64,
 
 /// The envelope at this place of a page, if the page has it.
 fn get_envelope(cursor: &mut Cursor, in_page: u64) -> Result<Option<Location>, Malformed> {
-    const TOO_LARGE: Malformed = Malformed("an offset is no 64-bit number");
+    const TOO_LARGE: Malformed = Malformed("an offset is not a 64-bit number");
     let (segment, mut offset) = (cursor.uvarint()?, cursor.uvarint()?);
     let mut found = None;
     let mut place = 0;

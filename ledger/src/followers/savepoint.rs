@@ -52,7 +52,7 @@ impl Savepoint {
         let rest = cursor.rest();
         let last = Hash::try_from(rest).ok();
         if last.is_none() && !rest.is_empty() {
-            return Err(Malformed("what follows the height is no hash"));
+            return Err(Malformed("the bytes after the height are not a hash"));
         }
         Ok(Self { height, last })
     }

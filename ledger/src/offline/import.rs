@@ -30,7 +30,7 @@ pub enum ImportError {
     #[error("{0} holds no block")]
     Empty(String),
     /// A channel that will take transactions must keep the name in its transactions.
-    #[error("the blocks are of channel {0}: under another name it can only be read")]
+    #[error("the blocks are of channel {0}: under another name the channel can only be read")]
     OtherName(String),
     /// They could not be checked.
     #[error(transparent)]

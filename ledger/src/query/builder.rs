@@ -285,7 +285,7 @@ impl Builder {
         let run = move || {
             if let Err(error) = job(&builder) {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "a query index could not be worked on");
+                tracing::error!(error, "the work on a query index failed");
             }
         };
         let spawned = std::thread::Builder::new()
@@ -294,7 +294,7 @@ impl Builder {
         match spawned {
             Ok(worker) => workers.push(worker),
             // The next start does the job.
-            Err(error) => tracing::error!(%error, "no thread for a query index"),
+            Err(error) => tracing::error!(%error, "no thread can be started for a query index"),
         }
     }
 

@@ -72,7 +72,7 @@ fn members<'de, D: Deserializer<'de>>(file: D) -> Result<Map<String, Value>, D::
         4 * MAX_TREE_DEPTH,
     ) {
         Ok(Value::Object(members)) => Ok(members),
-        Ok(_) => Err(D::Error::custom("partialFilterSelector is no object")),
+        Ok(_) => Err(D::Error::custom("partialFilterSelector is not an object")),
         Err(error) => Err(D::Error::custom(error)),
     }
 }

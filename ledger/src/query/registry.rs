@@ -95,7 +95,7 @@ impl Registry {
         if matches!(found, Ok(Some(_)))
             && !Definitions::are_there(registry.disk.as_ref(), &registry.dir)
         {
-            let reason = "it is missing, and there are entries of indexes that it named".to_owned();
+            let reason = "it is missing, but entries of its indexes exist".to_owned();
             return Err(damaged(&registry.dir, reason));
         }
         Ok(registry)

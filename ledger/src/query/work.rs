@@ -92,14 +92,14 @@ pub enum TooExpensive {
         spent: Spent,
     },
     /// Its time was up.
-    #[error("the query did not end in its time: {0}")]
+    #[error("the query did not end in time: {0}")]
     Deadline(Spent),
     /// Nobody waits for it any more.
     #[error("nobody waits for the query any more: {0}")]
     Gone(Spent),
     /// There is not enough memory.
     #[error(
-        "a document takes {bytes} bytes of memory when it is looked at, and there are not so many now"
+        "a document takes {bytes} bytes of memory when it is read, and there is not enough now"
     )]
     Memory {
         /// The bytes that it needs.

@@ -73,7 +73,7 @@ pub(crate) fn encode(version: Height, value: &[u8], metadata: &[u8]) -> Vec<u8> 
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<VersionedValue, ReadError> {
-    let not_stored = |_| damaged("value", "it is no stored value");
+    let not_stored = |_| damaged("value", "it is not a stored value");
     let stored = StoredValue::decode(Bytes::copy_from_slice(bytes)).map_err(not_stored)?;
     let mut cursor = Cursor::new(stored.version);
     let version = Height::read(&mut cursor).map_err(|rule| damaged("version", rule.0))?;

@@ -241,7 +241,7 @@ impl Trust {
                 let helper = std::thread::Builder::new().name("verify".to_owned());
                 // Without a helper this thread does everything.
                 if let Err(error) = helper.spawn_scoped(scope, work) {
-                    tracing::warn!(%error, "no thread to verify signatures on");
+                    tracing::warn!(%error, "no thread can be started to verify signatures");
                 }
             }
             work();

@@ -15,7 +15,7 @@ pub struct Error {
 #[non_exhaustive]
 pub enum Cause {
     /// The bytes are not a protobuf message, or a text in them is not UTF-8.
-    #[error("these bytes are no {message}: {reason}")]
+    #[error("these bytes are not a {message}: {reason}")]
     NoMessage {
         /// The type of message.
         message: &'static str,

@@ -77,12 +77,12 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
     request_body(
         content = BatchLine,
         content_type = "application/x-ndjson",
-        description = "A transaction a line, at most 10,000.",
+        description = "Each line is a transaction; at most 10,000 lines.",
         example = "{\"chaincode\":\"orders\",\"function\":\"put\",\"args\":[\"1\",1],\"idempotencyKey\":\"batch-1\"}\n"
     ),
     responses((
         status = 200,
-        description = "A line for each line, in order.",
+        description = "One answer line for each line, in order.",
         content_type = "application/x-ndjson",
         body = BatchAnswer
     ))

@@ -460,7 +460,7 @@ fn codes(block: &Block) -> &[u8] {
 fn envelope_objection(tx: usize, bytes: &bytes::Bytes) -> Option<(String, String)> {
     let expected = format!("transaction {tx} as a canonical envelope");
     let Some(canonical) = canonical_envelope(bytes) else {
-        return Some((expected, "bytes that are no envelope".to_owned()));
+        return Some((expected, "bytes that are not an envelope".to_owned()));
     };
     if canonical == *bytes {
         return None;

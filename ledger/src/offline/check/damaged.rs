@@ -214,7 +214,7 @@ impl Check<'_> {
                 block: Some(number),
                 ..Finding::new(
                     Kind::Config,
-                    "a configuration that transactions can be judged by".to_owned(),
+                    "a configuration by which transactions can be judged".to_owned(),
                     reason,
                 )
             });

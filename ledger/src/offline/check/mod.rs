@@ -139,7 +139,7 @@ fn check_in(
     if record.is_unfinished() {
         return Ok(Report {
             subject: channel.to_owned(),
-            notes: vec!["half made or half removed: the next start removes it".to_owned()],
+            notes: vec!["it is half made or half removed: the next start removes it".to_owned()],
             ..Report::default()
         });
     }

@@ -271,7 +271,10 @@ impl Court {
         self.trust = match Trust::new(&self.channel, config, origin) {
             Ok(trust) => Some(trust),
             Err(unusable) => {
-                object("a configuration to judge signatures by", unusable);
+                object(
+                    "a configuration by which signatures can be judged",
+                    unusable,
+                );
                 None
             }
         };
@@ -319,7 +322,7 @@ impl Court {
         );
         note(
             self.unneeded,
-            "endorsements do not hold, of transactions that others suffice for",
+            "endorsements are not valid, of transactions for which others suffice",
         );
         notes
     }
@@ -334,14 +337,14 @@ fn objection(signed: &Signed, stored: Code) -> Option<(String, String)> {
         );
     match signed {
         Signed::BadCreator(found) if has_creator => {
-            Some(("a creator's signature that holds".to_owned(), found.clone()))
+            Some(("a valid creator's signature".to_owned(), found.clone()))
         }
         Signed::Refused(_, found) if was_sound(stored) => {
             let expected = "endorsements that satisfy the policy".to_owned();
             Some((expected, found.clone()))
         }
         Signed::Sound { .. } | Signed::ByCreator if stored == Code::BAD_CREATOR_SIGNATURE => {
-            let expected = "a creator's signature that does not hold, as the verdict says";
+            let expected = "an invalid creator's signature, as the verdict says";
             Some((expected.to_owned(), "one that holds".to_owned()))
         }
         Signed::Sound {

@@ -85,7 +85,7 @@ impl Parser<'_> {
     fn behind(&mut self, options: Options, wanted: bool) -> Result<Node, QueryError> {
         let branches = self.inside(options, false)?;
         if branches.iter().any(|branch| branch.length().is_none()) {
-            return Err(refused("what is looked for behind has no fixed length"));
+            return Err(refused("a look-behind has no fixed length"));
         }
         Ok(Node::either(branches).look(false, wanted))
     }
@@ -117,7 +117,7 @@ impl Parser<'_> {
         let name = rest.get(..length).unwrap_or_default();
         let is_name = name.first().is_some_and(|first| !first.is_ascii_digit());
         if !is_name || length > MAX_NAME || rest.get(length) != Some(&end) {
-            return Err(refused("the name of a group is none"));
+            return Err(refused("the name of a group is not valid"));
         }
         self.at += length + 1;
         self.groups += 1;
@@ -156,7 +156,7 @@ impl Parser<'_> {
                 Some(b'J') => &mut options.duplicates,
                 // The preference among matches changes nothing.
                 Some(b'U') => &mut true,
-                _ => return Err(refused("what follows (? is not known")),
+                _ => return Err(refused("the text after (? is not known")),
             };
             *flag = is_on;
             self.at += 1;

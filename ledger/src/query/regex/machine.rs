@@ -247,7 +247,7 @@ pub(super) fn check(node: &Node, most: u64) -> Result<u64, QueryError> {
         return Err(refused("the pattern is too large"));
     }
     if looks.count > MAX_LOOKS {
-        return Err(refused("it looks around too often"));
+        return Err(refused("it has too many look-around parts"));
     }
     Ok(steps)
 }

@@ -70,7 +70,7 @@ pub enum CouchDbServerError {
     #[error("the URL of CouchDB must not have a user or password in it: name them apart")]
     Secret,
     /// Only one of user and password is given.
-    #[error("CouchDB wants a user and a password, or neither")]
+    #[error("CouchDB needs a user and a password, or neither")]
     HalfAnAccount,
 }
 

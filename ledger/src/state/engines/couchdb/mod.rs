@@ -92,7 +92,7 @@ impl CouchState {
         if !has_followed {
             tracing::info!(
                 channel,
-                "query indexes are built again: state is not where they are"
+                "query indexes are built again: they are not at the height of state"
             );
             crate::query::entries::mark_all_unbuilt(&state.embedded, &state.entries)?;
         }
