@@ -8,8 +8,7 @@
 //! | others | the value's own, if it is a JSON object that CouchDB can hold |
 //!
 //! Fabric keeps a value that is not a JSON object in an attachment, and lets CouchDB round numbers, drop
-//! white space and unify escapes of JSON objects. Here the document also has the bytes whenever they could
-//! differ.
+//! white space and unify escapes of JSON objects. Here the document also has the bytes if they could differ.
 //!
 //! The CRC32C covers channel `00` namespace `00` key `00` version `00` metadata `00` value, so a document
 //! that somebody put in another document's place, in this database or another, is not taken for one of ours.
