@@ -79,7 +79,7 @@ impl Gather {
         }
     }
 
-    /// The reads for the next call; `None` if nothing waits, and then no call is under way any more.
+    /// The reads for the next call; `None` if nothing waits, and then the caller's turn is over.
     fn next(&self, database: &str) -> Option<Vec<Waiting>> {
         let mut queues = self.0.lock();
         let queue = queues.get_mut(database)?;
