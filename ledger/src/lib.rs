@@ -100,5 +100,5 @@ pub use state::engines::couchdb::client::{
 pub use state::{NamespaceSummary, RangeEnd};
 pub use status::EngineStatus;
 pub use stored::{BlocksFrom, Next, StoredBlocks, stored_channels};
-pub use validation::trust::Signatures;
+pub use validation::trust::{Signatures, check_first_block};
 pub use validation::{ENDORSEMENT_POLICY, IMPLICIT_COLLECTION};

@@ -95,16 +95,17 @@ impl InForce {
 
     /// The configuration of block `number`, from a serialized [`ConfigEnvelope`].
     fn new(channel: &str, number: u64, config: Bytes) -> Result<Self, ConfigError> {
-        let config = ConfigEnvelope::decode(config)?.config;
-        let config = config.ok_or(ConfigError::Missing(number))?;
-        let bundle = Bundle::new(channel, config)?;
+        Self::of_bundle(number, bundle(channel, number, config)?)
+    }
+
+    pub(crate) fn of_bundle(number: u64, bundle: Bundle) -> Result<Self, ConfigError> {
         bundle.check_capabilities()?;
         // An error is told now rather than with the first block.
         bundle.policy(ENDORSEMENT_POLICY)?;
         let orderer = bundle.orderer().ok_or(ConfigError::NoOrderer)?;
         let batch_size = orderer.batch_size;
         let admission = Admission::new(
-            channel.into(),
+            bundle.channel().into(),
             bundle.sequence(),
             batch_size,
             bundle.msps().clone(),
@@ -121,6 +122,13 @@ impl InForce {
             bundle: Arc::new(bundle),
         })
     }
+}
+
+/// The configuration of block `number`, from a serialized [`ConfigEnvelope`].
+pub(crate) fn bundle(channel: &str, number: u64, config: Bytes) -> Result<Bundle, ConfigError> {
+    let config = ConfigEnvelope::decode(config)?.config;
+    let config = config.ok_or(ConfigError::Missing(number))?;
+    Ok(Bundle::new(channel, config)?)
 }
 
 /// A channel's configuration in force, shared by all who act on it.

@@ -14,6 +14,7 @@
 //! * [`channel`]: one channel: what those who serve it see of it, and what appends to it.
 //! * [`config`]: what a channel's configuration means for this node.
 //! * [`genesis`]: block 0 of a channel.
+//! * [`join`]: block 0 that somebody else made.
 //!
 //! Each channel has one committing thread, which owns the channel's [`Ledger`](quire_ledger::Ledger). The
 //! time comes in from outside.
@@ -26,6 +27,7 @@ mod cut_here;
 mod delivered;
 mod endorser;
 pub mod genesis;
+pub mod join;
 mod outcomes;
 pub mod peer;
 mod proposed;

@@ -5,8 +5,6 @@
 //! Fabric lets through cannot be meant: they are refused here while they are new; in a block they are judged
 //! as Fabric judges them.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use quire_identity::config::{
     Bundle, BundleError, Place, SignedUpdate, SuccessionError, UpdateError,
@@ -15,7 +13,7 @@ use quire_identity::policy::{PolicyError, Unsound, check_sound_changes};
 use quire_ledger::ENDORSEMENT_POLICY;
 use quire_ordering::BlockSigner;
 use quire_wire::common::Envelope;
-use quire_wire::config::{Config, ConfigEnvelope};
+use quire_wire::config::{Config, ConfigEnvelope, ConfigGroup};
 use quire_wire::{DecodeError, Message as _};
 
 use crate::config::InForce;
@@ -125,16 +123,32 @@ fn check_next(
     let next = Bundle::new(current.channel(), config.clone())?;
     current.check_next(&next)?;
     next.check_capabilities()?;
-    let (before, after) = (
-        &current.config().channel_group,
-        &next.config().channel_group,
-    );
-    if let (Some(before), Some(after)) = (before, after) {
-        check_sound_changes(before, after)
+    check_governed(Some(current), &next)?;
+    if let (Some(before), Some(after)) = (current.orderer(), next.orderer()) {
+        let (from, to) = (&before.consensus_type.r#type, &after.consensus_type.r#type);
+        if from != to {
+            let (from, to) = (from.clone(), to.clone());
+            return Err(UpdateRefused::ConsensusType { from, to });
+        }
+        let bytes = after.batch_size.absolute_max_bytes;
+        if bytes > MAX_ABSOLUTE_BYTES && bytes > before.batch_size.absolute_max_bytes {
+            return Err(UpdateRefused::TooLarge(bytes));
+        }
+    }
+    check_orders(&next, signer.creator()).map_err(UpdateRefused::NotOrderer)
+}
+
+/// Whether somebody can have meant the policies of `next`, and none that guards the channel is satisfied
+/// without a signature. Those that were the same `before` are not looked at; without one before, all are.
+pub(crate) fn check_governed(before: Option<&Bundle>, next: &Bundle) -> Result<(), UpdateRefused> {
+    let nothing = ConfigGroup::default();
+    let root = before.and_then(|before| before.config().channel_group.as_ref());
+    if let Some(after) = &next.config().channel_group {
+        check_sound_changes(root.unwrap_or(&nothing), after)
             .map_err(|(path, source)| UpdateRefused::Unsound { path, source })?;
     }
     for guard in GUARDS {
-        let was_there = current.policy(guard).is_ok();
+        let was_there = before.is_none_or(|before| before.policy(guard).is_ok());
         let holds_for_nobody = match next.policy(guard) {
             Ok(policy) => policy.is_satisfied_by(&[]),
             Err(_) => was_there,
@@ -148,27 +162,20 @@ fn check_next(
     if endorsement.is_satisfied_by(&[]) {
         return Err(UpdateRefused::Unguarded(ENDORSEMENT_POLICY));
     }
-    if let (Some(before), Some(after)) = (current.orderer(), next.orderer()) {
-        let (from, to) = (&before.consensus_type.r#type, &after.consensus_type.r#type);
-        if from != to {
-            let (from, to) = (from.clone(), to.clone());
-            return Err(UpdateRefused::ConsensusType { from, to });
-        }
-        let bytes = after.batch_size.absolute_max_bytes;
-        if bytes > MAX_ABSOLUTE_BYTES && bytes > before.batch_size.absolute_max_bytes {
-            return Err(UpdateRefused::TooLarge(bytes));
-        }
+    match next.policy(BLOCK_POLICY) {
+        Ok(blocks) if blocks.is_satisfied_by(&[]) => Err(UpdateRefused::Unguarded(BLOCK_POLICY)),
+        _ => Ok(()),
     }
-    let not_orderer = |error: &dyn std::fmt::Display| UpdateRefused::NotOrderer(error.to_string());
-    let orderer = next.msps().validate(signer.creator());
-    let orderer = orderer.map_err(|error| not_orderer(&error))?;
-    let blocks = next.policy(BLOCK_POLICY);
-    let blocks = blocks.map_err(|error| not_orderer(&error))?;
-    if blocks.is_satisfied_by(&[]) {
-        return Err(UpdateRefused::Unguarded(BLOCK_POLICY));
-    }
-    match blocks.shortfall(&[Arc::clone(&orderer)]) {
-        Some(missing) => Err(not_orderer(&missing)),
+}
+
+/// Whether blocks that this orderer alone signs are the channel's; why not, otherwise.
+pub(crate) fn check_orders(bundle: &Bundle, orderer: &[u8]) -> Result<(), String> {
+    let orderer = bundle.msps().validate(orderer);
+    let orderer = orderer.map_err(|error| error.to_string())?;
+    let blocks = bundle.policy(BLOCK_POLICY);
+    let blocks = blocks.map_err(|error| error.to_string())?;
+    match blocks.shortfall(&[orderer]) {
+        Some(missing) => Err(missing.to_string()),
         None => Ok(()),
     }
 }

@@ -223,6 +223,25 @@ pub struct ConsensusType {
     pub state: i32,
 }
 
+/// What [`ConsensusType::metadata`] holds for `etcdraft`, as far as it says who takes part.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RaftMetadata {
+    /// The orderers that take part.
+    #[prost(message, repeated, tag = "1")]
+    pub consenters: Vec<RaftConsenter>,
+}
+
+/// An orderer that takes part in `etcdraft`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RaftConsenter {
+    /// Where the others reach it.
+    #[prost(string, tag = "1")]
+    pub host: String,
+    /// At which port.
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+}
+
 /// Value `BatchSize` of the orderer group.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct BatchSize {

@@ -234,6 +234,12 @@ impl Bundle {
         self.orderer.as_ref()
     }
 
+    /// Whether it is the configuration of a system channel, which Fabric had before 3.0.
+    #[must_use]
+    pub fn has_consortiums(&self) -> bool {
+        self.consortiums.is_some()
+    }
+
     /// MSP ids of the organisations that submit and endorse, in the order of their groups' names.
     pub fn application_msp_ids(&self) -> impl Iterator<Item = &str> {
         self.msp_ids_of(APPLICATION)

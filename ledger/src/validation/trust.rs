@@ -329,6 +329,25 @@ impl Trust {
     }
 }
 
+/// Whether the signatures in a channel's first block hold: its creator's and its orderers', each where there
+/// is one. They are judged by the configuration in it.
+///
+/// # Errors
+/// Why one of them does not, or why nobody can be judged.
+pub fn check_first_block(channel: &str, block: &Block) -> Result<(), String> {
+    let envelope = block.envelopes.first().ok_or("it has no envelope")?;
+    let Content::Config(config) = Examined::read(envelope).content else {
+        return Err("it holds no configuration".to_owned());
+    };
+    let trust = Trust::new(channel, config, Origin::Quire);
+    let trust = trust.map_err(|Unusable(reason)| reason)?;
+    trust.check_block(block)?;
+    match trust.check_first(envelope) {
+        Checked::BadCreator(reason) => Err(reason),
+        _ => Ok(()),
+    }
+}
+
 fn verified(
     signer: Arc<Identity>,
     message: &[u8],
