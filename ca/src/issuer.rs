@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use quire_identity::Organization;
+use quire_identity::OrganizationCa;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer as _;
@@ -20,13 +20,13 @@ pub trait Issuer: Send + Sync + Debug {
     fn sign(&self, message: &[u8]) -> Bytes;
 }
 
-impl Issuer for Organization {
+impl Issuer for OrganizationCa {
     fn certificate_pem(&self) -> &str {
-        self.authority_certificate_pem()
+        self.certificate_pem()
     }
 
     fn sign(&self, message: &[u8]) -> Bytes {
-        self.sign_as_authority(message)
+        self.sign(message)
     }
 }
 

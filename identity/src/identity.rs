@@ -101,6 +101,15 @@ impl Identity {
         self.role
     }
 
+    /// The same; one that is neither of a kind nor an administrator counts as a client.
+    pub(crate) fn role_or_client(&self) -> Role {
+        match self.role {
+            Some(role) => role,
+            None if self.is_admin() => Role::Admin,
+            None => Role::Client,
+        }
+    }
+
     /// Whether this is a valid administrator by its unit, or one that the organisation lists.
     #[must_use]
     pub fn is_admin(&self) -> bool {

@@ -36,7 +36,8 @@ pub use key::KeyError;
 pub use msp::folder::MspFolder;
 pub use msp::{IdentityError, Msp, MspError, MspVersion, Msps, NotSatisfied, Principal};
 pub use organization::{
-    CreateIdentityError, LoadIdentityError, Organization, OrganizationError, check_msp_id,
+    CreateIdentityError, Given, ImportIdentityError, LoadIdentityError, Organization,
+    OrganizationCa, OrganizationError, check_msp_id,
 };
 pub use policy::{Policy, PolicyError};
 pub use signature::SignatureError;

@@ -11,10 +11,20 @@
 //!                            config.yaml
 //! ```
 //!
-//! Both kinds of folder are made whole or not at all and never changed afterwards. An identity
+//! An organisation that was made elsewhere has in the place of `organization`
+//!
+//! ```text
+//! DATA/organization/given/msp-id                its MSP id
+//!                         msp/                  what others need to know it by
+//! ```
+//!
+//! and in `identities` the certificates and keys that were given. All these folders are made whole or not at all and never changed afterwards. An identity
 //! never gets another certificate: transaction ids depend on it.
 
+mod ca;
+mod copies;
 mod error;
+mod given;
 mod name;
 mod value;
 
@@ -23,7 +33,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use quire_disk::{
     Disk, FileError, NewFile, create_folder, make_dir, read_file, remove_leftover, remove_leftovers,
@@ -31,15 +40,16 @@ use quire_disk::{
 use quire_wire::msp::FabricMspConfig;
 
 pub use crate::authority::IssueError;
-use crate::authority::{Issued, found_authority, issue};
 use crate::certificate::{Certificate, CertificateError};
 use crate::files::{exists, names_in};
 use crate::identity::Role;
-use crate::key::{Key, KeyError};
+use crate::key::Key;
 use crate::msp::{IdentityError, Msp, MspVersion};
-use crate::signature::PublicKey;
 use crate::signing::{SigningIdentity, serialize};
-pub use error::{CreateIdentityError, LoadIdentityError, OrganizationError};
+pub use ca::OrganizationCa;
+pub use error::{CreateIdentityError, ImportIdentityError, LoadIdentityError, OrganizationError};
+use given::GIVEN;
+pub use given::Given;
 pub use name::{MAX_MSP_ID_CHARS, MAX_NAME_CHARS, check_msp_id, is_identity_name};
 use value::{CONFIG_YAML, msp_config};
 
@@ -63,27 +73,13 @@ pub struct Organization {
     folder: PathBuf,
     identities_folder: PathBuf,
     msp_id: String,
-    authority: Authority,
+    /// None where it was made elsewhere.
+    ca: Option<Arc<OrganizationCa>>,
     msp_config: FabricMspConfig,
     msp: Arc<Msp>,
     loaded: RwLock<BTreeMap<String, Arc<SigningIdentity>>>,
     /// Held while an identity is made: two of one name must not overtake each other.
     creating: Mutex<()>,
-}
-
-struct Authority {
-    certificate: Certificate,
-    certificate_pem: String,
-    key: Key,
-}
-
-impl std::fmt::Debug for Authority {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Authority")
-            .field("name", &self.certificate.common_name)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Organization {
@@ -98,6 +94,25 @@ impl Organization {
         msp_id: &str,
         now: SystemTime,
     ) -> Result<Self, OrganizationError> {
+        let organization = Self::begin(disk, data_dir, msp_id, |folder| {
+            ca::create(disk.as_ref(), folder, msp_id, now)
+        })?;
+        for (name, role) in OWN_IDENTITIES {
+            if organization.identity(name)?.is_none() {
+                organization.create_identity(name, role, now)?;
+            }
+        }
+        Ok(organization)
+    }
+
+    /// Opens the organisation in `data_dir`, which is made where there is none; what a crash left half-made is
+    /// removed first.
+    fn begin(
+        disk: &Arc<dyn Disk>,
+        data_dir: &Path,
+        msp_id: &str,
+        make: impl FnOnce(&Path) -> Result<(), OrganizationError>,
+    ) -> Result<Self, OrganizationError> {
         check_msp_id(msp_id)?;
         let folder = data_dir.join("organization");
         let identities_folder = data_dir.join("identities");
@@ -110,19 +125,13 @@ impl Organization {
             {
                 return Err(OrganizationError::Missing { path: folder });
             }
-            create_organization(disk.as_ref(), &folder, msp_id, now)?;
+            make(&folder)?;
         }
         // A process that was killed may have left names that no sync has covered yet.
         for dir in [identities_folder.as_path(), data_dir] {
             disk.sync_dir(dir).map_err(FileError::of("sync", dir))?;
         }
-        let organization = Self::open(disk, &folder, identities_folder, msp_id)?;
-        for (name, role) in OWN_IDENTITIES {
-            if organization.identity(name)?.is_none() {
-                organization.create_identity(name, role, now)?;
-            }
-        }
-        Ok(organization)
+        Self::open(disk, &folder, identities_folder, msp_id)
     }
 
     /// Opens the organisation in `data_dir`, which must be there with all of [`OWN_IDENTITIES`]: for
@@ -175,53 +184,24 @@ impl Organization {
         Self::open(disk, &folder, data_dir.join("identities"), msp_id)
     }
 
-    /// The files that are for Fabric's tools alone and not what this organisation put there: copies of
-    /// the CA's certificate, and what the units stand for. Each with what is wrong with it.
-    ///
-    /// # Errors
-    /// If the folder of identities cannot be listed.
-    pub fn changed_copies(&self) -> Result<Vec<(PathBuf, String)>, FileError> {
-        let mut folders = vec![self.folder.join("msp")];
-        let identities = self.identities()?.into_iter();
-        folders.extend(identities.map(|name| self.identities_folder.join(name).join("msp")));
-        let mut changed = Vec::new();
-        for folder in folders {
-            let path = folder.join("cacerts/ca-cert.pem");
-            let other = || "another certificate than the organisation's".to_owned();
-            match read_certificate(self.disk.as_ref(), &path) {
-                Ok(Ok((_, pem))) if pem == self.authority.certificate_pem => {}
-                Ok(Ok(_)) => changed.push((path, other())),
-                Ok(Err(error)) => changed.push((path, error.to_string())),
-                Err(error) => changed.push((path, error.source.to_string())),
-            }
-            let path = folder.join("config.yaml");
-            match read_file(self.disk.as_ref(), &path, MAX_FILE_BYTES) {
-                Ok(content) if content == CONFIG_YAML.as_bytes() => {}
-                Ok(_) => changed.push((path, "something else".to_owned())),
-                Err(error) => changed.push((path, error.source.to_string())),
-            }
-        }
-        Ok(changed)
-    }
-
     fn open(
         disk: &Arc<dyn Disk>,
         folder: &Path,
         identities_folder: PathBuf,
         msp_id: &str,
     ) -> Result<Self, OrganizationError> {
-        let authority = Authority::open(disk.as_ref(), folder)?;
-        if authority.certificate.organization != msp_id {
-            return Err(OrganizationError::OtherOrganization {
-                path: folder.to_path_buf(),
-                expected: msp_id.to_owned(),
-                found: authority.certificate.organization,
-            });
-        }
-        let msp_config = msp_config(msp_id, &authority.certificate_pem);
+        let (msp_config, ca) = if exists(disk.as_ref(), &folder.join(GIVEN))? {
+            (given::read(disk.as_ref(), folder, msp_id)?, None)
+        } else {
+            let ca = OrganizationCa::open(disk.as_ref(), folder, msp_id)?;
+            (msp_config(msp_id, ca.certificate_pem()), Some(Arc::new(ca)))
+        };
         let msp = Msp::from_config(&msp_config, MspVersion::V3_0);
         let msp = msp.map_err(|source| OrganizationError::Msp {
-            path: folder.join("ca/ca-cert.pem"),
+            path: match ca {
+                Some(_) => folder.join("ca/ca-cert.pem"),
+                None => folder.join(GIVEN),
+            },
             source,
         })?;
         Ok(Self {
@@ -229,7 +209,7 @@ impl Organization {
             folder: folder.to_path_buf(),
             identities_folder,
             msp_id: msp_id.to_owned(),
-            authority,
+            ca,
             msp_config,
             msp: Arc::new(msp),
             loaded: RwLock::default(),
@@ -243,17 +223,10 @@ impl Organization {
         &self.msp_id
     }
 
-    /// The certificate of the organisation's CA, in PEM.
+    /// The organisation's CA; none where the organisation was made elsewhere.
     #[must_use]
-    pub fn authority_certificate_pem(&self) -> &str {
-        &self.authority.certificate_pem
-    }
-
-    /// The signature of the organisation's CA, for who writes its certificates and revocation lists: ECDSA
-    /// with SHA-256, in DER with a low S.
-    #[must_use]
-    pub fn sign_as_authority(&self, message: &[u8]) -> Bytes {
-        self.authority.key.sign(message)
+    pub fn ca(&self) -> Option<&Arc<OrganizationCa>> {
+        self.ca.as_ref()
     }
 
     /// The organisation as others see it.
@@ -309,7 +282,7 @@ impl Organization {
     /// Makes an identity with a certificate for 30 years; durable on return.
     ///
     /// # Errors
-    /// If the name cannot be one or is taken, or files cannot be written.
+    /// If the name cannot be one or is taken, files cannot be written, or the organisation was made elsewhere.
     pub fn create_identity(
         &self,
         name: &str,
@@ -324,7 +297,10 @@ impl Organization {
         if exists(self.disk.as_ref(), &folder)? {
             return Err(CreateIdentityError::Exists(name.to_owned()));
         }
-        let issued = self
+        let Some(ca) = &self.ca else {
+            return Err(CreateIdentityError::NoCa(name.to_owned()));
+        };
+        let issued = ca
             .issue(name, role, now)
             .map_err(|source| CreateIdentityError::Issue {
                 name: name.to_owned(),
@@ -341,7 +317,7 @@ impl Organization {
             self.disk.as_ref(),
             &folder,
             &[
-                file("msp/cacerts/ca-cert.pem", &self.authority.certificate_pem),
+                file("msp/cacerts/ca-cert.pem", ca.certificate_pem()),
                 file("msp/signcerts/cert.pem", &issued.certificate_pem),
                 file("msp/keystore/priv_sk", &issued.key_pem),
                 file("msp/config.yaml", CONFIG_YAML),
@@ -363,17 +339,6 @@ impl Organization {
         Ok(names)
     }
 
-    fn issue(&self, name: &str, role: Role, now: SystemTime) -> Result<Issued, IssueError> {
-        issue(
-            &self.msp_id,
-            &self.authority.key,
-            self.authority.certificate.not_before,
-            name,
-            role,
-            now,
-        )
-    }
-
     fn load(&self, name: &str) -> Result<SigningIdentity, LoadIdentityError> {
         let folder = self.identities_folder.join(name).join("msp");
         let disk = self.disk.as_ref();
@@ -382,14 +347,17 @@ impl Organization {
             Ok(read) => read,
             Err(source) => return Err(LoadIdentityError::Certificate { path, source }),
         };
-        if certificate.common_name != name {
+        // One that was made elsewhere is kept under any name.
+        if self.ca.is_some() && certificate.common_name != name {
             let found = certificate.common_name;
             return Err(LoadIdentityError::OtherName { path, found });
         }
         let serialized = serialize(&self.msp_id, &certificate_pem);
-        let valid = self.msp.validate(&serialized).and_then(|valid| {
-            let role = valid.role();
-            role.ok_or(IdentityError::NotOneRole)
+        let valid = self.msp.validate(&serialized);
+        let valid = valid.and_then(|valid| match (valid.role(), &self.ca) {
+            (Some(role), _) => Ok(role),
+            (None, None) => Ok(valid.role_or_client()),
+            (None, Some(_)) => Err(IdentityError::NotOneRole),
         });
         let role = match valid {
             Ok(role) => role,
@@ -401,31 +369,8 @@ impl Organization {
             .and_then(|key| {
                 SigningIdentity::new(&self.msp_id, role, &certificate, certificate_pem, key)
             })
+            .map(|identity| identity.called(name))
             .map_err(|source| LoadIdentityError::Key { path, source })
-    }
-}
-
-impl Authority {
-    fn open(disk: &dyn Disk, folder: &Path) -> Result<Self, OrganizationError> {
-        let path = folder.join("ca/ca-cert.pem");
-        let (certificate, certificate_pem) = match read_certificate(disk, &path)? {
-            Ok(read) => read,
-            Err(source) => return Err(OrganizationError::Certificate { path, source }),
-        };
-        let path = folder.join("ca/priv_sk");
-        let key_pem = read_file(disk, &path, MAX_FILE_BYTES)?;
-        let point = certificate.public_key().and_then(PublicKey::p256_point);
-        let key = Key::from_pem(&key_pem)
-            .and_then(|key| {
-                let belongs = point == Some(key.public_point());
-                belongs.then_some(key).ok_or(KeyError::OfAnotherCertificate)
-            })
-            .map_err(|source| OrganizationError::Key { path, source })?;
-        Ok(Self {
-            certificate,
-            certificate_pem,
-            key,
-        })
     }
 }
 
@@ -441,27 +386,6 @@ fn remove_half_made(
     if removed > 0 {
         tracing::warn!(removed, "removed half-made identities");
     }
-    Ok(())
-}
-
-fn create_organization(
-    disk: &dyn Disk,
-    folder: &Path,
-    msp_id: &str,
-    now: SystemTime,
-) -> Result<(), OrganizationError> {
-    let issued = found_authority(msp_id, now)?;
-    create_folder(
-        disk,
-        folder,
-        &[
-            file("msp/cacerts/ca-cert.pem", &issued.certificate_pem),
-            file("msp/config.yaml", CONFIG_YAML),
-            file("ca/ca-cert.pem", &issued.certificate_pem),
-            file("ca/priv_sk", &issued.key_pem),
-        ],
-    )?;
-    tracing::info!(msp_id, folder = %folder.display(), "made the organisation");
     Ok(())
 }
 

@@ -47,7 +47,14 @@ impl SigningIdentity {
         })
     }
 
-    /// The name under which the node keeps it, also its certificate's common name.
+    /// The same under the name that a node keeps it by.
+    pub(crate) fn called(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// The name under which the node keeps it: its certificate's common name, where the node's own
+    /// organisation made it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

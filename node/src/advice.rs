@@ -76,8 +76,27 @@ pub(crate) fn of_node_part(error: &NodeError) -> Option<&'static str> {
         NodeError::Organization(OrganizationError::OtherOrganization { .. }) => {
             return Some("Give the MSP id of the first start: --msp-id or QUIRE_MSP_ID.");
         }
-        NodeError::Organization(OrganizationError::MspId(_))
+        NodeError::Organization(OrganizationError::MadeHere { .. }) => {
+            return Some("Give --msp with a new data directory, or start without it.");
+        }
+        NodeError::Organization(
+            OrganizationError::OtherGiven { .. } | OrganizationError::OtherMember { .. },
+        ) => {
+            return Some(
+                "Start without --msp: what was given first is in the data directory, and stays.",
+            );
+        }
+        NodeError::NoCaKey => {
+            return Some("Serve the CA where it was made, or leave --ca-listen out.");
+        }
+        NodeError::Organization(
+            OrganizationError::MspId(_)
+            | OrganizationError::Folder(_)
+            | OrganizationError::Signer(_)
+            | OrganizationError::Write(_),
+        )
         | NodeError::Open(_)
+        | NodeError::ClientMspAlone
         | NodeError::Start(_)
         | NodeError::Migrate { .. } => return None,
         NodeError::Identity(_) | NodeError::NoIdentity(_) => "identities",

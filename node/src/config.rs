@@ -9,7 +9,7 @@ use quire_chaincode::Documents;
 use quire_gateway::{Cors, Limits, NotAnOrigin, PoolSizes};
 use quire_ledger::{Migration, StateEngine};
 
-use crate::arguments::RunArguments;
+use crate::arguments::{GivenArguments, RunArguments};
 use crate::data_directory::path::{PathError, may_be_run_on};
 use crate::listen::{Listen, ResolveError};
 use crate::memory;
@@ -86,6 +86,7 @@ impl ConfigError {
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
     pub(crate) msp_id: String,
+    pub(crate) given: GivenArguments,
     pub(crate) listen: Listen,
     /// Where the operations are, if not beside the API.
     pub(crate) operations_listen: Option<Listen>,
@@ -129,6 +130,7 @@ impl Config {
         Ok(Self {
             data: arguments.data.data.clone(),
             msp_id: arguments.data.msp_id.clone(),
+            given: arguments.data.given.clone(),
             listen: arguments.listen.resolve("--listen")?,
             operations_listen: operations_listen.transpose()?,
             ca_listen: ca_listen.transpose()?,

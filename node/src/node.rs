@@ -5,6 +5,7 @@ mod backend;
 mod channels;
 mod config;
 mod error;
+mod join;
 mod migrate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use quire_ca::Authority;
 use quire_chaincode::Documents;
 use quire_gateway::backend::BuildInfo;
-use quire_identity::{Organization, SigningIdentity, Tokens};
+use quire_identity::{Given, Organization, SigningIdentity, Tokens};
 use quire_ledger::{EngineStatus, Ledgers, Migration, StateEngine};
 use quire_peer::OpenChannel;
 use tokio::sync::watch;
@@ -27,6 +28,7 @@ use crate::metrics::Metrics;
 pub(crate) use channels::Imported;
 pub(crate) use config::ConfigurationError;
 pub(crate) use error::{ImportError, NodeError};
+pub(crate) use join::JoinError;
 pub(crate) use migrate::ChannelMigrated;
 
 /// The channel that the first start makes.
@@ -64,7 +66,7 @@ impl Node {
     /// the organisation.
     pub(crate) fn open(
         data: &Path,
-        msp_id: &str,
+        organization: (&str, Option<Given<'_>>),
         (engine, cache_bytes): (&StateEngine, u64),
         documents: Documents,
         logging: Logging,
@@ -78,7 +80,7 @@ impl Node {
             endorser,
             orderer,
             client,
-        } = Directory::open(data, msp_id, engine, cache_bytes)?;
+        } = Directory::open(data, organization, engine, cache_bytes)?;
         if counts {
             ledgers = ledgers.observed_by(Arc::clone(&metrics) as Arc<_>);
         }

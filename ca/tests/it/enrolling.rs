@@ -11,7 +11,9 @@ use quire_wire::msp::SerializedIdentity;
 use serde_json::{Value, json};
 use x509_parser::prelude::*;
 
-use crate::kit::{Client, DAY, NOW, ca, enroll, newcomer, organization, send, signing_request};
+use crate::kit::{
+    Client, DAY, NOW, ca, enroll, issuer, newcomer, organization, send, signing_request,
+};
 
 /// The JSON of the attributes in a certificate.
 fn attributes(certificate: &X509Certificate<'_>) -> Option<Value> {
@@ -326,7 +328,7 @@ async fn what_everybody_may_know_needs_no_token() {
         let chain = STANDARD
             .decode(result["CAChain"].as_str().unwrap())
             .unwrap();
-        assert_eq!(chain, organization().authority_certificate_pem().as_bytes());
+        assert_eq!(chain, issuer().certificate_pem().as_bytes());
     }
     let other = Request::get("/cainfo?ca=other")
         .body(Body::empty())

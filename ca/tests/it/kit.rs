@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use quire_ca::{Authority, FirstAdmin, Outside, Settings, router};
 use quire_disk::Disk;
-use quire_identity::Organization;
+use quire_identity::{Organization, OrganizationCa};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SigningKey as _};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
@@ -35,6 +35,11 @@ pub(crate) fn organization() -> Arc<Organization> {
     Arc::clone(&ORGANIZATION.1)
 }
 
+/// Its CA.
+pub(crate) fn issuer() -> Arc<OrganizationCa> {
+    Arc::clone(organization().ca().unwrap())
+}
+
 /// A clock that stands still until it is set.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock(Arc<AtomicU64>);
@@ -55,7 +60,7 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, data: &Path) -> (Authority, Clock) {
         random: Arc::new(SystemRandom::new()),
     };
     let settings = Settings::named("ca-org1".to_owned());
-    let authority = Authority::open(organization(), disk, data, settings, outside).unwrap();
+    let authority = Authority::open(issuer(), disk, data, settings, outside).unwrap();
     (authority, clock)
 }
 

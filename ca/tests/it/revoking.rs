@@ -9,7 +9,7 @@ use quire_ca::token::Signed;
 use serde_json::{Value, json};
 use x509_parser::prelude::*;
 
-use crate::kit::{Ca, Client, DAY, ca, enroll, newcomer, number_and_key, organization};
+use crate::kit::{Ca, Client, DAY, ca, enroll, issuer, newcomer, number_and_key};
 
 /// The serial numbers of a list in an answer, which the CA must have signed.
 fn serials(result: &Value) -> Vec<String> {
@@ -18,8 +18,8 @@ fn serials(result: &Value) -> Vec<String> {
     assert_eq!(block.label, "X509 CRL");
     let (rest, list) = CertificateRevocationList::from_der(&block.contents).unwrap();
     assert!(rest.is_empty());
-    let authority = organization();
-    let authority = authority.authority_certificate_pem().as_bytes();
+    let authority = issuer();
+    let authority = authority.certificate_pem().as_bytes();
     let (_, authority) = x509_parser::pem::parse_x509_pem(authority).unwrap();
     let authority = authority.parse_x509().unwrap();
     list.verify_signature(authority.public_key()).unwrap();

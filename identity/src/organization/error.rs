@@ -8,6 +8,7 @@ use super::{MAX_MSP_ID_CHARS, MAX_NAME_CHARS};
 use crate::authority::IssueError;
 use crate::certificate::CertificateError;
 use crate::key::KeyError;
+use crate::msp::folder::{FolderError, SignerError, WriteError};
 use crate::msp::{IdentityError, MspError};
 
 /// Why the organisation could not be opened.
@@ -63,6 +64,41 @@ pub enum OrganizationError {
         path: PathBuf,
         /// What is wrong with it.
         source: MspError,
+    },
+    /// A folder holds no organisation that could be taken.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Nobody can sign with what is in a folder.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The organisation could not be kept here.
+    #[error("the organisation could not be copied")]
+    Write(#[from] WriteError),
+    /// An organisation was given, and this one was made here.
+    #[error("{} is an organisation that was made here: another cannot take its place", path.display())]
+    MadeHere {
+        /// The organisation's folder.
+        path: PathBuf,
+    },
+    /// Another organisation was given than the one that is there.
+    #[error(
+        "{} is not the organisation that was given when the data directory was made, or not as it was then",
+        path.display()
+    )]
+    OtherGiven {
+        /// The folder that was given.
+        path: PathBuf,
+    },
+    /// Somebody else was given than who is there.
+    #[error(
+        "the certificate in {} is not the one that was given for {name:?} when the data directory was made",
+        path.display()
+    )]
+    OtherMember {
+        /// The identity.
+        name: String,
+        /// The folder that was given.
+        path: PathBuf,
     },
     /// A certificate could not be made.
     #[error("the organisation could not be made")]
@@ -130,6 +166,12 @@ pub enum CreateIdentityError {
     /// There is one of that name, and it keeps its certificate.
     #[error("there is an identity {0:?} already")]
     Exists(String),
+    /// The organisation was made elsewhere, and so are its members.
+    #[error(
+        "this node cannot make {0:?}: its organisation was made elsewhere, and so was the CA; what another \
+         tool made is brought in with `quire identity import`"
+    )]
+    NoCa(String),
     /// A certificate could not be made.
     #[error("the certificate of {name:?} could not be made")]
     Issue {
@@ -141,4 +183,30 @@ pub enum CreateIdentityError {
     /// What was made cannot be read back.
     #[error(transparent)]
     Load(#[from] LoadIdentityError),
+}
+
+/// Why an identity could not be brought in.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportIdentityError {
+    /// The name cannot be one, or is another's, or files failed.
+    #[error(transparent)]
+    Create(#[from] CreateIdentityError),
+    /// Nobody of this organisation can sign with what is in the folder.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The organisation makes its members itself.
+    #[error("the organisation was made here, and makes its identities itself")]
+    MadeHere,
+}
+
+impl From<LoadIdentityError> for ImportIdentityError {
+    fn from(error: LoadIdentityError) -> Self {
+        Self::Create(error.into())
+    }
+}
+
+impl From<FileError> for ImportIdentityError {
+    fn from(error: FileError) -> Self {
+        Self::Create(error.into())
+    }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use quire_disk::OsDisk;
 
 use super::*;
+use crate::KeyError;
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_000_000)

@@ -8,6 +8,8 @@
 //! | `GET /channels` | |
 //! | `POST /channels` | `{"name"}` |
 //! | `POST /channels/import` | `{"blockfiles","channel","writable"}`, the folder as the node sees it |
+//! | `POST /channels/join` | `{"block"}`, a `common.Block` in base64 |
+//! | `POST /identities/import` | `{"name","folder"}`, the folder as the node sees it |
 //! | `POST /tokens` | `{"identity","role","channels"?,"expires"?,"certificate"?}` |
 //! | `POST /tokens/rotate` | `{"id","expires"?}` |
 //! | `POST /tokens/revoke` | `{"id"}` |
@@ -33,6 +35,7 @@ use std::path::{Path, PathBuf};
 
 use quire_ledger::ChannelRecord;
 use quire_ledger::check::{Depth, Report};
+use quire_peer::join::Joined;
 use serde::{Deserialize, Serialize};
 
 use crate::node::{ChannelMigrated, Imported};
@@ -62,6 +65,11 @@ pub(crate) enum Message {
         name: String,
     },
     Imported(Imported),
+    Joined(Joined),
+    IdentityImported {
+        name: String,
+        role: String,
+    },
     /// Block files that are not imported, for what is wrong with them.
     Damaged(Box<Report>),
     Reports(Vec<Report>),
@@ -102,6 +110,20 @@ pub(crate) struct Import {
     pub(crate) channel: String,
     #[serde(default)]
     pub(crate) writable: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Join {
+    /// In base64.
+    pub(crate) block: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImportIdentity {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

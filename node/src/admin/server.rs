@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -21,20 +21,25 @@ use quire_chaincode::name::check_channel;
 use quire_ledger::check::CheckError;
 use quire_ledger::{OpenError, Progress};
 use quire_peer::config::InState;
+use quire_peer::join::MAX_BLOCK_BYTES;
 use quire_wire::Message as _;
 use quire_wire::config::ConfigUpdateEnvelope;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
 use super::{
-    Check, CreateChannel, Failure, Import, Message, Migrate, OfChannel, SOCKET, Update, address,
+    Check, CreateChannel, Failure, Import, ImportIdentity, Join, Message, Migrate, OfChannel,
+    SOCKET, Update, address,
 };
 use crate::advice;
-use crate::node::{ConfigurationError, ImportError, Node};
+use crate::node::{ConfigurationError, ImportError, JoinError, Node};
 use crate::{clock, migrations, tokens};
 
 /// Lines that may wait for a command that reads slowly; then the work waits.
 const LINES: usize = 64;
+
+/// Most bytes of a request: a block that is joined, in base64.
+const MAX_REQUEST_BYTES: usize = 2 * MAX_BLOCK_BYTES;
 
 /// The socket, which is removed again when this is dropped.
 #[derive(Debug)]
@@ -79,6 +84,8 @@ impl Socket {
         let router = Router::new()
             .route("/channels", get(list).post(create))
             .route("/channels/import", post(import))
+            .route("/channels/join", post(join))
+            .route("/identities/import", post(import_identity))
             .route("/heights", get(heights))
             .route("/migrate", post(migrate))
             .route("/check", post(check))
@@ -88,6 +95,7 @@ impl Socket {
             .route("/tokens", post(create_token))
             .route("/tokens/rotate", post(rotate_token))
             .route("/tokens/revoke", post(revoke_token))
+            .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
             .with_state(node);
         axum::serve(listener, router).await
     }
@@ -155,6 +163,43 @@ async fn import(State(node): State<Arc<Node>>, Json(request): Json<Import>) -> R
             }
             Err(ImportError::Import(error)) => failed(&error, None),
             Err(error @ ImportError::Start(_)) => failed(&error, None),
+        }
+    })
+}
+
+async fn join(State(node): State<Arc<Node>>, Json(request): Json<Join>) -> Response {
+    answer(move |_| {
+        let block = match STANDARD.decode(&request.block) {
+            Ok(block) => block,
+            Err(error) => return failed(&error, None),
+        };
+        match node.join(block.into()) {
+            Ok(joined) => Message::Joined(joined),
+            Err(error) => {
+                let open = if let JoinError::Node(error) = &error {
+                    error.open()
+                } else {
+                    None
+                };
+                failed(&error, open)
+            }
+        }
+    })
+}
+
+async fn import_identity(
+    State(node): State<Arc<Node>>,
+    Json(request): Json<ImportIdentity>,
+) -> Response {
+    answer(move |_| {
+        let ImportIdentity { name, folder } = request;
+        let organization = node.organization();
+        match organization.import_identity(&name, &folder, clock::now()) {
+            Ok(imported) => Message::IdentityImported {
+                name,
+                role: imported.role().to_string(),
+            },
+            Err(error) => failed(&error, None),
         }
     })
 }

@@ -7,9 +7,12 @@ pub(crate) mod values;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use quire_identity::Given;
 
 pub(crate) use run::RunArguments;
 use values::{msp_id, seconds};
+
+use crate::node::NodeError;
 
 /// What keeps current state. The password of CouchDB's user is `QUIRE_COUCHDB_PASSWORD`, or in a
 /// file: no setting holds a secret.
@@ -64,10 +67,34 @@ pub(crate) enum StateChoice {
     Couchdb,
 }
 
+/// An organisation that was made elsewhere.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GivenArguments {
+    /// The MSP folder of a peer or orderer that another tool made, as cryptogen or fabric-ca-client does: the
+    /// node endorses and signs blocks as that, in place of an organisation of its own. Copied at the first
+    /// start; --msp-id names the organisation.
+    #[arg(long, value_name = "DIR", env = "QUIRE_MSP")]
+    pub(crate) msp: Option<PathBuf>,
+    /// The MSP folder of a client, with --msp: whoever signs for callers without a token. Without it the node
+    /// does, which a channel may not let write.
+    #[arg(long, value_name = "DIR", env = "QUIRE_CLIENT_MSP")]
+    pub(crate) client_msp: Option<PathBuf>,
+}
+
+impl GivenArguments {
+    pub(crate) fn given(&self) -> Result<Option<Given<'_>>, NodeError> {
+        match (self.msp.as_deref(), self.client_msp.as_deref()) {
+            (Some(msp), client_msp) => Ok(Some(Given { msp, client_msp })),
+            (None, Some(_)) => Err(NodeError::ClientMspAlone),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
 /// Where everything is kept.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DataArguments {
-    /// The data directory. `run`, `channel create` and `channel import` make it where there is none.
+    /// The data directory. `run`, `channel create`, `channel join` and `channel import` make it where there is none.
     #[arg(
         long,
         value_name = "DIR",
@@ -84,6 +111,8 @@ pub(crate) struct DataArguments {
         default_value = "QuireMSP"
     )]
     pub(crate) msp_id: String,
+    #[command(flatten)]
+    pub(crate) given: GivenArguments,
     #[command(flatten)]
     pub(crate) state: StateArguments,
     /// A TOML file with flags of `run` by their names; variables and the command line win over it.

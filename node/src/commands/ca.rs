@@ -23,6 +23,10 @@ const DAY: i64 = 24 * 60 * 60;
 enum CommandError {
     #[error(transparent)]
     Organization(#[from] OrganizationError),
+    #[error(
+        "the organisation was made elsewhere, and its CA with it: there is no key to sign a list with"
+    )]
+    NoCaKey,
     #[error(transparent)]
     Registry(#[from] OpenRegistryError),
     #[error(transparent)]
@@ -71,13 +75,14 @@ fn list(data: &DataArguments, days: i64) -> Result<String, CommandError> {
     let disk = quire_disk::os();
     let organization = Organization::open_what_is_there(&disk, &data.data, &data.msp_id)?;
     let state = Registry::read(&OsDisk, &data.data)?;
-    let facts = IssuerFacts::of(organization.authority_certificate_pem())?;
+    let ca = organization.ca().ok_or(CommandError::NoCaKey)?;
+    let facts = IssuerFacts::of(ca.certificate_pem())?;
     let now = utc(clock::now()).unix_timestamp();
     let dates = Dates {
         this_update: now,
         next_update: now.saturating_add(days * DAY),
     };
-    Ok(crl::whole(&state, &organization, &facts, dates)?)
+    Ok(crl::whole(&state, ca.as_ref(), &facts, dates)?)
 }
 
 fn advice(error: &CommandError) -> Option<&'static str> {

@@ -7,6 +7,7 @@ pub(crate) mod channel;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod fabric;
+pub(crate) mod identity;
 pub(crate) mod migrate;
 pub(crate) mod org;
 pub(crate) mod rebuild;
@@ -30,6 +31,9 @@ verbs! {
         /// Make, list, rotate and revoke tokens, of a stopped node or of a running one.
         #[command(subcommand)]
         Token(token::TokenCommand),
+        /// Identities of an organisation that was made elsewhere.
+        #[command(subcommand)]
+        Identity(identity::IdentityCommand),
         /// This node's organisation.
         #[command(subcommand)]
         Org(org::OrgCommand),

@@ -67,7 +67,7 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
     let documents = config.documents.clone();
     let node = Node::open(
         &config.data,
-        &config.msp_id,
+        (&config.msp_id, config.given.given()?),
         (&config.engine, config.engine_cache),
         documents,
         logging,
@@ -219,7 +219,7 @@ pub(crate) fn prepare(arguments: &RunArguments) -> Result<Config, PrepareError> 
     logging::check(&arguments.log_spec)?;
     let config = Config::check(arguments)?;
     modes::check(&config.data)?;
-    data_directory::check_organization(&config.data, &config.msp_id)?;
+    data_directory::check_organization(&config.data, &config.msp_id, config.given.given()?)?;
     config.check_exposure(Tokens::open(&quire_disk::os(), &config.data)?.are_required())?;
     Ok(config)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use quire_ca::error::OpenRegistryError;
 use quire_disk::FileError;
+use quire_identity::msp::folder::FolderError;
 use quire_identity::token::OpenTokensError;
 use quire_identity::{CreateIdentityError, LoadIdentityError, OrganizationError};
 use quire_ledger::chain_of;
@@ -34,13 +35,26 @@ pub(super) fn of_file(error: &FileError) -> Finding {
 pub(super) fn of_organization(error: &OrganizationError) -> Finding {
     use OrganizationError as E;
     match error {
-        E::File(error) => of_file(error),
+        E::File(error) | E::Folder(FolderError::File(error)) => of_file(error),
         E::Load(error) | E::Create(CreateIdentityError::Load(error)) => of_identity(error),
-        E::OtherOrganization { path, .. } | E::Missing { path } => finding(path, chain_of(error)),
+        E::OtherOrganization { path, .. }
+        | E::Missing { path }
+        | E::Folder(
+            FolderError::NoCertificate { path }
+            | FolderError::TooMany { path }
+            | FolderError::Yaml { path, .. },
+        ) => finding(path, chain_of(error)),
         E::Certificate { path, source } => finding(path, chain_of(source)),
         E::Key { path, source } => finding(path, chain_of(source)),
         E::Msp { path, source } => finding(path, chain_of(source)),
-        E::MspId(_) | E::Issue(_) | E::Create(_) => {
+        E::MspId(_)
+        | E::Issue(_)
+        | E::Create(_)
+        | E::Signer(_)
+        | E::Write(_)
+        | E::MadeHere { .. }
+        | E::OtherGiven { .. }
+        | E::OtherMember { .. } => {
             Finding::new(Kind::File, "an organisation".to_owned(), chain_of(error))
         }
     }

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quire_disk::OsDisk;
-use quire_identity::{Organization, OrganizationError, SigningIdentity, Tokens};
+use quire_identity::{Given, Organization, OrganizationError, SigningIdentity, Tokens};
 use quire_ledger::{ChannelRecord, Ledgers, Purpose, StateEngine, has_own_blocks};
 
 use crate::clock;
@@ -42,13 +42,14 @@ impl Directory {
     /// it is missing or damaged.
     pub(crate) fn open(
         data: &Path,
-        msp_id: &str,
+        (msp_id, given): (&str, Option<Given<'_>>),
         engine: &StateEngine,
         cache_bytes: u64,
     ) -> Result<Self, NodeError> {
         let disk = Arc::new(OsDisk);
         let ledgers = Ledgers::open_sized(disk, data, Purpose::Use, engine, cache_bytes)?;
-        let organization = Arc::new(open_organization(&ledgers.list()?, data, msp_id)?);
+        let organization = open_organization(&ledgers.list()?, data, msp_id, given)?;
+        let organization = Arc::new(organization);
         let own = |name: &str| {
             let identity = organization.identity(name)?;
             identity.ok_or_else(|| NodeError::NoIdentity(name.to_owned()))
@@ -72,17 +73,30 @@ pub(crate) fn open_organization(
     records: &[ChannelRecord],
     data: &Path,
     msp_id: &str,
+    given: Option<Given<'_>>,
 ) -> Result<Organization, OrganizationError> {
-    if Organization::missing(&OsDisk, data)?.is_empty() || must_exist(records, data) {
-        Organization::open_existing(&quire_disk::os(), data, msp_id)
-    } else {
-        Organization::open_or_create(&quire_disk::os(), data, msp_id, clock::now())
+    let (disk, now) = (quire_disk::os(), clock::now());
+    let is_whole = Organization::missing(&OsDisk, data)?.is_empty();
+    if !is_whole && must_exist(records, data) {
+        return Organization::open_existing(&disk, data, msp_id);
+    }
+    match given {
+        Some(given) => Organization::open_or_take(&disk, data, msp_id, given, now),
+        None if is_whole => Organization::open_existing(&disk, data, msp_id),
+        None => Organization::open_or_create(&disk, data, msp_id, now),
     }
 }
 
 /// Makes sure that the organisation of a data directory, where it has one, is sound and the one that is
-/// named. Changes nothing.
-pub(crate) fn check_organization(data: &Path, msp_id: &str) -> Result<(), NodeError> {
+/// named, and that one that is given can be taken. Changes nothing.
+pub(crate) fn check_organization(
+    data: &Path,
+    msp_id: &str,
+    given: Option<Given<'_>>,
+) -> Result<(), NodeError> {
+    if let Some(given) = given {
+        Organization::check_given(&quire_disk::os(), data, msp_id, given, clock::now())?;
+    }
     let missing = Organization::missing(&OsDisk, data).map_err(OrganizationError::from)?;
     if !missing.contains(&data.join("organization")) {
         Organization::open_what_is_there(&quire_disk::os(), data, msp_id)?;

@@ -53,7 +53,7 @@ const IDENTITY: &str = "Restore this folder of `identities` from a copy: an iden
                         transaction ids depend on it.";
 
 /// Every part, the more particular before the more general.
-pub(crate) const PARTS: [Part; 25] = [
+pub(crate) const PARTS: [Part; 26] = [
     part(
         "lock",
         "the file that is locked while a process has the directory open",
@@ -143,6 +143,13 @@ pub(crate) const PARTS: [Part; 25] = [
         false,
         "Copy `ca/ca-cert.pem` to `msp/cacerts`, or `config.yaml` from another \
          such folder.",
+    ),
+    part(
+        "organization/given/",
+        "what others know an organisation by that was made elsewhere",
+        Needed::Start,
+        false,
+        "Restore `organization` from a copy: every chain names what is in it.",
     ),
     part(
         "organization/",

@@ -24,8 +24,13 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn every_file_of_a_directory_that_was_used_belongs_to_a_part() {
     let data = tempfile::tempdir().unwrap();
-    let directory =
-        Directory::open(data.path(), "QuireMSP", &StateEngine::Fjall, 16 << 20).unwrap();
+    let directory = Directory::open(
+        data.path(),
+        ("QuireMSP", None),
+        &StateEngine::Fjall,
+        16 << 20,
+    )
+    .unwrap();
     let files = files(data.path());
     assert!(files.len() > 15, "{files:?}");
     for file in files {
@@ -46,6 +51,7 @@ fn the_more_particular_part_is_the_one_that_a_path_belongs_to() {
         ("channels", "channels/"),
         ("organization/ca/priv_sk", "organization/ca/"),
         ("organization/msp/config.yaml", "organization/msp/"),
+        ("organization/given/msp-id", "organization/given/"),
         ("organization", "organization/"),
         ("ca/registry", "ca/"),
         ("identities/a/msp/keystore/priv_sk", "identities/"),

@@ -26,7 +26,8 @@ pub(super) fn open(
         now: Arc::new(clock::now),
         random: Arc::new(SystemRandom::new()),
     };
-    let issuer = Arc::clone(organization) as Arc<dyn Issuer>;
+    let issuer = organization.ca().ok_or(NodeError::NoCaKey)?;
+    let issuer = Arc::clone(issuer) as Arc<dyn Issuer>;
     let settings = Settings::named(name.to_owned());
     let authority = Authority::open(issuer, &disk, data, settings, outside)?;
     Ok(Some(Arc::new(authority)))

@@ -157,7 +157,7 @@ impl Node {
     }
 
     /// Keeps others from making a channel of this name meanwhile.
-    fn reserve(&self, name: &str) -> Result<Reserved<'_>, OpenError> {
+    pub(super) fn reserve(&self, name: &str) -> Result<Reserved<'_>, OpenError> {
         if !self.creating.lock().insert(name.to_owned()) {
             return Err(OpenError::Exists(name.to_owned()));
         }
@@ -168,7 +168,7 @@ impl Node {
     }
 
     /// Lets requests at an open channel, and starts its committing thread if it takes transactions.
-    fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
+    pub(super) fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
         let name = record.name.clone();
         migrate(&name, &ledger.reader(), &self.migrations.read().clone())?;
         self.metrics.begin(&name);
@@ -197,7 +197,7 @@ impl Node {
 
 /// A name that nobody else makes a channel of.
 #[derive(Debug)]
-struct Reserved<'a> {
+pub(super) struct Reserved<'a> {
     node: &'a Node,
     name: String,
 }

@@ -31,6 +31,12 @@ pub(crate) enum NodeError {
     Tokens(#[from] OpenTokensError),
     #[error("the CA does not open")]
     Authority(#[from] quire_ca::OpenError),
+    #[error(
+        "the organisation was made elsewhere, and its CA's key is not here: --ca-listen cannot be served"
+    )]
+    NoCaKey,
+    #[error("--client-msp needs --msp: both are of one organisation")]
+    ClientMspAlone,
     #[error("an identity does not open")]
     Identity(#[from] LoadIdentityError),
     #[error("the node has no identity {0}")]

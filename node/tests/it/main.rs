@@ -19,6 +19,7 @@ mod functions;
 mod hot_key;
 mod imported;
 mod joined;
+mod joining;
 mod kill;
 mod kit;
 mod logspec;

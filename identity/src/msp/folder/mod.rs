@@ -31,6 +31,7 @@ use super::RevocationList;
 use crate::pem;
 use config_yaml::{ConfigYaml, UnitYaml};
 pub use signer::SignerError;
+pub(crate) use write::files_of;
 pub use write::{WriteError, write};
 
 /// Most bytes of a file; revocation lists can be long.

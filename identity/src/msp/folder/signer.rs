@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use super::{FolderError, MspFolder, names_in, read_file, read_list};
 use crate::certificate::Certificate;
-use crate::identity::Role;
 use crate::key::{Key, KeyError};
 use crate::msp::{IdentityError, Msp};
 use crate::signature::PublicKey;
@@ -52,6 +51,15 @@ impl MspFolder {
     /// # Errors
     /// If Fabric could not sign with it either, or its key is not on P-256.
     pub fn signer(&self, msp: &Msp, now: SystemTime) -> Result<SigningIdentity, SignerError> {
+        self.signer_with_key(msp, now).map(|(signer, _)| signer)
+    }
+
+    /// The same with the file that holds its key.
+    pub(crate) fn signer_with_key(
+        &self,
+        msp: &Msp,
+        now: SystemTime,
+    ) -> Result<(SigningIdentity, Vec<u8>), SignerError> {
         let path = self.path.join("signcerts");
         let found = read_list(&path, &mut Vec::new())?;
         let Some(pem) = found.into_iter().flatten().next() else {
@@ -69,21 +77,20 @@ impl MspFolder {
         let Some(public_key) = public_key else {
             return Err(SignerError::KeyKind { path });
         };
-        let key = self.key_of(public_key)?;
+        let (key, key_pem) = self.key_of(public_key)?;
         if identity.has_expired_at(now) {
             return Err(SignerError::Expired { path });
         }
-        let role = match identity.role() {
-            Some(role) => role,
-            None if identity.is_admin() => Role::Admin,
-            None => Role::Client,
-        };
+        let role = identity.role_or_client();
         let pem = certificate.to_pem();
-        SigningIdentity::new(msp.id(), role, certificate, pem, key).map_err(|_| self.no_key())
+        let signer = SigningIdentity::new(msp.id(), role, certificate, pem, key);
+        signer
+            .map(|signer| (signer, key_pem))
+            .map_err(|_| self.no_key())
     }
 
-    /// The key in the folder of keys that belongs to this point, whatever its file is called.
-    fn key_of(&self, public_key: &[u8]) -> Result<Key, SignerError> {
+    /// The key in the folder of keys that belongs to this point, whatever its file is called; and that file.
+    fn key_of(&self, public_key: &[u8]) -> Result<(Key, Vec<u8>), SignerError> {
         let folder = self.path.join("keystore");
         for name in names_in(&folder)?.into_iter().flatten() {
             let Ok(Some(content)) = read_file(&folder.join(name)) else {
@@ -91,7 +98,7 @@ impl MspFolder {
             };
             let key: Result<Key, KeyError> = Key::from_pem(&content);
             match key {
-                Ok(key) if key.public_point() == public_key => return Ok(key),
+                Ok(key) if key.public_point() == public_key => return Ok((key, content)),
                 _ => {}
             }
         }

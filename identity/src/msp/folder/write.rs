@@ -28,6 +28,19 @@ pub enum WriteError {
 /// # Errors
 /// If something of it could not be read back, or files cannot be written.
 pub fn write(disk: &dyn Disk, folder: &Path, config: &FabricMspConfig) -> Result<(), WriteError> {
+    let files = files_of(config)?;
+    let files: Vec<_> = files
+        .iter()
+        .map(|(path, content)| NewFile { path, content })
+        .collect();
+    Ok(create_folder(disk, folder, &files)?)
+}
+
+/// The files of such a folder: path and content of each.
+///
+/// # Errors
+/// If something of it could not be read back.
+pub(crate) fn files_of(config: &FabricMspConfig) -> Result<Vec<(String, String)>, WriteError> {
     let usual = usual_hash_functions();
     if config
         .crypto_config
@@ -47,12 +60,7 @@ pub fn write(disk: &dyn Disk, folder: &Path, config: &FabricMspConfig) -> Result
     if !yaml.is_empty() {
         files.files.push(("config.yaml".to_owned(), yaml));
     }
-    let files: Vec<_> = files
-        .files
-        .iter()
-        .map(|(path, content)| NewFile { path, content })
-        .collect();
-    Ok(create_folder(disk, folder, &files)?)
+    Ok(files.files)
 }
 
 #[derive(Default)]

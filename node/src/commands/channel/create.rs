@@ -70,7 +70,7 @@ fn create(
     let engine = data.state.engine().map_err(OpenError::from)?;
     let node = Node::open(
         &data.data,
-        &data.msp_id,
+        (&data.msp_id, data.given.given()?),
         (&engine, engine_cache(default_budget())),
         Documents::default(),
         Logging::none(),

@@ -4,6 +4,7 @@ mod config;
 mod create;
 mod fetch;
 mod import;
+mod join;
 mod list;
 mod made;
 pub(crate) mod org;
@@ -23,6 +24,7 @@ verbs! {
         List(list::ListArguments),
         Fetch(fetch::FetchArguments),
         Import(import::ImportArguments),
+        Join(join::JoinArguments),
         /// What a channel's configuration says, and changing its settings.
         #[command(subcommand)]
         Config(config::ConfigCommand),

@@ -156,7 +156,7 @@ fn open(data: &DataArguments) -> Result<Node, NodeError> {
     let engine = data.state.engine().map_err(OpenError::from)?;
     let node = Node::open(
         &data.data,
-        &data.msp_id,
+        (&data.msp_id, data.given.given()?),
         (&engine, engine_cache(default_budget())),
         Documents::default(),
         Logging::none(),
