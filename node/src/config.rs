@@ -15,7 +15,7 @@ use crate::listen::{Listen, ResolveError};
 use crate::memory;
 use crate::migrations::{self, MigrationsError};
 use crate::state::StateError;
-use crate::tls::{Tls, TlsError};
+use crate::tls::{Clients, Tls, TlsError};
 
 /// Threads for work where state is another server's.
 const WORK_REMOTE: usize = 512;
@@ -31,6 +31,11 @@ pub(crate) enum ConfigError {
     HalfTls,
     #[error("--tls-client-ca needs --tls-cert and --tls-key")]
     ClientCaWithoutTls,
+    #[error(
+        "--participation-listen is served by mutual TLS alone: it needs --participation-client-ca, and \
+         --participation-tls-cert with --participation-tls-key, or --tls-cert with --tls-key"
+    )]
+    Participation,
     #[error(transparent)]
     Data(#[from] PathError),
     #[error(transparent)]
@@ -74,6 +79,7 @@ impl ConfigError {
             Self::Cors(_)
             | Self::HalfTls
             | Self::ClientCaWithoutTls
+            | Self::Participation
             | Self::State(_)
             | Self::Tls(_) => None,
         };
@@ -94,6 +100,8 @@ pub(crate) struct Config {
     pub(crate) ca_listen: Option<Listen>,
     pub(crate) ca_name: String,
     pub(crate) ca_admin: FirstAdmin,
+    /// Where osnadmin is served, and by what TLS, if it is.
+    pub(crate) participation: Option<(Listen, Tls)>,
     pub(crate) engine: StateEngine,
     /// What the embedded engine caches, in bytes.
     pub(crate) engine_cache: u64,
@@ -119,7 +127,10 @@ impl Config {
         let ca_name = arguments.ca_name.clone();
         let client_ca = arguments.tls_client_ca.as_deref();
         let tls = match (&arguments.tls_cert, &arguments.tls_key) {
-            (Some(certificate), Some(key)) => Some(Tls::load(certificate, key, client_ca)?),
+            (Some(certificate), Some(key)) => {
+                let clients = client_ca.map_or(Clients::Unknown, Clients::MayShow);
+                Some(Tls::load(certificate, key, clients)?)
+            }
             (None, None) if client_ca.is_some() => return Err(ConfigError::ClientCaWithoutTls),
             (None, None) => None,
             _ => return Err(ConfigError::HalfTls),
@@ -136,6 +147,7 @@ impl Config {
             ca_listen: ca_listen.transpose()?,
             ca_name: ca_name.unwrap_or_else(|| format!("ca.{}", arguments.data.msp_id)),
             ca_admin: arguments.ca_admin.clone(),
+            participation: participation(arguments)?,
             counts: !arguments.no_metrics,
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
@@ -187,6 +199,29 @@ impl Config {
             _ => Ok(()),
         }
     }
+}
+
+/// Where channels are administered from, and by what TLS: never without both ends' certificates.
+fn participation(arguments: &RunArguments) -> Result<Option<(Listen, Tls)>, ConfigError> {
+    let Some(listen) = &arguments.participation_listen else {
+        return Ok(None);
+    };
+    let own = (
+        arguments.participation_tls_cert.as_deref(),
+        arguments.participation_tls_key.as_deref(),
+    );
+    let shared = (arguments.tls_cert.as_deref(), arguments.tls_key.as_deref());
+    let both = match own {
+        (None, None) => shared,
+        own => own,
+    };
+    let clients = arguments.participation_client_ca.as_deref();
+    let ((Some(certificate), Some(key)), Some(clients)) = (both, clients) else {
+        return Err(ConfigError::Participation);
+    };
+    let tls = Tls::load(certificate, key, Clients::MustShow(clients))?;
+    let listen = listen.resolve("--participation-listen")?;
+    Ok(Some((listen, tls)))
 }
 
 /// Threads for work that blocks. With state on another server, work waits for that rather than for a

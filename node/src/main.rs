@@ -28,6 +28,7 @@ mod metrics;
 mod migrations;
 mod modes;
 mod node;
+mod participation;
 mod random;
 mod settings;
 mod signer;

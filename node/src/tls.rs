@@ -43,6 +43,17 @@ pub(crate) enum TlsError {
     Verifier(#[from] VerifierBuilderError),
 }
 
+/// What is asked of clients: certificates that the authorities in a file have signed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clients<'a> {
+    /// None.
+    Unknown,
+    /// One, of those who have one.
+    MayShow(&'a Path),
+    /// One, of everybody.
+    MustShow(&'a Path),
+}
+
 /// Takes connections as the server.
 #[derive(Clone)]
 pub(crate) struct Tls(TlsAcceptor);
@@ -54,19 +65,19 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads the files. With `client_ca`, clients may show a certificate that it has signed.
+    /// Reads the files.
     pub(crate) fn load(
         certificate: &Path,
         key: &Path,
-        client_ca: Option<&Path>,
+        clients: Clients<'_>,
     ) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Certificate)?;
-        let builder = match client_ca {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
+        let builder = match clients {
+            Clients::Unknown => builder.with_no_client_auth(),
+            Clients::MayShow(path) | Clients::MustShow(path) => {
                 let mut roots = RootCertStore::empty();
                 for root in certificates(path)? {
                     roots
@@ -76,9 +87,12 @@ impl Tls {
                             source,
                         })?;
                 }
-                // Those without a certificate may still show a token.
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
-                    .allow_unauthenticated();
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+                let verifier = match clients {
+                    // Those without a certificate may still show a token.
+                    Clients::MayShow(_) => verifier.allow_unauthenticated(),
+                    _ => verifier,
+                };
                 builder.with_client_cert_verifier(verifier.build()?)
             }
         };

@@ -47,6 +47,18 @@ pub(crate) struct RunArguments {
         default_value = "admin"
     )]
     pub(crate) ca_admin: FirstAdmin,
+    /// Serve osnadmin's `/participation/v1/channels` at this address, by mutual TLS.
+    #[arg(long, value_name = "ADDR", env = "QUIRE_PARTICIPATION_LISTEN")]
+    pub(crate) participation_listen: Option<ListenAddress>,
+    /// The authorities, PEM, whose client certificates let somebody do everything there.
+    #[arg(long, value_name = "FILE", env = "QUIRE_PARTICIPATION_CLIENT_CA")]
+    pub(crate) participation_client_ca: Option<PathBuf>,
+    /// The server's certificate there; without it, that of --tls-cert.
+    #[arg(long, value_name = "FILE", env = "QUIRE_PARTICIPATION_TLS_CERT")]
+    pub(crate) participation_tls_cert: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, value_name = "FILE", env = "QUIRE_PARTICIPATION_TLS_KEY")]
+    pub(crate) participation_tls_key: Option<PathBuf>,
     /// Count nothing; `/metrics` is not found then.
     #[arg(long, env = "QUIRE_NO_METRICS")]
     pub(crate) no_metrics: bool,

@@ -29,6 +29,7 @@ use crate::logging::{self, Logging};
 use crate::metrics;
 use crate::modes::{self, ModeError};
 use crate::node::{FIRST_CHANNEL, Node, NodeError};
+use crate::participation;
 use crate::settings::Settings;
 use crate::terminal::{ProgressDisplay, say};
 use crate::tls::Security;
@@ -270,6 +271,10 @@ async fn serve(
         (Some(listen), Some(authority)) => Some((bind(listen).await?, Arc::clone(authority))),
         _ => None,
     };
+    let participation = match &config.participation {
+        Some((listen, tls)) => Some((bind(listen).await?, Security(Some(tls.clone())))),
+        None => None,
+    };
     let Doors { api, operations } = doors;
     // Without it commands have to wait until the node stops; requests need not know.
     let admin = match Socket::bind(&config.data) {
@@ -287,6 +292,13 @@ async fn serve(
         greet_ca(&authority, &door.addresses, config, ca_secret.as_deref());
         let beside = api.beside(quire_ca::router(authority));
         door.open_among(&mut served, &beside, &security);
+    }
+    if let Some((door, security)) = participation {
+        for address in &door.addresses {
+            say(format_args!("osnadmin is served on https://{address}"));
+        }
+        let routes = participation::router(Arc::clone(&node), config.limits.body_timeout);
+        door.open_among(&mut served, &api.beside(routes), &security);
     }
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),

@@ -57,10 +57,20 @@ impl Node {
         channel: &str,
         update: &ConfigUpdateEnvelope,
     ) -> Result<InState, ConfigurationError> {
-        let open = self.served_channel(channel)?;
         let now = clock::now();
         let creator = self.organization.administrator(now)?;
         let envelope: Bytes = update_envelope(channel, update, &creator, &random_nonce(), now);
+        self.order_update(channel, envelope)
+    }
+
+    /// Hands in an update in the envelope that somebody else signed, and waits until its configuration is in
+    /// force.
+    pub(crate) fn order_update(
+        &self,
+        channel: &str,
+        envelope: Bytes,
+    ) -> Result<InState, ConfigurationError> {
+        let open = self.served_channel(channel)?;
         let outcome = open.submitter.order(envelope)?.blocking_recv();
         let outcome = outcome.map_err(|_| ConfigurationError::Overtaken)?;
         if !outcome.code.is_valid() {

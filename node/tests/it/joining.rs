@@ -5,9 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use prost::Message as _;
+use quire_identity::config::update_envelope;
+use quire_identity::{Msp, MspFolder, MspVersion};
 use quire_wire::common::{Block, Envelope, Payload, metadata_slot};
-use quire_wire::config::{Config, ConfigEnvelope, ConsensusType, RaftConsenter, RaftMetadata};
+use quire_wire::config::{
+    Config, ConfigEnvelope, ConfigUpdateEnvelope, ConsensusType, RaftConsenter, RaftMetadata,
+};
 use quire_wire::hash::data_hash;
+use quire_wire::tx_id::NONCE_BYTES;
 use serde_json::json;
 
 use crate::kit::{Client, Node, Request, quire, run};
@@ -492,4 +497,174 @@ fn another_organisation_than_the_first_is_refused_at_a_start() {
     ));
     let made_here = "is an organisation that was made here";
     refused(create(&made, "Org1MSP", &peer, &user), made_here);
+}
+
+/// A node that serves osnadmin, and who asks it.
+struct Served {
+    crypto: Crypto,
+    data: PathBuf,
+    node: Node,
+    address: String,
+}
+
+impl Served {
+    fn start() -> Self {
+        let crypto = Crypto::new();
+        let data = crypto.0.path().join("data");
+        let org = crypto.org("org1");
+        let tls = org.join("peers/peer0.org1.example.com/tls");
+        let authority = org.join("tlsca/tlsca.org1.example.com-cert.pem");
+        let paths = [tls.join("server.crt"), tls.join("server.key"), authority];
+        let [certificate, key, authority] = paths.map(|path| path.to_str().unwrap().to_owned());
+        let mut flags = crypto.flags();
+        for (flag, value) in [
+            ("listen", "127.0.0.1:0"),
+            ("client-ca", &authority),
+            ("tls-cert", &certificate),
+            ("tls-key", &key),
+        ] {
+            flags.push(format!("--participation-{flag}"));
+            flags.push(value.to_owned());
+        }
+        let node = Node::start_with(&data, &words(&flags));
+        let address = loop {
+            let log = node.log();
+            let told = log.split("osnadmin is served on https://").nth(1);
+            if let Some((address, _)) = told.and_then(|rest| rest.split_once('\n')) {
+                break address.to_owned();
+            }
+            std::thread::yield_now();
+        };
+        Self {
+            crypto,
+            data,
+            node,
+            address,
+        }
+    }
+
+    /// What our own osnadmin says, as the administrator of an organisation.
+    fn osnadmin(&self, org: &str, arguments: &[&str]) -> Output {
+        let tlsca = "tlsca/tlsca.org1.example.com-cert.pem";
+        let tls = self
+            .crypto
+            .org(org)
+            .join(format!("users/Admin@{org}.example.com/tls"));
+        let mut command = quire(&[]);
+        command.args(["osnadmin", "channel"]).args(arguments);
+        command.args(["--orderer-address", &self.address]);
+        command
+            .arg("--ca-file")
+            .arg(self.crypto.org("org1").join(tlsca));
+        command.arg("--client-cert").arg(tls.join("client.crt"));
+        command.arg("--client-key").arg(tls.join("client.key"));
+        command.output().unwrap()
+    }
+
+    /// An update of the channel in an envelope that an administrator signed, in a file.
+    fn signed_update(&self, folder: &Path) -> PathBuf {
+        let admin = self.crypto.msp("org1", "Admin");
+        let with = |arguments: &[&str]| {
+            succeeded(&run(&[arguments, &ORG1[..]].concat(), &self.data));
+        };
+        with(&["identity", "import", "org-admin", &admin]);
+        let file = folder.join("update.pb");
+        let set = ["channel", "config", "set", "batch-size.max-messages", "7"];
+        let to = ["--channel", "ours", "--output", file.to_str().unwrap()];
+        with(&[&set[..], &to].concat());
+        let envelope = Envelope::decode(&std::fs::read(&file).unwrap()[..]).unwrap();
+        let payload = Payload::decode(envelope.payload).unwrap();
+        let update = ConfigUpdateEnvelope::decode(payload.data).unwrap();
+        let read = MspFolder::read(Path::new(&admin), "Org1MSP").unwrap();
+        let msp = Msp::from_config(&read.config, MspVersion::V3_0).unwrap();
+        let now = std::fs::metadata(&file).unwrap().modified().unwrap();
+        let admin = read.signer(&msp, now).unwrap();
+        let signed = update_envelope("ours", &update, &admin, &[7; NONCE_BYTES], now);
+        std::fs::write(&file, signed).unwrap();
+        file
+    }
+
+    fn asks(&self, arguments: &[&str], status: u16, content: &str) {
+        let told = succeeded(&self.osnadmin("org1", arguments));
+        assert!(told.starts_with(&format!("Status: {status}\n")), "{told}");
+        assert!(told.contains(content), "{content}: {told}");
+    }
+}
+
+#[test]
+fn osnadmin_lists_joins_and_fetches_and_is_told_what_is_not_offered() {
+    let served = Served::start();
+    let folder = served.crypto.0.path();
+    let msp = served.crypto.org("org1").join("msp");
+    let org = ("Org1MSP", &*msp);
+    let other = served.crypto.org("org2").join("msp");
+    served.asks(&["list"], 200, "\"systemChannel\": null");
+    served.asks(&["list", "-c", "ours"], 404, "channel does not exist");
+    let elsewhere = genesis(folder, "elsewhere", org, ("Org2MSP", &other));
+    let block = elsewhere.to_str().unwrap();
+    let join = ["join", "-c", "elsewhere", "-b", block];
+    served.asks(&join, 400, "cannot join: ");
+    let block = genesis(folder, "ours", org, org);
+    let join = ["join", "-c", "ours", "-b", block.to_str().unwrap()];
+    served.asks(&join, 201, "\"url\": \"/participation/v1/channels/ours\"");
+    put(&served.node.client(), "ours", "1");
+    served.asks(&join, 405, "cannot join: channel already exists");
+    served.asks(&["list"], 200, "\"name\": \"ours\"");
+    let info = ["list", "-c", "ours"];
+    served.asks(&info, 200, "\"consensusRelation\": \"other\"");
+    served.asks(&info, 200, "\"status\": \"active\"");
+    served.asks(&info, 200, "\"height\": 2");
+    let update = served.signed_update(folder);
+    let update = ["update", "-c", "ours", "-e", update.to_str().unwrap()];
+    served.asks(&update, 201, "\"height\": 3");
+    served.asks(&update, 400, "cannot update: ");
+    served.asks(
+        &["remove", "-c", "ours"],
+        405,
+        "this node removes no channel",
+    );
+    served.asks(&["remove", "-c", "nobody"], 404, "channel does not exist");
+    let fetched = folder.join("fetched.block");
+    let file = fetched.to_str().unwrap();
+    for (number, of_channel) in [("oldest", 0), ("config", 2), ("1", 1), ("newest", 2)] {
+        served.asks(&["fetch", "-c", "ours", "-b", number, "-f", file], 200, "");
+        let fetched = Block::decode(&std::fs::read(&fetched).unwrap()[..]).unwrap();
+        assert_eq!(fetched.header.unwrap().number, of_channel, "{number}");
+    }
+    served.asks(
+        &["fetch", "-c", "ours", "-b", "9", "-f", file],
+        404,
+        "no such block",
+    );
+    succeeded(&run(&[&["check"], &ORG1[..]].concat(), &served.data));
+}
+
+#[test]
+fn nobody_without_a_certificate_of_the_named_authority_gets_to_administer_channels() {
+    let served = Served::start();
+    let refused = served.osnadmin("org2", &["list"]);
+    let told = told(&refused);
+    assert!(
+        !refused.status.success() && !told.contains("Status:"),
+        "{told}"
+    );
+    let plain = Client::new(&served.address);
+    let request = Request::get("/participation/v1/channels".to_owned());
+    let answer = plain.send(&request).unwrap();
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    let api = served.node.client().send(&request).unwrap();
+    assert_eq!(api.status, 404, "it is not among the API: {}", api.text());
+    // Never without TLS, and never without somebody whose certificates count.
+    let listen = ["run", "--participation-listen", "127.0.0.1:0"];
+    let client_ca = ["--participation-client-ca", "ca.pem"];
+    let nowhere = served.crypto.0.path().join("nowhere");
+    for (flags, reason) in [
+        (&[][..], "--participation-client-ca"),
+        (&client_ca[..], "served by mutual TLS alone"),
+    ] {
+        let output = run(&[&listen[..], flags].concat(), &nowhere);
+        let told = self::told(&output);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains(reason), "{told}");
+    }
 }
