@@ -286,7 +286,7 @@ fn a_configuration_that_this_node_could_not_order_or_govern_is_refused_with_the_
             let root = config.channel_group.as_mut().unwrap();
             root.policies.remove("Writers").unwrap();
         },
-        "/Channel/Writers would not be there",
+        "/Channel/Writers would be missing",
     );
     node.refuses_configured(
         |config| {
