@@ -1,8 +1,8 @@
 //! Hyperledger Fabric's messages and hashes, byte for byte: bytes in, bytes out, no I/O.
 //!
-//! * [`common`], [`config`], [`msp`], [`peer`], [`query_result`], [`rwset`], [`shim`]: the protobuf messages,
-//!   one module for each of Fabric's packages (and one for what chaincodes and peers say to each other),
-//!   with Fabric's field numbers.
+//! * [`common`], [`config`], [`lifecycle`], [`msp`], [`peer`], [`query_result`], [`rwset`], [`shim`]: the
+//!   protobuf messages, one module for each of Fabric's packages (and one for what chaincodes and peers say
+//!   to each other), with Fabric's field numbers; [`collection`] is a part of the package of [`peer`].
 //! * [`hash`]: data hash, header hash, proposal hash.
 //! * [`tx_id`]: transaction ids.
 //! * [`code`]: the validation code of a transaction.
@@ -14,10 +14,12 @@
 //! are easier to read than generated ones, and their bytes are checked against Fabric's own.
 
 pub mod code;
+pub mod collection;
 pub mod common;
 pub mod config;
 pub mod hash;
 pub mod json;
+pub mod lifecycle;
 pub mod msp;
 pub mod peer;
 pub mod query_result;
