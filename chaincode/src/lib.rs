@@ -10,6 +10,7 @@
 //! * [`Proposed`]: the transaction that a call is part of.
 //! * [`shim`]: chaincodes of other processes, which speak Fabric's protocol.
 //! * [`Hints`]: what a chaincode tells of a call before it runs.
+//! * [`lifecycle`]: packages of chaincodes, and how they are defined on a channel.
 //! * [`documents`]: the built-in chaincode, JSON documents without any code.
 //! * [`Condition`]: what a caller demands of versions.
 //! * [`Listing`]: bookmarks that name what they are of.
@@ -23,6 +24,7 @@ pub mod documents;
 mod hints;
 mod invocation;
 pub mod json;
+pub mod lifecycle;
 pub mod name;
 mod proposed;
 mod registry;
