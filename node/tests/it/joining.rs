@@ -2,7 +2,7 @@
 //! not order what it would begin.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use prost::Message as _;
 use quire_identity::config::update_envelope;
@@ -648,6 +648,20 @@ fn nobody_without_a_certificate_of_the_named_authority_gets_to_administer_channe
         !refused.status.success() && !told.contains("Status:"),
         "{told}"
     );
+    // With no certificate at all the handshake does not come to its end.
+    let tlsca = "tlsca/tlsca.org1.example.com-cert.pem";
+    let anonymous = Command::new("curl")
+        .args(["--silent", "--show-error", "--cacert"])
+        .arg(served.crypto.org("org1").join(tlsca))
+        .arg(format!(
+            "https://{}/participation/v1/channels",
+            served.address
+        ))
+        .output()
+        .unwrap();
+    let shown = self::told(&anonymous);
+    assert!(!anonymous.status.success(), "{shown}");
+    assert!(!shown.contains("systemChannel"), "{shown}");
     let plain = Client::new(&served.address);
     let request = Request::get("/participation/v1/channels".to_owned());
     let answer = plain.send(&request).unwrap();
