@@ -12,6 +12,7 @@ use crate::followers::Follow;
 use crate::keyspaces::DebugDatabase;
 use crate::model::batch::Batch;
 use crate::model::block::Block;
+use crate::model::namespace::LIFECYCLE;
 use crate::observer::{Stage, Stopwatch};
 use crate::query::builder::Publish;
 use crate::state::StateDb;
@@ -26,6 +27,9 @@ pub struct Committed {
     pub hash: Hash,
     /// Its transactions in order: id, if the envelope has one, and verdict.
     pub transactions: Vec<(Option<String>, Code)>,
+    /// Whether chaincodes may be defined or approved otherwise since: by this block, or by another that became
+    /// durable with it.
+    pub defines: bool,
 }
 
 /// The result of following blocks.
@@ -64,6 +68,7 @@ impl Followers {
             Err(error) => return Err(NotFollowed::Failed(error)),
         }
         self.shared.files.observed.committed(&batch.blocks);
+        let defines = batch.changes.namespaces.contains_key(LIFECYCLE);
         let committed = batch.blocks.into_iter().map(|durable| Committed {
             block: durable.block,
             hash: durable.hash,
@@ -72,6 +77,7 @@ impl Followers {
                 .into_iter()
                 .map(|tx| (tx.tx_id, tx.code))
                 .collect(),
+            defines,
         });
         Ok(committed.collect())
     }

@@ -72,7 +72,7 @@ pub use ledgers::Ledgers;
 pub use lock::DataLock;
 pub use model::block::{Block, Height, NotAHeight};
 pub use model::examined::{Content, Endorsed, Examined, NamespaceSet, Origin, ReadWriteSet};
-pub use model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
+pub use model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE, LIFECYCLE};
 pub use model::value::VersionedValue;
 pub use modification::KeyModification;
 pub use observer::{Event, Observer, Stage, StateCall};

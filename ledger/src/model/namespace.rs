@@ -8,6 +8,8 @@ use bytes::Bytes;
 pub const CONFIG_NAMESPACE: &str = "";
 /// The key of a channel's configuration in state, as in Fabric.
 pub const CONFIG_KEY: &str = "CHANNEL_CONFIG_ENV_BYTES";
+/// The namespace of the definitions of chaincodes, and a chaincode of Fabric's own.
+pub const LIFECYCLE: &str = "_lifecycle";
 
 /// The suffix of the namespace of queries. Fabric's own derived namespaces have the same form (`$$h`, `$$p`),
 /// which no chaincode's name has.

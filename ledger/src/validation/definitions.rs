@@ -14,11 +14,10 @@ use quire_wire::config::SignaturePolicyEnvelope;
 use super::policies::ApplicationPolicy;
 use crate::error::ReadError;
 use crate::model::examined::Origin;
+use crate::model::namespace::LIFECYCLE;
 use crate::model::updates::Updates;
 use crate::validation::pending::Pending;
 
-/// The namespace of definitions, which is also one of Fabric's own chaincodes.
-pub(super) const LIFECYCLE: &str = "_lifecycle";
 /// The namespace of definitions before Fabric 2.
 pub(super) const LSCC: &str = "lscc";
 /// The type of a definition of a chaincode.

@@ -15,12 +15,12 @@ use quire_identity::Identity;
 use quire_wire::rwset::KvMetadataWrite;
 use quire_wire::{Code, Message as _};
 
-use super::definitions::{Definition, LIFECYCLE, LSCC};
+use super::definitions::{Definition, LSCC};
 use super::policies::{compile, members, of_signatures, reference};
 use super::trust::{Checked, Trust};
 use crate::error::ReadError;
 use crate::model::examined::{Content, Endorsed, Examined, NamespaceSet, Origin};
-use crate::model::namespace::hashed_namespace;
+use crate::model::namespace::{LIFECYCLE, hashed_namespace};
 use crate::validation::pending::Pending;
 
 /// Who must endorse, if a chaincode has no policy of its own.
