@@ -39,6 +39,11 @@ pub trait Chaincode: Send + Sync + Debug {
         Weight::Scan
     }
 
+    /// Whether every argument is a JSON text, as for the built-in chaincode. Others get texts and bytes.
+    fn takes_json(&self) -> bool {
+        false
+    }
+
     /// What can be told of a call before it runs. May read all of its arguments.
     fn hints(&self, _call: &Call) -> Hints {
         Hints::default()

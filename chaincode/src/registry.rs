@@ -45,6 +45,12 @@ impl Chaincodes {
         Arc::clone(found)
     }
 
+    /// Whether the arguments of calls in a namespace are JSON texts.
+    #[must_use]
+    pub fn takes_json(&self, namespace: &str) -> bool {
+        self.of(namespace).takes_json()
+    }
+
     /// What it costs to begin a call.
     #[must_use]
     pub fn weight(&self, call: &Call) -> Weight {

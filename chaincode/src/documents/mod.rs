@@ -138,6 +138,10 @@ impl Chaincode for Documents {
         Invocation::Done(Simulated { simulator, answer })
     }
 
+    fn takes_json(&self) -> bool {
+        true
+    }
+
     fn version(&self) -> String {
         VERSION.to_owned()
     }

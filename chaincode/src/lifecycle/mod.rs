@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod definition;
 mod definitions;
+mod deployment;
 mod error;
 mod function;
 
@@ -33,6 +34,7 @@ pub use collections::{CollectionError, CollectionRule};
 pub use config::ChannelConfig;
 pub use connection::{ClientPair, Connection, ConnectionError, ConnectionTls};
 pub use definition::{Approval, Definition, Parameters};
+pub use deployment::{Deployment, deployments};
 pub use error::{DefinitionError, LifecycleError};
 pub use host::Host;
 pub use package::{
