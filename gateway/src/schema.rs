@@ -24,8 +24,14 @@ pub(crate) struct CallBody {
     chaincode: String,
     #[schema(example = "put")]
     function: String,
+    /// For the built-in chaincode, JSON values. For any other, a string is passed as its text, and another value
+    /// as its JSON text, unless `encoding` says otherwise.
     #[schema(required = false)]
     args: Vec<Value>,
+    /// How a chaincode that is not built in gets its arguments: `text`, `json` (every argument as its JSON text), or
+    /// `base64` (every argument is a string that encodes bytes).
+    #[schema(nullable = false, pattern = "^(text|json|base64)$")]
+    encoding: Option<String>,
 }
 
 /// Operations that take effect together or not at all.

@@ -46,7 +46,7 @@ pub(crate) async fn evaluate(
     let channel = path::channel(&gateway, &parts.uri)?;
     let time = prefer::query_time(&parts.headers, &gateway.limits)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
-    let call = call::of_evaluation(&body)?;
+    let call = call::of_evaluation(&body, &channel.chaincodes)?;
     let identity = Caller::identity(&parts)?;
     let proposal = proposal(identity, gateway.backend.random_nonce(), call);
     let (chaincodes, reader) = (Arc::clone(&channel.chaincodes), channel.reader.clone());

@@ -76,9 +76,9 @@ pub(crate) async fn submit(
     let prefer = Prefer::parse(&parts.headers, &gateway.limits)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let write = Write {
-        channel,
         identity: Caller::identity(&parts)?,
-        call: call::of_transaction(&body)?,
+        call: call::of_transaction(&body, &channel.chaincodes)?,
+        channel,
         attempts: prefer::max_attempts(&parts.headers)?,
         key: keyed(&parts, body)?,
     };

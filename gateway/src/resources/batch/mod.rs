@@ -233,7 +233,7 @@ impl BatchRequest {
         let write = Write {
             channel: self.channel.clone(),
             identity: Arc::clone(&self.caller.identity),
-            call: call::of_transaction(&body)?,
+            call: call::of_transaction(&body, &self.channel.chaincodes)?,
             attempts,
             key: key.map(|key| (key, self.request_of(body))),
         };
