@@ -100,6 +100,7 @@ pub(crate) fn of_node_part(error: &NodeError) -> Option<&'static str> {
         | NodeError::Start(_)
         | NodeError::Migrate { .. } => return None,
         NodeError::Identity(_) | NodeError::NoIdentity(_) => "identities",
+        NodeError::Packages(_) => "chaincodes/packages",
         NodeError::Tokens(_) => "tokens",
         NodeError::Authority(quire_ca::OpenError::Registry(_)) => "ca",
         NodeError::Organization(_) | NodeError::Authority(_) => "organization",

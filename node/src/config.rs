@@ -52,6 +52,10 @@ pub(crate) enum ConfigError {
         "{0} can be reached from other machines, and tokens would cross the network unprotected"
     )]
     Plain(Listen),
+    #[error(
+        "{0} can be reached from other machines, and whoever dials there could be any chaincode"
+    )]
+    ChaincodesFromElsewhere(Listen),
 }
 
 impl ConfigError {
@@ -74,6 +78,9 @@ impl ConfigError {
             Self::Plain(_) => Some(
                 "Give --tls-cert and --tls-key, or accept that with --insecure-plain-http, as behind \
                  a proxy that speaks TLS or for an address that only metrics are read from.",
+            ),
+            Self::ChaincodesFromElsewhere(_) => Some(
+                "Give a loopback address, or let the node dial: `quire chaincode deploy --address`.",
             ),
             Self::Migrations(error) => error.advice(),
             Self::Cors(_)
@@ -102,6 +109,10 @@ pub(crate) struct Config {
     pub(crate) ca_admin: FirstAdmin,
     /// Where osnadmin is served, and by what TLS, if it is.
     pub(crate) participation: Option<(Listen, Tls)>,
+    /// How long a call of a chaincode may take which runs in a process of its own.
+    pub(crate) chaincode_timeout: Duration,
+    /// Where chaincodes dial, if they may.
+    pub(crate) chaincode_listen: Option<Listen>,
     pub(crate) engine: StateEngine,
     /// What the embedded engine caches, in bytes.
     pub(crate) engine_cache: u64,
@@ -125,6 +136,8 @@ impl Config {
         let ca_listen = arguments.ca_listen.as_ref();
         let ca_listen = ca_listen.map(|one| one.resolve("--ca-listen"));
         let ca_name = arguments.ca_name.clone();
+        let chaincode_listen = arguments.chaincode_listen.as_ref();
+        let chaincode_listen = chaincode_listen.map(|one| one.resolve("--chaincode-listen"));
         let client_ca = arguments.tls_client_ca.as_deref();
         let tls = match (&arguments.tls_cert, &arguments.tls_key) {
             (Some(certificate), Some(key)) => {
@@ -148,6 +161,8 @@ impl Config {
             ca_name: ca_name.unwrap_or_else(|| format!("ca.{}", arguments.data.msp_id)),
             ca_admin: arguments.ca_admin.clone(),
             participation: participation(arguments)?,
+            chaincode_timeout: Duration::from_secs(arguments.chaincode_timeout),
+            chaincode_listen: chaincode_listen.transpose()?,
             counts: !arguments.no_metrics,
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
@@ -188,6 +203,14 @@ impl Config {
                 listen: self.listen.clone(),
                 data: self.data.clone(),
             });
+        }
+        // It is in plain, and whoever dials may be any chaincode that has no process.
+        if let Some(door) = self
+            .chaincode_listen
+            .as_ref()
+            .filter(|door| door.is_remote())
+        {
+            return Err(ConfigError::ChaincodesFromElsewhere(door.clone()));
         }
         let mut doors = std::iter::once(&self.listen)
             .chain(&self.operations_listen)

@@ -15,6 +15,7 @@
 mod admin;
 mod advice;
 mod arguments;
+mod chaincodes;
 mod cli;
 mod clock;
 mod commands;

@@ -4,6 +4,7 @@ mod authority;
 mod backend;
 mod channels;
 mod config;
+mod deploy;
 mod error;
 mod join;
 mod migrate;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use quire_ca::Authority;
@@ -20,13 +22,16 @@ use quire_gateway::backend::BuildInfo;
 use quire_identity::{Given, Organization, SigningIdentity, Tokens};
 use quire_ledger::{EngineStatus, Ledgers, Migration, StateEngine};
 use quire_peer::OpenChannel;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::chaincodes::Chaincodes;
 use crate::data_directory::Directory;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 pub(crate) use channels::Imported;
 pub(crate) use config::ConfigurationError;
+pub(crate) use deploy::{DefinedChaincode, DeployedChaincode, Wanted, WantedSource};
 pub(crate) use error::{ImportError, NodeError};
 pub(crate) use join::JoinError;
 pub(crate) use migrate::ChannelMigrated;
@@ -46,6 +51,8 @@ pub(crate) struct Node {
     orderer: Arc<SigningIdentity>,
     client: Arc<SigningIdentity>,
     documents: Documents,
+    /// None where no chaincode runs, as in commands that open channels by themselves.
+    chaincodes: Option<Chaincodes>,
     migrations: RwLock<Vec<Migration>>,
     metrics: Arc<Metrics>,
     data: PathBuf,
@@ -93,6 +100,7 @@ impl Node {
             tokens,
             ledgers,
             documents,
+            chaincodes: None,
             migrations: RwLock::default(),
             metrics,
             data: data.to_owned(),
@@ -143,6 +151,21 @@ impl Node {
         Ok(self)
     }
 
+    /// The node, which runs the chaincodes that its channels define.
+    pub(crate) fn with_chaincodes(
+        mut self,
+        timeout: Duration,
+        runtime: &Handle,
+    ) -> Result<Self, NodeError> {
+        self.chaincodes = Some(Chaincodes::open(&self.data, timeout, runtime)?);
+        Ok(self)
+    }
+
+    /// The chaincodes that it runs.
+    pub(crate) fn chaincodes(&self) -> Option<&Chaincodes> {
+        self.chaincodes.as_ref()
+    }
+
     /// The CA of its organisation.
     pub(crate) fn authority(&self) -> Option<&Arc<Authority>> {
         self.authority.as_ref()
@@ -156,6 +179,13 @@ impl Node {
     pub(crate) fn ask_to_stop(&self) {
         self.ready.store(false, Ordering::Release);
         self.stopping.send_replace(true);
+    }
+
+    /// Ends the processes of chaincodes.
+    pub(crate) async fn stop_chaincodes(&self) {
+        if let Some(chaincodes) = &self.chaincodes {
+            chaincodes.processes.stop().await;
+        }
     }
 
     /// Refuses new transactions, and returns when all that were queued are committed and the engine has

@@ -11,11 +11,13 @@ use quire_ledger::{DEFAULT_SEGMENT_BYTES, Ledger, Origin, Reader};
 use quire_ordering::{BlockSigner, Bounds, Consenter, Elsewhere, Embedded, QueueObserver};
 use tokio::sync::watch;
 
+use crate::chaincode_host::ChaincodeHost;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::config::{ConfigError, Current, InForce};
 use crate::cut_here::{CutHere, Known};
 use crate::delivered::Deliveries;
+use crate::deployed::Deployed;
 use crate::endorser::Endorser;
 use crate::outcomes::Outcomes;
 use crate::peer::Peer;
@@ -67,6 +69,8 @@ pub struct Host {
     pub documents: Documents,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// What chaincodes need.
+    pub chaincode: ChaincodeHost,
 }
 
 impl fmt::Debug for Host {
@@ -199,6 +203,8 @@ impl OpenChannel {
         let outcomes = Arc::new(Outcomes::default());
         let config = Current::new(in_force);
         let chaincodes = Arc::new(Chaincodes::new(host.documents.clone()));
+        let organization = host.endorser.msp_id();
+        let deployed = Deployed::new(&reader, organization, &config, &chaincodes, &host.chaincode);
         let (governing, identity) = (Arc::clone(&chaincodes), Arc::clone(&host.endorser));
         let peer = Arc::new(Peer {
             channel: Arc::clone(&name),
@@ -214,6 +220,7 @@ impl OpenChannel {
             channel: Arc::clone(&name),
             ledger,
             config,
+            deployed,
             outcomes,
             heights: sender,
             clock: Arc::clone(&host.clock),

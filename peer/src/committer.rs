@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::Current;
+use crate::deployed::Deployed;
 use crate::outcomes::{Outcomes, Trouble};
 use crate::source::{Arrived, BlockSource, Next};
 
@@ -27,6 +28,7 @@ pub(crate) struct Committer {
     pub(crate) channel: Arc<str>,
     pub(crate) ledger: Ledger,
     pub(crate) config: Current,
+    pub(crate) deployed: Deployed,
     pub(crate) outcomes: Arc<Outcomes>,
     /// Learns the height after each commit.
     pub(crate) heights: watch::Sender<u64>,
@@ -168,8 +170,11 @@ impl Committer {
                 if !committed.is_empty() {
                     self.end_trouble();
                 }
-                // The configuration is in force before anybody is told of it.
+                // The configuration is in force before anybody is told of it, and so are definitions.
                 let read = self.read_configuration();
+                if committed.iter().any(|block| block.defines) {
+                    self.deployed.read_again_or_tell();
+                }
                 self.answer_all(&committed);
                 read
             }

@@ -19,12 +19,18 @@
 //! Each channel has one committing thread, which owns the channel's [`Ledger`](quire_ledger::Ledger). The
 //! time comes in from outside.
 
+mod access;
+mod callees;
+mod chaincode_host;
 pub mod channel;
 mod clock;
 mod committer;
 pub mod config;
 mod cut_here;
+mod defined;
+mod defining;
 mod delivered;
+mod deployed;
 mod endorser;
 pub mod genesis;
 pub mod join;
@@ -37,9 +43,12 @@ pub mod submit;
 mod unpacked;
 mod update;
 
+pub use callees::{Channels, Timer};
+pub use chaincode_host::ChaincodeHost;
 pub use channel::{Channel, OpenChannel};
 pub use clock::Clock;
 pub use delivered::{Deliveries, NotTaken};
+pub use deployed::Processes;
 pub use genesis::genesis_block;
 pub use peer::{Origin, Peer};
 pub use quire_ordering::Refused;

@@ -22,6 +22,7 @@ use quire_wire::peer::{ProposalResponse, Response, SignedProposal};
 use quire_wire::transaction::{ProposalBytes, seal};
 use tokio::sync::oneshot;
 
+use crate::access::{check_access, creator};
 use crate::clock::Clock;
 use crate::config::Current;
 use crate::cut_here::Known;
@@ -39,6 +40,8 @@ const RESPONSE_VERSION: i32 = 1;
 const BAD_CALL: i32 = 400;
 /// A chaincode's answer to a call that could not be run.
 const FAILED: i32 = 500;
+/// The resource that chaincodes use when they call others: Fabric's name.
+const CHAINCODE_TO_CHAINCODE: &str = "peer/ChaincodeToChaincode";
 
 /// Turns proposals of one channel into ordered transactions, on the callers' threads.
 #[derive(Debug)]
@@ -157,6 +160,19 @@ impl Peer {
     pub fn close(&self) {
         self.outcomes.close();
         self.consenter.close();
+    }
+
+    /// Whether a chaincode of another channel may call this channel's for whoever signed this proposal; the text says
+    /// why not. The signature was checked when the proposal came.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn may_call(&self, proposal: &SignedProposal) -> Result<(), String> {
+        let in_force = self.config.get();
+        let creator = in_force.bundle.msps().validate(&creator(proposal));
+        let creator = creator.map_err(|error| error.to_string())?;
+        let checked = check_access(&in_force, "", CHAINCODE_TO_CHAINCODE, &creator);
+        checked.map_err(|error| error.to_string())
     }
 
     fn order_made_here(

@@ -18,6 +18,8 @@
 //! | `POST /config` | `{"channel"}` |
 //! | `POST /config/sign` | `{"update"}`, a `common.ConfigUpdateEnvelope` in base64 |
 //! | `POST /config/submit` | `{"channel","update"}`, the same |
+//! | `POST /chaincodes` | `{"channel"}` |
+//! | `POST /chaincodes/deploy` | `{"channel","name","source","version"?,"policy"?}`, paths as the node sees them |
 //! | `POST /check` | `{"channel"?,"signatures","verdicts"}` |
 //!
 //! The answer is `application/x-ndjson`: any number of [`Message::Progress`], then one other message.
@@ -38,7 +40,7 @@ use quire_ledger::check::{Depth, Report};
 use quire_peer::join::Joined;
 use serde::{Deserialize, Serialize};
 
-use crate::node::{ChannelMigrated, Imported};
+use crate::node::{ChannelMigrated, DefinedChaincode, DeployedChaincode, Imported};
 use crate::tokens::{Made, TokenRow};
 
 /// Name of the socket in the data directory.
@@ -85,6 +87,9 @@ pub(crate) enum Message {
     SignedUpdate {
         update: String,
     },
+    /// The chaincodes that a channel defines.
+    Chaincodes(Vec<DefinedChaincode>),
+    Deployed(DeployedChaincode),
     Failed(Failure),
 }
 

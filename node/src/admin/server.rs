@@ -32,7 +32,7 @@ use super::{
     SOCKET, Update, address,
 };
 use crate::advice;
-use crate::node::{ConfigurationError, ImportError, JoinError, Node};
+use crate::node::{ConfigurationError, ImportError, JoinError, Node, Wanted};
 use crate::{clock, migrations, tokens};
 
 /// Lines that may wait for a command that reads slowly; then the work waits.
@@ -92,6 +92,8 @@ impl Socket {
             .route("/config", post(configuration))
             .route("/config/sign", post(sign_update))
             .route("/config/submit", post(submit_update))
+            .route("/chaincodes", post(chaincodes))
+            .route("/chaincodes/deploy", post(deploy))
             .route("/tokens", post(create_token))
             .route("/tokens/rotate", post(rotate_token))
             .route("/tokens/revoke", post(revoke_token))
@@ -130,6 +132,20 @@ async fn migrate(State(node): State<Arc<Node>>, Json(request): Json<Migrate>) ->
             Ok(migrated) => Message::Migrated(migrated),
             Err(error) => failed(&error, error.open()),
         }
+    })
+}
+
+async fn chaincodes(State(node): State<Arc<Node>>, Json(request): Json<OfChannel>) -> Response {
+    answer(move |_| match node.deployed(&request.channel) {
+        Ok(deployed) => Message::Chaincodes(deployed),
+        Err(error) => failed(&error, None),
+    })
+}
+
+async fn deploy(State(node): State<Arc<Node>>, Json(wanted): Json<Wanted>) -> Response {
+    answer(move |_| match node.deploy(&wanted) {
+        Ok(deployed) => Message::Deployed(deployed),
+        Err(error) => failed(&error, None),
     })
 }
 

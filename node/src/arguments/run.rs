@@ -59,6 +59,19 @@ pub(crate) struct RunArguments {
     /// The key of that certificate.
     #[arg(long, value_name = "FILE", env = "QUIRE_PARTICIPATION_TLS_KEY")]
     pub(crate) participation_tls_key: Option<PathBuf>,
+    /// Seconds that a call of a chaincode may take which runs in a process of its own.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "QUIRE_CHAINCODE_TIMEOUT",
+        value_parser = seconds(1),
+        default_value = "30"
+    )]
+    pub(crate) chaincode_timeout: u64,
+    /// Let chaincodes dial the node at this address, as in development; 127.0.0.1:7052 is where they look. What
+    /// the node starts itself needs none.
+    #[arg(long, value_name = "ADDR", env = "QUIRE_CHAINCODE_LISTEN")]
+    pub(crate) chaincode_listen: Option<ListenAddress>,
     /// Count nothing; `/metrics` is not found then.
     #[arg(long, env = "QUIRE_NO_METRICS")]
     pub(crate) no_metrics: bool,

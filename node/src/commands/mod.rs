@@ -3,6 +3,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod ca;
+pub(crate) mod chaincode;
 pub(crate) mod channel;
 pub(crate) mod check;
 pub(crate) mod config;
@@ -28,6 +29,9 @@ verbs! {
         /// Make, list, import and fetch of channels, of a stopped node or of a running one.
         #[command(subcommand)]
         Channel(channel::ChannelCommand),
+        /// The chaincodes of a channel, of a running node.
+        #[command(subcommand)]
+        Chaincode(chaincode::ChaincodeCommand),
         /// Make, list, rotate and revoke tokens, of a stopped node or of a running one.
         #[command(subcommand)]
         Token(token::TokenCommand),

@@ -20,6 +20,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::admin::server::Socket;
 use crate::advice;
 use crate::arguments::RunArguments;
+use crate::chaincodes::Chaincodes;
 use crate::commands::verb::{Needs, Verb};
 use crate::config::{Config, ConfigError};
 use crate::data_directory::{self, Part};
@@ -65,6 +66,13 @@ impl Verb for RunArguments {
 /// watches sees a long start.
 fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
     modes::mend(&config.data)?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors * WORKERS_A_PROCESSOR)
+        .max_blocking_threads(config.limits.pools.sum() + OTHER_THREADS)
+        .enable_all()
+        .build()
+        .map_err(RunError::Serve)?;
     let documents = config.documents.clone();
     let node = Node::open(
         &config.data,
@@ -75,20 +83,15 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
         config.counts,
     )?;
     let node = node.with_authority(&config.ca_name, config.ca_listen.is_some())?;
+    let node = node.with_chaincodes(config.chaincode_timeout, runtime.handle())?;
     let node = Arc::new(node.migrated_by(config.migrations.clone()));
     let ca_secret = begin_ca(&node, config)?;
     metrics::watch(&node);
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(processors * WORKERS_A_PROCESSOR)
-        .max_blocking_threads(config.limits.pools.sum() + OTHER_THREADS)
-        .enable_all()
-        .build()
-        .map_err(RunError::Serve)?;
     let doors = runtime.block_on(Doors::open(&node, config))?;
     let mut display = ProgressDisplay::new();
     node.open_channels(&mut |progress: Progress<'_>| display.show(progress))?;
     let served = runtime.block_on(serve(Arc::clone(&node), doors, config, ca_secret));
+    runtime.block_on(node.stop_chaincodes());
     // A long check or import of a command ends with the node, and leaves nothing half done.
     runtime.shutdown_background();
     node.stop();
@@ -267,14 +270,7 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Serve)?;
     let door = bind(&config.listen).await?;
     let addresses = door.addresses.clone();
-    let ca = match (&config.ca_listen, node.authority()) {
-        (Some(listen), Some(authority)) => Some((bind(listen).await?, Arc::clone(authority))),
-        _ => None,
-    };
-    let participation = match &config.participation {
-        Some((listen, tls)) => Some((bind(listen).await?, Security(Some(tls.clone())))),
-        None => None,
-    };
+    let side_doors = SideDoors::bind(&node, config).await?;
     let Doors { api, operations } = doors;
     // Without it commands have to wait until the node stops; requests need not know.
     let admin = match Socket::bind(&config.data) {
@@ -288,18 +284,8 @@ async fn serve(
     greet(&node, &addresses, at, config);
     let security = Security(config.tls.clone());
     let mut served = door.open(&api, &security);
-    if let Some((door, authority)) = ca {
-        greet_ca(&authority, &door.addresses, config, ca_secret.as_deref());
-        let beside = api.beside(quire_ca::router(authority));
-        door.open_among(&mut served, &beside, &security);
-    }
-    if let Some((door, security)) = participation {
-        for address in &door.addresses {
-            say(format_args!("osnadmin is served on https://{address}"));
-        }
-        let routes = participation::router(Arc::clone(&node), config.limits.body_timeout);
-        door.open_among(&mut served, &api.beside(routes), &security);
-    }
+    let ca_secret = ca_secret.as_deref();
+    side_doors.open(&mut served, &api, &node, config, ca_secret);
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
@@ -318,6 +304,84 @@ async fn serve(
         while door.join_next().await.is_some() {}
     }
     Ok(())
+}
+
+/// What is listened on beside the API, each where it is wanted.
+struct SideDoors {
+    ca: Option<(Door, Arc<Authority>)>,
+    /// osnadmin's.
+    participation: Option<(Door, Security)>,
+    /// Where chaincodes dial.
+    chaincodes: Option<Door>,
+}
+
+impl SideDoors {
+    async fn bind(node: &Node, config: &Config) -> Result<Self, RunError> {
+        let ca = match (&config.ca_listen, node.authority()) {
+            (Some(listen), Some(authority)) => Some((bind(listen).await?, Arc::clone(authority))),
+            _ => None,
+        };
+        let participation = match &config.participation {
+            Some((listen, tls)) => Some((bind(listen).await?, Security(Some(tls.clone())))),
+            None => None,
+        };
+        let chaincodes = match &config.chaincode_listen {
+            Some(listen) => Some(bind(listen).await?),
+            None => None,
+        };
+        Ok(Self {
+            ca,
+            participation,
+            chaincodes,
+        })
+    }
+
+    /// Answers there until the node is asked to stop.
+    fn open(
+        self,
+        served: &mut JoinSet<std::io::Result<()>>,
+        api: &Server,
+        node: &Arc<Node>,
+        config: &Config,
+        ca_secret: Option<&str>,
+    ) {
+        if let Some((door, authority)) = self.ca {
+            greet_ca(&authority, &door.addresses, config, ca_secret);
+            let beside = api.beside(quire_ca::router(authority));
+            let security = Security(config.tls.clone());
+            door.open_among(served, &beside, &security);
+        }
+        if let Some((door, security)) = self.participation {
+            for address in &door.addresses {
+                say(format_args!("osnadmin is served on https://{address}"));
+            }
+            let routes = participation::router(Arc::clone(node), config.limits.body_timeout);
+            door.open_among(served, &api.beside(routes), &security);
+        }
+        if let (Some(door), Some(chaincodes)) = (self.chaincodes, node.chaincodes()) {
+            take_chaincodes(served, door, chaincodes, node);
+        }
+    }
+}
+
+/// Lets chaincodes dial until the node is asked to stop.
+fn take_chaincodes(
+    served: &mut JoinSet<std::io::Result<()>>,
+    door: Door,
+    chaincodes: &Chaincodes,
+    node: &Node,
+) {
+    for (listener, address) in door.listeners.into_iter().zip(door.addresses) {
+        say(format_args!("chaincodes may dial {address}"));
+        let accept = Arc::new(chaincodes.processes.clone());
+        let mut stopping = node.stopping();
+        served.spawn(async move {
+            let stop = async {
+                stopping.wait_for(|stopping| *stopping).await.ok();
+            };
+            quire_rpc::chaincode::serve(listener, None, accept, stop).await
+        });
+    }
 }
 
 fn flat(ended: Result<std::io::Result<()>, JoinError>) -> Result<(), RunError> {

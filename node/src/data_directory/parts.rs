@@ -53,7 +53,7 @@ const IDENTITY: &str = "Restore this folder of `identities` from a copy: an iden
                         transaction ids depend on it.";
 
 /// Every part, the more particular before the more general.
-pub(crate) const PARTS: [Part; 26] = [
+pub(crate) const PARTS: [Part; 28] = [
     part(
         "lock",
         "the file that is locked while a process has the directory open",
@@ -97,6 +97,20 @@ pub(crate) const PARTS: [Part; 26] = [
         "what was cut off a channel's blocks",
         Needed::Nobody,
         false,
+        "",
+    ),
+    part(
+        "chaincodes/packages/",
+        "the packages of chaincodes that are installed",
+        Needed::Others,
+        false,
+        "Install the package again: `quire chaincode deploy`. Until then what runs it does not run here.",
+    ),
+    part(
+        "chaincodes/code/",
+        "the code of chaincodes, unpacked and built",
+        Needed::Nobody,
+        true,
         "",
     ),
     part(

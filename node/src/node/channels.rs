@@ -11,13 +11,14 @@ use quire_ledger::{
 };
 use quire_peer::channel::{Host, QUEUE_LENGTH};
 use quire_peer::genesis::BATCH_SIZE;
-use quire_peer::{OpenChannel, genesis_block};
+use quire_peer::{ChaincodeHost, OpenChannel, genesis_block};
 use serde::{Deserialize, Serialize};
 
 use super::error::{ImportError, NodeError};
 use super::migrate::migrate;
 use super::{FIRST_CHANNEL, Node};
 use crate::advice;
+use crate::chaincodes::Chaincodes;
 use crate::clock::{self, SystemClock};
 use crate::data_directory;
 use crate::metrics::Measured;
@@ -180,10 +181,17 @@ impl Node {
                 signer: Arc::new(OrdererSigner(Arc::clone(&self.orderer))),
                 documents: self.documents.clone(),
                 clock: Arc::new(SystemClock),
+                chaincode: self
+                    .chaincodes
+                    .as_ref()
+                    .map_or_else(ChaincodeHost::idle, Chaincodes::host),
             };
             let queue = self.metrics.queue(&name, QUEUE_LENGTH);
             OpenChannel::ordered_here(ledger, &host, Arc::new(queue))?
         };
+        if let Some(chaincodes) = &self.chaincodes {
+            chaincodes.opened(&open);
+        }
         if self.counts {
             let channel = &mut open.channel;
             let submitter = Arc::clone(&channel.submitter);

@@ -1,5 +1,6 @@
 //! Why the node does not start, or a channel is not made or taken over.
 
+use quire_disk::FileError;
 use quire_identity::token::OpenTokensError;
 use quire_identity::{LoadIdentityError, OrganizationError};
 use quire_ledger::{MigrateError, OpenError, ReadError};
@@ -29,6 +30,8 @@ pub(crate) enum NodeError {
     Organization(#[from] OrganizationError),
     #[error("the tokens cannot be read")]
     Tokens(#[from] OpenTokensError),
+    #[error("the packages of chaincodes cannot be used")]
+    Packages(#[from] FileError),
     #[error("the CA does not open")]
     Authority(#[from] quire_ca::OpenError),
     #[error(

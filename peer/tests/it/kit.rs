@@ -17,8 +17,8 @@ use quire_peer::channel::Host;
 use quire_peer::config::in_state;
 use quire_peer::genesis::BATCH_SIZE;
 use quire_peer::{
-    Clock, OpenChannel, Outcome, Peer, Proposal, ProposalError, SubmitError, Submitted,
-    Submitter as _, genesis_block,
+    ChaincodeHost, Clock, OpenChannel, Outcome, Peer, Proposal, ProposalError, SubmitError,
+    Submitted, Submitter as _, genesis_block,
 };
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
@@ -127,6 +127,7 @@ impl Node {
             signer: Arc::new(Signer(Arc::clone(&self.orderer))),
             documents: Documents::default(),
             clock: Arc::clone(&self.clock) as Arc<_>,
+            chaincode: ChaincodeHost::idle(),
         }
     }
 

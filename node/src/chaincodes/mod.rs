@@ -1,0 +1,10 @@
+//! Chaincode whose code runs beside the node: packages, processes, and how it is deployed.
+
+mod child;
+mod code;
+mod host;
+mod kind;
+mod processes;
+
+pub(crate) use code::{CodeError, pack as pack_code};
+pub(crate) use host::Chaincodes;

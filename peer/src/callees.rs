@@ -1,0 +1,87 @@
+//! Chaincodes that are called by chaincodes.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Weak};
+
+use quire_chaincode::shim::{Callee, Deadline, Host};
+use quire_chaincode::{Call, ChaincodeError, Chaincodes, Invocation, Simulated, Transaction};
+use quire_ledger::{Reader, Simulator};
+use quire_wire::peer::SignedProposal;
+
+/// Makes deadlines: ready when a call that begins now has taken too long.
+pub trait Timer: Debug + Send + Sync {
+    /// A deadline for a call that begins now.
+    fn deadline(&self) -> Deadline;
+}
+
+/// The other channels of a node, for chaincodes that read them.
+pub trait Channels: Debug + Send + Sync {
+    /// What a chaincode may read of another channel for a client who has signed this proposal.
+    ///
+    /// # Errors
+    /// Why it may read nothing, for the chaincode to be told.
+    fn open(
+        &self,
+        channel: &str,
+        proposal: &SignedProposal,
+    ) -> Result<(Reader, Arc<Chaincodes>), String>;
+}
+
+/// What the chaincodes of a channel call.
+#[derive(Debug)]
+pub(crate) struct Callees {
+    /// Weak, because the registry has the chaincodes, and each of them has this.
+    pub(crate) chaincodes: Weak<Chaincodes>,
+    pub(crate) channels: Arc<dyn Channels>,
+    pub(crate) timer: Arc<dyn Timer>,
+}
+
+impl Host for Callees {
+    fn deadline(&self) -> Deadline {
+        self.timer.deadline()
+    }
+
+    fn call(&self, callee: Callee, simulator: Simulator) -> Invocation<Simulated> {
+        let call = call_of(&callee.chaincode, &callee.transaction);
+        if callee.transaction.channel == callee.from {
+            return match self.chaincodes.upgrade() {
+                Some(chaincodes) => {
+                    let chaincode = chaincodes.of(&callee.chaincode);
+                    chaincode.invoke(&call, &callee.transaction, simulator)
+                }
+                None => refused("the channel is closed".to_owned(), simulator),
+            };
+        }
+        let channel = &callee.transaction.channel;
+        let opened = self.channels.open(channel, &callee.transaction.proposal);
+        match opened {
+            Ok((reader, chaincodes)) => {
+                let theirs = Simulator::new(reader.snapshot());
+                let chaincode = chaincodes.of(&callee.chaincode);
+                let invocation = chaincode.invoke(&call, &callee.transaction, theirs);
+                // Nobody sees what it recorded in the other channel.
+                invocation.map(move |simulated| Simulated {
+                    simulator,
+                    ..simulated
+                })
+            }
+            Err(why) => refused(why, simulator),
+        }
+    }
+}
+
+fn refused(why: String, simulator: Simulator) -> Invocation<Simulated> {
+    let answer = Err(ChaincodeError::refused(why));
+    Invocation::Done(Simulated { simulator, answer })
+}
+
+/// A call by its arguments, of which the first is the function's name.
+fn call_of(chaincode: &str, transaction: &Transaction) -> Call {
+    let mut args = transaction.input.args.iter().cloned();
+    let function = args.next().unwrap_or_default();
+    Call {
+        chaincode: chaincode.to_owned(),
+        function: String::from_utf8_lossy(&function).into_owned(),
+        args: args.collect(),
+    }
+}

@@ -1,0 +1,170 @@
+//! The chaincodes that a channel defines, as this node runs them: read when the channel is opened, and again behind
+//! every block that defines or approves something.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use quire_chaincode::Chaincodes;
+use quire_chaincode::lifecycle::{
+    Deployment, Lifecycle, LifecycleError, SimulatedState, deployments,
+};
+use quire_chaincode::shim::{Host, ShimChaincode};
+use quire_ledger::{LIFECYCLE, Reader, Simulator};
+
+use crate::callees::Callees;
+use crate::chaincode_host::ChaincodeHost;
+use crate::config::Current;
+use crate::defined::Defined;
+use crate::defining::Defining;
+
+/// Where the code of chaincodes runs.
+pub trait Processes: Debug + Send + Sync {
+    /// Lets a chaincode make its calls with the process of a package from now on, and starts that if need be. Never
+    /// blocks.
+    fn attach(&self, package_id: &str, chaincode: Arc<ShimChaincode>);
+
+    /// Makes no more calls of a chaincode with the process of a package, and ends a process that nobody uses.
+    fn detach(&self, package_id: &str, chaincode: &Arc<ShimChaincode>);
+}
+
+/// The chaincodes that a channel defines.
+#[derive(Debug)]
+pub(crate) struct Deployed {
+    reader: Reader,
+    /// MSP id of the node's organisation.
+    organization: String,
+    config: Current,
+    chaincodes: Arc<Chaincodes>,
+    processes: Arc<dyn Processes>,
+    /// What chaincodes need while they run.
+    host: Arc<dyn Host>,
+    running: Mutex<BTreeMap<String, Arc<Defined>>>,
+}
+
+impl Deployed {
+    /// Those of a channel that is opened, `_lifecycle` among them.
+    pub(crate) fn new(
+        reader: &Reader,
+        organization: &str,
+        config: &Current,
+        chaincodes: &Arc<Chaincodes>,
+        host: &ChaincodeHost,
+    ) -> Self {
+        let channel = reader.channel().into();
+        let defining = Arc::new(Defining {
+            channel,
+            organization: organization.to_owned(),
+            config: config.clone(),
+        });
+        let packages = Arc::clone(&host.packages);
+        let lifecycle = Lifecycle::new(organization.to_owned(), defining, packages);
+        chaincodes.deploy(LIFECYCLE, Arc::new(lifecycle));
+        let deployed = Self {
+            reader: reader.clone(),
+            organization: organization.to_owned(),
+            config: config.clone(),
+            chaincodes: Arc::clone(chaincodes),
+            processes: Arc::clone(&host.processes),
+            host: Arc::new(Callees {
+                chaincodes: Arc::downgrade(chaincodes),
+                channels: Arc::clone(&host.channels),
+                timer: Arc::clone(&host.timer),
+            }),
+            running: Mutex::default(),
+        };
+        deployed.read_again_or_tell();
+        deployed
+    }
+
+    /// Reads what the channel defines now, and goes by it: calls that have begun are not concerned.
+    ///
+    /// # Errors
+    /// The ledger could not be read, or holds a definition that nobody could have written; all stays as it was.
+    fn read_again(&self) -> Result<(), LifecycleError> {
+        let mut simulator = Simulator::new(self.reader.snapshot());
+        let mut state = SimulatedState(&mut simulator);
+        let bundle = Arc::clone(&self.config.get().bundle);
+        let channel = self.reader.channel();
+        let defined = deployments(&mut state, channel, &*bundle, &self.organization)?;
+        let mut running = self.running.lock();
+        let mut former = std::mem::take(&mut *running);
+        for deployment in defined {
+            let name = deployment.name.clone();
+            let one = match former.remove(&name) {
+                Some(known) if known.deployment == deployment => known,
+                known => {
+                    if let Some(known) = known {
+                        self.end(&known);
+                    }
+                    self.begin(deployment)
+                }
+            };
+            running.insert(name, one);
+        }
+        for (name, gone) in former {
+            self.chaincodes.remove(&name);
+            self.end(&gone);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::read_again`]; if that fails, the log says so, and calls go on by what was known.
+    pub(crate) fn read_again_or_tell(&self) {
+        if let Err(error) = self.read_again() {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(
+                channel = self.reader.channel(),
+                error,
+                "definitions cannot be read"
+            );
+        }
+    }
+
+    fn begin(&self, deployment: Deployment) -> Arc<Defined> {
+        let name = deployment.name.clone();
+        let version = deployment.definition.parameters.endorsement.version.clone();
+        let host = Arc::clone(&self.host);
+        let process = Arc::new(ShimChaincode::new(name.clone(), version.clone(), host));
+        let defined = Arc::new(Defined {
+            deployment,
+            process,
+        });
+        let Defined {
+            deployment,
+            process,
+        } = &*defined;
+        self.chaincodes.deploy(&name, Arc::clone(&defined) as _);
+        let sequence = deployment.definition.sequence;
+        let channel = self.reader.channel();
+        if let Some(package_id) = &deployment.package_id {
+            tracing::info!(
+                channel,
+                name,
+                version,
+                sequence,
+                package_id,
+                "a chaincode is deployed"
+            );
+            self.processes.attach(package_id, Arc::clone(process));
+        } else {
+            let reason = "this organisation has approved no package for it";
+            tracing::warn!(
+                channel,
+                name,
+                version,
+                sequence,
+                reason,
+                "a chaincode does not run here"
+            );
+        }
+        defined
+    }
+
+    fn end(&self, gone: &Defined) {
+        if let Some(package_id) = &gone.deployment.package_id {
+            self.processes.detach(package_id, &gone.process);
+        }
+    }
+}
