@@ -21,6 +21,7 @@ mango       a node: rich queries, by nano, CouchDB'\''s own client
 blocks      a node: its blocks, over HTTP, by Fabric'\''s message definitions
 page        a node: its page, in a browser
 ca          the CA of a node, by the clients of Fabric CA, on to submitting with what they enrolled
+chaincode   chaincode on npm'\''s fabric-shim, deployed, called, upgraded and killed; the examples by themselves
 openssl     a node: its certificates, by openssl
 stop        a node: it stops when told to, and its data is sound
 files       a node that stopped: its block files, by Fabric'\''s message definitions
@@ -84,8 +85,8 @@ needs() {
 has() { command -v "$@"; }
 
 tools() {
-  local compiled=(clippy docs rust example mango blocks page ca openssl stop files hostile openapi prometheus alerts)
-  local node=(rust scripts verifier dashboards example mango blocks page ca openssl stop files hostile openapi prometheus alerts)
+  local compiled=(clippy docs rust example mango blocks page ca chaincode openssl stop files hostile openapi prometheus alerts)
+  local node=(rust scripts verifier dashboards example mango blocks page ca chaincode openssl stop files hostile openapi prometheus alerts)
   # Rust links with it; ring and jemalloc are built with it.
   needs gcc "${compiled[@]}" -- has cc
   needs libc6-dev "${compiled[@]}" -- has cc
@@ -94,6 +95,7 @@ tools() {
   needs npm "${node[@]}" -- has npm
   needs curl rust -- has curl
   needs openssl openssl ca -- has openssl
+  needs procps chaincode -- has ps
   needs prometheus prometheus alerts -- has promtool
   needs prometheus prometheus alerts -- has prometheus
   # It installs schemathesis and k6.
@@ -228,6 +230,20 @@ run_ca() {
   binary
   packages tests/fabric-ca-clients
   node tests/fabric-ca-clients/main.mjs --quire "$quire"
+}
+
+run_chaincode() {
+  binary
+  packages examples/transfers
+  npm test --prefix examples/transfers
+  node tests/chaincode/main.mjs --quire "$quire"
+  # Go's toolchain and modules are not everywhere.
+  cp -r examples/transfers-go "$work/transfers-go"
+  if has go >/dev/null && (cd "$work/transfers-go" && go mod tidy); then
+    (cd "$work/transfers-go" && go vet ./... && go test ./...)
+  else
+    printf '\n**** SKIPPED: the tests of examples/transfers-go, for there is no Go here, or no modules of Fabric for it\n\n'
+  fi
 }
 
 run_openssl() {

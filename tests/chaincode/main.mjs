@@ -1,0 +1,229 @@
+#!/usr/bin/env node
+// Chaincode on npm's fabric-shim, unchanged, in a node: deployed by one command, called over HTTP, upgraded, killed,
+// stopped and slow; through a kill of the node; and one that dials the node by itself, and one that is dialled.
+
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values: options } = parseArgs({ options: { quire: { type: 'string' } } });
+if (!options.quire) throw new Error('--quire PATH is needed');
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const work = mkdtempSync(path.join(os.tmpdir(), 'quire-chaincode-'));
+const data = path.join(work, 'data');
+const TIMEOUT_SECONDS = 3;
+
+let node;
+let starts = 0;
+async function start() {
+  starts += 1;
+  const log = path.join(work, `node-${starts}.log`);
+  const output = openSync(log, 'w');
+  const args = ['run', '--data', data, '--listen', '127.0.0.1:0', '--chaincode-listen', '127.0.0.1:0'];
+  const child = spawn(options.quire, [...args, '--chaincode-timeout', String(TIMEOUT_SECONDS)], {
+    stdio: ['ignore', output, output],
+  });
+  const ended = new Promise((resolve) => child.on('exit', resolve));
+  await until('the node to start', () => {
+    assert.equal(child.exitCode, null, readFileSync(log, 'utf8'));
+    const text = readFileSync(log, 'utf8');
+    const api = text.match(/Quire \S+ is listening on (http:\/\/127\.0\.0\.1:\d+)/)?.[1];
+    const chaincodes = text.match(/chaincodes may dial (127\.0\.0\.1:\d+)/)?.[1];
+    if (api && chaincodes) node = { child, ended, chaincodes, log, url: `${api}/v1/channels/main` };
+    return api && chaincodes;
+  });
+}
+
+async function stop(signal) {
+  node.child.kill(signal);
+  await node.ended;
+}
+
+/** Waits until something holds, a minute at most. */
+async function until(what, holds) {
+  for (let waited = 0; waited < 600; waited++) {
+    if (await holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`waited in vain for ${what}\n${node ? readFileSync(node.log, 'utf8').slice(-4000) : ''}`);
+}
+
+function quire(...args) {
+  const done = spawnSync(options.quire, ['chaincode', ...args, '--data', data], { encoding: 'utf8' });
+  assert.equal(done.status, 0, done.stderr);
+  return done.stdout;
+}
+
+/** What a channel defines: [name, sequence, version, package, whether it runs]. */
+const listed = () => quire('list').trimEnd().split('\n').map((line) => line.split('\t'));
+const runs = (name) => until(`${name} to run`, () => listed().some((row) => row[0] === name && row[4] === 'runs'));
+
+async function call(kind, chaincode, name, ...args) {
+  const response = await fetch(`${node.url}/${kind}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ chaincode, function: name, args }),
+  });
+  const body = await response.json();
+  // A result that is no JSON comes as its bytes.
+  if (body.resultBase64 !== undefined) body.result = Buffer.from(body.resultBase64, 'base64').toString();
+  return { status: response.status, body };
+}
+async function submitted(...of) {
+  const { status, body } = await call('transactions', ...of);
+  assert.equal(status, 201, JSON.stringify(body));
+  return body.result;
+}
+async function refused(status, code, ...of) {
+  const { status: found, body } = await call(...of);
+  assert.deepEqual([found, body.code], [status, code], JSON.stringify(body));
+  return body.detail;
+}
+
+/** The processes of a package's code. */
+function processes(of) {
+  const found = spawnSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).stdout.split('\n');
+  const lines = found.filter((line) => line.includes(of) && line.includes('fabric-chaincode-node'));
+  return lines.map((line) => Number.parseInt(line, 10));
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+const folder = path.join(work, 'transfers');
+cpSync(path.join(here, '../../examples/transfers'), folder, {
+  recursive: true,
+  filter: (file) => path.basename(file) !== 'node_modules',
+});
+/** A chaincode for what the example does not do. */
+const odd = path.join(work, 'odd');
+cpSync(path.join(here, 'odd'), odd, { recursive: true });
+
+try {
+  await start();
+  assert.match(quire('deploy', 'transfers', folder), /definition {2}1, version 1\nQuireMSP {2}approves\n/);
+  await runs('transfers');
+  await submitted('transfers', 'OpenAccount', 'a', '100');
+  await submitted('transfers', 'OpenAccount', 'b', '100');
+  await submitted('transfers', 'Deposit', 'a', '1000');
+  assert.equal((await submitted('transfers', 'Transfer', 't1', 'a', 'b', '50')).status, 'EXECUTED');
+  const waiting = await submitted('transfers', 'Transfer', 't2', 'a', 'b', '500');
+  assert.equal(waiting.status, 'PENDING');
+  assert.match(await refused(422, 'CHAINCODE_ERROR', 'transactions', 'transfers', 'Approve', 't2'), /second person/);
+  const pending = await call('evaluate', 'transfers', 'ListPending');
+  assert.deepEqual(pending.body.result, [waiting]);
+  console.log('deployed by one command, and called');
+
+  assert.match(quire('deploy', 'transfers', folder), /already: nothing was done/);
+  assert.deepEqual(listed().map((row) => [row[0], row[1]]), [['transfers', '1']]);
+  // Documents need no chaincode, and a namespace that one governs takes none.
+  const put = (namespace) =>
+    fetch(`${node.url}/state/${namespace}/k`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: '{"a": 1}',
+    });
+  assert.equal((await put('orders')).status, 201);
+  assert.equal((await put('transfers')).status, 422);
+
+  // The chaincode's process is killed: its calls end, and it comes back.
+  const [process] = processes('transfers.').slice(-1);
+  assert.ok(process, 'a process of the chaincode');
+  globalThis.process.kill(process, 'SIGKILL');
+  await until('the process to be missed', () => listed()[0][4] !== 'runs');
+  await refused(502, 'CHAINCODE_UNAVAILABLE', 'transactions', 'transfers', 'Deposit', 'a', '1');
+  await runs('transfers');
+  assert.equal((await submitted('transfers', 'Deposit', 'a', '1')).balance, 951);
+  console.log('killed, it comes back');
+
+  // The node is killed: nothing of what it acknowledged is lost, and its children end.
+  const before = processes('transfers.');
+  await stop('SIGKILL');
+  await until('its children to end', () => processes('transfers.').every((one) => !before.includes(one)));
+  await start();
+  await runs('transfers');
+  assert.equal((await call('evaluate', 'transfers', 'GetAccount', 'a')).body.result.balance, 951);
+  console.log('the node killed, its chaincode goes on');
+
+  // An upgrade: the next sequence, with other code over the same state.
+  const code = path.join(folder, 'lib/transfers.js');
+  writeFileSync(code, readFileSync(code, 'utf8').replaceAll('there is no ', 'nobody knows '));
+  assert.match(quire('deploy', 'transfers', folder, '--version', '2.0'), /definition {2}2, version 2.0\n/);
+  await runs('transfers');
+  assert.match(await refused(422, 'CHAINCODE_ERROR', 'evaluate', 'transfers', 'GetAccount', 'zzz'), /nobody knows/);
+  assert.equal((await submitted('transfers', 'Deposit', 'a', '1')).balance, 952);
+  console.log('upgraded');
+
+  // Slow, stopped, and many at a time.
+  quire('deploy', 'odd', odd);
+  await runs('odd');
+  assert.match(await refused(504, 'CHAINCODE_TIMEOUT', 'transactions', 'odd', 'Sleep', '60000'), /3/);
+  assert.equal(await submitted('odd', 'Echo', 'a text'), 'a text');
+  const many = await Promise.all(Array.from({ length: 200 }, (_, at) => call('evaluate', 'odd', 'Later', `${at}`)));
+  assert.deepEqual(many.map((one) => one.body.result), many.map((_, at) => at));
+  const [stopped] = processes('odd.').slice(-1);
+  globalThis.process.kill(stopped, 'SIGSTOP');
+  const [stalled, other] = await Promise.all([
+    refused(504, 'CHAINCODE_TIMEOUT', 'evaluate', 'odd', 'Echo', 'x'),
+    submitted('transfers', 'Deposit', 'a', '1'),
+  ]);
+  assert.ok(stalled);
+  assert.equal(other.balance, 953);
+  globalThis.process.kill(stopped, 'SIGCONT');
+  await until('it to answer again', async () => (await call('evaluate', 'odd', 'Echo', 'x')).status === 200);
+  // One chaincode calls another, in the same transaction.
+  assert.equal((await submitted('odd', 'CallTransfers', 'a', '7')).balance, 960);
+  assert.equal((await call('evaluate', 'transfers', 'GetAccount', 'a')).body.result.balance, 960);
+  // Its events are in the block, and its history in the state.
+  assert.equal(await submitted('odd', 'Put', 'k', 'v1'), 'v1');
+  assert.equal(await submitted('odd', 'Put', 'k', 'v2'), 'v2');
+  assert.deepEqual((await call('evaluate', 'odd', 'History', 'k')).body.result, ['v2', 'v1']);
+  assert.match(await refused(422, 'CHAINCODE_ERROR', 'transactions', 'odd', 'Private', 'k'), /not supported/);
+  console.log('slow, stopped and crowded, it costs nobody else anything');
+
+  // Chaincode as a service: the node dials it. And one that dials the node.
+  const port = await freePort();
+  for (const [name, args, env] of [
+    ['service', ['server', `--chaincode-address=127.0.0.1:${port}`], ['--address', `127.0.0.1:${port}`]],
+    ['dialling', ['start', '--peer.address', node.chaincodes], ['--address', '127.0.0.1:9']],
+  ]) {
+    quire('deploy', name, ...env);
+    const id = listed().find((row) => row[0] === name)[3];
+    // What was unpacked and built for another package has what this one needs.
+    const built = readdirSync(path.join(data, 'chaincodes/code')).find((one) => one.startsWith('odd.'));
+    const cwd = path.join(data, 'chaincodes/code', built);
+    const more = name === 'service' ? [`--chaincode-id=${id}`] : [];
+    const child = spawn('node_modules/.bin/fabric-chaincode-node', [...args, ...more], {
+      cwd,
+      env: { ...globalThis.process.env, CORE_CHAINCODE_ID_NAME: id },
+      stdio: 'ignore',
+    });
+    try {
+      await runs(name);
+      assert.equal(await submitted(name, 'Echo', name), name);
+    } finally {
+      child.kill('SIGKILL');
+    }
+    console.log(`${name}: called`);
+  }
+
+  await stop('SIGTERM');
+  const check = spawnSync(options.quire, ['check', '--data', data, '--signatures', '--revalidate'], { encoding: 'utf8' });
+  assert.equal(check.status, 0, check.stdout + check.stderr);
+  console.log(check.stdout.trimEnd());
+  assert.deepEqual(processes(data), []);
+} finally {
+  node?.child.kill('SIGKILL');
+  rmSync(work, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 });
+}
