@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header     number | previous_hash = hash of the last header | data_hash
-//! metadata   0  Metadata { OrdererBlockMetadata { last_config, consenter_metadata }, one signature }
+//! metadata   0  Metadata { OrdererBlockMetadata { last_config, Metadata { consenter_metadata } }, one signature }
 //!            1  Metadata { LastConfig }, unsigned, as Fabric 2 and later write it
 //!            2  empty: the committer's validation codes
 //!            3  empty
@@ -165,6 +165,8 @@ fn assemble(
 }
 
 fn orderer_metadata(last_config: u64, consenter_metadata: Bytes) -> Bytes {
+    // Fabric wraps it once more, so that whoever goes on finds it as the value of a `Metadata`.
+    let consenter_metadata = unsigned(consenter_metadata).encode_to_vec().into();
     OrdererBlockMetadata {
         last_config: Some(LastConfig { index: last_config }),
         consenter_metadata,
@@ -312,7 +314,8 @@ mod tests {
         let signature = &metadata.signatures[0].signature;
         assert!(signature.starts_with(&metadata.value));
         let orderer = OrdererBlockMetadata::decode(metadata.value).unwrap();
-        assert_eq!(orderer.consenter_metadata, "offset 7");
+        let consenter = Metadata::decode(orderer.consenter_metadata).unwrap();
+        assert_eq!(consenter.value, "offset 7");
         assert_eq!(last_config(slots(&block)), Ok(0));
     }
 

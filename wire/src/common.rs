@@ -86,9 +86,20 @@ pub struct MetadataSignature {
     /// ASN.1 DER, low S.
     #[prost(bytes = "bytes", tag = "2")]
     pub signature: Bytes,
-    /// A serialized identifier header, used by BFT orderers only.
+    /// A serialized [`IdentifierHeader`], used by BFT orderers only.
     #[prost(bytes = "bytes", tag = "3")]
     pub identifier_header: Bytes,
+}
+
+/// Names the signer of a BFT orderer's signature by its number.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct IdentifierHeader {
+    /// The number that the channel's configuration gives the signer.
+    #[prost(uint32, tag = "1")]
+    pub identifier: u32,
+    /// Random bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub nonce: Bytes,
 }
 
 /// The value that an orderer signs in slot 0.
@@ -97,7 +108,7 @@ pub struct OrdererBlockMetadata {
     /// The newest config block at or before this block.
     #[prost(message, optional, tag = "1")]
     pub last_config: Option<LastConfig>,
-    /// What the consenter wants to remember.
+    /// A serialized [`Metadata`] with what the consenter wants to remember.
     #[prost(bytes = "bytes", tag = "2")]
     pub consenter_metadata: Bytes,
 }

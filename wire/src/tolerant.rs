@@ -9,6 +9,8 @@ use prost::encoding::{
 };
 use prost::{DecodeError, Message};
 
+use crate::common::Envelope;
+
 /// The fields of a message, by number.
 #[derive(Debug)]
 pub struct Shape(&'static [(u32, Kind)]);
@@ -42,6 +44,12 @@ shapes! {
     TIMESTAMP = [1 Number, 2 Number];
     /// [`crate::common::SignatureHeader`].
     SIGNATURE_HEADER = [1 Raw, 2 Raw];
+    /// [`crate::common::Metadata`].
+    METADATA = [1 Raw, 2 Nested(METADATA_SIGNATURE)];
+    /// [`crate::common::MetadataSignature`].
+    METADATA_SIGNATURE = [1 Raw, 2 Raw, 3 Raw];
+    /// [`crate::common::IdentifierHeader`].
+    IDENTIFIER_HEADER = [1 Number, 2 Raw];
     /// [`crate::peer::Transaction`].
     TRANSACTION = [1 Nested(ACTION)];
     /// [`crate::peer::TransactionAction`].
@@ -106,6 +114,26 @@ pub fn decode<M: Message + Default>(bytes: Bytes, shape: &'static Shape) -> Resu
     }
 }
 
+/// The envelope as Go writes it after it read it: what it does not know stands behind what it knows.
+///
+/// # Errors
+/// Go cannot read it.
+pub fn canonical_envelope(bytes: Bytes) -> Result<Bytes, DecodeError> {
+    let envelope: Envelope = decode(bytes.clone(), ENVELOPE)?;
+    let mut written = envelope.encode_to_vec();
+    let mut rest = bytes;
+    while rest.has_remaining() {
+        let whole = rest.clone();
+        let (number, wire_type) = decode_key(&mut rest)?;
+        skip_field(wire_type, number, &mut rest, DecodeContext::default())?;
+        let is_known = matches!(number, 1 | 2) && wire_type == WireType::LengthDelimited;
+        if !is_known {
+            written.extend_from_slice(&whole.slice(..whole.len() - rest.len()));
+        }
+    }
+    Ok(written.into())
+}
+
 /// The message without the fields that Go does not know.
 fn without_mistyped(mut rest: Bytes, shape: &'static Shape) -> Result<Bytes, DecodeError> {
     let mut kept = BytesMut::with_capacity(rest.len());
@@ -138,7 +166,7 @@ fn without_mistyped(mut rest: Bytes, shape: &'static Shape) -> Result<Bytes, Dec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::{Envelope, Payload};
+    use crate::common::Payload;
 
     #[test]
     fn a_field_of_another_type_is_unknown_and_the_rest_is_read() {

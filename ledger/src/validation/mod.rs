@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod agreement;
+mod block_signatures;
 mod definitions;
 mod endorsement;
 pub(crate) mod examine;

@@ -12,11 +12,10 @@ use parking_lot::Mutex;
 use quire_identity::config::check_succession;
 use quire_identity::{Bundle, Identity, Policy, PolicyError};
 use quire_wire::Message as _;
-use quire_wire::common::{Metadata, SignatureHeader, metadata_slot};
 use quire_wire::config::ConfigEnvelope;
-use quire_wire::hash::header_der;
 use quire_wire::transaction::Opened;
 
+use super::block_signatures::BLOCK_POLICY;
 use super::definitions::{self, Definition};
 use super::endorsement::{self, ENDORSEMENT_POLICY, KeyPlace};
 use crate::error::{ReadError, chain_of};
@@ -26,8 +25,6 @@ use crate::model::namespace::{CONFIG_KEY, CONFIG_NAMESPACE};
 use crate::model::updates::Updates;
 use crate::validation::pending::Pending;
 
-/// Who must sign a block.
-const BLOCK_POLICY: &str = "/Channel/Orderer/BlockValidation";
 /// Transactions that a thread takes at a time: with tens of milliseconds of work, the wait for the slowest
 /// thread would be too long; one transaction alone is not worth the lock.
 const TAKEN_AT_A_TIME: usize = 8;
@@ -74,7 +71,7 @@ pub(crate) enum Checked {
 pub(crate) struct Trust {
     pub(super) bundle: Bundle,
     /// The policy of a block's signers, or why nobody can sign a block.
-    blocks: Result<Policy, PolicyError>,
+    pub(super) blocks: Result<Policy, PolicyError>,
     pub(super) origin: Origin,
     /// By the serialized `ApplicationPolicy`; `None` if it cannot be evaluated.
     pub(super) policies: HashMap<Bytes, Option<Policy>>,
@@ -175,39 +172,6 @@ impl Trust {
             keys.extend(asked.map(|(namespace, key)| (namespace.to_owned(), key)));
         }
         keys
-    }
-
-    /// Checks that the orderers' signatures in slot 0 suffice. Returns their number, or why they do not. A
-    /// first block may have none, because there was no orderer yet.
-    pub(crate) fn check_block(&self, block: &Block) -> Result<u64, String> {
-        let slot = block.metadata.get(metadata_slot::SIGNATURES).cloned();
-        let metadata = Metadata::decode(slot.unwrap_or_default())
-            .map_err(|error| format!("slot 0: {error}"))?;
-        if metadata.signatures.is_empty() && block.number == 0 {
-            return Ok(0);
-        }
-        let header = header_der(block.number, &block.previous_hash, &block.data_hash);
-        let mut signers = Vec::new();
-        let mut refused = None;
-        for signature in &metadata.signatures {
-            let message = [&metadata.value[..], &signature.signature_header, &header].concat();
-            let creator = SignatureHeader::decode(signature.signature_header.clone());
-            let creator = creator.map(|header| header.creator).unwrap_or_default();
-            match self.signer(&creator, || message, &signature.signature) {
-                Ok(signer) => signers.push(signer),
-                Err(reason) => refused = refused.or(Some(reason)),
-            }
-        }
-        let policy = self.blocks.as_ref().map_err(ToString::to_string)?;
-        if policy.is_satisfied_by(&signers) {
-            return Ok(signers.len() as u64);
-        }
-        let count = signers.len();
-        let reason = refused.map(|reason| format!("; one does not: {reason}"));
-        Err(format!(
-            "{count} that hold and do not satisfy {BLOCK_POLICY}{}",
-            reason.unwrap_or_default()
-        ))
     }
 
     /// Checks the signatures of transactions, in their order, on every core.
@@ -319,7 +283,7 @@ impl Trust {
         known.map_err(|error| error.to_string())
     }
 
-    fn signer<M: AsRef<[u8]>>(
+    pub(super) fn signer<M: AsRef<[u8]>>(
         &self,
         identity: &[u8],
         message: impl FnOnce() -> M,

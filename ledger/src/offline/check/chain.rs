@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use quire_wire::common::{Envelope, metadata_slot};
-use quire_wire::{Message as _, hash::Hash};
+use quire_wire::common::metadata_slot;
+use quire_wire::hash::Hash;
 
 use super::damaged::Met;
 use super::followers::{Live, Replayed};
-use super::remote;
 use super::report::{CheckError, Depth, Finding, Kind, Report};
 use super::resume::{Next, Search};
 use super::verdicts::{Court, Objection};
+use super::{form, remote};
 use crate::base::Extent;
 use crate::block_store::scan::{Scan, Step, Stored, data_hash_objection, previous_hash_objection};
 use crate::block_store::segment::Segments;
@@ -269,18 +269,11 @@ impl<'a> Check<'a> {
         if let Some(objection) = objection {
             self.find(Kind::PreviousHash, block.number, *location, objection);
         }
-        for (tx, envelope) in block.envelopes.iter().enumerate() {
-            if let Some(objection) = envelope_objection(tx, envelope) {
-                self.find(Kind::Envelope, block.number, *location, objection);
-            }
+        for objection in form::objections(block) {
+            self.find(Kind::Envelope, block.number, *location, objection);
         }
         // What the data hash covers is certain only if every envelope is canonical.
-        let mut canonical = block.clone();
-        canonical.envelopes.iter_mut().for_each(|bytes| {
-            if let Some(encoded) = canonical_envelope(bytes) {
-                *bytes = encoded;
-            }
-        });
+        let canonical = form::canonical(block);
         if let Some(objection) = data_hash_objection(&canonical) {
             self.find(Kind::DataHash, block.number, *location, objection);
         }
@@ -453,25 +446,4 @@ fn codes(block: &Block) -> &[u8] {
         .metadata
         .get(metadata_slot::TRANSACTIONS_FILTER)
         .map_or(&[], |codes| &codes[..])
-}
-
-/// Checks Fabric's rule that an envelope is its own canonical encoding, which makes the borders between
-/// envelopes certain: the data hash has no lengths between them.
-fn envelope_objection(tx: usize, bytes: &bytes::Bytes) -> Option<(String, String)> {
-    let expected = format!("transaction {tx} as a canonical envelope");
-    let Some(canonical) = canonical_envelope(bytes) else {
-        return Some((expected, "bytes that are not an envelope".to_owned()));
-    };
-    if canonical == *bytes {
-        return None;
-    }
-    let found = match bytes.len().checked_sub(canonical.len()) {
-        Some(trailing) if trailing > 0 => format!("{trailing} trailing bytes"),
-        _ => "another encoding".to_owned(),
-    };
-    Some((expected, found))
-}
-
-fn canonical_envelope(bytes: &bytes::Bytes) -> Option<bytes::Bytes> {
-    Some(Envelope::decode(bytes.clone()).ok()?.encode_to_vec().into())
 }

@@ -15,6 +15,7 @@
 mod chain;
 mod damaged;
 mod followers;
+pub(crate) mod form;
 mod remote;
 mod report;
 mod resume;
