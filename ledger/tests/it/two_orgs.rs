@@ -14,12 +14,14 @@ use bytes::Bytes;
 use prost::Message as _;
 use quire_ledger::check::{Depth, Kind, Report, check_blockfiles, check_channel};
 use quire_ledger::{
-    Block, Content, CreateOptions, Examined, Height, Order, Ordered, Origin, RangeEnd, Reader,
-    Snapshot,
+    Block, CONFIG_KEY, CONFIG_NAMESPACE, Content, CreateOptions, Examined, Height, Order, Ordered,
+    Origin, RangeEnd, Reader, Snapshot,
 };
 use quire_testkit::conformance;
 use quire_wire::Code;
 use quire_wire::common;
+use quire_wire::config::ConfigEnvelope;
+use quire_wire::json;
 use quire_wire::rwset::{
     KvRead, NsReadWriteSet, QueryReads, RangeQueryInfo, ReadsInfo, TxReadWriteSet,
 };
@@ -128,6 +130,52 @@ fn every_block_has_the_verdicts_and_the_commit_hash_of_its_peers_when_it_is_comm
         others.join("\n")
     );
     assert_eq!(verdicts, 270);
+}
+
+/// The configuration in state, as `configtxlator` would print it.
+fn shown_config(reader: &Reader) -> Value {
+    let state = reader.snapshot().get(CONFIG_NAMESPACE, CONFIG_KEY).unwrap();
+    let envelope = ConfigEnvelope::decode(state.unwrap().value).unwrap();
+    let config = envelope.config.unwrap().encode_to_vec();
+    let text = json::print(json::message_type("common.Config").unwrap(), config.into());
+    serde_json::from_str(&text.unwrap()).unwrap()
+}
+
+#[test]
+fn the_configuration_after_each_block_that_has_one_is_what_fabrics_decoder_says() {
+    let dir = ledger();
+    let configurations = lines("two-orgs-ledger/configurations.jsonl");
+    assert_eq!(configurations.len(), 12);
+    let mut expected: BTreeMap<u64, &Value> = BTreeMap::new();
+    for one in &configurations {
+        expected.insert(one["block"].as_u64().unwrap(), &one["config"]);
+    }
+    let mut seen = 0;
+    with_imported(dir.path(), |imported| {
+        let block = |number| Block::clone(&imported.block(number).unwrap().unwrap());
+        let data = tempfile::tempdir().unwrap();
+        let own = open(data.path());
+        let mut ledger = own
+            .create("mychannel", block(0), CreateOptions::default())
+            .unwrap();
+        ledger.judge_signatures(Origin::Fabric);
+        let mut batch = Vec::new();
+        for number in 0..imported.height() {
+            if number > 0 {
+                let ordered = block(number);
+                batch.push(Ordered::by_rules_of(Origin::Fabric, ordered, "mychannel"));
+            }
+            let Some(config) = expected.get(&number) else {
+                continue;
+            };
+            if !batch.is_empty() {
+                ledger.commit(std::mem::take(&mut batch)).unwrap();
+            }
+            assert_eq!(shown_config(&ledger.reader()), **config, "block {number}");
+            seen += 1;
+        }
+    });
+    assert_eq!(seen, 12);
 }
 
 #[test]
