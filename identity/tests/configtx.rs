@@ -12,7 +12,8 @@ use base64::Engine as _;
 use bytes::Bytes;
 use quire_identity::MspVersion;
 use quire_identity::config::{
-    Bundle, SignedUpdate, UpdateError, check_succession, compute_update, is_channel_name,
+    Bundle, SignedUpdate, UpdateError, check_configuration_fields, check_succession,
+    check_update_fields, compute_update, is_channel_name,
 };
 use quire_testkit::conformance;
 use quire_wire::Message as _;
@@ -68,10 +69,12 @@ fn updates_are_judged_as_fabric_judges_them() {
             Config::decode(base64(&case["new_config_b64"])).unwrap(),
             "{name}"
         );
+        check_update_fields(&base64(&case["envelope_b64"])).unwrap();
         let whole = ConfigEnvelope {
             config: Some(next.clone()),
             last_update: Some(envelope),
         };
+        check_configuration_fields(&whole.encode_to_vec().into()).unwrap();
         let follows = check_succession(base, &whole);
         assert_eq!(
             follows.is_ok(),

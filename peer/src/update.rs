@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use quire_identity::config::{
-    Bundle, BundleError, Place, SignedUpdate, SuccessionError, UpdateError,
+    Bundle, BundleError, Place, SignedUpdate, SuccessionError, UpdateError, check_update_fields,
 };
 use quire_identity::policy::{PolicyError, Unsound, check_sound_changes};
 use quire_ledger::ENDORSEMENT_POLICY;
@@ -98,6 +98,7 @@ pub(crate) fn configuration(
     current: &InForce,
     signer: &dyn BlockSigner,
 ) -> Result<ConfigEnvelope, UpdateRefused> {
+    check_update_fields(envelope)?;
     let envelope = Envelope::decode(envelope.clone())?;
     let update = SignedUpdate::from_envelope(&envelope)?;
     if update.signature_count() > MAX_SIGNATURES {

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use quire_testkit::conformance::{read as recorded, read_lines};
-use quire_wire::json::{Cause, Error, MAX_DEPTH, message_type, print, read};
+use quire_wire::json::{Cause, Error, MAX_DEPTH, message_type, print, read, unknown_fields};
 use serde_json::{Value, json};
 
 fn printed(name: &str, bytes: &[u8]) -> Result<Value, Error> {
@@ -228,6 +228,61 @@ fn depth_is_bounded_both_ways() {
     assert!(matches!(error.cause(), Cause::NoJson(_)), "{error}");
     let error = printed("common.SignaturePolicy", &bytes).unwrap_err();
     assert!(matches!(error.cause(), Cause::TooDeep(_)), "{error}");
+}
+
+fn unknown(name: &str, bytes: &[u8]) -> Vec<String> {
+    let found = unknown_fields(message_type(name).unwrap(), Bytes::copy_from_slice(bytes));
+    found.unwrap().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_fabric_writes_has_no_unknown_field() {
+    for base in BASES {
+        let bytes = recorded(&format!("rules/configtx/bases/{base}.pb"));
+        assert_eq!(unknown("common.Config", &bytes), [""; 0], "{base}");
+    }
+    let genesis = recorded("rules/configtx/genesis_mychannel.block");
+    assert_eq!(unknown("common.Block", &genesis), [""; 0]);
+}
+
+#[test]
+fn an_unknown_field_is_told_with_its_place() {
+    let foreign = delimited(0x4a, b"x");
+    let entry = |value: &[u8]| [delimited(0x0a, b"name"), delimited(0x12, value)].concat();
+    let value = delimited(0x1a, &entry(&foreign));
+    let group = delimited(0x12, &entry(&value));
+    let cases = [
+        (foreign.clone(), "field 9 of a common.Config"),
+        (
+            delimited(0x12, &foreign),
+            "field 9 of a common.ConfigGroup in channel_group",
+        ),
+        (
+            delimited(0x12, &group),
+            "field 9 of a common.ConfigValue in channel_group.groups.values",
+        ),
+        (
+            delimited(0x12, &delimited(0x1a, &foreign)),
+            "field 9 of an entry of a map in channel_group",
+        ),
+        // A version that is a text, and a group that is a number.
+        (
+            delimited(0x12, &delimited(0x0a, b"x")),
+            "field 1 of a common.ConfigGroup in channel_group",
+        ),
+        (
+            delimited(0x12, &[0x10, 7]),
+            "field 2 of a common.ConfigGroup in channel_group",
+        ),
+    ];
+    for (bytes, told) in cases {
+        assert_eq!(unknown("common.Config", &bytes), [told]);
+    }
+    let config = message_type("common.Config").unwrap();
+    for garbage in [&b"\xff"[..], b"\x0a\x05x", b"\x12\x02\x0a\x09"] {
+        let error = unknown_fields(config, Bytes::from_static(garbage)).unwrap_err();
+        assert!(matches!(error.cause(), Cause::NoMessage { .. }), "{error}");
+    }
 }
 
 fn delimited(key: u8, content: &[u8]) -> Vec<u8> {

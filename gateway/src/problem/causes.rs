@@ -263,6 +263,7 @@ impl From<UpdateRefused> for Problem {
                 | UpdateError::Sequence { .. } => ProblemKind::ConfigConflict,
                 UpdateError::Type(_)
                 | UpdateError::Decode(_)
+                | UpdateError::Malformed(_)
                 | UpdateError::NoHeader
                 | UpdateError::Channel(_)
                 | UpdateError::TooLarge
@@ -271,6 +272,7 @@ impl From<UpdateRefused> for Problem {
                 | UpdateError::ModPolicy { .. }
                 | UpdateError::NoPolicy { .. }
                 | UpdateError::Lost(_)
+                | UpdateError::Unknown(_)
                 | UpdateError::NotTheResult => ProblemKind::InvalidConfig,
             },
             UpdateRefused::Bundle(_)

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_wire::common::{ChannelHeader, Envelope, Payload, SignatureHeader, header_type};
 use quire_wire::config::{Config, ConfigEnvelope, ConfigGroup, ConfigUpdate, ConfigUpdateEnvelope};
+use quire_wire::json::{self, UnknownField};
 use quire_wire::{DecodeError, Message as _};
 
 use super::bundle::Bundle;
@@ -27,6 +28,12 @@ pub enum UpdateError {
     /// Its bytes cannot be read.
     #[error("the update cannot be read")]
     Decode(#[from] DecodeError),
+    /// It is no protobuf message.
+    #[error("the update cannot be read: {0}")]
+    Malformed(#[from] json::Error),
+    /// It has a field that nobody here knows, and that would be left out of the configuration.
+    #[error("{0} is not known to this release, and would be left out")]
+    Unknown(UnknownField),
     /// The envelope or its payload lacks its header.
     #[error("the envelope has no header")]
     NoHeader,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quire_identity::config::check_succession;
+use quire_identity::config::{check_configuration_fields, check_succession};
 use quire_identity::{Bundle, Identity, Policy, PolicyError};
 use quire_wire::Message as _;
 use quire_wire::config::ConfigEnvelope;
@@ -128,6 +128,7 @@ impl Trust {
     /// configuration into it, and this release must be able to judge by it. If not, Fabric's peers stop
     /// before the block.
     pub(crate) fn next(&self, config: &Bytes) -> Result<Self, Unusable> {
+        check_configuration_fields(config).map_err(|error| unusable(&error))?;
         let envelope = ConfigEnvelope::decode(config.clone());
         let envelope = envelope.map_err(|error| unusable(&error))?;
         check_succession(&self.bundle, &envelope).map_err(|error| unusable(&error))?;
@@ -320,5 +321,87 @@ fn verified(
     match signer.verify(message, signature) {
         Ok(()) => Ok(signer),
         Err(error) => Err(format!("{}: {error}", signer.name())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use prost::encoding::{WireType, encode_key, encode_varint};
+    use quire_testkit::conformance;
+    use quire_wire::common::{Envelope, Payload};
+    use quire_wire::config::{Config, ConfigGroup, ConfigUpdate, ConfigUpdateEnvelope};
+
+    use super::*;
+
+    fn delimited(number: u32, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode_key(number, WireType::LengthDelimited, &mut bytes);
+        encode_varint(content.len() as u64, &mut bytes);
+        bytes.extend_from_slice(content);
+        bytes
+    }
+
+    /// The first group or value of a map, once more and with a field that nobody knows, as bytes that are put
+    /// together with the root's. The later entry of a map counts.
+    fn with_unknown(root: &ConfigGroup) -> Vec<u8> {
+        let unknown = delimited(9, b"of a later release");
+        let (name, value) = root.values.first_key_value().unwrap();
+        let value = [&value.encode_to_vec()[..], &unknown].concat();
+        let entry = [delimited(1, name.as_bytes()), delimited(2, &value)].concat();
+        delimited(3, &entry)
+    }
+
+    #[test]
+    fn a_configuration_with_fields_that_nobody_here_knows_stops_the_channel() {
+        let base = Config::decode(&conformance::read("rules/configtx/bases/genesis.pb")[..]);
+        let base = ConfigEnvelope {
+            config: Some(base.unwrap()),
+            last_update: None,
+        };
+        let trust = Trust::new("mychannel", base.encode_to_vec().into(), Origin::Fabric).unwrap();
+        let case = &conformance::read_lines("rules/configtx/updates.jsonl")[0];
+        let bytes = |name: &str| STANDARD.decode(case[name].as_str().unwrap()).unwrap();
+        let envelope = Envelope::decode(&bytes("envelope_b64")[..]).unwrap();
+        let config = Config::decode(&bytes("new_config_b64")[..]).unwrap();
+        let sound = ConfigEnvelope {
+            config: Some(config.clone()),
+            last_update: Some(envelope.clone()),
+        };
+        let sound = sound.encode_to_vec();
+        trust.next(&sound.clone().into()).unwrap();
+        let stops = |config: Vec<u8>| {
+            let Err(Unusable(reason)) = trust.next(&config.into()) else {
+                panic!("it goes on");
+            };
+            assert!(
+                reason.contains("field 9 of a common.ConfigValue"),
+                "{reason}"
+            );
+        };
+        // In the configuration, with the rest that is put together with what stands before.
+        let root = with_unknown(config.channel_group.as_ref().unwrap());
+        let more = delimited(1, &delimited(2, &root));
+        stops([&sound[..], &more].concat());
+        // In its update, where a peer of Fabric would find another configuration than this one.
+        let payload = Payload::decode(envelope.payload.clone()).unwrap();
+        let mut update = ConfigUpdateEnvelope::decode(payload.data.clone()).unwrap();
+        let read = ConfigUpdate::decode(update.config_update.clone()).unwrap();
+        assert!(read.write_set.is_some());
+        let more = delimited(3, &root);
+        update.config_update = [&update.config_update[..], &more].concat().into();
+        let payload = Payload {
+            data: update.encode_to_vec().into(),
+            ..payload
+        };
+        let updated = ConfigEnvelope {
+            config: Some(config),
+            last_update: Some(Envelope {
+                payload: payload.encode_to_vec().into(),
+                ..envelope
+            }),
+        };
+        stops(updated.encode_to_vec());
     }
 }

@@ -359,3 +359,61 @@ fn what_nobody_can_have_meant_is_refused_where_it_is_new() {
     assert_eq!(channel.reader().height(), 1);
     channel.stop();
 }
+
+/// A delimited field of a message.
+fn delimited(number: u32, content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_key(
+        number,
+        prost::encoding::WireType::LengthDelimited,
+        &mut bytes,
+    );
+    prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+    bytes.extend_from_slice(content);
+    bytes
+}
+
+/// An entry of a map of messages.
+fn entry(map: u32, key: &str, value: &[u8]) -> Vec<u8> {
+    delimited(
+        map,
+        &[delimited(1, key.as_bytes()), delimited(2, value)].concat(),
+    )
+}
+
+#[test]
+fn an_update_with_a_field_that_is_not_known_here_is_refused() {
+    let node = Node::new();
+    let channel = node.channel(1_000, CreateOptions::default());
+    let admin = node.admin();
+    let change = |root: &mut ConfigGroup| set(root, "BatchSize", &ONE_EACH);
+    let update = Node::computed(&channel, change);
+    let orderer = &update.write_set.as_ref().unwrap().groups["Orderer"];
+    let unknown = delimited(9, b"of a later release");
+    // What is there twice is put together, and the later entry of a map counts.
+    let value = orderer.values["BatchSize"].encode_to_vec();
+    let value = entry(3, "BatchSize", &[&value[..], &unknown].concat());
+    let group = [&orderer.encode_to_vec()[..], &value].concat();
+    let in_value = delimited(3, &entry(2, "Orderer", &group));
+    let mut in_update = vec![in_value, delimited(3, &unknown), unknown.clone()];
+    // A version that is a text.
+    in_update.push(delimited(3, &delimited(1, b"x")));
+    let mut updates = Vec::new();
+    for more in in_update {
+        let update = [&update.encode_to_vec()[..], &more].concat();
+        updates.push(node.signed(update.into(), &[&admin]));
+    }
+    let sound = node.update(&channel, change, &[&admin]);
+    updates.push([&sound[..], &unknown].concat().into());
+    for update in updates {
+        let refused = refused(&channel, update);
+        assert!(
+            matches!(&refused, UpdateRefused::Update(UpdateError::Unknown(_))),
+            "{refused}"
+        );
+    }
+    assert_eq!(channel.reader().height(), 1);
+    let configured = outcome(order(&channel, sound)).unwrap();
+    assert_eq!(configured.code, Code::VALID);
+    channel.stop();
+}

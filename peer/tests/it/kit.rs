@@ -22,7 +22,7 @@ use quire_peer::{
 };
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
-use quire_wire::config::{BatchSize, ConfigGroup, ConfigUpdateEnvelope};
+use quire_wire::config::{BatchSize, ConfigGroup, ConfigUpdate, ConfigUpdateEnvelope};
 use quire_wire::hash::sha256;
 use quire_wire::peer::{
     ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec,
@@ -174,13 +174,27 @@ impl Node {
         change: impl FnOnce(&mut ConfigGroup),
         signers: &[&SigningIdentity],
     ) -> Bytes {
+        let update = Self::computed(channel, change);
+        self.signed(update.encode_to_vec().into(), signers)
+    }
+
+    /// The update that leads to the configuration after `change`.
+    pub(crate) fn computed(
+        channel: &Running,
+        change: impl FnOnce(&mut ConfigGroup),
+    ) -> ConfigUpdate {
         let current = in_state(channel.reader()).unwrap().unwrap().config;
         let mut changed = current.clone();
         change(changed.channel_group.as_mut().unwrap());
         let mut update = compute_update(&current, &changed).unwrap();
         CHANNEL.clone_into(&mut update.channel_id);
+        update
+    }
+
+    /// The envelope of a serialized `ConfigUpdate`, signed by these.
+    pub(crate) fn signed(&self, update: Bytes, signers: &[&SigningIdentity]) -> Bytes {
         let mut update = ConfigUpdateEnvelope {
-            config_update: update.encode_to_vec().into(),
+            config_update: update,
             signatures: Vec::new(),
         };
         for signer in signers {

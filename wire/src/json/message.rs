@@ -270,7 +270,7 @@ pub(super) fn nested_type(kind: Kind) -> Option<&'static MessageType> {
     }
 }
 
-fn is_number(kind: Kind) -> bool {
+pub(super) fn is_number(kind: Kind) -> bool {
     match kind {
         Kind::Bool | Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Enum(_) => {
             true

@@ -8,6 +8,7 @@
 //! * `rules`, `tree`: what bytes hold.
 //! * `message`: converts a message of any type from bytes and to bytes.
 //! * `printer`, `reader`: convert it to JSON and from JSON.
+//! * `unknown`: finds fields that are in no table.
 
 mod error;
 mod message;
@@ -17,11 +18,13 @@ mod rules;
 mod schema;
 mod tree;
 mod types;
+mod unknown;
 
 use bytes::Bytes;
 
 pub use error::{Cause, Error};
 pub use schema::MessageType;
+pub use unknown::{UnknownField, unknown_fields};
 
 /// The most nested levels of JSON.
 pub const MAX_DEPTH: usize = 120;
