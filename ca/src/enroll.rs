@@ -7,10 +7,10 @@ use crate::attribute::{self, INTERMEDIATE_CA, Wanted, truth};
 use crate::authority::Authority;
 use crate::caller::Caller;
 use crate::error::{Code, Refusal};
-use crate::registry::MAX_CERTIFICATES;
 use crate::registry::certificate::{CertificateRecord, plain_hex};
 use crate::registry::identity::IdentityRecord;
 use crate::registry::state::{Change, State};
+use crate::registry::{MAX_CERTIFICATES, MAX_CERTIFICATES_OF_ONE};
 use crate::secret::{fresh, waste_time};
 use crate::signing_request::{OtherName, SigningRequest, check_other_names};
 use crate::template::{Profile, Template, Validity};
@@ -92,7 +92,7 @@ impl Authority {
                     "it was revoked, or used as often as it may be",
                 ));
             }
-            let mut changes = self.make_room(state)?;
+            let mut changes = self.make_room(state, name)?;
             let (certificate, der) = self.issue(&identity, &asked)?;
             changes.push(Change::Identity(IdentityRecord {
                 enrollments: identity.enrollments + 1,
@@ -112,7 +112,7 @@ impl Authority {
         let asked = enrollment.read(&caller.identity.name)?;
         self.registry.change(|state| {
             let identity = &self.still(state, caller)?.identity;
-            let mut changes = self.make_room(state)?;
+            let mut changes = self.make_room(state, &identity.name)?;
             let (certificate, der) = self.issue(identity, &asked)?;
             changes.push(Change::Certificate(certificate));
             Ok((der, changes))
@@ -163,23 +163,36 @@ impl Authority {
         Ok(Arc::clone(identity))
     }
 
-    /// What to forget so that another certificate can be remembered: the expired ones, but for those that
+    /// What to forget so that another certificate of `owner` can be remembered: expired ones, but for those that
     /// were revoked, which stay on every list.
-    fn make_room(&self, state: &State) -> Result<Vec<Change>, Refusal> {
-        if state.certificates.len() < MAX_CERTIFICATES {
+    fn make_room(&self, state: &State, owner: &str) -> Result<Vec<Change>, Refusal> {
+        let now = self.now();
+        let forgotten = |old: &Arc<CertificateRecord>| {
+            let is_over = old.revoked.is_none() && old.is_expired(now);
+            is_over.then(|| Change::ForgetCertificate(old.serial.clone()))
+        };
+        if state.certificates.len() >= MAX_CERTIFICATES || self.registry.is_full() {
+            let all = state.certificates.values();
+            let changes: Vec<_> = all.filter_map(forgotten).collect();
+            if changes.is_empty() {
+                let detail =
+                    "The CA's registry is full: it remembers as many certificates as it can";
+                return Err(Refusal::new(503, Code::Unknown, detail));
+            }
+            return Ok(changes);
+        }
+        if state.certificate_count(owner) < MAX_CERTIFICATES_OF_ONE {
             return Ok(Vec::new());
         }
-        let now = self.now();
-        let expired = state.certificates.values();
-        let expired = expired.filter(|old| old.revoked.is_none() && old.is_expired(now));
-        let forgotten: Vec<_> = expired
-            .map(|old| Change::ForgetCertificate(old.serial.clone()))
-            .collect();
-        if forgotten.is_empty() {
-            let detail = format!("The CA remembers {MAX_CERTIFICATES} certificates and no more");
-            return Err(Refusal::new(503, Code::Unknown, detail));
+        let own = state.certificates_of(owner);
+        let changes: Vec<_> = own.filter_map(forgotten).collect();
+        if changes.is_empty() {
+            let detail = format!(
+                "{owner} has {MAX_CERTIFICATES_OF_ONE} certificates that are good or revoked, and gets no more"
+            );
+            return Err(Refusal::new(403, Code::Unknown, detail));
         }
-        Ok(forgotten)
+        Ok(changes)
     }
 
     fn issue(

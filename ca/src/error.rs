@@ -224,6 +224,9 @@ pub enum ChangeError {
     /// An earlier change could not be written.
     #[error("the registry takes no changes before a restart, because one could not be written")]
     Poisoned,
+    /// A start would not read what it leads to.
+    #[error("the registry is full")]
+    Full,
     /// The change cannot be written as JSON, or is larger than one may be.
     #[error("the change is too large")]
     TooLarge,
@@ -235,6 +238,11 @@ impl From<ChangeError> for Refusal {
         if let Some(source) = std::error::Error::source(&error) {
             detail = format!("{detail}: {source}");
         }
-        Self::new(500, Code::Unknown, detail)
+        let status = if matches!(error, ChangeError::Full) {
+            503
+        } else {
+            500
+        };
+        Self::new(status, Code::Unknown, detail)
     }
 }

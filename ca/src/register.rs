@@ -103,6 +103,10 @@ impl Authority {
                 let detail = format!("Identity '{}' is already registered", identity.name);
                 return Err(Refusal::new(409, Code::AlreadyRegistered, detail));
             }
+            if self.registry.is_full() {
+                let detail = "The CA's registry is full: it takes no more identities";
+                return Err(Refusal::new(503, Code::Registering, detail));
+            }
             if state.identities.len() >= MAX_IDENTITIES {
                 let detail = format!("The CA has {MAX_IDENTITIES} identities and takes no more");
                 return Err(Refusal::new(503, Code::Registering, detail));

@@ -93,23 +93,35 @@ const RESOURCES: [Resource; 13] = [
     ("/idemix/cri", &[(Method::POST, info::no_idemix)]),
 ];
 
+/// What is not signed.
+const OPEN: [&str; 2] = ["/cainfo", "/enroll"];
+
 #[derive(Clone)]
 struct Served {
     authority: Arc<Authority>,
-    workers: Arc<Workers>,
+    /// For what is signed.
+    signed: Arc<Workers>,
+    /// For what anybody may ask.
+    open: Arc<Workers>,
 }
 
 /// The routes of a CA.
 pub fn router(authority: Arc<Authority>) -> Router {
     let served = Served {
         authority,
-        workers: Arc::new(Workers::new()),
+        signed: Arc::new(Workers::new()),
+        open: Arc::new(Workers::new()),
     };
     let mut router = Router::new();
     for (path, methods) in RESOURCES {
         for prefix in [PREFIX, ""] {
             let handler = move |State(served): State<Served>, request: Request| {
-                serve(served, methods, request)
+                let workers = if OPEN.contains(&path) {
+                    served.open
+                } else {
+                    served.signed
+                };
+                serve(served.authority, workers, methods, request)
             };
             router = router.route(&format!("{prefix}{path}"), any(handler));
         }
@@ -117,9 +129,14 @@ pub fn router(authority: Arc<Authority>) -> Router {
     router.fallback(nothing).with_state(served)
 }
 
-async fn serve(served: Served, methods: &'static [(Method, Verb)], request: Request) -> Response {
+async fn serve(
+    authority: Arc<Authority>,
+    workers: Arc<Workers>,
+    methods: &'static [(Method, Verb)],
+    request: Request,
+) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let answered = answer(served, methods, request).await;
+    let answered = answer(authority, &workers, methods, request).await;
     match &answered {
         Ok(_) => tracing::debug!(%method, path = uri.path(), "the CA answered"),
         Err(refusal) => {
@@ -131,7 +148,8 @@ async fn serve(served: Served, methods: &'static [(Method, Verb)], request: Requ
 }
 
 async fn answer(
-    served: Served,
+    authority: Arc<Authority>,
+    workers: &Workers,
     methods: &'static [(Method, Verb)],
     request: Request,
 ) -> Result<Answer, Refusal> {
@@ -142,7 +160,6 @@ async fn answer(
         let detail = format!("Method {} is not allowed", request.method());
         Refusal::new(405, Code::MethodNotAllowed, detail)
     })?;
-    let Served { authority, workers } = served;
     let _room = workers.room()?;
     let asked = Asked::read(request).await?;
     workers.run(move || verb(&authority, &asked)).await?

@@ -7,15 +7,16 @@ use tokio::task::spawn_blocking;
 
 use crate::error::{Code, Refusal};
 
-/// Requests that are worked on at one time: each may take the 19 MiB of a hash.
+/// Requests of a queue that are worked on at one time: each may take the 19 MiB of a hash.
 const AT_ONE_TIME: usize = 2;
-/// Requests that are worked on or wait for it. Any further one is turned away.
+/// Requests of a queue that are worked on or wait for it. Any further one is turned away.
 const PLACES: usize = 64;
 
-/// Requests whose body is here or comes: 64 KiB each.
-const REQUESTS: usize = 1024;
+/// Requests of a queue whose body is here or comes: 64 KiB each.
+const REQUESTS: usize = 512;
 
-/// A bounded number of threads with a bounded queue.
+/// A bounded number of threads with a bounded queue. Whoever shows a secret, or nothing, stands in another one than
+/// whoever signs: a wrong secret costs as much as a right one, and a flood of them keeps nobody out who signs.
 #[derive(Debug)]
 pub(super) struct Workers {
     requests: Semaphore,

@@ -13,6 +13,7 @@ pub mod state;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use quire_disk::{Disk, DiskFile, FileError, NewFile, create_folder, read_file, replace_file};
@@ -28,13 +29,30 @@ const FILE: &str = "registry";
 pub const MAX_IDENTITIES: usize = 50_000;
 /// Most certificates that are remembered; expired ones make room.
 pub const MAX_CERTIFICATES: usize = 100_000;
+/// Most certificates of one identity that are remembered, revoked ones among them; expired ones make room.
+pub const MAX_CERTIFICATES_OF_ONE: usize = 1_000;
 /// Most affiliations.
 pub const MAX_AFFILIATIONS: usize = 10_000;
 
-/// More than a registry that is full and has grown to its bound needs.
-const MAX_FILE_BYTES: u64 = 2 << 30;
 /// What a file may grow by before it is replaced, beside its own size.
 const GROWTH_BYTES: u64 = 4 << 20;
+
+/// How large a file may be.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Bytes of a file without what was changed since; above, nothing more is registered or issued. What
+    /// is left to the other bound is for revoking and the like.
+    whole: u64,
+    /// No change makes a file longer than this, but for one behind which it is replaced.
+    longest: u64,
+}
+
+const BOUNDS: Bounds = Bounds {
+    whole: 256 << 20,
+    longest: 1 << 30,
+};
+/// What a start reads: more than the longest file, for one that a start wrote has a line for each thing in it.
+const MAX_FILE_BYTES: u64 = 2 << 30;
 
 /// Identities, affiliations and certificates, durable.
 #[derive(Debug)]
@@ -42,6 +60,9 @@ pub struct Registry {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     state: RwLock<State>,
+    bounds: Bounds,
+    /// Whether nothing more is registered or issued.
+    is_full: AtomicBool,
     /// Held while a change is looked at and written: two must not overtake each other.
     tail: Mutex<Tail>,
 }
@@ -63,6 +84,14 @@ impl Registry {
     /// # Errors
     /// If the file cannot be read or written, or is damaged; it is not changed then.
     pub fn open(disk: &Arc<dyn Disk>, data_dir: &Path) -> Result<Self, OpenRegistryError> {
+        Self::open_within(disk, data_dir, BOUNDS)
+    }
+
+    fn open_within(
+        disk: &Arc<dyn Disk>,
+        data_dir: &Path,
+        bounds: Bounds,
+    ) -> Result<Self, OpenRegistryError> {
         let folder = data_dir.join(FOLDER);
         let path = folder.join(FILE);
         let exists = |path: &Path| disk.exists(path).map_err(FileError::of("look at", path));
@@ -98,6 +127,8 @@ impl Registry {
             disk: Arc::clone(disk),
             path,
             state: RwLock::new(state),
+            bounds,
+            is_full: AtomicBool::new(tail.len > bounds.whole),
             tail: Mutex::new(tail),
         })
     }
@@ -127,6 +158,12 @@ impl Registry {
         self.state.read()
     }
 
+    /// Whether it has no room for anything new: what is there can be changed, revoked and forgotten.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
+    }
+
     /// Looks at what there is, and writes what comes of it; durable on return, and visible only then.
     ///
     /// # Errors
@@ -144,13 +181,19 @@ impl Registry {
         if changes.is_empty() {
             return Ok(found);
         }
-        tail.append(&file::line(&changes)?)?;
+        let line = file::line(&changes)?;
+        // What makes room is let in always: the file is replaced behind it.
+        let makes_room = changes.iter().any(Change::forgets);
+        if !makes_room && !tail.has_room(&line, self.bounds.longest) {
+            return Err(ChangeError::Full.into());
+        }
+        tail.append(&line)?;
         let mut state = self.state.write();
         for change in changes {
             state.apply(change);
         }
         drop(state);
-        if tail.has_grown() {
+        if tail.has_grown() || (makes_room && self.is_full()) {
             self.shorten(&mut tail);
         }
         Ok(found)
@@ -165,7 +208,11 @@ impl Registry {
             Ok(Tail::open(self.disk.as_ref(), &self.path, content.len())?)
         });
         match replaced {
-            Ok(new) => *tail = new,
+            Ok(new) => {
+                let is_full = new.len > self.bounds.whole;
+                self.is_full.store(is_full, Ordering::Relaxed);
+                *tail = new;
+            }
             Err(error) => {
                 // Which of the two files is there is not known.
                 tail.poisoned = true;
@@ -202,6 +249,11 @@ impl Tail {
         }
         self.len += u64::try_from(line.len()).unwrap_or(u64::MAX);
         Ok(())
+    }
+
+    fn has_room(&self, line: &[u8], longest: u64) -> bool {
+        let line = u64::try_from(line.len()).unwrap_or(u64::MAX);
+        self.len.saturating_add(line) <= longest
     }
 
     fn has_grown(&self) -> bool {

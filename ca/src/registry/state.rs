@@ -28,6 +28,13 @@ pub enum Change {
     ForgetCertificate(String),
 }
 
+impl Change {
+    /// Whether less is remembered after it.
+    pub(super) fn forgets(&self) -> bool {
+        matches!(self, Self::ForgetCertificate(_) | Self::RemoveIdentity(_))
+    }
+}
+
 /// Identities, affiliations and certificates.
 #[derive(Clone, Debug, Default)]
 pub struct State {
@@ -86,6 +93,12 @@ impl State {
                 self.owned.remove(&certificate.owner);
             }
         }
+    }
+
+    /// How many certificates of an identity are remembered.
+    #[must_use]
+    pub fn certificate_count(&self, name: &str) -> usize {
+        self.owned.get(name).map_or(0, Vec::len)
     }
 
     /// The certificates of an identity, oldest first.

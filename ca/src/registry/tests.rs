@@ -99,6 +99,50 @@ fn a_file_that_has_grown_is_replaced_and_says_the_same() {
     assert_eq!(read.identities["alice"].enrollments, 120);
 }
 
+/// A registry with room for a few affiliations.
+fn small(data: &Path) -> Registry {
+    let bounds = Bounds {
+        whole: 1 << 10,
+        longest: 4 << 10,
+    };
+    Registry::open_within(&quire_disk::os(), data, bounds).unwrap()
+}
+
+#[test]
+fn no_change_makes_a_file_that_a_start_would_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = small(dir.path());
+    let mut taken = 0;
+    let refused = loop {
+        let name = format!("a{taken:0200}");
+        match registry.change(|_| Ok(((), affiliation(&name)))) {
+            Ok(()) => taken += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!((refused.status, taken > 10), (503, true), "{refused}");
+    let len = std::fs::metadata(dir.path().join("ca/registry"))
+        .unwrap()
+        .len();
+    assert!(len <= 4 << 10, "{len}");
+    drop(registry);
+    let registry = small(dir.path());
+    assert_eq!(registry.state().affiliations.len(), taken);
+    assert!(registry.is_full());
+    // What is forgotten makes room at once.
+    for name in names(&registry.state().clone()) {
+        let gone = vec![
+            Change::RemoveAffiliation(name.to_owned()),
+            Change::ForgetCertificate("1".to_owned()),
+        ];
+        if registry.is_full() {
+            registry.change(|_| Ok(((), gone))).unwrap();
+        }
+    }
+    assert!(!registry.is_full());
+    assert!(registry.state().affiliations.len() > 1);
+}
+
 #[test]
 fn a_refused_change_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();

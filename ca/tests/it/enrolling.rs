@@ -4,6 +4,8 @@ use axum::body::Body;
 use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use quire_ca::registry::MAX_CERTIFICATES_OF_ONE;
+use quire_ca::registry::certificate::{CertificateRecord, Revoked};
 use quire_ca::registry::identity::IdentityRecord;
 use quire_ca::registry::state::Change;
 use quire_identity::Role;
@@ -350,4 +352,48 @@ async fn an_affiliation_that_names_a_role_gets_no_certificate() {
     changed.unwrap();
     let refused = enroll(&ca.router, "old", &secret, json!({})).await;
     assert_eq!(refused.unwrap_err().status, 400);
+}
+
+/// A certificate of `owner` that was issued once, good until a second, and perhaps revoked.
+fn issued(owner: &str, serial: usize, not_after: u64, revoked: bool) -> Change {
+    Change::Certificate(CertificateRecord {
+        serial: format!("1{serial:x}"),
+        authority_key_id: "ab".to_owned(),
+        owner: owner.to_owned(),
+        not_before: 0,
+        not_after: i64::try_from(not_after).unwrap(),
+        der: Vec::new(),
+        revoked: revoked.then_some(Revoked { at: 1, reason: 0 }),
+    })
+}
+
+#[tokio::test]
+async fn one_identity_has_a_bounded_number_of_certificates_and_expired_ones_make_room() {
+    let ca = ca().await;
+    let alice = newcomer(&ca, "alice", json!({"max_enrollments": -1})).await;
+    let bob = newcomer(&ca, "bob", json!({"max_enrollments": -1})).await;
+    let reenroll = async |client: &Client, name: &str| {
+        let body = json!({"certificate_request": signing_request(name).1});
+        client.ask(&ca, "POST", "reenroll", body).await
+    };
+    let count = || ca.authority.registry().state().certificate_count("alice");
+    let more = (1..MAX_CERTIFICATES_OF_ONE).map(|n| issued("alice", n, NOW + DAY, n <= 10));
+    let more: Vec<_> = more.collect();
+    let registry = ca.authority.registry();
+    registry.change(|_| Ok(((), more))).unwrap();
+    let refused = reenroll(&alice, "alice").await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (403, 0));
+    reenroll(&bob, "bob").await.result();
+    assert_eq!(count(), MAX_CERTIFICATES_OF_ONE);
+    ca.clock.advance(2 * DAY);
+    reenroll(&alice, "alice").await.result();
+    // The two that are good, and the ten that were revoked and stay on the list.
+    assert_eq!(count(), 12);
+    let list = ca
+        .authority
+        .crl(&quire_ca::crl::Selection::default())
+        .unwrap();
+    let (_, list) = parse_x509_pem(list.as_bytes()).unwrap();
+    let (_, list) = CertificateRevocationList::from_der(&list.contents).unwrap();
+    assert_eq!(list.iter_revoked_certificates().count(), 10);
 }

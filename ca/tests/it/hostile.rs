@@ -108,6 +108,30 @@ async fn a_certificate_that_this_ca_did_not_issue_proves_nothing() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_wrong_secrets_keeps_nobody_out_who_signs() {
+    let ca = ca().await;
+    let wrong = format!("Basic {}", STANDARD.encode("nobody:wrong"));
+    let flood = (0..300).map(|_| {
+        let request = Request::post("/api/v1/enroll").header("authorization", &wrong);
+        let request = request.body(Body::from("{}")).unwrap();
+        let router = ca.router.clone();
+        tokio::spawn(async move { send(&router, request).await.status.as_u16() })
+    });
+    let flood: Vec<_> = flood.collect();
+    let mut turned_away = 0;
+    for (asked, one) in flood.into_iter().enumerate() {
+        if asked % 10 == 0 {
+            let reply = ca.admin.ask(&ca, "GET", "identities", Value::Null).await;
+            assert_eq!(reply.status.as_u16(), 200, "{reply:?}");
+        }
+        let status = one.await.unwrap();
+        assert!(matches!(status, 401 | 503), "{status}");
+        turned_away += usize::from(status == 503);
+    }
+    assert!(turned_away > 0, "the queue was never full");
+}
+
 #[tokio::test]
 async fn a_token_that_was_changed_anywhere_lets_nobody_in() {
     let ca = ca().await;
