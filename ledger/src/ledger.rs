@@ -242,7 +242,10 @@ impl Ledger {
     }
 
     /// The blocks with their verdicts, and the time since they were linked.
-    fn link_and_judge(&mut self, batch: Vec<Ordered>) -> Result<(Judged, Stopwatch), CommitError> {
+    pub(crate) fn link_and_judge(
+        &mut self,
+        batch: Vec<Ordered>,
+    ) -> Result<(Judged, Stopwatch), CommitError> {
         let commit = self.observed().stopwatch(Stage::Commit);
         if self.is_poisoned() {
             return Err(CommitError::Poisoned);

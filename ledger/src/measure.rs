@@ -1,5 +1,5 @@
-//! The internals that `cargo bench` needs: the block store without judging and following, and the check of
-//! signatures without a ledger.
+//! What `cargo bench` needs to see of the inside: the block store without judging and following, the
+//! checking of signatures without a ledger, and verdicts without a commit.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use quire_wire::transaction::Opened;
 use crate::block_store::{BlockFiles, BlockStore};
 use crate::error::CommitError;
 use crate::id_store::DEFAULT_SEGMENT_BYTES;
+use crate::ledger::Ledger;
 use crate::model::block::Block;
 use crate::model::examined::{Content, Examined, Origin};
 use crate::model::location::Position;
@@ -67,4 +68,14 @@ pub fn verify(first: &Block, blocks: &[Ordered]) -> usize {
     let checked = trust.check(transactions.map(|one| (one, Signatures::OfOthers)));
     let is_signed = |one: &&Checked| matches!(one, Checked::Creator | Checked::Endorsed { .. });
     checked.iter().filter(is_signed).count()
+}
+
+/// Gives the next blocks their verdicts and writes nothing: how many are valid.
+///
+/// # Errors
+/// As [`Ledger::commit`], of which it is the first part.
+pub fn judge(ledger: &mut Ledger, blocks: Vec<Ordered>) -> Result<usize, CommitError> {
+    let (judged, _) = ledger.link_and_judge(blocks)?;
+    let transactions = judged.transactions.iter().flatten();
+    Ok(transactions.filter(|one| one.code.is_valid()).count())
 }

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use quire_identity::config::edit::set_policy;
 use quire_identity::config::genesis_group;
 use quire_identity::{Organization, Role, SigningIdentity};
-use quire_ledger::{Block, Height};
+use quire_ledger::{Block, ENDORSEMENT_POLICY, Height};
 use quire_testkit::Transaction;
 use quire_testkit::chain::config_envelope;
 use quire_wire::Message as _;
 use quire_wire::common::Timestamp;
-use quire_wire::config::BatchSize;
+use quire_wire::config::{BatchSize, Config};
 use quire_wire::hash::{Hash, data_hash, sha256};
 use quire_wire::peer::Endorsement;
 use quire_wire::rwset::{KvRead, KvRwSet, KvWrite, NsReadWriteSet, TxReadWriteSet};
@@ -47,8 +48,8 @@ pub(crate) struct Shape {
 #[derive(Debug)]
 pub(crate) struct Chain {
     identity: Bytes,
-    /// Signs as creator and as endorser; without it a signature is bytes of the right length.
-    signer: Option<Arc<SigningIdentity>>,
+    /// Each endorses, and the first is the creator too; without any a signature is bytes of the right length.
+    signers: Vec<Arc<SigningIdentity>>,
     number: u64,
     previous_hash: Option<Hash>,
     transactions: usize,
@@ -78,7 +79,7 @@ impl Chain {
     pub(crate) fn new() -> Self {
         Self {
             identity: vec![b'i'; IDENTITY_BYTES].into(),
-            signer: None,
+            signers: Vec::new(),
             number: 0,
             previous_hash: None,
             transactions: 0,
@@ -95,35 +96,62 @@ impl Chain {
         }
     }
 
-    /// A chain with true signatures, two in each transaction, and its block 0 with the configuration that
-    /// verifies them. The organisation is made in `dir`.
-    pub(crate) fn signed(dir: &Path) -> (Self, Block) {
+    /// A chain with true signatures, and its block 0 with the configuration that verifies them. `organizations` are
+    /// made in `dir`; `endorsers` of them must endorse, and do.
+    pub(crate) fn signed(dir: &Path, organizations: usize, endorsers: usize) -> (Self, Block) {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let organization =
-            Organization::open_or_create(&quire_disk::os(), dir, "BenchMSP", now).unwrap();
-        let signer = organization
-            .create_identity("peer0", Role::Peer, now)
-            .unwrap();
+        let (mut msps, mut signers, mut peers) = (Vec::new(), Vec::new(), Vec::new());
+        for n in 1..=organizations {
+            let (dir, id) = (dir.join(n.to_string()), format!("Bench{n}MSP"));
+            std::fs::create_dir_all(&dir).unwrap();
+            let made = Organization::open_or_create(&quire_disk::os(), &dir, &id, now).unwrap();
+            msps.push(made.msp_config());
+            peers.push(format!("'{id}.peer'"));
+            if n <= endorsers {
+                signers.push(made.create_identity("peer0", Role::Peer, now).unwrap());
+            }
+        }
         let limits = BatchSize {
             max_message_count: 500,
             absolute_max_bytes: 10 << 20,
             preferred_max_bytes: 2 << 20,
         };
-        let root = genesis_group(&[organization.msp_config()], limits, "2s");
+        let mut config = Config {
+            sequence: 0,
+            channel_group: Some(genesis_group(&msps, limits, "2s")),
+        };
+        let policy = format!("OutOf({endorsers}, {})", peers.join(", "));
+        set_policy(&mut config, ENDORSEMENT_POLICY, &policy).unwrap();
         let mut chain = Self {
-            identity: signer.serialized().clone(),
-            signer: Some(signer),
+            identity: signers[0].serialized().clone(),
+            signers,
             ..Self::new()
         };
+        let root = config.channel_group.unwrap();
         let genesis = chain.block(vec![config_envelope(CHANNEL, root)]);
         (chain, genesis)
     }
 
-    fn sign(&self, message: &[&[u8]]) -> Bytes {
-        match &self.signer {
-            Some(signer) => signer.sign(&message.concat()),
+    fn sign(&self, payload: &[u8]) -> Bytes {
+        match self.signers.first() {
+            Some(signer) => signer.sign(payload),
             None => vec![b's'; SIGNATURE_BYTES].into(),
         }
+    }
+
+    fn endorse(&self, response: &Bytes) -> Vec<Endorsement> {
+        if self.signers.is_empty() {
+            return vec![Endorsement {
+                endorser: self.identity.clone(),
+                signature: vec![b's'; SIGNATURE_BYTES].into(),
+            }];
+        }
+        let signers = self.signers.iter();
+        let endorsements = signers.map(|signer| Endorsement {
+            endorser: signer.serialized().clone(),
+            signature: signer.sign(&[&response[..], signer.serialized()].concat()),
+        });
+        endorsements.collect()
     }
 
     /// The id of the `n`th transaction.
@@ -233,13 +261,10 @@ impl Chain {
             results: results(reads, writes),
             ..Transaction::new(CHANNEL, NAMESPACE, nonce)
         };
-        let endorse = |response: &Bytes| {
-            vec![Endorsement {
-                endorser: self.identity.clone(),
-                signature: self.sign(&[response, &self.identity]),
-            }]
-        };
-        transaction.signed(endorse, |payload| self.sign(&[payload]))
+        transaction.signed(
+            |response| self.endorse(response),
+            |payload| self.sign(payload),
+        )
     }
 }
 
