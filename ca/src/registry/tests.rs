@@ -130,7 +130,8 @@ fn no_change_makes_a_file_that_a_start_would_not_read() {
     assert_eq!(registry.state().affiliations.len(), taken);
     assert!(registry.is_full());
     // What is forgotten makes room at once.
-    for name in names(&registry.state().clone()) {
+    let state = registry.state().clone();
+    for name in names(&state) {
         let gone = vec![
             Change::RemoveAffiliation(name.to_owned()),
             Change::ForgetCertificate("1".to_owned()),

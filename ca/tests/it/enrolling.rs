@@ -354,12 +354,12 @@ async fn an_affiliation_that_names_a_role_gets_no_certificate() {
     assert_eq!(refused.unwrap_err().status, 400);
 }
 
-/// A certificate of `owner` that was issued once, good until a second, and perhaps revoked.
-fn issued(owner: &str, serial: usize, not_after: u64, revoked: bool) -> Change {
+/// Another certificate beside one, good until a second, and perhaps revoked.
+fn issued(beside: &CertificateRecord, serial: usize, not_after: u64, revoked: bool) -> Change {
     Change::Certificate(CertificateRecord {
         serial: format!("1{serial:x}"),
-        authority_key_id: "ab".to_owned(),
-        owner: owner.to_owned(),
+        authority_key_id: beside.authority_key_id.clone(),
+        owner: beside.owner.clone(),
         not_before: 0,
         not_after: i64::try_from(not_after).unwrap(),
         der: Vec::new(),
@@ -377,9 +377,11 @@ async fn one_identity_has_a_bounded_number_of_certificates_and_expired_ones_make
         client.ask(&ca, "POST", "reenroll", body).await
     };
     let count = || ca.authority.registry().state().certificate_count("alice");
-    let more = (1..MAX_CERTIFICATES_OF_ONE).map(|n| issued("alice", n, NOW + DAY, n <= 10));
-    let more: Vec<_> = more.collect();
     let registry = ca.authority.registry();
+    let first = registry.state().certificates_of("alice").next().cloned();
+    let first = first.unwrap();
+    let more = (1..MAX_CERTIFICATES_OF_ONE).map(|n| issued(&first, n, NOW + DAY, n <= 10));
+    let more: Vec<_> = more.collect();
     registry.change(|_| Ok(((), more))).unwrap();
     let refused = reenroll(&alice, "alice").await;
     assert_eq!((refused.status.as_u16(), refused.code()), (403, 0));
