@@ -318,7 +318,12 @@ fn happen(world: &mut World, rng: &mut Rng) -> Vec<[String; 2]> {
                     asked.push(nonces);
                 }
             }
-            11..=13 => batch.push(world.block(std::mem::take(&mut envelopes))),
+            // No orderer makes a block without envelopes.
+            11..=13 => {
+                if !envelopes.is_empty() {
+                    batch.push(world.block(std::mem::take(&mut envelopes)));
+                }
+            }
             14 if !batch.is_empty() => {
                 let blocks = std::mem::take(&mut batch);
                 let committed = match rng.below(3) {
@@ -339,7 +344,9 @@ fn happen(world: &mut World, rng: &mut Rng) -> Vec<[String; 2]> {
         }
     }
     envelopes.extend(waiting.into_iter().flat_map(|(_, pair)| pair));
-    batch.push(world.block(envelopes));
+    if !envelopes.is_empty() {
+        batch.push(world.block(envelopes));
+    }
     let committed = world.ledger().commit(batch).unwrap();
     world.note(committed);
     asked
