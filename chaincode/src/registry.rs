@@ -45,6 +45,12 @@ impl Chaincodes {
         Arc::clone(found)
     }
 
+    /// Whether a namespace is governed by a chaincode that is not the built-in one.
+    #[must_use]
+    pub fn is_deployed(&self, namespace: &str) -> bool {
+        self.deployed.read().contains_key(namespace)
+    }
+
     /// Whether the arguments of calls in a namespace are JSON texts.
     #[must_use]
     pub fn takes_json(&self, namespace: &str) -> bool {

@@ -45,6 +45,11 @@ impl Host for Callees {
         let call = call_of(&callee.chaincode, &callee.transaction);
         if callee.transaction.channel == callee.from {
             return match self.chaincodes.upgrade() {
+                // What the built-in one writes may be in any namespace, and none of its callers'.
+                Some(chaincodes) if !chaincodes.is_deployed(&callee.chaincode) => {
+                    let why = format!("there is no chaincode {:?}", callee.chaincode);
+                    refused(why, simulator)
+                }
                 Some(chaincodes) => {
                     let chaincode = chaincodes.of(&callee.chaincode);
                     chaincode.invoke(&call, &callee.transaction, simulator)

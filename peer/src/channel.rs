@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
+use quire_chaincode::lifecycle::LifecycleError;
 use quire_chaincode::{Chaincodes, Documents};
 use quire_identity::SigningIdentity;
 use quire_ledger::{DEFAULT_SEGMENT_BYTES, Ledger, Origin, Reader};
@@ -112,6 +113,14 @@ pub enum StartError {
         /// What is wrong with it.
         source: ConfigError,
     },
+    /// Its definitions of chaincodes cannot be read.
+    #[error("the definitions of chaincodes of channel {channel} cannot be read")]
+    Definitions {
+        /// The channel.
+        channel: String,
+        /// The cause.
+        source: Box<LifecycleError>,
+    },
     /// The operating system cannot start a thread.
     #[error("no thread can be started for channel {channel}")]
     Thread {
@@ -204,7 +213,18 @@ impl OpenChannel {
         let config = Current::new(in_force);
         let chaincodes = Arc::new(Chaincodes::new(host.documents.clone()));
         let organization = host.endorser.msp_id();
-        let deployed = Deployed::new(&reader, organization, &config, &chaincodes, &host.chaincode);
+        let host_of_chaincodes = &host.chaincode;
+        let deployed = Deployed::new(
+            &reader,
+            organization,
+            &config,
+            &chaincodes,
+            host_of_chaincodes,
+        );
+        let deployed = deployed.map_err(|source| StartError::Definitions {
+            channel: name.to_string(),
+            source: Box::new(source),
+        })?;
         let (governing, identity) = (Arc::clone(&chaincodes), Arc::clone(&host.endorser));
         let peer = Arc::new(Peer {
             channel: Arc::clone(&name),

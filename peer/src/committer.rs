@@ -172,9 +172,8 @@ impl Committer {
                 }
                 // The configuration is in force before anybody is told of it, and so are definitions.
                 let read = self.read_configuration();
-                if committed.iter().any(|block| block.defines) {
-                    self.deployed.read_again_or_tell();
-                }
+                self.deployed
+                    .follow(committed.iter().any(|block| block.defines));
                 self.answer_all(&committed);
                 read
             }

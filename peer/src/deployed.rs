@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use quire_chaincode::Chaincodes;
@@ -41,17 +42,22 @@ pub(crate) struct Deployed {
     /// What chaincodes need while they run.
     host: Arc<dyn Host>,
     running: Mutex<BTreeMap<String, Arc<Defined>>>,
+    /// Whether what changed last could not be read.
+    is_stale: AtomicBool,
 }
 
 impl Deployed {
     /// Those of a channel that is opened, `_lifecycle` among them.
+    ///
+    /// # Errors
+    /// As [`Self::read_again`]: a channel of which nobody knows who governs what is not opened.
     pub(crate) fn new(
         reader: &Reader,
         organization: &str,
         config: &Current,
         chaincodes: &Arc<Chaincodes>,
         host: &ChaincodeHost,
-    ) -> Self {
+    ) -> Result<Self, LifecycleError> {
         let channel = reader.channel().into();
         let defining = Arc::new(Defining {
             channel,
@@ -73,9 +79,10 @@ impl Deployed {
                 timer: Arc::clone(&host.timer),
             }),
             running: Mutex::default(),
+            is_stale: AtomicBool::new(false),
         };
-        deployed.read_again_or_tell();
-        deployed
+        deployed.read_again()?;
+        Ok(deployed)
     }
 
     /// Reads what the channel defines now, and goes by it: calls that have begun are not concerned.
@@ -95,10 +102,12 @@ impl Deployed {
             let one = match former.remove(&name) {
                 Some(known) if known.deployment == deployment => known,
                 known => {
+                    // The new one first, so that a process which serves both goes on.
+                    let begun = self.begin(deployment);
                     if let Some(known) = known {
                         self.end(&known);
                     }
-                    self.begin(deployment)
+                    begun
                 }
             };
             running.insert(name, one);
@@ -110,9 +119,15 @@ impl Deployed {
         Ok(())
     }
 
-    /// As [`Self::read_again`]; if that fails, the log says so, and calls go on by what was known.
-    pub(crate) fn read_again_or_tell(&self) {
-        if let Err(error) = self.read_again() {
+    /// As [`Self::read_again`], if definitions have `changed`, or could not be read before. If that fails, the log says
+    /// so, and calls go on by what was known until it succeeds behind a later block.
+    pub(crate) fn follow(&self, changed: bool) {
+        if !changed && !self.is_stale.load(Ordering::Relaxed) {
+            return;
+        }
+        let read = self.read_again();
+        self.is_stale.store(read.is_err(), Ordering::Relaxed);
+        if let Err(error) = read {
             let error = &error as &dyn std::error::Error;
             tracing::error!(
                 channel = self.reader.channel(),

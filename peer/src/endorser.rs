@@ -12,7 +12,7 @@ use quire_wire::peer::{
     ChaincodeAction, ChaincodeEvent, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput,
     ChaincodeSpec, Endorsement, Response,
 };
-use quire_wire::rwset::TxPvtReadWriteSet;
+use quire_wire::rwset::{TxPvtReadWriteSet, TxReadWriteSet};
 use quire_wire::transaction::ProposalBytes;
 
 use crate::clock::Clock;
@@ -79,15 +79,17 @@ impl Endorser {
                 asked.tx_id,
                 asked.bytes,
                 simulated,
-                (&self.reader, &self.identity),
+                (&self.reader, &self.chaincodes, &self.identity),
             )),
             waiting @ Invocation::Waiting(_) => {
                 let (tx_id, proposal) = (asked.tx_id.to_owned(), asked.bytes.clone());
                 let call = call.clone();
                 let (reader, identity) = (self.reader.clone(), Arc::clone(&self.identity));
+                let chaincodes = Arc::clone(&self.chaincodes);
                 waiting.map(move |simulated| {
                     let called = (&call, &*chaincode.version());
-                    endorse(called, &tx_id, &proposal, simulated, (&reader, &identity))
+                    let here = (&reader, &*chaincodes, &*identity);
+                    endorse(called, &tx_id, &proposal, simulated, here)
                 })
             }
         }
@@ -147,12 +149,13 @@ fn endorse(
     tx_id: &str,
     proposal: &ProposalBytes,
     simulated: Simulated,
-    (reader, identity): (&Reader, &SigningIdentity),
+    (reader, chaincodes, identity): (&Reader, &Chaincodes, &SigningIdentity),
 ) -> Result<Endorsed, ChaincodeError> {
     let Simulated { simulator, answer } = simulated;
     let answer = answer?;
     simulator.check_writes()?;
     let results = simulator.into_results();
+    keep_out(chaincodes, call, &results.public)?;
     keep_private(reader, identity, tx_id, &results.private)?;
     let event = answer.event.map(|event| ChaincodeEvent {
         chaincode_id: call.chaincode.clone(),
@@ -184,6 +187,25 @@ fn endorse(
         response_payload,
         response,
     })
+}
+
+/// Refuses what the built-in chaincode would write where another one governs: its calls may name any namespace.
+fn keep_out(
+    chaincodes: &Chaincodes,
+    call: &Call,
+    results: &TxReadWriteSet,
+) -> Result<(), ChaincodeError> {
+    if chaincodes.is_deployed(&call.chaincode) {
+        return Ok(());
+    }
+    let mut sets = results.ns_rwset.iter();
+    match sets.find(|set| chaincodes.is_deployed(&set.namespace)) {
+        Some(set) => Err(ChaincodeError::refused(format!(
+            "namespace {:?} is governed by a chaincode: its state changes by calls of it alone",
+            set.namespace
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Keeps what a call wrote to this organisation's own collections, before anybody can order it. What it wrote

@@ -136,6 +136,13 @@ try {
     });
   assert.equal((await put('orders')).status, 201);
   assert.equal((await put('transfers')).status, 422);
+  const around = await fetch(`${node.url}/transactions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{"operations": [{"op": "put", "namespace": "transfers", "key": "account:a", "value": {"balance": 1e9}}]}',
+  });
+  assert.equal(around.status, 422);
+  assert.match((await around.json()).detail, /governed by a chaincode/);
 
   // The chaincode's process is killed: its calls end, and it comes back.
   const [process] = processes('transfers.').slice(-1);

@@ -319,11 +319,8 @@ fn happen(world: &mut World, rng: &mut Rng) -> Vec<[String; 2]> {
                 }
             }
             // No orderer makes a block without envelopes.
-            11..=13 => {
-                if !envelopes.is_empty() {
-                    batch.push(world.block(std::mem::take(&mut envelopes)));
-                }
-            }
+            11..=13 if envelopes.is_empty() => (),
+            11..=13 => batch.push(world.block(std::mem::take(&mut envelopes))),
             14 if !batch.is_empty() => {
                 let blocks = std::mem::take(&mut batch);
                 let committed = match rng.below(3) {

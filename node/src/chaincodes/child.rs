@@ -22,10 +22,19 @@ const SETTLED: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(5);
 /// Runs a program, and ends the whole process group when the node that started it is gone, however it went: its end
 /// of this shell's standard input is closed then. Some shims go on without a peer.
+/// The shell itself outlives the first request to end, so that the program has the time that it is given.
 const GUARD: &str = r#"exec 3<&0
-(trap '' TERM; cat <&3 >/dev/null; kill -TERM 0; sleep 5; kill -KILL 0) &
+(exec >/dev/null 2>&1; trap '' TERM; cat <&3; kill -TERM 0; sleep 5; kill -KILL 0) &
+trap : TERM
 "$@" 3<&- </dev/null &
-wait $!"#;
+program=$!
+wait $program
+status=$?
+while kill -0 $program 2>/dev/null; do wait $program; status=$?; done
+exit $status"#;
+/// What variables of the node begin with that are not for chaincodes: they have secrets, or would change what a shim
+/// does.
+const NOT_FOR_CHAINCODES: [&str; 3] = ["QUIRE_", "CORE_", "CHAINCODE_"];
 /// Bytes of a line of its output that are kept.
 const MAX_LINE_BYTES: u64 = 4 << 10;
 
@@ -77,9 +86,10 @@ impl Run {
             source,
         };
         let mut child = self.start().map_err(failed)?;
-        let _guarded = child.stdin.take();
+        let guarded = child.stdin.take();
         let output = self.log_output(&mut child);
         let status = child.wait().await.map_err(failed)?;
+        drop(guarded);
         output.finish().await;
         if status.success() {
             return Ok(());
@@ -101,10 +111,11 @@ impl Run {
             let began = Instant::now();
             let how = match self.start() {
                 Ok(mut child) => {
-                    let _guarded = child.stdin.take();
+                    let guarded = child.stdin.take();
                     let output = self.log_output(&mut child);
                     tokio::select! {
                         ended = child.wait() => {
+                            drop(guarded);
                             output.finish().await;
                             ended.map_or_else(|error| error.to_string(), |status| status.to_string())
                         }
@@ -132,7 +143,17 @@ impl Run {
     /// Starts it in a process group of its own, because what it starts in turn has to end with it. The group ends
     /// when the child's standard input is dropped.
     fn start(&self) -> std::io::Result<Child> {
-        Command::new("sh")
+        let mut command = Command::new("sh");
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if NOT_FOR_CHAINCODES
+                .iter()
+                .any(|prefix| text.starts_with(prefix))
+            {
+                command.env_remove(&name);
+            }
+        }
+        command
             .args(["-c", GUARD, "sh"])
             .arg(&self.program.program)
             .args(&self.program.args)

@@ -124,6 +124,10 @@ impl Kind {
                 "npm",
                 &["install", "--omit=dev", "--no-audit", "--no-fund"],
             )],
+            Self::Go if dir.join("vendor").is_dir() => vec![Program::new(
+                "go",
+                &["build", "-mod=vendor", "-o", GO_BINARY, "."],
+            )],
             Self::Go => vec![Program::new(
                 "go",
                 &["build", "-mod=mod", "-o", GO_BINARY, "."],

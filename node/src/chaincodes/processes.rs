@@ -29,6 +29,9 @@ use super::kind::{Kind, KindError};
 /// most. Twice as long each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long after a package was not there, or could not be built, that is tried again: at first, and at most.
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// A stream that lasted as long is dialled again at once, nearly.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -228,6 +231,10 @@ impl Inner {
 
     fn connected(&self, name: &str, process: &Process) {
         let mut known = self.known.lock();
+        // It may have gone meanwhile, and another have come.
+        if !process.is_ready() {
+            return;
+        }
         if let Some(package) = known.get_mut(name) {
             package.process = Some(process.clone());
             for chaincode in &package.chaincodes {
@@ -260,25 +267,44 @@ async fn run(inner: Weak<Inner>, package_id: String, mut stopped: watch::Receive
     let Some(inner) = inner.upgrade() else {
         return;
     };
-    let find = Arc::clone(&inner.find);
-    let id = package_id.clone();
+    let mut pause = FIRST_RETRY;
+    loop {
+        let outcome = attempt(&inner, &package_id, &mut stopped).await;
+        if *stopped.borrow() {
+            return;
+        }
+        if let Err(error) = outcome {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(chaincode = package_id, error, "the chaincode does not run");
+        }
+        // The package may be installed, or a registry be reached, later.
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = asked(&mut stopped) => return,
+        }
+        pause = LONGEST_RETRY.min(pause * 2);
+    }
+}
+
+/// Runs what is in a package until it is stopped; returns at once if there is no such package.
+async fn attempt(
+    inner: &Arc<Inner>,
+    package_id: &str,
+    stopped: &mut watch::Receiver<bool>,
+) -> Result<(), LaunchError> {
+    let (find, id) = (Arc::clone(&inner.find), package_id.to_owned());
     let found = tokio::task::spawn_blocking(move || find(&id)).await;
-    let outcome = match found {
-        Ok(Ok(None)) => return,
-        Ok(Ok(Some(Source::Service(server)))) => {
+    let found = found.map_err(|error| LaunchError::Package(error.to_string()))?;
+    match found.map_err(LaunchError::Package)? {
+        None => Ok(()),
+        Some(Source::Service(server)) => {
             tokio::select! {
-                () = dial(&inner, &package_id, &server) => {}
-                () = asked(&mut stopped) => {}
+                () = dial(inner, package_id, &server) => {}
+                () = asked(stopped) => {}
             }
             Ok(())
         }
-        Ok(Ok(Some(Source::Code(code)))) => launch(&inner, &package_id, code, stopped).await,
-        Ok(Err(reason)) => Err(LaunchError::Package(reason)),
-        Err(error) => Err(LaunchError::Package(error.to_string())),
-    };
-    if let Err(error) = outcome {
-        let error = &error as &dyn std::error::Error;
-        tracing::error!(chaincode = package_id, error, "the chaincode does not run");
+        Some(Source::Code(code)) => launch(inner, package_id, code, stopped.clone()).await,
     }
 }
 

@@ -262,7 +262,10 @@ impl Calls {
         match approved {
             Ok(approved) => Ok(local_package(approved.source)),
             Err(DeployError::Refused {
-                source: ChaincodeError::Refused { .. },
+                source:
+                    ChaincodeError::Refused { .. }
+                    // Another node of the organisation has it.
+                    | ChaincodeError::Read(ReadError::PrivateMissing { .. }),
                 ..
             }) => Ok(None),
             Err(error) => Err(error),

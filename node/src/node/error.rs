@@ -67,7 +67,10 @@ impl NodeError {
     /// the disk, the embedded engine or the state database concerns all of them.
     pub(crate) fn is_of_one_channel(&self) -> bool {
         let Self::Open(open) = self else {
-            return matches!(self, Self::Start(StartError::Config { .. }));
+            return matches!(
+                self,
+                Self::Start(StartError::Config { .. } | StartError::Definitions { .. })
+            );
         };
         match open {
             OpenError::Corrupt { .. } | OpenError::Ahead { .. } | OpenError::IdStore { .. } => true,

@@ -32,7 +32,7 @@ const REGISTER: &str = "/protos.ChaincodeSupport/Register";
 /// Connections at a time. A chaincode has one.
 const MAX_CONNECTIONS: usize = 256;
 /// Streams of a connection at a time.
-const MAX_STREAMS: u32 = 8;
+const MAX_STREAMS: u32 = 1;
 /// How long a handshake may take, and how long accepting rests after the system refused a connection.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
