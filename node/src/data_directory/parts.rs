@@ -53,7 +53,7 @@ const IDENTITY: &str = "Restore this folder of `identities` from a copy: an iden
                         transaction ids depend on it.";
 
 /// Every part, the more particular before the more general.
-pub(crate) const PARTS: [Part; 28] = [
+pub(crate) const PARTS: [Part; 29] = [
     part(
         "lock",
         "the file that is locked while a process has the directory open",
@@ -112,6 +112,13 @@ pub(crate) const PARTS: [Part; 28] = [
         Needed::Nobody,
         true,
         "",
+    ),
+    part(
+        "chaincodes/",
+        "the packages of chaincodes, and their code",
+        Needed::Others,
+        true,
+        "Install what ran here again: `quire chaincode deploy`.",
     ),
     part(
         "channels/*/",
