@@ -49,7 +49,7 @@ pub(crate) struct Run {
     pub(crate) env: Vec<(&'static str, String)>,
 }
 
-/// A process that is kept running as long as this exists. To drop it kills the process at once.
+/// A process that is kept running as long as this exists. If it is dropped, the process is ended soon.
 #[derive(Debug)]
 pub(crate) struct Kept {
     stop: watch::Sender<bool>,

@@ -3,11 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use quire_chaincode::Documents;
 use quire_chaincode::name::check_channel;
 use quire_ledger::{OpenError, Progress};
 
-use super::made;
+use super::{made, stopped};
 use crate::admin::client;
 use crate::admin::{self, Message};
 use crate::advice;
@@ -15,9 +14,7 @@ use crate::arguments::DataArguments;
 use crate::commands::verb::{Needs, Verb};
 use crate::data_directory::path::may_be_made;
 use crate::exit::{failed, print_other_answer, refuse_path};
-use crate::logging::Logging;
-use crate::memory::{default_budget, engine_cache};
-use crate::node::{Node, NodeError};
+use crate::node::NodeError;
 use crate::settings::Settings;
 use crate::terminal::ProgressDisplay;
 
@@ -67,15 +64,7 @@ fn create(
     data: &DataArguments,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), NodeError> {
-    let engine = data.state.engine().map_err(OpenError::from)?;
-    let node = Node::open(
-        &data.data,
-        (&data.msp_id, data.given.given()?),
-        (&engine, engine_cache(default_budget())),
-        Documents::default(),
-        Logging::none(),
-        false,
-    )?;
+    let node = stopped::open(data)?;
     let has = |name| Ok::<_, NodeError>(node.list()?.iter().any(|one| one.name == name));
     let had = has(name)?;
     node.open_channels(progress)?;

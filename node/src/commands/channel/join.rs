@@ -7,11 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::Args;
-use quire_chaincode::Documents;
 use quire_ledger::OpenError;
 use quire_peer::join::{Joined, MAX_BLOCK_BYTES};
 
-use super::made;
+use super::{made, stopped};
 use crate::admin::client;
 use crate::admin::{self, Message};
 use crate::advice;
@@ -19,9 +18,7 @@ use crate::arguments::DataArguments;
 use crate::commands::verb::{Needs, Verb};
 use crate::data_directory::path::may_be_made;
 use crate::exit::{failed, print_other_answer, refuse_path};
-use crate::logging::Logging;
-use crate::memory::{default_budget, engine_cache};
-use crate::node::{JoinError, Node, NodeError};
+use crate::node::{JoinError, NodeError};
 use crate::settings::Settings;
 
 /// Begin a channel with a block 0 that others made, as configtxgen does. This node orders it then.
@@ -91,15 +88,7 @@ fn read(file: &Path) -> Result<Bytes, FileError> {
 }
 
 fn join(block: Bytes, data: &DataArguments) -> Result<Joined, JoinError> {
-    let engine = data.state.engine().map_err(OpenError::from)?;
-    let node = Node::open(
-        &data.data,
-        (&data.msp_id, data.given.given()?),
-        (&engine, engine_cache(default_budget())),
-        Documents::default(),
-        Logging::none(),
-        false,
-    )?;
+    let node = stopped::open(data)?;
     let joined = node.join_while_stopped(block);
     node.stop();
     joined

@@ -13,6 +13,7 @@ mod policy;
 mod proposal;
 mod reach;
 mod sign;
+mod stopped;
 mod submit;
 
 use crate::commands::verb::verbs;

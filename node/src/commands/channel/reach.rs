@@ -5,20 +5,18 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use quire_chaincode::Documents;
 use quire_ledger::OpenError;
 use quire_peer::config::InState;
 use quire_wire::config::{Config, ConfigUpdateEnvelope};
 use quire_wire::{DecodeError, Message as _};
 
+use super::stopped;
 use crate::admin::client::{self, AskError};
 use crate::admin::{self, Failure, Message};
 use crate::advice;
 use crate::arguments::DataArguments;
 use crate::commands::verb::Needs;
 use crate::exit::{print_failure, print_not_asked};
-use crate::logging::Logging;
-use crate::memory::{default_budget, engine_cache};
 use crate::node::{ConfigurationError, FIRST_CHANNEL, Node, NodeError};
 
 /// A channel that is looked at.
@@ -153,15 +151,7 @@ impl<'a> Reach<'a> {
 }
 
 fn open(data: &DataArguments) -> Result<Node, NodeError> {
-    let engine = data.state.engine().map_err(OpenError::from)?;
-    let node = Node::open(
-        &data.data,
-        (&data.msp_id, data.given.given()?),
-        (&engine, engine_cache(default_budget())),
-        Documents::default(),
-        Logging::none(),
-        false,
-    )?;
+    let node = stopped::open(data)?;
     node.open_channels(&mut |_| {})?;
     Ok(node)
 }
