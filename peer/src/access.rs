@@ -3,16 +3,18 @@
 //! The channel's configuration names a policy for a resource, or Fabric's default holds. Resources that are the
 //! node's own are for the administrators of its organisation, whatever a channel says.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use quire_identity::policy::read_signature_policy;
-use quire_identity::{Identity, Policy, PolicyError};
+use quire_identity::{Bundle, Identity, IdentityError, Policy, PolicyError, SignatureError};
 use quire_wire::Message as _;
 use quire_wire::common::{Header, SignatureHeader};
 use quire_wire::peer::{Proposal, SignedProposal};
 
-use crate::config::InForce;
+use crate::clock::Clock;
+use crate::config::{Current, InForce};
 
 const WRITERS: &str = "/Channel/Application/Writers";
 const READERS: &str = "/Channel/Application/Readers";
@@ -28,14 +30,46 @@ const OF_THE_NODE: [&str; 7] = [
     "_lifecycle/QueryApprovedChaincodeDefinitions",
 ];
 
+/// Who may use the resources of a channel, by the configuration in force. A cheap clone.
+#[derive(Clone)]
+pub struct Access {
+    config: Current,
+    /// MSP id of the node's organisation.
+    organization: Arc<str>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What somebody signed to use a resource.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedData<'a> {
+    /// Who signed: a serialized identity.
+    pub creator: &'a [u8],
+    /// The bytes that were signed.
+    pub data: &'a [u8],
+    /// The signature.
+    pub signature: &'a [u8],
+}
+
 /// Why somebody may not use a resource.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AccessError {
+pub enum AccessError {
+    /// The channel does not know them.
+    #[error("the creator is not a member of the channel")]
+    Creator(#[from] IdentityError),
+    /// Their certificate has expired.
+    #[error("the certificate of {0:?} has expired")]
+    Expired(String),
+    /// They did not sign what they sent.
+    #[error("the creator's signature does not hold")]
+    Signature(#[from] SignatureError),
     /// The policy is not satisfied.
     #[error("{who} does not satisfy {policy}, which {resource} asks for")]
     Denied {
+        /// The creator's name and organisation.
         who: String,
+        /// The policy.
         policy: String,
+        /// The resource.
         resource: String,
     },
     /// The policy cannot be evaluated.
@@ -44,6 +78,69 @@ pub(crate) enum AccessError {
     /// The policy of the node's administrators cannot be written: the name of the organisation is odd.
     #[error("nobody can administer organisation {0:?}")]
     Organization(String),
+}
+
+impl Access {
+    pub(crate) fn new(config: Current, organization: &str, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            config,
+            organization: organization.into(),
+            clock,
+        }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn bundle(&self) -> Arc<Bundle> {
+        Arc::clone(&self.config.get().bundle)
+    }
+
+    /// Finds out who signed, and that they may use a resource, such as `event/Block`.
+    ///
+    /// # Errors
+    /// They may not; see [`AccessError`].
+    pub fn check(
+        &self,
+        resource: &str,
+        signed: SignedData<'_>,
+    ) -> Result<Arc<Identity>, AccessError> {
+        let in_force = self.config.get();
+        let who = in_force.bundle.msps().validate(signed.creator)?;
+        who.verify(signed.data, signed.signature)?;
+        self.check_in(&in_force, resource, &who)?;
+        Ok(who)
+    }
+
+    /// Whether somebody whose signature was checked before may still use a resource, by the configuration and the
+    /// time of now.
+    ///
+    /// # Errors
+    /// They may not; see [`AccessError`].
+    pub fn check_again(&self, resource: &str, creator: &[u8]) -> Result<(), AccessError> {
+        let in_force = self.config.get();
+        let who = in_force.bundle.msps().validate(creator)?;
+        self.check_in(&in_force, resource, &who)
+    }
+
+    fn check_in(
+        &self,
+        in_force: &InForce,
+        resource: &str,
+        who: &Arc<Identity>,
+    ) -> Result<(), AccessError> {
+        if who.has_expired_at(self.clock.now()) {
+            return Err(AccessError::Expired(who.name().to_owned()));
+        }
+        check_access(in_force, &self.organization, resource, who)
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("organization", &self.organization)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether somebody whose signature holds may use a resource, such as `_lifecycle/CommitChaincodeDefinition`. `own`
@@ -77,7 +174,7 @@ pub(crate) fn check_access(
 
 /// Fabric's defaults, of the resources there are here.
 fn default_policy(resource: &str) -> &'static str {
-    let is_query = ["qscc/", "cscc/", "lscc/"]
+    let is_query = ["qscc/", "cscc/", "lscc/", "event/", "gateway/"]
         .iter()
         .any(|prefix| resource.starts_with(prefix));
     if is_query { READERS } else { WRITERS }

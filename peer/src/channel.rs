@@ -12,6 +12,7 @@ use quire_ledger::{DEFAULT_SEGMENT_BYTES, Ledger, Origin, Reader};
 use quire_ordering::{BlockSigner, Bounds, Consenter, Elsewhere, Embedded, QueueObserver};
 use tokio::sync::watch;
 
+use crate::access::Access;
 use crate::chaincode_host::ChaincodeHost;
 use crate::clock::Clock;
 use crate::committer::Committer;
@@ -44,6 +45,8 @@ pub struct Channel {
     pub chaincodes: Arc<Chaincodes>,
     /// All writes.
     pub submitter: Arc<dyn Submitter>,
+    /// Who may use what of it, by its configuration; `None` if it was imported without one.
+    pub access: Option<Access>,
     /// Whether it refuses writes, as imported channels do.
     pub read_only: bool,
     /// The number of blocks that can be read, sent after each commit. It closes when no commit will follow.
@@ -72,6 +75,12 @@ pub struct Host {
     pub clock: Arc<dyn Clock>,
     /// What chaincodes need.
     pub chaincode: ChaincodeHost,
+}
+
+impl Host {
+    fn access(&self, config: Current) -> Access {
+        Access::new(config, self.endorser.msp_id(), Arc::clone(&self.clock))
+    }
 }
 
 impl fmt::Debug for Host {
@@ -139,10 +148,14 @@ pub struct CommitterPanicked;
 impl OpenChannel {
     /// A channel to which nobody appends.
     #[must_use]
-    pub fn read_only(ledger: Ledger, documents: Documents, clock: Arc<dyn Clock>) -> Self {
+    pub fn read_only(ledger: Ledger, host: &Host) -> Self {
         let reader = ledger.reader();
         let (sender, heights) = watch::channel(reader.height());
-        let chaincodes = Arc::new(Chaincodes::new(documents));
+        let chaincodes = Arc::new(Chaincodes::new(host.documents.clone()));
+        // Its configuration may be one that cannot be used here. Its blocks are served by REST all the same.
+        let config = InForce::of_chain(&reader).map(Current::new);
+        let clock = Arc::clone(&host.clock);
+        let access = config.map(|config| host.access(config)).ok();
         Self {
             channel: Channel {
                 name: reader.channel().into(),
@@ -153,6 +166,7 @@ impl OpenChannel {
                 }),
                 chaincodes,
                 reader,
+                access,
                 read_only: true,
                 heights,
             },
@@ -226,6 +240,7 @@ impl OpenChannel {
             source: Box::new(source),
         })?;
         let (governing, identity) = (Arc::clone(&chaincodes), Arc::clone(&host.endorser));
+        let access = host.access(config.clone());
         let peer = Arc::new(Peer {
             channel: Arc::clone(&name),
             endorser: Endorser::new(reader.clone(), governing, identity),
@@ -259,6 +274,7 @@ impl OpenChannel {
                 reader,
                 chaincodes,
                 submitter: Arc::clone(&peer) as Arc<dyn Submitter>,
+                access: Some(access),
                 read_only: false,
                 heights,
             },

@@ -14,6 +14,7 @@
 //! * [`channel`]: one channel: what those who serve it see of it, and what appends to it.
 //! * [`config`]: what a channel's configuration means for this node.
 //! * [`genesis`]: block 0 of a channel.
+//! * [`Access`]: who may use what of a channel.
 //! * [`join`]: block 0 that somebody else made.
 //!
 //! Each channel has one committing thread, which owns the channel's [`Ledger`](quire_ledger::Ledger). The
@@ -42,7 +43,9 @@ mod source;
 pub mod submit;
 mod unpacked;
 mod update;
+mod watch;
 
+pub use access::{Access, AccessError, SignedData};
 pub use callees::{Channels, Timer};
 pub use chaincode_host::ChaincodeHost;
 pub use channel::{Channel, OpenChannel};
@@ -53,5 +56,6 @@ pub use genesis::genesis_block;
 pub use peer::{Origin, Peer};
 pub use quire_ordering::Refused;
 pub use submit::{DECORATION, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
-pub use unpacked::ProposalError;
+pub use unpacked::{ProposalError, proposed_call, unsigned_transaction};
 pub use update::UpdateRefused;
+pub use watch::Watch;

@@ -1,6 +1,7 @@
 //! Who waits for which transaction, and whether its outcome will be known.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -9,12 +10,15 @@ use quire_ledger::{Committed, ReadError};
 use tokio::sync::oneshot;
 
 use crate::submit::{Outcome, SubmitError};
+use crate::watch::{Watch, Watchers};
 
 /// Transactions of a channel that were ordered here and have no outcome yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes {
     /// There is no sender if nobody will be told any more, because the committing thread is gone.
     transactions: Mutex<HashMap<String, Option<oneshot::Sender<Outcome>>>>,
+    /// Those who wait beside whoever ordered a transaction.
+    watchers: Arc<Watchers>,
     trouble: Mutex<Option<Trouble>>,
     closed: AtomicBool,
 }
@@ -60,8 +64,19 @@ impl Outcomes {
         self.transactions.lock().contains_key(tx_id)
     }
 
+    /// Waits for a transaction from now on, whoever orders it.
+    pub(crate) fn watch(&self, tx_id: &str) -> Watch {
+        self.watchers.watch(tx_id)
+    }
+
     /// Tells those who wait for a transaction of the block.
     pub(crate) fn answer(&self, committed: &Committed) {
+        let block = committed.block.number;
+        let told = committed.transactions.iter().enumerate();
+        self.watchers.tell(told.filter_map(|(tx, (tx_id, code))| {
+            let (tx, code) = (tx as u64, *code);
+            Some((tx_id.as_deref()?, Outcome { block, tx, code }))
+        }));
         let mut transactions = self.transactions.lock();
         for (tx, (tx_id, code)) in committed.transactions.iter().enumerate() {
             let sender = tx_id
@@ -125,6 +140,7 @@ impl Outcomes {
     /// Nobody who waits will be told any more. The transactions stay known, so that nobody is told that they
     /// were never seen: the next start finds out whether they are durable.
     pub(crate) fn give_up(&self) {
+        self.watchers.give_up();
         for sender in self.transactions.lock().values_mut() {
             sender.take();
         }

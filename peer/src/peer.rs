@@ -33,6 +33,7 @@ use crate::proposed::{Asked, Creator};
 use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
 use crate::unpacked::{ProposalError, UnpackedProposal};
 use crate::update::configuration;
+use crate::watch::Watch;
 
 /// The version of Fabric's answers to proposals.
 const RESPONSE_VERSION: i32 = 1;
@@ -326,12 +327,24 @@ impl Submitter for Peer {
         self.endorser.evaluate(&proposal, &*self.clock)
     }
 
+    fn propose(
+        self: Arc<Self>,
+        signed: &SignedProposal,
+        meter: Meter,
+    ) -> Result<Invocation<ProposalResponse>, ProposalError> {
+        self.endorse(signed, meter)
+    }
+
     fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
         Self::order(self, envelope, Origin::Outside)
     }
 
     fn is_pending(&self, tx_id: &str) -> bool {
         self.outcomes.is_pending(tx_id)
+    }
+
+    fn watch(&self, tx_id: &str) -> Watch {
+        self.outcomes.watch(tx_id)
     }
 }
 

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quire_chaincode::{ChaincodeError, Chaincodes, Invocation};
-use quire_ledger::Reader;
+use quire_ledger::{Meter, Reader};
+use quire_wire::peer::{ProposalResponse, SignedProposal};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::endorser::evaluate;
 use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
+use crate::unpacked::ProposalError;
+use crate::watch::Watch;
 
 /// Evaluates calls, and submits none.
 #[derive(Debug)]
@@ -28,11 +31,23 @@ impl Submitter for ReadOnly {
         evaluate(&self.chaincodes, &self.reader, &*self.clock, &proposal)
     }
 
+    fn propose(
+        self: Arc<Self>,
+        _: &SignedProposal,
+        _: Meter,
+    ) -> Result<Invocation<ProposalResponse>, ProposalError> {
+        Err(ProposalError::Channel(SubmitError::ReadOnly))
+    }
+
     fn order(&self, _: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
         Err(SubmitError::ReadOnly)
     }
 
     fn is_pending(&self, _: &str) -> bool {
         false
+    }
+
+    fn watch(&self, _: &str) -> Watch {
+        Watch::in_vain()
     }
 }

@@ -9,10 +9,13 @@ use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
 use quire_ordering::{NotOrdered, Refused};
 use quire_wire::Code;
+use quire_wire::peer::{ProposalResponse, SignedProposal};
 use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::oneshot;
 
+use crate::unpacked::ProposalError;
 use crate::update::UpdateRefused;
+use crate::watch::Watch;
 
 /// The name under which the gateway's record of an attempt travels in a proposal.
 pub const DECORATION: &str = "quire";
@@ -26,6 +29,19 @@ pub trait Submitter: Send + Sync {
     /// Runs a call without ordering it. Blocks as long as the proposal's meter allows its queries.
     fn evaluate(&self, proposal: Proposal) -> Invocation<Result<Evaluated, ChaincodeError>>;
 
+    /// Runs a proposal that somebody else has signed, and endorses the outcome if it is sound. The answer to a
+    /// call that failed has a status of 400 or more, and no endorsement. Blocks as long as `meter` allows the
+    /// call's queries; if the chaincode waits for somebody else, nothing blocks, and the answer
+    /// [follows](Invocation).
+    ///
+    /// # Errors
+    /// The proposal was not looked at; see [`ProposalError`].
+    fn propose(
+        self: Arc<Self>,
+        signed: &SignedProposal,
+        meter: Meter,
+    ) -> Result<Invocation<ProposalResponse>, ProposalError>;
+
     /// Puts an envelope of somebody else into the channel's order, if the channel lets it in. It is a
     /// transaction, or an update of the configuration (`CONFIG_UPDATE`); the outcome of an update is that of
     /// the new configuration.
@@ -36,6 +52,10 @@ pub trait Submitter: Send + Sync {
 
     /// Whether the transaction was ordered here and has no final outcome yet.
     fn is_pending(&self, tx_id: &str) -> bool;
+
+    /// Waits for a transaction from now on, whoever orders it. One that is committed already is not told of: look
+    /// for it after this was asked.
+    fn watch(&self, tx_id: &str) -> Watch;
 }
 
 /// A call that is to become a transaction.

@@ -9,7 +9,7 @@ use quire_ledger::ReadError;
 use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
 use quire_wire::peer::{
     ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload,
-    Proposal as ProposalMessage, SignedProposal,
+    Proposal as ProposalMessage, ProposalResponse, SignedProposal,
 };
 use quire_wire::transaction::ProposalBytes;
 use quire_wire::tx_id::tx_id;
@@ -191,6 +191,25 @@ impl UnpackedProposal {
         let [creator] = creator;
         Err(ProposalError::NotAProposer(creator.name().to_owned()))
     }
+}
+
+/// The call that a proposal asks for; `None` if that cannot be read. Nothing is checked.
+#[must_use]
+pub fn proposed_call(signed: &SignedProposal) -> Option<Call> {
+    Some(UnpackedProposal::read(signed).ok()?.call)
+}
+
+/// The payload of the transaction that an endorsed proposal comes to, for its creator to sign; `None` if the
+/// proposal cannot be read, or nobody endorsed it.
+#[must_use]
+pub fn unsigned_transaction(signed: &SignedProposal, response: ProposalResponse) -> Option<Bytes> {
+    let proposal = UnpackedProposal::read(signed).ok()?;
+    let endorsement = response.endorsement?;
+    Some(
+        proposal
+            .bytes
+            .transaction_payload(response.payload, vec![endorsement]),
+    )
 }
 
 /// The call that a payload's input asks for: the first argument is the function's name.

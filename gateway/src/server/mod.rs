@@ -31,6 +31,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use quire_ledger::Room;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -40,6 +41,7 @@ use tower::ServiceExt as _;
 use crate::backend::Backend;
 use crate::gateway::Gateway;
 use crate::limits::Limits;
+use crate::memory::Kind;
 use crate::metrics::Metrics;
 use crate::metrics::gauge_guard::GaugeGuard;
 use crate::metrics::traffic::Arrival;
@@ -78,6 +80,8 @@ pub struct Server {
     connections: Arc<Semaphore>,
     terms: Terms,
     metrics: Arc<Metrics>,
+    /// Streams of one HTTP/2 connection that may be open.
+    streams: u32,
 }
 
 impl fmt::Debug for Server {
@@ -125,6 +129,20 @@ impl Server {
         }
     }
 
+    /// The same, with so many streams of one HTTP/2 connection at a time.
+    #[must_use]
+    pub fn with_streams(self, streams: u32) -> Self {
+        Self { streams, ..self }
+    }
+
+    /// Room out of the budget for what requests make the node hold, until it is dropped; `None` if there is not
+    /// enough.
+    #[must_use]
+    pub fn room(&self, bytes: usize) -> Option<Room> {
+        let share = self.terms.memory.take(Kind::Bodies, bytes);
+        share.ok().map(|share| Box::new(share) as Room)
+    }
+
     fn of(router: Router, backend: Arc<dyn Backend>, limits: Limits, gateway: &Gateway) -> Self {
         let metrics = Arc::clone(&gateway.metrics);
         let (nonces, counters) = (Arc::clone(&backend), Arc::clone(&metrics));
@@ -146,6 +164,7 @@ impl Server {
             connections: Arc::new(Semaphore::new(limits.connections)),
             terms,
             metrics,
+            streams: STREAMS,
         }
     }
 
@@ -248,7 +267,7 @@ impl Server {
             .timer(TokioTimer::new())
             .keep_alive_interval(self.limits.head_timeout)
             .keep_alive_timeout(self.limits.head_timeout)
-            .max_concurrent_streams(STREAMS)
+            .max_concurrent_streams(self.streams)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BYTES)

@@ -7,8 +7,13 @@ use bytes::Bytes;
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 use quire_chaincode::{ChaincodeError, Invocation};
 use quire_gateway::metrics::Family;
+use quire_ledger::Meter;
 use quire_ordering::QueueObserver;
-use quire_peer::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
+use quire_peer::{
+    Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter, Watch,
+    proposed_call,
+};
+use quire_wire::peer::{ProposalResponse, SignedProposal};
 use tokio::sync::oneshot;
 
 use super::chaincodes::Chaincodes;
@@ -161,18 +166,24 @@ impl Measured {
 }
 
 impl Measured {
-    /// Counts a proposal whose chaincode `name` names, and that began at `started`.
-    fn count(&self, name: &str, started: Instant, submitted: &Result<Submitted, SubmitError>) {
+    /// Counts how long a proposal took whose chaincode `name` names, and that began at `started`.
+    fn time(&self, name: &str, started: Instant, is_endorsed: bool) {
         let counters = &self.metrics.submitting;
-        let channel: &str = &self.channel;
         let took = started.elapsed().as_secs_f64();
-        let (chaincode, success) = match submitted {
-            Ok(_) => (counters.chaincodes.learn(name), "true"),
+        let (chaincode, success) = if is_endorsed {
+            (counters.chaincodes.learn(name), "true")
+        } else {
             // A refused name is not worth a label.
-            Err(_) => ("refused".to_owned(), "false"),
+            ("refused".to_owned(), "false")
         };
-        let labels = [channel, chaincode.as_str(), success];
+        let labels = [&*self.channel, chaincode.as_str(), success];
         counters.duration.with_label_values(&labels).observe(took);
+    }
+
+    /// Counts a proposal that was to be ordered at once.
+    fn count(&self, name: &str, started: Instant, submitted: &Result<Submitted, SubmitError>) {
+        self.time(name, started, submitted.is_ok());
+        let counters = &self.metrics.submitting;
         let counter = match submitted {
             Ok(_) => Some(&counters.successful),
             Err(SubmitError::Chaincode(_)) => Some(&counters.failures),
@@ -189,8 +200,20 @@ impl Measured {
             ) => None,
         };
         if let Some(counter) = counter {
-            counter.with_label_values(&[channel]).inc();
+            counter.with_label_values(&[&*self.channel]).inc();
         }
+    }
+
+    /// Counts a proposal of a client that orders it itself, or does not.
+    fn count_answer(&self, name: &str, started: Instant, is_endorsed: bool) {
+        self.time(name, started, is_endorsed);
+        let counters = &self.metrics.submitting;
+        let counter = if is_endorsed {
+            &counters.successful
+        } else {
+            &counters.failures
+        };
+        counter.with_label_values(&[&*self.channel]).inc();
     }
 }
 
@@ -211,11 +234,39 @@ impl Submitter for Measured {
         self.inner.evaluate(proposal)
     }
 
+    fn propose(
+        self: Arc<Self>,
+        signed: &SignedProposal,
+        meter: Meter,
+    ) -> Result<Invocation<ProposalResponse>, ProposalError> {
+        let received = &self.metrics.submitting.received;
+        received.with_label_values(&[&*self.channel]).inc();
+        let started = Instant::now();
+        let call = proposed_call(signed);
+        let chaincode = call.map(|call| call.chaincode).unwrap_or_default();
+        let answer = Arc::clone(&self.inner).propose(signed, meter);
+        let answer = answer.inspect_err(|error| {
+            self.time(&chaincode, started, false);
+            if matches!(error, ProposalError::Duplicate(_)) {
+                let duplicates = &self.metrics.submitting.duplicates;
+                duplicates.with_label_values(&[&*self.channel]).inc();
+            }
+        })?;
+        Ok(answer.map(move |answer| {
+            self.count_answer(&chaincode, started, answer.endorsement.is_some());
+            answer
+        }))
+    }
+
     fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
         self.inner.order(envelope)
     }
 
     fn is_pending(&self, tx_id: &str) -> bool {
         self.inner.is_pending(tx_id)
+    }
+
+    fn watch(&self, tx_id: &str) -> Watch {
+        self.inner.watch(tx_id)
     }
 }

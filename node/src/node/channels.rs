@@ -173,19 +173,19 @@ impl Node {
         let name = record.name.clone();
         migrate(&name, &ledger.reader(), &self.migrations.read().clone())?;
         self.metrics.begin(&name);
+        let host = Host {
+            endorser: Arc::clone(&self.endorser),
+            signer: Arc::new(OrdererSigner(Arc::clone(&self.orderer))),
+            documents: self.documents.clone(),
+            clock: Arc::new(SystemClock),
+            chaincode: self
+                .chaincodes
+                .as_ref()
+                .map_or_else(ChaincodeHost::idle, Chaincodes::host),
+        };
         let mut open = if record.read_only {
-            OpenChannel::read_only(ledger, self.documents.clone(), Arc::new(SystemClock))
+            OpenChannel::read_only(ledger, &host)
         } else {
-            let host = Host {
-                endorser: Arc::clone(&self.endorser),
-                signer: Arc::new(OrdererSigner(Arc::clone(&self.orderer))),
-                documents: self.documents.clone(),
-                clock: Arc::new(SystemClock),
-                chaincode: self
-                    .chaincodes
-                    .as_ref()
-                    .map_or_else(ChaincodeHost::idle, Chaincodes::host),
-            };
             let queue = self.metrics.queue(&name, QUEUE_LENGTH);
             OpenChannel::ordered_here(ledger, &host, Arc::new(queue))?
         };

@@ -18,11 +18,14 @@ use quire_identity::{Organization, SigningIdentity, Token, Tokens};
 use quire_ledger::{
     Block, CreateOptions, Ledger, Ledgers, Meter, Ordered, Purpose, Reader, Simulator,
 };
-use quire_peer::{Channel, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
+use quire_peer::{
+    Channel, Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter, Watch,
+};
 use quire_testkit::{Transaction, chain};
 use quire_wire::Message;
 use quire_wire::common::Timestamp;
 use quire_wire::hash::sha256;
+use quire_wire::peer::{ProposalResponse, SignedProposal};
 use tokio::sync::{oneshot, watch};
 
 use super::Client;
@@ -337,6 +340,14 @@ impl Submitter for Orderer {
         })
     }
 
+    fn propose(
+        self: Arc<Self>,
+        _: &SignedProposal,
+        _: Meter,
+    ) -> Result<Invocation<ProposalResponse>, ProposalError> {
+        Err(ProposalError::Channel(SubmitError::ReadOnly))
+    }
+
     fn order(&self, _: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
         Err(SubmitError::ReadOnly)
     }
@@ -344,6 +355,10 @@ impl Submitter for Orderer {
     fn is_pending(&self, tx_id: &str) -> bool {
         let inner = self.inner.lock();
         inner.waiting.iter().any(|waiting| waiting.tx_id == tx_id)
+    }
+
+    fn watch(&self, _: &str) -> Watch {
+        Watch::in_vain()
     }
 }
 
@@ -365,6 +380,7 @@ impl Backend for Node {
             reader: self.orderer.reader.clone(),
             chaincodes: Arc::clone(&self.chaincodes),
             submitter: Arc::clone(&self.orderer) as Arc<dyn Submitter>,
+            access: None,
             read_only: false,
             heights: self.orderer.heights.clone(),
         })
