@@ -22,6 +22,7 @@ blocks      a node: its blocks, over HTTP, by Fabric'\''s message definitions
 page        a node: its page, in a browser
 ca          the CA of a node, by the clients of Fabric CA, on to submitting with what they enrolled
 chaincode   chaincode on npm'\''s fabric-shim, deployed, called, upgraded and killed; the examples by themselves
+clients     applications of Fabric, on its client libraries for Node, against a node
 openssl     a node: its certificates, by openssl
 stop        a node: it stops when told to, and its data is sound
 files       a node that stopped: its block files, by Fabric'\''s message definitions
@@ -85,8 +86,8 @@ needs() {
 has() { command -v "$@"; }
 
 tools() {
-  local compiled=(clippy docs rust example mango blocks page ca chaincode openssl stop files hostile openapi prometheus alerts)
-  local node=(rust scripts verifier dashboards example mango blocks page ca chaincode openssl stop files hostile openapi prometheus alerts)
+  local compiled=(clippy docs rust example mango blocks page ca chaincode clients openssl stop files hostile openapi prometheus alerts)
+  local node=(rust scripts verifier dashboards example mango blocks page ca chaincode clients openssl stop files hostile openapi prometheus alerts)
   # Rust links with it; ring and jemalloc are built with it.
   needs gcc "${compiled[@]}" -- has cc
   needs libc6-dev "${compiled[@]}" -- has cc
@@ -244,6 +245,12 @@ run_chaincode() {
   else
     printf '\n**** SKIPPED: the tests of examples/transfers-go, for there is no Go here, or no modules of Fabric for it\n\n'
   fi
+}
+
+run_clients() {
+  binary
+  packages tests/fabric-clients
+  node tests/fabric-clients/main.mjs --quire "$quire"
 }
 
 run_openssl() {

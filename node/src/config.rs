@@ -11,7 +11,7 @@ use quire_ledger::{Migration, StateEngine};
 
 use crate::arguments::{GivenArguments, RunArguments};
 use crate::data_directory::path::{PathError, may_be_run_on};
-use crate::listen::{Listen, ResolveError};
+use crate::listen::{GrpcListen, Listen, ResolveError};
 use crate::memory;
 use crate::migrations::{self, MigrationsError};
 use crate::state::StateError;
@@ -113,6 +113,7 @@ pub(crate) struct Config {
     pub(crate) chaincode_timeout: Duration,
     /// Where chaincodes dial, if they may.
     pub(crate) chaincode_listen: Option<Listen>,
+    pub(crate) grpc: Grpc,
     pub(crate) engine: StateEngine,
     /// What the embedded engine caches, in bytes.
     pub(crate) engine_cache: u64,
@@ -125,6 +126,33 @@ pub(crate) struct Config {
     pub(crate) cors: Cors,
     pub(crate) tls: Option<Tls>,
     insecure_plain_http: bool,
+}
+
+/// Where Fabric's clients are served.
+#[derive(Clone, Debug)]
+pub(crate) enum Grpc {
+    Nowhere,
+    /// Nobody said: where they look, if that port is free.
+    WhereFree(Listen),
+    At(Listen),
+}
+
+impl Grpc {
+    fn check(listen: Option<&GrpcListen>) -> Result<Self, ConfigError> {
+        const FLAG: &str = "--grpc-listen";
+        Ok(match listen {
+            Some(GrpcListen::Nowhere) => Self::Nowhere,
+            Some(GrpcListen::At(address)) => Self::At(address.resolve(FLAG)?),
+            None => Self::WhereFree(Listen::fabric_peer(FLAG)),
+        })
+    }
+
+    fn asked_for(&self) -> Option<&Listen> {
+        match self {
+            Self::At(listen) => Some(listen),
+            Self::WhereFree(_) | Self::Nowhere => None,
+        }
+    }
 }
 
 impl Config {
@@ -163,6 +191,7 @@ impl Config {
             participation: participation(arguments)?,
             chaincode_timeout: Duration::from_secs(arguments.chaincode_timeout),
             chaincode_listen: chaincode_listen.transpose()?,
+            grpc: Grpc::check(arguments.grpc_listen.as_ref())?,
             counts: !arguments.no_metrics,
             documents: Documents {
                 max_value_bytes: arguments.max_value_bytes,
@@ -214,7 +243,8 @@ impl Config {
         }
         let mut doors = std::iter::once(&self.listen)
             .chain(&self.operations_listen)
-            .chain(&self.ca_listen);
+            .chain(&self.ca_listen)
+            .chain(self.grpc.asked_for());
         match doors.find(|door| door.is_remote()) {
             Some(door) if self.tls.is_none() && !self.insecure_plain_http => {
                 Err(ConfigError::Plain(door.clone()))

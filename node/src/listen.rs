@@ -18,6 +18,24 @@ pub(crate) struct ListenAddress {
     port: u16,
 }
 
+/// Where Fabric's clients are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GrpcListen {
+    Nowhere,
+    At(ListenAddress),
+}
+
+impl FromStr for GrpcListen {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        match text {
+            "none" => Ok(Self::Nowhere),
+            address => address.parse().map(Self::At),
+        }
+    }
+}
+
 /// Why a text is no address. It says what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotAnAddress {
@@ -145,6 +163,16 @@ pub(crate) struct Listen {
 }
 
 impl Listen {
+    /// Where clients look for a peer of Fabric.
+    pub(crate) fn fabric_peer(flag: &'static str) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 7051));
+        Self {
+            flag,
+            text: address.to_string(),
+            addresses: vec![address],
+        }
+    }
+
     /// Whether another machine may reach any of them.
     pub(crate) fn is_remote(&self) -> bool {
         self.addresses

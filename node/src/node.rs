@@ -8,6 +8,7 @@ mod deploy;
 mod error;
 mod join;
 mod migrate;
+pub(crate) mod rpc;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

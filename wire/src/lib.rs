@@ -1,6 +1,6 @@
 //! Hyperledger Fabric's messages and hashes, byte for byte: bytes in, bytes out, no I/O.
 //!
-//! * [`common`], [`config`], [`lifecycle`], [`msp`], [`peer`], [`query_result`], [`rwset`], [`shim`]: the
+//! * [`common`], [`config`], [`gateway`], [`lifecycle`], [`msp`], [`peer`], [`query_result`], [`rwset`], [`shim`]: the
 //!   protobuf messages, one module for each of Fabric's packages (and one for what chaincodes and peers say
 //!   to each other), with Fabric's field numbers; [`collection`] is a part of the package of [`peer`].
 //! * [`hash`]: data hash, header hash, proposal hash.
@@ -17,6 +17,7 @@ pub mod code;
 pub mod collection;
 pub mod common;
 pub mod config;
+pub mod gateway;
 pub mod hash;
 pub mod json;
 pub mod lifecycle;

@@ -8,7 +8,7 @@ use quire_ca::FirstAdmin;
 
 use super::DataArguments;
 use super::values::{a_second, at_once, budget, bytes, ca_admin, ca_name, seconds};
-use crate::listen::ListenAddress;
+use crate::listen::{GrpcListen, ListenAddress};
 
 /// Start the node (what `quire` alone does).
 #[derive(Clone, Debug, Args)]
@@ -72,6 +72,10 @@ pub(crate) struct RunArguments {
     /// the node starts itself needs none.
     #[arg(long, value_name = "ADDR", env = "QUIRE_CHAINCODE_LISTEN")]
     pub(crate) chaincode_listen: Option<ListenAddress>,
+    /// Serve Fabric's clients by gRPC at this address; `none` serves them nowhere. Without it, 127.0.0.1:7051 where
+    /// nobody else has that port.
+    #[arg(long, value_name = "ADDR", env = "QUIRE_GRPC_LISTEN")]
+    pub(crate) grpc_listen: Option<GrpcListen>,
     /// Count nothing; `/metrics` is not found then.
     #[arg(long, env = "QUIRE_NO_METRICS")]
     pub(crate) no_metrics: bool,

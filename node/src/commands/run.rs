@@ -12,7 +12,7 @@ use quire_gateway::backend::InvalidLogSpec;
 use quire_gateway::{Backend, Server};
 use quire_identity::Tokens;
 use quire_identity::token::OpenTokensError;
-use quire_ledger::Progress;
+use quire_ledger::{Progress, chain_of};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
@@ -22,14 +22,14 @@ use crate::advice;
 use crate::arguments::RunArguments;
 use crate::chaincodes::Chaincodes;
 use crate::commands::verb::{Needs, Verb};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Grpc};
 use crate::data_directory::{self, Part};
 use crate::exit::failed;
 use crate::listen::Listen;
 use crate::logging::{self, Logging};
 use crate::metrics;
 use crate::modes::{self, ModeError};
-use crate::node::{FIRST_CHANNEL, Node, NodeError};
+use crate::node::{FIRST_CHANNEL, Node, NodeError, rpc};
 use crate::participation;
 use crate::settings::Settings;
 use crate::terminal::{ProgressDisplay, say};
@@ -39,7 +39,7 @@ use crate::tls::Security;
 /// waits for the disk must leave a processor something to do.
 const WORKERS_A_PROCESSOR: usize = 2;
 
-/// Threads for work that blocks beside the gateway's: names are looked up, commands act through the socket.
+/// Threads for work that blocks beside the pools', of which the API and gRPC have one each: names are looked up, commands act through the socket.
 const OTHER_THREADS: usize = 16;
 
 impl Verb for RunArguments {
@@ -69,7 +69,7 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(processors * WORKERS_A_PROCESSOR)
-        .max_blocking_threads(config.limits.pools.sum() + OTHER_THREADS)
+        .max_blocking_threads(2 * config.limits.pools.sum() + OTHER_THREADS)
         .enable_all()
         .build()
         .map_err(RunError::Serve)?;
@@ -313,6 +313,8 @@ struct SideDoors {
     participation: Option<(Door, Security)>,
     /// Where chaincodes dial.
     chaincodes: Option<Door>,
+    /// Where Fabric's clients are.
+    grpc: Option<Door>,
 }
 
 impl SideDoors {
@@ -333,6 +335,7 @@ impl SideDoors {
             ca,
             participation,
             chaincodes,
+            grpc: bind_grpc(&config.grpc).await?,
         })
     }
 
@@ -358,9 +361,45 @@ impl SideDoors {
             let routes = participation::router(Arc::clone(node), config.limits.body_timeout);
             door.open_among(served, &api.beside(routes), &security);
         }
+        if let Some(door) = self.grpc {
+            for address in &door.addresses {
+                say(format_args!(
+                    "Fabric's clients are served on {}://{address}",
+                    grpc_scheme(config)
+                ));
+            }
+            let address = door.addresses.first().map(ToString::to_string);
+            let beside = rpc::server(node, api, config.limits, address.unwrap_or_default());
+            door.open_among(served, &beside, &Security(config.tls.clone()));
+        }
         if let (Some(door), Some(chaincodes)) = (self.chaincodes, node.chaincodes()) {
             take_chaincodes(served, door, chaincodes, node);
         }
+    }
+}
+
+async fn bind_grpc(grpc: &Grpc) -> Result<Option<Door>, RunError> {
+    match grpc {
+        Grpc::Nowhere => Ok(None),
+        Grpc::At(listen) => bind(listen).await.map(Some),
+        Grpc::WhereFree(listen) => match bind(listen).await {
+            Ok(door) => Ok(Some(door)),
+            Err(error) => {
+                tracing::warn!(
+                    error = chain_of(&error),
+                    "Fabric's clients are not served: give --grpc-listen an address, or `none`"
+                );
+                Ok(None)
+            }
+        },
+    }
+}
+
+fn grpc_scheme(config: &Config) -> &'static str {
+    if config.tls.is_some() {
+        "grpcs"
+    } else {
+        "grpc"
     }
 }
 

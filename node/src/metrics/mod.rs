@@ -2,9 +2,11 @@
 //!
 //! * this file: what ledgers tell as it happens, and channels that open
 //! * [`reads`]: what is read of state, and queries
+//! * [`calls`]: calls by gRPC
 //! * [`submitter`]: proposals, and the queue before the committing thread
 //! * [`look`]: what is looked up when somebody asks: heights, disk, [`engine`], [`indexes`]
 
+mod calls;
 mod chaincodes;
 mod engine;
 mod indexes;
@@ -12,6 +14,7 @@ mod look;
 mod reads;
 mod submitter;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus::process_collector::ProcessCollector;
@@ -20,6 +23,7 @@ use quire_gateway::backend::BuildInfo;
 use quire_gateway::metrics::Family;
 use quire_ledger::{Content, Event, Examined, Observer, OpenReport, Progress, Stage};
 
+use calls::Calls;
 use chaincodes::Chaincodes;
 pub(crate) use look::watch;
 use reads::Reads;
@@ -52,6 +56,8 @@ pub(crate) struct Metrics {
     damage: IntCounterVec,
     recovery: Recovery,
     submitting: submitter::Families,
+    /// By gRPC.
+    pub(crate) calls: Arc<Calls>,
 }
 
 #[derive(Debug)]
@@ -211,6 +217,7 @@ impl Metrics {
             ),
             recovery: Recovery::new(&family),
             submitting: submitter::Families::new(&family),
+            calls: Arc::new(Calls::new(&family)),
             registry: family.0,
         }
     }

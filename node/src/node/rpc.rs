@@ -1,0 +1,72 @@
+//! What the gRPC services ask of the node.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use quire_gateway::{Backend as _, Limits, Server};
+use quire_ledger::Room;
+use quire_peer::Channel;
+use quire_rpc::Backend;
+use tokio::sync::watch;
+
+use super::Node;
+
+/// Bytes of a message, at most: what Fabric's peers take by default.
+const MESSAGE_BYTES: usize = 100 << 20;
+/// Streams of all connections, and of one.
+const STREAMS: usize = 4096;
+const STREAMS_OF_ONE: u32 = 1024;
+
+/// The node as its gRPC services see it.
+#[derive(Debug)]
+struct Served {
+    node: Arc<Node>,
+    /// Has the budget of what requests hold.
+    api: Server,
+}
+
+/// A server of Fabric's services beside the API. `address` is where clients reach it.
+pub(crate) fn server(node: &Arc<Node>, api: &Server, limits: Limits, address: String) -> Server {
+    let served = Served {
+        node: Arc::clone(node),
+        api: api.clone(),
+    };
+    let limits = quire_rpc::Limits {
+        message_bytes: MESSAGE_BYTES,
+        calls: limits.requests,
+        streams: STREAMS,
+        query_timeout: limits.query_timeout,
+        max_wait: limits.max_wait,
+        work_threads: limits.pools.work,
+        scan_threads: limits.pools.queries,
+    };
+    let calls = Arc::clone(&node.metrics.calls);
+    let routes = quire_rpc::router(Arc::new(served), calls, limits, address);
+    api.beside(routes).with_streams(STREAMS_OF_ONE)
+}
+
+impl Backend for Served {
+    fn channel(&self, name: &str) -> Option<Channel> {
+        self.node.channel(name)
+    }
+
+    fn channels(&self) -> Vec<String> {
+        self.node.channels()
+    }
+
+    fn msp_id(&self) -> String {
+        self.node.organization().msp_id().to_owned()
+    }
+
+    fn now(&self) -> SystemTime {
+        self.node.now()
+    }
+
+    fn stopping(&self) -> watch::Receiver<bool> {
+        self.node.stopping()
+    }
+
+    fn room(&self, bytes: usize) -> Option<Room> {
+        self.api.room(bytes)
+    }
+}

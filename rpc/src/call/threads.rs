@@ -1,0 +1,120 @@
+//! Threads for calls of chaincodes: short work is done where it is, and what may scan has threads of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quire_chaincode::{Invocation, Weight};
+use quire_ledger::{Meter, Reader};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tonic::Status;
+
+use super::patience::{Patience, Waiter};
+use crate::backend::Backend;
+
+/// How long work that scans waits for a thread.
+const SCAN_WAIT: Duration = Duration::from_secs(5);
+
+/// How many threads there are for each kind of work. Threads are the runtime's own.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    work: Arc<Semaphore>,
+    scans: Arc<Semaphore>,
+    /// How long the queries of one call may take.
+    query_timeout: Duration,
+}
+
+impl Threads {
+    pub(crate) fn new(work: usize, scans: usize, query_timeout: Duration) -> Self {
+        Self {
+            work: Arc::new(Semaphore::new(work)),
+            scans: Arc::new(Semaphore::new(scans)),
+            query_timeout,
+        }
+    }
+
+    /// Runs work that blocks, on a thread for it.
+    ///
+    /// # Errors
+    /// The work panicked: `INTERNAL`.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let thread = Arc::clone(&self.work).acquire_owned().await;
+        let thread = thread.map_err(|error| Status::internal(error.to_string()))?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            work()
+        });
+        done.await
+            .map_err(|_| Status::internal("the work on a call panicked"))
+    }
+
+    /// Runs work where its weight belongs.
+    ///
+    /// # Errors
+    /// There was no thread for it, or it panicked.
+    pub(crate) async fn weighed<T: Send + 'static>(
+        &self,
+        weight: Weight,
+        reader: &Reader,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        match weight {
+            // The two changes of thread would take longer than the work.
+            Weight::Brief if !reader.is_remote() => Ok(work()),
+            Weight::Brief | Weight::Keys => self.work(work).await,
+            Weight::Scan => {
+                let thread = timeout(SCAN_WAIT, Arc::clone(&self.scans).acquire_owned());
+                let crowded =
+                    || Status::resource_exhausted("all threads for queries are taken: try again");
+                let thread = thread.await.map_err(|_| crowded())?;
+                let thread = thread.map_err(|error| Status::internal(error.to_string()))?;
+                let done = tokio::task::spawn_blocking(move || {
+                    let _thread = thread;
+                    work()
+                });
+                done.await
+                    .map_err(|_| Status::internal("the work on a call panicked"))
+            }
+        }
+    }
+
+    fn patience(&self, backend: &Arc<dyn Backend>) -> (Patience, Waiter) {
+        Patience::until(Instant::now() + self.query_timeout, backend)
+    }
+}
+
+/// Begins a call of a chaincode, and drives it to its end. No thread waits with a call that waits for somebody else;
+/// a caller who goes away ends it.
+///
+/// # Errors
+/// There was no thread for it, or its work panicked.
+pub(crate) async fn drive<T: Send + 'static, E: Send + 'static>(
+    threads: &Threads,
+    backend: &Arc<dyn Backend>,
+    (reader, weight): (&Reader, Weight),
+    begin: impl FnOnce(Meter) -> Result<Invocation<T>, E> + Send + 'static,
+) -> Result<Result<T, E>, Status> {
+    let (patience, _waiter) = threads.patience(backend);
+    let meter = patience.meter();
+    let first = threads
+        .weighed(weight, reader, move || begin(meter))
+        .await?;
+    let mut invocation = match first {
+        Ok(invocation) => invocation,
+        Err(error) => return Ok(Err(error)),
+    };
+    loop {
+        let piece = match invocation {
+            Invocation::Done(done) => return Ok(Ok(done)),
+            Invocation::Waiting(waiting) => waiting.await,
+        };
+        let weight = piece.weight();
+        let (patience, waiter) = threads.patience(backend);
+        let run = move || piece.run(Some(patience.halt()));
+        invocation = threads.weighed(weight, reader, run).await?;
+        drop(waiter);
+    }
+}

@@ -1,0 +1,55 @@
+//! `Submit`: a signed transaction goes into the order.
+
+use std::sync::Arc;
+
+use quire_chaincode::Weight;
+use quire_wire::gateway::{SubmitRequest, SubmitResponse};
+use quire_wire::transaction::seal;
+use tonic::{Code, Status};
+
+use super::failure::of_this_node;
+use crate::call::Deadline;
+use crate::ordered::order;
+use crate::services::Services;
+
+/// `Submit`.
+pub(crate) async fn submit(
+    services: Arc<Services>,
+    request: SubmitRequest,
+    _: Deadline,
+) -> Result<SubmitResponse, Status> {
+    let envelope = request.prepared_transaction;
+    let envelope =
+        envelope.ok_or_else(|| Status::invalid_argument("a prepared transaction is required"))?;
+    if envelope.signature.is_empty() {
+        return Err(Status::invalid_argument(
+            "prepared transaction must be signed",
+        ));
+    }
+    let channel = request.channel_id;
+    let Some(served) = services.backend.channel(&channel) else {
+        return Err(Status::failed_precondition(format!(
+            "failed to get config for channel [{channel}]: could not get last config for channel {channel}"
+        )));
+    };
+    let envelope = seal(envelope.payload, envelope.signature);
+    let backend = Arc::clone(&services.backend);
+    let ordered = services
+        .threads
+        .weighed(Weight::Brief, &served.reader, move || {
+            order(&*backend, envelope)
+        });
+    let Err(refused) = ordered.await? else {
+        return Ok(SubmitResponse {});
+    };
+    let (status, info) = (refused.status, refused.info);
+    let said = format!(
+        "received unsuccessful response from orderer: status={}, info={info}",
+        status.name()
+    );
+    if status.is_senders() {
+        return Err(Status::aborted(said));
+    }
+    let text = "no orderers could successfully process transaction";
+    Err(of_this_node(&services, Code::Unavailable, text, said))
+}

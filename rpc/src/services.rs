@@ -1,0 +1,170 @@
+//! The services that share a listener, and what they share.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::post;
+use quire_ledger::chain_of;
+use quire_peer::{Channel, SignedData};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Status;
+
+use crate::backend::Backend;
+use crate::call::{Threads, server_streaming, unary, unknown};
+use crate::observer::{CallKind, Observer};
+use crate::{endorser, gateway, health};
+
+/// The answer to a call, as it is made.
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// Bounds on what callers may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request message, at most.
+    pub message_bytes: usize,
+    /// Calls with one answer that are worked on at a time, at most.
+    pub calls: usize,
+    /// Streams that are open at a time, at most.
+    pub streams: usize,
+    /// How long the queries of a call may take.
+    pub query_timeout: Duration,
+    /// How long a call waits for a transaction at most, whatever its caller allows.
+    pub max_wait: Duration,
+    /// Threads for work that waits for the disk.
+    pub work_threads: usize,
+    /// Threads for work that scans.
+    pub scan_threads: usize,
+}
+
+/// The services of a node.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) limits: Limits,
+    pub(crate) threads: Threads,
+    pub(crate) calls: Places,
+    pub(crate) streams: Places,
+    /// Where clients reach this node: the address that details of errors name.
+    pub(crate) address: String,
+}
+
+/// The routes of Fabric's services, each `/package.Service/Method`. `address` is where clients reach this node.
+pub fn router(
+    backend: Arc<dyn Backend>,
+    observer: Arc<dyn Observer>,
+    limits: Limits,
+    address: String,
+) -> Router {
+    let services = Arc::new(Services {
+        threads: Threads::new(
+            limits.work_threads,
+            limits.scan_threads,
+            limits.query_timeout,
+        ),
+        calls: Places::new(CallKind::Unary, limits.calls),
+        streams: Places::new(CallKind::Stream, limits.streams),
+        backend,
+        observer,
+        limits,
+        address,
+    });
+    /// A route of a method.
+    macro_rules! method {
+        ($kind:ident, $handle:expr) => {{
+            let services = Arc::clone(&services);
+            post(move |request: Request| -> Answering {
+                Box::pin($kind(services, request, $handle))
+            })
+        }};
+    }
+    Router::new()
+        .route(
+            "/gateway.Gateway/Evaluate",
+            method!(unary, gateway::evaluate),
+        )
+        .route("/gateway.Gateway/Endorse", method!(unary, gateway::endorse))
+        .route("/gateway.Gateway/Submit", method!(unary, gateway::submit))
+        .route(
+            "/gateway.Gateway/CommitStatus",
+            method!(unary, gateway::commit_status),
+        )
+        .route(
+            "/protos.Endorser/ProcessProposal",
+            method!(unary, endorser::process_proposal),
+        )
+        .route(
+            "/grpc.health.v1.Health/Check",
+            method!(unary, health::check),
+        )
+        .route(
+            "/grpc.health.v1.Health/Watch",
+            method!(server_streaming, health::watch),
+        )
+        .fallback(|request: Request| async move { unknown(request.uri().path()) })
+}
+
+impl Services {
+    /// A channel whose resource somebody may use who has signed that they want to. A channel that there is not is
+    /// told like one that they may not use.
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED`.
+    pub(crate) fn permitted(
+        &self,
+        channel: &str,
+        resource: &str,
+        signed: SignedData<'_>,
+    ) -> Result<Channel, Status> {
+        let found = self.backend.channel(channel);
+        let found = found.filter(|found| found.access.is_some());
+        let found = found.ok_or_else(|| {
+            let text = format!("Failed to get policy manager for channel [{channel}]");
+            Status::permission_denied(text)
+        })?;
+        let checked = found
+            .access
+            .as_ref()
+            .map(|access| access.check(resource, signed));
+        match checked {
+            Some(Err(error)) => Err(Status::permission_denied(format!(
+                "Failed evaluating policy on signed data during check policy on channel [{channel}]: {}",
+                chain_of(&error)
+            ))),
+            _ => Ok(found),
+        }
+    }
+}
+
+/// Places for calls of one kind.
+pub(crate) struct Places {
+    pub(crate) kind: CallKind,
+    pub(crate) all: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Places {
+    fn new(kind: CallKind, all: usize) -> Self {
+        Self {
+            kind,
+            all,
+            free: Arc::new(Semaphore::new(all)),
+        }
+    }
+
+    /// A place; `None` if all are taken.
+    pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).try_acquire_owned().ok()
+    }
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.free.available_permits(), self.all)
+    }
+}
