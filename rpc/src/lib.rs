@@ -1,14 +1,18 @@
 //! Fabric's gRPC services and clients.
 //!
 //! * [`router`]: the services that clients of Fabric call.
+//! * [`Client`]: calls such services, of a node or of a peer of Fabric; [`Application`] does with a key.
 //! * [`chaincode`]: the stream between a peer and a chaincode, in both directions of connection.
 //!
 //! Connections and TLS of the services are those of the HTTP API, which takes routes beside its own. Here is what is
 //! said on them: [`Backend`] hands out channels, and each service asks a channel what REST asks it.
 
+mod application;
 mod backend;
 mod call;
 pub mod chaincode;
+mod client;
+mod dial;
 mod endorser;
 mod gateway;
 mod health;
@@ -17,7 +21,10 @@ mod ordered;
 mod services;
 mod tls;
 
+pub use application::{Application, Proposing};
 pub use backend::Backend;
+pub use client::Client;
+pub use dial::{DialError, Target};
 pub use observer::{CallKind, Observer};
 pub use services::{Limits, router};
 pub use tls::{Tls, TlsError};

@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::time::sleep_until;
 
+use crate::application::{Caller, Signer};
 use crate::client::Client;
 use crate::{Failure, probes};
 
@@ -78,7 +79,11 @@ impl Ask<'_> {
         known.map(|(_, per_second)| *per_second)
     }
 
-    async fn send(self, client: &mut Client, number: u64) -> Result<(), Failure> {
+    async fn send(self, client: &mut Door, number: u64) -> Result<(), Failure> {
+        let client = match client {
+            Door::Http(client) => client,
+            Door::Grpc(caller) => return self.call(caller, number).await,
+        };
         match self {
             Self::Put(documents, text) => {
                 let key = documents.key(number);
@@ -97,9 +102,29 @@ impl Ask<'_> {
     }
 }
 
+impl Ask<'_> {
+    async fn call(self, caller: &Caller, number: u64) -> Result<(), Failure> {
+        match self {
+            Self::Put(documents, text) => caller.put(&documents.key(number), text).await,
+            Self::Get(documents) | Self::Evaluate(documents) => {
+                caller.evaluate(&documents.any_key(number)).await
+            }
+        }
+    }
+}
+
+/// The way by which a client reaches the node.
+enum Door {
+    Http(Client),
+    /// Fabric's Gateway.
+    Grpc(Caller),
+}
+
 /// Requests to be sent by some clients.
 pub(crate) struct Load<'a> {
     pub(crate) address: &'a str,
+    /// The address of Fabric's Gateway, and who signs, where the clients use that.
+    pub(crate) grpc: Option<(&'a str, &'a Signer)>,
     pub(crate) ask: Ask<'a>,
     pub(crate) clients: u64,
     pub(crate) requests: u64,
@@ -115,8 +140,7 @@ impl Load<'_> {
     pub(crate) async fn run(&self, scale: f64) -> Result<f64, Failure> {
         let processor = Processor::begin(self.pid);
         // Connected before the clock starts.
-        let connected = (0..self.clients).map(|_| Client::connect(self.address));
-        let connected = try_join_all(connected).await?;
+        let connected = self.connect().await?;
         let begun = Instant::now();
         let next = Cell::new(0);
         let clients = connected.into_iter();
@@ -125,7 +149,10 @@ impl Load<'_> {
         let took = took.concat();
         #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
         let rate = took.len() as f64 / seconds;
-        let what = self.ask.name();
+        let what = match self.grpc {
+            None => self.ask.name().to_owned(),
+            Some(_) => format!("{} by the Gateway", self.ask.name()),
+        };
         let name = match self.rate {
             None => format!("{what}, closed loop, {} clients", self.clients),
             Some(rate) => format!("{what}, open loop, {rate:.0} a second"),
@@ -144,10 +171,20 @@ impl Load<'_> {
         Ok(rate)
     }
 
+    async fn connect(&self) -> Result<Vec<Door>, Failure> {
+        if let Some((address, signer)) = self.grpc {
+            let callers = Caller::connect(address, signer, self.clients).await?;
+            return Ok(callers.into_iter().map(Door::Grpc).collect());
+        }
+        let connected = (0..self.clients).map(|_| Client::connect(self.address));
+        let connected = try_join_all(connected).await?;
+        Ok(connected.into_iter().map(Door::Http).collect())
+    }
+
     /// One client's part.
     async fn send(
         &self,
-        mut client: Client,
+        mut client: Door,
         begun: Instant,
         next: &Cell<u64>,
     ) -> Result<Vec<Duration>, Failure> {

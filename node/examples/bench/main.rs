@@ -15,10 +15,14 @@
 //! Beside a loop stands what Fabric did on another machine, and where its processor was what bounded it,
 //! also the ratio to that scaled by what the probes of this machine's processor are of that one's.
 //!
+//! With `--grpc 127.0.0.1:7051` all of it goes by Fabric's Gateway: each submit is endorsed, signed, ordered and asked
+//! for, in three calls.
+//!
 //! With `--find 100000` there are none of these loops: so many documents are written, an index is made, and 16 clients
 //! ask for pages of 10 and of 500 of them, beside what CouchDB did with as many elsewhere, or does here
 //! where `QUIRE_TEST_COUCHDB_URL` names one.
 
+mod application;
 mod client;
 mod find;
 mod load;
@@ -27,6 +31,7 @@ mod probes;
 use clap::Parser;
 use serde_json::json;
 
+use application::Signer;
 use find::Find;
 use load::{Ask, Documents, Load};
 
@@ -38,6 +43,19 @@ struct Arguments {
     /// The node.
     #[arg(long, default_value = "127.0.0.1:7080")]
     url: String,
+    /// Fabric's Gateway of the node, by which everything is submitted and read then.
+    #[arg(long)]
+    grpc: Option<String>,
+    /// The MSP folder of whoever signs there.
+    #[arg(
+        long,
+        requires = "grpc",
+        default_value = "/tmp/bench/identities/client/msp"
+    )]
+    msp: std::path::PathBuf,
+    /// The organisation of that.
+    #[arg(long, default_value = "QuireMSP")]
+    msp_id: String,
     /// Clients of each closed loop of submits.
     #[arg(long, value_delimiter = ',', default_value = "1,50,200,500")]
     clients: Vec<u64>,
@@ -84,6 +102,7 @@ impl Arguments {
 
     fn load<'a>(
         &'a self,
+        signer: Option<&'a Signer>,
         ask: Ask<'a>,
         clients: u64,
         requests: u64,
@@ -91,6 +110,7 @@ impl Arguments {
     ) -> Load<'a> {
         Load {
             address: self.address(),
+            grpc: self.grpc.as_deref().zip(signer),
             ask,
             clients,
             requests,
@@ -119,6 +139,11 @@ async fn main() -> Result<(), Failure> {
         };
         return find.run().await;
     }
+    let signer = match arguments.grpc {
+        Some(_) => Some(Signer::read(&arguments.msp, &arguments.msp_id)?),
+        None => None,
+    };
+    let signer = signer.as_ref();
     let text = json!({ "payload": "x".repeat(arguments.bytes) }).to_string();
     let mut best = 0.0_f64;
     let mut written = None;
@@ -128,7 +153,7 @@ async fn main() -> Result<(), Failure> {
         let ask = Ask::Put(&documents, &text);
         best = best.max(
             arguments
-                .load(ask, clients, count, None)
+                .load(signer, ask, clients, count, None)
                 .run(processor)
                 .await?,
         );
@@ -148,7 +173,7 @@ async fn main() -> Result<(), Failure> {
         let count = (rate * arguments.seconds) as u64;
         let documents = Documents::new(count);
         let ask = Ask::Put(&documents, &text);
-        let load = arguments.load(ask, 500, count, Some(rate));
+        let load = arguments.load(signer, ask, 500, count, Some(rate));
         load.run(processor).await?;
     }
     let Some(documents) = written else {
@@ -157,7 +182,7 @@ async fn main() -> Result<(), Failure> {
     for ask in [Ask::Get(&documents), Ask::Evaluate(&documents)] {
         for &clients in &arguments.readers {
             let count = arguments.requests_of(clients).saturating_mul(READS);
-            let load = arguments.load(ask, clients, count, None);
+            let load = arguments.load(signer, ask, clients, count, None);
             load.run(processor).await?;
         }
     }

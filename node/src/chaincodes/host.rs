@@ -14,8 +14,8 @@ use quire_chaincode::shim::{Deadline, Limits};
 use quire_disk::FileError;
 use quire_ledger::Reader;
 use quire_peer::{ChaincodeHost, Channels, OpenChannel, Peer, Timer};
-use quire_rpc::Tls;
 use quire_rpc::chaincode::Server;
+use quire_rpc::{Target, Tls};
 use quire_wire::peer::SignedProposal;
 use tokio::runtime::Handle;
 
@@ -124,9 +124,11 @@ fn server(connection: Connection, message_bytes: usize) -> Result<Server, quire_
         Tls::new(tls.root_cert.as_bytes(), pair, name.unwrap_or(host))
     });
     Ok(Server {
-        tls: tls.transpose()?,
-        address: connection.address,
-        dial_timeout: connection.dial_timeout,
+        target: Target {
+            tls: tls.transpose()?,
+            address: connection.address,
+            dial_timeout: connection.dial_timeout,
+        },
         message_bytes,
     })
 }
