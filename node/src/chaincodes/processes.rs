@@ -314,7 +314,7 @@ async fn dial(inner: &Arc<Inner>, package_id: &str, server: &Server) {
     loop {
         let began = Instant::now();
         let stream = inner.stream(Some(package_id.to_owned()));
-        let address = &server.address;
+        let address = &server.target.address;
         match connect(server, stream).await {
             Ok(()) => tracing::warn!(chaincode = package_id, address, "the chaincode hung up"),
             Err(error) => {
