@@ -22,7 +22,7 @@ blocks      a node: its blocks, over HTTP, by Fabric'\''s message definitions
 page        a node: its page, in a browser
 ca          the CA of a node, by the clients of Fabric CA, on to submitting with what they enrolled
 chaincode   chaincode on npm'\''s fabric-shim, deployed, called, upgraded and killed; the examples by themselves
-clients     applications of Fabric, on its client libraries for Node, against a node
+clients     applications of Fabric, on its client libraries for Node, against a node; and a hostile caller of gRPC
 openssl     a node: its certificates, by openssl
 stop        a node: it stops when told to, and its data is sound
 files       a node that stopped: its block files, by Fabric'\''s message definitions
@@ -251,6 +251,7 @@ run_clients() {
   binary
   packages tests/fabric-clients
   node tests/fabric-clients/main.mjs --quire "$quire"
+  node tests/fabric-clients/hostile.mjs --quire "$quire"
 }
 
 run_openssl() {
