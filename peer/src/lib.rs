@@ -39,6 +39,7 @@ mod outcomes;
 pub mod peer;
 mod proposed;
 mod read_only;
+mod refused;
 mod source;
 pub mod submit;
 mod unpacked;

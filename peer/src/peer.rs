@@ -15,10 +15,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_chaincode::{ChaincodeError, Invocation};
 use quire_identity::SigningIdentity;
-use quire_ledger::{Content, Examined, Meter, Reader, Signatures, chain_of};
+use quire_ledger::{Content, Examined, Meter, Reader, Signatures};
 use quire_ordering::{BlockSigner, Consenter, Message, NotOrdered, envelope_size_bytes};
 use quire_wire::common::header_type;
-use quire_wire::peer::{ProposalResponse, Response, SignedProposal};
+use quire_wire::peer::{ProposalResponse, SignedProposal};
 use quire_wire::transaction::{ProposalBytes, seal};
 use tokio::sync::oneshot;
 
@@ -30,6 +30,7 @@ use crate::endorser::{Endorsed, Endorser};
 use crate::genesis::config_envelope;
 use crate::outcomes::Outcomes;
 use crate::proposed::{Asked, Creator};
+use crate::refused::NotEndorsed;
 use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
 use crate::unpacked::{ProposalError, UnpackedProposal};
 use crate::update::configuration;
@@ -37,10 +38,6 @@ use crate::watch::Watch;
 
 /// The version of Fabric's answers to proposals.
 const RESPONSE_VERSION: i32 = 1;
-/// A chaincode's answer to a call that its caller must correct.
-const BAD_CALL: i32 = 400;
-/// A chaincode's answer to a call that could not be run.
-const FAILED: i32 = 500;
 /// The resource that chaincodes use when they call others: Fabric's name.
 const CHAINCODE_TO_CHAINCODE: &str = "peer/ChaincodeToChaincode";
 
@@ -107,7 +104,7 @@ impl Peer {
                 payload: endorsed.response_payload,
                 endorsement: Some(endorsed.endorsement),
             },
-            Err(error) => not_endorsed(&error),
+            Err(refused) => refused.into(),
         }))
     }
 
@@ -270,13 +267,13 @@ impl Peer {
         tx_id: String,
         identity: &SigningIdentity,
         proposal: ProposalBytes,
-        endorsed: Result<Endorsed, ChaincodeError>,
+        endorsed: Result<Endorsed, NotEndorsed>,
     ) -> Result<Submitted, SubmitError> {
         let Endorsed {
             response_payload,
             endorsement,
             response,
-        } = endorsed.map_err(SubmitError::Chaincode)?;
+        } = endorsed.map_err(|refused| SubmitError::Chaincode(refused.error))?;
         let payload = proposal.transaction_payload(response_payload, vec![endorsement]);
         let signature = identity.sign(&payload);
         let outcome = self.order(seal(payload, signature), Origin::Here(identity))?;
@@ -345,27 +342,5 @@ impl Submitter for Peer {
 
     fn watch(&self, tx_id: &str) -> Watch {
         self.outcomes.watch(tx_id)
-    }
-}
-
-/// The answer to a call that failed: it says why, and has no endorsement.
-fn not_endorsed(error: &ChaincodeError) -> ProposalResponse {
-    let (status, payload) = match error {
-        ChaincodeError::Refused {
-            status, payload, ..
-        } => (*status, payload.clone()),
-        ChaincodeError::Read(_)
-        | ChaincodeError::Unavailable { .. }
-        | ChaincodeError::TimedOut { .. } => (FAILED, Bytes::new()),
-        _ => (BAD_CALL, Bytes::new()),
-    };
-    ProposalResponse {
-        version: RESPONSE_VERSION,
-        response: Some(Response {
-            status,
-            message: chain_of(error),
-            payload,
-        }),
-        ..ProposalResponse::default()
     }
 }
