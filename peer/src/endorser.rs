@@ -96,6 +96,36 @@ impl Endorser {
         }
     }
 
+    /// Runs a proposal's chaincode on a snapshot, for what it answers.
+    pub(crate) fn answer(
+        &self,
+        call: &Call,
+        asked: &Asked<'_>,
+        meter: Meter,
+    ) -> Invocation<Result<Response, NotEndorsed>> {
+        let simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
+        let chaincode = self.chaincodes.of(&call.chaincode);
+        let simulated = chaincode.invoke(call, asked, simulator);
+        let (proposal, call) = (asked.bytes.clone(), call.clone());
+        simulated.map(move |Simulated { simulator, answer }| match answer {
+            Ok(answer) => Ok(Response {
+                status: answer.status,
+                message: answer.message,
+                payload: answer.payload,
+            }),
+            Err(error) => {
+                let chaincode_id = chaincode_id(&call, &chaincode.version());
+                let results = || simulator.into_results().public.encode_to_vec().into();
+                Err(NotEndorsed::by_chaincode(
+                    error,
+                    &proposal,
+                    chaincode_id,
+                    results,
+                ))
+            }
+        })
+    }
+
     /// The bytes of a proposal by an identity of this node.
     pub(crate) fn proposal(&self, proposal: &Proposal, timestamp: Timestamp) -> ProposalBytes {
         proposal_bytes(&self.channel, proposal, timestamp)
