@@ -1,8 +1,9 @@
 //! Hyperledger Fabric's messages and hashes, byte for byte: bytes in, bytes out, no I/O.
 //!
-//! * [`common`], [`config`], [`gateway`], [`lifecycle`], [`msp`], [`peer`], [`query_result`], [`rwset`], [`shim`]: the
-//!   protobuf messages, one module for each of Fabric's packages (and one for what chaincodes and peers say
-//!   to each other), with Fabric's field numbers; [`collection`] is a part of the package of [`peer`].
+//! * [`common`], [`config`], [`discovery`], [`gateway`], [`gossip`], [`lifecycle`], [`msp`], [`peer`],
+//!   [`query_result`], [`rwset`], [`shim`]: the protobuf messages, one module for each of Fabric's packages (and one
+//!   for what chaincodes and peers say to each other), with Fabric's field numbers; [`collection`] is a part of the
+//!   package of [`peer`], and [`deliver`] of those of peers and orderers.
 //! * [`hash`]: data hash, header hash, proposal hash.
 //! * [`tx_id`]: transaction ids.
 //! * [`code`]: the validation code of a transaction.
@@ -17,7 +18,10 @@ pub mod code;
 pub mod collection;
 pub mod common;
 pub mod config;
+pub mod deliver;
+pub mod discovery;
 pub mod gateway;
+pub mod gossip;
 pub mod hash;
 pub mod json;
 pub mod lifecycle;

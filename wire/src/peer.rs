@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::common::Timestamp;
+use crate::config::SignaturePolicyEnvelope;
 
 /// What a client asks peers to endorse.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -232,4 +233,35 @@ pub struct ChaincodeEndorsedAction {
     /// Who endorsed it.
     #[prost(message, repeated, tag = "2")]
     pub endorsements: Vec<Endorsement>,
+}
+
+/// The calls of a transaction that is to be endorsed.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ChaincodeInterest {
+    /// The calls, the transaction's own first.
+    #[prost(message, repeated, tag = "1")]
+    pub chaincodes: Vec<ChaincodeCall>,
+}
+
+/// What a transaction does with a chaincode.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ChaincodeCall {
+    /// The chaincode.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The collections that it touches.
+    #[prost(string, repeated, tag = "2")]
+    pub collection_names: Vec<String>,
+    /// Whether it reads none of their data.
+    #[prost(bool, tag = "3")]
+    pub no_private_reads: bool,
+    /// Whether it writes nothing outside of them.
+    #[prost(bool, tag = "4")]
+    pub no_public_writes: bool,
+    /// The policies of the keys that it writes.
+    #[prost(message, repeated, tag = "5")]
+    pub key_policies: Vec<SignaturePolicyEnvelope>,
+    /// Whether the chaincode's own policy does not matter.
+    #[prost(bool, tag = "6")]
+    pub disregard_namespace_policy: bool,
 }

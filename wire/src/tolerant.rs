@@ -100,6 +100,14 @@ shapes! {
     HASHED_KEYS = [1 Nested(READ), 2 Nested(HASHED_WRITE), 3 Nested(METADATA_WRITE)];
     /// [`crate::rwset::KvWriteHash`].
     HASHED_WRITE = [1 Raw, 2 Number, 3 Raw, 4 Number];
+    /// [`crate::deliver::SeekInfo`].
+    SEEK_INFO = [1 Nested(SEEK_POSITION), 2 Nested(SEEK_POSITION), 3 Number, 4 Number, 5 Number];
+    /// [`crate::deliver::SeekPosition`].
+    SEEK_POSITION = [1 Nested(NOTHING), 2 Nested(NOTHING), 3 Nested(SEEK_SPECIFIED), 4 Nested(NOTHING)];
+    /// [`crate::deliver::Nothing`].
+    NOTHING = [];
+    /// [`crate::deliver::SeekSpecified`].
+    SEEK_SPECIFIED = [1 Number];
 }
 
 /// Reads a message of a shape.
