@@ -12,6 +12,7 @@
 
 mod rule;
 mod shortfall;
+mod signatures;
 mod sound;
 mod text;
 mod tree;
@@ -22,6 +23,7 @@ use quire_wire::DecodeError;
 use quire_wire::config::{ConfigGroup, SignaturePolicyEnvelope};
 
 pub use shortfall::Shortfall;
+pub use signatures::as_signature_policy;
 pub use sound::{Unsound, check_sound_changes};
 pub use text::{
     PolicyTextError, read_implicit_policy, read_signature_policy, write_implicit_policy,
