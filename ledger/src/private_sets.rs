@@ -97,8 +97,7 @@ impl PrivateSets {
         height: u64,
         index: (&Index, &Snapshot),
     ) -> Result<(), KeepError> {
-        let is_id = tx_id.len() == 64 && tx_id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_id {
+        if !is_id(tx_id) {
             return Err(KeepError::NotAnId(tx_id.to_owned()));
         }
         let mut bytes = Vec::new();
@@ -138,6 +137,14 @@ impl PrivateSets {
             let mut values = names.map(|name| self.value_in(&name, key, hash));
             values.find_map(|value| value)
         })
+    }
+
+    /// The set of a transaction; `None` if no readable one is kept.
+    pub(crate) fn set(&self, tx_id: &str) -> Option<TxPvtReadWriteSet> {
+        if !is_id(tx_id) {
+            return None;
+        }
+        self.read(tx_id).map(|(_, set)| set)
     }
 
     /// The names of keys that some set writes to a collection, from `start` (inclusive) to `end` (exclusive,
@@ -237,6 +244,11 @@ impl PrivateSets {
         }
         Ok(())
     }
+}
+
+/// Whether this is a transaction id, and so the name of a file that may be here.
+fn is_id(tx_id: &str) -> bool {
+    tx_id.len() == 64 && tx_id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn is_full(waiting: &BTreeMap<String, Waiting>, more: usize) -> bool {

@@ -251,6 +251,13 @@ impl Reader {
         Ok(position.and_then(|tx| block.envelopes.get(tx).cloned()))
     }
 
+    /// What a transaction wrote to private collections, as far as this node has it, and as it was when it was simulated
+    /// here. Whether that is what the transaction did, its hashes in the block tell.
+    #[must_use]
+    pub fn private_set(&self, tx_id: &str) -> Option<TxPvtReadWriteSet> {
+        self.shared.private_sets.set(tx_id)
+    }
+
     /// Keeps what a transaction wrote to private collections, before it is ordered. This is durable on
     /// return.
     ///
@@ -266,7 +273,7 @@ impl Reader {
         private_sets.keep(tx_id, set, view.tip.height, (index, &view.derived))
     }
 
-    /// The same without its block, if the block is not in memory. If this fails, the read of the block tells
+    /// [`Self::envelope`] without its block, if the block is not in memory. If this fails, the read of the block tells
     /// why.
     fn lone_envelope(&self, height: Height) -> Option<Bytes> {
         let Shared { files, index, .. } = self.shared.as_ref();
