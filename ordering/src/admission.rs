@@ -3,11 +3,11 @@
 //! | filter | refuses |
 //! |---|---|
 //! | kind | envelopes of another channel, and configurations, which only orderers make, out of updates |
-//! | id | an envelope that claims the transaction id of another nonce or creator |
 //! | empty | an envelope without a payload |
 //! | size | payload and signature above `absolute_max_bytes` |
 //! | expiration | a creator whose certificate has expired |
 //! | signature | a creator that is not of the channel, did not sign, or is not one of its `Writers` |
+//! | id | an envelope that claims the transaction id of another nonce or creator |
 //!
 //! The filter `id` is not Fabric's. Fabric's peers find such a transaction invalid later: then the id is used
 //! up, and the transaction to which it belongs is a duplicate.
@@ -134,6 +134,7 @@ impl Admission {
         check_expiration(&creator, now)?;
         creator.verify(&opened.payload, &opened.signature)?;
         self.check_writer(creator)?;
+        check_id(&opened)?;
         Ok(opened)
     }
 
@@ -193,10 +194,7 @@ impl Admission {
             header_type::CONFIG | header_type::ORDERER_TRANSACTION => {
                 Err(Refused::Kind(header.r#type))
             }
-            // Its creator does not matter; the signatures of the update in it do.
-            header_type::CONFIG_UPDATE => Ok(()),
-            _ if header.tx_id.is_empty() || header.tx_id == opened.derived_tx_id() => Ok(()),
-            _ => Err(Refused::TxId(header.tx_id.clone())),
+            _ => Ok(()),
         }
     }
 
@@ -222,6 +220,16 @@ impl Admission {
         } else {
             Err(Refused::NotAWriter(creator.name().to_owned()))
         }
+    }
+}
+
+fn check_id(opened: &Opened) -> Result<(), Refused> {
+    let header = &opened.channel_header;
+    match header.r#type {
+        // Its creator does not matter; the signatures of the update in it do.
+        header_type::CONFIG_UPDATE => Ok(()),
+        _ if header.tx_id.is_empty() || header.tx_id == opened.derived_tx_id() => Ok(()),
+        _ => Err(Refused::TxId(header.tx_id.clone())),
     }
 }
 

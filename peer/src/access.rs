@@ -18,9 +18,12 @@ use crate::config::{Current, InForce};
 
 const WRITERS: &str = "/Channel/Application/Writers";
 const READERS: &str = "/Channel/Application/Readers";
+/// Of the whole channel: orderers are among them.
+const CHANNEL_READERS: &str = "/Channel/Readers";
 
-/// Resources of the node and not of a channel, in Fabric's words.
-const OF_THE_NODE: [&str; 7] = [
+/// Resources of the node and not of a channel, in Fabric's words where it has some.
+const OF_THE_NODE: [&str; 8] = [
+    "discovery/LocalPeers",
     "_lifecycle/InstallChaincode",
     "_lifecycle/QueryInstalledChaincode",
     "_lifecycle/GetInstalledChaincodePackage",
@@ -174,6 +177,9 @@ pub(crate) fn check_access(
 
 /// Fabric's defaults, of the resources there are here.
 fn default_policy(resource: &str) -> &'static str {
+    if resource.starts_with("orderer/") {
+        return CHANNEL_READERS;
+    }
     let is_query = ["qscc/", "cscc/", "lscc/", "event/", "gateway/"]
         .iter()
         .any(|prefix| resource.starts_with(prefix));

@@ -188,11 +188,12 @@ impl Committer {
     }
 
     fn answer_all(&self, committed: &[Committed]) {
-        for block in committed {
-            self.outcomes.answer(block);
-        }
+        // Whoever learns an outcome finds its block at the height that everybody sees.
         if let Some(last) = committed.last() {
             self.heights.send_replace(last.block.number + 1);
+        }
+        for block in committed {
+            self.outcomes.answer(block);
         }
     }
 

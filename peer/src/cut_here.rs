@@ -14,7 +14,7 @@ use crate::source::{Arrived, BlockSource, Next};
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) examined: Examined,
-    /// What is known of its signatures.
+    /// Where its signatures come from.
     pub(crate) signatures: Signatures,
 }
 
@@ -65,11 +65,11 @@ impl CutHere {
         let Cut { batch, known } = cut;
         let is_config = batch.is_config;
         let block: Block = writer.next_block(batch, self.signer.as_ref()).into();
-        let all_proven = known
+        let all_here = known
             .iter()
-            .all(|known| known.signatures == Signatures::Proven);
-        let signatures = if all_proven {
-            Signatures::Proven
+            .all(|known| known.signatures == Signatures::MadeHere);
+        let signatures = if all_here {
+            Signatures::MadeHere
         } else {
             Signatures::OfOthers
         };

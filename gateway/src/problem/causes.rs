@@ -240,7 +240,7 @@ impl From<SubmitError> for Problem {
             SubmitError::NotReady => Self::not_ready(),
             SubmitError::StateUnavailable => Self::state_unavailable(),
             SubmitError::StorageFailed => Self::storage_failed(),
-            SubmitError::TooLarge => Self::new(
+            SubmitError::TooLarge(_) => Self::new(
                 ProblemKind::TooLarge,
                 "The transaction is larger than the channel allows.",
             ),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use quire_chaincode::ChaincodeError;
 use quire_gateway::{Backend, ClientInfo, Cors, Handshake, Limits, Server};
 use quire_ledger::ReadError;
-use quire_peer::SubmitError;
+use quire_peer::{EnvelopeTooLarge, SubmitError};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -82,7 +82,15 @@ async fn what_only_the_node_can_cause_is_told_with_its_code_and_no_more() {
             Some("30"),
         ),
         (SubmitError::ReadOnly, 409, "CHANNEL_READ_ONLY", None),
-        (SubmitError::TooLarge, 413, "TOO_LARGE", None),
+        (
+            SubmitError::TooLarge(EnvelopeTooLarge {
+                size_bytes: 2,
+                limit_bytes: 1,
+            }),
+            413,
+            "TOO_LARGE",
+            None,
+        ),
         (
             chaincode(ChaincodeError::refused("no credit")),
             422,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quire_peer::{Refused, SubmitError};
+use quire_peer::{EnvelopeTooLarge, Refused, SubmitError};
 use serde_json::{Value, json};
 
 use crate::kit::Node;
@@ -270,7 +270,15 @@ async fn refusals_tell_what_to_do_and_keep_secrets() {
             "STORAGE_FAILED",
             Some("30"),
         ),
-        (SubmitError::TooLarge, 413, "TOO_LARGE", None),
+        (
+            SubmitError::TooLarge(EnvelopeTooLarge {
+                size_bytes: 2,
+                limit_bytes: 1,
+            }),
+            413,
+            "TOO_LARGE",
+            None,
+        ),
         (
             SubmitError::Refused(Refused::NotAWriter("someone".to_owned())),
             403,

@@ -100,7 +100,7 @@ fn a_configuration_says_what_is_let_in_from_then_on_and_after_a_restart() {
     assert_eq!(configured.code, Code::VALID);
     let too_large = |channel: &Running| {
         let refused = node.submit(channel, 1).unwrap_err();
-        assert!(matches!(refused, SubmitError::TooLarge), "{refused:?}");
+        assert!(matches!(refused, SubmitError::TooLarge(_)), "{refused:?}");
     };
     too_large(&channel);
     channel.stop();
@@ -133,7 +133,7 @@ fn what_was_let_in_before_a_configuration_and_would_not_be_now_is_not_ordered() 
         Err(refused) => Some(refused),
     });
     let refused = refused.expect("the new limit");
-    assert!(matches!(refused, SubmitError::TooLarge), "{refused:?}");
+    assert!(matches!(refused, SubmitError::TooLarge(_)), "{refused:?}");
     let configured = outcome(ordered).unwrap();
     for submitted in behind {
         assert_eq!(outcome(submitted.outcome), None);

@@ -103,7 +103,7 @@ fn an_envelope_that_broadcast_would_refuse_is_refused_and_nobody_waits_for_it() 
     let envelope = seal(payload, large);
     assert!(matches!(
         order(&channel, envelope),
-        Err(SubmitError::TooLarge)
+        Err(SubmitError::TooLarge(_))
     ));
     assert_eq!(channel.reader().height(), 1);
 
