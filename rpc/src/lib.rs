@@ -3,29 +3,38 @@
 //! * [`router`]: the services that clients of Fabric call.
 //! * [`Client`]: calls such services, of a node or of a peer of Fabric; [`Application`] does with a key.
 //! * [`chaincode`]: the stream between a peer and a chaincode, in both directions of connection.
+//! * [`deliver`], [`broadcast`], [`discovery`]: what applications ask of peers and orderers, without a
+//!   connection: messages in, messages out. [`Workers`] does what blocks, and a [`stream_observer`] counts.
 //!
 //! Connections and TLS of the services are those of the HTTP API, which takes routes beside its own. Here is what is
 //! said on them: [`Backend`] hands out channels, and each service asks a channel what REST asks it.
 
 mod application;
 mod backend;
+pub mod broadcast;
 mod call;
 pub mod chaincode;
 mod client;
+pub mod deliver;
 mod dial;
+pub mod discovery;
 mod endorser;
+mod failure;
 mod gateway;
 mod health;
 mod observer;
 mod ordered;
 mod services;
+pub mod stream_observer;
 mod tls;
+mod workers;
 
 pub use application::{Application, Proposing};
 pub use backend::Backend;
 pub use client::Client;
 pub use dial::{DialError, Target};
 pub use observer::{CallKind, Observer};
-pub use services::{Limits, ShownCertificate, router};
+pub use services::{Limits, router};
 pub use tls::{Tls, TlsError};
 pub use tonic::Code;
+pub use workers::Workers;

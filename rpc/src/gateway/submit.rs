@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use quire_chaincode::Weight;
+use quire_wire::deliver::status;
 use quire_wire::gateway::{SubmitRequest, SubmitResponse};
 use quire_wire::transaction::seal;
 use tonic::{Code, Status};
@@ -37,17 +38,17 @@ pub(crate) async fn submit(
     let ordered = services
         .threads
         .weighed(Weight::Brief, &served.reader, move || {
-            order(&*backend, envelope)
+            order(&*backend, envelope).outcome
         });
     let Err(refused) = ordered.await? else {
         return Ok(SubmitResponse {});
     };
-    let (status, info) = (refused.status, refused.info);
     let said = format!(
-        "received unsuccessful response from orderer: status={}, info={info}",
-        status.name()
+        "received unsuccessful response from orderer: status={}, info={}",
+        status::name(refused.status),
+        refused.info
     );
-    if status.is_senders() {
+    if refused.is_senders() {
         return Err(Status::aborted(said));
     }
     let text = "no orderers could successfully process transaction";

@@ -1,0 +1,14 @@
+//! The services of a peer and an orderer, without a connection.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it did not expect panics"
+)]
+
+mod broadcast;
+mod deliver;
+mod discovery;
+mod hostile;
+mod kit;
+mod recorded;
