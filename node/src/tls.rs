@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use quire_gateway::problem::{Problem, ProblemKind};
 use quire_gateway::{ClientCertificate, ClientInfo, Handshake, IssuedCertificate};
+use quire_wire::hash::sha256;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
@@ -115,6 +116,7 @@ impl Tls {
         let shown = connection.peer_certificates().unwrap_or_default();
         let client = ClientInfo {
             certificate: client_certificate(shown).map(Arc::new),
+            certificate_sha256: shown.first().map(|own| sha256([own.as_ref()])),
             address: None,
         };
         Ok((Stream::Tls(Box::new(stream)), client))

@@ -244,6 +244,7 @@ impl OpenChannel {
         let peer = Arc::new(Peer {
             channel: Arc::clone(&name),
             endorser: Endorser::new(reader.clone(), governing, identity),
+            endorsed_here: Arc::default(),
             reader: reader.clone(),
             config: config.clone(),
             consenter,

@@ -14,7 +14,7 @@ use crate::source::{Arrived, BlockSource, Next};
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) examined: Examined,
-    /// Where its signatures come from.
+    /// What is known of its signatures.
     pub(crate) signatures: Signatures,
 }
 
@@ -65,11 +65,11 @@ impl CutHere {
         let Cut { batch, known } = cut;
         let is_config = batch.is_config;
         let block: Block = writer.next_block(batch, self.signer.as_ref()).into();
-        let all_here = known
+        let all_proven = known
             .iter()
-            .all(|known| known.signatures == Signatures::MadeHere);
-        let signatures = if all_here {
-            Signatures::MadeHere
+            .all(|known| known.signatures == Signatures::Proven);
+        let signatures = if all_proven {
+            Signatures::Proven
         } else {
             Signatures::OfOthers
         };

@@ -17,6 +17,7 @@ use quire_wire::transaction::ProposalBytes;
 
 use crate::clock::Clock;
 use crate::proposed::{Asked, Evaluating};
+use crate::refused::NotEndorsed;
 use crate::submit::{DECORATION, Evaluated, Proposal};
 
 /// Fabric's type of a chaincode whose language is not given (`GOLANG`).
@@ -70,7 +71,7 @@ impl Endorser {
         call: &Call,
         asked: &Asked<'_>,
         meter: Meter,
-    ) -> Invocation<Result<Endorsed, ChaincodeError>> {
+    ) -> Invocation<Result<Endorsed, NotEndorsed>> {
         let simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
         let chaincode = self.chaincodes.of(&call.chaincode);
         match chaincode.invoke(call, asked, simulator) {
@@ -93,6 +94,36 @@ impl Endorser {
                 })
             }
         }
+    }
+
+    /// Runs a proposal's chaincode on a snapshot, for what it answers.
+    pub(crate) fn answer(
+        &self,
+        call: &Call,
+        asked: &Asked<'_>,
+        meter: Meter,
+    ) -> Invocation<Result<Response, NotEndorsed>> {
+        let simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
+        let chaincode = self.chaincodes.of(&call.chaincode);
+        let simulated = chaincode.invoke(call, asked, simulator);
+        let (proposal, call) = (asked.bytes.clone(), call.clone());
+        simulated.map(move |Simulated { simulator, answer }| match answer {
+            Ok(answer) => Ok(Response {
+                status: answer.status,
+                message: answer.message,
+                payload: answer.payload,
+            }),
+            Err(error) => {
+                let chaincode_id = chaincode_id(&call, &chaincode.version());
+                let results = || simulator.into_results().public.encode_to_vec().into();
+                Err(NotEndorsed::by_chaincode(
+                    error,
+                    &proposal,
+                    chaincode_id,
+                    results,
+                ))
+            }
+        })
     }
 
     /// The bytes of a proposal by an identity of this node.
@@ -150,10 +181,23 @@ fn endorse(
     proposal: &ProposalBytes,
     simulated: Simulated,
     (reader, chaincodes, identity): (&Reader, &Chaincodes, &SigningIdentity),
-) -> Result<Endorsed, ChaincodeError> {
+) -> Result<Endorsed, NotEndorsed> {
     let Simulated { simulator, answer } = simulated;
-    let answer = answer?;
-    simulator.check_writes()?;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            let chaincode_id = chaincode_id(call, version);
+            let results = || simulator.into_results().public.encode_to_vec().into();
+            return Err(NotEndorsed::by_chaincode(
+                error,
+                proposal,
+                chaincode_id,
+                results,
+            ));
+        }
+    };
+    let written = simulator.check_writes();
+    written.map_err(ChaincodeError::from)?;
     let results = simulator.into_results();
     keep_out(chaincodes, call, &results.public)?;
     keep_private(reader, identity, tx_id, &results.private)?;

@@ -32,6 +32,7 @@ mod defined;
 mod defining;
 mod delivered;
 mod deployed;
+mod endorsed_here;
 mod endorser;
 pub mod genesis;
 pub mod join;
@@ -39,6 +40,7 @@ mod outcomes;
 pub mod peer;
 mod proposed;
 mod read_only;
+mod refused;
 mod source;
 pub mod submit;
 mod unpacked;
@@ -55,7 +57,9 @@ pub use deployed::Processes;
 pub use genesis::genesis_block;
 pub use peer::{Origin, Peer};
 pub use quire_ordering::{EnvelopeTooLarge, Refused};
-pub use submit::{DECORATION, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
+pub use submit::{
+    DECORATION, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter, Wanted,
+};
 pub use unpacked::{ProposalError, proposed_call, unsigned_transaction};
 pub use update::UpdateRefused;
 pub use watch::Watch;

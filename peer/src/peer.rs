@@ -15,10 +15,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_chaincode::{ChaincodeError, Invocation};
 use quire_identity::SigningIdentity;
-use quire_ledger::{Content, Examined, Meter, Reader, Signatures, chain_of};
+use quire_ledger::{Content, Examined, Meter, Reader, Signatures};
 use quire_ordering::{BlockSigner, Consenter, Message, NotOrdered, envelope_size_bytes};
 use quire_wire::common::header_type;
-use quire_wire::peer::{ProposalResponse, Response, SignedProposal};
+use quire_wire::peer::{ProposalResponse, SignedProposal};
 use quire_wire::transaction::{ProposalBytes, seal};
 use tokio::sync::oneshot;
 
@@ -26,21 +26,19 @@ use crate::access::{check_access, creator};
 use crate::clock::Clock;
 use crate::config::Current;
 use crate::cut_here::Known;
+use crate::endorsed_here::EndorsedHere;
 use crate::endorser::{Endorsed, Endorser};
 use crate::genesis::config_envelope;
 use crate::outcomes::Outcomes;
 use crate::proposed::{Asked, Creator};
-use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
+use crate::refused::NotEndorsed;
+use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter, Wanted};
 use crate::unpacked::{ProposalError, UnpackedProposal};
 use crate::update::configuration;
 use crate::watch::Watch;
 
 /// The version of Fabric's answers to proposals.
 const RESPONSE_VERSION: i32 = 1;
-/// A chaincode's answer to a call that its caller must correct.
-const BAD_CALL: i32 = 400;
-/// A chaincode's answer to a call that could not be run.
-const FAILED: i32 = 500;
 /// The resource that chaincodes use when they call others: Fabric's name.
 const CHAINCODE_TO_CHAINCODE: &str = "peer/ChaincodeToChaincode";
 
@@ -50,6 +48,8 @@ pub struct Peer {
     pub(crate) channel: Arc<str>,
     pub(crate) reader: Reader,
     pub(crate) endorser: Endorser,
+    /// What it endorsed for others.
+    pub(crate) endorsed_here: Arc<EndorsedHere>,
     pub(crate) config: Current,
     pub(crate) consenter: Arc<dyn Consenter<Known>>,
     pub(crate) outcomes: Arc<Outcomes>,
@@ -82,13 +82,7 @@ impl Peer {
         signed: &SignedProposal,
         meter: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
-        let proposal = UnpackedProposal::read(signed)?;
-        let in_force = self.config.get();
-        proposal.check_headers(&self.channel, &in_force, self.clock.now())?;
-        if self.reader.transaction(proposal.tx_id())?.is_some() {
-            return Err(ProposalError::Duplicate(proposal.tx_id().to_owned()));
-        }
-        proposal.check_proposer(&in_force)?;
+        let proposal = self.read_proposal(signed)?;
         let troubled = self.outcomes.refuse_in_trouble();
         troubled.map_err(ProposalError::Channel)?;
         let (call, bytes) = (&proposal.call, &proposal.bytes);
@@ -99,16 +93,60 @@ impl Peer {
             creator: Creator::Elsewhere(signed),
         };
         let endorsed = self.endorser.endorse(call, &asked, meter);
-        Ok(endorsed.map(|endorsed| match endorsed {
-            Ok(endorsed) => ProposalResponse {
-                version: RESPONSE_VERSION,
-                timestamp: None,
-                response: Some(endorsed.response),
-                payload: endorsed.response_payload,
-                endorsement: Some(endorsed.endorsement),
-            },
-            Err(error) => not_endorsed(&error),
+        let here = Arc::clone(&self.endorsed_here);
+        Ok(endorsed.map(move |endorsed| match endorsed {
+            Ok(endorsed) => {
+                here.remember(&endorsed.response_payload, &endorsed.endorsement);
+                ProposalResponse {
+                    version: RESPONSE_VERSION,
+                    timestamp: None,
+                    response: Some(endorsed.response),
+                    payload: endorsed.response_payload,
+                    endorsement: Some(endorsed.endorsement),
+                }
+            }
+            Err(refused) => refused.into(),
         }))
+    }
+
+    /// Runs a proposal's chaincode for the answer alone: nothing is endorsed, and nobody can order it. A channel that
+    /// takes no transactions answers too.
+    ///
+    /// # Errors
+    /// As [`Self::endorse`].
+    pub fn answer(
+        &self,
+        signed: &SignedProposal,
+        meter: Meter,
+    ) -> Result<Invocation<ProposalResponse>, ProposalError> {
+        let proposal = self.read_proposal(signed)?;
+        let asked = Asked {
+            channel: &self.channel,
+            tx_id: proposal.tx_id(),
+            bytes: &proposal.bytes,
+            creator: Creator::Elsewhere(signed),
+        };
+        let answered = self.endorser.answer(&proposal.call, &asked, meter);
+        Ok(answered.map(|answered| match answered {
+            Ok(response) => ProposalResponse {
+                version: RESPONSE_VERSION,
+                response: Some(response),
+                ..ProposalResponse::default()
+            },
+            Err(refused) => refused.into(),
+        }))
+    }
+
+    /// A proposal that is sound by Fabric's rules.
+    fn read_proposal(&self, signed: &SignedProposal) -> Result<UnpackedProposal, ProposalError> {
+        let proposal = UnpackedProposal::read(signed)?;
+        let in_force = self.config.get();
+        proposal.check_headers(&self.channel, &in_force, self.clock.now())?;
+        if self.reader.transaction(proposal.tx_id())?.is_some() {
+            return Err(ProposalError::Duplicate(proposal.tx_id().to_owned()));
+        }
+        proposal.check_proposer(&in_force)?;
+        Ok(proposal)
     }
 
     /// Puts an envelope into the channel's order, if the channel lets it in, and says where its outcome
@@ -195,7 +233,7 @@ impl Peer {
             sequence: admission.sequence(),
             known: Known {
                 examined,
-                signatures: Signatures::MadeHere,
+                signatures: Signatures::Proven,
             },
         };
         self.put(message, |message| self.consenter.order(message))
@@ -221,16 +259,31 @@ impl Peer {
         if opened.channel_header.r#type == header_type::CONFIG_UPDATE {
             return self.order_update(&envelope);
         }
+        let examined = Examined::new(&envelope, &self.channel);
         let message = Message {
             size_bytes: envelope_size_bytes(&opened.payload, &opened.signature),
             sequence: admission.sequence(),
             known: Known {
-                examined: Examined::new(&envelope, &self.channel),
-                signatures: Signatures::OfOthers,
+                signatures: self.signatures_of(&examined),
+                examined,
             },
             envelope,
         };
         self.put(message, |message| self.consenter.order(message))
+    }
+
+    /// What is known of the signatures of a transaction from outside. Its creator's was verified when it was let in.
+    fn signatures_of(&self, examined: &Examined) -> Signatures {
+        let Content::Endorsed(endorsed) = &examined.content else {
+            return Signatures::OfOthers;
+        };
+        let call = &endorsed.call;
+        let (payload, endorsements) = (&call.proposal_response_payload, &call.endorsements);
+        if self.endorsed_here.has_signed(payload, endorsements) {
+            Signatures::Proven
+        } else {
+            Signatures::OfOthers
+        }
     }
 
     /// Promises the outcome, and puts the message into the order.
@@ -270,13 +323,13 @@ impl Peer {
         tx_id: String,
         identity: &SigningIdentity,
         proposal: ProposalBytes,
-        endorsed: Result<Endorsed, ChaincodeError>,
+        endorsed: Result<Endorsed, NotEndorsed>,
     ) -> Result<Submitted, SubmitError> {
         let Endorsed {
             response_payload,
             endorsement,
             response,
-        } = endorsed.map_err(SubmitError::Chaincode)?;
+        } = endorsed.map_err(|refused| SubmitError::Chaincode(refused.error))?;
         let payload = proposal.transaction_payload(response_payload, vec![endorsement]);
         let signature = identity.sign(&payload);
         let outcome = self.order(seal(payload, signature), Origin::Here(identity))?;
@@ -330,9 +383,13 @@ impl Submitter for Peer {
     fn propose(
         self: Arc<Self>,
         signed: &SignedProposal,
+        wanted: Wanted,
         meter: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
-        self.endorse(signed, meter)
+        match wanted {
+            Wanted::Endorsement => self.endorse(signed, meter),
+            Wanted::Answer => self.answer(signed, meter),
+        }
     }
 
     fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
@@ -345,27 +402,5 @@ impl Submitter for Peer {
 
     fn watch(&self, tx_id: &str) -> Watch {
         self.outcomes.watch(tx_id)
-    }
-}
-
-/// The answer to a call that failed: it says why, and has no endorsement.
-fn not_endorsed(error: &ChaincodeError) -> ProposalResponse {
-    let (status, payload) = match error {
-        ChaincodeError::Refused {
-            status, payload, ..
-        } => (*status, payload.clone()),
-        ChaincodeError::Read(_)
-        | ChaincodeError::Unavailable { .. }
-        | ChaincodeError::TimedOut { .. } => (FAILED, Bytes::new()),
-        _ => (BAD_CALL, Bytes::new()),
-    };
-    ProposalResponse {
-        version: RESPONSE_VERSION,
-        response: Some(Response {
-            status,
-            message: chain_of(error),
-            payload,
-        }),
-        ..ProposalResponse::default()
     }
 }

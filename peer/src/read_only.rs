@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::endorser::evaluate;
-use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter};
+use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter, Wanted};
 use crate::unpacked::ProposalError;
 use crate::watch::Watch;
 
@@ -34,6 +34,7 @@ impl Submitter for ReadOnly {
     fn propose(
         self: Arc<Self>,
         _: &SignedProposal,
+        _: Wanted,
         _: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
         Err(ProposalError::Channel(SubmitError::ReadOnly))

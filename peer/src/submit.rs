@@ -29,8 +29,8 @@ pub trait Submitter: Send + Sync {
     /// Runs a call without ordering it. Blocks as long as the proposal's meter allows its queries.
     fn evaluate(&self, proposal: Proposal) -> Invocation<Result<Evaluated, ChaincodeError>>;
 
-    /// Runs a proposal that somebody else has signed, and endorses the outcome if it is sound. The answer to a
-    /// call that failed has a status of 400 or more, and no endorsement. Blocks as long as `meter` allows the
+    /// Runs a proposal that somebody else has signed, and endorses the outcome if it is sound and that is wanted. The
+    /// answer to a call that failed has a status of 400 or more, and no endorsement. Blocks as long as `meter` allows the
     /// call's queries; if the chaincode waits for somebody else, nothing blocks, and the answer
     /// [follows](Invocation).
     ///
@@ -39,6 +39,7 @@ pub trait Submitter: Send + Sync {
     fn propose(
         self: Arc<Self>,
         signed: &SignedProposal,
+        wanted: Wanted,
         meter: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError>;
 
@@ -56,6 +57,15 @@ pub trait Submitter: Send + Sync {
     /// Waits for a transaction from now on, whoever orders it. One that is committed already is not told of: look
     /// for it after this was asked.
     fn watch(&self, tx_id: &str) -> Watch;
+}
+
+/// What somebody wants of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// An endorsement, to order the transaction.
+    Endorsement,
+    /// The chaincode's answer alone.
+    Answer,
 }
 
 /// A call that is to become a transaction.

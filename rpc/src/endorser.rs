@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use quire_chaincode::Weight;
-use quire_peer::{Channel, ProposalError, SubmitError, proposed_call};
+use quire_peer::{Channel, ProposalError, SubmitError, Wanted, proposed_call};
 use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
 use quire_wire::peer::{Proposal, ProposalResponse, Response, SignedProposal};
 use quire_wire::{DecodeError, Message, tolerant};
@@ -30,7 +30,7 @@ pub(crate) async fn process_proposal(
     signed: SignedProposal,
     _: Deadline,
 ) -> Result<ProposalResponse, Status> {
-    match process(&services, signed).await? {
+    match process(&services, signed, Wanted::Endorsement).await? {
         Ok(response) => Ok(response),
         Err(rejected) => Err(Status::unknown(rejected.text)),
     }
@@ -60,13 +60,14 @@ impl Rejected {
     }
 }
 
-/// Runs a proposal and endorses what comes of it.
+/// Runs a proposal, and endorses what comes of it if that is wanted.
 ///
 /// # Errors
 /// The status says why the node could not look at it. See [`Rejected`] for what is wrong with it.
 pub(crate) async fn process(
     services: &Arc<Services>,
     signed: SignedProposal,
+    wanted: Wanted,
 ) -> Result<Result<ProposalResponse, Rejected>, Status> {
     let headers = match headers(&signed) {
         Ok(headers) => headers,
@@ -87,7 +88,7 @@ pub(crate) async fn process(
         proposed_call(&signed).map_or(Weight::Brief, |call| channel.chaincodes.weight(&call));
     let begin = {
         let (submitter, signed) = (Arc::clone(&channel.submitter), signed);
-        move |meter| submitter.propose(&signed, meter)
+        move |meter| submitter.propose(&signed, wanted, meter)
     };
     let threads = (&channel.reader, weight);
     let endorsed = drive(&services.threads, &services.backend, threads, begin).await?;

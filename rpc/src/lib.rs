@@ -34,7 +34,7 @@ pub use backend::Backend;
 pub use client::Client;
 pub use dial::{DialError, Target};
 pub use observer::{CallKind, Observer};
-pub use services::{Limits, router};
+pub use services::{Limits, ShownCertificate, router};
 pub use tls::{Tls, TlsError};
 pub use tonic::Code;
 pub use workers::Workers;

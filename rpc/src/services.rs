@@ -141,6 +141,11 @@ impl Services {
     }
 }
 
+/// The SHA-256 of the certificate that a client showed for its connection: an extension of its requests. Requests for
+/// blocks are bound to it, so that nobody uses those of somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownCertificate(pub [u8; 32]);
+
 /// Places for calls of one kind.
 pub(crate) struct Places {
     pub(crate) kind: CallKind,

@@ -26,6 +26,8 @@ pub struct ClientCertificate {
 pub struct ClientInfo {
     /// The client certificate, if it showed a valid one that names one identity.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// The SHA-256 of the certificate that it showed, if that was valid, whomever it names.
+    pub certificate_sha256: Option<[u8; 32]>,
     /// Its address, for the log. The server knows the address of every connection that it accepted itself.
     pub address: Option<SocketAddr>,
 }

@@ -258,6 +258,7 @@ async fn a_revoked_certificate_lets_nobody_in_and_ends_the_waiting() {
             common_name: "client".into(),
             chain: Vec::new(),
         })),
+        certificate_sha256: None,
         address: None,
     };
     let mut client = node.client_with(limits, Cors::default());

@@ -264,7 +264,7 @@ fn made_here(block: Block) -> Ordered {
     let envelopes = block.envelopes.iter();
     let examined = envelopes.map(|envelope| Examined::made_here(envelope, CHANNEL));
     let examined = examined.collect();
-    Ordered::made_here(block, examined, Signatures::MadeHere)
+    Ordered::made_here(block, examined, Signatures::Proven)
 }
 
 pub(crate) fn commit_examined(ledger: &mut Ledger, batch: Vec<Ordered>) {

@@ -99,7 +99,7 @@ impl World {
         let block = block(self.number, self.previous.clone(), envelopes.collect());
         self.number += 1;
         self.previous = Bytes::copy_from_slice(&block.hash());
-        Ordered::made_here(block, examined, crate::Signatures::MadeHere)
+        Ordered::made_here(block, examined, crate::Signatures::Proven)
     }
 
     fn note(&mut self, committed: Vec<Committed>) {

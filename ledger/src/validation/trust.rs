@@ -40,9 +40,9 @@ fn unusable(error: &dyn std::error::Error) -> Unusable {
 /// The origin of the signatures of a block's transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signatures {
-    /// This process made all of them: they need no proof. It is still checked who signed and whether they
-    /// may, so that no verdict depends on the process that gives it.
-    MadeHere,
+    /// This process made each of them, or verified it when it came: they need no further proof. It is still
+    /// checked who signed and whether they may, so that no verdict depends on the process that gives it.
+    Proven,
     /// Others made them: every signature is verified.
     OfOthers,
 }
@@ -242,7 +242,7 @@ impl Trust {
     fn check_creator(&self, opened: &Opened, signatures: Signatures) -> Checked {
         let creator = &opened.signature_header.creator;
         let signer = match signatures {
-            Signatures::MadeHere => self.valid(creator),
+            Signatures::Proven => self.valid(creator),
             Signatures::OfOthers => self
                 .valid(creator)
                 .and_then(|signer| verified(signer, &opened.payload, &opened.signature)),
@@ -258,7 +258,7 @@ impl Trust {
             let identity = &endorsement.endorser;
             let message = || [&call.proposal_response_payload[..], identity].concat();
             let signer = match signatures {
-                Signatures::MadeHere => self.known(identity),
+                Signatures::Proven => self.known(identity),
                 Signatures::OfOthers => self.signer(identity, message, &endorsement.signature),
             };
             match signer {

@@ -265,7 +265,7 @@ fn of_signatures_made_here_only_who_made_them_is_asked() {
     let ordered = Ordered::made_here(
         block(Some(&tip(&ledger)), envelopes),
         examined,
-        Signatures::MadeHere,
+        Signatures::Proven,
     );
     let codes = commit(&mut ledger, vec![ordered]);
     let forged = |n: usize| matches!(n % 20, 3 | 7);

@@ -10,7 +10,7 @@ use quire_gateway::metrics::Family;
 use quire_ledger::Meter;
 use quire_ordering::QueueObserver;
 use quire_peer::{
-    Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter, Watch,
+    Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter, Wanted, Watch,
     proposed_call,
 };
 use quire_wire::peer::{ProposalResponse, SignedProposal};
@@ -18,6 +18,9 @@ use tokio::sync::oneshot;
 
 use super::chaincodes::Chaincodes;
 use super::{Metrics, TIME_BUCKETS};
+
+/// The least status with which a chaincode refuses: Fabric's.
+const REFUSED: i32 = 400;
 
 /// What channels share.
 #[derive(Debug)]
@@ -237,6 +240,7 @@ impl Submitter for Measured {
     fn propose(
         self: Arc<Self>,
         signed: &SignedProposal,
+        wanted: Wanted,
         meter: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
         let received = &self.metrics.submitting.received;
@@ -244,7 +248,7 @@ impl Submitter for Measured {
         let started = Instant::now();
         let call = proposed_call(signed);
         let chaincode = call.map(|call| call.chaincode).unwrap_or_default();
-        let answer = Arc::clone(&self.inner).propose(signed, meter);
+        let answer = Arc::clone(&self.inner).propose(signed, wanted, meter);
         let answer = answer.inspect_err(|error| {
             self.time(&chaincode, started, false);
             if matches!(error, ProposalError::Duplicate(_)) {
@@ -253,7 +257,12 @@ impl Submitter for Measured {
             }
         })?;
         Ok(answer.map(move |answer| {
-            self.count_answer(&chaincode, started, answer.endorsement.is_some());
+            let status = answer.response.as_ref().map(|response| response.status);
+            let is_good = match wanted {
+                Wanted::Endorsement => answer.endorsement.is_some(),
+                Wanted::Answer => status.is_some_and(|status| status < REFUSED),
+            };
+            self.count_answer(&chaincode, started, is_good);
             answer
         }))
     }

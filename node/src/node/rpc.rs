@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use quire_gateway::{Backend as _, Limits, Server};
+use axum::extract::Request;
+use axum::middleware::map_request;
+use quire_gateway::{Backend as _, ClientInfo, Limits, Server};
 use quire_ledger::Room;
 use quire_peer::Channel;
-use quire_rpc::Backend;
+use quire_rpc::{Backend, ShownCertificate};
 use tokio::sync::watch;
 
 use super::Node;
@@ -42,6 +44,14 @@ pub(crate) fn server(node: &Arc<Node>, api: &Server, limits: Limits, address: St
     };
     let calls = Arc::clone(&node.metrics.calls);
     let routes = quire_rpc::router(Arc::new(served), calls, limits, address);
+    let routes = routes.layer(map_request(|mut request: Request| async {
+        let client = request.extensions().get::<ClientInfo>();
+        let shown = client.and_then(|client| client.certificate_sha256);
+        if let Some(shown) = shown {
+            request.extensions_mut().insert(ShownCertificate(shown));
+        }
+        request
+    }));
     api.beside(routes).with_streams(STREAMS_OF_ONE)
 }
 

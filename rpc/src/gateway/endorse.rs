@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quire_peer::unsigned_transaction;
+use quire_peer::{Wanted, unsigned_transaction};
 use quire_wire::common::Envelope;
 use quire_wire::gateway::{EndorseRequest, EndorseResponse};
 use tonic::{Code, Status};
@@ -48,7 +48,7 @@ pub(crate) async fn endorse(
              for chaincode {chaincode} in channel {channel}"
         )));
     }
-    let answer = process(&services, signed.clone()).await?;
+    let answer = process(&services, signed.clone(), Wanted::Endorsement).await?;
     if let Some(failure) = failure(&answer) {
         let text = "failed to endorse transaction, see attached details for more info";
         return Err(of_this_node(

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use quire_wire::Message as _;
+use quire_peer::Wanted;
 use quire_wire::gateway::{EvaluateRequest, EvaluateResponse};
-use quire_wire::peer::{ChaincodeAction, ProposalResponse, ProposalResponsePayload, Response};
 use tonic::Status;
 
 use super::failure::{failure, of_this_node};
@@ -34,7 +33,7 @@ pub(crate) async fn evaluate(
             "no peers available to evaluate chaincode {chaincode} in channel {channel}"
         )));
     }
-    let answer = process(&services, signed).await?;
+    let answer = process(&services, signed, Wanted::Answer).await?;
     if let Some(failure) = failure(&answer) {
         let text = if failure.retry {
             // Nobody else is here to be asked.
@@ -47,19 +46,6 @@ pub(crate) async fn evaluate(
         };
         return Err(of_this_node(&services, failure.code, text, failure.message));
     }
-    let response = answer.unwrap_or_default();
-    let result = response.response.clone().unwrap_or_default();
-    Ok(EvaluateResponse {
-        result: Some(Response {
-            payload: result_of(&response).unwrap_or(result.payload),
-            ..result
-        }),
-    })
-}
-
-/// The chaincode's answer as the endorsement has it.
-fn result_of(response: &ProposalResponse) -> Option<bytes::Bytes> {
-    let payload = ProposalResponsePayload::decode(response.payload.clone()).ok()?;
-    let action = ChaincodeAction::decode(payload.extension).ok()?;
-    Some(action.response?.payload)
+    let result = answer.unwrap_or_default().response;
+    Ok(EvaluateResponse { result })
 }

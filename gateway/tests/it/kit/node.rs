@@ -19,7 +19,8 @@ use quire_ledger::{
     Block, CreateOptions, Ledger, Ledgers, Meter, Ordered, Purpose, Reader, Simulator,
 };
 use quire_peer::{
-    Channel, Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter, Watch,
+    Channel, Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter,
+    Wanted, Watch,
 };
 use quire_testkit::{Transaction, chain};
 use quire_wire::Message;
@@ -343,6 +344,7 @@ impl Submitter for Orderer {
     fn propose(
         self: Arc<Self>,
         _: &SignedProposal,
+        _: Wanted,
         _: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
         Err(ProposalError::Channel(SubmitError::ReadOnly))
