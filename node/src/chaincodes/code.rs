@@ -58,12 +58,20 @@ pub(crate) fn pack(dir: &Path) -> Result<Vec<u8>, CodeError> {
     let mut tar = Builder::new(gzip);
     let mut bytes = 0;
     for (name, path) in files {
-        let content = fs::read(&path).map_err(io_at(&path))?;
-        bytes += content.len() as u64;
-        if bytes > MAX_BYTES {
+        let file = fs::File::open(&path).map_err(io_at(&path))?;
+        let metadata = file.metadata().map_err(io_at(&path))?;
+        let room = MAX_BYTES - bytes;
+        if metadata.len() > room {
             return Err(CodeError::TooLarge);
         }
-        let metadata = fs::metadata(&path).map_err(io_at(&path))?;
+        // It may grow while it is read.
+        let mut content = Vec::new();
+        let read = file.take(room + 1).read_to_end(&mut content);
+        read.map_err(io_at(&path))?;
+        if content.len() as u64 > room {
+            return Err(CodeError::TooLarge);
+        }
+        bytes += content.len() as u64;
         let is_executable = metadata.permissions().mode() & 0o111 != 0;
         let mut header = Header::new_gnu();
         header.set_size(content.len() as u64);

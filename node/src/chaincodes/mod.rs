@@ -1,5 +1,6 @@
 //! Chaincode whose code runs beside the node: packages, processes, and how it is deployed.
 
+mod build;
 mod child;
 mod code;
 mod host;

@@ -21,8 +21,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
 
+use super::build::{build, folder_of, remove_unfinished};
 use super::child::{Run, RunError, asked};
-use super::code::{self, CodeError};
+use super::code::CodeError;
 use super::kind::{Kind, KindError};
 
 /// How long after a stream's end, or after it was dialled in vain, a chaincode is dialled again: at first, and at
@@ -109,6 +110,7 @@ impl Runner {
 impl Processes {
     /// No processes yet. Code is unpacked and built in `dir`.
     pub(crate) fn new(dir: PathBuf, limits: Limits, find: Find, runtime: Handle) -> Self {
+        remove_unfinished(&dir);
         Self(Arc::new(Inner {
             dir,
             limits,
@@ -346,7 +348,7 @@ async fn launch(
     let name: Arc<str> = package_id.into();
     if !dir.is_dir() {
         tokio::select! {
-            built = build(inner, package_id, &name, code) => built?,
+            built = build(&dir, &name, code) => built?,
             () = asked(&mut stopped) => return Ok(()),
         }
     }
@@ -366,42 +368,4 @@ async fn launch(
     asked(&mut stopped).await;
     kept.stop().await;
     Ok(())
-}
-
-/// Makes the folder of a package's code, whole or not at all.
-async fn build(
-    inner: &Inner,
-    package_id: &str,
-    name: &Arc<str>,
-    code: Vec<u8>,
-) -> Result<(), LaunchError> {
-    let dir = inner.dir.join(folder_of(package_id));
-    let beside = inner.dir.join(format!("{}.new", folder_of(package_id)));
-    let into = beside.clone();
-    let unpacked = tokio::task::spawn_blocking(move || {
-        if into.exists() {
-            std::fs::remove_dir_all(&into)?;
-        }
-        Ok(code::unpack(&code, &into)?)
-    });
-    let unpacked: Result<(), LaunchError> = unpacked
-        .await
-        .unwrap_or_else(|error| Err(LaunchError::Package(error.to_string())));
-    unpacked?;
-    for program in Kind::of(&beside)?.builds(&beside) {
-        tracing::info!(chaincode = %name, program = ?program.program, "building the chaincode");
-        let run = Run {
-            name: Arc::clone(name),
-            dir: beside.clone(),
-            program,
-            env: Vec::new(),
-        };
-        run.once().await?;
-    }
-    Ok(quire_disk::os().rename(&beside, &dir)?)
-}
-
-/// The folder of a package's code. A label has no separator of paths, and the hash no dot.
-fn folder_of(package_id: &str) -> String {
-    package_id.replace(':', ".")
 }
