@@ -11,6 +11,7 @@
 //! * [`shim`]: chaincodes of other processes, which speak Fabric's protocol.
 //! * [`Hints`]: what a chaincode tells of a call before it runs.
 //! * [`lifecycle`]: packages of chaincodes, and how they are defined on a channel.
+//! * [`system`]: Fabric's other system chaincodes.
 //! * [`documents`]: the built-in chaincode, JSON documents without any code.
 //! * [`Condition`]: what a caller demands of versions.
 //! * [`Listing`]: bookmarks that name what they are of.
@@ -29,6 +30,7 @@ pub mod name;
 mod proposed;
 mod registry;
 pub mod shim;
+pub mod system;
 
 pub use bookmark::Listing;
 pub use chaincode::{Answer, Call, Chaincode, ChaincodeError, Event, Simulated};

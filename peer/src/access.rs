@@ -21,17 +21,63 @@ const READERS: &str = "/Channel/Application/Readers";
 /// Of the whole channel: orderers are among them.
 const CHANNEL_READERS: &str = "/Channel/Readers";
 
-/// Resources of the node and not of a channel, in Fabric's words where it has some.
-const OF_THE_NODE: [&str; 8] = [
-    "discovery/LocalPeers",
-    "_lifecycle/InstallChaincode",
-    "_lifecycle/QueryInstalledChaincode",
-    "_lifecycle/GetInstalledChaincodePackage",
-    "_lifecycle/QueryInstalledChaincodes",
-    "_lifecycle/ApproveChaincodeDefinitionForMyOrg",
-    "_lifecycle/QueryApprovedChaincodeDefinition",
-    "_lifecycle/QueryApprovedChaincodeDefinitions",
-];
+/// To submit calls of the built-in chaincode.
+const DOCUMENTS: &str = "documents/Submit";
+
+/// Who may use a resource, unless a channel says otherwise.
+enum Rule {
+    /// The administrators of the node's organisation, whatever a channel says.
+    Administrators,
+    /// Its members, whatever a channel says.
+    Members,
+    /// Those who satisfy this policy of the channel.
+    Policy(&'static str),
+}
+
+/// Fabric's defaults, of the resources there are here, in Fabric's words where it has some; none of a resource that there is not.
+fn rule(resource: &str) -> Option<Rule> {
+    Some(match resource {
+        "discovery/LocalPeers"
+        | "_lifecycle/InstallChaincode"
+        | "_lifecycle/QueryInstalledChaincode"
+        | "_lifecycle/GetInstalledChaincodePackage"
+        | "_lifecycle/QueryInstalledChaincodes"
+        | "_lifecycle/ApproveChaincodeDefinitionForMyOrg"
+        | "_lifecycle/QueryApprovedChaincodeDefinition"
+        | "_lifecycle/QueryApprovedChaincodeDefinitions"
+        | "lscc/Install"
+        | "lscc/GetInstalledChaincodes"
+        | "cscc/JoinChain"
+        | "cscc/JoinChainBySnapshot"
+        | "cscc/JoinBySnapshotStatus" => Rule::Administrators,
+        "cscc/GetChannels" => Rule::Members,
+        "_lifecycle/CommitChaincodeDefinition"
+        | "_lifecycle/QueryChaincodeDefinition"
+        | "_lifecycle/QueryChaincodeDefinitions"
+        | "_lifecycle/CheckCommitReadiness"
+        | "discovery/Discover"
+        | "peer/Propose"
+        | "peer/ChaincodeToChaincode" => Rule::Policy(WRITERS),
+        "lscc/ChaincodeExists"
+        | "lscc/GetDeploymentSpec"
+        | "lscc/GetChaincodeData"
+        | "lscc/GetInstantiatedChaincodes"
+        | "lscc/GetCollectionsConfig"
+        | "qscc/GetChainInfo"
+        | "qscc/GetBlockByNumber"
+        | "qscc/GetBlockByHash"
+        | "qscc/GetTransactionByID"
+        | "qscc/GetBlockByTxID"
+        | "cscc/GetConfigBlock"
+        | "cscc/GetChannelConfig"
+        | "event/Block"
+        | "event/FilteredBlock"
+        | "gateway/CommitStatus"
+        | "gateway/ChaincodeEvents" => Rule::Policy(READERS),
+        "orderer/Deliver" => Rule::Policy(CHANNEL_READERS),
+        _ => return None,
+    })
+}
 
 /// Who may use the resources of a channel, by the configuration in force. A cheap clone.
 #[derive(Clone)]
@@ -78,9 +124,12 @@ pub enum AccessError {
     /// The policy cannot be evaluated.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// The policy of the node's administrators cannot be written: the name of the organisation is odd.
-    #[error("nobody can administer organisation {0:?}")]
+    /// The policy of the node's own people cannot be written: the name of the organisation is odd.
+    #[error("nobody can be of organisation {0:?}")]
     Organization(String),
+    /// There is no such resource.
+    #[error("Unmapped policy for {0}")]
+    Unmapped(String),
 }
 
 impl Access {
@@ -154,16 +203,25 @@ pub(crate) fn check_access(
     resource: &str,
     who: &Arc<Identity>,
 ) -> Result<(), AccessError> {
-    let (policy, name) = if OF_THE_NODE.contains(&resource) {
-        (administrators(own)?, format!("the administrators of {own}"))
-    } else {
-        let acls = in_force
-            .bundle
-            .application()
-            .map(|application| &application.acls);
-        let path = acls.and_then(|acls| acls.get(resource)).map(String::as_str);
-        let path = path.unwrap_or_else(|| default_policy(resource));
-        (in_force.bundle.policy(path)?, path.to_owned())
+    let (policy, name) = match rule(resource) {
+        Some(Rule::Administrators) => {
+            let name = format!("the administrators of {own}");
+            (of_the_organization(own, "admin")?, name)
+        }
+        Some(Rule::Members) => {
+            let name = format!("the members of {own}");
+            (of_the_organization(own, "member")?, name)
+        }
+        rule => {
+            let application = in_force.bundle.application();
+            let named = application.and_then(|application| application.acls.get(resource));
+            let path = match (named, rule) {
+                (Some(path), _) => path,
+                (None, Some(Rule::Policy(path))) => path,
+                (None, _) => return Err(AccessError::Unmapped(resource.to_owned())),
+            };
+            (in_force.bundle.policy(path)?, path.to_owned())
+        }
     };
     if policy.is_satisfied_by(std::slice::from_ref(who)) {
         return Ok(());
@@ -175,21 +233,24 @@ pub(crate) fn check_access(
     })
 }
 
-/// Fabric's defaults, of the resources there are here.
-fn default_policy(resource: &str) -> &'static str {
-    if resource.starts_with("orderer/") {
-        return CHANNEL_READERS;
-    }
-    let is_query = ["qscc/", "cscc/", "lscc/", "event/", "gateway/"]
-        .iter()
-        .any(|prefix| resource.starts_with(prefix));
-    if is_query { READERS } else { WRITERS }
-}
-
-fn administrators(own: &str) -> Result<Policy, AccessError> {
-    let policy = read_signature_policy(&format!("OR('{own}.admin')"));
+/// The policy that asks for anybody of the node's organisation with this role.
+fn of_the_organization(own: &str, role: &str) -> Result<Policy, AccessError> {
+    let policy = read_signature_policy(&format!("OR('{own}.{role}')"));
     let policy = policy.map_err(|_| AccessError::Organization(own.to_owned()))?;
     Ok(Policy::from_envelope(&policy)?)
+}
+
+/// Makes sure that a channel lets somebody submit calls of the built-in chaincode: nothing is asked unless its
+/// configuration names a policy for that. The text says why not. This is asked where a call is endorsed: verdicts
+/// on what other nodes endorsed do not depend on it.
+pub(crate) fn check_documents(in_force: &InForce, creator: &[u8]) -> Result<(), String> {
+    let application = in_force.bundle.application();
+    if application.is_none_or(|application| !application.acls.contains_key(DOCUMENTS)) {
+        return Ok(());
+    }
+    let who = in_force.bundle.msps().validate(creator);
+    let who = who.map_err(|error| error.to_string())?;
+    check_access(in_force, "", DOCUMENTS, &who).map_err(|error| error.to_string())
 }
 
 /// Who made a proposal; empty if that cannot be read. Its signature was checked when it came, or made here.

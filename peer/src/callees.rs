@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::{Arc, Weak};
 
+use quire_chaincode::lifecycle::Host as _;
 use quire_chaincode::shim::{Callee, Deadline, Host};
 use quire_chaincode::{Call, ChaincodeError, Chaincodes, Invocation, Simulated, Transaction};
 use quire_ledger::{Reader, Simulator};
@@ -14,8 +15,25 @@ pub trait Timer: Debug + Send + Sync {
     fn deadline(&self) -> Deadline;
 }
 
-/// The other channels of a node, for chaincodes that read them.
+/// The channels of a node, for chaincodes that read others than their own.
 pub trait Channels: Debug + Send + Sync {
+    /// The names of all of them.
+    fn names(&self) -> Vec<String>;
+
+    /// The ledger of a channel.
+    fn reader(&self, channel: &str) -> Option<Reader>;
+
+    /// Whether a client who has signed this proposal may use a resource of a channel, such as `qscc/GetChainInfo`.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check_access(
+        &self,
+        channel: &str,
+        resource: &str,
+        proposal: &SignedProposal,
+    ) -> Result<(), String>;
+
     /// What a chaincode may read of another channel for a client who has signed this proposal.
     ///
     /// # Errors

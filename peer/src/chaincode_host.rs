@@ -69,6 +69,18 @@ impl Timer for Idle {
 }
 
 impl Channels for Idle {
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn reader(&self, _: &str) -> Option<Reader> {
+        None
+    }
+
+    fn check_access(&self, channel: &str, _: &str, _: &SignedProposal) -> Result<(), String> {
+        Err(format!("channel {channel} is not open here"))
+    }
+
     fn open(&self, channel: &str, _: &SignedProposal) -> Result<(Reader, Arc<Chaincodes>), String> {
         Err(format!("channel {channel} is not open here"))
     }

@@ -12,6 +12,7 @@ use quire_chaincode::lifecycle::{
     Deployment, Lifecycle, LifecycleError, SimulatedState, deployments,
 };
 use quire_chaincode::shim::{Host, ShimChaincode};
+use quire_chaincode::system::{CSCC, Cscc, LSCC, Lscc, QSCC, Qscc};
 use quire_ledger::{LIFECYCLE, Reader, Simulator};
 
 use crate::callees::Callees;
@@ -19,6 +20,7 @@ use crate::chaincode_host::ChaincodeHost;
 use crate::config::Current;
 use crate::defined::Defined;
 use crate::defining::Defining;
+use crate::telling::Telling;
 
 /// Where the code of chaincodes runs.
 pub trait Processes: Debug + Send + Sync {
@@ -28,6 +30,15 @@ pub trait Processes: Debug + Send + Sync {
 
     /// Makes no more calls of a chaincode with the process of a package, and ends a process that nobody uses.
     fn detach(&self, package_id: &str, chaincode: &Arc<ShimChaincode>);
+}
+
+/// Lets the system chaincodes govern their namespaces.
+fn deploy_system(chaincodes: &Chaincodes, telling: Arc<Telling>, host: &ChaincodeHost) {
+    let packages = Arc::clone(&host.packages);
+    let lscc = Lscc::new(Arc::clone(&telling) as _, packages);
+    chaincodes.deploy(LSCC, Arc::new(lscc));
+    chaincodes.deploy(QSCC, Arc::new(Qscc::new(Arc::clone(&telling) as _)));
+    chaincodes.deploy(CSCC, Arc::new(Cscc::new(telling)));
 }
 
 /// The chaincodes that a channel defines.
@@ -47,7 +58,7 @@ pub(crate) struct Deployed {
 }
 
 impl Deployed {
-    /// Those of a channel that is opened, `_lifecycle` among them.
+    /// Those of a channel that is opened, the system chaincodes among them.
     ///
     /// # Errors
     /// As [`Self::read_again`]: a channel of which nobody knows who governs what is not opened.
@@ -64,9 +75,19 @@ impl Deployed {
             organization: organization.to_owned(),
             config: config.clone(),
         });
+        let telling = Telling {
+            reader: reader.clone(),
+            defining: Arc::clone(&defining),
+            channels: Arc::clone(&host.channels),
+        };
         let packages = Arc::clone(&host.packages);
-        let lifecycle = Lifecycle::new(organization.to_owned(), defining, packages);
+        let lifecycle = Lifecycle::new(
+            organization.to_owned(),
+            Arc::clone(&defining) as _,
+            packages,
+        );
         chaincodes.deploy(LIFECYCLE, Arc::new(lifecycle));
+        deploy_system(chaincodes, Arc::new(telling), host);
         let deployed = Self {
             reader: reader.clone(),
             organization: organization.to_owned(),

@@ -56,6 +56,16 @@ impl Endorser {
         }
     }
 
+    /// MSP id of the node's organisation.
+    pub(crate) fn organization(&self) -> &str {
+        self.identity.msp_id()
+    }
+
+    /// Whether a chaincode governs a namespace that is not the built-in one.
+    pub(crate) fn is_deployed(&self, namespace: &str) -> bool {
+        self.chaincodes.is_deployed(namespace)
+    }
+
     pub(crate) fn evaluate(
         &self,
         proposal: &Proposal,

@@ -43,12 +43,13 @@ mod read_only;
 mod refused;
 mod source;
 pub mod submit;
+mod telling;
 mod unpacked;
 mod update;
 mod watch;
 
 pub use access::{Access, AccessError, SignedData};
-pub use callees::{Channels, Timer};
+pub use callees::{CHAINCODE_TO_CHAINCODE, Channels, Timer};
 pub use chaincode_host::ChaincodeHost;
 pub use channel::{Channel, OpenChannel};
 pub use clock::Clock;

@@ -13,7 +13,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::{ChaincodeError, Invocation};
+use quire_chaincode::system::is_system;
+use quire_chaincode::{Call, ChaincodeError, Invocation};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Content, Examined, Meter, Reader, Signatures};
 use quire_ordering::{BlockSigner, Consenter, Message, NotOrdered, envelope_size_bytes};
@@ -39,8 +40,6 @@ use crate::watch::Watch;
 
 /// The version of Fabric's answers to proposals.
 const RESPONSE_VERSION: i32 = 1;
-/// The resource that chaincodes use when they call others: Fabric's name.
-const CHAINCODE_TO_CHAINCODE: &str = "peer/ChaincodeToChaincode";
 
 /// Turns proposals of one channel into ordered transactions, on the callers' threads.
 #[derive(Debug)]
@@ -71,7 +70,7 @@ pub enum Origin<'a> {
 impl Peer {
     /// Runs a proposal's chaincode and endorses the outcome, if the proposal is sound by Fabric's rules:
     /// channel, headers, transaction id, the creator's signature, no transaction of this id yet, and the
-    /// policy of those who may propose. The answer to a call that failed has a status of 400 or more, and no
+    /// policy of those who may propose, of which system chaincodes have another for each function. The answer to a call that failed has a status of 400 or more, and no
     /// endorsement. Blocks as long as `meter` allows the call's queries; if the chaincode waits for somebody
     /// else, the returned invocation waits.
     ///
@@ -145,7 +144,9 @@ impl Peer {
         if self.reader.transaction(proposal.tx_id())?.is_some() {
             return Err(ProposalError::Duplicate(proposal.tx_id().to_owned()));
         }
-        proposal.check_proposer(&in_force)?;
+        if !is_system(&proposal.call.chaincode) {
+            proposal.check_proposer(&in_force)?;
+        }
         Ok(proposal)
     }
 
@@ -201,16 +202,16 @@ impl Peer {
         self.consenter.close();
     }
 
-    /// Whether a chaincode of another channel may call this channel's for whoever signed this proposal; the text says
-    /// why not. The signature was checked when the proposal came.
+    /// Whether whoever signed this proposal, for this channel or another, may use a resource of this one, such as
+    /// `peer/ChaincodeToChaincode`; the text says why not. The signature was checked when the proposal came.
     ///
     /// # Errors
     /// See there.
-    pub fn may_call(&self, proposal: &SignedProposal) -> Result<(), String> {
+    pub fn may_use(&self, resource: &str, proposal: &SignedProposal) -> Result<(), String> {
         let in_force = self.config.get();
         let creator = in_force.bundle.msps().validate(&creator(proposal));
         let creator = creator.map_err(|error| error.to_string())?;
-        let checked = check_access(&in_force, "", CHAINCODE_TO_CHAINCODE, &creator);
+        let checked = check_access(&in_force, self.endorser.organization(), resource, &creator);
         checked.map_err(|error| error.to_string())
     }
 

@@ -85,7 +85,7 @@ pub(crate) struct UnpackedProposal {
     signed_bytes: Bytes,
     signature: Bytes,
     channel_header: ChannelHeader,
-    signature_header: SignatureHeader,
+    pub(crate) signature_header: SignatureHeader,
     /// What its hash covers and its transaction will hold.
     pub(crate) bytes: ProposalBytes,
     pub(crate) call: Call,

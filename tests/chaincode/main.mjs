@@ -172,6 +172,32 @@ try {
   assert.equal((await submitted('transfers', 'Deposit', 'a', '1')).balance, 952);
   console.log('upgraded');
 
+  // A definition tells who approved, and a caller without a token installs nothing.
+  const defined = await (await fetch(`${node.url}/chaincodes/transfers`)).json();
+  const { version, sequence, approvals, isRunning, initRequired, policy, packageId } = defined;
+  assert.deepEqual([version, sequence, approvals, isRunning, initRequired], ['2.0', 2, { QuireMSP: true }, true, false]);
+  assert.equal(policy, '/Channel/Application/Endorsement');
+  const all = await (await fetch(`${node.url}/chaincodes`)).json();
+  assert.deepEqual(all.chaincodes, [defined]);
+  assert.equal((await fetch(`${node.url}/chaincodes/nosuch`)).status, 404);
+  const deploy = async (body) => {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(`${node.url}/chaincodes`, { method: 'POST', headers, body: JSON.stringify(body) });
+    return { status: answer.status, ...(await answer.json()) };
+  };
+  const again = await deploy({ name: 'transfers', packageId, version });
+  assert.deepEqual([again.status, again.wasThere], [200, true], JSON.stringify(again));
+  assert.equal((await deploy({ name: 'transfers', address: '127.0.0.1:9' })).code, 'FORBIDDEN');
+  assert.equal((await deploy({ name: 'transfers', packageId: 'none:0' })).code, 'CHAINCODE_NOT_FOUND');
+  console.log('told, and deployed by REST');
+
+  // The system chaincodes tell of the channel, in Fabric's messages.
+  const info = await call('evaluate', 'qscc', 'GetChainInfo', 'main');
+  assert.equal(info.status, 200, JSON.stringify(info.body));
+  assert.equal(info.body.result.codePointAt(0), 8);
+  assert.match((await call('evaluate', 'lscc', 'getid', 'main', 'transfers')).body.result, /transfers/);
+  assert.match(await refused(422, 'CHAINCODE_ERROR', 'evaluate', 'qscc', 'GetChainInfo', 'other'), /Invalid chain ID, other/);
+
   // Slow, stopped, and many at a time.
   quire('deploy', 'odd', odd);
   await runs('odd');
@@ -189,12 +215,38 @@ try {
   assert.equal(other.balance, 953);
   globalThis.process.kill(stopped, 'SIGCONT');
   await until('it to answer again', async () => (await call('evaluate', 'odd', 'Echo', 'x')).status === 200);
+  // The same package under another name, whose first call must be an initialisation.
+  const oddly = listed().find((row) => row[0] === 'odd')[3];
+  const first = await deploy({ name: 'started', packageId: oddly, initRequired: true });
+  assert.deepEqual([first.status, first.isCommitted], [201, true], JSON.stringify(first));
+  await runs('started');
+  assert.match(await refused(422, 'CHAINCODE_ERROR', 'transactions', 'started', 'Echo', 'x'), /initialis/);
+  const init = () =>
+    fetch(`${node.url}/transactions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ chaincode: 'started', function: 'Echo', args: ['x'], isInit: true }),
+    });
+  assert.equal((await init()).status, 201);
+  assert.equal(await submitted('started', 'Echo', 'y'), 'y');
+  assert.equal((await init()).status, 422);
+  console.log('initialised once');
   // One chaincode calls another, in the same transaction.
   assert.equal((await submitted('odd', 'CallTransfers', 'a', '7')).balance, 960);
   assert.equal((await call('evaluate', 'transfers', 'GetAccount', 'a')).body.result.balance, 960);
-  // Its events are in the block, and its history in the state.
+  // What it tells is in the answer, in the transaction and in its block, and its history in the state.
   assert.equal(await submitted('odd', 'Put', 'k', 'v1'), 'v1');
-  assert.equal(await submitted('odd', 'Put', 'k', 'v2'), 'v2');
+  const told = await call('transactions', 'odd', 'Put', 'k', 'v2');
+  const event = { chaincode: 'odd', name: 'Put', payload: { key: 'k' } };
+  assert.deepEqual([told.status, told.body.event], [201, event]);
+  const transaction = await (await fetch(`${node.url}/transactions/${told.body.transactionId}`)).json();
+  assert.deepEqual(transaction.event, event);
+  const block = told.body.blockNumber;
+  for (const [filter, expected] of [['', [event]], ['&chaincode=odd', [event]], ['&chaincode=transfers', []]]) {
+    const stream = await (await fetch(`${node.url}/events?from=${block}&to=${block}${filter}`)).text();
+    const { transactions } = JSON.parse(stream.match(/^data: (.*)$/m)[1]);
+    assert.deepEqual(transactions.map((one) => one.event), expected, stream);
+  }
   assert.deepEqual((await call('evaluate', 'odd', 'History', 'k')).body.result, ['v2', 'v1']);
   assert.match(await refused(422, 'CHAINCODE_ERROR', 'transactions', 'odd', 'Private', 'k'), /not supported/);
   console.log('slow, stopped and crowded, it costs nobody else anything');

@@ -3,7 +3,8 @@
 //! * [`common`], [`config`], [`discovery`], [`gateway`], [`gossip`], [`lifecycle`], [`msp`], [`peer`],
 //!   [`query_result`], [`rwset`], [`shim`]: the protobuf messages, one module for each of Fabric's packages (and one
 //!   for what chaincodes and peers say to each other), with Fabric's field numbers; [`collection`] is a part of the
-//!   package of [`peer`], and [`deliver`] of those of peers and orderers.
+//!   package of [`peer`], [`deliver`] of those of peers and orderers, and
+//!   [`query`] is what system chaincodes answer.
 //! * [`hash`]: data hash, header hash, proposal hash.
 //! * [`tx_id`]: transaction ids.
 //! * [`code`]: the validation code of a transaction.
@@ -27,6 +28,7 @@ pub mod json;
 pub mod lifecycle;
 pub mod msp;
 pub mod peer;
+pub mod query;
 pub mod query_result;
 pub mod rwset;
 pub mod shim;

@@ -53,6 +53,10 @@ impl Lifecycle {
         transaction: &Transaction,
         state: Option<&mut dyn State>,
     ) -> Result<Answer, ChaincodeError> {
+        if call.function.is_empty() && call.args.is_empty() {
+            let text = "lifecycle scc must be invoked with arguments";
+            return Err(refused(FAILED, text.to_owned()));
+        }
         let [argument] = &call.args[..] else {
             return Err(refused(
                 FAILED,

@@ -29,6 +29,26 @@ pub(super) struct Readiness {
     pub(super) mismatches: BTreeMap<String, Vec<String>>,
 }
 
+/// How a name is defined.
+pub(crate) fn definition(state: &mut dyn State, name: &str) -> Result<Definition, LifecycleError> {
+    let metadata = layout::metadata(state, Place::Public, NAMESPACES, name)?;
+    let metadata = metadata.ok_or_else(|| LifecycleError::NotDefined(name.to_owned()))?;
+    layout::read(state, Place::Public, NAMESPACES, name, &metadata)
+}
+
+/// How every chaincode is defined, in the order of their names.
+pub(crate) fn definitions(
+    state: &mut dyn State,
+) -> Result<Vec<(String, Definition)>, LifecycleError> {
+    let metadata = layout::all_metadata(state, Place::Public, NAMESPACES)?;
+    let is_chaincode = |datatype: &str| datatype == <Definition as layout::Structure>::TYPE;
+    let names = metadata.into_iter();
+    let names = names.filter(|(_, metadata)| is_chaincode(&metadata.datatype));
+    names
+        .map(|(name, _)| Ok((name.clone(), definition(state, &name)?)))
+        .collect()
+}
+
 impl Definitions<'_> {
     /// Puts on record that an organisation agrees to a definition and runs a package for it.
     pub(super) fn approve(
@@ -178,20 +198,12 @@ impl Definitions<'_> {
 
     /// How a name is defined.
     pub(super) fn definition(&mut self, name: &str) -> Result<Definition, LifecycleError> {
-        let metadata = layout::metadata(self.state, Place::Public, NAMESPACES, name)?;
-        let metadata = metadata.ok_or_else(|| LifecycleError::NotDefined(name.to_owned()))?;
-        layout::read(self.state, Place::Public, NAMESPACES, name, &metadata)
+        definition(self.state, name)
     }
 
     /// How every chaincode is defined, in the order of their names.
     pub(super) fn definitions(&mut self) -> Result<Vec<(String, Definition)>, LifecycleError> {
-        let metadata = layout::all_metadata(self.state, Place::Public, NAMESPACES)?;
-        let is_chaincode = |datatype: &str| datatype == <Definition as layout::Structure>::TYPE;
-        let names = metadata.into_iter();
-        let names = names.filter(|(_, metadata)| is_chaincode(&metadata.datatype));
-        names
-            .map(|(name, _)| Ok((name.clone(), self.definition(&name)?)))
-            .collect()
+        definitions(self.state)
     }
 
     /// What an organisation approved for a name: for the sequence number, or where that is 0 the newest.

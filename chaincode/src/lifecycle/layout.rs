@@ -131,7 +131,7 @@ pub(super) fn all_metadata(
     part: &str,
 ) -> Result<Vec<(String, StateMetadata)>, LifecycleError> {
     let prefix = metadata_key(part, "");
-    let rows = state.range(place, &prefix, &format!("{prefix}\x7f"))?;
+    let rows = state.range(place, &prefix, &format!("{prefix}\x7f"), usize::MAX)?;
     let rows = rows.into_iter().filter_map(|(key, value)| {
         let name = key.strip_prefix(&prefix)?.to_owned();
         Some((name, key, value))

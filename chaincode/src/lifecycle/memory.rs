@@ -49,9 +49,11 @@ impl State for Memory {
         place: Place<'_>,
         start: &str,
         end: &str,
+        limit: usize,
     ) -> Result<Vec<(String, Bytes)>, ReadError> {
         let rows = self.values.range(name(place, start)..name(place, end));
         Ok(rows
+            .take(limit)
             .map(|((_, key), value)| (key.clone(), value.clone()))
             .collect())
     }

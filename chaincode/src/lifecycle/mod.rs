@@ -15,7 +15,6 @@ mod definitions;
 mod deployment;
 mod error;
 mod function;
-
 mod host;
 mod layout;
 mod legacy;
@@ -34,7 +33,8 @@ pub use collections::{CollectionError, CollectionRule};
 pub use config::ChannelConfig;
 pub use connection::{ClientPair, Connection, ConnectionError, ConnectionTls};
 pub use definition::{Approval, Definition, Parameters};
-pub use deployment::{Deployment, deployments};
+pub(crate) use definitions::{definition, definitions};
+pub use deployment::{Deployment, approvals, deployments};
 pub use error::{DefinitionError, LifecycleError};
 pub use host::Host;
 pub use package::{

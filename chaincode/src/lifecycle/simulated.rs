@@ -30,6 +30,7 @@ impl State for SimulatedState<'_> {
         place: Place<'_>,
         start: &str,
         end: &str,
+        limit: usize,
     ) -> Result<Vec<(String, Bytes)>, ReadError> {
         let namespace = match place {
             Place::Public => NAMESPACE,
@@ -39,7 +40,7 @@ impl State for SimulatedState<'_> {
                 return self.0.private_range(NAMESPACE, &collection, start, end);
             }
         };
-        let rows = self.0.range(namespace, start, end, usize::MAX)?;
+        let rows = self.0.range(namespace, start, end, limit)?;
         Ok(rows
             .into_iter()
             .map(|(key, found)| (key, found.value))

@@ -16,8 +16,8 @@ pub trait State {
     /// The ledger could not be read.
     fn get(&mut self, place: Place<'_>, key: &str) -> Result<Option<Bytes>, ReadError>;
 
-    /// Keys from `start` (inclusive) to `end` (exclusive) with their values. Of a collection only the own
-    /// organisation's may be asked for.
+    /// At most `limit` keys from `start` (inclusive) to `end` (exclusive) with their values. Of a collection only
+    /// the own organisation's may be asked for, and all of its keys come.
     ///
     /// # Errors
     /// The ledger could not be read.
@@ -26,6 +26,7 @@ pub trait State {
         place: Place<'_>,
         start: &str,
         end: &str,
+        limit: usize,
     ) -> Result<Vec<(String, Bytes)>, ReadError>;
 
     /// The SHA-256 of a value in any organisation's collection, by its MSP id.

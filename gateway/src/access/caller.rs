@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::http::Extensions;
 use axum::http::request::Parts;
+use quire_chaincode::Call;
+use quire_chaincode::system::Subject;
 use quire_identity::{AccessRole, SigningIdentity, Token};
 
 use crate::problem::{Problem, ProblemKind};
@@ -45,6 +47,34 @@ impl Caller {
             return Ok(());
         }
         let detail = format!("The token is not for channel {channel}.");
+        Err(Problem::new(ProblemKind::Forbidden, detail))
+    }
+
+    /// Makes sure that a call tells of the caller's channels only: system chaincodes may tell of others than the
+    /// one that they are called in.
+    pub(crate) fn check_call(&self, call: &Call) -> Result<(), Problem> {
+        match Subject::of(call) {
+            Subject::Channel(channel) => self.check_channel(&channel),
+            Subject::Node if self.is_limited() => {
+                let detail = "The token is not for all channels of the node.";
+                Err(Problem::new(ProblemKind::Forbidden, detail))
+            }
+            Subject::Here | Subject::Node => Ok(()),
+        }
+    }
+
+    /// Makes sure that the caller may have the node run code or dial where it says. What runs so may do all that
+    /// the node may, so neither a token for some channels suffices, nor that none is needed.
+    pub(crate) fn check_installs(&self) -> Result<(), Problem> {
+        let detail = match &self.token {
+            Some(token) if token.channels.is_empty() => return Ok(()),
+            Some(_) => {
+                "The token is not for all channels of the node: it deploys what is installed, and no more."
+            }
+            None => {
+                "Nobody installs over HTTP while no token is required: use `quire chaincode deploy`, or make a token."
+            }
+        };
         Err(Problem::new(ProblemKind::Forbidden, detail))
     }
 

@@ -111,6 +111,12 @@ pub(crate) fn transaction_location(channel: &str, tx_id: &str) -> HeaderValue {
     location(&format!("/v1/channels/{channel}/transactions/{tx_id}"))
 }
 
+/// The location of a chaincode.
+pub(crate) fn chaincode_location(channel: &str, name: &str) -> HeaderValue {
+    let name = utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+    location(&format!("/v1/channels/{channel}/chaincodes/{name}"))
+}
+
 /// The location of a key's outcome.
 pub(crate) fn key_location(channel: &str, key: &IdempotencyKey) -> HeaderValue {
     let key = utf8_percent_encode(key.as_str(), QUERY_VALUE);

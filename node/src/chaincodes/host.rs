@@ -13,7 +13,7 @@ use quire_chaincode::lifecycle::{
 use quire_chaincode::shim::{Deadline, Limits};
 use quire_disk::FileError;
 use quire_ledger::Reader;
-use quire_peer::{ChaincodeHost, Channels, OpenChannel, Peer, Timer};
+use quire_peer::{CHAINCODE_TO_CHAINCODE, ChaincodeHost, Channels, OpenChannel, Peer, Timer};
 use quire_rpc::chaincode::Server;
 use quire_rpc::{Target, Tls};
 use quire_wire::peer::SignedProposal;
@@ -147,6 +147,27 @@ impl std::fmt::Debug for OpenChannels {
 }
 
 impl Channels for OpenChannels {
+    fn names(&self) -> Vec<String> {
+        self.0.read().keys().cloned().collect()
+    }
+
+    fn reader(&self, channel: &str) -> Option<Reader> {
+        let open = self.0.read();
+        open.get(channel).map(|(_, reader, _)| reader.clone())
+    }
+
+    fn check_access(
+        &self,
+        channel: &str,
+        resource: &str,
+        proposal: &SignedProposal,
+    ) -> Result<(), String> {
+        let open = self.0.read();
+        let found = open.get(channel).and_then(|(peer, _, _)| peer.upgrade());
+        let peer = found.ok_or_else(|| not_open(channel))?;
+        peer.may_use(resource, proposal)
+    }
+
     fn open(
         &self,
         channel: &str,
@@ -156,11 +177,14 @@ impl Channels for OpenChannels {
         let found = open.get(channel).and_then(|(peer, reader, chaincodes)| {
             Some((peer.upgrade()?, reader.clone(), chaincodes.upgrade()?))
         });
-        let (peer, reader, chaincodes) =
-            found.ok_or_else(|| format!("channel {channel} is not open here"))?;
-        peer.may_call(proposal)?;
+        let (peer, reader, chaincodes) = found.ok_or_else(|| not_open(channel))?;
+        peer.may_use(CHAINCODE_TO_CHAINCODE, proposal)?;
         Ok((reader, chaincodes))
     }
+}
+
+fn not_open(channel: &str) -> String {
+    format!("channel {channel} is not open here")
 }
 
 /// Ends calls that take too long.

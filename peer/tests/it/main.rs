@@ -3,9 +3,11 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     reason = "a test that panics has failed"
 )]
 
+mod callees;
 mod committer;
 mod config;
 mod delivered;
@@ -13,4 +15,5 @@ mod kit;
 mod outside;
 mod proposals;
 mod proposed;
+mod system;
 mod waiting;
