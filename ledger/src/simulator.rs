@@ -1,11 +1,11 @@
 //! A transaction that is being made: reads come from a snapshot and are recorded, writes are kept.
 
+mod meter;
 mod range;
 mod recorded;
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use quire_wire::Message as _;
@@ -16,7 +16,7 @@ use crate::error::ReadError;
 use crate::model::namespace::{hashed_key, hashed_namespace, queries_of};
 use crate::model::value::VersionedValue;
 use crate::private_sets::PrivateKey;
-use crate::query::{FindError, Found, Halt, Meter, Query, QueryError};
+use crate::query::{FindError, Found, Meter, Query, QueryError};
 use crate::snapshot::Snapshot;
 use crate::state::RangeEnd;
 use crate::validation::record::{self, MAX_QUERIES, MAX_ROWS};
@@ -60,17 +60,6 @@ impl Simulator {
             meter: Meter::default(),
             is_paged: false,
         }
-    }
-
-    /// Sets a meter that counts the work of all its queries together.
-    #[must_use]
-    pub fn with_meter(self, meter: Meter) -> Self {
-        Self { meter, ..self }
-    }
-
-    /// Makes later queries end when `halt` says so; their costs are still counted together.
-    pub fn halted_by(&mut self, halt: Option<Arc<dyn Halt>>) {
-        self.meter.halted_by(halt);
     }
 
     /// Announces that these keys, each named with its namespace, will be asked for. This records nothing, and

@@ -5,9 +5,15 @@ use std::sync::{Arc, Weak};
 
 use quire_chaincode::lifecycle::Host as _;
 use quire_chaincode::shim::{Callee, Deadline, Host};
+use quire_chaincode::system::is_system;
 use quire_chaincode::{Call, ChaincodeError, Chaincodes, Invocation, Simulated, Transaction};
 use quire_ledger::{Reader, Simulator};
 use quire_wire::peer::SignedProposal;
+
+use crate::defining::Defining;
+
+/// The resource that chaincodes use when they call others: Fabric's name.
+pub const CHAINCODE_TO_CHAINCODE: &str = "peer/ChaincodeToChaincode";
 
 /// Makes deadlines: ready when a call that begins now has taken too long.
 pub trait Timer: Debug + Send + Sync {
@@ -52,6 +58,19 @@ pub(crate) struct Callees {
     pub(crate) chaincodes: Weak<Chaincodes>,
     pub(crate) channels: Arc<dyn Channels>,
     pub(crate) timer: Arc<dyn Timer>,
+    /// Who may call them.
+    pub(crate) access: Arc<Defining>,
+}
+
+impl Callees {
+    /// Whether the client may call a chaincode of this channel through another. System chaincodes ask for themselves.
+    fn check_access(&self, callee: &Callee) -> Result<(), String> {
+        if is_system(&callee.chaincode) {
+            return Ok(());
+        }
+        self.access
+            .check_access(CHAINCODE_TO_CHAINCODE, &callee.transaction)
+    }
 }
 
 impl Host for Callees {
@@ -59,7 +78,7 @@ impl Host for Callees {
         self.timer.deadline()
     }
 
-    fn call(&self, callee: Callee, simulator: Simulator) -> Invocation<Simulated> {
+    fn call(&self, callee: Callee, mut simulator: Simulator) -> Invocation<Simulated> {
         let call = call_of(&callee.chaincode, &callee.transaction);
         if callee.transaction.channel == callee.from {
             return match self.chaincodes.upgrade() {
@@ -69,6 +88,9 @@ impl Host for Callees {
                     refused(why, simulator)
                 }
                 Some(chaincodes) => {
+                    if let Err(why) = self.check_access(&callee) {
+                        return refused(why, simulator);
+                    }
                     let chaincode = chaincodes.of(&callee.chaincode);
                     chaincode.invoke(&call, &callee.transaction, simulator)
                 }
@@ -79,13 +101,17 @@ impl Host for Callees {
         let opened = self.channels.open(channel, &callee.transaction.proposal);
         match opened {
             Ok((reader, chaincodes)) => {
-                let theirs = Simulator::new(reader.snapshot());
+                let mut theirs = Simulator::new(reader.snapshot());
+                theirs.swap_meters(&mut simulator);
                 let chaincode = chaincodes.of(&callee.chaincode);
                 let invocation = chaincode.invoke(&call, &callee.transaction, theirs);
                 // Nobody sees what it recorded in the other channel.
-                invocation.map(move |simulated| Simulated {
-                    simulator,
-                    ..simulated
+                invocation.map(move |mut simulated| {
+                    simulator.swap_meters(&mut simulated.simulator);
+                    Simulated {
+                        simulator,
+                        ..simulated
+                    }
                 })
             }
             Err(why) => refused(why, simulator),

@@ -98,6 +98,7 @@ impl Deployed {
                 chaincodes: Arc::downgrade(chaincodes),
                 channels: Arc::clone(&host.channels),
                 timer: Arc::clone(&host.timer),
+                access: Arc::clone(&defining),
             }),
             running: Mutex::default(),
             is_stale: AtomicBool::new(false),
