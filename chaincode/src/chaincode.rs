@@ -175,6 +175,9 @@ pub enum ChaincodeError {
         /// What it gave all the same; mostly nothing.
         payload: Bytes,
     },
+    /// The channel's configuration does not let the caller submit calls of the built-in chaincode.
+    #[error("the channel takes no such call of the built-in chaincode from this caller: {0}")]
+    NotAllowed(String),
     /// The process of a deployed chaincode is not there, went away, or did what its protocol forbids.
     #[error("chaincode {chaincode:?} is not available")]
     Unavailable {

@@ -23,7 +23,7 @@ use quire_wire::peer::{ProposalResponse, SignedProposal};
 use quire_wire::transaction::{ProposalBytes, seal};
 use tokio::sync::oneshot;
 
-use crate::access::{check_access, creator};
+use crate::access::{check_access, check_documents, creator};
 use crate::clock::Clock;
 use crate::config::Current;
 use crate::cut_here::Known;
@@ -85,6 +85,9 @@ impl Peer {
         let troubled = self.outcomes.refuse_in_trouble();
         troubled.map_err(ProposalError::Channel)?;
         let (call, bytes) = (&proposal.call, &proposal.bytes);
+        if let Err(error) = self.check_documents(call, &proposal.signature_header.creator) {
+            return Ok(Invocation::Done(NotEndorsed::from(error).into()));
+        }
         let asked = Asked {
             channel: &self.channel,
             tx_id: proposal.tx_id(),
@@ -344,7 +347,18 @@ impl Peer {
     /// Refuses a proposal whose transaction could not be ordered.
     fn check_submission(&self, proposal: &Proposal) -> Result<(), SubmitError> {
         self.outcomes.refuse_in_trouble()?;
-        self.refuse_if_known(&proposal.tx_id)
+        self.refuse_if_known(&proposal.tx_id)?;
+        let checked = self.check_documents(&proposal.call, proposal.identity.serialized());
+        checked.map_err(SubmitError::Chaincode)
+    }
+
+    /// Refuses a call of the built-in chaincode where the channel does not have it called.
+    fn check_documents(&self, call: &Call, creator: &[u8]) -> Result<(), ChaincodeError> {
+        if self.endorser.is_deployed(&call.chaincode) {
+            return Ok(());
+        }
+        let checked = check_documents(&self.config.get(), creator);
+        checked.map_err(ChaincodeError::NotAllowed)
     }
 }
 

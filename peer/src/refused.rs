@@ -8,6 +8,8 @@ use quire_wire::transaction::ProposalBytes;
 
 /// A chaincode's answer to a call that its caller must correct.
 const BAD_CALL: i32 = 400;
+/// The answer to a call that its caller may not make.
+const NOT_ALLOWED: i32 = 403;
 /// A chaincode's answer to a call that could not be run.
 const FAILED: i32 = 500;
 
@@ -74,6 +76,7 @@ fn response(error: &ChaincodeError) -> Response {
         ChaincodeError::Read(_)
         | ChaincodeError::Unavailable { .. }
         | ChaincodeError::TimedOut { .. } => (FAILED, Bytes::new()),
+        ChaincodeError::NotAllowed(_) => (NOT_ALLOWED, Bytes::new()),
         _ => (BAD_CALL, Bytes::new()),
     };
     Response {

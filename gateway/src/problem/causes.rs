@@ -213,6 +213,7 @@ impl From<ChaincodeError> for Problem {
                     format!("{detail}: {source}."),
                 );
             }
+            ChaincodeError::NotAllowed(_) => ProblemKind::Forbidden,
             ChaincodeError::TimedOut { .. } => ProblemKind::ChaincodeTimeout,
             ChaincodeError::NotFound { .. } => ProblemKind::ChaincodeNotFound,
         };
