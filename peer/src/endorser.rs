@@ -40,6 +40,8 @@ pub(crate) struct Endorsed {
     pub(crate) endorsement: Endorsement,
     /// What the chaincode answered; the payload has it too.
     pub(crate) response: Response,
+    /// What it tells those who listen; the payload has it too.
+    pub(crate) event: Option<ChaincodeEvent>,
 }
 
 impl Endorser {
@@ -225,6 +227,7 @@ fn endorse(
     let action = ChaincodeAction {
         results: results.public.encode_to_vec().into(),
         events: event
+            .as_ref()
             .map(|event| event.encode_to_vec().into())
             .unwrap_or_default(),
         response: Some(response.clone()),
@@ -240,6 +243,7 @@ fn endorse(
         },
         response_payload,
         response,
+        event,
     })
 }
 

@@ -333,6 +333,7 @@ impl Peer {
             response_payload,
             endorsement,
             response,
+            event,
         } = endorsed.map_err(|refused| SubmitError::Chaincode(refused.error))?;
         let payload = proposal.transaction_payload(response_payload, vec![endorsement]);
         let signature = identity.sign(&payload);
@@ -340,6 +341,7 @@ impl Peer {
         Ok(Submitted {
             tx_id,
             result: response.payload,
+            event,
             outcome,
         })
     }

@@ -9,7 +9,7 @@ use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
 use quire_ordering::{EnvelopeTooLarge, NotOrdered, Refused};
 use quire_wire::Code;
-use quire_wire::peer::{ProposalResponse, SignedProposal};
+use quire_wire::peer::{ChaincodeEvent, ProposalResponse, SignedProposal};
 use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::oneshot;
 
@@ -92,6 +92,8 @@ pub struct Submitted {
     pub tx_id: String,
     /// What the chaincode answered, as the block will hold it.
     pub result: Bytes,
+    /// What the chaincode tells those who listen, as the block will hold it.
+    pub event: Option<ChaincodeEvent>,
     /// Its outcome, once the block is durable and state has followed. A dropped sender means that
     /// the outcome is not known here.
     pub outcome: oneshot::Receiver<Outcome>,

@@ -36,6 +36,8 @@ pub struct Transaction {
     pub results: Bytes,
     /// What the chaincode answered.
     pub result: Bytes,
+    /// The serialized event that it told.
+    pub event: Bytes,
 }
 
 impl Transaction {
@@ -52,6 +54,7 @@ impl Transaction {
             decorations: Vec::new(),
             results: Bytes::new(),
             result: Bytes::new(),
+            event: Bytes::new(),
         }
     }
 
@@ -69,7 +72,7 @@ impl Transaction {
         let proposal = self.proposal();
         let response = proposal.response_payload(&ChaincodeAction {
             results: self.results.clone(),
-            events: Bytes::new(),
+            events: self.event.clone(),
             response: Some(Response {
                 status: 200,
                 message: String::new(),

@@ -1,6 +1,7 @@
 //! Builds answers.
 
 pub(crate) mod document;
+pub(crate) mod event;
 pub(crate) mod pages;
 pub(crate) mod value;
 

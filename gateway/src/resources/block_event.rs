@@ -8,19 +8,48 @@ use quick_cache::sync::Cache;
 use quire_ledger::{Block, Content, Examined, ReadWriteSet};
 use quire_peer::Channel;
 use quire_wire::Code;
-use serde::Serialize;
+use quire_wire::peer::ChaincodeEvent;
+use serde::{Serialize, Serializer};
 
 use crate::gateway::Gateway;
 use crate::memory::Kind;
 use crate::problem::Problem;
+use crate::reply::event::{EventDocument, event_of};
 
 /// Bytes of rendered blocks that are kept for further listeners.
 const CACHE_BYTES: u64 = 16 << 20;
 /// The number of blocks for which the cache is laid out.
 const CACHE_BLOCKS: usize = 4096;
 
-/// The key of an event: channel, block number, and the namespace of the listener.
-type Wanted = (Arc<str>, u64, Option<Arc<str>>);
+/// The key of an event: channel, block number, and which transactions the listener wants.
+type Wanted = (Arc<str>, u64, Filter);
+
+/// Which transactions a listener wants; all of them where nothing is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Filter {
+    /// Those that write in this namespace, valid or not.
+    pub(crate) namespace: Option<Arc<str>>,
+    /// Those that call this chaincode, valid or not.
+    pub(crate) chaincode: Option<Arc<str>>,
+}
+
+impl Filter {
+    pub(crate) fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn takes(&self, chaincode: Option<&str>, writes: &[KeyEvent]) -> bool {
+        let is_called = |wanted: &Arc<str>| chaincode == Some(&**wanted);
+        let is_written = |wanted: &Arc<str>| writes.iter().any(|one| *one.namespace == **wanted);
+        self.chaincode.as_ref().is_none_or(is_called)
+            && self.namespace.as_ref().is_none_or(is_written)
+    }
+
+    fn len(&self) -> usize {
+        let names = [&self.namespace, &self.chaincode].into_iter().flatten();
+        names.map(|name| name.len()).sum()
+    }
+}
 
 /// Rendered blocks. One of the listeners that wait for a block renders it, and the others get the same bytes.
 #[derive(Debug)]
@@ -30,10 +59,9 @@ pub(crate) struct BlockEvents(Cache<Wanted, Bytes, ByBytes>);
 struct ByBytes;
 
 impl Weighter<Wanted, Bytes> for ByBytes {
-    fn weight(&self, (_, _, namespace): &Wanted, event: &Bytes) -> u64 {
-        // Callers choose the namespace, and it may be longer than any existing one.
-        let namespace = namespace.as_ref().map_or(0, |namespace| namespace.len());
-        (event.len() + namespace) as u64 + 128
+    fn weight(&self, (_, _, filter): &Wanted, event: &Bytes) -> u64 {
+        // Callers choose the names, and they may be longer than any existing one.
+        (event.len() + filter.len()) as u64 + 128
     }
 }
 
@@ -48,15 +76,15 @@ impl BlockEvents {
         gateway: &Gateway,
         channel: &Channel,
         number: u64,
-        namespace: Option<&Arc<str>>,
+        filter: &Filter,
     ) -> Result<Bytes, Problem> {
-        let wanted = (Arc::clone(&channel.name), number, namespace.cloned());
+        let wanted = (Arc::clone(&channel.name), number, filter.clone());
         let render = async {
-            let (channel, namespace) = (channel.clone(), namespace.cloned());
+            let (channel, filter) = (channel.clone(), filter.clone());
             let rendered = gateway.pools.work(move || {
                 let block = channel.reader.block(number)?;
                 let block = block.ok_or_else(|| Problem::internal(format!("no block {number}")))?;
-                let document = document(&block, namespace.as_deref())?;
+                let document = document(&block, &filter)?;
                 Ok(format!("event: block\nid: {number}\ndata: {document}\n\n"))
             });
             let event = rendered.await?;
@@ -85,6 +113,18 @@ struct TransactionEvent {
     chaincode: Option<String>,
     /// The writes that took effect: empty unless the transaction is valid.
     writes: Vec<KeyEvent>,
+    /// What the chaincode of a valid transaction tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Told>,
+}
+
+/// What a chaincode tells.
+struct Told(ChaincodeEvent);
+
+impl Serialize for Told {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        EventDocument::of(&self.0).serialize(serializer)
+    }
 }
 
 #[derive(Serialize)]
@@ -95,39 +135,51 @@ struct KeyEvent {
     is_delete: bool,
 }
 
-/// One line of JSON. With a namespace, it has only the transactions that write there, valid or not.
-fn document(block: &Block, namespace: Option<&str>) -> Result<String, Problem> {
+/// One line of JSON, with the transactions that the filter takes.
+fn document(block: &Block, filter: &Filter) -> Result<String, Problem> {
     let transactions = block.envelopes.iter().enumerate();
     let transactions = transactions.filter_map(|(position, envelope)| {
-        transaction(envelope, position, block.code(position), namespace)
+        transaction(envelope, position, block.code(position), filter)
     });
     let event = BlockEvent {
         block_number: block.number,
         block_hash: hex::encode(block.hash()),
         transactions: transactions.collect(),
     };
-    serde_json::to_string(&event).map_err(Problem::internal)
+    let text = serde_json::to_string(&event).map_err(Problem::internal)?;
+    Ok(in_one_line(text))
+}
+
+/// A JSON text without ends of lines, which may only stand between its parts: in what a chaincode tells.
+fn in_one_line(text: String) -> String {
+    if text.contains(['\n', '\r']) {
+        return text.replace(['\n', '\r'], " ");
+    }
+    text
 }
 
 fn transaction(
     envelope: &Bytes,
     position: usize,
     code: Code,
-    namespace: Option<&str>,
+    filter: &Filter,
 ) -> Option<TransactionEvent> {
     let examined = Examined::read(envelope);
     let mut chaincode = None;
     let mut writes = Vec::new();
+    let mut event = None;
     if let Content::Endorsed(endorsed) = &examined.content {
         let spec = endorsed.call.spec();
         chaincode = spec.and_then(|spec| Some(spec.chaincode_id?.name));
         writes = writes_of(&endorsed.read_write_set);
+        event = event_of(&endorsed.call.action).map(Told);
     }
-    if namespace.is_some_and(|wanted| writes.iter().all(|write| write.namespace != wanted)) {
+    if !filter.takes(chaincode.as_deref(), &writes) {
         return None;
     }
     if !code.is_valid() {
         writes.clear();
+        event = None;
     }
     Some(TransactionEvent {
         transaction_id: examined.tx_id,
@@ -135,6 +187,7 @@ fn transaction(
         code: code.to_string(),
         chaincode,
         writes,
+        event,
     })
 }
 
@@ -151,14 +204,67 @@ fn writes_of(set: &ReadWriteSet) -> Vec<KeyEvent> {
 
 #[cfg(test)]
 mod tests {
+    use quire_testkit::Transaction;
+    use quire_wire::Message as _;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn a_long_namespace_weighs_what_it_takes() {
-        let weight = |namespace: Option<&str>| {
-            let wanted = ("main".into(), 7, namespace.map(Arc::from));
+    fn a_long_name_weighs_what_it_takes() {
+        let weight = |namespace: Option<&str>, chaincode: Option<&str>| {
+            let filter = Filter {
+                namespace: namespace.map(Arc::from),
+                chaincode: chaincode.map(Arc::from),
+            };
+            let wanted = ("main".into(), 7, filter);
             ByBytes.weight(&wanted, &Bytes::from_static(b"event"))
         };
-        assert_eq!(weight(Some(&"n".repeat(60_000))), weight(None) + 60_000);
+        let long = "n".repeat(60_000);
+        let none = weight(None, None);
+        assert_eq!(weight(Some(&long), None), none + 60_000);
+        assert_eq!(weight(Some(&long), Some(&long)), none + 120_000);
+    }
+
+    #[test]
+    fn only_a_valid_transaction_tells_what_its_chaincode_told() {
+        let event = ChaincodeEvent {
+            chaincode_id: "orders".to_owned(),
+            event_name: "Paid".to_owned(),
+            payload: Bytes::from_static(b"7"),
+            ..ChaincodeEvent::default()
+        };
+        let envelope = Transaction {
+            event: event.encode_to_vec().into(),
+            ..Transaction::new("main", "orders", "nonce")
+        };
+        let envelope = envelope.envelope();
+        let told = |code, chaincode: Option<&str>| {
+            let filter = Filter {
+                chaincode: chaincode.map(Arc::from),
+                ..Filter::default()
+            };
+            let told = transaction(&envelope, 0, code, &filter)?;
+            Some(serde_json::to_value(&told).unwrap()["event"].clone())
+        };
+        let paid = json!({"chaincode": "orders", "name": "Paid", "payload": 7});
+        assert_eq!(told(Code::VALID, None), Some(paid.clone()));
+        assert_eq!(told(Code::VALID, Some("orders")), Some(paid));
+        assert_eq!(told(Code::VALID, Some("carts")), None);
+        let none = Some(serde_json::Value::Null);
+        assert_eq!(told(Code::MVCC_READ_CONFLICT, None), none);
+    }
+
+    #[test]
+    fn what_a_chaincode_tells_in_many_lines_is_told_in_one() {
+        let told = Told(ChaincodeEvent {
+            chaincode_id: "orders".to_owned(),
+            event_name: "Paid\n".to_owned(),
+            payload: Bytes::from_static(b"{\r\n\"a\": \"b\\n\"\n}"),
+            ..ChaincodeEvent::default()
+        });
+        let text = in_one_line(serde_json::to_string(&told).unwrap());
+        let expected = r#"{"chaincode":"orders","name":"Paid\n","payload":{  "a": "b\n" }}"#;
+        assert_eq!(text, expected);
     }
 }

@@ -17,6 +17,7 @@ use quire_peer::Channel;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep;
 
+use super::block_event::Filter;
 use crate::access::caller::Caller;
 use crate::gateway::Gateway;
 use crate::metrics::traffic::{Bound, ListenerGuard};
@@ -35,7 +36,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// When to try again if there are too many listeners.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// `GET .../events?from=&to=&namespace=`.
+/// `GET .../events?from=&to=&namespace=&chaincode=`.
 #[utoipa::path(
     get,
     path = "/v1/channels/{channel}/events",
@@ -46,6 +47,7 @@ const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
         ("from" = Option<u64>, Query, description = "The first block; the next one without."),
         ("to" = Option<u64>, Query, description = "The last block."),
         ("namespace" = Option<String>, Query, description = "Only transactions that write there."),
+        ("chaincode" = Option<String>, Query, description = "Only transactions that call it."),
         ("Last-Event-ID" = Option<u64>, Header, description = "Resume behind this block.")
     ),
     responses(
@@ -63,7 +65,7 @@ pub(crate) async fn events(
     request: Request,
 ) -> Result<Response, Problem> {
     let channel = path::channel(&gateway, request.uri())?;
-    let query = UrlQuery::parse(request.uri(), &["from", "to", "namespace"])?;
+    let query = UrlQuery::parse(request.uri(), &["from", "to", "namespace", "chaincode"])?;
     admit(request.headers(), EVENT_STREAM)?;
     let height = channel.reader.height();
     let resumed = last_event_id(request.headers())?;
@@ -94,7 +96,10 @@ pub(crate) async fn events(
     let listener = Listener {
         heights: channel.heights.clone(),
         stopping: gateway.backend.stopping(),
-        namespace: query.get("namespace").map(path::namespace_of),
+        filter: Filter {
+            namespace: query.get("namespace").map(path::namespace_of),
+            chaincode: query.get("chaincode").map(Arc::from),
+        },
         caller: Caller::of(request.extensions())?.clone(),
         request_id: RequestId::of(&request),
         _listening: gateway.metrics.traffic.listen(),
@@ -133,7 +138,7 @@ struct Listener {
     channel: Channel,
     heights: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
-    namespace: Option<Arc<str>>,
+    filter: Filter,
     caller: Caller,
     request_id: RequestId,
     /// The block to send next.
@@ -188,12 +193,12 @@ impl Listener {
             }
         }
         let events = &self.gateway.block_events;
-        let event = events.event(&self.gateway, &self.channel, next, self.namespace.as_ref());
+        let event = events.event(&self.gateway, &self.channel, next, &self.filter);
         let event = match event.await {
             Ok(event) => {
                 self.next += 1;
                 let traffic = &self.gateway.metrics.traffic;
-                traffic.block_sent(&self.channel.name, self.namespace.is_some());
+                traffic.block_sent(&self.channel.name, !self.filter.is_all());
                 event
             }
             Err(problem) => {

@@ -22,6 +22,7 @@ use crate::access::caller::Caller;
 use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
+use crate::reply::event::{EventDocument, event_of};
 use crate::request::accept::{Form, negotiate};
 use crate::request::body::{self, content_type};
 use crate::request::call;
@@ -345,6 +346,10 @@ struct Described<'a> {
     creator_msp_id: Option<&'a str>,
     #[serde(flatten)]
     result: Option<CallResult<'a>>,
+    /// Only of a valid transaction whose chaincode told one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    event: Option<EventDocument<'a>>,
 }
 
 /// The document of a transaction in a block. Blocks.
@@ -364,6 +369,7 @@ fn describe(channel: &Channel, committed: &CommittedTransaction) -> Result<Respo
         .as_ref()
         .and_then(|opened| opened.channel_header.timestamp);
     let is_valid = committed.code.is_valid();
+    let event = call.as_ref().and_then(|call| event_of(&call.action));
     let response = call.as_ref().and_then(|call| call.action.response.as_ref());
     let document = Described {
         transaction_id: &committed.tx_id,
@@ -378,6 +384,7 @@ fn describe(channel: &Channel, committed: &CommittedTransaction) -> Result<Respo
         result: response
             .filter(|_| is_valid)
             .map(|response| CallResult::of(&response.payload)),
+        event: event.as_ref().filter(|_| is_valid).map(EventDocument::of),
     };
     reply::json(StatusCode::OK, &document)
 }

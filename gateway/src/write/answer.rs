@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use quire_ledger::Height;
 use quire_peer::Channel;
 use quire_wire::Code;
@@ -16,12 +15,13 @@ use utoipa::ToSchema;
 
 use super::attempts::Write;
 use super::idempotency::IdempotencyKey;
-use super::outcome::{CommittedTransaction, Settled, Told, first_broken};
+use super::outcome::{CommittedTransaction, Returned, Settled, Told, first_broken};
 use super::patience::carry_out;
 use crate::gateway::Gateway;
 use crate::pools::Pools;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply;
+use crate::reply::event::{EventDocument, event_of};
 use crate::reply::value::{base64, json_text};
 use crate::request::call;
 use crate::request::conditions::etag;
@@ -83,9 +83,9 @@ impl Teller {
         match told {
             Told::Settled(Settled::Final {
                 committed,
-                result,
+                returned,
                 replayed,
-            }) => self.tell_final(pools, committed, result, replayed).await,
+            }) => self.tell_final(pools, committed, returned, replayed).await,
             Told::Settled(Settled::Refused(problem)) => Err(problem),
             Told::Pending { tx_id: Some(tx_id) } if self.respond_async => {
                 accepted(&tx_id, self.location(Some(&tx_id)))
@@ -107,14 +107,14 @@ impl Teller {
         self,
         pools: &Pools,
         committed: CommittedTransaction,
-        result: Option<Bytes>,
+        returned: Option<Returned>,
         replayed: bool,
     ) -> Result<Response, Problem> {
         let tx_id = committed.tx_id.clone();
         let reader = self.channel.reader.clone();
         // A new commit is still in memory.
         let answered = pools.in_brief(&reader, !replayed, move || {
-            final_answer(&self.channel, &self.asked, &committed, result)
+            final_answer(&self.channel, &self.asked, &committed, returned)
         });
         let answered = answered.await;
         let mut response = answered.map_err(|problem| problem.with_transaction(tx_id))?;
@@ -168,14 +168,14 @@ fn final_answer(
     channel: &Channel,
     asked: &RequestForm,
     committed: &CommittedTransaction,
-    result: Option<Bytes>,
+    returned: Option<Returned>,
 ) -> Result<Response, Problem> {
     if !committed.code.is_valid() {
         return Ok(invalid(channel, committed)?.into_response());
     }
-    let result = match result {
-        Some(result) => result,
-        None => recorded_result(channel, committed.height)?,
+    let Returned { result, event } = match returned {
+        Some(returned) => returned,
+        None => recorded(channel, committed.height)?,
     };
     let document = ValidTransaction {
         transaction_id: &committed.tx_id,
@@ -184,6 +184,7 @@ fn final_answer(
         block_number: committed.height.block,
         tx_number: committed.height.tx,
         result: CallResult::of(&result),
+        event: event.as_ref().map(EventDocument::of),
     };
     let status = match asked {
         RequestForm::Transaction => StatusCode::CREATED,
@@ -236,16 +237,17 @@ fn invalid(channel: &Channel, committed: &CommittedTransaction) -> Result<Proble
 }
 
 /// The recorded answer of the chaincode.
-fn recorded_result(channel: &Channel, at: Height) -> Result<Bytes, Problem> {
+fn recorded(channel: &Channel, at: Height) -> Result<Returned, Problem> {
     let envelope = channel.reader.envelope(at)?;
     let envelope = envelope.ok_or_else(|| Problem::internal(format!("no envelope at {at}")))?;
     let call = Opened::read(&envelope).and_then(|opened| opened.endorsed_call());
     let call = call.map_err(|code| Problem::internal(format!("envelope at {at}: {code}")))?;
-    Ok(call
-        .action
-        .response
-        .map(|response| response.payload)
-        .unwrap_or_default())
+    let event = event_of(&call.action);
+    let response = call.action.response.unwrap_or_default();
+    Ok(Returned {
+        result: response.payload,
+        event,
+    })
 }
 
 #[derive(Serialize, ToSchema)]
@@ -258,6 +260,10 @@ pub(crate) struct ValidTransaction<'a> {
     tx_number: u64,
     #[serde(flatten)]
     result: CallResult<'a>,
+    /// Only if the chaincode told one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    event: Option<EventDocument<'a>>,
 }
 
 /// A chaincode's answer: `result` if it is JSON, as with our own chaincode, `null` if it is empty, and
@@ -300,6 +306,7 @@ mod tests {
                 block_number: 1,
                 tx_number: 2,
                 result: CallResult::of(bytes),
+                event: None,
             };
             serde_json::to_string(&document).unwrap()
         };

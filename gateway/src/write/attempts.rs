@@ -23,8 +23,8 @@ use super::contention::Turn;
 use super::flights::key_reused;
 use super::idempotency::{DEFAULT_ATTEMPTS, IdempotencyKey, Record, Recorded};
 use super::outcome::{
-    CommittedTransaction, Progress, Settled, TransactionStatus, is_final_loss, is_lost_race, look,
-    poll_outcome,
+    CommittedTransaction, Progress, Returned, Settled, TransactionStatus, is_final_loss,
+    is_lost_race, look, poll_outcome,
 };
 use crate::backend::Backend;
 use crate::gateway::Gateway;
@@ -57,7 +57,7 @@ pub(super) async fn settle(
     let mut attempt = 0;
     loop {
         let turn = turn(gateway, write).await;
-        let (committed, result) = match step(gateway, write, attempt, allowed).await {
+        let (committed, returned) = match step(gateway, write, attempt, allowed).await {
             Err(problem) => {
                 let problem = problem.about_call(&write.channel.chaincodes, &write.call);
                 return Settled::Refused(match last {
@@ -81,17 +81,14 @@ pub(super) async fn settle(
                 (None, None)
             }
             Ok(Step::Ordered(submitted)) => {
-                let Submitted {
-                    tx_id,
-                    result,
-                    outcome,
-                } = submitted;
+                let tx_id = submitted.tx_id;
                 progress.send_replace(Progress::Ordered {
                     tx_id: tx_id.clone(),
                 });
-                let outcome = outcome.await.ok();
+                let outcome = submitted.outcome.await.ok();
                 let committed = outcome.map(|outcome| CommittedTransaction::new(tx_id, outcome));
-                (committed, Some(result))
+                let (result, event) = (submitted.result, submitted.event);
+                (committed, Some(Returned { result, event }))
             }
         };
         let Some(committed) = committed else {
@@ -99,13 +96,13 @@ pub(super) async fn settle(
                 tx_id: last_ordered(progress),
             };
         };
-        let found = result.is_none();
+        let found = returned.is_none();
         attempt += 1;
         match is_final(&gateway.pools, write, &committed, attempt >= allowed).await {
             Ok(true) => {
                 return Settled::Final {
                     committed,
-                    result,
+                    returned,
                     replayed: found,
                 };
             }

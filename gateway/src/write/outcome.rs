@@ -7,6 +7,7 @@ use quire_chaincode::{Call, Condition};
 use quire_ledger::{Height, ReadError};
 use quire_peer::{Channel, Outcome};
 use quire_wire::Code;
+use quire_wire::peer::ChaincodeEvent;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -49,6 +50,14 @@ pub(crate) enum Progress {
     Settled(Settled),
 }
 
+/// What a chaincode answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Returned {
+    pub(crate) result: Bytes,
+    /// What it tells those who listen.
+    pub(crate) event: Option<ChaincodeEvent>,
+}
+
 /// How a write ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Settled {
@@ -56,7 +65,7 @@ pub(crate) enum Settled {
     Final {
         committed: CommittedTransaction,
         /// What the chaincode answered, if it ran here just now; the block holds the same.
-        result: Option<Bytes>,
+        returned: Option<Returned>,
         /// Whether an earlier request led to this outcome.
         replayed: bool,
     },
@@ -77,9 +86,9 @@ pub(crate) enum Told {
 
 impl Told {
     /// The same without the chaincode's answer, which can be large: the reply takes it from the block.
-    pub(crate) fn without_result(mut self) -> Self {
-        if let Self::Settled(Settled::Final { result, .. }) = &mut self {
-            *result = None;
+    pub(crate) fn without_answer(mut self) -> Self {
+        if let Self::Settled(Settled::Final { returned, .. }) = &mut self {
+            *returned = None;
         }
         self
     }

@@ -62,10 +62,12 @@ pub(crate) async fn carry_out(
             let told = watch_progress(gateway, progress, prefer, first_tx_id).await;
             Ok(match told {
                 Told::Settled(Settled::Final {
-                    committed, result, ..
+                    committed,
+                    returned,
+                    ..
                 }) => Told::Settled(Settled::Final {
                     committed,
-                    result,
+                    returned,
                     replayed: true,
                 }),
                 told => told,

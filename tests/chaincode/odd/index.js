@@ -23,7 +23,7 @@ class Odd extends Contract {
 
   async Put(ctx, key, value) {
     await ctx.stub.putState(key, Buffer.from(value));
-    ctx.stub.setEvent('Put', Buffer.from(key));
+    ctx.stub.setEvent('Put', Buffer.from(JSON.stringify({ key })));
     return value;
   }
 

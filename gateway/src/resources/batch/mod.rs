@@ -312,7 +312,7 @@ async fn carry(
     caller.check_still(gateway)?;
     let teller = Teller::of(&write, RequestForm::Transaction, prefer)?;
     let told = carry_out(gateway, write, prefer).await?;
-    Ok((teller, told.without_result()))
+    Ok((teller, told.without_answer()))
 }
 
 /// Takes a member out of an object's text and reads it.

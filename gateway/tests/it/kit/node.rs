@@ -312,6 +312,7 @@ impl Orderer {
         Ok(Submitted {
             tx_id,
             result: Bytes::from_owner(Kept(result, Arc::clone(&self.results))),
+            event: None,
             outcome,
         })
     }
