@@ -17,7 +17,7 @@ pub(crate) enum TransactionBody {
 
 /// A call of a chaincode; `documents` governs every namespace without a chaincode of its own.
 #[derive(Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = Call)]
 pub(crate) struct CallBody {
     #[schema(example = "orders")]
@@ -32,6 +32,9 @@ pub(crate) struct CallBody {
     /// `base64` (every argument is a string that encodes bytes).
     #[schema(nullable = false, pattern = "^(text|json|base64)$")]
     encoding: Option<String>,
+    /// Whether this is the initialisation of a chaincode whose definition asks for one.
+    #[schema(nullable = false)]
+    is_init: Option<bool>,
 }
 
 /// Operations that take effect together or not at all.

@@ -179,7 +179,7 @@ pub(crate) fn proposal_bytes(
             decorations: decoration
                 .map(|bytes| (DECORATION.to_owned(), bytes.to_vec()))
                 .collect(),
-            is_init: false,
+            is_init: proposal.is_init,
         }),
         timeout: 0,
     };

@@ -79,6 +79,8 @@ pub struct Proposal {
     pub tx_id: String,
     /// The call to run.
     pub call: Call,
+    /// Whether it is the initialisation of its chaincode.
+    pub is_init: bool,
     /// Goes into `ChaincodeInput.decorations` under [`DECORATION`]: what the gateway remembers of the request.
     pub decoration: Option<Bytes>,
     /// Counts the work of its queries, and ends it.

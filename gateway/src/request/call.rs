@@ -13,10 +13,21 @@ use super::body::Members;
 use crate::problem::{Problem, ProblemKind};
 
 /// The members of a call.
-const CALL: &[&str] = &["chaincode", "function", "args", "encoding"];
+const CALL: &[&str] = &["chaincode", "function", "args", "encoding", "isInit"];
+
+/// A call that a body asks for.
+#[derive(Debug)]
+pub(crate) struct RequestedCall {
+    pub(crate) call: Call,
+    /// Whether it is the initialisation of its chaincode.
+    pub(crate) is_init: bool,
+}
 
 /// The body of a transaction: a call, or operations.
-pub(crate) fn of_transaction(body: &Bytes, chaincodes: &Chaincodes) -> Result<Call, Problem> {
+pub(crate) fn of_transaction(
+    body: &Bytes,
+    chaincodes: &Chaincodes,
+) -> Result<RequestedCall, Problem> {
     let mut members = Members::parse(body)?;
     let Some(operations) = members.take("operations") else {
         return of_members(members, body, &[CALL, &["operations"]].concat(), chaincodes);
@@ -26,11 +37,17 @@ pub(crate) fn of_transaction(body: &Bytes, chaincodes: &Chaincodes) -> Result<Ca
         return Err(Problem::invalid_argument("operations is not a list."));
     }
     let operations = body.slice_ref(operations.get().as_bytes());
-    Ok(documents::apply(operations))
+    Ok(RequestedCall {
+        call: documents::apply(operations),
+        is_init: false,
+    })
 }
 
 /// The body of an evaluation: a call.
-pub(crate) fn of_evaluation(body: &Bytes, chaincodes: &Chaincodes) -> Result<Call, Problem> {
+pub(crate) fn of_evaluation(
+    body: &Bytes,
+    chaincodes: &Chaincodes,
+) -> Result<RequestedCall, Problem> {
     of_members(Members::parse(body)?, body, CALL, chaincodes)
 }
 
@@ -39,23 +56,30 @@ fn of_members(
     body: &Bytes,
     known: &[&str],
     chaincodes: &Chaincodes,
-) -> Result<Call, Problem> {
+) -> Result<RequestedCall, Problem> {
     let chaincode = members.take_as::<Cow<'_, str>>("chaincode")?;
     let function = members.take_as::<Cow<'_, str>>("function")?;
     let args = members.take_as::<Vec<&RawValue>>("args")?;
     let encoding = members.take_as::<Cow<'_, str>>("encoding")?;
+    let is_init = members.take_as::<bool>("isInit")?.unwrap_or_default();
     members.finish(known)?;
     let missing = |name: &str| Problem::invalid_argument(format!("The member {name} is missing."));
     let chaincode = chaincode.ok_or_else(|| missing("chaincode"))?.into_owned();
     let function = function.ok_or_else(|| missing("function"))?.into_owned();
-    let encoding = Encoding::of(encoding.as_deref(), chaincodes.takes_json(&chaincode))?;
+    let takes_json = chaincodes.takes_json(&chaincode);
+    if is_init && takes_json {
+        let detail = "The built-in chaincode has no initialisation.";
+        return Err(Problem::invalid_argument(detail));
+    }
+    let encoding = Encoding::of(encoding.as_deref(), takes_json)?;
     let args = args.unwrap_or_default().into_iter();
     let args = args.map(|argument| encoding.argument(argument, body));
-    Ok(Call {
+    let call = Call {
         args: args.collect::<Result<_, _>>()?,
         chaincode,
         function,
-    })
+    };
+    Ok(RequestedCall { call, is_init })
 }
 
 /// What becomes of the arguments in a body.
@@ -132,13 +156,13 @@ mod tests {
         let body = Bytes::from_static(
             br#"{"chaincode":"orders","function":"put","args":["1001", {"total": 12.50} ]}"#,
         );
-        let call = of_transaction(&body, &Chaincodes::default()).unwrap();
+        let call = of_transaction(&body, &Chaincodes::default()).unwrap().call;
         assert_eq!(call.chaincode, "orders");
         assert_eq!(call.function, "put");
         assert_eq!(call.args, [&b"\"1001\""[..], &br#"{"total": 12.50}"#[..]]);
 
         let body = Bytes::from_static(br#"{"operations": [ {"op":"check"} ] }"#);
-        let call = of_transaction(&body, &Chaincodes::default()).unwrap();
+        let call = of_transaction(&body, &Chaincodes::default()).unwrap().call;
         assert_eq!(call.chaincode, "documents");
         assert_eq!(call.function, "apply");
         assert_eq!(call.args, [&br#"[ {"op":"check"} ]"#[..]]);
@@ -165,7 +189,7 @@ mod tests {
         chaincodes.deploy("deployed", Arc::new(Deployed));
         let args = |chaincode: &str, rest: &str| {
             let body = format!(r#"{{"chaincode":"{chaincode}","function":"f","args":{rest}}}"#);
-            of_evaluation(&Bytes::from(body), &chaincodes).map(|call| call.args)
+            of_evaluation(&Bytes::from(body), &chaincodes).map(|asked| asked.call.args)
         };
         let texts = args("deployed", r#"["a\u0062\n", 1.50, {"c": "d"}, null]"#).unwrap();
         assert_eq!(texts, [&b"ab\n"[..], b"1.50", br#"{"c": "d"}"#, b"null"]);
@@ -185,6 +209,25 @@ mod tests {
         }
         let refused = args("deployed", r#"["\ud800"]"#).unwrap_err();
         assert_eq!(refused.kind(), ProblemKind::InvalidJson);
+    }
+
+    #[test]
+    fn only_a_deployed_chaincode_is_initialised() {
+        let chaincodes = Chaincodes::default();
+        chaincodes.deploy("deployed", Arc::new(Deployed));
+        let is_init = |chaincode: &str, value: &str| {
+            let body = format!(r#"{{"chaincode":"{chaincode}","function":"f","isInit":{value}}}"#);
+            let asked = of_transaction(&Bytes::from(body), &chaincodes);
+            asked
+                .map(|asked| asked.is_init)
+                .map_err(|problem| problem.kind())
+        };
+        assert_eq!(is_init("deployed", "true"), Ok(true));
+        assert_eq!(is_init("deployed", "false"), Ok(false));
+        assert_eq!(is_init("orders", "false"), Ok(false));
+        for (chaincode, value) in [("orders", "true"), ("deployed", "1")] {
+            assert_eq!(is_init(chaincode, value), Err(ProblemKind::InvalidArgument));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use quire_chaincode::{Call, Invocation, Weight};
+use quire_chaincode::{Invocation, Weight};
 use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
 use quire_peer::{Channel, Proposal};
@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::reply;
 use crate::request::body;
-use crate::request::call;
+use crate::request::call::{self, RequestedCall};
 use crate::request::path;
 use crate::request::prefer;
 use crate::request::url_query::UrlQuery;
@@ -46,9 +46,11 @@ pub(crate) async fn evaluate(
     let channel = path::channel(&gateway, &parts.uri)?;
     let time = prefer::query_time(&parts.headers, &gateway.limits)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
-    let call = call::of_evaluation(&body, &channel.chaincodes)?;
-    let identity = Caller::identity(&parts)?;
-    let proposal = proposal(identity, gateway.backend.random_nonce(), call);
+    let asked = call::of_evaluation(&body, &channel.chaincodes)?;
+    let caller = Caller::of(&parts.extensions)?;
+    caller.check_call(&asked.call)?;
+    let identity = Arc::clone(&caller.identity);
+    let proposal = proposal(identity, gateway.backend.random_nonce(), asked);
     let (chaincodes, reader) = (Arc::clone(&channel.chaincodes), channel.reader.clone());
     let begun = match chaincodes.weight(&proposal.call) {
         Weight::Scan => {
@@ -69,12 +71,17 @@ pub(crate) async fn evaluate(
 }
 
 /// The call to evaluate, as a proposal of its caller.
-fn proposal(identity: Arc<SigningIdentity>, nonce: [u8; NONCE_BYTES], call: Call) -> Proposal {
+fn proposal(
+    identity: Arc<SigningIdentity>,
+    nonce: [u8; NONCE_BYTES],
+    asked: RequestedCall,
+) -> Proposal {
     Proposal {
         tx_id: tx_id(&nonce, identity.serialized()),
         identity,
         nonce,
-        call,
+        call: asked.call,
+        is_init: asked.is_init,
         decoration: None,
         meter: Meter::default(),
     }

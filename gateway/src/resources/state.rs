@@ -281,6 +281,7 @@ async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<
             function: function.to_owned(),
             args,
         },
+        is_init: false,
         key,
         attempts: prefer::max_attempts(&parts.headers)?,
     };

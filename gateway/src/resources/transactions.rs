@@ -25,7 +25,7 @@ use crate::reply;
 use crate::reply::event::{EventDocument, event_of};
 use crate::request::accept::{Form, negotiate};
 use crate::request::body::{self, content_type};
-use crate::request::call;
+use crate::request::call::{self, RequestedCall};
 use crate::request::parameters::{LongPoll, Retries, Waiting};
 use crate::request::path;
 use crate::request::prefer::{self, Prefer};
@@ -76,9 +76,13 @@ pub(crate) async fn submit(
     let channel = path::channel(&gateway, &parts.uri)?;
     let prefer = Prefer::parse(&parts.headers, &gateway.limits)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
+    let caller = Caller::of(&parts.extensions)?;
+    let RequestedCall { call, is_init } = call::of_transaction(&body, &channel.chaincodes)?;
+    caller.check_call(&call)?;
     let write = Write {
-        identity: Caller::identity(&parts)?,
-        call: call::of_transaction(&body, &channel.chaincodes)?,
+        identity: Arc::clone(&caller.identity),
+        call,
+        is_init,
         channel,
         attempts: prefer::max_attempts(&parts.headers)?,
         key: keyed(&parts, body)?,

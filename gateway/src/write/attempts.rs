@@ -40,6 +40,8 @@ pub(crate) struct Write {
     pub(crate) channel: Channel,
     pub(crate) identity: Arc<SigningIdentity>,
     pub(crate) call: Call,
+    /// Whether it is the initialisation of its chaincode.
+    pub(crate) is_init: bool,
     /// The key and the request that it names; `None` for a write that nobody can ask for again.
     pub(crate) key: Option<(IdempotencyKey, Recorded)>,
     /// Attempts that the caller asked for.
@@ -308,6 +310,7 @@ impl Write {
             nonce,
             tx_id: tx_id.clone(),
             call: self.call.clone(),
+            is_init: self.is_init,
             decoration: record.map(|record| record.to_bytes()),
             meter,
         };

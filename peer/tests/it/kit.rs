@@ -220,6 +220,7 @@ pub(crate) fn proposal(identity: &Arc<SigningIdentity>, call: Call) -> Proposal 
         nonce,
         tx_id: tx_id(&nonce, identity.serialized()),
         call,
+        is_init: false,
         decoration: None,
         meter: Meter::default(),
     }

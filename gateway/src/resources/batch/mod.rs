@@ -37,7 +37,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::reply;
 use crate::request::accept::admit;
 use crate::request::body::{JSON, Members, NDJSON, WORK, check_type};
-use crate::request::call;
+use crate::request::call::{self, RequestedCall};
 use crate::request::parameters::Waiting;
 use crate::request::path;
 use crate::request::prefer::Prefer;
@@ -230,10 +230,14 @@ impl BatchRequest {
             ));
         }
         let key = key.map(|key| IdempotencyKey::parse(&key)).transpose()?;
+        let RequestedCall { call, is_init } =
+            call::of_transaction(&body, &self.channel.chaincodes)?;
+        self.caller.check_call(&call)?;
         let write = Write {
             channel: self.channel.clone(),
             identity: Arc::clone(&self.caller.identity),
-            call: call::of_transaction(&body, &self.channel.chaincodes)?,
+            call,
+            is_init,
             attempts,
             key: key.map(|key| (key, self.request_of(body))),
         };
