@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use quire_chaincode::lifecycle::LifecycleError;
 use quire_identity::token::NotAuthenticated;
 use quire_identity::{SigningIdentity, Token};
 use quire_ledger::ReadError;
@@ -12,6 +13,7 @@ use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::watch;
 
 use crate::access::caller::Caller;
+use crate::chaincodes::{DefinedChaincode, DeployChaincodeError, DeployedChaincode, Deployment};
 use crate::server::client_info::ClientCertificate;
 
 /// The node behind the gateway.
@@ -36,6 +38,27 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// See [`CreateChannelError`].
     fn create_channel(&self, name: &str) -> Result<(), CreateChannelError>;
+
+    /// The chaincodes that a channel defines, by name. Blocks.
+    ///
+    /// # Errors
+    /// The ledger could not be read, or holds what is no definition.
+    fn chaincodes(&self, _channel: &Channel) -> Result<Vec<DefinedChaincode>, LifecycleError> {
+        Ok(Vec::new())
+    }
+
+    /// Installs a chaincode, approves it for the node's organisation, and commits its definition if that suffices.
+    /// Blocks until all of it is in force.
+    ///
+    /// # Errors
+    /// See [`DeployChaincodeError`].
+    fn deploy(
+        &self,
+        _channel: &Channel,
+        _wanted: Deployment,
+    ) -> Result<DeployedChaincode, DeployChaincodeError> {
+        Err(DeployChaincodeError::NoHost)
+    }
 
     /// What keeps the node from its work now; empty if nothing does.
     fn failed_checks(&self) -> Vec<FailedCheck>;

@@ -16,6 +16,7 @@
 
 mod access;
 pub mod backend;
+pub mod chaincodes;
 mod gateway;
 mod limits;
 mod memory;

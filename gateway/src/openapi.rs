@@ -192,6 +192,23 @@ fn problems(path: &str, method: &str) -> Vec<(u16, &'static str)> {
             "QUERY_TOO_EXPENSIVE: the query is too large, or took too much work; with the `namespace`.",
         ));
     }
+    if path.ends_with("/chaincodes") && method == "post" {
+        problems.extend([
+            (
+                409,
+                "A step is final and invalid, or the channel takes no writes.",
+            ),
+            (
+                422,
+                "CHAINCODE_ERROR: a step was refused; what was done before it stays.",
+            ),
+            (502, "CHAINCODE_UNAVAILABLE: the node runs no chaincode."),
+            (
+                504,
+                "COMMIT_TIMEOUT: the outcome of a step is not known; the same request goes on.",
+            ),
+        ]);
+    }
     if path == "/v1/channels" && method == "post" {
         problems.push((409, "CHANNEL_EXISTS."));
     }
@@ -214,6 +231,11 @@ fn path_parameter(name: &str) -> Value {
             "The key, percent-encoded: `%2F` is part of a key.",
             json!({"type": "string", "minLength": 1}),
             "1001",
+        ),
+        "chaincode" => (
+            "The chaincode.",
+            json!({"type": "string", "minLength": 1}),
+            "orders",
         ),
         "id" => (
             "The transaction's id.",

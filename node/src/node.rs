@@ -4,11 +4,13 @@ mod authority;
 mod backend;
 mod channels;
 mod config;
+mod defined;
 mod deploy;
 mod error;
 mod join;
 mod migrate;
 pub(crate) mod rpc;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,10 +34,11 @@ use crate::logging::Logging;
 use crate::metrics::Metrics;
 pub(crate) use channels::Imported;
 pub(crate) use config::ConfigurationError;
-pub(crate) use deploy::{DefinedChaincode, DeployedChaincode, Wanted, WantedSource};
+pub(crate) use deploy::DeployError;
 pub(crate) use error::{ImportError, NodeError};
 pub(crate) use join::JoinError;
 pub(crate) use migrate::ChannelMigrated;
+pub(crate) use wanted::{Wanted, WantedSource};
 
 /// The channel that the first start makes.
 pub(crate) const FIRST_CHANNEL: &str = "main";

@@ -70,9 +70,9 @@ pub enum Origin<'a> {
 impl Peer {
     /// Runs a proposal's chaincode and endorses the outcome, if the proposal is sound by Fabric's rules:
     /// channel, headers, transaction id, the creator's signature, no transaction of this id yet, and the
-    /// policy of those who may propose, of which system chaincodes have another for each function. The answer to a call that failed has a status of 400 or more, and no
-    /// endorsement. Blocks as long as `meter` allows the call's queries; if the chaincode waits for somebody
-    /// else, the returned invocation waits.
+    /// policy of those who may propose; a system chaincode has one of its own for each function. The answer to a
+    /// call that failed has a status of 400 or more, and no endorsement. Blocks as long as `meter` allows the
+    /// call's queries; if the chaincode waits for somebody else, the returned invocation waits.
     ///
     /// # Errors
     /// The proposal was not looked at; see [`ProposalError`].

@@ -1,5 +1,7 @@
 //! What a channel's definitions make of a node.
 
+use std::collections::BTreeMap;
+
 use quire_ledger::ReadError;
 
 use super::config::ChannelConfig;
@@ -18,6 +20,27 @@ pub struct Deployment {
     /// The package that this organisation's nodes run for it; none if the organisation has not approved this very
     /// definition, or has approved it without a package.
     pub package_id: Option<String>,
+}
+
+/// Whether each organisation whose approval counts has approved a definition; by MSP ids.
+///
+/// # Errors
+/// The ledger could not be read.
+pub fn approvals(
+    state: &mut dyn State,
+    channel: &str,
+    config: &dyn ChannelConfig,
+    name: &str,
+    definition: &Definition,
+) -> Result<BTreeMap<String, bool>, LifecycleError> {
+    let organizations = config.application_organizations().unwrap_or_default();
+    let mut known = Definitions {
+        channel,
+        config,
+        state,
+    };
+    let readiness = known.approvals(name, definition, &organizations)?;
+    Ok(readiness.approvals)
 }
 
 /// The chaincodes that a channel defines, in the order of their names, as an organisation runs them. Approvals are

@@ -62,6 +62,13 @@ mod tests {
             ("POST", "/v1/channels/{channel}/transactions", Writer),
             ("POST", "/v1/channels/{channel}/transactions:batch", Writer),
             ("GET", "/v1/channels/{channel}/events", Reader),
+            ("GET", "/v1/channels/{channel}/chaincodes", Reader),
+            (
+                "GET",
+                "/v1/channels/{channel}/chaincodes/{chaincode}",
+                Reader,
+            ),
+            ("POST", "/v1/channels/{channel}/chaincodes", Admin),
             (
                 "POST",
                 "/v1/channels/{channel}/state/{namespace}/_find",

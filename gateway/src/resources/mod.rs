@@ -4,6 +4,7 @@ pub(crate) mod batch;
 pub(crate) mod block_event;
 pub(crate) mod block_json;
 pub(crate) mod blocks;
+pub(crate) mod chaincodes;
 pub(crate) mod channels;
 pub(crate) mod config;
 pub(crate) mod creator;

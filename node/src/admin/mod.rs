@@ -19,7 +19,7 @@
 //! | `POST /config/sign` | `{"update"}`, a `common.ConfigUpdateEnvelope` in base64 |
 //! | `POST /config/submit` | `{"channel","update"}`, the same |
 //! | `POST /chaincodes` | `{"channel"}` |
-//! | `POST /chaincodes/deploy` | `{"channel","name","source","version"?,"policy"?}`, paths as the node sees them |
+//! | `POST /chaincodes/deploy` | `{"channel","name","source","version"?,"policy"?,"initRequired"}`, paths as the node sees them |
 //! | `POST /check` | `{"channel"?,"signatures","verdicts"}` |
 //!
 //! The answer is `application/x-ndjson`: any number of [`Message::Progress`], then one other message.
@@ -35,12 +35,13 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
+use quire_gateway::chaincodes::{DefinedChaincode, DeployedChaincode};
 use quire_ledger::ChannelRecord;
 use quire_ledger::check::{Depth, Report};
 use quire_peer::join::Joined;
 use serde::{Deserialize, Serialize};
 
-use crate::node::{ChannelMigrated, DefinedChaincode, DeployedChaincode, Imported};
+use crate::node::{ChannelMigrated, Imported};
 use crate::tokens::{Made, TokenRow};
 
 /// Name of the socket in the data directory.

@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_core::Stream;
 use quire_chaincode::name::check_channel;
+use quire_gateway::backend::Backend as _;
 use quire_ledger::check::CheckError;
 use quire_ledger::{OpenError, Progress};
 use quire_peer::config::InState;
@@ -32,7 +33,7 @@ use super::{
     SOCKET, Update, address,
 };
 use crate::advice;
-use crate::node::{ConfigurationError, ImportError, JoinError, Node, Wanted};
+use crate::node::{ConfigurationError, DeployError, ImportError, JoinError, Node, Wanted};
 use crate::{clock, migrations, tokens};
 
 /// Lines that may wait for a command that reads slowly; then the work waits.
@@ -136,9 +137,14 @@ async fn migrate(State(node): State<Arc<Node>>, Json(request): Json<Migrate>) ->
 }
 
 async fn chaincodes(State(node): State<Arc<Node>>, Json(request): Json<OfChannel>) -> Response {
-    answer(move |_| match node.deployed(&request.channel) {
-        Ok(deployed) => Message::Chaincodes(deployed),
-        Err(error) => failed(&error, None),
+    answer(move |_| {
+        let Some(channel) = node.channel(&request.channel) else {
+            return failed(&DeployError::NoChannel(request.channel), None);
+        };
+        match node.defined(&channel) {
+            Ok(defined) => Message::Chaincodes(defined),
+            Err(error) => failed(&error, None),
+        }
     })
 }
 

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use quire_gateway::chaincodes::{DefinedChaincode, DeployedChaincode};
 
 use crate::admin::client::{self, AskError};
 use crate::admin::{Message, OfChannel};
 use crate::arguments::DataArguments;
 use crate::commands::verb::{Needs, Verb};
 use crate::exit::print_other_answer;
-use crate::node::{DefinedChaincode, DeployedChaincode, Wanted, WantedSource};
+use crate::node::{Wanted, WantedSource};
 use crate::settings::Settings;
 use crate::terminal::say;
 
@@ -39,6 +40,9 @@ pub(crate) enum ChaincodeCommand {
         /// channel's. Without it, the channel's default.
         #[arg(long)]
         policy: Option<String>,
+        /// Let the first call of this version be an initialisation: a transaction with `isInit`.
+        #[arg(long)]
+        init_required: bool,
         #[command(flatten)]
         data: DataArguments,
     },
@@ -68,6 +72,7 @@ impl Verb for ChaincodeCommand {
                 channel,
                 version,
                 policy,
+                init_required,
                 data,
             } => {
                 let wanted = Wanted {
@@ -76,6 +81,7 @@ impl Verb for ChaincodeCommand {
                     source: wanted_source(source.as_deref(), address.as_deref()),
                     version: version.clone(),
                     policy: policy.clone(),
+                    init_required: *init_required,
                 };
                 match ask(data, "/chaincodes/deploy", &wanted) {
                     Ok(Message::Deployed(deployed)) => print_deployed(name, channel, &deployed),
@@ -133,6 +139,11 @@ fn print_deployed(name: &str, channel: &str, deployed: &DeployedChaincode) -> Ex
         say(format_args!(
             "chaincode {name} is deployed on channel {channel} already: nothing was done"
         ));
+        if !deployed.is_running {
+            say(format_args!(
+                "its process is not connected: the log of the node says why"
+            ));
+        }
     } else if deployed.is_committed {
         say(format_args!(
             "chaincode {name} is deployed on channel {channel}"

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use quire_chaincode::lifecycle::LifecycleError;
 use quire_chaincode::name::check_channel as check_name;
 use quire_gateway::backend::{
     AuthenticateError, Backend, BuildInfo, CreateChannelError, Credential, FailedCheck,
     InvalidLogSpec,
+};
+use quire_gateway::chaincodes::{
+    DefinedChaincode, DeployChaincodeError, DeployedChaincode, Deployment,
 };
 use quire_gateway::{Caller, ClientCertificate};
 use quire_identity::token::NotAuthenticated;
@@ -19,7 +23,7 @@ use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::watch;
 
 use super::error::NodeError;
-use super::{Node, build_info};
+use super::{Node, Wanted, build_info};
 use crate::clock;
 use crate::random::random_nonce;
 
@@ -72,6 +76,18 @@ impl Backend for Node {
                 source: Box::new(other),
             },
         })
+    }
+
+    fn chaincodes(&self, channel: &Channel) -> Result<Vec<DefinedChaincode>, LifecycleError> {
+        self.defined(channel)
+    }
+
+    fn deploy(
+        &self,
+        channel: &Channel,
+        wanted: Deployment,
+    ) -> Result<DeployedChaincode, DeployChaincodeError> {
+        Ok(Self::deploy(self, &Wanted::of(&channel.name, wanted))?)
     }
 
     fn closed_channels(&self) -> Vec<FailedCheck> {

@@ -1,93 +1,35 @@
 //! A chaincode is deployed: installed here, approved for this organisation, and committed if that suffices.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::lifecycle::{
-    Connection, ConnectionError, Metadata, Package, PackageError, Packages as _, PackagesError,
-};
+use quire_chaincode::lifecycle::{ConnectionError, PackageError, PackagesError};
 use quire_chaincode::{Call, ChaincodeError, Invocation};
 use quire_gateway::backend::Backend as _;
-use quire_identity::policy::{PolicyTextError, read_signature_policy};
+use quire_gateway::chaincodes::{DeployChaincodeError, DeployedChaincode};
+use quire_identity::policy::PolicyTextError;
 use quire_identity::{CreateIdentityError, SigningIdentity};
 use quire_ledger::{LIFECYCLE, Meter, ReadError};
 use quire_peer::config::in_state;
 use quire_peer::{Channel, Proposal, SubmitError};
-use quire_wire::collection::{ApplicationPolicy, PolicyKind};
 use quire_wire::lifecycle::{
     ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CheckCommitReadinessResult,
     CommitChaincodeDefinitionArgs, LocalPackage, QueryApprovedChaincodeDefinitionArgs,
     QueryApprovedChaincodeDefinitionResult, QueryChaincodeDefinitionArgs,
-    QueryChaincodeDefinitionResult, QueryChaincodeDefinitionsArgs, QueryChaincodeDefinitionsResult,
-    SourceKind,
+    QueryChaincodeDefinitionResult, SourceKind,
 };
 use quire_wire::tx_id::tx_id;
 use quire_wire::{Code, DecodeError, Message};
-use serde::{Deserialize, Serialize};
 
 use super::Node;
-use crate::chaincodes::{CodeError, pack_code};
+use super::wanted::{Wanted, install, policy};
+use crate::chaincodes::CodeError;
 use crate::clock;
 use crate::random::random_nonce;
 
 /// The policy under which definitions are committed.
 const LIFECYCLE_ENDORSEMENT: &str = "/Channel/Application/LifecycleEndorsement";
-
-/// What is to be deployed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Wanted {
-    pub(crate) channel: String,
-    /// The chaincode's name, which is its namespace.
-    pub(crate) name: String,
-    pub(crate) source: WantedSource,
-    /// The definition's version; the number of the definition where none is given.
-    pub(crate) version: Option<String>,
-    /// Who must endorse: Fabric's policy text, or the path of a policy of the channel.
-    pub(crate) policy: Option<String>,
-}
-
-/// Where the chaincode comes from. Paths are as the node sees them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum WantedSource {
-    /// A folder with its code.
-    Folder(PathBuf),
-    /// A package, as `peer lifecycle chaincode package` makes it.
-    Package(PathBuf),
-    /// `host:port` of a chaincode as a service, in plain.
-    Service(String),
-}
-
-/// What became of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DeployedChaincode {
-    pub(crate) package_id: String,
-    pub(crate) sequence: i64,
-    pub(crate) version: String,
-    /// Whether each organisation has approved.
-    pub(crate) approvals: BTreeMap<String, bool>,
-    /// Whether the definition is in force; if not, others have to approve it, and one of them commits it.
-    pub(crate) is_committed: bool,
-    /// Whether all was so before.
-    pub(crate) was_there: bool,
-}
-
-/// A chaincode that a channel defines.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DefinedChaincode {
-    pub(crate) name: String,
-    pub(crate) sequence: i64,
-    pub(crate) version: String,
-    /// The package that this organisation approved; none where it did not.
-    pub(crate) package_id: Option<String>,
-    /// Whether its process is connected.
-    pub(crate) is_running: bool,
-}
 
 /// Why a chaincode was not deployed. What was done before stays: the same command goes on.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +49,8 @@ pub(crate) enum DeployError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error("package {0:?} is not installed")]
+    NotInstalled(String),
     #[error("the package cannot be installed")]
     Install(#[from] PackagesError),
     #[error("the policy cannot be read")]
@@ -140,6 +84,35 @@ pub(crate) enum DeployError {
     Config(#[from] ReadError),
 }
 
+impl From<DeployError> for DeployChaincodeError {
+    fn from(error: DeployError) -> Self {
+        let told = quire_ledger::chain_of(&error);
+        match error {
+            DeployError::NoHost => Self::NoHost,
+            DeployError::NotInstalled(package_id) => Self::NotInstalled(package_id),
+            DeployError::NoChannel(_)
+            | DeployError::Code(_)
+            | DeployError::Package(_)
+            | DeployError::Connection(_)
+            | DeployError::Install(PackagesError::Package(_) | PackagesError::Full(_))
+            | DeployError::Policy(_) => Self::Invalid(told),
+            DeployError::Refused { source, .. } => Self::Refused(source),
+            DeployError::NotOrdered { source, .. } => Self::NotOrdered(source),
+            DeployError::Invalid {
+                function,
+                block,
+                code,
+            } => Self::NotValid {
+                function: function.to_owned(),
+                block,
+                code,
+            },
+            DeployError::Unknown(function) => Self::Unknown(function.to_owned()),
+            other => Self::Failed(Box::new(other)),
+        }
+    }
+}
+
 /// `_lifecycle` of a channel, called as the organisation's administrator.
 struct Calls {
     channel: Channel,
@@ -152,18 +125,23 @@ impl Node {
     pub(crate) fn deploy(&self, wanted: &Wanted) -> Result<DeployedChaincode, DeployError> {
         let host = self.chaincodes.as_ref().ok_or(DeployError::NoHost)?;
         let calls = self.lifecycle(&wanted.channel)?;
-        let package = package(wanted)?;
-        let package_id = match host.packages.install(&package) {
-            Ok(installed) => installed.package_id,
-            Err(PackagesError::Already(package_id)) => package_id,
-            Err(error) => return Err(error.into()),
-        };
+        let package_id = install(host, wanted)?;
         let policy = wanted.policy.as_deref().map(policy).transpose()?;
         let current = calls.definition(&wanted.name)?;
-        if let Some(deployed) =
-            calls.already(wanted, policy.as_ref(), &package_id, current.as_ref())?
+        if let Some(current) = &current
+            && is_as_wanted(current, wanted, policy.as_ref())
         {
-            return Ok(deployed);
+            let approved = calls.approved(&wanted.name, current.sequence)?;
+            if approved.as_ref() == Some(&package_id) {
+                return Ok(self.as_defined(current, package_id, true));
+            }
+            // Others committed it, and this organisation joins them.
+            if approved.is_none() {
+                calls.approve(&as_committed(&wanted.name, current), &package_id)?;
+                let joined = calls.definition(&wanted.name)?;
+                let joined = joined.as_ref().unwrap_or(current);
+                return Ok(self.as_defined(joined, package_id, false));
+            }
         }
         let sequence = current.map_or(0, |current| current.sequence) + 1;
         let version = wanted
@@ -175,6 +153,7 @@ impl Node {
             name: wanted.name.clone(),
             version: version.clone(),
             validation_parameter: policy.unwrap_or_default(),
+            init_required: wanted.init_required,
             ..CommitChaincodeDefinitionArgs::default()
         };
         calls.approve(&definition, &package_id)?;
@@ -184,6 +163,7 @@ impl Node {
         if is_committed {
             calls.run("CommitChaincodeDefinition", &definition)?;
         }
+        let is_running = self.is_running(Some(&package_id));
         Ok(DeployedChaincode {
             package_id,
             sequence,
@@ -191,32 +171,27 @@ impl Node {
             approvals: readiness.approvals,
             is_committed,
             was_there: false,
+            is_running,
         })
     }
 
-    /// The chaincodes that a channel defines, by name.
-    pub(crate) fn deployed(&self, channel: &str) -> Result<Vec<DefinedChaincode>, DeployError> {
-        let calls = self.lifecycle(channel)?;
-        let defined: QueryChaincodeDefinitionsResult = calls.ask(
-            "QueryChaincodeDefinitions",
-            &QueryChaincodeDefinitionsArgs {},
-        )?;
-        let defined = defined.chaincode_definitions.into_iter();
-        let defined = defined.map(|one| {
-            let approved = calls.approved(&one.name, one.sequence)?;
-            let host = self.chaincodes.as_ref();
-            let is_running = host.zip(approved.as_deref());
-            let is_running =
-                is_running.is_some_and(|(host, package_id)| host.processes.is_running(package_id));
-            Ok(DefinedChaincode {
-                name: one.name,
-                sequence: one.sequence,
-                version: one.version,
-                package_id: approved,
-                is_running,
-            })
-        });
-        defined.collect()
+    /// What there is of a definition that is committed.
+    fn as_defined(
+        &self,
+        current: &QueryChaincodeDefinitionResult,
+        package_id: String,
+        was_there: bool,
+    ) -> DeployedChaincode {
+        let is_running = self.is_running(Some(&package_id));
+        DeployedChaincode {
+            package_id,
+            sequence: current.sequence,
+            version: current.version.clone(),
+            approvals: current.approvals.clone(),
+            is_committed: true,
+            was_there,
+            is_running,
+        }
     }
 
     fn lifecycle(&self, channel: &str) -> Result<Calls, DeployError> {
@@ -272,37 +247,6 @@ impl Calls {
         }
     }
 
-    /// What there is, if it is all that is wanted.
-    fn already(
-        &self,
-        wanted: &Wanted,
-        policy: Option<&Bytes>,
-        package_id: &str,
-        current: Option<&QueryChaincodeDefinitionResult>,
-    ) -> Result<Option<DeployedChaincode>, DeployError> {
-        let Some(current) = current else {
-            return Ok(None);
-        };
-        let has_version = wanted
-            .version
-            .as_ref()
-            .is_none_or(|version| *version == current.version);
-        let has_policy = policy.is_none_or(|policy| *policy == current.validation_parameter);
-        let is_same = has_version && has_policy && !current.init_required;
-        if !is_same || self.approved(&wanted.name, current.sequence)?.as_deref() != Some(package_id)
-        {
-            return Ok(None);
-        }
-        Ok(Some(DeployedChaincode {
-            package_id: package_id.to_owned(),
-            sequence: current.sequence,
-            version: current.version.clone(),
-            approvals: current.approvals.clone(),
-            is_committed: true,
-            was_there: true,
-        }))
-    }
-
     /// Approves a definition, unless that was done.
     fn approve(
         &self,
@@ -316,10 +260,12 @@ impl Calls {
             version: definition.version.clone(),
             validation_parameter: definition.validation_parameter.clone(),
             init_required: definition.init_required,
+            endorsement_plugin: definition.endorsement_plugin.clone(),
+            validation_plugin: definition.validation_plugin.clone(),
+            collections: definition.collections.clone(),
             source: Some(ChaincodeSource {
                 r#type: Some(SourceKind::LocalPackage(LocalPackage { package_id })),
             }),
-            ..ApproveChaincodeDefinitionForMyOrgArgs::default()
         };
         match self.run("ApproveChaincodeDefinitionForMyOrg", &approval) {
             Err(DeployError::NotOrdered {
@@ -341,6 +287,7 @@ impl Calls {
                 function: function.to_owned(),
                 args: vec![argument.encode_to_vec().into()],
             },
+            is_init: false,
             decoration: None,
             meter: Meter::default(),
         }
@@ -402,43 +349,31 @@ fn local_package(source: Option<ChaincodeSource>) -> Option<String> {
     }
 }
 
-/// The bytes of a package.
-fn package(wanted: &Wanted) -> Result<Vec<u8>, DeployError> {
-    let label = match &wanted.version {
-        Some(version) => format!("{}_{version}", wanted.name),
-        None => wanted.name.clone(),
-    };
-    match &wanted.source {
-        WantedSource::Folder(folder) => {
-            let package = Package {
-                metadata: Metadata {
-                    path: String::new(),
-                    kind: "code".to_owned(),
-                    label,
-                },
-                code: pack_code(folder)?.into(),
-            };
-            Ok(package.write()?)
-        }
-        WantedSource::Package(path) => std::fs::read(path).map_err(|source| DeployError::Read {
-            path: path.clone(),
-            source,
-        }),
-        WantedSource::Service(address) => {
-            let text = serde_json::json!({ "address": address }).to_string();
-            let connection = Connection::read(text.as_bytes())?;
-            Ok(Package::of_service(&label, &connection)?.write()?)
-        }
-    }
+/// Whether a definition says what is wanted; what is not named may be as it is.
+fn is_as_wanted(
+    current: &QueryChaincodeDefinitionResult,
+    wanted: &Wanted,
+    policy: Option<&Bytes>,
+) -> bool {
+    let version = wanted.version.as_ref();
+    version.is_none_or(|version| *version == current.version)
+        && policy.is_none_or(|policy| *policy == current.validation_parameter)
+        && wanted.init_required == current.init_required
 }
 
-/// A policy as definitions have it.
-fn policy(text: &str) -> Result<Bytes, DeployError> {
-    let kind = if text.starts_with('/') {
-        PolicyKind::ChannelConfigPolicyReference(text.to_owned())
-    } else {
-        PolicyKind::SignaturePolicy(read_signature_policy(text)?)
-    };
-    let policy = ApplicationPolicy { r#type: Some(kind) };
-    Ok(policy.encode_to_vec().into())
+/// A committed definition, to be approved after the fact.
+fn as_committed(
+    name: &str,
+    current: &QueryChaincodeDefinitionResult,
+) -> CommitChaincodeDefinitionArgs {
+    CommitChaincodeDefinitionArgs {
+        sequence: current.sequence,
+        name: name.to_owned(),
+        version: current.version.clone(),
+        endorsement_plugin: current.endorsement_plugin.clone(),
+        validation_plugin: current.validation_plugin.clone(),
+        validation_parameter: current.validation_parameter.clone(),
+        collections: current.collections.clone(),
+        init_required: current.init_required,
+    }
 }

@@ -2,6 +2,7 @@
 //! harm.
 
 mod browser;
+mod chaincodes;
 mod everywhere;
 mod hostile;
 mod streams;
