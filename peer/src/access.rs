@@ -204,14 +204,7 @@ pub(crate) fn check_access(
     who: &Arc<Identity>,
 ) -> Result<(), AccessError> {
     let (policy, name) = match rule(resource) {
-        Some(Rule::Administrators) => {
-            let name = format!("the administrators of {own}");
-            (of_the_organization(own, "admin")?, name)
-        }
-        Some(Rule::Members) => {
-            let name = format!("the members of {own}");
-            (of_the_organization(own, "member")?, name)
-        }
+        Some(Rule::Administrators | Rule::Members) => return check_own(own, resource, who),
         rule => {
             let application = in_force.bundle.application();
             let named = application.and_then(|application| application.acls.get(resource));
@@ -223,6 +216,25 @@ pub(crate) fn check_access(
             (in_force.bundle.policy(path)?, path.to_owned())
         }
     };
+    satisfied(&policy, name, resource, who)
+}
+
+/// Whether somebody whose signature holds may use a resource of the node and of no channel.
+pub(crate) fn check_own(own: &str, resource: &str, who: &Arc<Identity>) -> Result<(), AccessError> {
+    let (role, name) = match rule(resource) {
+        Some(Rule::Administrators) => ("admin", format!("the administrators of {own}")),
+        Some(Rule::Members) => ("member", format!("the members of {own}")),
+        _ => return Err(AccessError::Unmapped(resource.to_owned())),
+    };
+    satisfied(&of_the_organization(own, role)?, name, resource, who)
+}
+
+fn satisfied(
+    policy: &Policy,
+    name: String,
+    resource: &str,
+    who: &Arc<Identity>,
+) -> Result<(), AccessError> {
     if policy.is_satisfied_by(std::slice::from_ref(who)) {
         return Ok(());
     }

@@ -36,6 +36,7 @@ mod endorsed_here;
 mod endorser;
 pub mod genesis;
 pub mod join;
+mod local;
 mod outcomes;
 pub mod peer;
 mod proposed;
@@ -56,6 +57,7 @@ pub use clock::Clock;
 pub use delivered::{Deliveries, NotTaken};
 pub use deployed::Processes;
 pub use genesis::genesis_block;
+pub use local::LocalPeer;
 pub use peer::{Origin, Peer};
 pub use quire_ordering::{EnvelopeTooLarge, Refused};
 pub use submit::{

@@ -143,7 +143,7 @@ impl Peer {
     fn read_proposal(&self, signed: &SignedProposal) -> Result<UnpackedProposal, ProposalError> {
         let proposal = UnpackedProposal::read(signed)?;
         let in_force = self.config.get();
-        proposal.check_headers(&self.channel, &in_force, self.clock.now())?;
+        proposal.check_headers(&self.channel, in_force.bundle.msps(), self.clock.now())?;
         if self.reader.transaction(proposal.tx_id())?.is_some() {
             return Err(ProposalError::Duplicate(proposal.tx_id().to_owned()));
         }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use quire_chaincode::Call;
-use quire_identity::{IdentityError, PolicyError, SignatureError};
+use quire_identity::{IdentityError, Msps, PolicyError, SignatureError};
 use quire_ledger::ReadError;
 use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
 use quire_wire::peer::{
@@ -139,7 +139,7 @@ impl UnpackedProposal {
     pub(crate) fn check_headers(
         &self,
         channel: &str,
-        in_force: &InForce,
+        msps: &Msps,
         now: SystemTime,
     ) -> Result<(), ProposalError> {
         let header = &self.channel_header;
@@ -170,7 +170,7 @@ impl UnpackedProposal {
                 derived,
             });
         }
-        let creator = in_force.bundle.msps().validate(creator)?;
+        let creator = msps.validate(creator)?;
         if creator.has_expired_at(now) {
             return Err(ProposalError::Expired(creator.name().to_owned()));
         }
