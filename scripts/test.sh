@@ -251,6 +251,7 @@ run_clients() {
   binary
   packages tests/fabric-clients
   node tests/fabric-clients/main.mjs --quire "$quire"
+  node tests/fabric-clients/network.mjs --quire "$quire"
   node tests/fabric-clients/hostile.mjs --quire "$quire"
 }
 

@@ -1,16 +1,20 @@
 //! What the services ask of the node.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use quire_ledger::Room;
-use quire_peer::Channel;
+use quire_peer::{Channel, LocalPeer};
 use tokio::sync::watch;
 
 /// The node behind the services.
 pub trait Backend: Debug + Send + Sync + 'static {
     /// A channel by its name. Never blocks.
     fn channel(&self, name: &str) -> Option<Channel>;
+
+    /// Who answers proposals for no channel.
+    fn local(&self) -> Arc<LocalPeer>;
 
     /// The names of all channels, sorted.
     fn channels(&self) -> Vec<String>;

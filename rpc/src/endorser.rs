@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::Status;
 
-use crate::call::{Deadline, drive};
+use crate::call::{Caller, drive};
 use crate::services::Services;
 
 /// How far a proposal's time may be from the node's, as Fabric has it where nobody says otherwise
@@ -28,7 +28,7 @@ const FAILED: i32 = 500;
 pub(crate) async fn process_proposal(
     services: Arc<Services>,
     signed: SignedProposal,
-    _: Deadline,
+    _: Caller,
 ) -> Result<ProposalResponse, Status> {
     match process(&services, signed, Wanted::Endorsement).await? {
         Ok(response) => Ok(response),
@@ -81,6 +81,14 @@ pub(crate) async fn process(
         return Ok(Err(rejected));
     }
     let name = headers.channel.channel_id.clone();
+    if name.is_empty() {
+        let local = services.backend.local();
+        let answered = services
+            .threads
+            .work(move || local.propose(&signed))
+            .await?;
+        return Ok(answered.map_err(|error| Rejected::by_endorser(text(&error, None, &headers))));
+    }
     let Some(channel) = services.backend.channel(&name) else {
         return Ok(Ok(failed(format!("channel '{name}' not found"))));
     };
@@ -92,7 +100,7 @@ pub(crate) async fn process(
     };
     let threads = (&channel.reader, weight);
     let endorsed = drive(&services.threads, &services.backend, threads, begin).await?;
-    Ok(endorsed.map_err(|error| Rejected::by_endorser(text(&error, &channel, &headers))))
+    Ok(endorsed.map_err(|error| Rejected::by_endorser(text(&error, Some(&channel), &headers))))
 }
 
 /// An answer that says what went wrong.
@@ -147,8 +155,8 @@ fn rfc3339(time: OffsetDateTime) -> String {
 }
 
 /// What Fabric's peer says of a proposal that it rejects.
-fn text(error: &ProposalError, channel: &Channel, headers: &Headers) -> String {
-    let name = &*channel.name;
+fn text(error: &ProposalError, channel: Option<&Channel>, headers: &Headers) -> String {
+    let name = channel.map_or("", |channel| &*channel.name);
     let invalid = |why: &dyn std::fmt::Display| format!("error validating proposal: {why}");
     match error {
         ProposalError::Malformed { part, source } => {
@@ -173,7 +181,7 @@ fn text(error: &ProposalError, channel: &Channel, headers: &Headers) -> String {
         )),
         ProposalError::Creator(_) | ProposalError::Signature(_) => {
             let creator = &headers.signature.creator;
-            let access = channel.access.as_ref();
+            let access = channel.and_then(|channel| channel.access.as_ref());
             let known = access.and_then(|access| access.bundle().msps().deserialize(creator).ok());
             let who = known.map_or_else(
                 || "unknown, creator is malformed".to_owned(),

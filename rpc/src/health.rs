@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::stream::unfold;
 use tonic::Status;
 
-use crate::call::{Answers, Deadline};
+use crate::call::{Answers, Caller};
 use crate::services::Services;
 
 /// Asks for the health of a service; an empty name means all.
@@ -44,7 +44,7 @@ const SERVED: [&str; 6] = [
 pub(crate) async fn check(
     services: Arc<Services>,
     request: HealthCheckRequest,
-    _: Deadline,
+    _: Caller,
 ) -> Result<HealthCheckResponse, Status> {
     let name = request.service;
     if !SERVED.contains(&name.as_str()) {

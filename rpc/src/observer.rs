@@ -54,6 +54,13 @@ impl Observed {
         }
     }
 
+    /// Counts messages of the call that are taken in.
+    pub(crate) fn messages(&self) -> Box<dyn Fn() + Send> {
+        let observer = Arc::clone(&self.observer);
+        let (service, method) = (self.service.clone(), self.method.clone());
+        Box::new(move || observer.message(&service, &method, false))
+    }
+
     pub(crate) fn sent(&self) {
         self.observer.message(&self.service, &self.method, true);
     }

@@ -11,12 +11,20 @@ use axum::response::Response;
 use axum::routing::post;
 use quire_ledger::chain_of;
 use quire_peer::{Channel, SignedData};
+use quire_wire::deliver::{BroadcastResponse, DeliverResponse};
+use quire_wire::discovery::{Response as DiscoveryResponse, SignedRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
 use crate::backend::Backend;
-use crate::call::{Threads, server_streaming, unary, unknown};
+use crate::broadcast::Broadcast;
+use crate::call::{
+    Answers, Caller, Requests, Threads, server_streaming, streaming, unary, unknown,
+};
+use crate::deliver::{Deliver, Service};
+use crate::discovery::{Discovery, Itself};
 use crate::observer::{CallKind, Observer};
+use crate::workers::Workers;
 use crate::{endorser, gateway, health};
 
 /// The answer to a call, as it is made.
@@ -52,15 +60,19 @@ pub(crate) struct Services {
     pub(crate) streams: Places,
     /// Where clients reach this node: the address that details of errors name.
     pub(crate) address: String,
+    pub(crate) deliver: Deliver,
+    pub(crate) broadcast: Broadcast,
+    pub(crate) discovery: Discovery,
 }
 
-/// The routes of Fabric's services, each `/package.Service/Method`. `address` is where clients reach this node.
+/// The routes of Fabric's services, each `/package.Service/Method`. `itself` is the node as its clients see it.
 pub fn router(
     backend: Arc<dyn Backend>,
     observer: Arc<dyn Observer>,
     limits: Limits,
-    address: String,
+    itself: Itself,
 ) -> Router {
+    let workers = Workers::new(limits.work_threads);
     let services = Arc::new(Services {
         threads: Threads::new(
             limits.work_threads,
@@ -69,44 +81,83 @@ pub fn router(
         ),
         calls: Places::new(CallKind::Unary, limits.calls),
         streams: Places::new(CallKind::Stream, limits.streams),
-        backend,
         observer,
         limits,
-        address,
+        address: itself.address.clone(),
+        deliver: Deliver::new(Arc::clone(&backend), workers.clone()),
+        broadcast: Broadcast::new(Arc::clone(&backend), workers.clone()),
+        discovery: Discovery::new(Arc::clone(&backend), workers, itself),
+        backend,
     });
-    /// A route of a method.
-    macro_rules! method {
-        ($kind:ident, $handle:expr) => {{
-            let services = Arc::clone(&services);
+    routes(&services)
+}
+
+/// A router of methods, each a path with the kind of its call and what handles it.
+macro_rules! methods {
+    ($services:ident: $($path:literal => $kind:ident $handle:expr;)*) => {
+        Router::new()$(.route($path, {
+            let services = Arc::clone($services);
             post(move |request: Request| -> Answering {
                 Box::pin($kind(services, request, $handle))
             })
-        }};
-    }
-    Router::new()
-        .route(
-            "/gateway.Gateway/Evaluate",
-            method!(unary, gateway::evaluate),
-        )
-        .route("/gateway.Gateway/Endorse", method!(unary, gateway::endorse))
-        .route("/gateway.Gateway/Submit", method!(unary, gateway::submit))
-        .route(
-            "/gateway.Gateway/CommitStatus",
-            method!(unary, gateway::commit_status),
-        )
-        .route(
-            "/protos.Endorser/ProcessProposal",
-            method!(unary, endorser::process_proposal),
-        )
-        .route(
-            "/grpc.health.v1.Health/Check",
-            method!(unary, health::check),
-        )
-        .route(
-            "/grpc.health.v1.Health/Watch",
-            method!(server_streaming, health::watch),
-        )
-        .fallback(|request: Request| async move { unknown(request.uri().path()) })
+        }))*
+    };
+}
+
+fn routes(services: &Arc<Services>) -> Router {
+    let routes = methods! { services:
+        "/gateway.Gateway/Evaluate" => unary gateway::evaluate;
+        "/gateway.Gateway/Endorse" => unary gateway::endorse;
+        "/gateway.Gateway/Submit" => unary gateway::submit;
+        "/gateway.Gateway/CommitStatus" => unary gateway::commit_status;
+        "/gateway.Gateway/ChaincodeEvents" => server_streaming gateway::chaincode_events;
+        "/protos.Endorser/ProcessProposal" => unary endorser::process_proposal;
+        "/protos.Deliver/Deliver" => streaming blocks;
+        "/protos.Deliver/DeliverFiltered" => streaming filtered;
+        "/protos.Deliver/DeliverWithPrivateData" => streaming with_private_data;
+        "/orderer.AtomicBroadcast/Deliver" => streaming orderer_blocks;
+        "/orderer.AtomicBroadcast/Broadcast" => streaming broadcast;
+        "/discovery.Discovery/Discover" => unary discover;
+        "/grpc.health.v1.Health/Check" => unary health::check;
+        "/grpc.health.v1.Health/Watch" => server_streaming health::watch;
+    };
+    routes.fallback(|request: Request| async move { unknown(request.uri().path()) })
+}
+
+fn deliver(services: &Services, service: Service, requests: Requests) -> Answers<DeliverResponse> {
+    let certificate = requests.certificate;
+    Answers::new(services.deliver.serve(service, certificate, requests))
+}
+
+fn blocks(services: &Services, requests: Requests) -> Answers<DeliverResponse> {
+    deliver(services, Service::Blocks, requests)
+}
+
+fn filtered(services: &Services, requests: Requests) -> Answers<DeliverResponse> {
+    deliver(services, Service::Filtered, requests)
+}
+
+fn with_private_data(services: &Services, requests: Requests) -> Answers<DeliverResponse> {
+    deliver(services, Service::WithPrivateData, requests)
+}
+
+fn orderer_blocks(services: &Services, requests: Requests) -> Answers<DeliverResponse> {
+    deliver(services, Service::Orderer, requests)
+}
+
+fn broadcast(services: &Services, requests: Requests) -> Answers<BroadcastResponse> {
+    Answers::new(services.broadcast.serve(requests))
+}
+
+async fn discover(
+    services: Arc<Services>,
+    request: SignedRequest,
+    caller: Caller,
+) -> Result<DiscoveryResponse, Status> {
+    services
+        .discovery
+        .discover(caller.certificate, request)
+        .await
 }
 
 impl Services {

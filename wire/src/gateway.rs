@@ -4,7 +4,8 @@
 use bytes::Bytes;
 
 use crate::common::Envelope;
-use crate::peer::{Response, SignedProposal};
+use crate::deliver::SeekPosition;
+use crate::peer::{ChaincodeEvent, Response, SignedProposal};
 
 /// Asks for the endorsements of a transaction.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -108,6 +109,48 @@ pub struct EvaluateResponse {
     /// The chaincode's answer.
     #[prost(message, optional, tag = "1")]
     pub result: Option<Response>,
+}
+
+/// A [`ChaincodeEventsRequest`], signed.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SignedChaincodeEventsRequest {
+    /// The serialized request.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub request: Bytes,
+    /// The signature of the request's identity over it.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub signature: Bytes,
+}
+
+/// Asks for the events of a chaincode.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ChaincodeEventsRequest {
+    /// The channel.
+    #[prost(string, tag = "1")]
+    pub channel_id: String,
+    /// The chaincode.
+    #[prost(string, tag = "2")]
+    pub chaincode_id: String,
+    /// Who asks: a serialized [`crate::msp::SerializedIdentity`].
+    #[prost(bytes = "bytes", tag = "3")]
+    pub identity: Bytes,
+    /// The first block; none begins with the next one.
+    #[prost(message, optional, tag = "4")]
+    pub start_position: Option<SeekPosition>,
+    /// Begins behind this transaction, if it is known.
+    #[prost(string, tag = "5")]
+    pub after_transaction_id: String,
+}
+
+/// The events of a chaincode in a block.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ChaincodeEventsResponse {
+    /// One of each transaction that has one, in their order.
+    #[prost(message, repeated, tag = "1")]
+    pub events: Vec<ChaincodeEvent>,
+    /// The block.
+    #[prost(uint64, tag = "2")]
+    pub block_number: u64,
 }
 
 /// Who failed, and why: a detail of a call's status.

@@ -168,6 +168,12 @@ impl Node {
         })
     }
 
+    /// What chaincodes need of the node.
+    pub(super) fn chaincode_host(&self) -> ChaincodeHost {
+        let chaincodes = self.chaincodes.as_ref();
+        chaincodes.map_or_else(ChaincodeHost::idle, Chaincodes::host)
+    }
+
     /// Lets requests at an open channel, and starts its committing thread if it takes transactions.
     pub(super) fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
         let name = record.name.clone();
@@ -178,10 +184,7 @@ impl Node {
             signer: Arc::new(OrdererSigner(Arc::clone(&self.orderer))),
             documents: self.documents.clone(),
             clock: Arc::new(SystemClock),
-            chaincode: self
-                .chaincodes
-                .as_ref()
-                .map_or_else(ChaincodeHost::idle, Chaincodes::host),
+            chaincode: self.chaincode_host(),
         };
         let mut open = if record.read_only {
             OpenChannel::read_only(ledger, &host)

@@ -7,11 +7,13 @@ use axum::extract::Request;
 use axum::middleware::map_request;
 use quire_gateway::{Backend as _, ClientInfo, Limits, Server};
 use quire_ledger::Room;
-use quire_peer::Channel;
+use quire_peer::{Channel, LocalPeer};
+use quire_rpc::discovery::Itself;
 use quire_rpc::{Backend, ShownCertificate};
 use tokio::sync::watch;
 
 use super::Node;
+use crate::clock::SystemClock;
 
 /// Bytes of a message, at most: what Fabric's peers take by default.
 const MESSAGE_BYTES: usize = 100 << 20;
@@ -23,6 +25,8 @@ const STREAMS_OF_ONE: u32 = 1024;
 #[derive(Debug)]
 struct Served {
     node: Arc<Node>,
+    /// Answers proposals for no channel.
+    local: Arc<LocalPeer>,
     /// Has the budget of what requests hold.
     api: Server,
 }
@@ -31,6 +35,11 @@ struct Served {
 pub(crate) fn server(node: &Arc<Node>, api: &Server, limits: Limits, address: String) -> Server {
     let served = Served {
         node: Arc::clone(node),
+        local: Arc::new(LocalPeer::new(
+            node.organization.msp(),
+            &node.chaincode_host(),
+            Arc::new(SystemClock),
+        )),
         api: api.clone(),
     };
     let limits = quire_rpc::Limits {
@@ -43,7 +52,12 @@ pub(crate) fn server(node: &Arc<Node>, api: &Server, limits: Limits, address: St
         scan_threads: limits.pools.queries,
     };
     let calls = Arc::clone(&node.metrics.calls);
-    let routes = quire_rpc::router(Arc::new(served), calls, limits, address);
+    let itself = Itself {
+        identity: Arc::clone(&node.endorser),
+        address,
+        started: node.now(),
+    };
+    let routes = quire_rpc::router(Arc::new(served), calls, limits, itself);
     let routes = routes.layer(map_request(|mut request: Request| async {
         let client = request.extensions().get::<ClientInfo>();
         let shown = client.and_then(|client| client.certificate_sha256);
@@ -58,6 +72,10 @@ pub(crate) fn server(node: &Arc<Node>, api: &Server, limits: Limits, address: St
 impl Backend for Served {
     fn channel(&self, name: &str) -> Option<Channel> {
         self.node.channel(name)
+    }
+
+    fn local(&self) -> Arc<LocalPeer> {
+        Arc::clone(&self.local)
     }
 
     fn channels(&self) -> Vec<String> {

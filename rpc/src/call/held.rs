@@ -1,4 +1,4 @@
-//! What a call holds in memory of its requests, out of the node's budget.
+//! What a call holds in memory of its requests and answers, out of the node's budget.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,11 +12,25 @@ use tonic::Status;
 
 use crate::backend::Backend;
 
-/// The memory of one call. Its rooms are given back with the last clone.
+/// What a call may hold before its memory is taken in [larger pieces](PIECE): a part of the budget is kept for calls
+/// that hold no more.
+const SMALL: usize = 64 << 10;
+/// What a call takes at a time that holds more.
+const PIECE: usize = 256 << 10;
+
+/// The memory of one call. It is given back with the last clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
     backend: Arc<dyn Backend>,
-    rooms: Arc<Mutex<Vec<Room>>>,
+    rooms: Arc<Mutex<Rooms>>,
+}
+
+#[derive(Debug, Default)]
+struct Rooms {
+    taken: Vec<Room>,
+    /// Bytes that there is room for, and bytes that are held.
+    all: usize,
+    used: usize,
 }
 
 impl Held {
@@ -27,17 +41,60 @@ impl Held {
         }
     }
 
+    /// Gives back what was held so far.
+    pub(super) fn release(&self) {
+        *self.rooms.lock() = Rooms::default();
+    }
+
     /// Holds so many bytes more.
     ///
     /// # Errors
     /// There is no room: `RESOURCE_EXHAUSTED`.
-    fn hold(&self, bytes: usize) -> Result<(), Status> {
-        let room = self.backend.room(bytes);
-        let room = room.ok_or_else(|| {
-            Status::resource_exhausted("the memory for requests (--memory-budget) is used up")
-        })?;
-        self.rooms.lock().push(room);
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), Status> {
+        let mut rooms = self.rooms.lock();
+        let used = rooms.used + bytes;
+        if used > rooms.all {
+            let lacking = used - rooms.all;
+            let more = if used <= SMALL {
+                lacking
+            } else {
+                lacking.max(PIECE)
+            };
+            let room = self.backend.room(more).ok_or_else(|| {
+                Status::resource_exhausted("the memory for requests (--memory-budget) is used up")
+            })?;
+            rooms.taken.push(room);
+            rooms.all += more;
+        }
+        rooms.used = used;
         Ok(())
+    }
+}
+
+/// The body of an answer, whose bytes are held until it is gone.
+#[derive(Debug)]
+pub(crate) struct HeldBody<B> {
+    pub(crate) body: B,
+    pub(crate) _held: Held,
+}
+
+impl<B: Body + Unpin> Body for HeldBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

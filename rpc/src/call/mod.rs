@@ -4,8 +4,8 @@ mod deadline;
 mod held;
 mod method;
 mod patience;
+mod raw;
 mod threads;
 
-pub(crate) use deadline::Deadline;
-pub(crate) use method::{Answers, server_streaming, unary, unknown};
+pub(crate) use method::{Answers, Caller, Requests, server_streaming, streaming, unary, unknown};
 pub(crate) use threads::{Threads, drive};

@@ -7,7 +7,7 @@ use quire_wire::Message as _;
 use quire_wire::gateway::{CommitStatusRequest, CommitStatusResponse, SignedCommitStatusRequest};
 use tonic::Status;
 
-use crate::call::Deadline;
+use crate::call::Caller;
 use crate::services::Services;
 
 /// Fabric's resource.
@@ -17,7 +17,7 @@ const RESOURCE: &str = "gateway/CommitStatus";
 pub(crate) async fn commit_status(
     services: Arc<Services>,
     signed: SignedCommitStatusRequest,
-    deadline: Deadline,
+    caller: Caller,
 ) -> Result<CommitStatusResponse, Status> {
     if signed.request.is_empty() {
         return Err(Status::invalid_argument(
@@ -50,7 +50,7 @@ pub(crate) async fn commit_status(
     if let Some(found) = find(&services, &channel, &request.transaction_id).await? {
         return Ok(found);
     }
-    let end = deadline.at_most(services.limits.max_wait);
+    let end = caller.deadline.at_most(services.limits.max_wait);
     let mut stopping = services.backend.stopping();
     let outcome = async {
         match watch.await {

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use super::failure::{failure, of_this_node};
 use super::proposal::{NotProposed, Proposed};
-use crate::call::Deadline;
+use crate::call::Caller;
 use crate::endorser::process;
 use crate::services::Services;
 
@@ -17,7 +17,7 @@ use crate::services::Services;
 pub(crate) async fn endorse(
     services: Arc<Services>,
     request: EndorseRequest,
-    _: Deadline,
+    _: Caller,
 ) -> Result<EndorseResponse, Status> {
     let signed = request.proposed_transaction.unwrap_or_default();
     let proposed = Proposed::read(&signed).map_err(|why| {

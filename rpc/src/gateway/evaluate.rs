@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::failure::{failure, of_this_node};
 use super::proposal::Proposed;
-use crate::call::Deadline;
+use crate::call::Caller;
 use crate::endorser::process;
 use crate::services::Services;
 
@@ -16,7 +16,7 @@ use crate::services::Services;
 pub(crate) async fn evaluate(
     services: Arc<Services>,
     request: EvaluateRequest,
-    _: Deadline,
+    _: Caller,
 ) -> Result<EvaluateResponse, Status> {
     let signed = request.proposed_transaction.unwrap_or_default();
     let unpacking =

@@ -9,7 +9,7 @@ use quire_wire::transaction::seal;
 use tonic::{Code, Status};
 
 use super::failure::of_this_node;
-use crate::call::Deadline;
+use crate::call::Caller;
 use crate::ordered::order;
 use crate::services::Services;
 
@@ -17,7 +17,7 @@ use crate::services::Services;
 pub(crate) async fn submit(
     services: Arc<Services>,
     request: SubmitRequest,
-    _: Deadline,
+    _: Caller,
 ) -> Result<SubmitResponse, Status> {
     let envelope = request.prepared_transaction;
     let envelope =

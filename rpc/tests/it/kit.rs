@@ -15,7 +15,7 @@ use quire_ledger::{CreateOptions, Ledger, Ledgers, Purpose, Room};
 use quire_ordering::{BlockSigner, Unobserved};
 use quire_peer::channel::Host;
 use quire_peer::genesis::BATCH_SIZE;
-use quire_peer::{ChaincodeHost, Channel, Clock, OpenChannel, genesis_block};
+use quire_peer::{ChaincodeHost, Channel, Clock, LocalPeer, OpenChannel, genesis_block};
 use quire_rpc::Backend;
 use quire_rpc::Workers;
 use quire_rpc::broadcast::Broadcast;
@@ -92,11 +92,16 @@ struct Channels {
     organization: String,
     /// The most that somebody can make the node hold.
     room_bytes: AtomicUsize,
+    local: Arc<LocalPeer>,
 }
 
 impl Backend for Channels {
     fn channel(&self, name: &str) -> Option<Channel> {
         Some(self.open.lock().get(name)?.channel.clone())
+    }
+
+    fn local(&self) -> Arc<LocalPeer> {
+        Arc::clone(&self.local)
     }
 
     fn channels(&self) -> Vec<String> {
@@ -128,6 +133,8 @@ impl Node {
             Organization::open_or_create(&quire_disk::os(), &data, "Org1MSP", beginning()).unwrap();
         let clock = Arc::new(TestClock(Mutex::new(beginning())));
         let (stop, stopping) = watch::channel(false);
+        let idle = ChaincodeHost::idle();
+        let local = LocalPeer::new(organization.msp(), &idle, Arc::clone(&clock) as Arc<_>);
         Self {
             client: organization.identity("client").unwrap().unwrap(),
             ledgers: Ledgers::open(Arc::new(OsDisk), &data, Purpose::Use).unwrap(),
@@ -137,6 +144,7 @@ impl Node {
                 stopping,
                 organization: organization.msp_id().to_owned(),
                 room_bytes: AtomicUsize::new(usize::MAX),
+                local: Arc::new(local),
             }),
             organization,
             clock,
