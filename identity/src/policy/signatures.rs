@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(found.identities.len(), 4);
         assert_eq!(
             write_signature_policy(&found).unwrap(),
-            "OutOf(2, OutOf(1, 'A.peer'), OutOf(1, 'B.peer', 'A.peer'), OutOf(2, 'C.peer', 'C.admin'))"
+            "OutOf(2, OR('A.peer'), OR('B.peer', 'A.peer'), AND('C.peer', 'C.admin'))"
         );
         let same = as_signature_policy(&root, "Application/Endorsement").unwrap();
         assert_eq!(found, same);
