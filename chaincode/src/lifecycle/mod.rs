@@ -1,12 +1,14 @@
 //! How chaincodes come to a channel: packages, approvals and definitions, by Fabric's rules.
 //!
 //! * [`Lifecycle`]: `_lifecycle`, the chaincode that does it, over a [`State`]; it asks a [`Host`].
-//! * [`Package`]: an archive of a chaincode, and [`Connection`] where one that is a service answers.
+//! * [`Package`]: an archive of a chaincode, and [`Connection`] where one that is a service answers; [`pack_code`] makes
+//!   what is in it of a folder.
 //! * [`Packages`]: the packages of a node, as [`PackageFiles`] on its disk.
 //! * [`Definition`]: what a channel knows of a chaincode; [`Approval`]: what an organisation agreed to.
 
 mod archive;
 mod chaincode;
+mod code;
 mod collections;
 mod config;
 mod connection;
@@ -29,6 +31,7 @@ mod state;
 
 pub use archive::ArchiveError;
 pub use chaincode::{Lifecycle, VERSION};
+pub use code::{CodeError, pack as pack_code, unpack as unpack_code};
 pub use collections::{CollectionError, CollectionRule};
 pub use config::ChannelConfig;
 pub use connection::{ClientPair, Connection, ConnectionError, ConnectionTls};

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use quire_chaincode::lifecycle::unpack_code;
+
 use super::child::Run;
-use super::code;
 use super::kind::Kind;
 use super::processes::LaunchError;
 
@@ -21,7 +22,7 @@ pub(super) fn folder_of(package_id: &str) -> String {
 pub(super) async fn build(dir: &Path, name: &Arc<str>, code: Vec<u8>) -> Result<(), LaunchError> {
     let (dir, beside) = (dir.to_owned(), Beside::of(dir));
     let into = beside.0.clone();
-    blocking(move || Ok(code::unpack(&code, &into)?)).await?;
+    blocking(move || Ok(unpack_code(&code, &into)?)).await?;
     build_in(&beside.0, name).await?;
     blocking(move || beside.take_place(&dir)).await
 }

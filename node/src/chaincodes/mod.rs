@@ -2,10 +2,8 @@
 
 mod build;
 mod child;
-mod code;
 mod host;
 mod kind;
 mod processes;
 
-pub(crate) use code::{CodeError, pack as pack_code};
 pub(crate) use host::Chaincodes;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
+use quire_chaincode::lifecycle::CodeError;
 use quire_chaincode::shim::{Limits, Process, ShimChaincode, ShimError, Stream};
 use quire_rpc::chaincode::{Accept, Server, connect, serve};
 use tokio::net::TcpListener;
@@ -23,7 +24,6 @@ use tokio::task::JoinHandle;
 
 use super::build::{build, folder_of, remove_unfinished};
 use super::child::{Run, RunError, asked};
-use super::code::CodeError;
 use super::kind::{Kind, KindError};
 
 /// How long after a stream's end, or after it was dialled in vain, a chaincode is dialled again: at first, and at

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::lifecycle::{ConnectionError, PackageError, PackagesError};
+use quire_chaincode::lifecycle::{CodeError, ConnectionError, PackageError, PackagesError};
 use quire_chaincode::{Call, ChaincodeError, Invocation};
 use quire_gateway::backend::Backend as _;
 use quire_gateway::chaincodes::{DeployChaincodeError, DeployedChaincode};
@@ -24,7 +24,6 @@ use quire_wire::{Code, DecodeError, Message};
 
 use super::Node;
 use super::wanted::{Wanted, install, policy};
-use crate::chaincodes::CodeError;
 use crate::clock;
 use crate::random::random_nonce;
 

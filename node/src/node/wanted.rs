@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use quire_chaincode::lifecycle::{Connection, Metadata, Package, Packages as _, PackagesError};
+use quire_chaincode::lifecycle::{
+    Connection, Metadata, Package, Packages as _, PackagesError, pack_code,
+};
 use quire_gateway::chaincodes::{Deployment, DeploymentSource};
 use quire_identity::policy::read_signature_policy;
 use quire_wire::Message as _;
@@ -11,7 +13,7 @@ use quire_wire::collection::{ApplicationPolicy, PolicyKind};
 use serde::{Deserialize, Serialize};
 
 use super::deploy::DeployError;
-use crate::chaincodes::{Chaincodes, pack_code};
+use crate::chaincodes::Chaincodes;
 
 /// What is to be deployed.
 #[derive(Clone, Debug, Serialize, Deserialize)]

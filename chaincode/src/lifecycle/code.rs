@@ -1,7 +1,8 @@
 //! The code in a package: packed from a folder, and unpacked into one.
 //!
-//! As `peer lifecycle chaincode package` does, files stand below `src/` in a tar within a gzip. The same folder gives
-//! the same bytes: entries are sorted, and have no times and no owners.
+//! As Fabric's `peer lifecycle chaincode package` does, files stand below `src/` in a tar within a gzip, and those of
+//! the folder's `META-INF` below `META-INF/`. The same folder gives the same bytes: entries are sorted, and have no
+//! times and no owners.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -14,6 +15,8 @@ use tar::{Archive, Builder, EntryType, Header};
 
 /// Where code stands in a package.
 const SOURCE: &str = "src";
+/// A folder for whoever runs the code, such as indexes for CouchDB, beside it in a package.
+const FOR_PEERS: &str = "META-INF";
 /// Folders that are made of others, or are none of the chaincode's.
 const LEFT_OUT: [&str; 4] = ["node_modules", ".git", "target", ".gradle"];
 /// Most files of a chaincode, and most bytes of them in all.
@@ -24,7 +27,7 @@ const MAX_DEPTH: usize = 32;
 
 /// Why code is not packed or unpacked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CodeError {
+pub enum CodeError {
     /// A file or folder cannot be read or written.
     #[error("cannot use {}", path.display())]
     Io {
@@ -50,7 +53,10 @@ fn io_at(path: &Path) -> impl FnOnce(io::Error) -> CodeError + use<> {
 }
 
 /// Packs the files of a folder. Links are refused: what they lead to is not the same elsewhere.
-pub(crate) fn pack(dir: &Path) -> Result<Vec<u8>, CodeError> {
+///
+/// # Errors
+/// See [`CodeError`].
+pub fn pack(dir: &Path) -> Result<Vec<u8>, CodeError> {
     let mut files = Vec::new();
     list(dir, Path::new(SOURCE), 0, &mut files)?;
     files.sort();
@@ -96,7 +102,11 @@ fn list(
         let entry = entry.map_err(io_at(dir))?;
         let (file_name, path) = (entry.file_name(), entry.path());
         let kind = entry.file_type().map_err(io_at(&path))?;
-        let name = name.join(&file_name);
+        let name = if depth == 0 && file_name == FOR_PEERS {
+            PathBuf::from(FOR_PEERS)
+        } else {
+            name.join(&file_name)
+        };
         if kind.is_dir() {
             if !LEFT_OUT.iter().any(|left_out| file_name == *left_out) {
                 list(&path, &name, depth + 1, files)?;
@@ -114,7 +124,10 @@ fn list(
 }
 
 /// Unpacks the files below `src/` into a new folder.
-pub(crate) fn unpack(code: &[u8], into: &Path) -> Result<(), CodeError> {
+///
+/// # Errors
+/// See [`CodeError`].
+pub fn unpack(code: &[u8], into: &Path) -> Result<(), CodeError> {
     fs::create_dir_all(into).map_err(io_at(into))?;
     // Headers count too: nothing is read beyond.
     let bounded = MultiGzDecoder::new(code).take(2 * MAX_BYTES);
@@ -204,6 +217,23 @@ mod tests {
         unpack(&packed, &into).unwrap();
         fs::remove_dir_all(dir.path().join("node_modules")).unwrap();
         assert_eq!(files(&into), files(dir.path()));
+    }
+
+    #[test]
+    fn what_is_for_peers_stands_beside_the_code() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["META-INF/statedb", "lib/META-INF"] {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+            fs::write(dir.path().join(folder).join("a.json"), "{}").unwrap();
+        }
+        let packed = pack(dir.path()).unwrap();
+        let mut archive = Archive::new(MultiGzDecoder::new(&packed[..]));
+        let entries = archive.entries().unwrap();
+        let names: Vec<_> = entries
+            .map(|entry| entry.unwrap().path().unwrap().into_owned())
+            .collect();
+        let expected = ["META-INF/statedb/a.json", "src/lib/META-INF/a.json"];
+        assert_eq!(names, expected.map(PathBuf::from));
     }
 
     #[test]
