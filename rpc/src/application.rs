@@ -1,6 +1,7 @@
 //! What an application of Fabric does: it holds a key, signs what it proposes, orders and asks with it, and leaves the
 //! rest to a Gateway.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,7 +14,8 @@ use quire_wire::gateway::{
     SignedCommitStatusRequest, SubmitRequest,
 };
 use quire_wire::peer::{
-    ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeSpec, Response, SignedProposal,
+    ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeProposalPayload, ChaincodeSpec,
+    ProposalResponse, Response, SignedProposal,
 };
 use quire_wire::transaction::ProposalBytes;
 use quire_wire::tx_id::{NONCE_BYTES, tx_id};
@@ -32,6 +34,56 @@ pub struct Application {
     channel: String,
 }
 
+/// A call that its creator signed.
+#[derive(Clone, Debug)]
+pub struct SignedCall {
+    /// The id of the transaction that it becomes.
+    pub transaction_id: String,
+    /// What endorsers are sent.
+    pub proposal: SignedProposal,
+    bytes: ProposalBytes,
+}
+
+/// Why endorsements make no transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAssembled {
+    /// Nobody was asked.
+    #[error("nobody has endorsed it")]
+    NoResponse,
+    /// An endorser did not sign.
+    #[error("one of the endorsers has not endorsed it")]
+    NoEndorsement,
+    /// The chaincode did not do the same everywhere.
+    #[error("the endorsers have endorsed different outcomes")]
+    DifferentOutcomes,
+}
+
+impl SignedCall {
+    /// The transaction, signed by `signer`, who must be whoever signed the call.
+    ///
+    /// # Errors
+    /// See [`NotAssembled`].
+    pub fn transaction(
+        self,
+        responses: Vec<ProposalResponse>,
+        signer: &SigningIdentity,
+    ) -> Result<Envelope, NotAssembled> {
+        let mut outcome = None;
+        let mut endorsements = Vec::new();
+        for response in responses {
+            endorsements.push(response.endorsement.ok_or(NotAssembled::NoEndorsement)?);
+            let first = outcome.get_or_insert_with(|| response.payload.clone());
+            if *first != response.payload {
+                return Err(NotAssembled::DifferentOutcomes);
+            }
+        }
+        let outcome = outcome.ok_or(NotAssembled::NoResponse)?;
+        let payload = self.bytes.transaction_payload(outcome, endorsements);
+        let signature = signer.sign(&payload);
+        Ok(Envelope { payload, signature })
+    }
+}
+
 /// A call of a chaincode, and what makes it one of its own.
 #[derive(Clone, Debug)]
 pub struct Proposing {
@@ -41,6 +93,8 @@ pub struct Proposing {
     pub args: Vec<Bytes>,
     /// Whether it initialises the chaincode.
     pub is_init: bool,
+    /// What only the chaincode may see.
+    pub transient: BTreeMap<String, Vec<u8>>,
     /// Fresh randomness. With the signer it makes the transaction's id.
     pub nonce: [u8; NONCE_BYTES],
     /// The time of the call.
@@ -48,11 +102,11 @@ pub struct Proposing {
 }
 
 impl Proposing {
-    /// The transaction's id and the signed proposal. A proposal for no channel has an empty one.
+    /// The signed proposal. One for no channel has the empty name of a channel.
     #[must_use]
-    pub fn sign(self, signer: &SigningIdentity, channel: &str) -> (String, SignedProposal) {
+    pub fn sign(self, signer: &SigningIdentity, channel: &str) -> SignedCall {
         let creator = signer.serialized();
-        let id = tx_id(&self.nonce, creator);
+        let transaction_id = tx_id(&self.nonce, creator);
         let chaincode_id = ChaincodeId {
             name: self.chaincode,
             ..ChaincodeId::default()
@@ -64,7 +118,7 @@ impl Proposing {
             r#type: header_type::ENDORSER_TRANSACTION,
             timestamp: Some(self.now.into()),
             channel_id: channel.to_owned(),
-            tx_id: id.clone(),
+            tx_id: transaction_id.clone(),
             extension: extension.encode_to_vec().into(),
             ..ChannelHeader::default()
         };
@@ -82,13 +136,30 @@ impl Proposing {
             }),
             timeout: 0,
         };
-        let proposal_bytes = ProposalBytes::new(&header, &signature_header, spec).proposal();
+        let bytes = ProposalBytes::new(&header, &signature_header, spec);
+        let proposal_bytes = with_transient(bytes.clone(), self.transient).proposal();
         let signature = signer.sign(&proposal_bytes);
-        let proposal = SignedProposal {
-            proposal_bytes,
-            signature,
-        };
-        (id, proposal)
+        SignedCall {
+            transaction_id,
+            proposal: SignedProposal {
+                proposal_bytes,
+                signature,
+            },
+            bytes,
+        }
+    }
+}
+
+/// The fields of a message may follow each other in any order, so the map is what stands behind the rest.
+fn with_transient(bytes: ProposalBytes, transient: BTreeMap<String, Vec<u8>>) -> ProposalBytes {
+    let only_transient = ChaincodeProposalPayload {
+        transient_map: transient,
+        ..ChaincodeProposalPayload::default()
+    };
+    let payload = [&bytes.payload[..], &only_transient.encode_to_vec()].concat();
+    ProposalBytes {
+        payload: payload.into(),
+        ..bytes
     }
 }
 
@@ -108,11 +179,11 @@ impl Application {
     /// # Errors
     /// The status that the call ended with.
     pub async fn evaluate(&self, proposing: Proposing) -> Result<Response, Status> {
-        let (transaction_id, signed) = proposing.sign(&self.signer, &self.channel);
+        let call = proposing.sign(&self.signer, &self.channel);
         let request = EvaluateRequest {
-            transaction_id,
+            transaction_id: call.transaction_id,
             channel_id: self.channel.clone(),
-            proposed_transaction: Some(signed),
+            proposed_transaction: Some(call.proposal),
             target_organizations: Vec::new(),
         };
         let answer = self.client.evaluate(request).await?;
@@ -124,11 +195,12 @@ impl Application {
     /// # Errors
     /// The status that one of the three calls ended with.
     pub async fn submit(&self, proposing: Proposing) -> Result<CommitStatusResponse, Status> {
-        let (transaction_id, signed) = proposing.sign(&self.signer, &self.channel);
+        let call = proposing.sign(&self.signer, &self.channel);
+        let transaction_id = call.transaction_id;
         let request = EndorseRequest {
             transaction_id: transaction_id.clone(),
             channel_id: self.channel.clone(),
-            proposed_transaction: Some(signed),
+            proposed_transaction: Some(call.proposal),
             endorsing_organizations: Vec::new(),
         };
         let prepared = self.client.endorse(request).await?.prepared_transaction;

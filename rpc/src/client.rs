@@ -1,7 +1,10 @@
 //! A client of Fabric's services, of this program or of a peer of Fabric.
 
+use futures_util::stream;
 use http::uri::PathAndQuery;
 use quire_wire::Message;
+use quire_wire::common::Envelope;
+use quire_wire::deliver::{BroadcastResponse, DeliverResponse, Response};
 use quire_wire::gateway::{
     CommitStatusResponse, EndorseRequest, EndorseResponse, EvaluateRequest, EvaluateResponse,
     SignedCommitStatusRequest, SubmitRequest, SubmitResponse,
@@ -9,7 +12,7 @@ use quire_wire::gateway::{
 use quire_wire::peer::{ProposalResponse, SignedProposal};
 use tonic::client::Grpc;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::dial::{DialError, Target};
@@ -20,6 +23,32 @@ const MESSAGE_BYTES: usize = 100 << 20;
 /// A connection to a peer or an orderer. A cheap clone; calls share the connection.
 #[derive(Clone, Debug)]
 pub struct Client(Channel);
+
+/// Whose blocks [`Client::deliver`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivering {
+    /// A peer's (`protos.Deliver/Deliver`).
+    Peer,
+    /// A peer's, without what transactions hold (`protos.Deliver/DeliverFiltered`).
+    PeerFiltered,
+    /// An orderer's (`orderer.AtomicBroadcast/Deliver`).
+    Orderer,
+}
+
+/// Blocks on their way.
+#[derive(Debug)]
+pub struct Delivered(Streaming<DeliverResponse>);
+
+impl Delivered {
+    /// The next message; `None` at the end.
+    ///
+    /// # Errors
+    /// The status that the call ended with.
+    pub async fn next(&mut self) -> Result<Option<Response>, Status> {
+        let message = self.0.message().await?;
+        Ok(message.and_then(|message| message.response))
+    }
+}
 
 impl Client {
     /// Connects.
@@ -77,16 +106,64 @@ impl Client {
         self.call("/gateway.Gateway/CommitStatus", request).await
     }
 
-    async fn call<Q, A>(&self, path: &'static str, request: Q) -> Result<A, Status>
+    /// `orderer.AtomicBroadcast/Broadcast` of one envelope.
+    ///
+    /// # Errors
+    /// The status that the call ended with.
+    pub async fn broadcast(&self, envelope: Envelope) -> Result<BroadcastResponse, Status> {
+        const PATH: &str = "/orderer.AtomicBroadcast/Broadcast";
+        let mut answers = self.stream(PATH, envelope).await?;
+        let answer = answers.message().await?;
+        answer.ok_or_else(|| Status::unavailable("the call ended without an answer"))
+    }
+
+    /// The blocks that an envelope with a [`quire_wire::deliver::SeekInfo`] asks for.
+    ///
+    /// # Errors
+    /// The status that the call ended with.
+    pub async fn deliver(
+        &self,
+        service: Delivering,
+        envelope: Envelope,
+    ) -> Result<Delivered, Status> {
+        let path = match service {
+            Delivering::Peer => "/protos.Deliver/Deliver",
+            Delivering::PeerFiltered => "/protos.Deliver/DeliverFiltered",
+            Delivering::Orderer => "/orderer.AtomicBroadcast/Deliver",
+        };
+        self.stream(path, envelope).await.map(Delivered)
+    }
+
+    async fn stream<A>(
+        &self,
+        path: &'static str,
+        envelope: Envelope,
+    ) -> Result<Streaming<A>, Status>
     where
-        Q: Message + 'static,
         A: Message + Default + 'static,
     {
+        let mut grpc = self.grpc().await?;
+        let path = PathAndQuery::from_static(path);
+        let codec = ProstCodec::<Envelope, A>::default();
+        let request = Request::new(stream::iter([envelope]));
+        Ok(grpc.streaming(request, path, codec).await?.into_inner())
+    }
+
+    async fn grpc(&self) -> Result<Grpc<Channel>, Status> {
         let mut grpc = Grpc::new(self.0.clone())
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(usize::MAX);
         let ready = grpc.ready().await;
         ready.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(grpc)
+    }
+
+    async fn call<Q, A>(&self, path: &'static str, request: Q) -> Result<A, Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut grpc = self.grpc().await?;
         let path = PathAndQuery::from_static(path);
         let codec = ProstCodec::<Q, A>::default();
         let answer = grpc.unary(Request::new(request), path, codec).await?;

@@ -29,12 +29,12 @@ pub mod stream_observer;
 mod tls;
 mod workers;
 
-pub use application::{Application, Proposing};
+pub use application::{Application, NotAssembled, Proposing, SignedCall};
 pub use backend::Backend;
-pub use client::Client;
+pub use client::{Client, Delivered, Delivering};
 pub use dial::{DialError, Target};
 pub use observer::{CallKind, Observer};
 pub use services::{Limits, ShownCertificate, router};
 pub use tls::{Tls, TlsError};
-pub use tonic::Code;
+pub use tonic::{Code, Status};
 pub use workers::Workers;

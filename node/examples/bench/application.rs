@@ -1,5 +1,6 @@
 //! The same documents by Fabric's Gateway: an application that signs what it proposes, orders and asks.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -93,6 +94,7 @@ fn call(function: &str, args: &[&str]) -> Result<Proposing, Failure> {
             .map(|arg| Bytes::copy_from_slice(arg.as_bytes()))
             .collect(),
         is_init: false,
+        transient: BTreeMap::new(),
         nonce,
         now: now(),
     })
