@@ -4,6 +4,7 @@
 //! * [`configtxgen`]: the first block of a channel, and first updates of it.
 //! * [`cryptogen`]: keys and certificates for the organisations of a test network.
 //! * [`osnadmin`]: the channels of an orderer, over its participation API.
+//! * [`peer`]: the client of peers and orderers: calls, packages, definitions, channels.
 //!
 //! Each takes its arguments and the [`Streams`] of its process, and answers with the status to exit with.
 
@@ -11,6 +12,7 @@ pub mod configtxgen;
 pub mod configtxlator;
 pub mod cryptogen;
 pub mod osnadmin;
+pub mod peer;
 
 mod arguments;
 mod der;

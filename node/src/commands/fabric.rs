@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use quire_tools::{Streams, configtxgen, configtxlator, cryptogen, osnadmin};
+use quire_tools::{Streams, configtxgen, configtxlator, cryptogen, osnadmin, peer};
 
 use crate::clock;
 use crate::commands::verb::{Needs, Verb};
@@ -19,6 +19,7 @@ pub(crate) enum Tool {
     Configtxlator,
     Cryptogen,
     Osnadmin,
+    Peer,
 }
 
 /// A tool with its arguments.
@@ -29,11 +30,12 @@ pub(crate) struct Call {
 }
 
 impl Tool {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Configtxgen,
         Self::Configtxlator,
         Self::Cryptogen,
         Self::Osnadmin,
+        Self::Peer,
     ];
 
     fn name(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Tool {
             Self::Configtxlator => "configtxlator",
             Self::Cryptogen => "cryptogen",
             Self::Osnadmin => "osnadmin",
+            Self::Peer => "peer",
         }
     }
 
@@ -78,6 +81,7 @@ impl Call {
             Tool::Configtxlator => configtxlator::run(arguments, &mut streams),
             Tool::Cryptogen => cryptogen::run(arguments, &mut streams, clock::now()),
             Tool::Osnadmin => osnadmin::run(arguments, &mut streams, clock::now()),
+            Tool::Peer => peer::run(arguments, &mut streams, &environment, clock::now()),
         };
         ExitCode::from(status)
     }
@@ -124,6 +128,8 @@ verbs_of_tools! {
     Cryptogen,
     /// Fabric's osnadmin: the channels of an orderer.
     Osnadmin,
+    /// Fabric's peer as a client: calls of chaincodes, packages and definitions, channels.
+    Peer,
 }
 
 #[cfg(test)]

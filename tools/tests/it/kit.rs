@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
-use quire_tools::{Streams, configtxgen, configtxlator, cryptogen, osnadmin};
+use quire_tools::{Streams, configtxgen, configtxlator, cryptogen, osnadmin, peer};
 
 /// What a run left.
 #[derive(Debug)]
@@ -38,11 +38,7 @@ pub(crate) fn cryptogen(arguments: &[&str]) -> Run {
 }
 
 pub(crate) fn configtxgen(arguments: &[&str], environment: &[(&str, &str)]) -> Run {
-    let lookup = |name: &str| {
-        let mut variables = environment.iter();
-        let found = variables.find(|(known, _)| *known == name);
-        found.map(|(_, value)| (*value).to_owned())
-    };
+    let lookup = lookup(environment);
     run(arguments, b"", |arguments, streams| {
         configtxgen::run(arguments, streams, &lookup, now())
     })
@@ -52,6 +48,21 @@ pub(crate) fn osnadmin(arguments: &[&str], now: SystemTime) -> Run {
     run(arguments, b"", |arguments, streams| {
         osnadmin::run(arguments, streams, now)
     })
+}
+
+pub(crate) fn peer(arguments: &[&str], environment: &[(&str, &str)]) -> Run {
+    let lookup = lookup(environment);
+    run(arguments, b"", |arguments, streams| {
+        peer::run(arguments, streams, &lookup, now())
+    })
+}
+
+fn lookup<'a>(environment: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
+    |name| {
+        let mut variables = environment.iter();
+        let found = variables.find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    }
 }
 
 /// A day in 2026.

@@ -9,6 +9,8 @@
 mod configtxgen;
 mod configtxlator;
 mod cryptogen;
+mod grpc;
 mod kit;
 mod osnadmin;
+mod peer;
 mod server;
