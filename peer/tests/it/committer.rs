@@ -156,3 +156,17 @@ fn a_channel_that_failed_refuses_indexes_for_its_storage_and_one_that_stops_beca
         assert!(!reader.indexes("orders").is_empty());
     }
 }
+
+/// A client that has heard its outcome asks for the newest block, and finds its own.
+#[test]
+fn whoever_learns_an_outcome_finds_its_block_at_the_height() {
+    let node = Node::new();
+    let channel = node.channel(1, CreateOptions::default());
+    let heights = channel.0.channel.heights.clone();
+    for n in 0..300 {
+        let submitted = node.submit(&channel, n).unwrap();
+        let outcome = outcome(submitted.outcome).unwrap();
+        assert!(*heights.borrow() > outcome.block, "{n}");
+    }
+    channel.stop();
+}

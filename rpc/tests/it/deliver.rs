@@ -322,6 +322,27 @@ async fn a_reader_whose_certificate_expires_meanwhile_gets_no_further_block() {
 }
 
 #[tokio::test]
+async fn a_reader_who_may_not_read_any_more_does_not_get_the_block_that_says_so() {
+    let node = Node::new();
+    let open = node.create("main");
+    let deliver = node.deliver();
+    let request = node.seek("main", &follow(at(0)));
+    let mut answers = pin!(deliver.serve(Service::Blocks, None, iter([Ok(request.clone())])));
+    assert_eq!(number(answers.next().await), 0);
+    let update = node.keep_blocks_for(&open, "/Channel/Application/Admins");
+    let outcome = open.peer().unwrap().order(update, Origin::Outside).unwrap();
+    assert!(outcome.await.unwrap().code.is_valid());
+    assert_eq!(statuses(vec![answers.next().await.unwrap()]), [Ok(403)]);
+    assert!(answers.next().await.is_none());
+    let again = deliver.serve(Service::Blocks, None, iter([Ok(request.clone())]));
+    assert_eq!(statuses(again.collect().await), [Ok(403)]);
+    // Filtered blocks are another resource.
+    let mut filtered = pin!(deliver.serve(Service::Filtered, None, iter([Ok(request)])));
+    let first = filtered.next().await.unwrap().unwrap().response;
+    assert!(matches!(first, Some(Response::FilteredBlock(_))));
+}
+
+#[tokio::test]
 async fn under_mutual_tls_a_request_is_bound_to_its_connection() {
     let node = Node::new();
     node.create("main");

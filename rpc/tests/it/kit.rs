@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quire_chaincode::Documents;
 use quire_disk::OsDisk;
+use quire_identity::config::{compute_update, edit, sign_update, update_envelope};
 use quire_identity::{Organization, Role, SigningIdentity};
 use quire_ledger::{CreateOptions, Ledger, Ledgers, Purpose, Room};
 use quire_ordering::{BlockSigner, Unobserved};
 use quire_peer::channel::Host;
+use quire_peer::config::in_state;
 use quire_peer::genesis::BATCH_SIZE;
 use quire_peer::{ChaincodeHost, Channel, Clock, LocalPeer, OpenChannel, genesis_block};
 use quire_rpc::Backend;
@@ -23,6 +25,7 @@ use quire_rpc::deliver::Deliver;
 use quire_rpc::discovery::{Discovery, Itself};
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader, header_type};
+use quire_wire::config::ConfigUpdateEnvelope;
 use quire_wire::deliver::SeekInfo;
 use quire_wire::hash::sha256;
 use tokio::sync::watch;
@@ -63,7 +66,11 @@ impl BlockSigner for Signer {
     }
 
     fn nonce(&self) -> [u8; 24] {
-        [7; 24]
+        // The id of a configuration is made of it, and none comes twice.
+        static DRAWN: AtomicU64 = AtomicU64::new(0);
+        let drawn = DRAWN.fetch_add(1, Ordering::SeqCst);
+        let digest = sha256([drawn.to_be_bytes().as_slice()]);
+        digest[..24].try_into().unwrap()
     }
 
     fn sign(&self, message: &[u8]) -> Bytes {
@@ -292,7 +299,24 @@ impl Node {
         )
     }
 
-    /// The same from a client with a TLS certificate of this digest.
+    /// The envelope of an update that lets only those read blocks who satisfy a policy of the application group.
+    pub(crate) fn keep_blocks_for(&self, open: &OpenChannel, policy: &str) -> Bytes {
+        let current = in_state(&open.channel.reader).unwrap().unwrap().config;
+        let mut changed = current.clone();
+        edit::set(&mut changed, "acl.event/Block", policy).unwrap();
+        let mut update = compute_update(&current, &changed).unwrap();
+        (*open.channel.name).clone_into(&mut update.channel_id);
+        let mut update = ConfigUpdateEnvelope {
+            config_update: update.encode_to_vec().into(),
+            signatures: Vec::new(),
+        };
+        let administrator = self.organization.administrator(beginning()).unwrap();
+        sign_update(&mut update, &administrator, &[1; 24]);
+        let now = self.clock.now();
+        update_envelope(&open.channel.name, &update, &self.client, &[2; 24], now)
+    }
+
+    /// [`Self::seek`] from a client with a TLS certificate of this digest.
     pub(crate) fn bound_seek(
         &self,
         channel: &str,
