@@ -8,6 +8,8 @@ use quire_ledger::Room;
 use quire_peer::{Channel, LocalPeer};
 use tokio::sync::watch;
 
+use crate::stream_observer::{StreamObserver, Unobserved};
+
 /// The node behind the services.
 pub trait Backend: Debug + Send + Sync + 'static {
     /// A channel by its name. Never blocks.
@@ -30,4 +32,9 @@ pub trait Backend: Debug + Send + Sync + 'static {
 
     /// Room in memory for what a caller makes the node hold, until it is dropped; `None` if there is not enough.
     fn room(&self, bytes: usize) -> Option<Room>;
+
+    /// Whoever counts streams of blocks, and envelopes for the order; nobody, if the node does not say who.
+    fn stream_observer(&self) -> Arc<dyn StreamObserver> {
+        Arc::new(Unobserved)
+    }
 }

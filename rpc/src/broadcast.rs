@@ -18,7 +18,7 @@ use tonic::Status;
 use crate::backend::Backend;
 use crate::failure::{stopped, stops, unreadable};
 use crate::ordered::{NotOrdered, order};
-use crate::stream_observer::{Broadcasted, Event, StreamObserver, Unobserved};
+use crate::stream_observer::{Broadcasted, Event, StreamObserver};
 use crate::workers::Workers;
 
 /// What stands for a channel that there is not, and for what was not seen.
@@ -44,19 +44,11 @@ impl Broadcast {
     /// To the channels of a node.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, workers: Workers) -> Self {
-        let observer = Arc::new(Unobserved);
         Self {
+            observer: backend.stream_observer(),
             backend,
             workers,
-            observer,
         }
-    }
-
-    /// Lets somebody count what is done.
-    #[must_use]
-    pub fn observed_by(mut self, observer: Arc<dyn StreamObserver>) -> Self {
-        self.observer = observer;
-        self
     }
 
     /// The answers to `requests`, each a serialized `common.Envelope`. The next request is taken when the answer to the

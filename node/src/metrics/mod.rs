@@ -3,6 +3,7 @@
 //! * this file: what ledgers tell as it happens, and channels that open
 //! * [`reads`]: what is read of state, and queries
 //! * [`calls`]: calls by gRPC
+//! * [`streams`]: streams of blocks, and envelopes for the order
 //! * [`submitter`]: proposals, and the queue before the committing thread
 //! * [`look`]: what is looked up when somebody asks: heights, disk, [`engine`], [`indexes`]
 
@@ -12,6 +13,7 @@ mod engine;
 mod indexes;
 mod look;
 mod reads;
+mod streams;
 mod submitter;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use calls::Calls;
 use chaincodes::Chaincodes;
 pub(crate) use look::watch;
 use reads::Reads;
+use streams::Streams;
 pub(crate) use submitter::Measured;
 
 /// Seconds: Fabric's .005 .01 .015 .05 .1 1 10, and finer ones, since an fsync of ours is one of
@@ -58,6 +61,7 @@ pub(crate) struct Metrics {
     submitting: submitter::Families,
     /// By gRPC.
     pub(crate) calls: Arc<Calls>,
+    pub(crate) streams: Arc<Streams>,
 }
 
 #[derive(Debug)]
@@ -218,6 +222,7 @@ impl Metrics {
             recovery: Recovery::new(&family),
             submitting: submitter::Families::new(&family),
             calls: Arc::new(Calls::new(&family)),
+            streams: Arc::new(Streams::new(&family)),
             registry: family.0,
         }
     }

@@ -9,6 +9,7 @@ use quire_gateway::{Backend as _, ClientInfo, Limits, Server};
 use quire_ledger::Room;
 use quire_peer::{Channel, LocalPeer};
 use quire_rpc::discovery::Itself;
+use quire_rpc::stream_observer::StreamObserver;
 use quire_rpc::{Backend, ShownCertificate};
 use tokio::sync::watch;
 
@@ -96,5 +97,9 @@ impl Backend for Served {
 
     fn room(&self, bytes: usize) -> Option<Room> {
         self.api.room(bytes)
+    }
+
+    fn stream_observer(&self) -> Arc<dyn StreamObserver> {
+        Arc::clone(&self.node.metrics.streams) as Arc<_>
     }
 }

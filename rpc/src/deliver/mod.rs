@@ -31,7 +31,7 @@ use quire_wire::hash::Hash;
 use tonic::Status;
 
 use crate::backend::Backend;
-use crate::stream_observer::{StreamObserver, Unobserved};
+use crate::stream_observer::StreamObserver;
 use crate::workers::Workers;
 pub use service::Service;
 use stream::Reading;
@@ -48,19 +48,11 @@ impl Deliver {
     /// Of the channels of a node.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, workers: Workers) -> Self {
-        let observer = Arc::new(Unobserved);
         Self {
+            observer: backend.stream_observer(),
             backend,
             workers,
-            observer,
         }
-    }
-
-    /// Lets somebody count what is done.
-    #[must_use]
-    pub fn observed_by(mut self, observer: Arc<dyn StreamObserver>) -> Self {
-        self.observer = observer;
-        self
     }
 
     /// The answers to `requests`, each a serialized `common.Envelope`. Under mutual TLS `certificate` is the SHA-256

@@ -61,6 +61,7 @@ async fn what_was_answered_with_200_comes_into_a_block_as_it_was_sent() {
     envelope.extend_from_slice(b"\x7a\x03abc");
     let answered = answers(&node, [Bytes::from(envelope.clone())]).await;
     assert_eq!(answered[0].as_ref().unwrap().status, 200);
+    assert_eq!(node.told(), ["main MESSAGE SUCCESS"]);
     let mut heights = open.channel.heights.clone();
     heights.wait_for(|height| *height > 1).await.unwrap();
     let block = open.channel.reader.block(1).unwrap().unwrap();

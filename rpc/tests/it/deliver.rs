@@ -369,6 +369,41 @@ async fn under_mutual_tls_a_request_is_bound_to_its_connection() {
 }
 
 #[tokio::test]
+async fn what_a_stream_does_is_told_once_and_also_how_it_ended() {
+    let node = Node::new();
+    node.create("main");
+    let sound = SeekInfo {
+        start: Some(at(0)),
+        stop: Some(at(0)),
+        ..SeekInfo::default()
+    };
+    let sound = node.seek("main", &sound);
+    let odd = node.seek("main", &SeekInfo::default());
+    let elsewhere = node.seek("nowhere", &follow(at(0)));
+    let deliver = node.deliver();
+    for requests in [vec![sound, odd], vec![elsewhere]] {
+        let requests = iter(requests.into_iter().map(Ok));
+        let answers = deliver.serve(Service::Blocks, None, requests);
+        drop(answers.collect::<Vec<_>>().await);
+    }
+    let asked = "SeekReceived(\"main\", Blocks)";
+    assert_eq!(
+        node.told(),
+        [
+            "StreamOpened",
+            asked,
+            "BlockSent(\"main\", Blocks)",
+            "SeekCompleted(\"main\", Blocks, true)",
+            asked,
+            "SeekCompleted(\"main\", Blocks, false)",
+            "StreamClosed",
+            "StreamOpened",
+            "StreamClosed",
+        ]
+    );
+}
+
+#[tokio::test]
 async fn nothing_of_this_node_alone_leaves_it_with_a_block() {
     let node = Node::new();
     let open = node.create("main");

@@ -23,6 +23,7 @@ use quire_rpc::Workers;
 use quire_rpc::broadcast::Broadcast;
 use quire_rpc::deliver::Deliver;
 use quire_rpc::discovery::{Discovery, Itself};
+use quire_rpc::stream_observer::{Event, StreamObserver};
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader, header_type};
 use quire_wire::config::ConfigUpdateEnvelope;
@@ -97,9 +98,24 @@ struct Channels {
     clock: Arc<TestClock>,
     stopping: watch::Receiver<bool>,
     organization: String,
+    told: Arc<Told>,
     /// The most that somebody can make the node hold.
     room_bytes: AtomicUsize,
     local: Arc<LocalPeer>,
+}
+
+/// What services told of their work.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl StreamObserver for Told {
+    fn observe(&self, event: &Event<'_>) {
+        let told = match event {
+            Event::Broadcast(one) => format!("{} {} {}", one.channel, one.kind, one.status),
+            other => format!("{other:?}"),
+        };
+        self.0.lock().push(told);
+    }
 }
 
 impl Backend for Channels {
@@ -127,6 +143,10 @@ impl Backend for Channels {
         (bytes <= self.room_bytes.load(Ordering::SeqCst)).then(|| Box::new(()) as Room)
     }
 
+    fn stream_observer(&self) -> Arc<dyn StreamObserver> {
+        Arc::clone(&self.told) as Arc<_>
+    }
+
     fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.clone()
     }
@@ -150,6 +170,7 @@ impl Node {
                 clock: Arc::clone(&clock),
                 stopping,
                 organization: organization.msp_id().to_owned(),
+                told: Arc::default(),
                 room_bytes: AtomicUsize::new(usize::MAX),
                 local: Arc::new(local),
             }),
@@ -237,6 +258,11 @@ impl Node {
     /// Leaves this much memory for what callers make the node hold.
     pub(crate) fn leave_room(&self, bytes: usize) {
         self.channels.room_bytes.store(bytes, Ordering::SeqCst);
+    }
+
+    /// What services told of their work, since this was asked last.
+    pub(crate) fn told(&self) -> Vec<String> {
+        std::mem::take(&mut self.channels.told.0.lock())
     }
 
     /// Tells everybody that the node stops.
