@@ -95,7 +95,7 @@ fn a_deployment_that_cannot_be_is_told_what_is_wrong_with_it() {
             "INVALID_ARGUMENT",
         ),
         (
-            r#"{"name": "no!name", "address": "h:1"}"#,
+            r#"{"name": "a.b", "address": "h:1"}"#,
             422,
             "CHAINCODE_ERROR",
         ),
