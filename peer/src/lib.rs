@@ -63,6 +63,6 @@ pub use quire_ordering::{EnvelopeTooLarge, Refused};
 pub use submit::{
     DECORATION, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter, Wanted,
 };
-pub use unpacked::{ProposalError, proposed_call, unsigned_transaction};
+pub use unpacked::{MAX_ARGS, ProposalError, proposed_call, unsigned_transaction};
 pub use update::UpdateRefused;
 pub use watch::Watch;

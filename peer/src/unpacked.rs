@@ -7,6 +7,7 @@ use quire_chaincode::Call;
 use quire_identity::{IdentityError, Msps, PolicyError, SignatureError};
 use quire_ledger::ReadError;
 use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
+use quire_wire::count::fields;
 use quire_wire::peer::{
     ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload,
     Proposal as ProposalMessage, ProposalResponse, SignedProposal,
@@ -17,6 +18,11 @@ use quire_wire::{DecodeError, Message, tolerant};
 
 use crate::config::InForce;
 use crate::submit::SubmitError;
+
+/// Where the arguments of a call stand in a `ChaincodeInvocationSpec`: its specification, and in that the input.
+const SPEC_INPUT: &[u32] = &[1, 3];
+/// Arguments and decorations of a call, at most: each takes many times the bytes that it has on the way.
+pub const MAX_ARGS: usize = 65_536;
 
 /// Why a proposal is refused. Its sender can mend all but [`Self::Policy`], [`Self::Read`] and
 /// [`Self::Channel`].
@@ -49,6 +55,9 @@ pub enum ProposalError {
         /// What it should say.
         derived: String,
     },
+    /// Its call has more than [`MAX_ARGS`] arguments.
+    #[error("the call has more than {MAX_ARGS} arguments")]
+    TooManyArgs,
     /// It names another channel.
     #[error("the proposal is for channel {0:?}")]
     OtherChannel(String),
@@ -214,6 +223,9 @@ pub fn unsigned_transaction(signed: &SignedProposal, response: ProposalResponse)
 
 /// The call that a payload's input asks for: the first argument is the function's name.
 fn call(chaincode: String, input: Bytes) -> Result<Call, ProposalError> {
+    if fields(&input, SPEC_INPUT) > MAX_ARGS {
+        return Err(ProposalError::TooManyArgs);
+    }
     let invocation: ChaincodeInvocationSpec = decode("chaincode invocation", input)?;
     let spec = invocation.chaincode_spec;
     let spec = spec.ok_or(ProposalError::Missing("chaincode specification"))?;

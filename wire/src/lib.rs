@@ -8,6 +8,7 @@
 //! * [`hash`]: data hash, header hash, proposal hash.
 //! * [`tx_id`]: transaction ids.
 //! * [`code`]: the validation code of a transaction.
+//! * [`count`]: how many fields a message has, before it is read.
 //! * [`tolerant`]: reading messages as Go reads them.
 //! * [`json`]: any of Fabric's messages as the JSON that `configtxlator` prints and reads.
 //! * [`transaction`]: an endorser transaction taken apart, and put together.
@@ -19,6 +20,7 @@ pub mod code;
 pub mod collection;
 pub mod common;
 pub mod config;
+pub mod count;
 pub mod deliver;
 pub mod discovery;
 pub mod gateway;
