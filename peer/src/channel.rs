@@ -195,7 +195,7 @@ impl OpenChannel {
         };
         let (way_in, way_out) = Embedded::new(in_force.batch_size, bounds, observer);
         let signer = Arc::clone(&host.signer);
-        let source = CutHere::new(Box::new(way_out), reader, in_force.number, signer);
+        let source = CutHere::new(Box::new(way_out), reader, &in_force, signer);
         Self::start(ledger, host, in_force, Arc::new(way_in), Box::new(source))
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Known {
     pub(crate) examined: Examined,
     /// What is known of its signatures.
     pub(crate) signatures: Signatures,
+    /// The sequence of the configuration by which that is known.
+    pub(crate) sequence: u64,
 }
 
 /// Makes the batches of an order into blocks.
@@ -25,6 +27,8 @@ pub(crate) struct CutHere {
     writer: Option<BlockWriter>,
     reader: Reader,
     last_config: u64,
+    /// The sequence of the configuration in force.
+    sequence: u64,
     signer: Arc<dyn BlockSigner + Send + Sync>,
 }
 
@@ -38,18 +42,19 @@ impl std::fmt::Debug for CutHere {
 }
 
 impl CutHere {
-    /// `last_config` is the number of the newest block that holds a configuration.
+    /// `in_force` is the configuration of the newest block that holds one.
     pub(crate) fn new(
         batches: Box<dyn Batches<Known>>,
         reader: Reader,
-        last_config: u64,
+        in_force: &InForce,
         signer: Arc<dyn BlockSigner + Send + Sync>,
     ) -> Self {
         Self {
             batches,
             writer: None,
             reader,
-            last_config,
+            last_config: in_force.number,
+            sequence: in_force.admission.sequence(),
             signer,
         }
     }
@@ -67,7 +72,8 @@ impl CutHere {
         let block: Block = writer.next_block(batch, self.signer.as_ref()).into();
         let all_proven = known
             .iter()
-            .all(|known| known.signatures == Signatures::Proven);
+            // Another configuration may ask for signatures of another kind.
+            .all(|known| known.signatures == Signatures::Proven && known.sequence == self.sequence);
         let signatures = if all_proven {
             Signatures::Proven
         } else {
@@ -110,6 +116,7 @@ impl BlockSource for CutHere {
             writer.set_last_config(in_force.number);
         }
         let admission = Arc::clone(&in_force.admission);
+        self.sequence = admission.sequence();
         self.batches.reconfigured(in_force.batch_size, admission);
     }
 }

@@ -23,9 +23,14 @@ struct Newest {
 }
 
 impl EndorsedHere {
-    /// Remembers what this process signed a moment ago.
-    pub(crate) fn remember(&self, response_payload: &[u8], endorsement: &Endorsement) {
-        let digest = digest(response_payload, endorsement);
+    /// Remembers what this process signed a moment ago, under the configuration with this sequence.
+    pub(crate) fn remember(
+        &self,
+        sequence: u64,
+        response_payload: &[u8],
+        endorsement: &Endorsement,
+    ) {
+        let digest = digest(sequence, response_payload, endorsement);
         let mut newest = self.0.lock();
         if !newest.known.insert(digest) {
             return;
@@ -38,17 +43,24 @@ impl EndorsedHere {
         }
     }
 
-    /// Whether this process signed all of these, and remembers it.
-    pub(crate) fn has_signed(&self, response_payload: &[u8], endorsements: &[Endorsement]) -> bool {
-        let digests = endorsements.iter().map(|one| digest(response_payload, one));
+    /// Whether this process signed all of these under the configuration with this sequence, and remembers it.
+    pub(crate) fn has_signed(
+        &self,
+        sequence: u64,
+        response_payload: &[u8],
+        endorsements: &[Endorsement],
+    ) -> bool {
+        let digests = endorsements
+            .iter()
+            .map(|one| digest(sequence, response_payload, one));
         let digests: Vec<Hash> = digests.collect();
         let newest = self.0.lock();
         digests.iter().all(|digest| newest.known.contains(digest))
     }
 }
 
-/// Of everything that an endorsement says. Each part has its length before it: no other parts have the same digest.
-fn digest(response_payload: &[u8], endorsement: &Endorsement) -> Hash {
+/// Of everything that an endorsement says, and the sequence of the configuration by which it was signed. Each part has its length before it: no other parts have the same digest.
+fn digest(sequence: u64, response_payload: &[u8], endorsement: &Endorsement) -> Hash {
     let Endorsement {
         endorser,
         signature,
@@ -56,6 +68,7 @@ fn digest(response_payload: &[u8], endorsement: &Endorsement) -> Hash {
     let lengths =
         [response_payload.len(), endorser.len()].map(|length| (length as u64).to_be_bytes());
     sha256([
+        sequence.to_be_bytes().as_slice(),
         lengths[0].as_slice(),
         lengths[1].as_slice(),
         response_payload,
@@ -78,9 +91,10 @@ mod tests {
     #[test]
     fn only_what_was_signed_here_is_known_and_only_with_all_its_parts() {
         let here = EndorsedHere::default();
-        here.remember(b"payload", &endorsement("signature"));
-        let known =
-            |payload: &[u8], endorsements: &[Endorsement]| here.has_signed(payload, endorsements);
+        here.remember(1, b"payload", &endorsement("signature"));
+        let known = |payload: &[u8], endorsements: &[Endorsement]| {
+            here.has_signed(1, payload, endorsements)
+        };
         assert!(known(b"payload", &[endorsement("signature")]));
         assert!(!known(b"another", &[endorsement("signature")]));
         assert!(!known(b"payload", &[endorsement("other")]));
@@ -88,6 +102,7 @@ mod tests {
             b"payload",
             &[endorsement("signature"), endorsement("other")]
         ));
+        assert!(!here.has_signed(2, b"payload", &[endorsement("signature")]));
         // The same bytes, cut elsewhere.
         let shifted = Endorsement {
             endorser: "dpeer".into(),
@@ -99,11 +114,11 @@ mod tests {
     #[test]
     fn the_oldest_is_forgotten() {
         let here = EndorsedHere::default();
-        here.remember(b"first", &endorsement("s"));
+        here.remember(1, b"first", &endorsement("s"));
         for number in 0..REMEMBERED {
-            here.remember(&number.to_be_bytes(), &endorsement("s"));
+            here.remember(1, &number.to_be_bytes(), &endorsement("s"));
         }
-        assert!(!here.has_signed(b"first", &[endorsement("s")]));
+        assert!(!here.has_signed(1, b"first", &[endorsement("s")]));
         assert_eq!(here.0.lock().known.len(), REMEMBERED);
     }
 }

@@ -96,9 +96,10 @@ impl Peer {
         };
         let endorsed = self.endorser.endorse(call, &asked, meter);
         let here = Arc::clone(&self.endorsed_here);
+        let sequence = self.config.get().admission.sequence();
         Ok(endorsed.map(move |endorsed| match endorsed {
             Ok(endorsed) => {
-                here.remember(&endorsed.response_payload, &endorsed.endorsement);
+                here.remember(sequence, &endorsed.response_payload, &endorsed.endorsement);
                 ProposalResponse {
                     version: RESPONSE_VERSION,
                     timestamp: None,
@@ -188,6 +189,7 @@ impl Peer {
             known: Known {
                 examined,
                 signatures: Signatures::OfOthers,
+                sequence,
             },
         };
         self.put(message, |message| self.consenter.configure(message))
@@ -238,6 +240,7 @@ impl Peer {
             known: Known {
                 examined,
                 signatures: Signatures::Proven,
+                sequence: admission.sequence(),
             },
         };
         self.put(message, |message| self.consenter.order(message))
@@ -268,8 +271,9 @@ impl Peer {
             size_bytes: envelope_size_bytes(&opened.payload, &opened.signature),
             sequence: admission.sequence(),
             known: Known {
-                signatures: self.signatures_of(&examined),
+                signatures: self.signatures_of(&examined, admission.sequence()),
                 examined,
+                sequence: admission.sequence(),
             },
             envelope,
         };
@@ -277,13 +281,16 @@ impl Peer {
     }
 
     /// What is known of the signatures of a transaction from outside. Its creator's was verified when it was let in.
-    fn signatures_of(&self, examined: &Examined) -> Signatures {
+    fn signatures_of(&self, examined: &Examined, sequence: u64) -> Signatures {
         let Content::Endorsed(endorsed) = &examined.content else {
             return Signatures::OfOthers;
         };
         let call = &endorsed.call;
         let (payload, endorsements) = (&call.proposal_response_payload, &call.endorsements);
-        if self.endorsed_here.has_signed(payload, endorsements) {
+        if self
+            .endorsed_here
+            .has_signed(sequence, payload, endorsements)
+        {
             Signatures::Proven
         } else {
             Signatures::OfOthers
