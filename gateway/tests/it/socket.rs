@@ -50,6 +50,11 @@ fn assert_belongs(head: &str, problem: &Value) {
     assert!(head.contains(&format!("\r\nx-request-id: {id}")), "{head}");
 }
 
+const TOO_LARGE: EnvelopeTooLarge = EnvelopeTooLarge {
+    size_bytes: 2,
+    limit_bytes: 1,
+};
+
 #[tokio::test]
 async fn what_only_the_node_can_cause_is_told_with_its_code_and_no_more() {
     let node = Node::new();
@@ -82,15 +87,7 @@ async fn what_only_the_node_can_cause_is_told_with_its_code_and_no_more() {
             Some("30"),
         ),
         (SubmitError::ReadOnly, 409, "CHANNEL_READ_ONLY", None),
-        (
-            SubmitError::TooLarge(EnvelopeTooLarge {
-                size_bytes: 2,
-                limit_bytes: 1,
-            }),
-            413,
-            "TOO_LARGE",
-            None,
-        ),
+        (SubmitError::TooLarge(TOO_LARGE), 413, "TOO_LARGE", None),
         (
             chaincode(ChaincodeError::refused("no credit")),
             422,

@@ -21,6 +21,7 @@ use crate::admin::server::Socket;
 use crate::advice;
 use crate::arguments::RunArguments;
 use crate::chaincodes::Chaincodes;
+use crate::commands::greeting::{greet, greet_ca, grpc_scheme};
 use crate::commands::verb::{Needs, Verb};
 use crate::config::{Config, ConfigError, Grpc};
 use crate::data_directory::{self, Part};
@@ -29,7 +30,7 @@ use crate::listen::Listen;
 use crate::logging::{self, Logging};
 use crate::metrics;
 use crate::modes::{self, ModeError};
-use crate::node::{FIRST_CHANNEL, Node, NodeError, rpc};
+use crate::node::{Node, NodeError, rpc};
 use crate::participation;
 use crate::settings::Settings;
 use crate::terminal::{ProgressDisplay, say};
@@ -395,14 +396,6 @@ async fn bind_grpc(grpc: &Grpc) -> Result<Option<Door>, RunError> {
     }
 }
 
-fn grpc_scheme(config: &Config) -> &'static str {
-    if config.tls.is_some() {
-        "grpcs"
-    } else {
-        "grpc"
-    }
-}
-
 /// Lets chaincodes dial until the node is asked to stop.
 fn take_chaincodes(
     served: &mut JoinSet<std::io::Result<()>>,
@@ -426,88 +419,4 @@ fn take_chaincodes(
 fn flat(ended: Result<std::io::Result<()>, JoinError>) -> Result<(), RunError> {
     let ended = ended.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     ended.map_err(RunError::Serve)
-}
-
-fn scheme(config: &Config) -> &'static str {
-    if config.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    }
-}
-
-/// What the clients of the CA want to know.
-fn greet_ca(
-    authority: &Authority,
-    addresses: &[SocketAddr],
-    config: &Config,
-    secret: Option<&str>,
-) {
-    let name = authority.name();
-    for address in addresses {
-        say(format_args!(
-            "CA {name} is listening on {}://{address}",
-            scheme(config)
-        ));
-    }
-    if let Some(secret) = secret {
-        let admin = &config.ca_admin.name;
-        say(format_args!(
-            "  secret of {admin} at the CA, shown this once: {secret}"
-        ));
-    }
-}
-
-/// What somebody who just started the node wants to know.
-fn greet(node: &Node, addresses: &[SocketAddr], operations: &[SocketAddr], config: &Config) {
-    let (Some(address), Some(metrics)) = (addresses.first(), operations.first()) else {
-        return;
-    };
-    let data = config.data.canonicalize();
-    let data = data.unwrap_or_else(|_| config.data.clone());
-    let scheme = scheme(config);
-    let version = env!("CARGO_PKG_VERSION");
-    say(format_args!(
-        "Quire {version} is listening on {scheme}://{address}"
-    ));
-    for also in addresses.iter().skip(1) {
-        say(format_args!("  and on          {scheme}://{also}"));
-    }
-    say(format_args!("  data directory  {}", data.display()));
-    say(format_args!(
-        "  organisation    {}",
-        node.organization().msp_id()
-    ));
-    if config.counts {
-        say(format_args!(
-            "  metrics         {scheme}://{metrics}/metrics"
-        ));
-    }
-    say(format_args!(
-        "  channels        {}",
-        node.channels().join(", ")
-    ));
-    for closed in node.closed_channels() {
-        say(format_args!(
-            "  NOT OPEN        {}: {}",
-            closed.component, closed.reason
-        ));
-    }
-    let callers = match (config.limits.local_only, node.tokens().are_required()) {
-        (false, _) => "anybody who reaches this address, without a token",
-        (true, true) => "those who show a token",
-        (true, false) => "programs of this machine, until `quire token create` makes a token",
-    };
-    say(format_args!("  callers         {callers}"));
-    if config.limits.local_only && node.tokens().are_required() {
-        return;
-    }
-    say(format_args!("Write a document, and read it back:"));
-    say(format_args!(
-        "  curl -X PUT {scheme}://{address}/v1/channels/{FIRST_CHANNEL}/state/orders/1001 \
-         -H 'Content-Type: application/json' -d '{{\"total\": 12.50}}'"
-    ));
-    say(format_args!(
-        "  curl {scheme}://{address}/v1/channels/{FIRST_CHANNEL}/state/orders/1001"
-    ));
 }
