@@ -15,8 +15,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::Status;
 
-use crate::call::{Caller, drive};
-use crate::services::Services;
+use crate::call::{Caller, by_size, drive};
+use crate::services::{MAX_NAME, Services};
 
 /// How far a proposal's time may be from the node's, as Fabric has it where nobody says otherwise
 /// (`peer.authentication.timewindow`).
@@ -80,7 +80,13 @@ pub(crate) async fn process(
     if let Err(rejected) = check_time(&headers.channel, services.backend.now()) {
         return Ok(Err(rejected));
     }
+    let size = signed.proposal_bytes.len();
     let name = headers.channel.channel_id.clone();
+    if name.len() > MAX_NAME {
+        return Ok(Err(Rejected::before(
+            "the name of the channel is too long".to_owned(),
+        )));
+    }
     if name.is_empty() {
         let local = services.backend.local();
         let answered = services
@@ -94,6 +100,7 @@ pub(crate) async fn process(
     };
     let weight =
         proposed_call(&signed).map_or(Weight::Brief, |call| channel.chaincodes.weight(&call));
+    let weight = by_size(weight, size);
     let begin = {
         let (submitter, signed) = (Arc::clone(&channel.submitter), signed);
         move |meter| submitter.propose(&signed, wanted, meter)
@@ -204,6 +211,7 @@ fn text(error: &ProposalError, channel: Option<&Channel>, headers: &Headers) -> 
             format!("channel '{name}' takes no transactions here")
         }
         ProposalError::OtherChannel(_)
+        | ProposalError::TooManyArgs
         | ProposalError::Policy(_)
         | ProposalError::Read(_)
         | ProposalError::Channel(_) => quire_ledger::chain_of(error),

@@ -54,6 +54,12 @@ impl NotOrdered {
     }
 }
 
+/// Whether a serialized envelope is an update of a configuration.
+pub(crate) fn is_update(envelope: &Bytes) -> bool {
+    let header = header(envelope).ok().flatten();
+    header.is_some_and(|header| header.r#type == header_type::CONFIG_UPDATE)
+}
+
 /// Puts a serialized envelope into the order of the channel that it names. What is ordered already counts as
 /// ordered: a client that sends again has not heard the answer, and if it is put into a block, its id is used up
 /// there. Verifies signatures, and so takes some hundred microseconds.

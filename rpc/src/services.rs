@@ -1,40 +1,39 @@
-//! The services that share a listener, and what they share.
+//! What the services of a listener share.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
-use axum::response::Response;
-use axum::routing::post;
 use quire_ledger::chain_of;
 use quire_peer::{Channel, SignedData};
-use quire_wire::deliver::{BroadcastResponse, DeliverResponse};
-use quire_wire::discovery::{Response as DiscoveryResponse, SignedRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
 use crate::backend::Backend;
 use crate::broadcast::Broadcast;
-use crate::call::{
-    Answers, Caller, Requests, Threads, server_streaming, streaming, unary, unknown,
-};
-use crate::deliver::{Deliver, Service};
+use crate::call::Threads;
+use crate::deliver::Deliver;
 use crate::discovery::{Discovery, Itself};
 use crate::observer::{CallKind, Observer};
 use crate::workers::Workers;
-use crate::{endorser, gateway, health};
 
-/// The answer to a call, as it is made.
-type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+/// Bytes of the name of a channel or a chaincode, at most. Fabric's channels have no longer ones; the texts of errors
+/// have names in them.
+pub(crate) const MAX_NAME: usize = 249;
+/// Bytes of a request that has no proposal and no transaction in it, at most.
+const SMALL_BYTES: usize = 1 << 20;
+/// Requests that may arrive at a time.
+const ARRIVING: usize = 16_384;
+/// Questions for the health of the node at a time, which have places of their own.
+const HEALTH: usize = 64;
 
 /// Bounds on what callers may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a request message, at most.
+    /// Bytes of a request message, at most, where it may have a proposal or a transaction in it.
     pub message_bytes: usize,
+    /// How long a request may take to arrive.
+    pub message_timeout: Duration,
     /// Calls with one answer that are worked on at a time, at most.
     pub calls: usize,
     /// Streams that are open at a time, at most.
@@ -56,8 +55,13 @@ pub(crate) struct Services {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) limits: Limits,
     pub(crate) threads: Threads,
-    pub(crate) calls: Places,
-    pub(crate) streams: Places,
+    /// Requests that arrive.
+    pub(crate) arriving: Places,
+    calls: Places,
+    /// Calls that wait for a transaction.
+    waits: Places,
+    health: Places,
+    streams: Places,
     /// Where clients reach this node: the address that details of errors name.
     pub(crate) address: String,
     pub(crate) deliver: Deliver,
@@ -65,102 +69,51 @@ pub(crate) struct Services {
     pub(crate) discovery: Discovery,
 }
 
-/// The routes of Fabric's services, each `/package.Service/Method`. `itself` is the node as its clients see it.
-pub fn router(
-    backend: Arc<dyn Backend>,
-    observer: Arc<dyn Observer>,
-    limits: Limits,
-    itself: Itself,
-) -> Router {
-    let workers = Workers::new(limits.work_threads);
-    let services = Arc::new(Services {
-        threads: Threads::new(
-            limits.work_threads,
-            limits.scan_threads,
-            limits.query_timeout,
-        ),
-        calls: Places::new(CallKind::Unary, limits.calls),
-        streams: Places::new(CallKind::Stream, limits.streams),
-        observer,
-        limits,
-        address: itself.address.clone(),
-        deliver: Deliver::new(Arc::clone(&backend), workers.clone()),
-        broadcast: Broadcast::new(Arc::clone(&backend), workers.clone()),
-        discovery: Discovery::new(Arc::clone(&backend), workers, itself),
-        backend,
-    });
-    routes(&services)
-}
-
-/// A router of methods, each a path with the kind of its call and what handles it.
-macro_rules! methods {
-    ($services:ident: $($path:literal => $kind:ident $handle:expr;)*) => {
-        Router::new()$(.route($path, {
-            let services = Arc::clone($services);
-            post(move |request: Request| -> Answering {
-                Box::pin($kind(services, request, $handle))
-            })
-        }))*
-    };
-}
-
-fn routes(services: &Arc<Services>) -> Router {
-    let routes = methods! { services:
-        "/gateway.Gateway/Evaluate" => unary gateway::evaluate;
-        "/gateway.Gateway/Endorse" => unary gateway::endorse;
-        "/gateway.Gateway/Submit" => unary gateway::submit;
-        "/gateway.Gateway/CommitStatus" => unary gateway::commit_status;
-        "/gateway.Gateway/ChaincodeEvents" => server_streaming gateway::chaincode_events;
-        "/protos.Endorser/ProcessProposal" => unary endorser::process_proposal;
-        "/protos.Deliver/Deliver" => streaming blocks;
-        "/protos.Deliver/DeliverFiltered" => streaming filtered;
-        "/protos.Deliver/DeliverWithPrivateData" => streaming with_private_data;
-        "/orderer.AtomicBroadcast/Deliver" => streaming orderer_blocks;
-        "/orderer.AtomicBroadcast/Broadcast" => streaming broadcast;
-        "/discovery.Discovery/Discover" => unary discover;
-        "/grpc.health.v1.Health/Check" => unary health::check;
-        "/grpc.health.v1.Health/Watch" => server_streaming health::watch;
-    };
-    routes.fallback(|request: Request| async move { unknown(request.uri().path()) })
-}
-
-fn deliver(services: &Services, service: Service, requests: Requests) -> Answers<DeliverResponse> {
-    let certificate = requests.certificate;
-    Answers::new(services.deliver.serve(service, certificate, requests))
-}
-
-fn blocks(services: &Services, requests: Requests) -> Answers<DeliverResponse> {
-    deliver(services, Service::Blocks, requests)
-}
-
-fn filtered(services: &Services, requests: Requests) -> Answers<DeliverResponse> {
-    deliver(services, Service::Filtered, requests)
-}
-
-fn with_private_data(services: &Services, requests: Requests) -> Answers<DeliverResponse> {
-    deliver(services, Service::WithPrivateData, requests)
-}
-
-fn orderer_blocks(services: &Services, requests: Requests) -> Answers<DeliverResponse> {
-    deliver(services, Service::Orderer, requests)
-}
-
-fn broadcast(services: &Services, requests: Requests) -> Answers<BroadcastResponse> {
-    Answers::new(services.broadcast.serve(requests))
-}
-
-async fn discover(
-    services: Arc<Services>,
-    request: SignedRequest,
-    caller: Caller,
-) -> Result<DiscoveryResponse, Status> {
-    services
-        .discovery
-        .discover(caller.certificate, request)
-        .await
-}
-
 impl Services {
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        observer: Arc<dyn Observer>,
+        limits: Limits,
+        itself: Itself,
+    ) -> Self {
+        let workers = Workers::new(limits.work_threads);
+        Self {
+            threads: Threads::new(
+                limits.work_threads,
+                limits.scan_threads,
+                limits.query_timeout,
+            ),
+            arriving: Places::new(CallKind::Unary, ARRIVING),
+            calls: Places::new(CallKind::Unary, limits.calls),
+            waits: Places::new(CallKind::Unary, limits.calls),
+            health: Places::new(CallKind::Unary, HEALTH),
+            streams: Places::new(CallKind::Stream, limits.streams),
+            observer,
+            limits,
+            address: itself.address.clone(),
+            deliver: Deliver::new(Arc::clone(&backend), workers.clone()),
+            broadcast: Broadcast::new(Arc::clone(&backend), workers.clone()),
+            discovery: Discovery::new(Arc::clone(&backend), workers, itself),
+            backend,
+        }
+    }
+
+    /// The places for calls of a method, and how many bytes its requests may have.
+    pub(crate) fn terms(&self, path: &str) -> (&Places, usize) {
+        let large = self.limits.message_bytes;
+        match path {
+            "/grpc.health.v1.Health/Check" => (&self.health, SMALL_BYTES),
+            "/gateway.Gateway/CommitStatus" => (&self.waits, SMALL_BYTES),
+            "/discovery.Discovery/Discover" => (&self.calls, SMALL_BYTES),
+            "/orderer.AtomicBroadcast/Broadcast" => (&self.streams, large),
+            "/gateway.Gateway/ChaincodeEvents"
+            | "/grpc.health.v1.Health/Watch"
+            | "/orderer.AtomicBroadcast/Deliver" => (&self.streams, SMALL_BYTES),
+            path if path.starts_with("/protos.Deliver/") => (&self.streams, SMALL_BYTES),
+            _ => (&self.calls, large),
+        }
+    }
+
     /// A channel whose resource somebody may use who has signed that they want to. A channel that there is not is
     /// told like one that they may not use.
     ///
@@ -172,6 +125,10 @@ impl Services {
         resource: &str,
         signed: SignedData<'_>,
     ) -> Result<Channel, Status> {
+        if channel.len() > MAX_NAME {
+            let text = "Failed to get policy manager: the name of the channel is too long";
+            return Err(Status::permission_denied(text));
+        }
         let found = self.backend.channel(channel);
         let found = found.filter(|found| found.access.is_some());
         let found = found.ok_or_else(|| {
@@ -197,10 +154,11 @@ impl Services {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShownCertificate(pub [u8; 32]);
 
-/// Places for calls of one kind.
+/// Places for calls of one kind. A cheap clone.
+#[derive(Clone)]
 pub(crate) struct Places {
     pub(crate) kind: CallKind,
-    pub(crate) all: usize,
+    all: usize,
     free: Arc<Semaphore>,
 }
 
@@ -213,9 +171,18 @@ impl Places {
         }
     }
 
-    /// A place; `None` if all are taken.
-    pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).try_acquire_owned().ok()
+    /// A place.
+    ///
+    /// # Errors
+    /// All are taken: `RESOURCE_EXHAUSTED`.
+    pub(crate) fn take(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let place = Arc::clone(&self.free).try_acquire_owned();
+        place.map_err(|_| {
+            let all = self.all;
+            Status::resource_exhausted(format!(
+                "too many requests, exceeding concurrency limit ({all})"
+            ))
+        })
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) fn server(node: &Arc<Node>, api: &Server, limits: Limits, address: St
     };
     let limits = quire_rpc::Limits {
         message_bytes: MESSAGE_BYTES,
+        message_timeout: limits.body_timeout,
         calls: limits.requests,
         streams: STREAMS,
         query_timeout: limits.query_timeout,

@@ -18,6 +18,9 @@ const SMALL: usize = 64 << 10;
 /// What a call takes at a time that holds more.
 const PIECE: usize = 256 << 10;
 
+/// The room that a stream gives back after each message.
+const KEPT: usize = 1 << 20;
+
 /// The memory of one call. It is given back with the last clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
@@ -41,9 +44,19 @@ impl Held {
         }
     }
 
-    /// Gives back what was held so far.
+    /// Gives back what was held so far. A stream that had a large message keeps the room for it: so does its buffer.
     pub(super) fn release(&self) {
-        *self.rooms.lock() = Rooms::default();
+        let mut rooms = self.rooms.lock();
+        if rooms.all > KEPT {
+            rooms.used = 0;
+        } else {
+            *rooms = Rooms::default();
+        }
+    }
+
+    /// Whether anything is held.
+    pub(super) fn is_used(&self) -> bool {
+        self.rooms.lock().used > 0
     }
 
     /// Holds so many bytes more.

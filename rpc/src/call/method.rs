@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -12,14 +13,14 @@ use futures_core::Stream;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, StatusCode, header};
 use quire_wire::Message;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Sleep, sleep, timeout};
 use tonic::server::{Grpc, ServerStreamingService, StreamingService, UnaryService};
 use tonic::{Code, Status, Streaming};
-use tonic_prost::ProstCodec;
 
 use super::deadline::Deadline;
 use super::held::{Counted, Held, HeldBody};
-use super::raw::RawRequests;
+use super::raw::{Messages, RawRequests};
 use crate::observer::Observed;
 use crate::services::{Places, Services, ShownCertificate};
 
@@ -52,19 +53,20 @@ where
     F: FnOnce(Arc<Services>, Q, Caller) -> Fut + Send + 'static,
     Fut: Future<Output = Result<A, Status>> + Send + 'static,
 {
-    let opened = match open(&services, &services.calls, request) {
-        Ok(opened) => opened,
-        Err(refused) => return *refused,
-    };
     let Opened {
         request,
         held,
         deadline,
-        place,
+        arriving,
+        places,
+        message_bytes,
         observed,
-    } = opened;
-    let mut grpc = Grpc::new(ProstCodec::<A, Q>::default())
-        .max_decoding_message_size(services.limits.message_bytes)
+    } = match open(&services, request) {
+        Ok(opened) => opened,
+        Err(refused) => return *refused,
+    };
+    let mut grpc = Grpc::new(Messages::<A, Q>::default())
+        .max_decoding_message_size(message_bytes)
         .max_encoding_message_size(usize::MAX);
     let caller = Caller {
         deadline,
@@ -72,7 +74,11 @@ where
     };
     let answer_held = Held::new(&services.backend);
     let answer_room = answer_held.clone();
+    let (arrived, arrival) = oneshot::channel();
+    let late = late(arrival, services.limits.message_timeout);
     let one = One(Some(move |message| async move {
+        drop((arrived, arriving));
+        let _place = places.take()?;
         let answer: A = handle(services, message, caller).await?;
         answer_room.hold(answer.encoded_len())?;
         Ok(answer)
@@ -82,11 +88,12 @@ where
             Body::new(HeldBody { body, _held: answer_held })
         }),
         () = deadline.over() => status(&over()),
+        () = late => status(&too_late()),
     };
     // An answer with a message has its status behind it, and that is good.
     let code = Status::from_header_map(answered.headers());
     observed.ended(code.map_or(Code::Ok, |status| status.code()));
-    drop((held, place));
+    drop(held);
     answered
 }
 
@@ -102,24 +109,36 @@ where
     F: FnOnce(Arc<Services>, Q) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Answers<A>, Status>> + Send + 'static,
 {
-    let opened = match open(&services, &services.streams, request) {
+    let Opened {
+        request,
+        held,
+        deadline,
+        arriving,
+        places,
+        message_bytes,
+        observed,
+    } = match open(&services, request) {
         Ok(opened) => opened,
         Err(refused) => return *refused,
     };
-    let Opened {
-        request,
-        held: _held,
-        deadline,
-        place,
-        observed,
-    } = opened;
-    let mut grpc = Grpc::new(ProstCodec::<A, Q>::default())
-        .max_decoding_message_size(services.limits.message_bytes)
+    let mut grpc = Grpc::new(Messages::<A, Q>::default())
+        .max_decoding_message_size(message_bytes)
         .max_encoding_message_size(usize::MAX);
+    let (arrived, arrival) = oneshot::channel();
+    let late = late(arrival, services.limits.message_timeout);
     let one = One(Some(move |message| async move {
+        drop((arrived, arriving));
         let room = Held::new(&services.backend);
-        match handle(services, message).await {
-            Ok(answers) => Ok(until(answers, deadline, (place, observed, room))),
+        let answers = match places.take() {
+            Ok(place) => {
+                let answers = handle(services, message).await;
+                answers.map(|answers| (answers, place))
+            }
+            Err(status) => Err(status),
+        };
+        match answers {
+            // What the request holds may be held by whoever answers it.
+            Ok((answers, place)) => Ok(until(answers, deadline, observed, room, (place, held))),
             Err(status) => {
                 observed.ended(status.code());
                 Err(status)
@@ -129,6 +148,7 @@ where
     tokio::select! {
         answered = grpc.server_streaming(one, request) => answered.map(Body::new),
         () = deadline.over() => status(&over()),
+        () = late => status(&too_late()),
     }
 }
 
@@ -142,36 +162,53 @@ where
     A: Message + 'static,
     F: FnOnce(&Services, Requests) -> Answers<A> + Send + 'static,
 {
-    let opened = match open(&services, &services.streams, request) {
-        Ok(opened) => opened,
-        Err(refused) => return *refused,
-    };
     let Opened {
         request,
         held,
         deadline,
-        place,
+        arriving,
+        places,
+        message_bytes,
         observed,
-    } = opened;
+    } = match open(&services, request) {
+        Ok(opened) => opened,
+        Err(refused) => return *refused,
+    };
     let certificate = shown(&request);
     let mut grpc = Grpc::new(RawRequests::<A>::default())
-        .max_decoding_message_size(services.limits.message_bytes)
+        .max_decoding_message_size(message_bytes)
         .max_encoding_message_size(usize::MAX);
     let room = Held::new(&services.backend);
     let many = Many(Some(move |messages| {
-        let answers = handle(
-            &services,
-            Requests {
-                messages,
-                held,
-                has_given: false,
-                certificate,
-                counted: observed.messages(),
+        let requests = Requests {
+            messages,
+            held,
+            has_given: false,
+            place: Place::Arriving {
+                _place: arriving,
+                places,
             },
-        );
-        until(answers, deadline, (place, observed, room))
+            late: None,
+            message_timeout: services.limits.message_timeout,
+            certificate,
+            counted: observed.messages(),
+        };
+        let answers = handle(&services, requests);
+        until(answers, deadline, observed, room, ())
     }));
     grpc.streaming(many, request).await.map(Body::new)
+}
+
+/// Returns when a request has not arrived in time, and never if it has.
+async fn late(arrival: oneshot::Receiver<()>, time: Duration) {
+    // It is dropped, and never sent, when the request is there.
+    if timeout(time, arrival).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn too_late() -> Status {
+    Status::deadline_exceeded("the request did not arrive in time")
 }
 
 /// The answer to a call of a method that there is not.
@@ -203,31 +240,25 @@ struct Opened {
     request: Request<Counted<Body>>,
     held: Held,
     deadline: Deadline,
-    /// Its place among the calls that are worked on, until it ends.
-    place: OwnedSemaphorePermit,
+    /// Its place among the calls whose requests arrive.
+    arriving: OwnedSemaphorePermit,
+    /// Places among the calls that are worked on.
+    places: Places,
+    message_bytes: usize,
     observed: Observed,
 }
 
-fn open(
-    services: &Arc<Services>,
-    places: &Places,
-    request: Request,
-) -> Result<Opened, Box<Response>> {
+fn open(services: &Arc<Services>, request: Request) -> Result<Opened, Box<Response>> {
     if !is_grpc(request.headers()) {
         let mut refused = Response::new(Body::from("this address serves gRPC\n"));
         *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(Box::new(refused));
     }
     let path = request.uri().path();
+    let (places, message_bytes) = services.terms(path);
     let observed = Observed::new(&services.observer, places.kind, path);
-    let place = places.take().ok_or_else(|| {
-        // Fabric's text.
-        let service = path.split('/').nth(1).unwrap_or_default();
-        let all = places.all;
-        Box::new(status(&Status::resource_exhausted(format!(
-            "too many requests for {service}, exceeding concurrency limit ({all})"
-        ))))
-    })?;
+    let arriving = services.arriving.take();
+    let arriving = arriving.map_err(|refused| Box::new(status(&refused)))?;
     let deadline = Deadline::of(request.headers());
     let held = Held::new(&services.backend);
     let request = request.map(|body| Counted {
@@ -238,7 +269,9 @@ fn open(
         request,
         held,
         deadline,
-        place,
+        arriving,
+        places: places.clone(),
+        message_bytes,
         observed,
     })
 }
@@ -255,22 +288,38 @@ fn status(status: &Status) -> Response {
     status.clone().into_http::<Body>()
 }
 
+/// Bytes of the text of a status, at most: it goes into the head of an answer, percent-encoded.
+const TEXT_BYTES: usize = 4096;
+
+/// The same status with a text that is not too long.
+fn capped(status: Status) -> Status {
+    let text = status.message();
+    if text.len() <= TEXT_BYTES {
+        return status;
+    }
+    let ends = text.char_indices().map(|(at, _)| at);
+    let end = ends.take_while(|at| *at <= TEXT_BYTES).last();
+    let text = text.get(..end.unwrap_or(0)).unwrap_or_default();
+    Status::new(status.code(), text)
+}
+
 /// Go's text, which clients know.
 fn over() -> Status {
     Status::deadline_exceeded("context deadline exceeded")
 }
 
-/// Answers that end with the deadline. The call's place goes with them. An answer is held until the next one is asked
-/// for.
+/// Answers that end with the deadline, and what is kept with them. An answer is held until the next one is asked for.
 fn until<A: Message + 'static>(
     answers: Answers<A>,
     deadline: Deadline,
-    (place, observed, room): (OwnedSemaphorePermit, Observed, Held),
+    observed: Observed,
+    room: Held,
+    kept: impl Send + 'static,
 ) -> Answers<A> {
     let ended: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(deadline.over());
-    let state = Some((answers, ended, place, observed, room));
+    let state = Some((answers, ended, kept, observed, room));
     Answers::new(futures_util::stream::unfold(state, |state| async move {
-        let (mut answers, mut ended, place, observed, room) = state?;
+        let (mut answers, mut ended, kept, observed, room) = state?;
         room.release();
         let answer = tokio::select! {
             biased;
@@ -285,7 +334,7 @@ fn until<A: Message + 'static>(
         match answer {
             Some(Ok(answer)) => {
                 observed.sent();
-                Some((Ok(answer), Some((answers, ended, place, observed, room))))
+                Some((Ok(answer), Some((answers, ended, kept, observed, room))))
             }
             Some(Err(status)) => {
                 observed.ended(Status::code(&status));
@@ -299,15 +348,53 @@ fn until<A: Message + 'static>(
     }))
 }
 
-/// The requests of a stream. What one of them holds is given back when the next is asked for.
+/// The requests of a stream. What one of them holds is given back when the next is asked for. The first has a time to
+/// arrive, and so has each that has begun to.
 pub(crate) struct Requests {
     messages: Streaming<Bytes>,
     held: Held,
     has_given: bool,
+    place: Place,
+    /// When the request that is waited for is late.
+    late: Option<Pin<Box<Sleep>>>,
+    message_timeout: Duration,
     /// The SHA-256 of the certificate that the client showed.
     pub(crate) certificate: Option<[u8; 32]>,
     /// Counts them.
     counted: Box<dyn Fn() + Send>,
+}
+
+/// Where a stream stands.
+enum Place {
+    /// Among those whose first request arrives.
+    Arriving {
+        _place: OwnedSemaphorePermit,
+        places: Places,
+    },
+    /// Among those that are open.
+    Open { _place: OwnedSemaphorePermit },
+}
+
+impl Requests {
+    /// Takes the stream's place, now that its first request is there.
+    fn begin(&mut self) -> Result<(), Status> {
+        if let Place::Arriving { places, .. } = &self.place {
+            let place = places.take()?;
+            self.place = Place::Open { _place: place };
+        }
+        Ok(())
+    }
+
+    /// Whether the request that is waited for is late.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let has_begun = matches!(self.place, Place::Arriving { .. }) || self.held.is_used();
+        if !has_begun {
+            return Poll::Pending;
+        }
+        let time = self.message_timeout;
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep(time)));
+        late.as_mut().poll(context)
+    }
 }
 
 impl Stream for Requests {
@@ -318,9 +405,17 @@ impl Stream for Requests {
         if std::mem::take(&mut requests.has_given) {
             requests.held.release();
         }
-        let next = ready!(Pin::new(&mut requests.messages).poll_next(context));
+        let next = match Pin::new(&mut requests.messages).poll_next(context) {
+            Poll::Ready(next) => next,
+            Poll::Pending => {
+                ready!(requests.poll_late(context));
+                return Poll::Ready(Some(Err(too_late())));
+            }
+        };
+        requests.late = None;
         requests.has_given = true;
         if matches!(next, Some(Ok(_))) {
+            requests.begin()?;
             (requests.counted)();
         }
         Poll::Ready(next)
@@ -354,7 +449,7 @@ where
             return Box::pin(std::future::ready(Err(twice())));
         };
         let answer = handle(request.into_inner());
-        Box::pin(async move { answer.await.map(tonic::Response::new) })
+        Box::pin(async move { answer.await.map(tonic::Response::new).map_err(capped) })
     }
 }
 
@@ -373,7 +468,7 @@ where
             return Box::pin(std::future::ready(Err(twice())));
         };
         let answer = handle(request.into_inner());
-        Box::pin(async move { answer.await.map(tonic::Response::new) })
+        Box::pin(async move { answer.await.map(tonic::Response::new).map_err(capped) })
     }
 }
 

@@ -8,4 +8,4 @@ mod raw;
 mod threads;
 
 pub(crate) use method::{Answers, Caller, Requests, server_streaming, streaming, unary, unknown};
-pub(crate) use threads::{Threads, drive};
+pub(crate) use threads::{Threads, by_size, drive};

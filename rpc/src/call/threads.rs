@@ -86,6 +86,17 @@ impl Threads {
     }
 }
 
+/// A message that is larger is not hashed and verified on the threads of connections.
+const BRIEF_BYTES: usize = 64 << 10;
+
+/// What work of so much weight weighs with a message of so many bytes.
+pub(crate) fn by_size(weight: Weight, bytes: usize) -> Weight {
+    match weight {
+        Weight::Brief if bytes > BRIEF_BYTES => Weight::Keys,
+        weight => weight,
+    }
+}
+
 /// Begins a call of a chaincode, and drives it to its end. No thread waits with a call that waits for somebody else;
 /// a caller who goes away ends it.
 ///

@@ -45,7 +45,7 @@ pub(crate) async fn chaincode_events(
     let listener = Listener {
         heights: channel.heights.clone(),
         stopping: services.backend.stopping(),
-        creator: request.identity,
+        creator: Bytes::copy_from_slice(&request.identity),
         chaincode: request.chaincode_id,
         services,
         channel,
@@ -140,6 +140,10 @@ impl Listener {
             if let Some(access) = &self.channel.access {
                 let may = access.check_again(RESOURCE, &self.creator);
                 may.map_err(|error| Status::permission_denied(chain_of(&error)))?;
+            }
+            if matches!(self.after, Some(After::Unknown)) {
+                self.next += 1;
+                continue;
             }
             let response = self.read(next).await?;
             self.next += 1;

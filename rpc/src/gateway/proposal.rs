@@ -1,10 +1,14 @@
 //! Where a proposal goes, as far as the Gateway looks at it.
 
+use quire_peer::MAX_ARGS;
 use quire_wire::common::{ChannelHeader, Header};
+use quire_wire::count::fields;
 use quire_wire::peer::{
     ChaincodeInvocationSpec, ChaincodeProposalPayload, Proposal, SignedProposal,
 };
 use quire_wire::{DecodeError, Message, tolerant};
+
+use crate::services::MAX_NAME;
 
 /// The channel and the chaincode of a proposal.
 #[derive(Debug)]
@@ -24,6 +28,10 @@ pub(super) enum NotProposed {
     NoChannel,
     #[error("no chaincode name is provided")]
     NoChaincode,
+    #[error("the call has more than {MAX_ARGS} arguments")]
+    Args,
+    #[error("a name of a channel or a chaincode has at most {MAX_NAME} bytes")]
+    Name,
 }
 
 impl Proposed {
@@ -38,15 +46,22 @@ impl Proposed {
             header.map_err(|error| NotProposed::Malformed("ChannelHeader", error))?;
         let payload: ChaincodeProposalPayload =
             decode("ChaincodeProposalPayload", proposal.payload)?;
-        let spec: ChaincodeInvocationSpec = decode("ChaincodeInvocationSpec", payload.input)?;
         if header.channel_id.is_empty() {
             return Err(NotProposed::NoChannel);
         }
+        if fields(&payload.input, &[1, 3]) > MAX_ARGS {
+            return Err(NotProposed::Args);
+        }
+        let spec: ChaincodeInvocationSpec = decode("ChaincodeInvocationSpec", payload.input)?;
         let chaincode = spec.chaincode_spec.and_then(|spec| spec.chaincode_id);
         let chaincode = chaincode.map(|id| id.name).filter(|name| !name.is_empty());
+        let chaincode = chaincode.ok_or(NotProposed::NoChaincode)?;
+        if header.channel_id.len() > MAX_NAME || chaincode.len() > MAX_NAME {
+            return Err(NotProposed::Name);
+        }
         Ok(Self {
             channel: header.channel_id,
-            chaincode: chaincode.ok_or(NotProposed::NoChaincode)?,
+            chaincode,
         })
     }
 }

@@ -9,9 +9,9 @@ use quire_wire::transaction::seal;
 use tonic::{Code, Status};
 
 use super::failure::of_this_node;
-use crate::call::Caller;
-use crate::ordered::order;
-use crate::services::Services;
+use crate::call::{Caller, by_size};
+use crate::ordered::{is_update, order};
+use crate::services::{MAX_NAME, Services};
 
 /// `Submit`.
 pub(crate) async fn submit(
@@ -28,18 +28,28 @@ pub(crate) async fn submit(
         ));
     }
     let channel = request.channel_id;
+    if channel.len() > MAX_NAME {
+        return Err(Status::failed_precondition(
+            "the name of the channel is too long",
+        ));
+    }
     let Some(served) = services.backend.channel(&channel) else {
         return Err(Status::failed_precondition(format!(
             "failed to get config for channel [{channel}]: could not get last config for channel {channel}"
         )));
     };
     let envelope = seal(envelope.payload, envelope.signature);
+    // An update of the configuration has many signatures.
+    let weight = if is_update(&envelope) {
+        Weight::Keys
+    } else {
+        Weight::Brief
+    };
+    let weight = by_size(weight, envelope.len());
     let backend = Arc::clone(&services.backend);
-    let ordered = services
-        .threads
-        .weighed(Weight::Brief, &served.reader, move || {
-            order(&*backend, envelope).outcome
-        });
+    let ordered = services.threads.weighed(weight, &served.reader, move || {
+        order(&*backend, envelope).outcome
+    });
     let Err(refused) = ordered.await? else {
         return Ok(SubmitResponse {});
     };

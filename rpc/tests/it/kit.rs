@@ -91,6 +91,16 @@ pub(crate) struct Node {
     _dir: tempfile::TempDir,
 }
 
+/// Counts nothing.
+#[derive(Debug)]
+struct Uncounted;
+
+impl quire_rpc::Observer for Uncounted {
+    fn began(&self, _: quire_rpc::CallKind, _: &str, _: &str) {}
+    fn ended(&self, _: quire_rpc::CallKind, _: &str, _: &str, _: quire_rpc::Code, _: Duration) {}
+    fn message(&self, _: &str, _: &str, _: bool) {}
+}
+
 /// The channels that are open.
 #[derive(Debug)]
 struct Channels {
@@ -239,6 +249,27 @@ impl Node {
 
     pub(crate) fn deliver(&self) -> Deliver {
         Deliver::new(Arc::clone(&self.channels) as Arc<_>, self.workers.clone())
+    }
+
+    /// All services as routes.
+    pub(crate) fn router(&self) -> axum::Router {
+        let limits = quire_rpc::Limits {
+            message_bytes: 16 << 20,
+            message_timeout: Duration::from_secs(10),
+            calls: 100,
+            streams: 100,
+            query_timeout: Duration::from_secs(10),
+            max_wait: Duration::from_secs(300),
+            work_threads: 2,
+            scan_threads: 1,
+        };
+        let itself = Itself {
+            identity: self.endorser(),
+            address: "127.0.0.1:21151".to_owned(),
+            started: beginning(),
+        };
+        let channels = Arc::clone(&self.channels) as Arc<_>;
+        quire_rpc::router(channels, Arc::new(Uncounted), limits, itself)
     }
 
     pub(crate) fn broadcast(&self) -> Broadcast {
