@@ -7,6 +7,7 @@
 )]
 
 mod broadcast;
+mod calls;
 mod deliver;
 mod discovery;
 mod hostile;
