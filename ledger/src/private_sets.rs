@@ -45,6 +45,10 @@ pub enum KeepError {
     /// Too many sets wait for their transactions to be ordered. Try again when some are.
     #[error("too much private data waits for its transactions to be ordered")]
     Full,
+    /// Another set of the transaction is kept. Its simulation may be the one that is ordered, and nobody else has its
+    /// values.
+    #[error("transaction {0} was simulated before, and wrote other private data then")]
+    Differs(String),
     /// The transaction's id is not valid.
     #[error("{0:?} is no transaction id")]
     NotAnId(String),
@@ -89,7 +93,7 @@ impl PrivateSets {
         }
     }
 
-    /// Keeps a set durably. A set of the same transaction is replaced.
+    /// Keeps a set durably. What is kept of the same transaction is not replaced by anything else.
     pub(crate) fn keep(
         &self,
         tx_id: &str,
@@ -102,13 +106,17 @@ impl PrivateSets {
         }
         let mut bytes = Vec::new();
         put_opv(&mut bytes, height);
-        bytes.extend(set.encode_to_vec());
+        let encoded = set.encode_to_vec();
+        bytes.extend_from_slice(&encoded);
         if bytes.len() > MAX_SET_BYTES {
             return Err(KeepError::TooLarge(bytes.len()));
         }
-        // The lock is held while the file is written, because two sets of one transaction share a temporary
-        // name.
+        // The lock is held until the file is written: two sets of one transaction share a temporary name, and the
+        // first one stays.
         let mut known = self.waiting.lock();
+        if self.has_other(tx_id, &encoded)? {
+            return Err(KeepError::Differs(tx_id.to_owned()));
+        }
         let waiting = match known.as_mut() {
             Some(waiting) => waiting,
             None => known.insert(self.list(index)?),
@@ -179,6 +187,19 @@ impl PrivateSets {
         let mut collections = namespace.collection_pvt_rwset.into_iter();
         let collection = collections.find(|set| set.collection_name == collection)?;
         KvRwSet::decode(collection.rwset).ok()
+    }
+
+    /// Whether another set than this one is kept of the transaction. A damaged one is: some of its values may be whole.
+    fn has_other(&self, tx_id: &str, encoded: &[u8]) -> Result<bool, FileError> {
+        let file = self.dir.join(tx_id);
+        match read_file(self.disk.as_ref(), &file, MAX_SET_BYTES as u64) {
+            Ok(bytes) => {
+                let mut cursor = Cursor::new(bytes.into());
+                Ok(cursor.opv().is_err() || cursor.rest() != encoded)
+            }
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn read(&self, tx_id: &str) -> Option<(u64, TxPvtReadWriteSet)> {

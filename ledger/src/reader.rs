@@ -259,7 +259,7 @@ impl Reader {
     }
 
     /// Keeps what a transaction wrote to private collections, before it is ordered. This is durable on
-    /// return.
+    /// return. If the transaction was simulated before and wrote other values, these stay, and this fails.
     ///
     /// # Errors
     /// See [`KeepError`].

@@ -169,6 +169,8 @@ impl From<KeepError> for Problem {
         match error {
             KeepError::TooLarge(_) => Self::new(ProblemKind::TooLarge, cause),
             KeepError::Full => Self::busy(&sentence(&cause), RETRY_AFTER),
+            // This node makes the ids of the transactions of its callers.
+            KeepError::Differs(_) => Self::internal(cause),
             KeepError::NotAnId(_) => Self::new(ProblemKind::InvalidArgument, cause),
             KeepError::Io(_) => Self::storage_failed().because(cause),
             KeepError::Read(error) => error.into(),

@@ -148,6 +148,32 @@ fn a_damaged_private_set_and_one_of_a_transaction_that_did_not_come_are_never_be
 }
 
 #[test]
+fn the_private_set_of_a_transaction_is_not_replaced_by_what_it_writes_when_simulated_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_ledgers, mut ledger) = created(dir.path());
+    let written = |ledger: &Ledger, value| {
+        let mut simulator = simulator(ledger);
+        put(&[("a", value)])(&mut simulator);
+        simulator.into_results().private
+    };
+    let keep = |ledger: &Ledger, id: &str, value| {
+        let set = written(ledger, value);
+        ledger.reader().keep_private(id, &set)
+    };
+    let waiting = tx_id(b"waiting", b"creator");
+    keep(&ledger, &waiting, "1").unwrap();
+    let committed = run(&mut ledger, "1", true, put(&[("a", "1")]));
+    for id in [waiting, committed] {
+        let refused = keep(&ledger, &id, "2");
+        assert!(matches!(refused, Err(KeepError::Differs(_))), "{refused:?}");
+        keep(&ledger, &id, "1").unwrap();
+        let kept = ledger.reader().private_set(&id).unwrap();
+        assert_eq!(kept, written(&ledger, "1"));
+    }
+    assert_eq!(get(&ledger, "a").unwrap().as_deref(), Some("1"));
+}
+
+#[test]
 fn private_sets_that_wait_are_bounded_and_old_ones_make_room() {
     let dir = tempfile::tempdir().unwrap();
     let (_ledgers, mut ledger) = created(dir.path());
