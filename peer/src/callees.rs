@@ -84,8 +84,7 @@ impl Host for Callees {
             return match self.chaincodes.upgrade() {
                 // What the built-in one writes may be in any namespace, and none of its callers'.
                 Some(chaincodes) if !chaincodes.is_deployed(&callee.chaincode) => {
-                    let why = format!("there is no chaincode {:?}", callee.chaincode);
-                    refused(why, simulator)
+                    refused(not_deployed(&callee.chaincode), simulator)
                 }
                 Some(chaincodes) => {
                     if let Err(why) = self.check_access(&callee) {
@@ -100,6 +99,10 @@ impl Host for Callees {
         let channel = &callee.transaction.channel;
         let opened = self.channels.open(channel, &callee.transaction.proposal);
         match opened {
+            // The built-in one reads all documents of a channel.
+            Ok((_, chaincodes)) if !chaincodes.is_deployed(&callee.chaincode) => {
+                refused(not_deployed(&callee.chaincode), simulator)
+            }
             Ok((reader, chaincodes)) => {
                 let mut theirs = Simulator::new(reader.snapshot());
                 theirs.swap_meters(&mut simulator);
@@ -117,6 +120,10 @@ impl Host for Callees {
             Err(why) => refused(why, simulator),
         }
     }
+}
+
+fn not_deployed(chaincode: &str) -> String {
+    format!("there is no chaincode {chaincode:?}")
 }
 
 fn refused(why: String, simulator: Simulator) -> Invocation<Simulated> {

@@ -325,3 +325,20 @@ fn what_a_callee_of_another_channel_looks_through_counts_for_its_caller() {
     );
     bench.channel.stop();
 }
+
+#[test]
+fn no_chaincode_reads_the_documents_of_a_channel_through_the_built_in_one() {
+    let bench = Bench::new();
+    let submitted = bench.channel.submit_as(&bench.node.client, 0).unwrap();
+    assert!(outcome(submitted.outcome).unwrap().code.is_valid());
+    let chaincodes = Arc::new(Chaincodes::default());
+    *bench.played.other.lock() = Some((bench.channel.reader().clone(), chaincodes));
+    for callee in ["orders".to_owned(), format!("orders/{OTHER}")] {
+        let told = bench.answer(&callee, Meter::default()).unwrap();
+        assert!(
+            told.contains("there is no chaincode \"orders\""),
+            "{callee}: {told}"
+        );
+    }
+    bench.channel.stop();
+}
