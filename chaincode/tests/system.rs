@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_chaincode::lifecycle::{Installed, Packages, PackagesError, Place, SimulatedState};
 use quire_chaincode::system::{CSCC, Cscc, Host, LSCC, Lscc, QSCC, Qscc};
-use quire_chaincode::{Answer, ChaincodeError, Transaction};
+use quire_chaincode::{Answer, Call, Chaincode, ChaincodeError, Transaction, Weight};
 use quire_disk::OsDisk;
 use quire_ledger::{Ledgers, Purpose, Reader, Simulator};
 use quire_testkit::conformance;
@@ -498,4 +498,23 @@ fn what_is_installed_is_told_without_a_channel() {
     assert_eq!((&*one.name, &one.id[..]), ("label", &[0x0a, 0xff][..]));
     let refused = ask("getchaincodes").unwrap_err();
     assert_eq!(refused.1, "getchaincodes is asked of a channel");
+}
+
+#[test]
+fn calls_of_system_chaincodes_do_not_wait_behind_scans() {
+    let bench = Bench::new();
+    let host = || Arc::clone(&bench.node) as Arc<dyn Host>;
+    let chaincodes: [Arc<dyn Chaincode>; 3] = [
+        Arc::new(Qscc::new(host())),
+        Arc::new(Cscc::new(host())),
+        Arc::new(Lscc::new(host(), Arc::new(OnePackage))),
+    ];
+    let call = Call {
+        chaincode: QSCC.to_owned(),
+        function: "GetChainInfo".to_owned(),
+        args: Vec::new(),
+    };
+    for chaincode in chaincodes {
+        assert_eq!(chaincode.weight(&call), Weight::Keys, "{chaincode:?}");
+    }
 }

@@ -13,7 +13,7 @@ use super::packages::Packages;
 use super::simulated::SimulatedState;
 use super::state::{NAMESPACE, State};
 use crate::{
-    Answer, Call, Chaincode, ChaincodeError, Invocation, Proposed, Simulated, Transaction,
+    Answer, Call, Chaincode, ChaincodeError, Invocation, Proposed, Simulated, Transaction, Weight,
 };
 
 /// What transactions name as the version of a chaincode of Fabric's own.
@@ -147,6 +147,10 @@ impl Chaincode for Lifecycle {
 
     fn version(&self) -> String {
         VERSION.to_owned()
+    }
+
+    fn weight(&self, _: &Call) -> Weight {
+        Weight::Keys
     }
 }
 

@@ -18,7 +18,7 @@ use crate::lifecycle::{
     definition, definitions,
 };
 use crate::{
-    Answer, Call, Chaincode, ChaincodeError, Invocation, Proposed, Simulated, Transaction,
+    Answer, Call, Chaincode, ChaincodeError, Invocation, Proposed, Simulated, Transaction, Weight,
 };
 
 /// The end of the key of a chaincode's collections.
@@ -190,6 +190,10 @@ impl Chaincode for Lscc {
 
     fn version(&self) -> String {
         VERSION.to_owned()
+    }
+
+    fn weight(&self, _: &Call) -> Weight {
+        Weight::Keys
     }
 }
 

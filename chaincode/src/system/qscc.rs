@@ -13,7 +13,7 @@ use super::call::{SystemCall, no, yes};
 use super::host::Host;
 use crate::lifecycle::VERSION;
 use crate::{
-    Answer, Call, Chaincode, ChaincodeError, Invocation, Proposed, Simulated, Transaction,
+    Answer, Call, Chaincode, ChaincodeError, Invocation, Proposed, Simulated, Transaction, Weight,
 };
 
 const CHAIN_INFO: &str = "GetChainInfo";
@@ -84,6 +84,10 @@ impl Chaincode for Qscc {
 
     fn version(&self) -> String {
         VERSION.to_owned()
+    }
+
+    fn weight(&self, _: &Call) -> Weight {
+        Weight::Keys
     }
 }
 

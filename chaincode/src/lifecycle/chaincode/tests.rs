@@ -494,6 +494,16 @@ fn the_definitions_of_a_real_ledger_are_read_as_a_chaincode_reads() {
     assert_eq!(private.collection_name, "_implicit_org_Org1MSP");
 }
 
+#[test]
+fn calls_do_not_wait_behind_scans() {
+    let call = Call {
+        chaincode: NAMESPACE.to_owned(),
+        function: "CommitChaincodeDefinition".to_owned(),
+        args: Vec::new(),
+    };
+    assert_eq!(Bench::new().lifecycle.weight(&call), Weight::Keys);
+}
+
 proptest! {
     #[test]
     fn any_argument_is_answered_or_refused(function in 0_usize..11, argument in any::<Vec<u8>>()) {
