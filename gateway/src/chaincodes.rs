@@ -66,11 +66,11 @@ pub struct Deployment {
     pub source: DeploymentSource,
     /// The definition's version; its number if none is given.
     pub version: Option<String>,
-    /// Who must endorse: a policy in Fabric's words, or the path of one of the channel's; the channel's default
-    /// if none is given.
+    /// Who must endorse: a policy in Fabric's words, or the path of one of the channel's. If none is given, that of
+    /// the definition in force, and for a first one the channel's default.
     pub policy: Option<String>,
-    /// Whether its first call must be an initialisation.
-    pub init_required: bool,
+    /// Whether its first call must be an initialisation. If it is not said, as in the definition in force.
+    pub init_required: Option<bool>,
 }
 
 /// Where a chaincode comes from.

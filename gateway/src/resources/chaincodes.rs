@@ -48,9 +48,10 @@ struct DeploymentBody {
     #[schema(nullable = false)]
     version: Option<String>,
     /// Who must endorse, such as `AND('Org1MSP.peer','Org2MSP.peer')`, or the path of one of the channel's policies.
+    /// Without it, the policy of the definition in force; for a first one, the channel's default.
     #[schema(nullable = false)]
     policy: Option<String>,
-    /// Whether the first call of this version must be an initialisation.
+    /// Whether the first call of this version must be an initialisation. Without it, as in the definition in force.
     #[schema(nullable = false)]
     init_required: Option<bool>,
 }
@@ -197,7 +198,7 @@ fn deployment(mut members: Members<'_>) -> Result<Deployment, Problem> {
         source,
         version,
         policy,
-        init_required: init_required.unwrap_or_default(),
+        init_required,
     })
 }
 
@@ -241,7 +242,7 @@ mod tests {
         let read = |body: &str| deployment(Members::parse(body.as_bytes()).unwrap());
         let read = |body: &str| read(body).map_err(|problem| problem.kind());
         let installed = read(r#"{"name":"a","packageId":"a:1","initRequired":true}"#).unwrap();
-        assert!(installed.init_required);
+        assert_eq!(installed.init_required, Some(true));
         assert!(matches!(installed.source, DeploymentSource::Installed(id) if id == "a:1"));
         let given = read(r#"{"name":"a","package":"AP8=","version":"2"}"#).unwrap();
         assert_eq!(given.version.as_deref(), Some("2"));

@@ -19,7 +19,7 @@
 //! | `POST /config/sign` | `{"update"}`, a `common.ConfigUpdateEnvelope` in base64 |
 //! | `POST /config/submit` | `{"channel","update"}`, the same |
 //! | `POST /chaincodes` | `{"channel"}` |
-//! | `POST /chaincodes/deploy` | `{"channel","name","source","version"?,"policy"?,"initRequired"}`, paths as the node sees them |
+//! | `POST /chaincodes/deploy` | `{"channel","name","source","version"?,"policy"?,"initRequired"?}`, paths as the node sees them |
 //! | `POST /check` | `{"channel"?,"signatures","verdicts"}` |
 //!
 //! The answer is `application/x-ndjson`: any number of [`Message::Progress`], then one other message.

@@ -37,12 +37,13 @@ pub(crate) enum ChaincodeCommand {
         #[arg(long)]
         version: Option<String>,
         /// Who must endorse: a policy, such as "AND('Org1MSP.peer','Org2MSP.peer')", or the path of one of the
-        /// channel's. Without it, the channel's default.
+        /// channel's. Without it, that of the definition in force, and for a first one the channel's default.
         #[arg(long)]
         policy: Option<String>,
-        /// Let the first call of this version be an initialisation: a transaction with `isInit`.
-        #[arg(long)]
-        init_required: bool,
+        /// Let the first call of this version be an initialisation: a transaction with `isInit`. Without it, it is as
+        /// in the definition in force.
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        init_required: Option<bool>,
         #[command(flatten)]
         data: DataArguments,
     },

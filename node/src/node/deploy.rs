@@ -142,19 +142,7 @@ impl Node {
                 return Ok(self.as_defined(joined, package_id, false));
             }
         }
-        let sequence = current.map_or(0, |current| current.sequence) + 1;
-        let version = wanted
-            .version
-            .clone()
-            .unwrap_or_else(|| sequence.to_string());
-        let definition = CommitChaincodeDefinitionArgs {
-            sequence,
-            name: wanted.name.clone(),
-            version: version.clone(),
-            validation_parameter: policy.unwrap_or_default(),
-            init_required: wanted.init_required,
-            ..CommitChaincodeDefinitionArgs::default()
-        };
+        let definition = next(current.as_ref(), wanted, policy);
         calls.approve(&definition, &package_id)?;
         let readiness: CheckCommitReadinessResult =
             calls.ask("CheckCommitReadiness", &definition)?;
@@ -165,8 +153,8 @@ impl Node {
         let is_running = self.is_running(Some(&package_id));
         Ok(DeployedChaincode {
             package_id,
-            sequence,
-            version,
+            sequence: definition.sequence,
+            version: definition.version,
             approvals: readiness.approvals,
             is_committed,
             was_there: false,
@@ -357,10 +345,37 @@ fn is_as_wanted(
     let version = wanted.version.as_ref();
     version.is_none_or(|version| *version == current.version)
         && policy.is_none_or(|policy| *policy == current.validation_parameter)
-        && wanted.init_required == current.init_required
+        && wanted
+            .init_required
+            .is_none_or(|required| required == current.init_required)
 }
 
-/// A committed definition, to be approved after the fact.
+/// The definition that comes after the current one. What is not named stays as it is, but for the version.
+fn next(
+    current: Option<&QueryChaincodeDefinitionResult>,
+    wanted: &Wanted,
+    policy: Option<Bytes>,
+) -> CommitChaincodeDefinitionArgs {
+    let mut definition = current.map_or_else(
+        || CommitChaincodeDefinitionArgs {
+            name: wanted.name.clone(),
+            ..CommitChaincodeDefinitionArgs::default()
+        },
+        |current| as_committed(&wanted.name, current),
+    );
+    definition.sequence += 1;
+    let version = wanted.version.clone();
+    definition.version = version.unwrap_or_else(|| definition.sequence.to_string());
+    if let Some(policy) = policy {
+        definition.validation_parameter = policy;
+    }
+    if let Some(required) = wanted.init_required {
+        definition.init_required = required;
+    }
+    definition
+}
+
+/// A committed definition, as it is approved after the fact, and as an upgrade starts from it.
 fn as_committed(
     name: &str,
     current: &QueryChaincodeDefinitionResult,
@@ -374,5 +389,76 @@ fn as_committed(
         validation_parameter: current.validation_parameter.clone(),
         collections: current.collections.clone(),
         init_required: current.init_required,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quire_wire::collection::{CollectionConfig, CollectionConfigPackage};
+
+    use super::super::wanted::WantedSource;
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            channel: "main".to_owned(),
+            name: "orders".to_owned(),
+            source: WantedSource::Service("h:1".to_owned()),
+            version: None,
+            policy: None,
+            init_required: None,
+        }
+    }
+
+    fn current() -> QueryChaincodeDefinitionResult {
+        QueryChaincodeDefinitionResult {
+            sequence: 4,
+            version: "1.3".to_owned(),
+            validation_parameter: "strict".into(),
+            validation_plugin: "vscc".to_owned(),
+            endorsement_plugin: "escc".to_owned(),
+            collections: Some(CollectionConfigPackage {
+                config: vec![CollectionConfig::default()],
+            }),
+            init_required: true,
+            ..QueryChaincodeDefinitionResult::default()
+        }
+    }
+
+    #[test]
+    fn an_upgrade_changes_what_it_names_and_nothing_else() {
+        let as_it_was = CommitChaincodeDefinitionArgs {
+            sequence: 5,
+            version: "5".to_owned(),
+            ..as_committed("orders", &current())
+        };
+        assert!(as_it_was.collections.is_some());
+        let nothing_named = next(Some(&current()), &wanted(), None);
+        assert_eq!(nothing_named, as_it_was);
+        let all_named = Wanted {
+            version: Some("2".to_owned()),
+            init_required: Some(false),
+            ..wanted()
+        };
+        assert_eq!(
+            next(Some(&current()), &all_named, Some("lax".into())),
+            CommitChaincodeDefinitionArgs {
+                version: "2".to_owned(),
+                validation_parameter: "lax".into(),
+                init_required: false,
+                ..as_it_was
+            }
+        );
+    }
+
+    #[test]
+    fn a_first_definition_has_the_defaults_of_the_channel_where_it_names_nothing() {
+        let first = CommitChaincodeDefinitionArgs {
+            sequence: 1,
+            name: "orders".to_owned(),
+            version: "1".to_owned(),
+            ..CommitChaincodeDefinitionArgs::default()
+        };
+        assert_eq!(next(None, &wanted(), None), first);
     }
 }

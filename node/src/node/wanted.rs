@@ -25,10 +25,11 @@ pub(crate) struct Wanted {
     pub(crate) source: WantedSource,
     /// The definition's version; the number of the definition where none is given.
     pub(crate) version: Option<String>,
-    /// Who must endorse: Fabric's policy text, or the path of a policy of the channel.
+    /// Who must endorse: Fabric's policy text, or the path of a policy of the channel. An upgrade without it keeps what
+    /// is in force.
     pub(crate) policy: Option<String>,
-    /// Whether its first call must be an initialisation.
-    pub(crate) init_required: bool,
+    /// Whether its first call must be an initialisation. An upgrade without it keeps what is in force.
+    pub(crate) init_required: Option<bool>,
 }
 
 /// Where the chaincode comes from. Paths are as the node sees them.

@@ -63,6 +63,9 @@ fn an_administrator_of_all_channels_deploys_and_everybody_is_told() {
         (upgraded.status, &upgraded.json()["sequence"]),
         (201, &json!(2))
     );
+    // The policy was not named, and is as it was.
+    let told = send(&client, &format!("{get}/orders"), &writer, "").json();
+    assert_eq!(told["policy"], "OR('QuireMSP.peer')");
     assert!(node.stop().success());
 }
 
