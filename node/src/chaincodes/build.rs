@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use quire_chaincode::lifecycle::unpack_code;
+use tokio::runtime::Handle;
 
 use super::child::Run;
 use super::kind::Kind;
@@ -21,8 +22,12 @@ pub(super) fn folder_of(package_id: &str) -> String {
 /// Makes the folder of a package's code, whole or not at all.
 pub(super) async fn build(dir: &Path, name: &Arc<str>, code: Vec<u8>) -> Result<(), LaunchError> {
     let (dir, beside) = (dir.to_owned(), Beside::of(dir));
-    let into = beside.0.clone();
-    blocking(move || Ok(unpack_code(&code, &into)?)).await?;
+    // The work goes on when the build is given up, and so the folder is its own meanwhile.
+    let unpack = move || {
+        unpack_code(&code, &beside.0)?;
+        Ok(beside)
+    };
+    let beside = blocking(unpack).await?;
     build_in(&beside.0, name).await?;
     blocking(move || beside.take_place(&dir)).await
 }
@@ -43,9 +48,9 @@ async fn build_in(folder: &Path, name: &Arc<str>) -> Result<(), LaunchError> {
 }
 
 /// Does work that blocks.
-async fn blocking(
-    work: impl FnOnce() -> Result<(), LaunchError> + Send + 'static,
-) -> Result<(), LaunchError> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LaunchError> + Send + 'static,
+) -> Result<T, LaunchError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(LaunchError::Package(error.to_string())))
 }
@@ -88,8 +93,14 @@ fn sync_all(_: &Path) -> std::io::Result<()> {
 
 impl Drop for Beside {
     fn drop(&mut self) {
+        let folder = std::mem::take(&mut self.0);
         // It is not there if it took its place. Otherwise a start removes what is left.
-        std::fs::remove_dir_all(&self.0).ok();
+        let remove = move || drop(std::fs::remove_dir_all(folder));
+        // To remove files by the ten thousand takes long.
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 }
 
@@ -110,7 +121,38 @@ pub(super) fn remove_unfinished(dir: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+
+    use quire_chaincode::lifecycle::pack_code;
+
     use super::*;
+
+    #[test]
+    fn a_build_that_is_given_up_while_it_unpacks_leaves_nothing() {
+        let (from, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(from.path().join("package.json"), "{}").unwrap();
+        let code = pack_code(from.path()).unwrap();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.max_blocking_threads(1).build().unwrap();
+        let _entered = runtime.enter();
+        // The only thread for work that blocks is taken, so that the build is given up before its work begins.
+        let (free, taken) = mpsc::channel::<()>();
+        runtime.spawn_blocking(move || taken.recv());
+        let (dir, name) = (into.path().join("label.hash"), "label:hash".into());
+        let mut building = Box::pin(build(&dir, &name, code));
+        let polled = building
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+        drop(building);
+        drop(free);
+        // The work is done before the first of these, and what it leaves to be done before the second one.
+        for _ in 0..2 {
+            runtime.block_on(runtime.spawn_blocking(|| ())).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(into.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn two_builds_of_a_package_have_a_folder_each_and_the_first_wins() {
