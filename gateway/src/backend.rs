@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::access::caller::Caller;
 use crate::chaincodes::{DefinedChaincode, DeployChaincodeError, DeployedChaincode, Deployment};
+use crate::metrics::BlockStreams;
 use crate::server::client_info::ClientCertificate;
 
 /// The node behind the gateway.
@@ -109,6 +110,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The registry for the gateway's metrics, which `/metrics` shows.
     fn registry(&self) -> prometheus::Registry {
         prometheus::Registry::new()
+    }
+
+    /// Counters of streams of blocks that the node shares with the gateway, if it has them.
+    fn block_streams(&self) -> Option<BlockStreams> {
+        None
     }
 
     /// Whether requests are counted; if not, `/metrics` is not found.

@@ -82,7 +82,7 @@ impl fmt::Debug for Gateway {
 
 impl Gateway {
     pub(crate) fn new(backend: Arc<dyn Backend>, limits: Limits, cors: Cors) -> Self {
-        let metrics = Arc::new(Metrics::new(backend.registry()));
+        let metrics = Arc::new(Metrics::new(backend.registry(), backend.block_streams()));
         let family = Family(metrics.registry.clone());
         let memory = Arc::new(Memory::new(limits.memory_bytes, &family));
         Self {

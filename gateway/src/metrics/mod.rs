@@ -3,6 +3,7 @@
 //! Labels are bounded: a route is the router's pattern, never the requested path, and an outcome is one of
 //! the contract's codes. HELP says what a number means to somebody on call.
 
+mod block_streams;
 pub(crate) mod family;
 pub(crate) mod gauge_guard;
 pub(crate) mod traffic;
@@ -20,6 +21,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::write::outcome::Settled;
 use traffic::{Bound, Traffic};
 
+pub use block_streams::BlockStreams;
 pub use family::Family;
 
 /// Seconds, from a read of memory to a write that waited long.
@@ -57,8 +59,10 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(registry: Registry) -> Self {
+    /// `streams` are shared with others who serve streams of blocks; without them, the gateway makes its own.
+    pub(crate) fn new(registry: Registry, streams: Option<BlockStreams>) -> Self {
         let family = Family(registry);
+        let streams = streams.unwrap_or_else(|| BlockStreams::new(&family));
         let metrics = Self {
             requests: family.counters(
                 "quire_gateway_requests_total",
@@ -97,7 +101,7 @@ impl Metrics {
                  same keys; spread them, or send versions.",
                 &["code"],
             ),
-            traffic: Traffic::new(&family),
+            traffic: Traffic::new(&family, streams),
             registry: family.0,
         };
         for met in [

@@ -2,6 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
+use super::block_streams::BlockStreams;
 use super::family::Family;
 use super::gauge_guard::GaugeGuard;
 use crate::problem::ProblemKind;
@@ -43,14 +44,12 @@ pub(crate) struct Traffic {
     /// Refusals of every kind, wherever they were made.
     refused: IntCounterVec,
     shed: IntCounterVec,
-    streams_opened: IntCounter,
-    streams_closed: IntCounter,
-    blocks_sent: IntCounterVec,
+    streams: BlockStreams,
     batch_lines: IntCounterVec,
 }
 
 impl Traffic {
-    pub(crate) fn new(family: &Family) -> Self {
+    pub(crate) fn new(family: &Family, streams: BlockStreams) -> Self {
         let traffic = Self {
             connections_open: family.gauge(
                 "quire_connections_open",
@@ -94,20 +93,7 @@ impl Traffic {
                 "quire_event_listeners",
                 "Event streams that are open now; at 4096 further ones are turned away.",
             ),
-            streams_opened: family.counter(
-                "deliver_streams_opened",
-                "Event streams that were opened.",
-            ),
-            streams_closed: family.counter(
-                "deliver_streams_closed",
-                "Event streams that ended. Rising as fast as those opened: clients or a proxy end \
-                 them; see its idle time-out.",
-            ),
-            blocks_sent: family.counters(
-                "deliver_blocks_sent",
-                "Blocks told to listeners; filtered where only those of a namespace were asked for.",
-                &["channel", "filtered", "data_type"],
-            ),
+            streams,
             batches: family.gauge(
                 "quire_batches_in_flight",
                 "Batches that are read or carried out now; at 32 further ones are turned away.",
@@ -192,9 +178,9 @@ impl Traffic {
 
     /// A stream of events begins; it ends when the guard is dropped.
     pub(crate) fn listen(&self) -> ListenerGuard {
-        self.streams_opened.inc();
+        self.streams.opened.inc();
         ListenerGuard {
-            closed: self.streams_closed.clone(),
+            closed: self.streams.closed.clone(),
             _open: GaugeGuard::new(&self.listeners),
         }
     }
@@ -202,7 +188,7 @@ impl Traffic {
     pub(crate) fn block_sent(&self, channel: &str, is_filtered: bool) {
         let filtered = if is_filtered { "true" } else { "false" };
         let labels = [channel, filtered, "block"];
-        self.blocks_sent.with_label_values(&labels).inc();
+        self.streams.sent.with_label_values(&labels).inc();
     }
 
     /// A line of a batch was answered; `None` means success.

@@ -1,7 +1,7 @@
 //! Streams of blocks and envelopes for the order, under Fabric's names.
 
-use prometheus::{HistogramVec, IntCounter, IntCounterVec};
-use quire_gateway::metrics::Family;
+use prometheus::{HistogramVec, IntCounterVec};
+use quire_gateway::metrics::{BlockStreams, Family};
 use quire_rpc::deliver::Service;
 use quire_rpc::stream_observer::{Event, StreamObserver};
 
@@ -17,11 +17,10 @@ const OF_ENVELOPES: [&str; 3] = ["channel", "type", "status"];
 /// Counts streams of blocks, and envelopes for the order.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    opened: IntCounter,
-    closed: IntCounter,
+    /// The gateway's event streams are counted here too.
+    pub(crate) blocks: BlockStreams,
     received: IntCounterVec,
     completed: IntCounterVec,
-    sent: IntCounterVec,
     processed: IntCounterVec,
     duration: HistogramVec,
 }
@@ -29,15 +28,7 @@ pub(crate) struct Streams {
 impl Streams {
     pub(super) fn new(family: &Family) -> Self {
         Self {
-            opened: family.counter(
-                "deliver_streams_opened",
-                "Streams of blocks by gRPC that have begun.",
-            ),
-            closed: family.counter(
-                "deliver_streams_closed",
-                "Streams of blocks by gRPC that have ended. Far below deliver_streams_opened: as many \
-                 readers follow, each with a connection.",
-            ),
+            blocks: BlockStreams::new(family),
             received: family.counters(
                 "deliver_requests_received",
                 "Requests for blocks of a channel that there is.",
@@ -47,11 +38,6 @@ impl Streams {
                 "deliver_requests_completed",
                 "Requests for blocks that were answered; with success false, not with all blocks.",
                 &OF_ANSWERED,
-            ),
-            sent: family.counters(
-                "deliver_blocks_sent",
-                "Blocks that were given to readers.",
-                &OF_BLOCKS,
             ),
             processed: family.counters(
                 "broadcast_processed_count",
@@ -72,8 +58,8 @@ impl Streams {
 impl StreamObserver for Streams {
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::StreamOpened => self.opened.inc(),
-            Event::StreamClosed => self.closed.inc(),
+            Event::StreamOpened => self.blocks.opened.inc(),
+            Event::StreamClosed => self.blocks.closed.inc(),
             Event::SeekReceived(channel, service) => {
                 let labels = labels(channel, *service);
                 self.received.with_label_values(&labels).inc();
@@ -86,7 +72,7 @@ impl StreamObserver for Streams {
             }
             Event::BlockSent(channel, service) => {
                 let labels = labels(channel, *service);
-                self.sent.with_label_values(&labels).inc();
+                self.blocks.sent.with_label_values(&labels).inc();
             }
             Event::Broadcast(one) => {
                 let labels = [one.channel, one.kind, one.status];

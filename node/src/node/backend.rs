@@ -14,6 +14,7 @@ use quire_gateway::backend::{
 use quire_gateway::chaincodes::{
     DefinedChaincode, DeployChaincodeError, DeployedChaincode, Deployment,
 };
+use quire_gateway::metrics::BlockStreams;
 use quire_gateway::{Caller, ClientCertificate};
 use quire_identity::token::NotAuthenticated;
 use quire_identity::{SigningIdentity, Token};
@@ -37,6 +38,10 @@ impl Backend for Node {
 
     fn registry(&self) -> prometheus::Registry {
         self.metrics.registry.clone()
+    }
+
+    fn block_streams(&self) -> Option<BlockStreams> {
+        Some(self.metrics.streams.blocks.clone())
     }
 
     fn counts(&self) -> bool {
