@@ -19,14 +19,23 @@ const UNARY = [
   '/gateway.Gateway/Submit',
   '/gateway.Gateway/CommitStatus',
   '/protos.Endorser/ProcessProposal',
+  '/discovery.Discovery/Discover',
   '/grpc.health.v1.Health/Check',
 ];
-const STREAMS = ['/grpc.health.v1.Health/Watch'];
+const STREAMS = [
+  '/gateway.Gateway/ChaincodeEvents',
+  '/protos.Deliver/Deliver',
+  '/protos.Deliver/DeliverFiltered',
+  '/protos.Deliver/DeliverWithPrivateData',
+  '/orderer.AtomicBroadcast/Deliver',
+  '/orderer.AtomicBroadcast/Broadcast',
+  '/grpc.health.v1.Health/Watch',
+];
 /** Names of gRPC's codes that a call of nonsense may end with. */
 const CODES = { 0: 'OK', 2: 'UNKNOWN', 3: 'INVALID_ARGUMENT', 4: 'DEADLINE_EXCEEDED', 5: 'NOT_FOUND', 7: 'PERMISSION_DENIED', 8: 'RESOURCE_EXHAUSTED', 9: 'FAILED_PRECONDITION', 10: 'ABORTED', 11: 'OUT_OF_RANGE', 12: 'UNIMPLEMENTED', 13: 'INTERNAL', 14: 'UNAVAILABLE' };
 const MEMORY_MIB = 600;
 
-const node = new Node(options.quire, '--stall-timeout', '2', '--memory-budget', String(256 << 20));
+const node = new Node(options.quire, '--body-timeout', '3', '--memory-budget', String(256 << 20));
 await node.start();
 const memory = () => {
   const text = readFileSync(`/proc/${node.child.pid}/status`, 'utf8');
@@ -163,6 +172,22 @@ console.log('ok  headers that are wrong are answered');
   assert.ok(refused > 0, `nobody was refused: ${codes}`);
   sessions.forEach((one) => one.destroy());
   console.log(`ok  64 requests of 90 MiB that never end: ${refused} refused for memory, the others by their deadline`);
+}
+
+{
+  // More calls than the node works on at a time, whose requests never come.
+  const sessions = await Promise.all(Array.from({ length: 3 }, connect));
+  const calls = [];
+  for (const one of sessions) {
+    for (let count = 0; count < 800; count++) calls.push(call(one, '/gateway.Gateway/Evaluate', Buffer.alloc(0), { end: false }));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.equal(await call(session, '/gateway.Gateway/Evaluate', frame(Buffer.alloc(0))), 3);
+  assert.equal(await call(session, '/grpc.health.v1.Health/Check', frame(Buffer.alloc(0))), 0);
+  const codes = await Promise.all(calls);
+  assert.ok(codes.every((code) => code === 4), `${[...new Set(codes)]}`);
+  sessions.forEach((one) => one.destroy());
+  console.log('ok  2,400 calls whose requests never come take nobody’s place, and end');
 }
 
 {
