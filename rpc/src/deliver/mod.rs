@@ -6,10 +6,10 @@
 //! ```
 //!
 //! * [`Service`]: which stream of blocks.
-//! * [`seek`]: from where to where.
-//! * [`session`]: who asks, and whether they still may.
-//! * [`content`]: what is sent of a block; [`filtered`] and [`private`] are two of the kinds.
-//! * [`stream`]: one stream. It reads a block when it is asked for one, and holds no other.
+//! * `seek`: from where to where.
+//! * `session`: who asks, and whether they still may.
+//! * `content`: what is sent of a block; `filtered` and `private` are two of the kinds.
+//! * `stream`: one stream. It reads a block when it is asked for one, and holds no other.
 //!
 //! Nothing here knows a connection: messages come in and go out as streams.
 

@@ -1,10 +1,10 @@
 //! Discovery: who is in a channel, where its orderers are, and who must endorse what. Fabric's
 //! `discovery.Discovery/Discover`, by a node that is the only peer of its channels that it knows of.
 //!
-//! * [`config`]: organisations and orderers.
-//! * [`itself`]: what the node says of itself.
-//! * [`chaincodes`]: the definitions of a channel, for [`endorsement`]: who must endorse.
-//! * [`principals`], [`sets`], [`merge`]: the combinations of signers that satisfy policies.
+//! * `config`: organisations and orderers.
+//! * `itself`: what the node says of itself.
+//! * `chaincodes`: the definitions of a channel, for `endorsement`: who must endorse.
+//! * `principals`, `sets`, `merge`: the combinations of signers that satisfy policies.
 //!
 //! An application may ask for anything, so all that an answer may cost is bounded.
 
