@@ -158,6 +158,13 @@ tests['a transaction that nobody submitted is waited for until the deadline'] = 
   assert.equal(error.code, grpc.status.DEADLINE_EXCEEDED);
 };
 
+tests['every metric is shown, and calls are among them'] = async () => {
+  const metrics = await (await fetch(`${node.url}/metrics`)).text();
+  assert.match(metrics, /grpc_server_unary_requests_completed\{code="OK",method="Submit",service="gateway.Gateway"\} [1-9]/);
+  // Two of one name, of which the second is lost.
+  assert.doesNotMatch(readFileSync(node.log, 'utf8'), /a metric is not shown/);
+};
+
 tests['what is acknowledged is there after a kill'] = async () => {
   await orders.submitTransaction('put', '"kept"', '{"n":1}');
   await node.stop('SIGKILL');
