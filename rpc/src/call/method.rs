@@ -21,6 +21,7 @@ use tonic::{Code, Status, Streaming};
 use super::deadline::Deadline;
 use super::held::{Counted, Held, HeldBody};
 use super::raw::{Messages, RawRequests};
+use crate::failure::capped;
 use crate::observer::Observed;
 use crate::services::{Places, Services, ShownCertificate};
 
@@ -285,22 +286,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// An answer that is a status and nothing else.
 fn status(status: &Status) -> Response {
-    status.clone().into_http::<Body>()
-}
-
-/// Bytes of the text of a status, at most: it goes into the head of an answer, percent-encoded.
-const TEXT_BYTES: usize = 4096;
-
-/// The same status with a text that is not too long.
-fn capped(status: Status) -> Status {
-    let text = status.message();
-    if text.len() <= TEXT_BYTES {
-        return status;
-    }
-    let ends = text.char_indices().map(|(at, _)| at);
-    let end = ends.take_while(|at| *at <= TEXT_BYTES).last();
-    let text = text.get(..end.unwrap_or(0)).unwrap_or_default();
-    Status::new(status.code(), text)
+    capped(status.clone()).into_http::<Body>()
 }
 
 /// Go's text, which clients know.

@@ -55,7 +55,7 @@ pub(crate) async fn endorse(
             &services,
             Code::Aborted,
             text,
-            failure.message,
+            &failure.message,
         ));
     }
     let prepared = answer.ok().and_then(|response| {

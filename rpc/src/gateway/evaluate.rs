@@ -44,7 +44,12 @@ pub(crate) async fn evaluate(
                 failure.message
             )
         };
-        return Err(of_this_node(&services, failure.code, text, failure.message));
+        return Err(of_this_node(
+            &services,
+            failure.code,
+            &text,
+            &failure.message,
+        ));
     }
     let result = answer.unwrap_or_default().response;
     Ok(EvaluateResponse { result })

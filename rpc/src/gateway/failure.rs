@@ -6,6 +6,7 @@ use quire_wire::peer::ProposalResponse;
 use tonic::{Code, Status};
 
 use crate::endorser::Rejected;
+use crate::failure::cut;
 use crate::services::Services;
 
 /// Statuses of a chaincode's answer with which it counts as one.
@@ -57,19 +58,14 @@ pub(super) fn failure(answer: &Result<ProposalResponse, Rejected>) -> Option<Fai
     })
 }
 
-/// A status that names this node as the one that failed, with what it said.
-pub(super) fn of_this_node(
-    services: &Services,
-    code: Code,
-    message: impl Into<String>,
-    said: String,
-) -> Status {
+/// A status that names this node as the one that failed, with what it said. What a chaincode said may be long.
+pub(super) fn of_this_node(services: &Services, code: Code, message: &str, said: &str) -> Status {
     let detail = ErrorDetail {
         address: services.address.clone(),
         msp_id: services.backend.msp_id(),
-        message: said,
+        message: cut(said).to_owned(),
     };
-    let message = message.into();
+    let message = cut(message).to_owned();
     let details = RpcStatus {
         code: code as i32,
         message: message.clone(),

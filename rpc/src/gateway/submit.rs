@@ -62,5 +62,5 @@ pub(crate) async fn submit(
         return Err(Status::aborted(said));
     }
     let text = "no orderers could successfully process transaction";
-    Err(of_this_node(&services, Code::Unavailable, text, said))
+    Err(of_this_node(&services, Code::Unavailable, text, &said))
 }
