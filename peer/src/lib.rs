@@ -63,6 +63,8 @@ pub use quire_ordering::{EnvelopeTooLarge, Refused};
 pub use submit::{
     DECORATION, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter, Wanted,
 };
-pub use unpacked::{MAX_ARGS, ProposalError, proposed_call, unsigned_transaction};
+pub use unpacked::{
+    HEADER_EXTENSION, MAX_ARGS, ProposalError, ProposalHeaders, SIGNATURE_HEADER, UnpackedProposal,
+};
 pub use update::UpdateRefused;
 pub use watch::Watch;

@@ -10,7 +10,7 @@ use quire_chaincode::{Proposed as _, Transaction};
 use quire_identity::{Msp, Msps};
 use quire_ledger::{LIFECYCLE, Reader};
 use quire_wire::lifecycle::ReferencedChaincode;
-use quire_wire::peer::{ChaincodeId, ProposalResponse, Response, SignedProposal};
+use quire_wire::peer::{ChaincodeId, ProposalResponse, Response};
 
 use crate::access::{check_own, creator};
 use crate::callees::Channels;
@@ -59,15 +59,14 @@ impl LocalPeer {
     ///
     /// # Errors
     /// The proposal was not looked at; see [`ProposalError`].
-    pub fn propose(&self, signed: &SignedProposal) -> Result<ProposalResponse, ProposalError> {
-        let proposal = UnpackedProposal::read(signed)?;
+    pub fn propose(&self, proposal: &UnpackedProposal) -> Result<ProposalResponse, ProposalError> {
         proposal.check_headers("", &self.msps, self.clock.now())?;
-        let (call, bytes) = (&proposal.call, &proposal.bytes);
+        let (call, bytes) = (proposal.call(), &proposal.bytes);
         let asked = Asked {
             channel: "",
             tx_id: proposal.tx_id(),
             bytes,
-            creator: Creator::Elsewhere(signed),
+            creator: Creator::Elsewhere(proposal),
         };
         let transaction = asked.transaction();
         let answer = match &*call.chaincode {

@@ -78,21 +78,21 @@ impl Peer {
     /// The proposal was not looked at; see [`ProposalError`].
     pub fn endorse(
         &self,
-        signed: &SignedProposal,
+        proposal: &UnpackedProposal,
         meter: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
-        let proposal = self.read_proposal(signed)?;
+        self.check_proposal(proposal)?;
         let troubled = self.outcomes.refuse_in_trouble();
         troubled.map_err(ProposalError::Channel)?;
-        let (call, bytes) = (&proposal.call, &proposal.bytes);
-        if let Err(error) = self.check_documents(call, &proposal.signature_header.creator) {
+        let (call, bytes) = (proposal.call(), &proposal.bytes);
+        if let Err(error) = self.check_documents(call, proposal.headers().creator()) {
             return Ok(Invocation::Done(NotEndorsed::from(error).into()));
         }
         let asked = Asked {
             channel: &self.channel,
             tx_id: proposal.tx_id(),
             bytes,
-            creator: Creator::Elsewhere(signed),
+            creator: Creator::Elsewhere(proposal),
         };
         let endorsed = self.endorser.endorse(call, &asked, meter);
         let here = Arc::clone(&self.endorsed_here);
@@ -119,17 +119,17 @@ impl Peer {
     /// As [`Self::endorse`].
     pub fn answer(
         &self,
-        signed: &SignedProposal,
+        proposal: &UnpackedProposal,
         meter: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
-        let proposal = self.read_proposal(signed)?;
+        self.check_proposal(proposal)?;
         let asked = Asked {
             channel: &self.channel,
             tx_id: proposal.tx_id(),
             bytes: &proposal.bytes,
-            creator: Creator::Elsewhere(signed),
+            creator: Creator::Elsewhere(proposal),
         };
-        let answered = self.endorser.answer(&proposal.call, &asked, meter);
+        let answered = self.endorser.answer(proposal.call(), &asked, meter);
         Ok(answered.map(|answered| match answered {
             Ok(response) => ProposalResponse {
                 version: RESPONSE_VERSION,
@@ -140,18 +140,17 @@ impl Peer {
         }))
     }
 
-    /// A proposal that is sound by Fabric's rules.
-    fn read_proposal(&self, signed: &SignedProposal) -> Result<UnpackedProposal, ProposalError> {
-        let proposal = UnpackedProposal::read(signed)?;
+    /// Makes sure that a proposal is sound by Fabric's rules.
+    fn check_proposal(&self, proposal: &UnpackedProposal) -> Result<(), ProposalError> {
         let in_force = self.config.get();
         proposal.check_headers(&self.channel, in_force.bundle.msps(), self.clock.now())?;
         if self.reader.transaction(proposal.tx_id())?.is_some() {
             return Err(ProposalError::Duplicate(proposal.tx_id().to_owned()));
         }
-        if !is_system(&proposal.call.chaincode) {
+        if !is_system(&proposal.call().chaincode) {
             proposal.check_proposer(&in_force)?;
         }
-        Ok(proposal)
+        Ok(())
     }
 
     /// Puts an envelope into the channel's order, if the channel lets it in, and says where its outcome
@@ -406,13 +405,13 @@ impl Submitter for Peer {
 
     fn propose(
         self: Arc<Self>,
-        signed: &SignedProposal,
+        proposal: &UnpackedProposal,
         wanted: Wanted,
         meter: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
         match wanted {
-            Wanted::Endorsement => self.endorse(signed, meter),
-            Wanted::Answer => self.answer(signed, meter),
+            Wanted::Endorsement => self.endorse(proposal, meter),
+            Wanted::Answer => self.answer(proposal, meter),
         }
     }
 

@@ -13,6 +13,7 @@ use quire_wire::transaction::ProposalBytes;
 use crate::clock::Clock;
 use crate::endorser::proposal_bytes;
 use crate::submit::Proposal;
+use crate::unpacked::UnpackedProposal;
 
 /// A call that will be endorsed.
 pub(crate) struct Asked<'a> {
@@ -27,7 +28,7 @@ pub(crate) enum Creator<'a> {
     /// An identity of this node, which signs it for a chaincode that asks.
     Here(&'a SigningIdentity),
     /// Somebody else, who has signed it.
-    Elsewhere(&'a SignedProposal),
+    Elsewhere(&'a UnpackedProposal),
 }
 
 /// A call that will not be ordered. Its proposal is made only if a chaincode asks for it.
@@ -39,21 +40,22 @@ pub(crate) struct Evaluating<'a> {
 
 impl Proposed for Asked<'_> {
     fn transaction(&self) -> Transaction {
-        let proposal = match self.creator {
+        let (proposal, input) = match self.creator {
             Creator::Here(identity) => {
                 let proposal_bytes = self.bytes.proposal();
                 let signature = identity.sign(&proposal_bytes);
-                SignedProposal {
+                let proposal = SignedProposal {
                     proposal_bytes,
                     signature,
-                }
+                };
+                (proposal, input(self.bytes))
             }
-            Creator::Elsewhere(signed) => signed.clone(),
+            Creator::Elsewhere(proposal) => (proposal.signed().clone(), proposal.input.clone()),
         };
         Transaction {
             channel: self.channel.to_owned(),
             tx_id: self.tx_id.to_owned(),
-            input: input(self.bytes),
+            input,
             proposal,
         }
     }
@@ -72,8 +74,7 @@ impl Proposed for Evaluating<'_> {
     }
 }
 
-/// The input of the chaincode from a proposal that was made or read here. The peer may add decorations, the
-/// client may not.
+/// The input of the chaincode from a proposal that was made here.
 fn input(proposal: &ProposalBytes) -> ChaincodeInput {
     let payload = ChaincodeProposalPayload::decode(proposal.payload.clone());
     let spec = payload.and_then(|payload| ChaincodeInvocationSpec::decode(payload.input));

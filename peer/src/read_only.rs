@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_chaincode::{ChaincodeError, Chaincodes, Invocation};
 use quire_ledger::{Meter, Reader};
-use quire_wire::peer::{ProposalResponse, SignedProposal};
+use quire_wire::peer::ProposalResponse;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::endorser::evaluate;
 use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter, Wanted};
-use crate::unpacked::ProposalError;
+use crate::unpacked::{ProposalError, UnpackedProposal};
 use crate::watch::Watch;
 
 /// Evaluates calls, and submits none.
@@ -33,7 +33,7 @@ impl Submitter for ReadOnly {
 
     fn propose(
         self: Arc<Self>,
-        _: &SignedProposal,
+        _: &UnpackedProposal,
         _: Wanted,
         _: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {

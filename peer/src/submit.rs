@@ -9,11 +9,11 @@ use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
 use quire_ordering::{EnvelopeTooLarge, NotOrdered, Refused};
 use quire_wire::Code;
-use quire_wire::peer::{ChaincodeEvent, ProposalResponse, SignedProposal};
+use quire_wire::peer::{ChaincodeEvent, ProposalResponse};
 use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::oneshot;
 
-use crate::unpacked::ProposalError;
+use crate::unpacked::{ProposalError, UnpackedProposal};
 use crate::update::UpdateRefused;
 use crate::watch::Watch;
 
@@ -38,7 +38,7 @@ pub trait Submitter: Send + Sync {
     /// The proposal was not looked at; see [`ProposalError`].
     fn propose(
         self: Arc<Self>,
-        signed: &SignedProposal,
+        proposal: &UnpackedProposal,
         wanted: Wanted,
         meter: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError>;

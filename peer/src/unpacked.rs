@@ -1,15 +1,16 @@
 //! A proposal by somebody whose key this node does not have. It is taken apart and checked by Fabric's rules.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use quire_chaincode::Call;
 use quire_identity::{IdentityError, Msps, PolicyError, SignatureError};
 use quire_ledger::ReadError;
-use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
+use quire_wire::common::{ChannelHeader, Header, SignatureHeader, Timestamp, header_type};
 use quire_wire::count::fields;
 use quire_wire::peer::{
-    ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload,
+    ChaincodeHeaderExtension, ChaincodeInput, ChaincodeInvocationSpec, ChaincodeProposalPayload,
     Proposal as ProposalMessage, ProposalResponse, SignedProposal,
 };
 use quire_wire::transaction::ProposalBytes;
@@ -23,6 +24,10 @@ use crate::submit::SubmitError;
 const SPEC_INPUT: &[u32] = &[1, 3];
 /// Arguments and decorations of a call, at most: each takes many times the bytes that it has on the way.
 pub const MAX_ARGS: usize = 65_536;
+/// The parts that an endorser reads and a Gateway does not.
+pub const SIGNATURE_HEADER: &str = "SignatureHeader";
+/// See [`SIGNATURE_HEADER`].
+pub const HEADER_EXTENSION: &str = "ChaincodeHeaderExtension";
 
 /// Why a proposal is refused. Its sender can mend all but [`Self::Policy`], [`Self::Read`] and
 /// [`Self::Channel`].
@@ -31,7 +36,7 @@ pub enum ProposalError {
     /// A part of it is not the message that it should be.
     #[error("the {part} of the proposal cannot be read")]
     Malformed {
-        /// Which part.
+        /// Which part, by the name of its message.
         part: &'static str,
         /// What is wrong with its bytes.
         source: DecodeError,
@@ -87,71 +92,114 @@ pub enum ProposalError {
     Channel(#[source] SubmitError),
 }
 
-/// A proposal that can be read.
-#[derive(Debug)]
-pub(crate) struct UnpackedProposal {
-    /// What its creator signed.
-    signed_bytes: Bytes,
-    signature: Bytes,
-    channel_header: ChannelHeader,
-    pub(crate) signature_header: SignatureHeader,
-    /// What its hash covers and its transaction will hold.
-    pub(crate) bytes: ProposalBytes,
-    pub(crate) call: Call,
+/// A proposal whose headers can be read: where it belongs, who made it and when. Nothing is checked yet.
+#[derive(Clone, Debug)]
+pub struct ProposalHeaders {
+    /// As it came: what its creator signed, and the signature.
+    signed: SignedProposal,
+    channel: ChannelHeader,
+    signature: SignatureHeader,
+    /// The serialized headers, which the proposal's hash covers.
+    bytes: Header,
+    /// The serialized rest.
+    payload: Bytes,
 }
 
-impl UnpackedProposal {
-    /// Takes a proposal apart.
-    pub(crate) fn read(signed: &SignedProposal) -> Result<Self, ProposalError> {
-        let signed_bytes = signed.proposal_bytes.clone();
-        let proposal: ProposalMessage = decode("message", signed_bytes.clone())?;
-        let header: Header = decode("header", proposal.header)?;
-        let channel_header: ChannelHeader =
-            tolerant::decode(header.channel_header.clone(), tolerant::CHANNEL_HEADER)
-                .map_err(malformed("channel header"))?;
-        let signature_header: SignatureHeader =
-            tolerant::decode(header.signature_header.clone(), tolerant::SIGNATURE_HEADER)
-                .map_err(malformed("signature header"))?;
+/// A proposal that can be read. It is taken apart once, where it comes in.
+#[derive(Clone, Debug)]
+pub struct UnpackedProposal {
+    headers: ProposalHeaders,
+    /// What its hash covers and its transaction will hold.
+    pub(crate) bytes: ProposalBytes,
+    /// What the chaincode is given. The peer may add decorations, the client may not.
+    pub(crate) input: ChaincodeInput,
+    call: Call,
+    /// The chaincode that its specification names. That of the call is the header's.
+    specified: String,
+}
+
+impl ProposalHeaders {
+    /// Takes the headers off a proposal.
+    ///
+    /// # Errors
+    /// They cannot be read: [`ProposalError::Malformed`].
+    pub fn read(signed: SignedProposal) -> Result<Self, ProposalError> {
+        let proposal: ProposalMessage = decode("Proposal", signed.proposal_bytes.clone())?;
+        let bytes: Header = decode("Header", proposal.header)?;
+        let channel = tolerant::decode(bytes.channel_header.clone(), tolerant::CHANNEL_HEADER);
+        let channel = channel.map_err(malformed("ChannelHeader"))?;
+        let signature =
+            tolerant::decode(bytes.signature_header.clone(), tolerant::SIGNATURE_HEADER);
+        let signature = signature.map_err(malformed(SIGNATURE_HEADER))?;
+        Ok(Self {
+            signed,
+            channel,
+            signature,
+            bytes,
+            payload: proposal.payload,
+        })
+    }
+
+    /// Takes the rest of the proposal apart.
+    ///
+    /// # Errors
+    /// It cannot be read, or does not say what to call.
+    pub fn unpack(self) -> Result<UnpackedProposal, ProposalError> {
         let extension: ChaincodeHeaderExtension =
-            tolerant::decode(channel_header.extension.clone(), tolerant::HEADER_EXTENSION)
-                .map_err(malformed("header extension"))?;
+            tolerant::decode(self.channel.extension.clone(), tolerant::HEADER_EXTENSION)
+                .map_err(malformed(HEADER_EXTENSION))?;
         let chaincode = extension.chaincode_id.map(|id| id.name);
         let chaincode = chaincode.filter(|name| !name.is_empty());
         let chaincode = chaincode.ok_or(ProposalError::Missing("chaincode"))?;
-        let payload: ChaincodeProposalPayload = decode("payload", proposal.payload)?;
-        let call = call(chaincode, payload.input.clone())?;
+        let payload: ChaincodeProposalPayload =
+            decode("ChaincodeProposalPayload", self.payload.clone())?;
+        let (specified, input) = specification(payload.input.clone())?;
         // Only the chaincode may see the transient map.
         let payload = ChaincodeProposalPayload {
             input: payload.input,
             ..ChaincodeProposalPayload::default()
         };
-        Ok(Self {
-            signed_bytes,
-            signature: signed.signature.clone(),
+        Ok(UnpackedProposal {
             bytes: ProposalBytes {
-                channel_header: header.channel_header,
-                signature_header: header.signature_header,
+                channel_header: self.bytes.channel_header.clone(),
+                signature_header: self.bytes.signature_header.clone(),
                 payload: payload.encode_to_vec().into(),
             },
-            channel_header,
-            signature_header,
-            call,
+            call: call(chaincode, &input),
+            input,
+            specified,
+            headers: self,
         })
     }
 
-    pub(crate) fn tx_id(&self) -> &str {
-        &self.channel_header.tx_id
+    /// The channel that it is for; empty if it is for none.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.channel.channel_id
     }
 
-    /// Checks the proposal by Fabric's rules, in Fabric's order: channel, headers, transaction id, creator
+    /// The time that it states; 1970 if it states none.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        self.channel.timestamp.unwrap_or_default()
+    }
+
+    /// Who made it: a serialized identity.
+    #[must_use]
+    pub fn creator(&self) -> &Bytes {
+        &self.signature.creator
+    }
+
+    /// The bytes of what its creator signed.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.signed.proposal_bytes.len()
+    }
+
+    /// Checks the headers by Fabric's rules, in Fabric's order: channel, headers, transaction id, creator
     /// and signature.
-    pub(crate) fn check_headers(
-        &self,
-        channel: &str,
-        msps: &Msps,
-        now: SystemTime,
-    ) -> Result<(), ProposalError> {
-        let header = &self.channel_header;
+    fn check(&self, channel: &str, msps: &Msps, now: SystemTime) -> Result<(), ProposalError> {
+        let header = &self.channel;
         if header.channel_id != channel {
             return Err(ProposalError::OtherChannel(header.channel_id.clone()));
         }
@@ -162,11 +210,11 @@ impl UnpackedProposal {
         if header.epoch != 0 {
             return Err(ProposalError::Epoch(header.epoch));
         }
-        let SignatureHeader { creator, nonce } = &self.signature_header;
+        let SignatureHeader { creator, nonce } = &self.signature;
         for (part, bytes) in [
             ("nonce", nonce),
             ("creator", creator),
-            ("signature", &self.signature),
+            ("signature", &self.signed.signature),
         ] {
             if bytes.is_empty() {
                 return Err(ProposalError::Missing(part));
@@ -183,16 +231,70 @@ impl UnpackedProposal {
         if creator.has_expired_at(now) {
             return Err(ProposalError::Expired(creator.name().to_owned()));
         }
-        creator.verify(&self.signed_bytes, &self.signature)?;
+        creator.verify(&self.signed.proposal_bytes, &self.signed.signature)?;
         Ok(())
+    }
+}
+
+impl UnpackedProposal {
+    /// Takes a proposal apart.
+    ///
+    /// # Errors
+    /// It cannot be read, or does not say what to call.
+    pub fn read(signed: SignedProposal) -> Result<Self, ProposalError> {
+        ProposalHeaders::read(signed)?.unpack()
+    }
+
+    /// Where it belongs, who made it and when.
+    #[must_use]
+    pub fn headers(&self) -> &ProposalHeaders {
+        &self.headers
+    }
+
+    /// The call that it asks for.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The chaincode that its specification names, which nobody has compared with that of the call; empty if it names
+    /// none.
+    #[must_use]
+    pub fn specified(&self) -> &str {
+        &self.specified
+    }
+
+    /// The payload of the transaction that it comes to with an endorsement, for its creator to sign; `None` if the
+    /// response has no endorsement.
+    #[must_use]
+    pub fn unsigned_transaction(&self, response: ProposalResponse) -> Option<Bytes> {
+        let endorsements = vec![response.endorsement?];
+        let bytes = self.bytes.clone();
+        Some(bytes.transaction_payload(response.payload, endorsements))
+    }
+
+    pub(crate) fn tx_id(&self) -> &str {
+        &self.headers.channel.tx_id
+    }
+
+    /// As it came.
+    pub(crate) fn signed(&self) -> &SignedProposal {
+        &self.headers.signed
+    }
+
+    /// Checks the headers by Fabric's rules.
+    pub(crate) fn check_headers(
+        &self,
+        channel: &str,
+        msps: &Msps,
+        now: SystemTime,
+    ) -> Result<(), ProposalError> {
+        self.headers.check(channel, msps, now)
     }
 
     /// Checks the creator, whose signature is valid, against the channel's policy.
     pub(crate) fn check_proposer(&self, in_force: &InForce) -> Result<(), ProposalError> {
-        let creator = [in_force
-            .bundle
-            .msps()
-            .validate(&self.signature_header.creator)?];
+        let creator = [in_force.bundle.msps().validate(self.headers.creator())?];
         let proposers = in_force.proposers.as_ref().map_err(Clone::clone)?;
         if proposers.is_satisfied_by(&creator) {
             return Ok(());
@@ -202,42 +304,33 @@ impl UnpackedProposal {
     }
 }
 
-/// The call that a proposal asks for; `None` if that cannot be read. Nothing is checked.
-#[must_use]
-pub fn proposed_call(signed: &SignedProposal) -> Option<Call> {
-    Some(UnpackedProposal::read(signed).ok()?.call)
-}
-
-/// The payload of the transaction that an endorsed proposal comes to, for its creator to sign; `None` if the
-/// proposal cannot be read, or nobody endorsed it.
-#[must_use]
-pub fn unsigned_transaction(signed: &SignedProposal, response: ProposalResponse) -> Option<Bytes> {
-    let proposal = UnpackedProposal::read(signed).ok()?;
-    let endorsement = response.endorsement?;
-    Some(
-        proposal
-            .bytes
-            .transaction_payload(response.payload, vec![endorsement]),
-    )
-}
-
-/// The call that a payload's input asks for: the first argument is the function's name.
-fn call(chaincode: String, input: Bytes) -> Result<Call, ProposalError> {
+/// The chaincode that a payload's input names, and what it is given.
+fn specification(input: Bytes) -> Result<(String, ChaincodeInput), ProposalError> {
     if fields(&input, SPEC_INPUT) > MAX_ARGS {
         return Err(ProposalError::TooManyArgs);
     }
-    let invocation: ChaincodeInvocationSpec = decode("chaincode invocation", input)?;
+    let invocation: ChaincodeInvocationSpec = decode("ChaincodeInvocationSpec", input)?;
     let spec = invocation.chaincode_spec;
     let spec = spec.ok_or(ProposalError::Missing("chaincode specification"))?;
     let input = spec.input.ok_or(ProposalError::Missing("input"))?;
-    let mut args = input.args.into_iter();
-    let function = args.next().unwrap_or_default();
-    Ok(Call {
+    let input = ChaincodeInput {
+        decorations: BTreeMap::new(),
+        ..input
+    };
+    let specified = spec.chaincode_id.map(|id| id.name).unwrap_or_default();
+    Ok((specified, input))
+}
+
+/// The call that an input asks for: the first argument is the function's name.
+fn call(chaincode: String, input: &ChaincodeInput) -> Call {
+    let mut args = input.args.iter();
+    let function = args.next().cloned().unwrap_or_default();
+    Call {
         chaincode,
         // Bytes that are not text do not name a function, and the chaincode says so.
         function: String::from_utf8_lossy(&function).into_owned(),
-        args: args.collect(),
-    })
+        args: args.cloned().collect(),
+    }
 }
 
 fn decode<M: Message + Default>(part: &'static str, bytes: Bytes) -> Result<M, ProposalError> {

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use quire_chaincode::Weight;
-use quire_peer::{Channel, ProposalError, SubmitError, Wanted, proposed_call};
-use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
-use quire_wire::peer::{Proposal, ProposalResponse, Response, SignedProposal};
-use quire_wire::{DecodeError, Message, tolerant};
+use bytes::Bytes;
+use quire_peer::{
+    Channel, ProposalError, ProposalHeaders, SIGNATURE_HEADER, SubmitError, UnpackedProposal,
+    Wanted,
+};
+use quire_wire::common::{Timestamp, header_type};
+use quire_wire::peer::{ProposalResponse, Response, SignedProposal};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::Status;
@@ -21,6 +23,8 @@ use crate::services::{MAX_NAME, Services};
 /// How far a proposal's time may be from the node's, as Fabric has it where nobody says otherwise
 /// (`peer.authentication.timewindow`).
 const TIME_WINDOW: Duration = Duration::from_secs(15 * 60);
+/// What Fabric's filters read of a proposal.
+const HEADERS: [&str; 4] = ["Proposal", "Header", "ChannelHeader", SIGNATURE_HEADER];
 /// Fabric's status of a failure.
 const FAILED: i32 = 500;
 
@@ -30,10 +34,22 @@ pub(crate) async fn process_proposal(
     signed: SignedProposal,
     _: Caller,
 ) -> Result<ProposalResponse, Status> {
-    match process(&services, signed, Wanted::Endorsement).await? {
+    let proposal = match read(&services, signed) {
+        Ok(proposal) => proposal,
+        Err(rejected) => return Err(Status::unknown(rejected.text)),
+    };
+    match run(&services, Arc::new(proposal), Wanted::Endorsement).await? {
         Ok(response) => Ok(response),
         Err(rejected) => Err(Status::unknown(rejected.text)),
     }
+}
+
+/// Takes a proposal apart. What is wrong with its headers and its time is told before what is wrong with the rest.
+fn read(services: &Services, signed: SignedProposal) -> Result<UnpackedProposal, Rejected> {
+    let headers = ProposalHeaders::read(signed).map_err(|error| Rejected::unread(&error))?;
+    check(services, &headers)?;
+    let proposal = headers.unpack();
+    proposal.map_err(|error| Rejected::unread(&error))
 }
 
 /// Why a proposal is rejected, in Fabric's words.
@@ -52,6 +68,17 @@ impl Rejected {
         }
     }
 
+    /// It cannot be read. Headers are read before the endorser looks at it.
+    pub(crate) fn unread(error: &ProposalError) -> Self {
+        let text = text(error, None, &Bytes::new());
+        match error {
+            ProposalError::Malformed { part, .. } if HEADERS.contains(part) => {
+                Self::before(format!("failed parsing proposal: {text}"))
+            }
+            _ => Self::by_endorser(text),
+        }
+    }
+
     fn by_endorser(text: String) -> Self {
         Self {
             text,
@@ -60,54 +87,57 @@ impl Rejected {
     }
 }
 
-/// Runs a proposal, and endorses what comes of it if that is wanted.
+/// Runs a proposal that was taken apart, and endorses what comes of it if that is wanted.
 ///
 /// # Errors
 /// The status says why the node could not look at it. See [`Rejected`] for what is wrong with it.
 pub(crate) async fn process(
     services: &Arc<Services>,
-    signed: SignedProposal,
+    proposal: Arc<UnpackedProposal>,
     wanted: Wanted,
 ) -> Result<Result<ProposalResponse, Rejected>, Status> {
-    let headers = match headers(&signed) {
-        Ok(headers) => headers,
-        Err(error) => {
-            return Ok(Err(Rejected::before(format!(
-                "failed parsing proposal: {error}"
-            ))));
-        }
-    };
-    if let Err(rejected) = check_time(&headers.channel, services.backend.now()) {
-        return Ok(Err(rejected));
+    match check(services, proposal.headers()) {
+        Ok(()) => run(services, proposal, wanted).await,
+        Err(rejected) => Ok(Err(rejected)),
     }
-    let size = signed.proposal_bytes.len();
-    let name = headers.channel.channel_id.clone();
-    if name.len() > MAX_NAME {
-        return Ok(Err(Rejected::before(
-            "the name of the channel is too long".to_owned(),
-        )));
+}
+
+/// What Fabric's filters before the endorser ask of a proposal.
+fn check(services: &Services, headers: &ProposalHeaders) -> Result<(), Rejected> {
+    check_time(headers.timestamp(), services.backend.now())?;
+    if headers.channel().len() > MAX_NAME {
+        let text = "the name of the channel is too long";
+        return Err(Rejected::before(text.to_owned()));
     }
+    Ok(())
+}
+
+async fn run(
+    services: &Arc<Services>,
+    proposal: Arc<UnpackedProposal>,
+    wanted: Wanted,
+) -> Result<Result<ProposalResponse, Rejected>, Status> {
+    let headers = proposal.headers();
+    let creator = headers.creator().clone();
+    let name = headers.channel();
     if name.is_empty() {
         let local = services.backend.local();
-        let answered = services
-            .threads
-            .work(move || local.propose(&signed))
-            .await?;
-        return Ok(answered.map_err(|error| Rejected::by_endorser(text(&error, None, &headers))));
+        let work = move || local.propose(&proposal);
+        let answered = services.threads.work(work).await?;
+        return Ok(answered.map_err(|error| Rejected::by_endorser(text(&error, None, &creator))));
     }
-    let Some(channel) = services.backend.channel(&name) else {
+    let Some(channel) = services.backend.channel(name) else {
         return Ok(Ok(failed(format!("channel '{name}' not found"))));
     };
-    let weight =
-        proposed_call(&signed).map_or(Weight::Brief, |call| channel.chaincodes.weight(&call));
-    let weight = by_size(weight, size);
+    let weight = channel.chaincodes.weight(proposal.call());
+    let weight = by_size(weight, headers.size_bytes());
     let begin = {
-        let (submitter, signed) = (Arc::clone(&channel.submitter), signed);
-        move |meter| submitter.propose(&signed, wanted, meter)
+        let submitter = Arc::clone(&channel.submitter);
+        move |meter| submitter.propose(&proposal, wanted, meter)
     };
     let threads = (&channel.reader, weight);
     let endorsed = drive(&services.threads, &services.backend, threads, begin).await?;
-    Ok(endorsed.map_err(|error| Rejected::by_endorser(text(&error, Some(&channel), &headers))))
+    Ok(endorsed.map_err(|error| Rejected::by_endorser(text(&error, Some(&channel), &creator))))
 }
 
 /// An answer that says what went wrong.
@@ -122,25 +152,8 @@ fn failed(message: String) -> ProposalResponse {
     }
 }
 
-/// The headers of a proposal.
-struct Headers {
-    channel: ChannelHeader,
-    signature: SignatureHeader,
-}
-
-fn headers(signed: &SignedProposal) -> Result<Headers, DecodeError> {
-    let proposal = Proposal::decode(signed.proposal_bytes.clone())?;
-    let header = Header::decode(proposal.header)?;
-    let (channel, signature) = (header.channel_header, header.signature_header);
-    Ok(Headers {
-        channel: tolerant::decode(channel, tolerant::CHANNEL_HEADER)?,
-        signature: tolerant::decode(signature, tolerant::SIGNATURE_HEADER)?,
-    })
-}
-
 /// Keeps proposals of long ago from being used again.
-fn check_time(header: &ChannelHeader, now: SystemTime) -> Result<(), Rejected> {
-    let stated = header.timestamp.unwrap_or_default();
+fn check_time(stated: Timestamp, now: SystemTime) -> Result<(), Rejected> {
     let nanos = i128::from(stated.seconds) * 1_000_000_000 + i128::from(stated.nanos);
     let now = OffsetDateTime::from(now);
     let apart = now.unix_timestamp_nanos().saturating_sub(nanos);
@@ -162,7 +175,7 @@ fn rfc3339(time: OffsetDateTime) -> String {
 }
 
 /// What Fabric's peer says of a proposal that it rejects.
-fn text(error: &ProposalError, channel: Option<&Channel>, headers: &Headers) -> String {
+fn text(error: &ProposalError, channel: Option<&Channel>, creator: &Bytes) -> String {
     let name = channel.map_or("", |channel| &*channel.name);
     let invalid = |why: &dyn std::fmt::Display| format!("error validating proposal: {why}");
     match error {
@@ -187,7 +200,6 @@ fn text(error: &ProposalError, channel: Option<&Channel>, headers: &Headers) -> 
             "incorrectly computed txid '{claimed}' -- expected '{derived}'"
         )),
         ProposalError::Creator(_) | ProposalError::Signature(_) => {
-            let creator = &headers.signature.creator;
             let access = channel.and_then(|channel| channel.access.as_ref());
             let known = access.and_then(|access| access.bundle().msps().deserialize(creator).ok());
             let who = known.map_or_else(
@@ -205,7 +217,7 @@ fn text(error: &ProposalError, channel: Option<&Channel>, headers: &Headers) -> 
         ),
         ProposalError::Duplicate(tx_id) => format!(
             "duplicate transaction found [{tx_id}]. Creator [{}]",
-            hex::encode(&headers.signature.creator)
+            hex::encode(creator)
         ),
         ProposalError::Channel(SubmitError::ReadOnly) => {
             format!("channel '{name}' takes no transactions here")

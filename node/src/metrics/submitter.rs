@@ -10,10 +10,10 @@ use quire_gateway::metrics::Family;
 use quire_ledger::Meter;
 use quire_ordering::QueueObserver;
 use quire_peer::{
-    Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter, Wanted, Watch,
-    proposed_call,
+    Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter,
+    UnpackedProposal, Wanted, Watch,
 };
-use quire_wire::peer::{ProposalResponse, SignedProposal};
+use quire_wire::peer::ProposalResponse;
 use tokio::sync::oneshot;
 
 use super::chaincodes::Chaincodes;
@@ -239,16 +239,15 @@ impl Submitter for Measured {
 
     fn propose(
         self: Arc<Self>,
-        signed: &SignedProposal,
+        proposal: &UnpackedProposal,
         wanted: Wanted,
         meter: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
         let received = &self.metrics.submitting.received;
         received.with_label_values(&[&*self.channel]).inc();
         let started = Instant::now();
-        let call = proposed_call(signed);
-        let chaincode = call.map(|call| call.chaincode).unwrap_or_default();
-        let answer = Arc::clone(&self.inner).propose(signed, wanted, meter);
+        let chaincode = proposal.call().chaincode.clone();
+        let answer = Arc::clone(&self.inner).propose(proposal, wanted, meter);
         let answer = answer.inspect_err(|error| {
             self.time(&chaincode, started, false);
             if matches!(error, ProposalError::Duplicate(_)) {

@@ -18,7 +18,7 @@ use quire_peer::config::in_state;
 use quire_peer::genesis::BATCH_SIZE;
 use quire_peer::{
     ChaincodeHost, Clock, OpenChannel, Outcome, Peer, Proposal, ProposalError, SubmitError,
-    Submitted, Submitter as _, genesis_block,
+    Submitted, Submitter as _, UnpackedProposal, genesis_block,
 };
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
@@ -252,7 +252,8 @@ impl Running {
         &self,
         proposal: &SignedProposal,
     ) -> Result<ProposalResponse, ProposalError> {
-        let answer = self.peer().endorse(proposal, Meter::default())?;
+        let proposal = UnpackedProposal::read(proposal.clone())?;
+        let answer = self.peer().endorse(&proposal, Meter::default())?;
         Ok(answer.done().expect("a chaincode that waits for nobody"))
     }
 

@@ -10,7 +10,7 @@ use quire_chaincode::{
     Answer, Call, Chaincode, ChaincodeError, Event, Invocation, Piece, Proposed, Simulated, Weight,
 };
 use quire_ledger::{CreateOptions, Meter, Simulator};
-use quire_peer::{SubmitError, Submitted, Submitter as _};
+use quire_peer::{SubmitError, Submitted, Submitter as _, UnpackedProposal};
 use quire_wire::transaction::Opened;
 use quire_wire::{Code, Message as _, peer::ChaincodeEvent};
 use tokio::sync::oneshot;
@@ -188,7 +188,8 @@ fn what_a_chaincode_tells_and_its_version_stand_in_the_block() {
     let slow = Slow::default();
     let channel = channel(&node, &slow);
     let client = Client::new(&node.client, &call("a"));
-    let begun = channel.peer().endorse(&client.proposal(), Meter::default());
+    let proposal = UnpackedProposal::read(client.proposal()).unwrap();
+    let begun = channel.peer().endorse(&proposal, Meter::default());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();

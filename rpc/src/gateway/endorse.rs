@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use quire_peer::{Wanted, unsigned_transaction};
+use quire_peer::{UnpackedProposal, Wanted};
 use quire_wire::common::Envelope;
 use quire_wire::gateway::{EndorseRequest, EndorseResponse};
+use quire_wire::peer::ProposalResponse;
 use tonic::{Code, Status};
 
 use super::failure::{failure, of_this_node};
-use super::proposal::{NotProposed, Proposed};
+use super::proposal::{NotProposed, read};
 use crate::call::Caller;
-use crate::endorser::process;
+use crate::endorser::{Rejected, process};
 use crate::services::Services;
 
 /// `Endorse`.
@@ -19,16 +20,16 @@ pub(crate) async fn endorse(
     request: EndorseRequest,
     _: Caller,
 ) -> Result<EndorseResponse, Status> {
-    let signed = request.proposed_transaction.unwrap_or_default();
-    let proposed = Proposed::read(&signed).map_err(|why| {
-        Status::invalid_argument(match why {
-            NotProposed::Missing => {
-                "the proposed transaction must contain a signed proposal".to_owned()
-            }
-            why => why.to_string(),
-        })
-    })?;
-    let Proposed { channel, chaincode } = &proposed;
+    let proposal = match read(request.proposed_transaction) {
+        Ok(proposal) => proposal,
+        Err(NotProposed::Rejected(rejected)) => return assemble(&services, None, Err(rejected)),
+        Err(NotProposed::Missing) => {
+            let text = "the proposed transaction must contain a signed proposal";
+            return Err(Status::invalid_argument(text));
+        }
+        Err(why) => return Err(Status::invalid_argument(why.to_string())),
+    };
+    let (channel, chaincode) = (proposal.headers().channel(), proposal.specified());
     let own = services.backend.msp_id();
     let others: Vec<&str> = request
         .endorsing_organizations
@@ -48,18 +49,27 @@ pub(crate) async fn endorse(
              for chaincode {chaincode} in channel {channel}"
         )));
     }
-    let answer = process(&services, signed.clone(), Wanted::Endorsement).await?;
-    if let Some(failure) = failure(&answer) {
+    let answered = process(&services, Arc::clone(&proposal), Wanted::Endorsement).await?;
+    assemble(&services, Some(&proposal), answered)
+}
+
+/// The transaction of a proposal that was endorsed.
+fn assemble(
+    services: &Services,
+    proposal: Option<&UnpackedProposal>,
+    answered: Result<ProposalResponse, Rejected>,
+) -> Result<EndorseResponse, Status> {
+    if let Some(failure) = failure(&answered) {
         let text = "failed to endorse transaction, see attached details for more info";
         return Err(of_this_node(
-            &services,
+            services,
             Code::Aborted,
             text,
             &failure.message,
         ));
     }
-    let prepared = answer.ok().and_then(|response| {
-        let payload = unsigned_transaction(&signed, response)?;
+    let prepared = answered.ok().and_then(|response| {
+        let payload = proposal?.unsigned_transaction(response)?;
         Some(Envelope {
             payload,
             ..Envelope::default()

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use quire_peer::Wanted;
 use quire_wire::gateway::{EvaluateRequest, EvaluateResponse};
+use quire_wire::peer::ProposalResponse;
 use tonic::Status;
 
 use super::failure::{failure, of_this_node};
-use super::proposal::Proposed;
+use super::proposal::{NotProposed, read};
 use crate::call::Caller;
-use crate::endorser::process;
+use crate::endorser::{Rejected, process};
 use crate::services::Services;
 
 /// `Evaluate`.
@@ -18,11 +19,16 @@ pub(crate) async fn evaluate(
     request: EvaluateRequest,
     _: Caller,
 ) -> Result<EvaluateResponse, Status> {
-    let signed = request.proposed_transaction.unwrap_or_default();
-    let unpacking =
-        |why| Status::invalid_argument(format!("failed to unpack transaction proposal: {why}"));
-    let Proposed { channel, chaincode } = Proposed::read(&signed).map_err(unpacking)?;
-    if services.backend.channel(&channel).is_none() {
+    let proposal = match read(request.proposed_transaction) {
+        Ok(proposal) => proposal,
+        Err(NotProposed::Rejected(rejected)) => return answer(&services, Err(rejected)),
+        Err(why) => {
+            let text = format!("failed to unpack transaction proposal: {why}");
+            return Err(Status::invalid_argument(text));
+        }
+    };
+    let (channel, chaincode) = (proposal.headers().channel(), proposal.specified());
+    if services.backend.channel(channel).is_none() {
         return Err(Status::unavailable(format!(
             "failed to get config for channel [{channel}]: could not get last config for channel {channel}"
         )));
@@ -33,8 +39,15 @@ pub(crate) async fn evaluate(
             "no peers available to evaluate chaincode {chaincode} in channel {channel}"
         )));
     }
-    let answer = process(&services, signed, Wanted::Answer).await?;
-    if let Some(failure) = failure(&answer) {
+    let answered = process(&services, proposal, Wanted::Answer).await?;
+    answer(&services, answered)
+}
+
+fn answer(
+    services: &Services,
+    answered: Result<ProposalResponse, Rejected>,
+) -> Result<EvaluateResponse, Status> {
+    if let Some(failure) = failure(&answered) {
         let text = if failure.retry {
             // Nobody else is here to be asked.
             "failed to evaluate transaction, see attached details for more info".to_owned()
@@ -45,12 +58,12 @@ pub(crate) async fn evaluate(
             )
         };
         return Err(of_this_node(
-            &services,
+            services,
             failure.code,
             &text,
             &failure.message,
         ));
     }
-    let result = answer.unwrap_or_default().response;
+    let result = answered.unwrap_or_default().response;
     Ok(EvaluateResponse { result })
 }

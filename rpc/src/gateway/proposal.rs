@@ -1,23 +1,15 @@
-//! Where a proposal goes, as far as the Gateway looks at it.
+//! A proposal as the Gateway reads it: what it misses is told in other words than the endorser's.
 
-use quire_peer::MAX_ARGS;
-use quire_wire::common::{ChannelHeader, Header};
-use quire_wire::count::fields;
-use quire_wire::peer::{
-    ChaincodeInvocationSpec, ChaincodeProposalPayload, Proposal, SignedProposal,
-};
-use quire_wire::{DecodeError, Message, tolerant};
+use std::sync::Arc;
 
+use quire_peer::{HEADER_EXTENSION, MAX_ARGS, ProposalError, SIGNATURE_HEADER, UnpackedProposal};
+use quire_wire::DecodeError;
+use quire_wire::peer::SignedProposal;
+
+use crate::endorser::Rejected;
 use crate::services::MAX_NAME;
 
-/// The channel and the chaincode of a proposal.
-#[derive(Debug)]
-pub(super) struct Proposed {
-    pub(super) channel: String,
-    pub(super) chaincode: String,
-}
-
-/// Why they cannot be told, in Fabric's words.
+/// Why a proposal goes nowhere, in Fabric's words.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotProposed {
     #[error("a signed proposal is required")]
@@ -32,40 +24,42 @@ pub(super) enum NotProposed {
     Args,
     #[error("a name of a channel or a chaincode has at most {MAX_NAME} bytes")]
     Name,
+    /// What is wrong is in a part that a Gateway leaves to the endorser.
+    #[error("{}", .0.text)]
+    Rejected(Rejected),
 }
 
-impl Proposed {
-    pub(super) fn read(signed: &SignedProposal) -> Result<Self, NotProposed> {
-        if signed.proposal_bytes.is_empty() {
-            return Err(NotProposed::Missing);
-        }
-        let proposal: Proposal = decode("Proposal", signed.proposal_bytes.clone())?;
-        let header: Header = decode("Header", proposal.header)?;
-        let header = tolerant::decode(header.channel_header, tolerant::CHANNEL_HEADER);
-        let header: ChannelHeader =
-            header.map_err(|error| NotProposed::Malformed("ChannelHeader", error))?;
-        let payload: ChaincodeProposalPayload =
-            decode("ChaincodeProposalPayload", proposal.payload)?;
-        if header.channel_id.is_empty() {
-            return Err(NotProposed::NoChannel);
-        }
-        if fields(&payload.input, &[1, 3]) > MAX_ARGS {
-            return Err(NotProposed::Args);
-        }
-        let spec: ChaincodeInvocationSpec = decode("ChaincodeInvocationSpec", payload.input)?;
-        let chaincode = spec.chaincode_spec.and_then(|spec| spec.chaincode_id);
-        let chaincode = chaincode.map(|id| id.name).filter(|name| !name.is_empty());
-        let chaincode = chaincode.ok_or(NotProposed::NoChaincode)?;
-        if header.channel_id.len() > MAX_NAME || chaincode.len() > MAX_NAME {
-            return Err(NotProposed::Name);
-        }
-        Ok(Self {
-            channel: header.channel_id,
-            chaincode,
-        })
+/// Takes a proposal apart.
+pub(super) fn read(signed: Option<SignedProposal>) -> Result<Arc<UnpackedProposal>, NotProposed> {
+    let signed = signed.unwrap_or_default();
+    if signed.proposal_bytes.is_empty() {
+        return Err(NotProposed::Missing);
     }
+    let proposal = UnpackedProposal::read(signed)?;
+    let (channel, chaincode) = (proposal.headers().channel(), proposal.specified());
+    if channel.is_empty() {
+        return Err(NotProposed::NoChannel);
+    }
+    if chaincode.is_empty() {
+        return Err(NotProposed::NoChaincode);
+    }
+    if channel.len() > MAX_NAME || chaincode.len() > MAX_NAME {
+        return Err(NotProposed::Name);
+    }
+    Ok(Arc::new(proposal))
 }
 
-fn decode<M: Message + Default>(part: &'static str, bytes: bytes::Bytes) -> Result<M, NotProposed> {
-    M::decode(bytes).map_err(|error| NotProposed::Malformed(part, error))
+impl From<ProposalError> for NotProposed {
+    fn from(error: ProposalError) -> Self {
+        match error {
+            ProposalError::Malformed { part, source }
+                if ![SIGNATURE_HEADER, HEADER_EXTENSION].contains(&part) =>
+            {
+                Self::Malformed(part, source)
+            }
+            ProposalError::Missing("chaincode specification") => Self::NoChaincode,
+            ProposalError::TooManyArgs => Self::Args,
+            error => Self::Rejected(Rejected::unread(&error)),
+        }
+    }
 }

@@ -20,13 +20,13 @@ use quire_ledger::{
 };
 use quire_peer::{
     Channel, Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter,
-    Wanted, Watch,
+    UnpackedProposal, Wanted, Watch,
 };
 use quire_testkit::{Transaction, chain};
 use quire_wire::Message;
 use quire_wire::common::Timestamp;
 use quire_wire::hash::sha256;
-use quire_wire::peer::{ProposalResponse, SignedProposal};
+use quire_wire::peer::ProposalResponse;
 use tokio::sync::{oneshot, watch};
 
 use super::Client;
@@ -344,7 +344,7 @@ impl Submitter for Orderer {
 
     fn propose(
         self: Arc<Self>,
-        _: &SignedProposal,
+        _: &UnpackedProposal,
         _: Wanted,
         _: Meter,
     ) -> Result<Invocation<ProposalResponse>, ProposalError> {
