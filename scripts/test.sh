@@ -22,7 +22,7 @@ blocks      a node: its blocks, over HTTP, by Fabric'\''s message definitions
 page        a node: its page, in a browser
 ca          the CA of a node, by the clients of Fabric CA, on to submitting with what they enrolled
 chaincode   chaincode on npm'\''s fabric-shim, deployed, called, upgraded and killed; the examples by themselves
-clients     applications of Fabric, on its client libraries for Node, against a node; and a hostile caller of gRPC
+clients     applications of Fabric, on its client libraries for Node, Go and Java; and a hostile caller of gRPC
 openssl     a node: its certificates, by openssl
 stop        a node: it stops when told to, and its data is sound
 files       a node that stopped: its block files, by Fabric'\''s message definitions
@@ -95,7 +95,11 @@ tools() {
   needs nodejs "${node[@]}" -- has node
   needs npm "${node[@]}" -- has npm
   needs curl rust -- has curl
-  needs openssl openssl ca -- has openssl
+  needs openssl openssl ca clients -- has openssl
+  if ! has go >/dev/null && [ -x /usr/local/go/bin/go ]; then PATH=$PATH:/usr/local/go/bin; fi
+  needs golang-go clients -- has go
+  needs maven clients -- has mvn
+  needs default-jdk-headless clients -- has javac
   needs procps chaincode -- has ps
   needs prometheus prometheus alerts -- has promtool
   needs prometheus prometheus alerts -- has prometheus
@@ -253,6 +257,24 @@ run_clients() {
   node tests/fabric-clients/main.mjs --quire "$quire"
   node tests/fabric-clients/network.mjs --quire "$quire"
   node tests/fabric-clients/hostile.mjs --quire "$quire"
+  local clients=()
+  # The libraries are not everywhere.
+  if (cd tests/fabric-clients/go && go vet ./... && go build -o "$work/fabric-client" .); then
+    clients+=(--client "Go=exec $work/fabric-client")
+  else
+    printf '\n**** SKIPPED: the client library for Go, for there is no Go here that builds it, or no module of it\n\n'
+  fi
+  cp -r tests/fabric-clients/java "$work/fabric-client-java"
+  if (cd "$work/fabric-client-java" && mvn -q -B compile dependency:build-classpath -Dmdep.outputFile=target/classpath); then
+    local java=$work/fabric-client-java/target
+    clients+=(--client "Java=exec java -cp $java/classes:$(cat "$java/classpath") Main")
+  else
+    printf '\n**** SKIPPED: the client library for Java, for there is no Maven here that builds it, or no artifact of it\n\n'
+  fi
+  if [ ${#clients[@]} -gt 0 ]; then
+    packages examples/transfers
+    node tests/fabric-clients/languages.mjs --quire "$quire" "${clients[@]}"
+  fi
 }
 
 run_openssl() {
