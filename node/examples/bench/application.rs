@@ -17,8 +17,6 @@ use crate::Failure;
 /// Clients that share a connection, as the callers of one application do.
 const SHARE: u64 = 100;
 const CHANNEL: &str = "main";
-/// The namespace of the documents.
-const NAMESPACE: &str = "bench";
 
 /// The key that signs.
 #[derive(Clone)]
@@ -58,18 +56,18 @@ impl Caller {
         Ok(callers.collect())
     }
 
-    /// Puts a document under a new key: endorsed, ordered and committed.
-    pub(crate) async fn put(&self, key: &str, text: &str) -> Result<(), Failure> {
-        let status = self.0.submit(call("put", &[&quoted(key), text])?).await?;
+    /// Calls a chaincode, by a function and its arguments: endorsed, ordered and committed.
+    pub(crate) async fn submit(&self, chaincode: &str, args: &[&str]) -> Result<(), Failure> {
+        let status = self.0.submit(call(chaincode, args)?).await?;
         if status.result == i32::from(Code::VALID.0) {
             return Ok(());
         }
-        Err(format!("{key} got the code {}", status.result).into())
+        Err(format!("{args:?} got the code {}", status.result).into())
     }
 
-    /// Reads a document.
-    pub(crate) async fn evaluate(&self, key: &str) -> Result<(), Failure> {
-        self.0.evaluate(call("get", &[&quoted(key)])?).await?;
+    /// The same, and nothing is ordered.
+    pub(crate) async fn evaluate(&self, chaincode: &str, args: &[&str]) -> Result<(), Failure> {
+        self.0.evaluate(call(chaincode, args)?).await?;
         Ok(())
     }
 }
@@ -79,18 +77,14 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-fn quoted(key: &str) -> String {
-    format!("\"{key}\"")
-}
-
-fn call(function: &str, args: &[&str]) -> Result<Proposing, Failure> {
+fn call(chaincode: &str, args: &[&str]) -> Result<Proposing, Failure> {
     let mut nonce = [0; 24];
     let filled = SystemRandom::new().fill(&mut nonce);
     filled.map_err(|_| "no randomness")?;
-    let args = std::iter::once(&function).chain(args);
     Ok(Proposing {
-        chaincode: NAMESPACE.to_owned(),
+        chaincode: chaincode.to_owned(),
         args: args
+            .iter()
             .map(|arg| Bytes::copy_from_slice(arg.as_bytes()))
             .collect(),
         is_init: false,

@@ -14,8 +14,16 @@ use crate::{Failure, probes};
 /// Longest run.
 const LONGEST: Duration = Duration::from_secs(120);
 /// The namespace of the documents.
+const NAMESPACE: &str = "bench";
 const STATE: &str = "/v1/channels/main/state/bench";
 const EVALUATE: &str = "/v1/channels/main/evaluate";
+const TRANSACTIONS: &str = "/v1/channels/main/transactions";
+
+/// Functions of the chaincode that `examples/transfers` is: one reads a key and writes it, one reads a key.
+const OPEN: &str = "OpenAccount";
+const ACCOUNT: &str = "GetAccount";
+/// The limit of a new account.
+const LIMIT: &str = "100";
 
 /// Requests a second of Fabric (main, v3.1 line; gateway, peer with a Go chaincode and orderer, TLS) on
 /// another machine of two cores, its client on the same: clients, and documents submitted.
@@ -58,6 +66,10 @@ pub(crate) enum Ask<'a> {
     Get(&'a Documents),
     /// The same, by a call of the chaincode that is not ordered.
     Evaluate(&'a Documents),
+    /// A chaincode to open a new account, with an idempotency key of its own. Answered when it is durable.
+    Open(&'a Documents, &'a str),
+    /// The same chaincode for an account that was opened, by a call that is not ordered.
+    Account(&'a Documents, &'a str),
 }
 
 impl Ask<'_> {
@@ -66,14 +78,16 @@ impl Ask<'_> {
             Self::Put(..) => "submit",
             Self::Get(_) => "read a key",
             Self::Evaluate(_) => "evaluate",
+            Self::Open(..) => "submit to the chaincode",
+            Self::Account(..) => "evaluate by the chaincode",
         }
     }
 
     /// Fabric's requests a second, where that is known.
     fn fabric(self, clients: u64) -> Option<f64> {
         let known = match self {
-            Self::Put(..) => FABRIC_SUBMITS.as_slice(),
-            Self::Get(_) | Self::Evaluate(_) => FABRIC_EVALUATES.as_slice(),
+            Self::Put(..) | Self::Open(..) => FABRIC_SUBMITS.as_slice(),
+            Self::Get(_) | Self::Evaluate(_) | Self::Account(..) => FABRIC_EVALUATES.as_slice(),
         };
         let known = known.iter().find(|(of, _)| *of == clients);
         known.map(|(_, per_second)| *per_second)
@@ -95,22 +109,53 @@ impl Ask<'_> {
             }
             Self::Evaluate(documents) => {
                 let key = documents.any_key(number);
-                let call = format!(r#"{{"chaincode":"bench","function":"get","args":["{key}"]}}"#);
+                let call = post(NAMESPACE, "get", &[&key]);
+                client.post(EVALUATE, &call).await
+            }
+            Self::Open(documents, chaincode) => {
+                let key = documents.key(number);
+                let header = format!("idempotency-key: {key}\r\n");
+                let call = post(chaincode, OPEN, &[&key, LIMIT]);
+                client.send("POST", TRANSACTIONS, &header, &call).await
+            }
+            Self::Account(documents, chaincode) => {
+                let call = post(chaincode, ACCOUNT, &[&documents.any_key(number)]);
                 client.post(EVALUATE, &call).await
             }
         }
     }
 }
 
+/// The body of a call.
+fn post(chaincode: &str, function: &str, args: &[&str]) -> String {
+    json!({"chaincode": chaincode, "function": function, "args": args}).to_string()
+}
+
 impl Ask<'_> {
     async fn call(self, caller: &Caller, number: u64) -> Result<(), Failure> {
         match self {
-            Self::Put(documents, text) => caller.put(&documents.key(number), text).await,
+            Self::Put(documents, text) => {
+                let key = quoted(&documents.key(number));
+                caller.submit(NAMESPACE, &["put", &key, text]).await
+            }
             Self::Get(documents) | Self::Evaluate(documents) => {
-                caller.evaluate(&documents.any_key(number)).await
+                let key = quoted(&documents.any_key(number));
+                caller.evaluate(NAMESPACE, &["get", &key]).await
+            }
+            Self::Open(documents, chaincode) => {
+                let key = documents.key(number);
+                caller.submit(chaincode, &[OPEN, &key, LIMIT]).await
+            }
+            Self::Account(documents, chaincode) => {
+                let key = documents.any_key(number);
+                caller.evaluate(chaincode, &[ACCOUNT, &key]).await
             }
         }
     }
+}
+
+fn quoted(key: &str) -> String {
+    format!("\"{key}\"")
 }
 
 /// The way by which a client reaches the node.

@@ -18,6 +18,9 @@
 //! With `--grpc 127.0.0.1:7051` all of it goes by Fabric's Gateway: each submit is endorsed, signed, ordered and asked
 //! for, in three calls.
 //!
+//! With `--chaincode transfers` the chaincode of that name, which is `examples/transfers` or does the same, opens accounts
+//! and tells of them, in place of the built-in one.
+//!
 //! With `--find 100000` there are none of these loops: so many documents are written, an index is made, and 16 clients
 //! ask for pages of 10 and of 500 of them, beside what CouchDB did with as many elsewhere, or does here
 //! where `QUIRE_TEST_COUCHDB_URL` names one.
@@ -56,6 +59,9 @@ struct Arguments {
     /// The organisation of that.
     #[arg(long, default_value = "QuireMSP")]
     msp_id: String,
+    /// Calls a chaincode that does what `examples/transfers` does, in place of the built-in one.
+    #[arg(long)]
+    chaincode: Option<String>,
     /// Clients of each closed loop of submits.
     #[arg(long, value_delimiter = ',', default_value = "1,50,200,500")]
     clients: Vec<u64>,
@@ -93,6 +99,22 @@ struct Arguments {
 impl Arguments {
     fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
+    }
+
+    /// What a submit asks for.
+    fn submit<'a>(&'a self, documents: &'a Documents, text: &'a str) -> Ask<'a> {
+        match &self.chaincode {
+            None => Ask::Put(documents, text),
+            Some(chaincode) => Ask::Open(documents, chaincode),
+        }
+    }
+
+    /// What readers ask for.
+    fn reads<'a>(&'a self, documents: &'a Documents) -> Vec<Ask<'a>> {
+        match &self.chaincode {
+            None => vec![Ask::Get(documents), Ask::Evaluate(documents)],
+            Some(chaincode) => vec![Ask::Account(documents, chaincode)],
+        }
     }
 
     /// How many documents so many clients send in a closed loop.
@@ -150,7 +172,7 @@ async fn main() -> Result<(), Failure> {
     for &clients in &arguments.clients {
         let count = arguments.requests_of(clients);
         let documents = Documents::new(count);
-        let ask = Ask::Put(&documents, &text);
+        let ask = arguments.submit(&documents, &text);
         best = best.max(
             arguments
                 .load(signer, ask, clients, count, None)
@@ -172,14 +194,14 @@ async fn main() -> Result<(), Failure> {
         )]
         let count = (rate * arguments.seconds) as u64;
         let documents = Documents::new(count);
-        let ask = Ask::Put(&documents, &text);
+        let ask = arguments.submit(&documents, &text);
         let load = arguments.load(signer, ask, 500, count, Some(rate));
         load.run(processor).await?;
     }
     let Some(documents) = written else {
         return Ok(());
     };
-    for ask in [Ask::Get(&documents), Ask::Evaluate(&documents)] {
+    for ask in arguments.reads(&documents) {
         for &clients in &arguments.readers {
             let count = arguments.requests_of(clients).saturating_mul(READS);
             let load = arguments.load(signer, ask, clients, count, None);
