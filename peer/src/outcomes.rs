@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use quire_chaincode::ChaincodeError;
 use quire_ledger::{Committed, ReadError};
 use tokio::sync::oneshot;
@@ -15,12 +15,22 @@ use crate::watch::{Watch, Watchers};
 /// Transactions of a channel that were ordered here and have no outcome yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes {
-    /// There is no sender if nobody will be told any more, because the committing thread is gone.
-    transactions: Mutex<HashMap<String, Option<oneshot::Sender<Outcome>>>>,
+    transactions: Mutex<HashMap<String, Pending>>,
+    /// Told when a transaction that somebody was about to order is in the order, or is not.
+    settled: Condvar,
     /// Those who wait beside whoever ordered a transaction.
     watchers: Arc<Watchers>,
     trouble: Mutex<Option<Trouble>>,
     closed: AtomicBool,
+}
+
+/// A transaction without an outcome.
+#[derive(Debug)]
+struct Pending {
+    /// There is no sender if nobody will be told any more, because the committing thread is gone.
+    sender: Option<oneshot::Sender<Outcome>>,
+    /// Whether it is in the order. Until then the order may turn it away.
+    is_ordered: bool,
 }
 
 /// Why a channel takes no transactions.
@@ -38,7 +48,9 @@ pub(crate) enum Trouble {
 }
 
 impl Outcomes {
-    /// Promises the outcome of a transaction to the caller, who is about to order it.
+    /// Promises the outcome of a transaction to the caller, who is about to order it, and says then whether the order
+    /// took it: [`Self::ordered`] or [`Self::withdraw`]. Whoever comes with the same transaction in between waits for
+    /// that: it is a duplicate only of what is in the order.
     ///
     /// # Errors
     /// The channel takes no transactions, or the id is promised to somebody already.
@@ -47,16 +59,33 @@ impl Outcomes {
         let mut transactions = self.transactions.lock();
         // This is checked under the lock: what is inserted before a failure is told of it.
         self.refuse_in_trouble()?;
-        if transactions.contains_key(tx_id) {
-            return Err(SubmitError::Duplicate);
+        while let Some(pending) = transactions.get(tx_id) {
+            if pending.is_ordered {
+                return Err(SubmitError::Duplicate);
+            }
+            self.settled.wait(&mut transactions);
         }
-        transactions.insert(tx_id.to_owned(), Some(sender));
+        let pending = Pending {
+            sender: Some(sender),
+            is_ordered: false,
+        };
+        transactions.insert(tx_id.to_owned(), pending);
         Ok(outcome)
+    }
+
+    /// The order took a transaction.
+    pub(crate) fn ordered(&self, tx_id: &str) {
+        // It may have its outcome already.
+        if let Some(pending) = self.transactions.lock().get_mut(tx_id) {
+            pending.is_ordered = true;
+        }
+        self.settled.notify_all();
     }
 
     /// Takes back the promise of a transaction that was not ordered.
     pub(crate) fn withdraw(&self, tx_id: &str) {
         self.transactions.lock().remove(tx_id);
+        self.settled.notify_all();
     }
 
     /// Whether a transaction was ordered here and has no final outcome yet.
@@ -82,7 +111,7 @@ impl Outcomes {
             let sender = tx_id
                 .as_ref()
                 .and_then(|tx_id| transactions.remove(tx_id))
-                .flatten();
+                .and_then(|pending| pending.sender);
             if let Some(sender) = sender {
                 let outcome = Outcome {
                     block: committed.block.number,
@@ -141,8 +170,8 @@ impl Outcomes {
     /// were never seen: the next start finds out whether they are durable.
     pub(crate) fn give_up(&self) {
         self.watchers.give_up();
-        for sender in self.transactions.lock().values_mut() {
-            sender.take();
+        for pending in self.transactions.lock().values_mut() {
+            pending.sender.take();
         }
     }
 
@@ -153,5 +182,38 @@ impl Outcomes {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Somebody who comes with a transaction of which it is not said yet whether the order took it.
+    fn second(outcomes: &Arc<Outcomes>) -> thread::JoinHandle<Result<(), SubmitError>> {
+        let shared = Arc::clone(outcomes);
+        let second = thread::spawn(move || shared.promise("a").map(drop));
+        while !outcomes.settled.notify_one() {
+            assert!(!second.is_finished(), "it did not wait");
+            thread::yield_now();
+        }
+        second
+    }
+
+    #[test]
+    fn a_duplicate_has_the_fate_of_the_first_copy() {
+        let outcomes = Arc::new(Outcomes::default());
+        let first = outcomes.promise("a").unwrap();
+        let waits = second(&outcomes);
+        outcomes.withdraw("a");
+        drop(first);
+        // The order turned the first away, so the second is one of its own.
+        waits.join().unwrap().unwrap();
+        let waits = second(&outcomes);
+        outcomes.ordered("a");
+        let refused = waits.join().unwrap();
+        assert!(matches!(refused, Err(SubmitError::Duplicate)));
     }
 }

@@ -340,6 +340,7 @@ impl Peer {
             endorsement,
             response,
             event,
+            interest: _,
         } = endorsed.map_err(|refused| SubmitError::Chaincode(refused.error))?;
         let payload = proposal.transaction_payload(response_payload, vec![endorsement]);
         let signature = identity.sign(&payload);
