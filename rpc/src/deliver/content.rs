@@ -6,27 +6,49 @@ use quire_identity::Identity;
 use quire_ledger::{Block, ReadError, Reader};
 use quire_wire::common::{self, ChannelHeader, Envelope, Payload, header_type, metadata_slot};
 use quire_wire::deliver::{BlockAndPrivateData, Response, status};
-use quire_wire::tolerant;
+use quire_wire::{Message as _, tolerant};
 
 use super::filtered::filtered;
 use super::private::private_data;
 use super::service::Service;
 
-/// A block for `who`.
+/// Why there is nothing to send.
+#[derive(Debug)]
+pub(super) enum NoContent {
+    /// The ledger cannot be read.
+    Unread(ReadError),
+    /// There is no room in memory for it.
+    NoRoom,
+}
+
+impl From<ReadError> for NoContent {
+    fn from(error: ReadError) -> Self {
+        Self::Unread(error)
+    }
+}
+
+/// A block for `who`. `hold` takes room for so many bytes more, if there is some, before they are added.
 ///
 /// # Errors
-/// The ledger cannot be read.
+/// See [`NoContent`].
 pub(super) fn content(
-    service: Service,
-    headers_only: bool,
+    (service, headers_only): (Service, bool),
     reader: &Reader,
     block: &Block,
     who: &Arc<Identity>,
-) -> Result<Response, ReadError> {
+    hold: &mut dyn FnMut(usize) -> bool,
+) -> Result<Response, NoContent> {
+    let message = message(service, headers_only, block);
+    let bytes = match service {
+        // It has no more than the block, which is there.
+        Service::Filtered => 0,
+        _ => message.encoded_len(),
+    };
+    if !hold(bytes) {
+        return Err(NoContent::NoRoom);
+    }
     Ok(match service {
-        Service::Blocks | Service::Orderer => {
-            Response::Block(message(service, headers_only, block))
-        }
+        Service::Blocks | Service::Orderer => Response::Block(message),
         Service::Filtered => match filtered(block) {
             Ok(filtered) => Response::FilteredBlock(filtered),
             Err(error) => {
@@ -36,8 +58,8 @@ pub(super) fn content(
             }
         },
         Service::WithPrivateData => Response::BlockAndPrivateData(BlockAndPrivateData {
-            block: Some(message(service, headers_only, block)),
-            private_data: private_data(reader, block, who)?,
+            private_data: private_data(reader, block, who, hold)?,
+            block: Some(message),
         }),
     })
 }

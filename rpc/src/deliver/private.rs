@@ -16,6 +16,8 @@ use quire_wire::rwset::{
 use quire_wire::transaction::Opened;
 use quire_wire::{Message as _, tolerant};
 
+use super::content::NoContent;
+
 /// The names of collections that every organisation has begin so. Everybody may read them, as in Fabric.
 const IMPLICIT: &str = "_implicit_org_";
 
@@ -23,12 +25,13 @@ const IMPLICIT: &str = "_implicit_org_";
 /// whose definition keeps it from others than its members is left out for these.
 ///
 /// # Errors
-/// The ledger cannot be read.
+/// See [`NoContent`].
 pub(super) fn private_data(
     reader: &Reader,
     block: &Block,
     who: &Arc<Identity>,
-) -> Result<Vec<PrivateDataEntry>, ReadError> {
+    hold: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<PrivateDataEntry>, NoContent> {
     let mut entries = Vec::new();
     for (tx, envelope) in (0..).zip(&block.envelopes) {
         let Some((tx_id, results)) = results(envelope) else {
@@ -48,6 +51,9 @@ pub(super) fn private_data(
         keep_committed(&mut set, &results);
         keep_readable(&mut set, reader, block.number, who)?;
         if !set.ns_pvt_rwset.is_empty() {
+            if !hold(set.encoded_len()) {
+                return Err(NoContent::NoRoom);
+            }
             let (tx, set) = (Some(tx), Some(set));
             entries.push(PrivateDataEntry { tx, set });
         }

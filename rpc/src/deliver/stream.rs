@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::Deliver;
-use super::content::content;
+use super::content::{NoContent, content};
 use super::seek::{Extent, Refused, Seek};
 use super::service::Service;
 use super::session::{Request, Session};
@@ -31,7 +31,7 @@ pub(super) struct Reading<R> {
     /// The request that is being answered.
     current: Option<Range>,
     /// For the block that was handed out last, until the next one is asked for.
-    room: Option<Room>,
+    room: Vec<Room>,
     has_ended: bool,
 }
 
@@ -114,14 +114,14 @@ where
             certificate,
             requests,
             current: None,
-            room: None,
+            room: Vec::new(),
             has_ended: false,
         }
     }
 
     /// The next answer; none where the stream has ended.
     pub(super) async fn next(&mut self) -> Option<Result<DeliverResponse, Status>> {
-        self.room = None;
+        self.room.clear();
         if self.has_ended {
             return None;
         }
@@ -154,7 +154,7 @@ where
         };
         Some(match self.block(range, number).await {
             Ok((response, room, range)) => {
-                (self.current, self.room) = (Some(range), Some(room));
+                (self.current, self.room) = (Some(range), room);
                 Ok(response)
             }
             Err(halt) => Err(halt),
@@ -183,7 +183,7 @@ where
         &mut self,
         mut range: Range,
         number: u64,
-    ) -> Result<(Response, Room, Range), Halt> {
+    ) -> Result<(Response, Vec<Room>, Range), Halt> {
         if number >= *range.heights.borrow_and_update() {
             if range.seek.fails_if_not_ready {
                 return Err(Halt::Answered(status::NOT_FOUND));
@@ -199,10 +199,18 @@ where
         }
         let (backend, service) = (Arc::clone(&self.deliver.backend), self.service);
         let work = move || {
-            let response = range.read(service, number)?;
+            let mut room = Vec::new();
             // Whoever reads slowly makes the node hold it.
-            let room = backend.room(response.encoded_len());
-            let room = room.ok_or(status::SERVICE_UNAVAILABLE)?;
+            let mut hold = |bytes| {
+                let more = backend.room(bytes);
+                let is_there = more.is_some();
+                room.extend(more);
+                is_there
+            };
+            let response = range.read(service, number, &mut hold)?;
+            if service == Service::Filtered && !hold(response.encoded_len()) {
+                return Err(Halt::Answered(status::SERVICE_UNAVAILABLE));
+            }
             range.sent();
             Ok((response, room, range))
         };
@@ -256,7 +264,12 @@ impl Deliver {
 
 impl Range {
     /// Block `number` for whoever reads, if they still may.
-    fn read(&mut self, service: Service, number: u64) -> Result<Response, Halt> {
+    fn read(
+        &mut self,
+        service: Service,
+        number: u64,
+        hold: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Response, Halt> {
         let broken = |error: &ReadError| {
             let (channel, reason) = (self.reader.channel(), chain_of(error));
             tracing::error!(channel, number, reason, "a block cannot be delivered");
@@ -265,11 +278,12 @@ impl Range {
         let block = self.reader.block(number).map_err(|error| broken(&error))?;
         let block = block.ok_or(status::SERVICE_UNAVAILABLE)?;
         self.session.check()?;
-        let headers_only = self.seek.headers_only;
-        let who = self.session.who();
-        let response = content(service, headers_only, &self.reader, &block, who);
-        let response = response.map_err(|error| broken(&error))?;
-        Ok(response)
+        let kind = (service, self.seek.headers_only);
+        let content = content(kind, &self.reader, &block, self.session.who(), hold);
+        content.map_err(|none| match none {
+            NoContent::Unread(error) => broken(&error),
+            NoContent::NoRoom => Halt::Answered(status::SERVICE_UNAVAILABLE),
+        })
     }
 
     /// Goes on behind a block that was handed out.
