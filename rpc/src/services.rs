@@ -14,6 +14,7 @@ use crate::broadcast::Broadcast;
 use crate::call::Threads;
 use crate::deliver::Deliver;
 use crate::discovery::{Discovery, Itself};
+use crate::gateway::Told;
 use crate::observer::{CallKind, Observer};
 use crate::workers::Workers;
 
@@ -64,6 +65,7 @@ pub(crate) struct Services {
     streams: Places,
     /// Where clients reach this node: the address that details of errors name.
     pub(crate) address: String,
+    pub(crate) told: Told,
     pub(crate) deliver: Deliver,
     pub(crate) broadcast: Broadcast,
     pub(crate) discovery: Discovery,
@@ -91,6 +93,7 @@ impl Services {
             observer,
             limits,
             address: itself.address.clone(),
+            told: Told::new(),
             deliver: Deliver::new(Arc::clone(&backend), workers.clone()),
             broadcast: Broadcast::new(Arc::clone(&backend), workers.clone()),
             discovery: Discovery::new(Arc::clone(&backend), workers, itself),

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use quire_ledger::{Block, Content, Examined, chain_of};
+use quire_ledger::chain_of;
 use quire_peer::{Channel, SignedData};
 use quire_wire::Message as _;
 use quire_wire::deliver::Position;
 use quire_wire::gateway::{
     ChaincodeEventsRequest, ChaincodeEventsResponse, SignedChaincodeEventsRequest,
 };
-use quire_wire::peer::ChaincodeEvent;
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -154,41 +153,19 @@ impl Listener {
     }
 
     async fn read(&self, number: u64) -> Result<ChaincodeEventsResponse, Status> {
-        let reader = self.channel.reader.clone();
-        let (chaincode, after) = (self.chaincode.clone(), self.after);
-        let read = self.services.threads.work(move || {
-            let block = reader.block(number)?;
-            Ok::<_, quire_ledger::ReadError>(block.map(|block| events(&block, &chaincode, after)))
+        let Services { told, threads, .. } = &*self.services;
+        let all = told.events(threads, &self.channel, number).await?;
+        let wanted = all.iter().filter(|(tx, event)| {
+            let is_passed = match self.after {
+                None => true,
+                Some(After::Transaction { block, tx: at }) => (number, *tx) > (block, at),
+                Some(After::Unknown) => false,
+            };
+            is_passed && event.chaincode_id == self.chaincode
         });
-        let read = read.await?;
-        let read = read.map_err(|error| Status::aborted(chain_of(&error)))?;
-        let events = read.ok_or_else(|| Status::aborted(format!("there is no block {number}")))?;
         Ok(ChaincodeEventsResponse {
-            events,
+            events: wanted.map(|(_, event)| event.clone()).collect(),
             block_number: number,
         })
     }
-}
-
-/// The events of a chaincode's valid transactions.
-fn events(block: &Block, chaincode: &str, after: Option<After>) -> Vec<ChaincodeEvent> {
-    let envelopes = block.envelopes.iter().enumerate();
-    let events = envelopes.filter_map(|(position, envelope)| {
-        let is_passed = match after {
-            None => true,
-            Some(After::Transaction { block: at, tx }) => {
-                (block.number, position as u64) > (at, tx)
-            }
-            Some(After::Unknown) => false,
-        };
-        if !is_passed || !block.code(position).is_valid() {
-            return None;
-        }
-        let Content::Endorsed(endorsed) = Examined::read(envelope).content else {
-            return None;
-        };
-        let event = ChaincodeEvent::decode(endorsed.call.action.events.clone()).ok()?;
-        (event.chaincode_id == chaincode).then_some(event)
-    });
-    events.collect()
 }

@@ -15,9 +15,11 @@ mod evaluate;
 mod failure;
 mod proposal;
 mod submit;
+mod told;
 
 pub(crate) use chaincode_events::chaincode_events;
 pub(crate) use commit_status::commit_status;
 pub(crate) use endorse::endorse;
 pub(crate) use evaluate::evaluate;
 pub(crate) use submit::submit;
+pub(crate) use told::Told;
