@@ -175,6 +175,9 @@ pub enum ChaincodeError {
         /// What it gave all the same; mostly nothing.
         payload: Bytes,
     },
+    /// A deployed chaincode was not run: its definition does not allow the call.
+    #[error("{0}")]
+    NotRun(String),
     /// The channel's configuration does not let the caller submit calls of the built-in chaincode.
     #[error("the channel takes no such call of the built-in chaincode from this caller: {0}")]
     NotAllowed(String),

@@ -26,7 +26,7 @@ impl Defined {
         let sequence = self.deployment.definition.sequence;
         let current = current_sequence(name, simulator)?;
         if current != sequence {
-            return Err(ChaincodeError::refused(format!(
+            return Err(ChaincodeError::NotRun(format!(
                 "the definition of chaincode {name:?} has changed from {sequence} to {current}: try again"
             )));
         }
@@ -35,7 +35,7 @@ impl Defined {
             return if is_init {
                 let text =
                     format!("chaincode {name:?} needs no initialisation, and was called with one");
-                Err(ChaincodeError::refused(text))
+                Err(ChaincodeError::NotRun(text))
             } else {
                 Ok(())
             };
@@ -43,7 +43,7 @@ impl Defined {
         let initialized = simulator.get(name, INITIALIZED)?.map(|found| found.value);
         let is_initialized = initialized.as_deref() == Some(info.version.as_bytes());
         match (is_init, is_initialized) {
-            (true, true) => Err(ChaincodeError::refused(format!(
+            (true, true) => Err(ChaincodeError::NotRun(format!(
                 "chaincode {name:?} is initialised already"
             ))),
             (true, false) => {
@@ -52,7 +52,7 @@ impl Defined {
                 Ok(())
             }
             (false, true) => Ok(()),
-            (false, false) => Err(ChaincodeError::refused(format!(
+            (false, false) => Err(ChaincodeError::NotRun(format!(
                 "chaincode {name:?} has not been initialised for this version: its first call must be an \
                  initialisation"
             ))),

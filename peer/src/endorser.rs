@@ -10,13 +10,14 @@ use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, SignatureHeader, Timestamp, header_type};
 use quire_wire::peer::{
     ChaincodeAction, ChaincodeEvent, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput,
-    ChaincodeSpec, Endorsement, Response,
+    ChaincodeInterest, ChaincodeSpec, Endorsement, Response,
 };
 use quire_wire::rwset::{TxPvtReadWriteSet, TxReadWriteSet};
 use quire_wire::transaction::ProposalBytes;
 
 use crate::clock::Clock;
-use crate::proposed::{Asked, Evaluating};
+use crate::interest::interest;
+use crate::proposed::{Asked, Creator, Evaluating};
 use crate::refused::NotEndorsed;
 use crate::submit::{DECORATION, Evaluated, Proposal};
 
@@ -42,6 +43,8 @@ pub(crate) struct Endorsed {
     pub(crate) response: Response,
     /// What it tells those who listen; the payload has it too.
     pub(crate) event: Option<ChaincodeEvent>,
+    /// What it touched, for somebody who may ask others to endorse it too.
+    pub(crate) interest: Option<ChaincodeInterest>,
 }
 
 impl Endorser {
@@ -86,10 +89,11 @@ impl Endorser {
     ) -> Invocation<Result<Endorsed, NotEndorsed>> {
         let simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
         let chaincode = self.chaincodes.of(&call.chaincode);
+        let is_for_others = matches!(asked.creator, Creator::Elsewhere(_));
         match chaincode.invoke(call, asked, simulator) {
             Invocation::Done(simulated) => Invocation::Done(endorse(
                 (call, &chaincode.version()),
-                asked.tx_id,
+                (asked.tx_id, is_for_others),
                 asked.bytes,
                 simulated,
                 (&self.reader, &self.chaincodes, &self.identity),
@@ -102,7 +106,7 @@ impl Endorser {
                 waiting.map(move |simulated| {
                     let called = (&call, &*chaincode.version());
                     let here = (&reader, &*chaincodes, &*identity);
-                    endorse(called, &tx_id, &proposal, simulated, here)
+                    endorse(called, (&tx_id, is_for_others), &proposal, simulated, here)
                 })
             }
         }
@@ -189,7 +193,7 @@ pub(crate) fn proposal_bytes(
 /// Writes down the outcome of a call, and signs it.
 fn endorse(
     (call, version): (&Call, &str),
-    tx_id: &str,
+    (tx_id, is_for_others): (&str, bool),
     proposal: &ProposalBytes,
     simulated: Simulated,
     (reader, chaincodes, identity): (&Reader, &Chaincodes, &SigningIdentity),
@@ -213,6 +217,18 @@ fn endorse(
     let results = simulator.into_results();
     keep_out(chaincodes, call, &results.public)?;
     keep_private(reader, identity, tx_id, &results.private)?;
+    let interest = is_for_others.then(|| {
+        let organization = identity.msp_id();
+        // The built-in chaincode gives no key a policy.
+        let may_have_policies = |namespace: &str| chaincodes.is_deployed(namespace);
+        interest(
+            &call.chaincode,
+            &results.public,
+            (organization, &reader.snapshot()),
+            may_have_policies,
+        )
+    });
+    let interest = interest.transpose().map_err(ChaincodeError::from)?;
     let event = answer.event.map(|event| ChaincodeEvent {
         chaincode_id: call.chaincode.clone(),
         tx_id: tx_id.to_owned(),
@@ -244,6 +260,7 @@ fn endorse(
         response_payload,
         response,
         event,
+        interest,
     })
 }
 

@@ -35,6 +35,7 @@ mod deployed;
 mod endorsed_here;
 mod endorser;
 pub mod genesis;
+mod interest;
 pub mod join;
 mod local;
 mod outcomes;

@@ -106,6 +106,7 @@ impl Peer {
                     response: Some(endorsed.response),
                     payload: endorsed.response_payload,
                     endorsement: Some(endorsed.endorsement),
+                    interest: endorsed.interest,
                 }
             }
             Err(refused) => refused.into(),
@@ -305,7 +306,10 @@ impl Peer {
         let tx_id = message.known.examined.tx_id.clone().unwrap_or_default();
         let outcome = self.outcomes.promise(&tx_id)?;
         match put(message) {
-            Ok(()) => Ok(outcome),
+            Ok(()) => {
+                self.outcomes.ordered(&tx_id);
+                Ok(outcome)
+            }
             Err(error) => {
                 self.outcomes.withdraw(&tx_id);
                 Err(error.into())

@@ -74,6 +74,7 @@ fn response(error: &ChaincodeError) -> Response {
             status, payload, ..
         } => (*status, payload.clone()),
         ChaincodeError::Read(_)
+        | ChaincodeError::NotRun(_)
         | ChaincodeError::Unavailable { .. }
         | ChaincodeError::TimedOut { .. } => (FAILED, Bytes::new()),
         ChaincodeError::NotAllowed(_) => (NOT_ALLOWED, Bytes::new()),

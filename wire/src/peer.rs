@@ -181,6 +181,9 @@ pub struct ProposalResponse {
     /// The signature.
     #[prost(message, optional, tag = "6")]
     pub endorsement: Option<Endorsement>,
+    /// What the call touched, by which those who must endorse it are found.
+    #[prost(message, optional, tag = "7")]
+    pub interest: Option<ChaincodeInterest>,
 }
 
 /// An endorser's signature over `proposal response payload ‖ endorser`.

@@ -206,9 +206,9 @@ impl From<ChaincodeError> for Problem {
                     .about_key(namespace, key)
                     .at_version(found);
             }
-            ChaincodeError::Refused { .. } | ChaincodeError::PrivateData { .. } => {
-                ProblemKind::ChaincodeError
-            }
+            ChaincodeError::Refused { .. }
+            | ChaincodeError::NotRun(_)
+            | ChaincodeError::PrivateData { .. } => ProblemKind::ChaincodeError,
             ChaincodeError::Unavailable { source, .. } => {
                 return Self::new(
                     ProblemKind::ChaincodeUnavailable,

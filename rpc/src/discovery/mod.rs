@@ -16,6 +16,7 @@ mod itself;
 mod merge;
 mod principals;
 mod sets;
+mod sufficient;
 
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ use chaincodes::Chaincodes;
 use endorsement::{Candidate, authorized, descriptor};
 use itself::Has;
 pub use itself::Itself;
+use sufficient::Found;
 
 /// Who may ask about a channel: those who may write.
 const OF_CHANNEL: &str = "discovery/Discover";
@@ -56,6 +58,8 @@ pub struct Discovery {
     backend: Arc<dyn Backend>,
     workers: Workers,
     itself: Itself,
+    /// What was found out of transactions that the Gateway endorsed.
+    found: Arc<Found>,
 }
 
 impl Discovery {
@@ -66,6 +70,7 @@ impl Discovery {
             backend,
             workers,
             itself,
+            found: Arc::default(),
         }
     }
 

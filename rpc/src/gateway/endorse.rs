@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use quire_peer::{UnpackedProposal, Wanted};
+use quire_chaincode::Weight;
+use quire_peer::{Channel, UnpackedProposal, Wanted};
 use quire_wire::common::Envelope;
 use quire_wire::gateway::{EndorseRequest, EndorseResponse};
-use quire_wire::peer::ProposalResponse;
+use quire_wire::peer::{ChaincodeCall, ChaincodeInterest, ProposalResponse};
 use tonic::{Code, Status};
 
 use super::failure::{failure, of_this_node};
@@ -43,14 +44,51 @@ pub(crate) async fn endorse(
             others.join(", ")
         )));
     }
-    if services.backend.channel(channel).is_none() {
+    let Some(served) = services.backend.channel(channel) else {
         return Err(Status::failed_precondition(format!(
             "no combination of peers can be derived which satisfy the endorsement policy: No metadata was found \
              for chaincode {chaincode} in channel {channel}"
         )));
-    }
+    };
     let answered = process(&services, Arc::clone(&proposal), Wanted::Endorsement).await?;
+    if request.endorsing_organizations.is_empty() {
+        suffices(&services, &served, &proposal, &answered).await?;
+    }
     assemble(&services, Some(&proposal), answered)
+}
+
+/// Makes sure that the endorsement of this node suffices, which nobody asks who names the endorsers. Where a chaincode
+/// could not be run here, the answer says whether anybody could have endorsed it.
+async fn suffices(
+    services: &Arc<Services>,
+    channel: &Channel,
+    proposal: &UnpackedProposal,
+    answered: &Result<ProposalResponse, Rejected>,
+) -> Result<(), Status> {
+    let Ok(response) = answered else {
+        return Ok(());
+    };
+    let touched = match failure(answered) {
+        None => response.interest.clone(),
+        Some(failure) if failure.retry => None,
+        Some(_) => return Ok(()),
+    };
+    let touched = touched.filter(|interest| !interest.chaincodes.is_empty());
+    let interest = touched.unwrap_or_else(|| ChaincodeInterest {
+        chaincodes: vec![ChaincodeCall {
+            name: proposal.specified().to_owned(),
+            ..ChaincodeCall::default()
+        }],
+    });
+    let work = {
+        let (services, channel) = (Arc::clone(services), channel.clone());
+        move || services.discovery.suffices(&channel, &interest)
+    };
+    let found = services
+        .threads
+        .weighed(Weight::Brief, &channel.reader, work);
+    let found = found.await?;
+    found.map_err(|error| Status::failed_precondition(error.to_string()))
 }
 
 /// The transaction of a proposal that was endorsed.

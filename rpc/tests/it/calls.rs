@@ -1,5 +1,6 @@
 //! Calls of a peer's Gateway and Endorser, as HTTP brings them, against what a real peer answered.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +9,14 @@ use axum::body::Body;
 use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, Request};
 use http_body::Body as _;
+use quire_identity::config::edit;
+use quire_peer::Clock as _;
+use quire_rpc::Proposing;
 use quire_testkit::conformance;
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Header};
-use quire_wire::gateway::EvaluateRequest;
+use quire_wire::gateway::{EndorseRequest, EvaluateRequest};
+use quire_wire::hash::sha256;
 use quire_wire::peer::{Proposal, SignedProposal};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -152,11 +157,13 @@ fn set_clock(node: &Node, one: &Recorded) {
 }
 
 /// Calls whose answers hang on what is not here: chaincodes that run, other peers, and what happened between two calls.
-const GATEWAY_ELSEWHERE: [&str; 4] = [
+const GATEWAY_ELSEWHERE: [&str; 5] = [
     // The chaincode is the built-in one here.
     "evaluate: unknown chaincode",
     "endorse: unknown chaincode",
     "evaluate: unknown function",
+    // It ran there. Here nobody runs it, and that is told like a policy that nobody satisfies.
+    "endorse: private data of unknown collection",
     // A block that was not yet there.
     "events: no start (next commit)",
 ];
@@ -200,7 +207,7 @@ async fn the_gateway_answers_as_a_real_peer_did() {
 }
 
 /// So many of the recorded calls of the Gateway are compared.
-const GATEWAY_COMPARED: usize = 45;
+const GATEWAY_COMPARED: usize = 47;
 
 #[tokio::test]
 async fn the_endorser_rejects_as_a_real_peer_did() {
@@ -232,3 +239,51 @@ async fn the_endorser_rejects_as_a_real_peer_did() {
 
 /// So many of the recorded calls of the Endorser are compared.
 const ENDORSER_COMPARED: usize = 16;
+
+/// The Gateway's answer to a proposal of the node's client that puts something under this key.
+async fn endorse(node: &Node, router: &Router, key: &str, organizations: &[&str]) -> Ended {
+    let text = |text: &str| Bytes::from(text.to_owned());
+    let proposing = Proposing {
+        chaincode: "orders".to_owned(),
+        args: vec![text("put"), text(&format!("{key:?}")), text("1")],
+        is_init: false,
+        transient: BTreeMap::new(),
+        nonce: sha256([key.as_bytes()])[..24].try_into().unwrap(),
+        now: node.clock.now(),
+    };
+    let call_of = proposing.sign(&node.client, "main");
+    let request = EndorseRequest {
+        transaction_id: call_of.transaction_id,
+        channel_id: "main".to_owned(),
+        proposed_transaction: Some(call_of.proposal),
+        endorsing_organizations: organizations.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    let message = request.encode_to_vec();
+    call(router, "/gateway.Gateway/Endorse", &message, usize::MAX).await
+}
+
+#[tokio::test]
+async fn what_needs_the_endorsement_of_somebody_else_is_not_handed_out_unless_its_endorsers_are_named()
+ {
+    let node = Node::new();
+    let open = node.create("main");
+    let own = node.organization.msp_id().to_owned();
+    let router = node.router();
+    let ended = endorse(&node, &router, "a", &[]).await;
+    assert_eq!((ended.code, ended.responses.len()), (0, 1), "{ended:?}");
+    let policy = format!("AND('{own}.peer', 'OtherMSP.peer')");
+    let update = node.update(&open, |config| {
+        edit::set_policy(config, "/Channel/Application/Endorsement", &policy).unwrap();
+    });
+    let outcome = open.channel.submitter.order(update).unwrap().await.unwrap();
+    assert!(outcome.code.is_valid());
+    let ended = endorse(&node, &router, "b", &[]).await;
+    assert_eq!(ended.code, 9, "{ended:?}");
+    assert_eq!(
+        ended.message,
+        "no combination of peers can be derived which satisfy the endorsement policy: no peer combination can \
+         satisfy the endorsement policy"
+    );
+    let ended = endorse(&node, &router, "b", &[&own]).await;
+    assert_eq!((ended.code, ended.responses.len()), (0, 1), "{ended:?}");
+}

@@ -26,7 +26,7 @@ use quire_rpc::discovery::{Discovery, Itself};
 use quire_rpc::stream_observer::{Event, StreamObserver};
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Envelope, Header, Payload, SignatureHeader, header_type};
-use quire_wire::config::ConfigUpdateEnvelope;
+use quire_wire::config::{Config, ConfigUpdateEnvelope};
 use quire_wire::deliver::SeekInfo;
 use quire_wire::hash::sha256;
 use tokio::sync::watch;
@@ -358,9 +358,16 @@ impl Node {
 
     /// The envelope of an update that lets only those read blocks who satisfy a policy of the application group.
     pub(crate) fn keep_blocks_for(&self, open: &OpenChannel, policy: &str) -> Bytes {
+        self.update(open, |config| {
+            edit::set(config, "acl.event/Block", policy).unwrap();
+        })
+    }
+
+    /// The envelope of an update that changes the configuration so.
+    pub(crate) fn update(&self, open: &OpenChannel, change: impl FnOnce(&mut Config)) -> Bytes {
         let current = in_state(&open.channel.reader).unwrap().unwrap().config;
         let mut changed = current.clone();
-        edit::set(&mut changed, "acl.event/Block", policy).unwrap();
+        change(&mut changed);
         let mut update = compute_update(&current, &changed).unwrap();
         (*open.channel.name).clone_into(&mut update.channel_id);
         let mut update = ConfigUpdateEnvelope {
