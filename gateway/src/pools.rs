@@ -8,8 +8,7 @@
 //! health     health and metrics
 //! ```
 //!
-//! Threads are the runtime's own (`spawn_blocking`); this file bounds how many of them a pool has at one
-//! time. The number of waiters is bounded by the requests that are taken on, and a query waits at most
+//! The first two are those of [`Threads`], which other doors of the node share. The number of waiters is bounded by the requests that are taken on, and a query waits at most
 //! [`QUERY_WAIT`].
 
 use std::sync::Arc;
@@ -18,13 +17,13 @@ use std::time::{Duration, Instant};
 
 use prometheus::{IntGauge, IntGaugeVec};
 use quire_ledger::{Halt, MAX_STEPS, Meter, Reader, Room, Stop};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use quire_peer::{Pool, PoolObserver, Thread, Threads};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::limits::{Limits, PoolSizes};
 use crate::memory::{Kind, Memory};
 use crate::metrics::family::Family;
-use crate::metrics::gauge_guard::GaugeGuard;
 use crate::place::{on_the_spot, place};
 use crate::problem::Problem;
 
@@ -39,8 +38,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The pools. Two doors share them.
 #[derive(Debug)]
 pub(crate) struct Pools {
-    work: Pool,
-    queries: Pool,
+    shared: Threads,
     changes: Pool,
     health: Pool,
     /// Queries that may still be taken on: waiting queries must leave places for other requests.
@@ -49,11 +47,21 @@ pub(crate) struct Pools {
     memory: Arc<Memory>,
 }
 
+/// Shows how busy a pool is.
 #[derive(Debug)]
-struct Pool {
-    threads: Arc<Semaphore>,
+struct Shown {
     busy: IntGauge,
     waiting: IntGauge,
+}
+
+impl PoolObserver for Shown {
+    fn busy(&self, is_more: bool) {
+        self.busy.add(if is_more { 1 } else { -1 });
+    }
+
+    fn waiting(&self, is_more: bool) {
+        self.waiting.add(if is_more { 1 } else { -1 });
+    }
 }
 
 /// The gauges of pools.
@@ -91,11 +99,11 @@ impl Gauges {
     fn pool(&self, name: &str, threads: usize) -> Pool {
         let shown = i64::try_from(threads).unwrap_or(i64::MAX);
         self.threads.with_label_values(&[name]).set(shown);
-        Pool {
-            threads: Arc::new(Semaphore::new(threads)),
+        let observer = Shown {
             busy: self.busy.with_label_values(&[name]),
             waiting: self.waiting.with_label_values(&[name]),
-        }
+        };
+        Pool::new(threads, Arc::new(observer))
     }
 }
 
@@ -109,13 +117,20 @@ impl Pools {
             health,
         } = limits.pools;
         Self {
-            work: gauges.pool("work", work),
-            queries: gauges.pool("queries", queries),
+            shared: Threads {
+                work: gauges.pool("work", work),
+                queries: gauges.pool("queries", queries),
+            },
             changes: gauges.pool("changes", changes),
             health: gauges.pool("health", health),
             askers: Arc::new(Semaphore::new((limits.requests / 2).max(queries))),
             memory,
         }
+    }
+
+    /// The pools that other doors share.
+    pub(crate) fn shared(&self) -> Threads {
+        self.shared.clone()
     }
 
     /// Runs blocking work: reads of the ledger, simulation, signing. The work and the request's place remain
@@ -128,7 +143,7 @@ impl Pools {
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.work.run(work).await
+        run(&self.shared.work, work).await
     }
 
     /// Runs work that makes or removes something, and may wait for that.
@@ -136,7 +151,7 @@ impl Pools {
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.changes.run(work).await
+        run(&self.changes, work).await
     }
 
     /// Runs work for health and metrics.
@@ -144,7 +159,7 @@ impl Pools {
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.health.run(work).await
+        run(&self.health, work).await
     }
 
     /// Runs work that takes microseconds, such as reading a key or signing, on the current thread, because
@@ -177,12 +192,12 @@ impl Pools {
     ) -> Result<T, QueryRefused> {
         let asker = Arc::clone(&self.askers).try_acquire_owned();
         let asker = asker.map_err(|_| QueryRefused::Crowded)?;
-        let thread = timeout(QUERY_WAIT.min(time), self.queries.thread());
+        let thread = timeout(QUERY_WAIT.min(time), self.shared.queries.thread());
         let thread = thread.await.map_err(|_| QueryRefused::Crowded)?;
-        let thread = thread.map_err(QueryRefused::Work)?;
+        let thread = thread.map_err(|error| QueryRefused::Work(Problem::internal(error)))?;
         let (listening, asking) = Asking::new(time, &self.memory);
         let lacked = Arc::clone(&asking.lacked);
-        let answered = self.queries.run_on(thread, move || {
+        let answered = run_on(thread, move || {
             let _asker = asker;
             if asking.stop().is_some() {
                 return Err(Problem::busy(NOT_BEGUN, RETRY_AFTER));
@@ -212,40 +227,26 @@ pub(crate) enum QueryRefused {
     Work(Problem),
 }
 
-impl Pool {
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let thread = self.thread().await?;
-        self.run_on(thread, work).await
-    }
+async fn run<T: Send + 'static>(
+    pool: &Pool,
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let thread = pool.thread().await.map_err(Problem::internal)?;
+    run_on(thread, work).await
+}
 
-    async fn thread(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let threads = Arc::clone(&self.threads);
-        if let Ok(thread) = Arc::clone(&threads).try_acquire_owned() {
-            return Ok(thread);
-        }
-        let _waiting = GaugeGuard::new(&self.waiting);
-        threads.acquire_owned().await.map_err(Problem::internal)
-    }
-
-    async fn run_on<T: Send + 'static>(
-        &self,
-        thread: OwnedSemaphorePermit,
-        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        // The order matters: when another query gets the thread, this one is no longer counted.
-        let held = (GaugeGuard::new(&self.busy), place(), thread);
-        let work = move || {
-            let _held = held;
-            work()
-        };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(result) => result,
-            Err(error) => Err(Problem::internal(error)),
-        }
-    }
+/// Runs work on a thread. The request's place is taken until it has ended.
+async fn run_on<T: Send + 'static>(
+    thread: Thread,
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let place = place();
+    let done = thread.run(move || {
+        let _place = place;
+        work()
+    });
+    done.await
+        .unwrap_or_else(|error| Err(Problem::internal(error)))
 }
 
 /// Somebody who waits for a query, until a deadline.
@@ -318,12 +319,18 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::metrics::gauge_guard::GaugeGuard;
     use crate::place::{PLACE, Place};
 
     /// This is longer than anything here takes.
     const LONG: Duration = Duration::from_secs(60);
 
     fn pools() -> Arc<Pools> {
+        shown_pools().0
+    }
+
+    /// The pools, and what they show.
+    fn shown_pools() -> (Arc<Pools>, prometheus::Registry) {
         let pools = PoolSizes {
             work: 1,
             queries: 1,
@@ -334,9 +341,21 @@ mod tests {
             pools,
             ..Limits::default()
         };
-        let family = Family(prometheus::Registry::new());
+        let registry = prometheus::Registry::new();
+        let family = Family(registry.clone());
         let memory = Arc::new(Memory::new(1_000, &family));
-        Arc::new(Pools::new(&limits, memory, &family))
+        (Arc::new(Pools::new(&limits, memory, &family)), registry)
+    }
+
+    /// How many threads for queries are busy, and how many queries wait for one.
+    fn queries(registry: &prometheus::Registry) -> [String; 2] {
+        ["quire_pool_busy", "quire_pool_waiting"].map(|name| {
+            let families = registry.gather();
+            let family = families.iter().find(|family| family.name() == name);
+            let mut metrics = family.unwrap().get_metric().iter();
+            let of_queries = metrics.find(|one| one.get_label()[0].value() == "queries");
+            of_queries.unwrap().get_gauge().get_value().to_string()
+        })
     }
 
     /// A query that has begun, and ends when it is told to; the last value says how it ended.
@@ -425,26 +444,23 @@ mod tests {
 
     #[tokio::test]
     async fn queries_leave_the_threads_of_other_work_alone_and_wait_for_so_long_only() {
-        let pools = pools();
+        let (pools, registry) = shown_pools();
         let begun = begin(&pools, LONG).await;
         let refused = pools.query(Duration::from_millis(20), |_| Ok(())).await;
         assert!(matches!(refused, Err(QueryRefused::Crowded)), "{refused:?}");
-        assert_eq!(
-            (pools.queries.busy.get(), pools.queries.waiting.get()),
-            (1, 0)
-        );
+        assert_eq!(queries(&registry), ["1", "0"]);
         pools.work(|| Ok(())).await.unwrap();
         pools.change(|| Ok(())).await.unwrap();
         pools.health(|| Ok(())).await.unwrap();
         begun.query.abort();
         begun.ended.await.unwrap();
         pools.query(LONG, |_| Ok(())).await.unwrap();
-        assert_eq!(pools.queries.busy.get(), 0);
+        assert_eq!(queries(&registry), ["0", "0"]);
     }
 
     #[tokio::test]
     async fn a_query_that_waits_for_a_thread_and_is_dropped_is_never_begun() {
-        let pools = pools();
+        let (pools, registry) = shown_pools();
         let begun = begin(&pools, LONG).await;
         let waits = pools.query(LONG, |_| -> Result<(), Problem> { panic!("begun") });
         tokio::select! {
@@ -452,7 +468,7 @@ mod tests {
             _ = waits => panic!("an answer"),
             () = std::future::ready(()) => {}
         }
-        assert_eq!(pools.queries.waiting.get(), 0);
+        assert_eq!(queries(&registry)[1], "0");
         begun.query.abort();
         begun.ended.await.unwrap();
         pools.query(LONG, |_| Ok(())).await.unwrap();

@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    fn set(hashed: HashedRwSet) -> NsReadWriteSet {
+    fn set(hashed: &HashedRwSet) -> NsReadWriteSet {
         NsReadWriteSet {
             namespace: "orders".to_owned(),
             collection_hashed_rwset: vec![CollectionHashedReadWriteSet {
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_only_writes_privately_asks_for_the_policy_of_the_collection_alone() {
-        let written = set(HashedRwSet {
+        let written = set(&HashedRwSet {
             hashed_writes: vec![KvWriteHash::default()],
             ..HashedRwSet::default()
         });
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn only_a_members_reads_are_reads_of_private_data() {
-        let read = set(HashedRwSet {
+        let read = set(&HashedRwSet {
             hashed_reads: vec![KvReadHash::default()],
             ..HashedRwSet::default()
         });

@@ -40,6 +40,7 @@ pub mod join;
 mod local;
 mod outcomes;
 pub mod peer;
+mod pool;
 mod proposed;
 mod read_only;
 mod refused;
@@ -60,6 +61,7 @@ pub use deployed::Processes;
 pub use genesis::genesis_block;
 pub use local::LocalPeer;
 pub use peer::{Origin, Peer};
+pub use pool::{NotDone, Pool, PoolObserver, Thread, Threads};
 pub use quire_ordering::{EnvelopeTooLarge, Refused};
 pub use submit::{
     DECORATION, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter, Wanted,

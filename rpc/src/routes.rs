@@ -1,5 +1,6 @@
 //! Which method is handled by what.
 
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -7,12 +8,13 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::post;
+use quire_peer::Threads;
 use quire_wire::deliver::{BroadcastResponse, DeliverResponse};
 use quire_wire::discovery::{Response as DiscoveryResponse, SignedRequest};
 use tonic::Status;
 
 use crate::backend::Backend;
-use crate::call::{Answers, Caller, Requests, server_streaming, streaming, unary, unknown};
+use crate::call::{Answers, Caller, Requests, open, server_streaming, streaming, unary, unknown};
 use crate::deliver::Service;
 use crate::discovery::Itself;
 use crate::observer::Observer;
@@ -22,14 +24,16 @@ use crate::{endorser, gateway, health};
 /// The answer to a call, as it is made.
 type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// The routes of Fabric's services, each `/package.Service/Method`. `itself` is the node as its clients see it.
+/// The routes of Fabric's services, each `/package.Service/Method`. `itself` is the node as its clients see it. Work is
+/// done on `threads`, which other doors may share.
 pub fn router(
     backend: Arc<dyn Backend>,
     observer: Arc<dyn Observer>,
-    limits: Limits,
+    (limits, threads): (Limits, Threads),
     itself: Itself,
 ) -> Router {
-    routes(&Arc::new(Services::new(backend, observer, limits, itself)))
+    let services = Services::new(backend, observer, (limits, threads), itself);
+    routes(&Arc::new(services))
 }
 
 /// A router of methods, each a path with the kind of its call and what handles it.
@@ -38,7 +42,10 @@ macro_rules! methods {
         Router::new()$(.route($path, {
             let services = Arc::clone($services);
             post(move |request: Request| -> Answering {
-                Box::pin($kind(services, request, $handle))
+                match open(&services, request) {
+                    Ok(call) => Box::pin($kind(services, call, $handle)),
+                    Err(refused) => Box::pin(ready(*refused)),
+                }
             })
         }))*
     };

@@ -43,10 +43,6 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// How long a call waits for a transaction at most, whatever its caller allows.
     pub max_wait: Duration,
-    /// Threads for work that waits for the disk.
-    pub work_threads: usize,
-    /// Threads for work that scans.
-    pub scan_threads: usize,
 }
 
 /// The services of a node.
@@ -75,16 +71,12 @@ impl Services {
     pub(crate) fn new(
         backend: Arc<dyn Backend>,
         observer: Arc<dyn Observer>,
-        limits: Limits,
+        (limits, threads): (Limits, quire_peer::Threads),
         itself: Itself,
     ) -> Self {
-        let workers = Workers::new(limits.work_threads);
+        let workers = Workers::new(threads.work.clone());
         Self {
-            threads: Threads::new(
-                limits.work_threads,
-                limits.scan_threads,
-                limits.query_timeout,
-            ),
+            threads: Threads::new(threads, limits.query_timeout),
             arriving: Places::new(CallKind::Unary, ARRIVING),
             calls: Places::new(CallKind::Unary, limits.calls),
             waits: Places::new(CallKind::Unary, limits.calls),

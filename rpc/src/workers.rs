@@ -1,21 +1,25 @@
 //! Work that blocks, such as reading a block or checking a signature, away from the threads that serve connections.
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use quire_peer::{NotDone, Pool, Thread};
 use tonic::Status;
 
-/// Runs a few pieces of work at a time; the others wait in the order in which they came, and cost nothing but their
-/// place. Cheap to clone.
+/// Runs work on the threads of a pool that other doors may share. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Workers(Arc<Semaphore>);
+pub struct Workers(Pool);
 
 impl Workers {
-    /// At most `threads` at a time.
+    /// Those of a pool.
     #[must_use]
-    pub fn new(threads: usize) -> Self {
-        Self(Arc::new(Semaphore::new(threads.max(1))))
+    pub fn new(pool: Pool) -> Self {
+        Self(pool)
+    }
+
+    /// A thread, as soon as there is one.
+    ///
+    /// # Errors
+    /// There are none any more: `INTERNAL`.
+    pub(crate) async fn thread(&self) -> Result<Thread, Status> {
+        self.0.thread().await.map_err(|error| broken(&error))
     }
 
     /// Runs `work`. Work that has begun ends, even if nobody waits for it any more.
@@ -26,13 +30,21 @@ impl Workers {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let broken = || Status::internal("the node met an error of its own");
-        let permit = Arc::clone(&self.0).acquire_owned().await;
-        let permit = permit.map_err(|_| broken())?;
-        let work = spawn_blocking(move || {
-            let _permit = permit;
-            work()
-        });
-        work.await.map_err(|_| broken())
+        run_on(self.thread().await?, work).await
     }
+}
+
+/// Runs `work` on a thread.
+///
+/// # Errors
+/// As [`Workers::run`].
+pub(crate) async fn run_on<T: Send + 'static>(
+    thread: Thread,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Status> {
+    thread.run(work).await.map_err(|error| broken(&error))
+}
+
+fn broken(error: &NotDone) -> Status {
+    Status::internal(format!("the node met an error of its own: {error}"))
 }

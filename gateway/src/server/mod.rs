@@ -32,6 +32,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use quire_ledger::Room;
+use quire_peer::Threads;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -79,6 +80,7 @@ pub struct Server {
     limits: Limits,
     connections: Arc<Semaphore>,
     terms: Terms,
+    threads: Threads,
     metrics: Arc<Metrics>,
     /// Streams of one HTTP/2 connection that may be open.
     streams: u32,
@@ -143,6 +145,12 @@ impl Server {
         share.ok().map(|share| Box::new(share) as Room)
     }
 
+    /// The threads of the API, for what is served beside it.
+    #[must_use]
+    pub fn threads(&self) -> Threads {
+        self.threads.clone()
+    }
+
     fn of(router: Router, backend: Arc<dyn Backend>, limits: Limits, gateway: &Gateway) -> Self {
         let metrics = Arc::clone(&gateway.metrics);
         let (nonces, counters) = (Arc::clone(&backend), Arc::clone(&metrics));
@@ -163,6 +171,7 @@ impl Server {
             limits,
             connections: Arc::new(Semaphore::new(limits.connections)),
             terms,
+            threads: gateway.pools.shared(),
             metrics,
             streams: STREAMS,
         }

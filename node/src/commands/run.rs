@@ -40,7 +40,8 @@ use crate::tls::Security;
 /// waits for the disk must leave a processor something to do.
 const WORKERS_A_PROCESSOR: usize = 2;
 
-/// Threads for work that blocks beside the pools', of which the API and gRPC have one each: names are looked up, commands act through the socket.
+/// Threads for work that blocks beside the pools', which the API and gRPC share: names are looked up, commands act through
+/// the socket.
 const OTHER_THREADS: usize = 16;
 
 impl Verb for RunArguments {
@@ -70,7 +71,7 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(processors * WORKERS_A_PROCESSOR)
-        .max_blocking_threads(2 * config.limits.pools.sum() + OTHER_THREADS)
+        .max_blocking_threads(config.limits.pools.sum() + OTHER_THREADS)
         .enable_all()
         .build()
         .map_err(RunError::Serve)?;

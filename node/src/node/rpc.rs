@@ -50,8 +50,6 @@ pub(crate) fn server(node: &Arc<Node>, api: &Server, limits: Limits, address: St
         streams: STREAMS,
         query_timeout: limits.query_timeout,
         max_wait: limits.max_wait,
-        work_threads: limits.pools.work,
-        scan_threads: limits.pools.queries,
     };
     let calls = Arc::clone(&node.metrics.calls);
     let itself = Itself {
@@ -59,7 +57,7 @@ pub(crate) fn server(node: &Arc<Node>, api: &Server, limits: Limits, address: St
         address,
         started: node.now(),
     };
-    let routes = quire_rpc::router(Arc::new(served), calls, limits, itself);
+    let routes = quire_rpc::router(Arc::new(served), calls, (limits, api.threads()), itself);
     let routes = routes.layer(map_request(|mut request: Request| async {
         let client = request.extensions().get::<ClientInfo>();
         let shown = client.and_then(|client| client.certificate_sha256);

@@ -15,6 +15,7 @@ use http::{HeaderMap, StatusCode, header};
 use quire_wire::Message;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Sleep, sleep, timeout};
+use tonic::codec::Codec;
 use tonic::server::{Grpc, ServerStreamingService, StreamingService, UnaryService};
 use tonic::{Code, Status, Streaming};
 
@@ -45,7 +46,7 @@ impl<A> Stream for Answers<A> {
 /// Answers a call that has one request and one answer.
 pub(crate) async fn unary<Q, A, F, Fut>(
     services: Arc<Services>,
-    request: Request,
+    call: Opened,
     handle: F,
 ) -> Response
 where
@@ -54,31 +55,21 @@ where
     F: FnOnce(Arc<Services>, Q, Caller) -> Fut + Send + 'static,
     Fut: Future<Output = Result<A, Status>> + Send + 'static,
 {
+    let mut grpc = call.grpc(Messages::<A, Q>::default());
     let Opened {
         request,
         held,
-        deadline,
+        caller,
         arriving,
+        late,
         places,
-        message_bytes,
         observed,
-    } = match open(&services, request) {
-        Ok(opened) => opened,
-        Err(refused) => return *refused,
-    };
-    let mut grpc = Grpc::new(Messages::<A, Q>::default())
-        .max_decoding_message_size(message_bytes)
-        .max_encoding_message_size(usize::MAX);
-    let caller = Caller {
-        deadline,
-        certificate: shown(&request),
-    };
+        ..
+    } = call;
     let answer_held = Held::new(&services.backend);
     let answer_room = answer_held.clone();
-    let (arrived, arrival) = oneshot::channel();
-    let late = late(arrival, services.limits.message_timeout);
     let one = One(Some(move |message| async move {
-        drop((arrived, arriving));
+        drop(arriving);
         let _place = places.take()?;
         let answer: A = handle(services, message, caller).await?;
         answer_room.hold(answer.encoded_len())?;
@@ -88,7 +79,7 @@ where
         answered = grpc.unary(one, request) => answered.map(|body| {
             Body::new(HeldBody { body, _held: answer_held })
         }),
-        () = deadline.over() => status(&over()),
+        () = caller.deadline.over() => status(&over()),
         () = late => status(&too_late()),
     };
     // An answer with a message has its status behind it, and that is good.
@@ -101,7 +92,7 @@ where
 /// Answers a call that has one request and a stream of answers, which ends with the deadline.
 pub(crate) async fn server_streaming<Q, A, F, Fut>(
     services: Arc<Services>,
-    request: Request,
+    call: Opened,
     handle: F,
 ) -> Response
 where
@@ -110,25 +101,19 @@ where
     F: FnOnce(Arc<Services>, Q) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Answers<A>, Status>> + Send + 'static,
 {
+    let mut grpc = call.grpc(Messages::<A, Q>::default());
     let Opened {
         request,
         held,
-        deadline,
+        caller,
         arriving,
+        late,
         places,
-        message_bytes,
         observed,
-    } = match open(&services, request) {
-        Ok(opened) => opened,
-        Err(refused) => return *refused,
-    };
-    let mut grpc = Grpc::new(Messages::<A, Q>::default())
-        .max_decoding_message_size(message_bytes)
-        .max_encoding_message_size(usize::MAX);
-    let (arrived, arrival) = oneshot::channel();
-    let late = late(arrival, services.limits.message_timeout);
+        ..
+    } = call;
     let one = One(Some(move |message| async move {
-        drop((arrived, arriving));
+        drop(arriving);
         let room = Held::new(&services.backend);
         let answers = match places.take() {
             Ok(place) => {
@@ -139,7 +124,13 @@ where
         };
         match answers {
             // What the request holds may be held by whoever answers it.
-            Ok((answers, place)) => Ok(until(answers, deadline, observed, room, (place, held))),
+            Ok((answers, place)) => Ok(until(
+                answers,
+                caller.deadline,
+                observed,
+                room,
+                (place, held),
+            )),
             Err(status) => {
                 observed.ended(status.code());
                 Err(status)
@@ -148,37 +139,27 @@ where
     }));
     tokio::select! {
         answered = grpc.server_streaming(one, request) => answered.map(Body::new),
-        () = deadline.over() => status(&over()),
+        () = caller.deadline.over() => status(&over()),
         () = late => status(&too_late()),
     }
 }
 
 /// Answers a call whose requests and answers are both streams. Requests are the bytes of their messages.
-pub(crate) async fn streaming<A, F>(
-    services: Arc<Services>,
-    request: Request,
-    handle: F,
-) -> Response
+pub(crate) async fn streaming<A, F>(services: Arc<Services>, call: Opened, handle: F) -> Response
 where
     A: Message + 'static,
     F: FnOnce(&Services, Requests) -> Answers<A> + Send + 'static,
 {
+    let mut grpc = call.grpc(RawRequests::<A>::default());
     let Opened {
         request,
         held,
-        deadline,
+        caller,
         arriving,
         places,
-        message_bytes,
         observed,
-    } = match open(&services, request) {
-        Ok(opened) => opened,
-        Err(refused) => return *refused,
-    };
-    let certificate = shown(&request);
-    let mut grpc = Grpc::new(RawRequests::<A>::default())
-        .max_decoding_message_size(message_bytes)
-        .max_encoding_message_size(usize::MAX);
+        ..
+    } = call;
     let room = Held::new(&services.backend);
     let many = Many(Some(move |messages| {
         let requests = Requests {
@@ -186,23 +167,29 @@ where
             held,
             has_given: false,
             place: Place::Arriving {
-                _place: arriving,
+                _arriving: arriving,
                 places,
             },
             late: None,
             message_timeout: services.limits.message_timeout,
-            certificate,
+            certificate: caller.certificate,
             counted: observed.messages(),
         };
         let answers = handle(&services, requests);
-        until(answers, deadline, observed, room, ())
+        until(answers, caller.deadline, observed, room, ())
     }));
     grpc.streaming(many, request).await.map(Body::new)
 }
 
+/// The place of a call whose request arrives, until it is there.
+struct Arriving {
+    _place: OwnedSemaphorePermit,
+    _until: oneshot::Sender<()>,
+}
+
 /// Returns when a request has not arrived in time, and never if it has.
 async fn late(arrival: oneshot::Receiver<()>, time: Duration) {
-    // It is dropped, and never sent, when the request is there.
+    // Its sender is dropped, and never sends, when the request is there.
     if timeout(time, arrival).await.is_ok() {
         std::future::pending::<()>().await;
     }
@@ -237,19 +224,34 @@ fn shown<B>(request: &http::Request<B>) -> Option<[u8; 32]> {
 }
 
 /// A call whose head is sound.
-struct Opened {
+pub(crate) struct Opened {
     request: Request<Counted<Body>>,
     held: Held,
-    deadline: Deadline,
+    caller: Caller,
     /// Its place among the calls whose requests arrive.
-    arriving: OwnedSemaphorePermit,
+    arriving: Arriving,
+    /// Returns when its request is late.
+    late: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Places among the calls that are worked on.
     places: Places,
     message_bytes: usize,
     observed: Observed,
 }
 
-fn open(services: &Arc<Services>, request: Request) -> Result<Opened, Box<Response>> {
+impl Opened {
+    /// What reads the call's requests and writes its answers.
+    fn grpc<T: Codec>(&self, codec: T) -> Grpc<T> {
+        Grpc::new(codec)
+            .max_decoding_message_size(self.message_bytes)
+            .max_encoding_message_size(usize::MAX)
+    }
+}
+
+/// Begins a call of whatever kind.
+///
+/// # Errors
+/// The answer to a call that is not taken on.
+pub(crate) fn open(services: &Arc<Services>, request: Request) -> Result<Opened, Box<Response>> {
     if !is_grpc(request.headers()) {
         let mut refused = Response::new(Body::from("this address serves gRPC\n"));
         *refused.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -259,8 +261,12 @@ fn open(services: &Arc<Services>, request: Request) -> Result<Opened, Box<Respon
     let (places, message_bytes) = services.terms(path);
     let observed = Observed::new(&services.observer, places.kind, path);
     let arriving = services.arriving.take();
-    let arriving = arriving.map_err(|refused| Box::new(status(&refused)))?;
-    let deadline = Deadline::of(request.headers());
+    let place = arriving.map_err(|refused| Box::new(status(&refused)))?;
+    let (until, arrival) = oneshot::channel();
+    let caller = Caller {
+        deadline: Deadline::of(request.headers()),
+        certificate: shown(&request),
+    };
     let held = Held::new(&services.backend);
     let request = request.map(|body| Counted {
         body,
@@ -269,8 +275,12 @@ fn open(services: &Arc<Services>, request: Request) -> Result<Opened, Box<Respon
     Ok(Opened {
         request,
         held,
-        deadline,
-        arriving,
+        caller,
+        arriving: Arriving {
+            _place: place,
+            _until: until,
+        },
+        late: Box::pin(late(arrival, services.limits.message_timeout)),
         places: places.clone(),
         message_bytes,
         observed,
@@ -353,10 +363,7 @@ pub(crate) struct Requests {
 /// Where a stream stands.
 enum Place {
     /// Among those whose first request arrives.
-    Arriving {
-        _place: OwnedSemaphorePermit,
-        places: Places,
-    },
+    Arriving { _arriving: Arriving, places: Places },
     /// Among those that are open.
     Open { _place: OwnedSemaphorePermit },
 }

@@ -7,5 +7,7 @@ mod patience;
 mod raw;
 mod threads;
 
-pub(crate) use method::{Answers, Caller, Requests, server_streaming, streaming, unary, unknown};
+pub(crate) use method::{
+    Answers, Caller, Requests, open, server_streaming, streaming, unary, unknown,
+};
 pub(crate) use threads::{Threads, by_size, drive};

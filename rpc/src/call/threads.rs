@@ -1,34 +1,36 @@
-//! Threads for calls of chaincodes: short work is done where it is, and what may scan has threads of its own.
+//! Where the work of a call is done: short work where it is, what blocks on the threads for it, and what may scan on
+//! others.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quire_chaincode::{Invocation, Weight};
 use quire_ledger::{Meter, Reader};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tonic::Status;
 
 use super::patience::{Patience, Waiter};
 use crate::backend::Backend;
+use crate::workers::{Workers, run_on};
 
 /// How long work that scans waits for a thread.
 const SCAN_WAIT: Duration = Duration::from_secs(5);
 
-/// How many threads there are for each kind of work. Threads are the runtime's own.
+/// The node's threads, which other doors share.
 #[derive(Debug)]
 pub(crate) struct Threads {
-    work: Arc<Semaphore>,
-    scans: Arc<Semaphore>,
+    work: Workers,
+    queries: Workers,
     /// How long the queries of one call may take.
     query_timeout: Duration,
 }
 
 impl Threads {
-    pub(crate) fn new(work: usize, scans: usize, query_timeout: Duration) -> Self {
+    pub(crate) fn new(shared: quire_peer::Threads, query_timeout: Duration) -> Self {
+        let quire_peer::Threads { work, queries } = shared;
         Self {
-            work: Arc::new(Semaphore::new(work)),
-            scans: Arc::new(Semaphore::new(scans)),
+            work: Workers::new(work),
+            queries: Workers::new(queries),
             query_timeout,
         }
     }
@@ -41,14 +43,7 @@ impl Threads {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let thread = Arc::clone(&self.work).acquire_owned().await;
-        let thread = thread.map_err(|error| Status::internal(error.to_string()))?;
-        let done = tokio::task::spawn_blocking(move || {
-            let _thread = thread;
-            work()
-        });
-        done.await
-            .map_err(|_| Status::internal("the work on a call panicked"))
+        self.work.run(work).await
     }
 
     /// Runs work where its weight belongs.
@@ -66,17 +61,10 @@ impl Threads {
             Weight::Brief if !reader.is_remote() => Ok(work()),
             Weight::Brief | Weight::Keys => self.work(work).await,
             Weight::Scan => {
-                let thread = timeout(SCAN_WAIT, Arc::clone(&self.scans).acquire_owned());
                 let crowded =
-                    || Status::resource_exhausted("all threads for queries are taken: try again");
-                let thread = thread.await.map_err(|_| crowded())?;
-                let thread = thread.map_err(|error| Status::internal(error.to_string()))?;
-                let done = tokio::task::spawn_blocking(move || {
-                    let _thread = thread;
-                    work()
-                });
-                done.await
-                    .map_err(|_| Status::internal("the work on a call panicked"))
+                    |_| Status::resource_exhausted("all threads for queries are taken: try again");
+                let thread = timeout(SCAN_WAIT, self.queries.thread());
+                run_on(thread.await.map_err(crowded)??, work).await
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Calls of a peer's Gateway and Endorser, as HTTP brings them, against what a real peer answered.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -286,4 +286,19 @@ async fn what_needs_the_endorsement_of_somebody_else_is_not_handed_out_unless_it
     );
     let ended = endorse(&node, &router, "b", &[&own]).await;
     assert_eq!((ended.code, ended.responses.len()), (0, 1), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_call_takes_a_thread_that_other_doors_share_and_waits_until_there_is_one() {
+    let node = Node::new();
+    let router = node.router();
+    let threads = [node.threads.work.thread(), node.threads.work.thread()];
+    let taken = futures_util::future::try_join_all(threads).await.unwrap();
+    let mut asked = pin!(call(&router, "/discovery.Discovery/Discover", b"", 1));
+    tokio::select! {
+        ended = &mut asked => panic!("it did not wait: {ended:?}"),
+        () = node.waiting.some() => {}
+    }
+    drop(taken);
+    assert_eq!(asked.await.code, 2);
 }

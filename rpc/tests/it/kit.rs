@@ -17,7 +17,10 @@ use quire_ordering::{BlockSigner, Unobserved};
 use quire_peer::channel::Host;
 use quire_peer::config::in_state;
 use quire_peer::genesis::BATCH_SIZE;
-use quire_peer::{ChaincodeHost, Channel, Clock, LocalPeer, OpenChannel, genesis_block};
+use quire_peer::{
+    ChaincodeHost, Channel, Clock, LocalPeer, OpenChannel, Pool, PoolObserver, Threads,
+    genesis_block,
+};
 use quire_rpc::Backend;
 use quire_rpc::Workers;
 use quire_rpc::broadcast::Broadcast;
@@ -30,6 +33,31 @@ use quire_wire::config::{Config, ConfigUpdateEnvelope};
 use quire_wire::deliver::SeekInfo;
 use quire_wire::hash::sha256;
 use tokio::sync::watch;
+
+/// Counts the work that waits for a thread.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(AtomicUsize);
+
+impl Waiting {
+    /// Returns when there is some.
+    pub(crate) async fn some(&self) {
+        while self.0.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl PoolObserver for Waiting {
+    fn busy(&self, _: bool) {}
+
+    fn waiting(&self, is_more: bool) {
+        if is_more {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
 
 /// The address under which clients know the node.
 pub(crate) const ADDRESS: &str = "peer.example.com:7051";
@@ -88,6 +116,10 @@ pub(crate) struct Node {
     channels: Arc<Channels>,
     stop: watch::Sender<bool>,
     workers: Workers,
+    /// What other doors would share.
+    pub(crate) threads: Threads,
+    /// How much work waits for one of them.
+    pub(crate) waiting: Arc<Waiting>,
     _dir: tempfile::TempDir,
 }
 
@@ -170,6 +202,12 @@ impl Node {
             Organization::open_or_create(&quire_disk::os(), &data, "Org1MSP", beginning()).unwrap();
         let clock = Arc::new(TestClock(Mutex::new(beginning())));
         let (stop, stopping) = watch::channel(false);
+        let waiting = Arc::new(Waiting::default());
+        let pool = |threads| Pool::new(threads, Arc::clone(&waiting) as Arc<_>);
+        let threads = Threads {
+            work: pool(2),
+            queries: pool(1),
+        };
         let idle = ChaincodeHost::idle();
         let local = LocalPeer::new(organization.msp(), &idle, Arc::clone(&clock) as Arc<_>);
         Self {
@@ -187,7 +225,9 @@ impl Node {
             organization,
             clock,
             stop,
-            workers: Workers::new(2),
+            workers: Workers::new(threads.work.clone()),
+            threads,
+            waiting,
             _dir: dir,
         }
     }
@@ -260,8 +300,6 @@ impl Node {
             streams: 100,
             query_timeout: Duration::from_secs(10),
             max_wait: Duration::from_secs(300),
-            work_threads: 2,
-            scan_threads: 1,
         };
         let itself = Itself {
             identity: self.endorser(),
@@ -269,7 +307,8 @@ impl Node {
             started: beginning(),
         };
         let channels = Arc::clone(&self.channels) as Arc<_>;
-        quire_rpc::router(channels, Arc::new(Uncounted), limits, itself)
+        let shared = (limits, self.threads.clone());
+        quire_rpc::router(channels, Arc::new(Uncounted), shared, itself)
     }
 
     pub(crate) fn broadcast(&self) -> Broadcast {
