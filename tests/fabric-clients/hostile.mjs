@@ -4,8 +4,12 @@
 
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
-import { readFileSync, rmSync } from 'node:fs';
+import { createPrivateKey } from 'node:crypto';
+import { readFileSync, readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
+import * as grpc from '@grpc/grpc-js';
+import { connect as connectGateway, hash, signers } from '@hyperledger/fabric-gateway';
 import { Node } from './node.mjs';
 
 const { values: options } = parseArgs({
@@ -37,8 +41,8 @@ const MEMORY_MIB = 600;
 
 const node = new Node(options.quire, '--body-timeout', '3', '--memory-budget', String(256 << 20));
 await node.start();
-const memory = () => {
-  const text = readFileSync(`/proc/${node.child.pid}/status`, 'utf8');
+const memory = (of = node) => {
+  const text = readFileSync(`/proc/${of.child.pid}/status`, 'utf8');
   return Number(text.match(/VmRSS:\s+(\d+) kB/)[1]) / 1024;
 };
 let most = 0;
@@ -53,9 +57,9 @@ const random = (below) => {
   return state % below;
 };
 
-const connect = () =>
+const connect = (to = node) =>
   new Promise((resolve, reject) => {
-    const session = http2.connect(`http://${node.grpc}`, { maxSessionMemory: 1000 });
+    const session = http2.connect(`http://${to.grpc}`, { maxSessionMemory: 1000 });
     session.on('error', reject);
     session.on('connect', () => resolve(session));
   });
@@ -157,7 +161,7 @@ console.log('ok  headers that are wrong are answered');
 
 {
   // More than the memory for requests, of callers who never finish.
-  const sessions = await Promise.all(Array.from({ length: 8 }, connect));
+  const sessions = await Promise.all(Array.from({ length: 8 }, () => connect()));
   const calls = [];
   for (const one of sessions) {
     one.on('error', () => {});
@@ -176,7 +180,7 @@ console.log('ok  headers that are wrong are answered');
 
 {
   // More calls than the node works on at a time, whose requests never come.
-  const sessions = await Promise.all(Array.from({ length: 3 }, connect));
+  const sessions = await Promise.all(Array.from({ length: 3 }, () => connect()));
   const calls = [];
   for (const one of sessions) {
     for (let count = 0; count < 800; count++) calls.push(call(one, '/gateway.Gateway/Evaluate', Buffer.alloc(0), { end: false }));
@@ -192,7 +196,7 @@ console.log('ok  headers that are wrong are answered');
 
 {
   // Ten thousand streams that do nothing.
-  const sessions = await Promise.all(Array.from({ length: 40 }, connect));
+  const sessions = await Promise.all(Array.from({ length: 40 }, () => connect()));
   let open = 0;
   let refused = 0;
   const streams = [];
@@ -244,6 +248,67 @@ console.log('ok  headers that are wrong are answered');
   one.destroy();
   assert.equal(await call(session, '/grpc.health.v1.Health/Check', frame(Buffer.alloc(0))), 0);
   console.log('ok  5,000 streams that are reset at once');
+}
+
+/** A request for all blocks, signed. */
+async function seek(to) {
+  const folder = path.join(to.data, 'identities', 'client', 'msp');
+  const only = (name) => readFileSync(path.join(folder, name, readdirSync(path.join(folder, name))[0]));
+  const client = new grpc.Client(to.grpc, grpc.credentials.createInsecure());
+  const gateway = connectGateway({
+    client,
+    hash: hash.sha256,
+    identity: { mspId: 'QuireMSP', credentials: only('signcerts') },
+    signer: signers.newPrivateKeySigner(createPrivateKey(only('keystore'))),
+  });
+  const unsigned = gateway.getNetwork('main').newBlockEventsRequest({ startBlock: 0n });
+  const signature = await signers.newPrivateKeySigner(createPrivateKey(only('keystore')))(unsigned.getDigest());
+  const signed = gateway.newSignedBlockEventsRequest(unsigned.getBytes(), signature).getBytes();
+  gateway.close();
+  client.close();
+  return Buffer.from(signed);
+}
+
+{
+  // Readers who ask for all blocks, and take none: less than a block is on its way to each.
+  const slow = new Node(options.quire, '--stall-timeout', '3');
+  await slow.start();
+  for (let count = 0; count < 20; count++) {
+    const put = await fetch(`${slow.url}/v1/channels/main/state/large/${count}`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ text: 'x'.repeat(500_000) }),
+    });
+    assert.equal(put.status, 201);
+  }
+  const before = memory(slow);
+  const request = frame(await seek(slow));
+  const sessions = await Promise.all(Array.from({ length: 50 }, () => connect(slow)));
+  const cut = sessions.map((one) => {
+    one.on('error', () => {});
+    const stream = one.request({
+      ':method': 'POST',
+      ':path': '/protos.Deliver/Deliver',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    stream.on('error', () => {});
+    stream.write(request);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error('a reader who never reads is not cut off')), 30_000);
+      one.on('close', () => resolve(clearTimeout(timer)));
+    });
+  });
+  await Promise.all(cut);
+  const metrics = await (await fetch(`${slow.url}/metrics`)).text();
+  const count = Number(metrics.match(/^quire_connections_cut_off_total (\d+)/m)[1]);
+  assert.ok(count >= 50, `${count} were cut off`);
+  const more = memory(slow) - before;
+  assert.ok(more < 200, `they took ${more.toFixed()} MiB`);
+  await slow.stop('SIGTERM');
+  assert.equal(slow.child.exitCode, 0);
+  rmSync(slow.work, { recursive: true });
+  console.log('ok  50 readers of blocks who never read are cut off');
 }
 
 session.destroy();
