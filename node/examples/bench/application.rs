@@ -16,11 +16,11 @@ use crate::Failure;
 
 /// Clients that share a connection, as the callers of one application do.
 const SHARE: u64 = 100;
-const CHANNEL: &str = "main";
+pub(crate) const CHANNEL: &str = "main";
 
 /// The key that signs.
 #[derive(Clone)]
-pub(crate) struct Signer(Arc<SigningIdentity>);
+pub(crate) struct Signer(pub(crate) Arc<SigningIdentity>);
 
 impl Signer {
     /// Reads an MSP folder.
@@ -41,12 +41,7 @@ impl Caller {
         signer: &Signer,
         clients: u64,
     ) -> Result<Vec<Self>, Failure> {
-        let target = Target {
-            address: address.to_owned(),
-            dial_timeout: Duration::from_secs(10),
-            tls: None,
-        };
-        let connections = (0..clients.div_ceil(SHARE)).map(|_| Client::connect(&target));
+        let connections = (0..clients.div_ceil(SHARE)).map(|_| connect(address));
         let connections = try_join_all(connections).await?;
         let shared = connections.iter().cycle();
         let callers = (0..clients).zip(shared).map(|(_, connection)| {
@@ -72,15 +67,25 @@ impl Caller {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "proposals have the true time")]
-fn now() -> SystemTime {
+/// A connection.
+pub(crate) async fn connect(address: &str) -> Result<Client, Failure> {
+    let target = Target {
+        address: address.to_owned(),
+        dial_timeout: Duration::from_secs(10),
+        tls: None,
+    };
+    Ok(Client::connect(&target).await?)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is signed has the true time"
+)]
+pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }
 
 fn call(chaincode: &str, args: &[&str]) -> Result<Proposing, Failure> {
-    let mut nonce = [0; 24];
-    let filled = SystemRandom::new().fill(&mut nonce);
-    filled.map_err(|_| "no randomness")?;
     Ok(Proposing {
         chaincode: chaincode.to_owned(),
         args: args
@@ -89,7 +94,15 @@ fn call(chaincode: &str, args: &[&str]) -> Result<Proposing, Failure> {
             .collect(),
         is_init: false,
         transient: BTreeMap::new(),
-        nonce,
+        nonce: nonce()?,
         now: now(),
     })
+}
+
+/// Fresh randomness.
+pub(crate) fn nonce() -> Result<[u8; 24], Failure> {
+    let mut nonce = [0; 24];
+    let filled = SystemRandom::new().fill(&mut nonce);
+    filled.map_err(|_| "no randomness")?;
+    Ok(nonce)
 }

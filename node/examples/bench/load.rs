@@ -274,7 +274,7 @@ impl Processor {
 
     /// Microseconds since the beginning for each of `requests`, of the server and of this process.
     #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-    fn micros(&self, requests: usize) -> [Option<f64>; 2] {
+    pub(crate) fn micros(&self, requests: usize) -> [Option<f64>; 2] {
         let [server, own] = Self::now(self.server);
         let [server_before, own_before] = self.before;
         let since = |before: Option<f64>, now: Option<f64>| {

@@ -21,12 +21,16 @@
 //! With `--chaincode transfers` the chaincode of that name, which is `examples/transfers` or does the same, opens accounts
 //! and tells of them, in place of the built-in one.
 //!
+//! With `--deliver 1,50` so many readers get all blocks by Fabric's Deliver service behind the loops, as fast as they can,
+//! beside the block files themselves, which are read in `--data`.
+//!
 //! With `--find 100000` there are none of these loops: so many documents are written, an index is made, and 16 clients
 //! ask for pages of 10 and of 500 of them, beside what CouchDB did with as many elsewhere, or does here
 //! where `QUIRE_TEST_COUCHDB_URL` names one.
 
 mod application;
 mod client;
+mod deliver;
 mod find;
 mod load;
 mod probes;
@@ -35,6 +39,7 @@ use clap::Parser;
 use serde_json::json;
 
 use application::Signer;
+use deliver::Deliver;
 use find::Find;
 use load::{Ask, Documents, Load};
 
@@ -81,6 +86,12 @@ struct Arguments {
     /// Bytes of each document's payload member.
     #[arg(long, default_value_t = 200)]
     bytes: usize,
+    /// Gets all blocks by Fabric's Deliver service, with so many readers at a time.
+    #[arg(long, value_delimiter = ',', requires = "grpc")]
+    deliver: Vec<u64>,
+    /// The node's data directory.
+    #[arg(long, default_value = "/tmp/bench")]
+    data: std::path::PathBuf,
     /// Asks for pages of so many documents instead of submitting.
     #[arg(long)]
     find: Option<u64>,
@@ -115,6 +126,24 @@ impl Arguments {
             None => vec![Ask::Get(documents), Ask::Evaluate(documents)],
             Some(chaincode) => vec![Ask::Account(documents, chaincode)],
         }
+    }
+
+    async fn deliver(&self, signer: Option<&Signer>) -> Result<(), Failure> {
+        if self.deliver.is_empty() {
+            return Ok(());
+        }
+        let Some((address, signer)) = self.grpc.as_deref().zip(signer) else {
+            return Ok(());
+        };
+        let deliver = Deliver {
+            address,
+            signer,
+            readers: &self.deliver,
+            data: &self.data,
+            seconds: self.seconds,
+            pid: self.pid,
+        };
+        deliver.run().await
     }
 
     /// How many documents so many clients send in a closed loop.
@@ -198,15 +227,14 @@ async fn main() -> Result<(), Failure> {
         let load = arguments.load(signer, ask, 500, count, Some(rate));
         load.run(processor).await?;
     }
-    let Some(documents) = written else {
-        return Ok(());
-    };
-    for ask in arguments.reads(&documents) {
-        for &clients in &arguments.readers {
-            let count = arguments.requests_of(clients).saturating_mul(READS);
-            let load = arguments.load(signer, ask, clients, count, None);
-            load.run(processor).await?;
+    if let Some(documents) = written {
+        for ask in arguments.reads(&documents) {
+            for &clients in &arguments.readers {
+                let count = arguments.requests_of(clients).saturating_mul(READS);
+                let load = arguments.load(signer, ask, clients, count, None);
+                load.run(processor).await?;
+            }
         }
     }
-    Ok(())
+    arguments.deliver(signer).await
 }
