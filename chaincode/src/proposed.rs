@@ -2,6 +2,8 @@
 
 use quire_wire::peer::{ChaincodeInput, SignedProposal};
 
+use crate::reach::Reach;
+
 /// Knows of which transaction a call is part. Nothing is made before it is asked for, because a chaincode
 /// that needs none of it should not pay for it.
 pub trait Proposed {
@@ -22,6 +24,8 @@ pub struct Transaction {
     pub input: ChaincodeInput,
     /// What the client sent: who it is, when it asked, and what it says to the chaincode alone.
     pub proposal: SignedProposal,
+    /// The channels that the client may have told of.
+    pub reach: Reach,
 }
 
 impl Proposed for Transaction {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use quire_chaincode::lifecycle::Host as _;
 use quire_chaincode::shim::{Callee, Deadline, Host};
-use quire_chaincode::system::is_system;
+use quire_chaincode::system::{Subject, is_system};
 use quire_chaincode::{Call, ChaincodeError, Chaincodes, Invocation, Simulated, Transaction};
 use quire_ledger::{Reader, Simulator};
 use quire_wire::peer::SignedProposal;
@@ -80,6 +80,9 @@ impl Host for Callees {
 
     fn call(&self, callee: Callee, mut simulator: Simulator) -> Invocation<Simulated> {
         let call = call_of(&callee.chaincode, &callee.transaction);
+        if let Err(why) = check_reach(&callee, &call) {
+            return refused(why, simulator);
+        }
         if callee.transaction.channel == callee.from {
             return match self.chaincodes.upgrade() {
                 // What the built-in one writes may be in any namespace, and none of its callers'.
@@ -119,6 +122,26 @@ impl Host for Callees {
             }
             Err(why) => refused(why, simulator),
         }
+    }
+}
+
+/// Whether the client may have told of what a call tells of. Its token may be for some channels, while its identity is
+/// a member of more.
+fn check_reach(callee: &Callee, call: &Call) -> Result<(), String> {
+    let transaction = &callee.transaction;
+    let check = |channel: &str| {
+        if transaction.reach.has(channel) {
+            return Ok(());
+        }
+        Err(format!("the client's token is not for channel {channel}"))
+    };
+    check(&transaction.channel)?;
+    match Subject::of(call) {
+        Subject::Channel(channel) => check(&channel),
+        Subject::Node if !transaction.reach.is_all() => {
+            Err("the client's token is not for all channels of the node".to_owned())
+        }
+        Subject::Here | Subject::Node => Ok(()),
     }
 }
 

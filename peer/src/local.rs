@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_chaincode::lifecycle::{self, ChannelConfig, Lifecycle, VERSION};
 use quire_chaincode::system::{self, CSCC, Cscc, QSCC, Qscc};
-use quire_chaincode::{Proposed as _, Transaction};
+use quire_chaincode::{Proposed as _, Reach, Transaction};
 use quire_identity::{Msp, Msps};
 use quire_ledger::{LIFECYCLE, Reader};
 use quire_wire::lifecycle::ReferencedChaincode;
@@ -66,6 +66,7 @@ impl LocalPeer {
             channel: "",
             tx_id: proposal.tx_id(),
             bytes,
+            reach: Reach::default(),
             creator: Creator::Elsewhere(proposal),
         };
         let transaction = asked.transaction();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quire_chaincode::system::is_system;
-use quire_chaincode::{Call, ChaincodeError, Invocation};
+use quire_chaincode::{Call, ChaincodeError, Invocation, Reach};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Content, Examined, Meter, Reader, Signatures};
 use quire_ordering::{BlockSigner, Consenter, Message, NotOrdered, envelope_size_bytes};
@@ -92,6 +92,7 @@ impl Peer {
             channel: &self.channel,
             tx_id: proposal.tx_id(),
             bytes,
+            reach: Reach::default(),
             creator: Creator::Elsewhere(proposal),
         };
         let endorsed = self.endorser.endorse(call, &asked, meter);
@@ -128,6 +129,7 @@ impl Peer {
             channel: &self.channel,
             tx_id: proposal.tx_id(),
             bytes: &proposal.bytes,
+            reach: Reach::default(),
             creator: Creator::Elsewhere(proposal),
         };
         let answered = self.endorser.answer(proposal.call(), &asked, meter);
@@ -386,12 +388,14 @@ impl Submitter for Peer {
             tx_id,
             call,
             meter,
+            reach,
             ..
         } = proposal;
         let asked = Asked {
             channel: &self.channel,
             tx_id: &tx_id,
             bytes: &bytes,
+            reach,
             creator: Creator::Here(&identity),
         };
         match self.endorser.endorse(&call, &asked, meter) {

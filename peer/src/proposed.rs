@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quire_chaincode::{Proposed, Transaction};
+use quire_chaincode::{Proposed, Reach, Transaction};
 use quire_identity::SigningIdentity;
 use quire_wire::Message as _;
 use quire_wire::peer::{
@@ -20,6 +20,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) channel: &'a str,
     pub(crate) tx_id: &'a str,
     pub(crate) bytes: &'a ProposalBytes,
+    pub(crate) reach: Reach,
     pub(crate) creator: Creator<'a>,
 }
 
@@ -57,6 +58,7 @@ impl Proposed for Asked<'_> {
             tx_id: self.tx_id.to_owned(),
             input,
             proposal,
+            reach: self.reach.clone(),
         }
     }
 }
@@ -68,6 +70,7 @@ impl Proposed for Evaluating<'_> {
             channel: self.channel,
             tx_id: &proposal.tx_id,
             bytes: &proposal_bytes(self.channel, proposal, self.clock.now().into()),
+            reach: proposal.reach.clone(),
             creator: Creator::Here(&proposal.identity),
         };
         asked.transaction()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quire_chaincode::{Call, ChaincodeError, Invocation};
+use quire_chaincode::{Call, ChaincodeError, Invocation, Reach};
 use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
 use quire_ordering::{EnvelopeTooLarge, NotOrdered, Refused};
@@ -85,6 +85,8 @@ pub struct Proposal {
     pub decoration: Option<Bytes>,
     /// Counts the work of its queries, and ends it.
     pub meter: Meter,
+    /// The channels that it may have told of.
+    pub reach: Reach,
 }
 
 /// A transaction that was ordered.

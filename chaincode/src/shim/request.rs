@@ -21,6 +21,7 @@ use super::limits::Limits;
 use super::rows::{Documents, Rows};
 use crate::chaincode::ChaincodeError;
 use crate::proposed::Transaction;
+use crate::reach::Reach;
 
 /// What a read or write makes the node hold beside its bytes.
 const ENTRY_BYTES: usize = 64;
@@ -35,6 +36,7 @@ pub(super) struct Asking {
     pub(super) channel: String,
     pub(super) tx_id: String,
     pub(super) proposal: SignedProposal,
+    reach: Reach,
     queries: BTreeMap<String, Rows>,
     /// Queries that were opened so far: they are named by their numbers.
     opened: u64,
@@ -92,6 +94,7 @@ impl Asking {
             channel: transaction.channel.clone(),
             tx_id: transaction.tx_id.clone(),
             proposal: transaction.proposal.clone(),
+            reach: transaction.reach.clone(),
             queries: BTreeMap::new(),
             opened: 0,
         }
@@ -382,6 +385,7 @@ impl Asking {
                 tx_id: self.tx_id.clone(),
                 input,
                 proposal: self.proposal.clone(),
+                reach: self.reach.clone(),
             },
         })))
     }

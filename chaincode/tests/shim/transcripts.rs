@@ -138,6 +138,7 @@ fn transaction(first: &ChaincodeMessage) -> Transaction {
         tx_id: first.txid.clone(),
         input: ChaincodeInput::decode(first.payload.clone()).unwrap(),
         proposal: first.proposal.clone().unwrap(),
+        ..Transaction::default()
     }
 }
 

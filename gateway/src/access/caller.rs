@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::http::Extensions;
 use axum::http::request::Parts;
-use quire_chaincode::Call;
 use quire_chaincode::system::Subject;
+use quire_chaincode::{Call, Reach};
 use quire_identity::{AccessRole, SigningIdentity, Token};
 
 use crate::problem::{Problem, ProblemKind};
@@ -39,6 +39,12 @@ impl Caller {
         self.token
             .as_ref()
             .is_none_or(|token| token.reaches(channel))
+    }
+
+    /// The channels that the caller may have told of.
+    pub(crate) fn reach(&self) -> Reach {
+        let token = self.token.as_ref();
+        token.map_or_else(Reach::default, |token| Reach::of(&token.channels))
     }
 
     /// Makes sure that the channel is one of the caller's, even if it does not exist.

@@ -6,7 +6,6 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use quire_chaincode::{Invocation, Weight};
-use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
 use quire_peer::{Channel, Proposal};
 use quire_wire::tx_id::{NONCE_BYTES, tx_id};
@@ -49,8 +48,7 @@ pub(crate) async fn evaluate(
     let asked = call::of_evaluation(&body, &channel.chaincodes)?;
     let caller = Caller::of(&parts.extensions)?;
     caller.check_call(&asked.call)?;
-    let identity = Arc::clone(&caller.identity);
-    let proposal = proposal(identity, gateway.backend.random_nonce(), asked);
+    let proposal = proposal(caller, gateway.backend.random_nonce(), asked);
     let (chaincodes, reader) = (Arc::clone(&channel.chaincodes), channel.reader.clone());
     let begun = match chaincodes.weight(&proposal.call) {
         Weight::Scan => {
@@ -71,14 +69,11 @@ pub(crate) async fn evaluate(
 }
 
 /// The call to evaluate, as a proposal of its caller.
-fn proposal(
-    identity: Arc<SigningIdentity>,
-    nonce: [u8; NONCE_BYTES],
-    asked: RequestedCall,
-) -> Proposal {
+fn proposal(caller: &Caller, nonce: [u8; NONCE_BYTES], asked: RequestedCall) -> Proposal {
     Proposal {
-        tx_id: tx_id(&nonce, identity.serialized()),
-        identity,
+        tx_id: tx_id(&nonce, caller.identity.serialized()),
+        identity: Arc::clone(&caller.identity),
+        reach: caller.reach(),
         nonce,
         call: asked.call,
         is_init: asked.is_init,

@@ -273,9 +273,11 @@ async fn write(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<
     if let Some(conditions) = &conditions {
         args.push(argument(conditions)?);
     }
+    let caller = Caller::of(&parts.extensions)?;
     let write = Write {
         channel: path.channel,
-        identity: Caller::identity(&parts)?,
+        identity: Arc::clone(&caller.identity),
+        reach: caller.reach(),
         call: Call {
             chaincode: path.namespace.as_ref().to_owned(),
             function: function.to_owned(),

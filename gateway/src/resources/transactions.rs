@@ -81,6 +81,7 @@ pub(crate) async fn submit(
     caller.check_call(&call)?;
     let write = Write {
         identity: Arc::clone(&caller.identity),
+        reach: caller.reach(),
         call,
         is_init,
         channel,

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quire_chaincode::{Call, Invocation, Weight};
+use quire_chaincode::{Call, Invocation, Reach, Weight};
 use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
 use quire_peer::{Channel, Proposal, SubmitError, Submitted};
@@ -39,6 +39,8 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from
 pub(crate) struct Write {
     pub(crate) channel: Channel,
     pub(crate) identity: Arc<SigningIdentity>,
+    /// The channels that it may have told of.
+    pub(crate) reach: Reach,
     pub(crate) call: Call,
     /// Whether it is the initialisation of its chaincode.
     pub(crate) is_init: bool,
@@ -313,6 +315,7 @@ impl Write {
             is_init: self.is_init,
             decoration: record.map(|record| record.to_bytes()),
             meter,
+            reach: self.reach.clone(),
         };
         let submitted = Arc::clone(&self.channel.submitter).submit(proposal);
         submitted.map(|submitted| match submitted {

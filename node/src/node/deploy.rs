@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quire_chaincode::lifecycle::{CodeError, ConnectionError, PackageError, PackagesError};
-use quire_chaincode::{Call, ChaincodeError, Invocation};
+use quire_chaincode::{Call, ChaincodeError, Invocation, Reach};
 use quire_gateway::backend::Backend as _;
 use quire_gateway::chaincodes::{DeployChaincodeError, DeployedChaincode};
 use quire_identity::policy::PolicyTextError;
@@ -277,6 +277,7 @@ impl Calls {
             is_init: false,
             decoration: None,
             meter: Meter::default(),
+            reach: Reach::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use quire_chaincode::lifecycle::{Installed, Packages, PackagesError};
 use quire_chaincode::shim::{Deadline, Limits, ShimChaincode, Stream};
 use quire_chaincode::{
-    Answer, Call, Chaincode, ChaincodeError, Chaincodes, Invocation, Proposed, Simulated,
+    Answer, Call, Chaincode, ChaincodeError, Chaincodes, Invocation, Proposed, Reach, Simulated,
 };
 use quire_ledger::{CreateOptions, FindError, Meter, Query, Reader, Simulator};
 use quire_ordering::Unobserved;
@@ -162,6 +162,18 @@ impl Bench {
 
     /// What the caller's process is told when it calls another chaincode, or why the whole call ended there.
     fn answer(&self, callee: &str, meter: Meter) -> Result<String, ChaincodeError> {
+        self.answer_for(Reach::default(), callee, "f", "", meter)
+    }
+
+    /// The same for a client whose token is for some channels.
+    fn answer_for(
+        &self,
+        reach: Reach,
+        callee: &str,
+        function: &str,
+        argument: &str,
+        meter: Meter,
+    ) -> Result<String, ChaincodeError> {
         let call = Call {
             chaincode: CALLER.to_owned(),
             function: "f".to_owned(),
@@ -169,6 +181,7 @@ impl Bench {
         };
         let asked = Proposal {
             meter,
+            reach,
             ..proposal(&self.node.client, call)
         };
         let begun = self.channel.peer().evaluate(asked);
@@ -180,7 +193,9 @@ impl Bench {
                 ..ChaincodeId::default()
             }),
             input: Some(ChaincodeInput {
-                args: vec!["f".into()],
+                args: [function, argument]
+                    .map(|arg| Bytes::copy_from_slice(arg.as_bytes()))
+                    .to_vec(),
                 ..ChaincodeInput::default()
             }),
             ..ChaincodeSpec::default()
@@ -302,6 +317,34 @@ fn a_channel_says_who_may_call_a_chaincode_through_another() {
     // System chaincodes ask for themselves.
     let told = bench.answer("lscc", Meter::default()).unwrap();
     assert!(!told.contains(nobody), "{told}");
+    bench.channel.stop();
+}
+
+#[test]
+fn a_chaincode_reads_no_channel_that_the_token_of_its_client_is_not_for() {
+    let bench = Bench::new();
+    let chaincodes = Arc::new(Chaincodes::default());
+    chaincodes.deploy(CALLEE, Arc::new(Greedy));
+    *bench.played.other.lock() = Some((bench.channel.reader().clone(), chaincodes));
+    let ask = |channels: &[&str], callee: &str, function: &str, argument: &str| {
+        let channels: Vec<_> = channels.iter().map(|name| (*name).to_owned()).collect();
+        let reach = Reach::of(&channels);
+        let answer = bench.answer_for(reach, callee, function, argument, Meter::default());
+        answer.unwrap()
+    };
+    let callee = format!("{CALLEE}/{OTHER}");
+    for channels in [&[][..], &[CHANNEL, OTHER]] {
+        let told = ask(channels, &callee, "f", "");
+        assert!(told.contains("all seen"), "{channels:?}: {told}");
+    }
+    let refused = format!("token is not for channel {OTHER}");
+    let told = ask(&[CHANNEL], &callee, "f", "");
+    assert!(told.contains(&refused), "{told}");
+    // System chaincodes tell of other channels by their arguments.
+    let told = ask(&[CHANNEL], "cscc", "GetConfigBlock", OTHER);
+    assert!(told.contains(&refused), "{told}");
+    let told = ask(&[CHANNEL], "cscc", "GetChannels", "");
+    assert!(told.contains("not for all channels"), "{told}");
     bench.channel.stop();
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quire_chaincode::{Call, Documents};
+use quire_chaincode::{Call, Documents, Reach};
 use quire_disk::OsDisk;
 use quire_identity::config::{compute_update, sign_update, update_envelope};
 use quire_identity::{Organization, Role, SigningIdentity};
@@ -223,6 +223,7 @@ pub(crate) fn proposal(identity: &Arc<SigningIdentity>, call: Call) -> Proposal 
         is_init: false,
         decoration: None,
         meter: Meter::default(),
+        reach: Reach::default(),
     }
 }
 

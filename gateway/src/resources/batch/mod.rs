@@ -236,6 +236,7 @@ impl BatchRequest {
         let write = Write {
             channel: self.channel.clone(),
             identity: Arc::clone(&self.caller.identity),
+            reach: self.caller.reach(),
             call,
             is_init,
             attempts,
