@@ -58,6 +58,8 @@ pub(crate) struct Callees {
     pub(crate) chaincodes: Weak<Chaincodes>,
     pub(crate) channels: Arc<dyn Channels>,
     pub(crate) timer: Arc<dyn Timer>,
+    /// The collection of this organisation.
+    pub(crate) collection: String,
     /// Who may call them.
     pub(crate) access: Arc<Defining>,
 }
@@ -76,6 +78,10 @@ impl Callees {
 impl Host for Callees {
     fn deadline(&self) -> Deadline {
         self.timer.deadline()
+    }
+
+    fn own_collection(&self) -> Option<&str> {
+        Some(&self.collection)
     }
 
     fn call(&self, callee: Callee, mut simulator: Simulator) -> Invocation<Simulated> {

@@ -13,7 +13,7 @@ use quire_chaincode::lifecycle::{
 };
 use quire_chaincode::shim::{Host, ShimChaincode};
 use quire_chaincode::system::{CSCC, Cscc, LSCC, Lscc, QSCC, Qscc};
-use quire_ledger::{LIFECYCLE, Reader, Simulator};
+use quire_ledger::{IMPLICIT_COLLECTION, LIFECYCLE, Reader, Simulator};
 
 use crate::callees::Callees;
 use crate::chaincode_host::ChaincodeHost;
@@ -99,6 +99,7 @@ impl Deployed {
                 channels: Arc::clone(&host.channels),
                 timer: Arc::clone(&host.timer),
                 access: Arc::clone(&defining),
+                collection: format!("{IMPLICIT_COLLECTION}{organization}"),
             }),
             running: Mutex::default(),
             is_stale: AtomicBool::new(false),

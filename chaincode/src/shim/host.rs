@@ -17,6 +17,11 @@ pub trait Host: Debug + Send + Sync {
     /// Ready when a call that begins now has taken too long.
     fn deadline(&self) -> Deadline;
 
+    /// The private collection whose values this node keeps, its organisation's own.
+    fn own_collection(&self) -> Option<&str> {
+        None
+    }
+
     /// Calls another chaincode for one that is called. In the caller's channel it shares the simulator. In
     /// another channel it gets one of that channel, whose records nobody will see, and the caller's comes
     /// back as it was.

@@ -16,6 +16,7 @@ mod exchange;
 mod host;
 mod limits;
 mod message;
+mod place;
 mod process;
 mod request;
 mod rows;

@@ -56,7 +56,7 @@ impl ShimChaincode {
         } else {
             MessageType::Transaction
         };
-        let asking = Asking::new(&self.name, &transaction);
+        let asking = Asking::new(&self.name, &transaction, self.host.own_collection());
         let seat = process.begin(ChaincodeMessage {
             r#type: kind.into(),
             payload: transaction.input.encode_to_vec().into(),

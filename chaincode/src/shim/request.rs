@@ -1,7 +1,6 @@
 //! What the process of a chaincode asks for, and the answers.
 //!
-//! Errors of the chaincode's making are told to it in Fabric's words; those of the ledger end the call, because
-//! they are nothing that a chaincode should act on.
+//! Errors of the chaincode's making are told to it in Fabric's words; those of the ledger end the call.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +17,7 @@ use quire_wire::shim::{
 
 use super::host::Callee;
 use super::limits::Limits;
+use super::place::{Place, private_hash, public, unsupported};
 use super::rows::{Documents, Rows};
 use crate::chaincode::ChaincodeError;
 use crate::proposed::Transaction;
@@ -37,6 +37,8 @@ pub(super) struct Asking {
     pub(super) tx_id: String,
     pub(super) proposal: SignedProposal,
     reach: Reach,
+    /// The private collection whose values this node keeps.
+    own_collection: Option<String>,
     queries: BTreeMap<String, Rows>,
     /// Queries that were opened so far: they are named by their numbers.
     opened: u64,
@@ -68,7 +70,11 @@ impl Failure {
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
-        Self::End(error.into())
+        match error {
+            // Another node of the organisation has it.
+            ReadError::PrivateMissing { .. } => Self::say(&error),
+            error => Self::End(error.into()),
+        }
     }
 }
 
@@ -88,13 +94,18 @@ impl From<QueryError> for Failure {
 }
 
 impl Asking {
-    pub(super) fn new(namespace: &str, transaction: &Transaction) -> Self {
+    pub(super) fn new(
+        namespace: &str,
+        transaction: &Transaction,
+        own_collection: Option<&str>,
+    ) -> Self {
         Self {
             namespace: namespace.to_owned(),
             channel: transaction.channel.clone(),
             tx_id: transaction.tx_id.clone(),
             proposal: transaction.proposal.clone(),
             reach: transaction.reach.clone(),
+            own_collection: own_collection.map(str::to_owned),
             queries: BTreeMap::new(),
             opened: 0,
         }
@@ -124,7 +135,7 @@ impl Asking {
             M::QueryStateNext => self.go_on(&read(payload)?, simulator, limits),
             M::QueryStateClose => Ok(self.close(read(payload)?)),
             M::InvokeChaincode => self.call(read(payload)?),
-            M::GetPrivateDataHash => Err(unsupported(&read::<GetState>(payload)?.collection)),
+            M::GetPrivateDataHash => self.private_hash(&read(payload)?, simulator),
             M::PurgePrivateData => {
                 let purge: DelState = read(payload)?;
                 public(&purge.collection)?;
@@ -134,13 +145,27 @@ impl Asking {
         }
     }
 
+    /// The keys that a request is about.
+    fn place<'a>(&'a self, collection: &'a str) -> Result<Place<'a>, Failure> {
+        Place::of(&self.namespace, collection, self.own_collection.as_deref())
+    }
+
     fn get(&self, asked: &GetState, simulator: &mut Simulator) -> Result<Answered, Failure> {
-        public(&asked.collection)?;
-        let found = simulator.get(&self.namespace, &asked.key)?;
-        Ok(Answered::With {
-            payload: found.map(|found| found.value).unwrap_or_default(),
-            held: asked.key.len() + ENTRY_BYTES,
-        })
+        let place = self.place(&asked.collection)?;
+        let payload = place.get(&asked.key, simulator)?;
+        let held = asked.key.len() + ENTRY_BYTES;
+        Ok(Answered::With { payload, held })
+    }
+
+    fn private_hash(
+        &self,
+        asked: &GetState,
+        simulator: &mut Simulator,
+    ) -> Result<Answered, Failure> {
+        let GetState { collection, key } = asked;
+        let payload = private_hash(&self.namespace, collection, key, simulator)?;
+        let held = key.len() + ENTRY_BYTES;
+        Ok(Answered::With { payload, held })
     }
 
     fn get_multiple(
@@ -148,17 +173,17 @@ impl Asking {
         asked: &GetStateMultiple,
         simulator: &mut Simulator,
     ) -> Result<Answered, Failure> {
-        public(&asked.collection)?;
-        let names = asked.keys.iter();
-        let names = names.map(|key| (self.namespace.clone(), key.clone()));
-        simulator.expect(names.collect())?;
+        let place = self.place(&asked.collection)?;
+        if place.is_public() {
+            let names = asked.keys.iter();
+            let names = names.map(|key| (self.namespace.clone(), key.clone()));
+            simulator.expect(names.collect())?;
+        }
         let mut held = 0;
         let mut result = GetStateMultipleResult::default();
         for key in &asked.keys {
-            let found = simulator.get(&self.namespace, key)?;
             held += key.len() + ENTRY_BYTES;
-            let value = found.map(|found| found.value).unwrap_or_default();
-            result.values.push(value);
+            result.values.push(place.get(key, simulator)?);
         }
         Ok(Answered::With {
             payload: result.encode_to_vec().into(),
@@ -167,19 +192,19 @@ impl Asking {
     }
 
     fn put(&self, asked: &PutState, simulator: &mut Simulator) -> Result<usize, Failure> {
-        public(&asked.collection)?;
+        let place = self.place(&asked.collection)?;
         self.may_write(simulator)?;
         let held = asked.key.len() + asked.value.len() + ENTRY_BYTES;
         // Its message may be much larger than it.
         let value = Bytes::copy_from_slice(&asked.value);
-        simulator.put(&self.namespace, &asked.key, value);
+        place.put(&asked.key, value, simulator);
         Ok(held)
     }
 
     fn delete(&self, asked: &DelState, simulator: &mut Simulator) -> Result<usize, Failure> {
-        public(&asked.collection)?;
+        let place = self.place(&asked.collection)?;
         self.may_write(simulator)?;
-        simulator.delete(&self.namespace, &asked.key);
+        place.delete(&asked.key, simulator);
         Ok(asked.key.len() + ENTRY_BYTES)
     }
 
@@ -188,14 +213,14 @@ impl Asking {
         asked: PutStateMetadata,
         simulator: &mut Simulator,
     ) -> Result<usize, Failure> {
-        public(&asked.collection)?;
+        let place = self.place(&asked.collection)?;
         let metadata = asked.metadata;
         let StateMetadata { metakey, value } =
             metadata.ok_or_else(|| Failure::say(&"the metadata are missing"))?;
         self.may_write(simulator)?;
         let held = asked.key.len() + metakey.len() + value.len() + ENTRY_BYTES;
         let metadata = [(metakey, Bytes::copy_from_slice(&value))].into();
-        simulator.set_metadata(&self.namespace, &asked.key, metadata);
+        place.set_metadata(&asked.key, metadata, simulator);
         Ok(held)
     }
 
@@ -246,12 +271,11 @@ impl Asking {
         asked: &GetStateMetadata,
         simulator: &mut Simulator,
     ) -> Result<Answered, Failure> {
-        public(&asked.collection)?;
-        let metadata = simulator.metadata(&self.namespace, &asked.key)?.into_iter();
+        let place = self.place(&asked.collection)?;
+        let metadata = place.metadata(&asked.key, simulator)?.into_iter();
         let entries = metadata.map(|(metakey, value)| StateMetadata { metakey, value });
-        let result = StateMetadataResult {
-            entries: entries.collect(),
-        };
+        let entries = entries.collect();
+        let result = StateMetadataResult { entries };
         Ok(Answered::With {
             payload: result.encode_to_vec().into(),
             held: asked.key.len() + ENTRY_BYTES,
@@ -473,17 +497,4 @@ fn with(response: &QueryResponse, held: usize) -> Answered {
         payload: response.encode_to_vec().into(),
         held,
     }
-}
-
-fn public(collection: &str) -> Result<(), Failure> {
-    if collection.is_empty() {
-        return Ok(());
-    }
-    Err(unsupported(collection))
-}
-
-fn unsupported(collection: &str) -> Failure {
-    Failure::Say(format!(
-        "private data are not supported yet (collection {collection:?})"
-    ))
 }

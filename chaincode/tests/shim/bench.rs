@@ -17,6 +17,8 @@ use crate::kit::{connected, pump};
 
 pub(crate) const CHANNEL: &str = "main";
 pub(crate) const NAME: &str = "cc";
+/// The private collection of the node's organisation.
+pub(crate) const OWN_COLLECTION: &str = "_implicit_org_Org1MSP";
 /// Keys `k0000`, `k0001` and so on that the ledger has.
 pub(crate) const ROWS: usize = 300;
 
@@ -47,6 +49,10 @@ impl Host for Clock {
                 Poll::Pending
             }
         }))
+    }
+
+    fn own_collection(&self) -> Option<&str> {
+        Some(OWN_COLLECTION)
     }
 
     /// The callee never ends.

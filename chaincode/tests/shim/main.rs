@@ -11,5 +11,6 @@
 mod bench;
 mod kit;
 mod malicious;
+mod private;
 mod stream;
 mod transcripts;
