@@ -161,7 +161,9 @@ impl Node {
         timeout: Duration,
         runtime: &Handle,
     ) -> Result<Self, NodeError> {
-        self.chaincodes = Some(Chaincodes::open(&self.data, timeout, runtime)?);
+        let msp_id = self.organization.msp_id();
+        let chaincodes = Chaincodes::open(&self.data, msp_id, timeout, runtime);
+        self.chaincodes = Some(chaincodes?);
         Ok(self)
     }
 

@@ -1,5 +1,7 @@
 //! Why the process of a chaincode can serve no call.
 
+use std::time::Duration;
+
 use quire_wire::DecodeError;
 use quire_wire::shim::MessageType;
 
@@ -9,6 +11,9 @@ pub enum ShimError {
     /// It has not registered, or its stream is gone.
     #[error("its process is not connected")]
     NotConnected,
+    /// It dialled, and did not register in time.
+    #[error("its process did not register within {0:?}")]
+    Unregistered(Duration),
     /// The stream ended with the call under way.
     #[error("its process went away")]
     Gone,

@@ -55,7 +55,7 @@ struct State {
     held_bytes: usize,
     /// The transport, where it waits for messages.
     transport: Option<Waker>,
-    /// Who waits for the process to register.
+    /// Who waits for the process to register, or for the stream to end.
     waiting: Vec<Waker>,
 }
 
@@ -175,19 +175,35 @@ impl Process {
     /// # Errors
     /// Why the stream ended.
     pub async fn registered(&self) -> Result<String, ShimError> {
+        self.when(|phase| match phase {
+            Phase::Ready(name) => Some(Ok(name.clone())),
+            Phase::Ended(why) => Some(Err(why.clone())),
+            Phase::Created(_) => None,
+        })
+        .await
+    }
+
+    /// Why the stream ended, once it has.
+    pub async fn ended(&self) -> ShimError {
+        self.when(|phase| match phase {
+            Phase::Ended(why) => Some(why.clone()),
+            Phase::Created(_) | Phase::Ready(_) => None,
+        })
+        .await
+    }
+
+    /// Waits until the stream's phase tells something.
+    async fn when<T>(&self, tells: impl Fn(&Phase) -> Option<T>) -> T {
         poll_fn(|context| {
             let mut state = self.state.lock();
-            match &state.phase {
-                Phase::Ready(name) => Poll::Ready(Ok(name.clone())),
-                Phase::Ended(why) => Poll::Ready(Err(why.clone())),
-                Phase::Created(_) => {
-                    let waker = context.waker();
-                    if !state.waiting.iter().any(|known| known.will_wake(waker)) {
-                        state.waiting.push(waker.clone());
-                    }
-                    Poll::Pending
-                }
+            if let Some(told) = tells(&state.phase) {
+                return Poll::Ready(told);
             }
+            let waker = context.waker();
+            if !state.waiting.iter().any(|known| known.will_wake(waker)) {
+                state.waiting.push(waker.clone());
+            }
+            Poll::Pending
         })
         .await
     }

@@ -19,12 +19,13 @@ use quire_rpc::{Target, Tls};
 use quire_wire::peer::SignedProposal;
 use tokio::runtime::Handle;
 
-use super::processes::{Processes, Source};
+use super::processes::{Home, Processes, Source};
 
 /// Folders of a data directory.
 const FOLDER: &str = "chaincodes";
 const PACKAGES: &str = "packages";
 const CODE: &str = "code";
+const KEYS: &str = "keys";
 
 /// The chaincodes of a node: their packages and their processes.
 #[derive(Debug)]
@@ -36,9 +37,10 @@ pub(crate) struct Chaincodes {
 }
 
 impl Chaincodes {
-    /// Those of a data directory. Nothing runs yet.
+    /// Those of an organisation's data directory. Nothing runs yet.
     pub(crate) fn open(
         data: &Path,
+        msp_id: &str,
         timeout: Duration,
         runtime: &Handle,
     ) -> Result<Self, FileError> {
@@ -60,7 +62,16 @@ impl Chaincodes {
         let find = Arc::new(move |package_id: &str| find(&known, package_id, message_bytes));
         Ok(Self {
             packages,
-            processes: Processes::new(folder.join(CODE), limits, find, runtime.clone()),
+            processes: Processes::new(
+                Home {
+                    code: folder.join(CODE),
+                    keys: folder.join(KEYS),
+                    msp_id: msp_id.to_owned(),
+                },
+                limits,
+                find,
+                runtime.clone(),
+            ),
             open: Arc::default(),
             timer: Arc::new(Clock {
                 timeout,

@@ -2,8 +2,12 @@
 
 mod build;
 mod child;
+mod credentials;
 mod host;
 mod kind;
 mod processes;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use host::Chaincodes;

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! a package with a connection.json   dialled until it answers, and again when its stream ends
-//! a package with code                unpacked, built, and kept running as a child, which dials the node
+//! a package with code                unpacked, built, and kept running as a child, which dials the node, and
+//!                                    registers by its certificate
 //! no package of that id              whoever dials and registers under it, as in development
 //! ```
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,7 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use quire_chaincode::lifecycle::CodeError;
 use quire_chaincode::shim::{Limits, Process, ShimChaincode, ShimError, Stream};
-use quire_rpc::chaincode::{Accept, Server, connect, serve};
+use quire_rpc::chaincode::{Accept, DoorLimits, Server, connect, serve};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch};
@@ -24,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use super::build::{build, folder_of, remove_unfinished};
 use super::child::{Run, RunError, asked};
+use super::credentials::{Authority, CredentialError, remove};
 use super::kind::{Kind, KindError};
 
 /// How long after a stream's end, or after it was dialled in vain, a chaincode is dialled again: at first, and at
@@ -35,6 +38,21 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// A stream that lasted as long is dialled again at once, nearly.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// Connections of each door on which no chaincode has registered, and how long one may be open.
+const UNREGISTERED: usize = 64;
+const REGISTRATION: Duration = Duration::from_secs(10);
+
+/// Where processes run, and for whom.
+#[derive(Debug)]
+pub(crate) struct Home {
+    /// For unpacked and built code.
+    pub(crate) code: PathBuf,
+    /// For the keys of children.
+    pub(crate) keys: PathBuf,
+    /// The node's organisation.
+    pub(crate) msp_id: String,
+}
 
 /// What is in a package, as far as running it goes.
 #[derive(Debug)]
@@ -60,6 +78,9 @@ pub(crate) enum LaunchError {
     /// Its code cannot be built.
     #[error("its code cannot be built")]
     Build(#[from] RunError),
+    /// Its process would have no certificate.
+    #[error("its process gets no certificate")]
+    Credential(#[from] CredentialError),
     /// Folders cannot be made or moved, or nothing can be listened on.
     #[error("the operating system refuses")]
     Io(#[from] std::io::Error),
@@ -73,14 +94,31 @@ pub(crate) type Find = Arc<dyn Fn(&str) -> Result<Option<Source>, String> + Send
 pub(crate) struct Processes(Arc<Inner>);
 
 struct Inner {
-    /// For unpacked and built code.
-    dir: PathBuf,
+    home: Home,
+    /// Children that got keys.
+    started: AtomicU64,
     limits: Limits,
     find: Find,
     runtime: Handle,
     known: Mutex<HashMap<String, Known>>,
     /// Where children dial, once there is one.
-    for_children: OnceCell<SocketAddr>,
+    for_children: OnceCell<ForChildren>,
+}
+
+/// Where children dial, and by what they are known.
+struct ForChildren {
+    address: SocketAddr,
+    authority: Arc<Authority>,
+}
+
+/// Who is at the other end of a stream.
+enum Caller {
+    /// The process of a package: it was dialled, or has shown a certificate.
+    Of(String),
+    /// A process that nobody knows, at a door for those.
+    Stranger,
+    /// A process whose certificate opens nothing any more.
+    Nobody,
 }
 
 /// A package that some channel's definition names.
@@ -88,6 +126,8 @@ struct Inner {
 struct Known {
     /// Whose calls it serves.
     chaincodes: Vec<Arc<ShimChaincode>>,
+    /// Whether a stranger may be its process: it is known that nothing here runs its code.
+    is_open: bool,
     process: Option<Process>,
     runner: Option<Runner>,
 }
@@ -108,11 +148,13 @@ impl Runner {
 }
 
 impl Processes {
-    /// No processes yet. Code is unpacked and built in `dir`.
-    pub(crate) fn new(dir: PathBuf, limits: Limits, find: Find, runtime: Handle) -> Self {
-        remove_unfinished(&dir);
+    /// No processes yet.
+    pub(crate) fn new(home: Home, limits: Limits, find: Find, runtime: Handle) -> Self {
+        remove_unfinished(&home.code);
+        remove(&home.keys);
         Self(Arc::new(Inner {
-            dir,
+            home,
+            started: AtomicU64::new(0),
             limits,
             find,
             runtime,
@@ -126,6 +168,7 @@ impl Processes {
         let known = std::mem::take(&mut *self.0.known.lock());
         let runners = known.into_values().filter_map(|package| package.runner);
         join_all(runners.map(Runner::stop)).await;
+        remove(&self.0.home.keys);
     }
 
     /// Whether a package's process serves calls.
@@ -175,29 +218,61 @@ impl std::fmt::Debug for Processes {
     }
 }
 
+/// The door for processes that the node did not start.
 impl Accept for Processes {
-    fn accept(&self) -> Stream {
-        self.0.stream(None)
+    fn accept(&self, _: Option<&[u8]>) -> Stream {
+        self.0.stream(Caller::Stranger)
     }
 
-    fn message_bytes(&self) -> usize {
-        self.0.limits.message_bytes
+    fn limits(&self) -> DoorLimits {
+        self.0.door_limits()
+    }
+}
+
+/// The door for those that it did start.
+#[derive(Debug)]
+pub(super) struct Children(pub(super) Processes, pub(super) Arc<Authority>);
+
+impl Accept for Children {
+    fn accept(&self, certificate: Option<&[u8]>) -> Stream {
+        let package = certificate.and_then(|shown| self.1.package_of(shown));
+        let caller = package.map_or(Caller::Nobody, Caller::Of);
+        self.0.0.stream(caller)
+    }
+
+    fn limits(&self) -> DoorLimits {
+        self.0.0.door_limits()
     }
 }
 
 impl Inner {
-    /// A stream for a process that registers as `expected`, or under the id of any package that some definition
-    /// names.
-    fn stream(self: &Arc<Self>, expected: Option<String>) -> Stream {
+    fn door_limits(&self) -> DoorLimits {
+        DoorLimits {
+            message_bytes: self.limits.message_bytes,
+            unregistered: UNREGISTERED,
+            registration: REGISTRATION,
+        }
+    }
+
+    /// A stream for a process, which registers as the package that it is of; a stranger registers under the id of any
+    /// package that some definition names, and that nothing here runs.
+    fn stream(self: &Arc<Self>, caller: Caller) -> Stream {
         let inner = Arc::downgrade(self);
-        let stream = Stream::new(self.limits.clone(), move |name| match expected {
-            Some(expected) if expected != name => Err(ShimError::OtherName {
-                expected,
-                found: name.to_owned(),
-            }),
-            _ => inner
-                .upgrade()
-                .map_or(Err(ShimError::NotConnected), |inner| inner.admit(name)),
+        let stream = Stream::new(self.limits.clone(), move |name| {
+            let inner = inner.upgrade().ok_or(ShimError::NotConnected)?;
+            let other = |expected: &str| {
+                tracing::warn!(name, expected, "a chaincode registers that is another");
+                Err(ShimError::OtherName {
+                    expected: expected.to_owned(),
+                    found: name.to_owned(),
+                })
+            };
+            match &caller {
+                Caller::Of(package) if package != name => other(package),
+                Caller::Nobody => other("the package of a process that runs"),
+                Caller::Of(_) => inner.admit(name, true),
+                Caller::Stranger => inner.admit(name, false),
+            }
         });
         let (inner, process) = (Arc::downgrade(self), stream.process());
         self.runtime.spawn(async move {
@@ -211,24 +286,32 @@ impl Inner {
         stream
     }
 
-    /// Whether a process may register under a name: of a package that is used, and has no process.
-    fn admit(&self, name: &str) -> Result<(), ShimError> {
+    /// Whether a process may register under a name: of a package that is used, and has no process. A stranger may not
+    /// where the package has a process of its own here, connected or not.
+    fn admit(&self, name: &str, is_its_own: bool) -> Result<(), ShimError> {
         let known = self.known.lock();
-        let Some(package) = known.get(name) else {
-            tracing::warn!(name, "a chaincode registers that no definition names");
-            return Err(ShimError::OtherName {
-                expected: "the id of a package that a definition names".to_owned(),
-                found: name.to_owned(),
-            });
+        let expected = match known.get(name) {
+            None => "the id of a package that a definition names",
+            Some(package) if !is_its_own && !package.is_open => {
+                "the id of a package that this node does not run itself"
+            }
+            Some(package) if package.process.as_ref().is_some_and(Process::is_ready) => {
+                "the id of a package that is not connected"
+            }
+            Some(_) => return Ok(()),
         };
-        if package.process.as_ref().is_some_and(Process::is_ready) {
-            tracing::warn!(name, "a chaincode registers that is connected already");
-            return Err(ShimError::OtherName {
-                expected: "the id of a package that is not connected".to_owned(),
-                found: name.to_owned(),
-            });
+        tracing::warn!(name, expected, "a chaincode may not register");
+        Err(ShimError::OtherName {
+            expected: expected.to_owned(),
+            found: name.to_owned(),
+        })
+    }
+
+    /// Says whether a stranger may be the process of a package.
+    fn set_open(&self, name: &str, is_open: bool) {
+        if let Some(package) = self.known.lock().get_mut(name) {
+            package.is_open = is_open;
         }
-        Ok(())
     }
 
     fn connected(&self, name: &str, process: &Process) {
@@ -247,20 +330,23 @@ impl Inner {
     }
 
     /// Where children dial: an address of this machine's own, listened on from the first time on.
-    async fn for_children(self: &Arc<Self>) -> std::io::Result<SocketAddr> {
+    async fn for_children(self: &Arc<Self>) -> Result<&ForChildren, LaunchError> {
         let listen = || async {
+            let authority = Arc::new(Authority::new()?);
+            let tls = authority.server()?;
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
-            let accept = Arc::new(Processes(Arc::clone(self)));
+            let processes = Processes(Arc::clone(self));
+            let accept = Arc::new(Children(processes, Arc::clone(&authority)));
             self.runtime.spawn(async move {
                 let never = std::future::pending();
-                if let Err(error) = serve(listener, None, accept, never).await {
+                if let Err(error) = serve(listener, Some(tls), accept, never).await {
                     tracing::error!(%error, "chaincodes cannot dial any more");
                 }
             });
-            Ok(address)
+            Ok(ForChildren { address, authority })
         };
-        self.for_children.get_or_try_init(listen).await.copied()
+        self.for_children.get_or_try_init(listen).await
     }
 }
 
@@ -297,7 +383,9 @@ async fn attempt(
     let (find, id) = (Arc::clone(&inner.find), package_id.to_owned());
     let found = tokio::task::spawn_blocking(move || find(&id)).await;
     let found = found.map_err(|error| LaunchError::Package(error.to_string()))?;
-    match found.map_err(LaunchError::Package)? {
+    let found = found.map_err(LaunchError::Package)?;
+    inner.set_open(package_id, !matches!(found, Some(Source::Code(_))));
+    match found {
         None => Ok(()),
         Some(Source::Service(server)) => {
             tokio::select! {
@@ -315,7 +403,7 @@ async fn dial(inner: &Arc<Inner>, package_id: &str, server: &Server) {
     let mut pause = FIRST_PAUSE;
     loop {
         let began = Instant::now();
-        let stream = inner.stream(Some(package_id.to_owned()));
+        let stream = inner.stream(Caller::Of(package_id.to_owned()));
         let address = &server.target.address;
         match connect(server, stream).await {
             Ok(()) => tracing::warn!(chaincode = package_id, address, "the chaincode hung up"),
@@ -344,7 +432,7 @@ async fn launch(
     code: Vec<u8>,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), LaunchError> {
-    let dir = inner.dir.join(folder_of(package_id));
+    let dir = inner.home.code.join(folder_of(package_id));
     let name: Arc<str> = package_id.into();
     if !dir.is_dir() {
         tokio::select! {
@@ -353,19 +441,24 @@ async fn launch(
         }
     }
     let kind = Kind::of(&dir)?;
-    let peer = inner.for_children().await?.to_string();
+    let door = inner.for_children().await?;
+    let peer = door.address.to_string();
+    let folder = inner.started.fetch_add(1, Ordering::Relaxed).to_string();
+    let keys = std::path::absolute(inner.home.keys.join(folder))?;
+    let credential = door.authority.issue(package_id, keys)?;
+    let mut env = credential.env();
+    env.push(("CORE_CHAINCODE_ID_NAME", package_id.to_owned()));
+    env.push(("CORE_PEER_ADDRESS", peer.clone()));
+    env.push(("CORE_PEER_LOCALMSPID", inner.home.msp_id.clone()));
     let run = Run {
         program: kind.start(&dir, package_id, &peer),
-        env: vec![
-            ("CORE_CHAINCODE_ID_NAME", package_id.to_owned()),
-            ("CORE_PEER_ADDRESS", peer),
-            ("CORE_PEER_TLS_ENABLED", "false".to_owned()),
-        ],
+        env,
         dir,
         name,
     };
     let kept = run.keep();
     asked(&mut stopped).await;
     kept.stop().await;
+    drop(credential);
     Ok(())
 }

@@ -53,7 +53,7 @@ const IDENTITY: &str = "Restore this folder of `identities` from a copy: an iden
                         transaction ids depend on it.";
 
 /// Every part, the more particular before the more general.
-pub(crate) const PARTS: [Part; 29] = [
+pub(crate) const PARTS: [Part; 30] = [
     part(
         "lock",
         "the file that is locked while a process has the directory open",
@@ -109,6 +109,13 @@ pub(crate) const PARTS: [Part; 29] = [
     part(
         "chaincodes/code/",
         "the code of chaincodes, unpacked and built",
+        Needed::Nobody,
+        true,
+        "",
+    ),
+    part(
+        "chaincodes/keys/",
+        "the keys by which chaincodes' processes register",
         Needed::Nobody,
         true,
         "",

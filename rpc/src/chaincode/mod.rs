@@ -9,7 +9,8 @@
 
 mod client;
 mod pump;
+mod registration;
 mod server;
 
 pub use client::{ConnectError, Server, connect};
-pub use server::{Accept, serve};
+pub use server::{Accept, DoorLimits, serve};

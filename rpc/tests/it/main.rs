@@ -8,6 +8,7 @@
 
 mod broadcast;
 mod calls;
+mod chaincode;
 mod deliver;
 mod discovery;
 mod hostile;
