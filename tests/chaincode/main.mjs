@@ -4,7 +4,8 @@
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -17,7 +18,8 @@ if (!options.quire) throw new Error('--quire PATH is needed');
 const here = path.dirname(fileURLToPath(import.meta.url));
 const work = mkdtempSync(path.join(os.tmpdir(), 'quire-chaincode-'));
 const data = path.join(work, 'data');
-const TIMEOUT_SECONDS = 3;
+// A thousand calls at a time keep a process of Node busy for seconds.
+const TIMEOUT_SECONDS = 10;
 
 let node;
 let starts = 0;
@@ -86,11 +88,35 @@ async function refused(status, code, ...of) {
   return body.detail;
 }
 
+/** How often each of some texts is there. */
+function counted(texts) {
+  const counts = {};
+  for (const text of texts) counts[text] = (counts[text] ?? 0) + 1;
+  return counts;
+}
+
+/** What the node has in memory. */
+function residentMiB() {
+  const kib = spawnSync('ps', ['-o', 'rss=', '-p', String(node.child.pid)], { encoding: 'utf8' }).stdout;
+  return Number(kib) / 1024;
+}
+
+/** How many calls the chaincode `odd` has said that it has begun and will not end. */
+function stallsSeen() {
+  return readFileSync(node.log, 'utf8').split('stalled ').length - 1;
+}
+
 /** The processes of a package's code. */
 function processes(of) {
   const found = spawnSync('ps', ['-eo', 'pid,args'], { encoding: 'utf8' }).stdout.split('\n');
   const lines = found.filter((line) => line.includes(of) && line.includes('fabric-chaincode-node'));
   return lines.map((line) => Number.parseInt(line, 10));
+}
+
+/** The folder of a package's code. */
+function codeOf(of) {
+  const code = path.join(data, 'chaincodes/code');
+  return path.join(code, readdirSync(code).find((one) => one.startsWith(of)));
 }
 
 async function freePort() {
@@ -201,10 +227,33 @@ try {
   // Slow, stopped, and many at a time.
   quire('deploy', 'odd', odd);
   await runs('odd');
-  assert.match(await refused(504, 'CHAINCODE_TIMEOUT', 'transactions', 'odd', 'Sleep', '60000'), /3/);
+  assert.match(await refused(504, 'CHAINCODE_TIMEOUT', 'transactions', 'odd', 'Sleep', '60000'), /10/);
   assert.equal(await submitted('odd', 'Echo', 'a text'), 'a text');
-  const many = await Promise.all(Array.from({ length: 200 }, (_, at) => call('evaluate', 'odd', 'Later', `${at}`)));
-  assert.deepEqual(many.map((one) => one.body.result), many.map((_, at) => at));
+  assert.equal((await call('evaluate', 'odd', 'PeerOrganization')).body.result, 'QuireMSP');
+  // A thousand calls at a time: each is answered with its own result; where they take too long, or their process is
+  // killed under them, with that; and the node holds nothing for them afterwards.
+  const MANY = 1000;
+  const atOnce = (kind, ...of) => Promise.all(Array.from({ length: MANY }, (_, at) => call(kind, 'odd', ...of, `${at}`)));
+  const allAre = (answers, status, code) =>
+    assert.deepEqual(counted(answers.map((one) => `${one.status} ${one.body.code}`)), { [`${status} ${code}`]: MANY });
+  await atOnce('evaluate', 'Later');
+  const settled = residentMiB();
+  for (let round = 0; round < 3; round++) {
+    const many = await atOnce('evaluate', 'Later');
+    allAre(many, 200, undefined);
+    assert.deepEqual(many.map((one) => one.body.result), many.map((_, at) => at));
+  }
+  allAre(await atOnce('evaluate', 'Stall'), 504, 'CHAINCODE_TIMEOUT');
+  const begun = stallsSeen();
+  const cut = atOnce('evaluate', 'Stall');
+  await until('the calls to be under way', () => stallsSeen() === begun + MANY);
+  globalThis.process.kill(processes('odd.').at(-1), 'SIGKILL');
+  allAre(await cut, 502, 'CHAINCODE_UNAVAILABLE');
+  await runs('odd');
+  assert.equal(await submitted('odd', 'Echo', 'a text'), 'a text');
+  const grown = residentMiB() - settled;
+  assert.ok(grown < 64, `the node has grown by ${grown} MiB`);
+  console.log(`a thousand calls at a time, five times: the node has grown by ${Math.round(grown)} MiB`);
   const [stopped] = processes('odd.').slice(-1);
   globalThis.process.kill(stopped, 'SIGSTOP');
   const [stalled, other] = await Promise.all([
@@ -249,7 +298,46 @@ try {
   }
   assert.deepEqual((await call('evaluate', 'odd', 'History', 'k')).body.result, ['v2', 'v1']);
   assert.match(await refused(422, 'CHAINCODE_ERROR', 'transactions', 'odd', 'Private', 'k'), /not supported/);
+  // The collection of the node's own organisation is kept; the block has the hash.
+  await submitted('odd', 'KeepPrivate', 'p', 'a secret');
+  const kept = (await call('evaluate', 'odd', 'ReadPrivate', 'p')).body.result;
+  assert.deepEqual(kept, { value: 'a secret', hash: createHash('sha256').update('a secret').digest('hex') });
+  await submitted('odd', 'ForgetPrivate', 'p');
+  assert.deepEqual((await call('evaluate', 'odd', 'ReadPrivate', 'p')).body.result, { value: '', hash: '' });
   console.log('slow, stopped and crowded, it costs nobody else anything');
+
+  // A package whose process is always down: nobody takes its place, at whichever door.
+  const absent = path.join(work, 'absent');
+  mkdirSync(absent);
+  writeFileSync(path.join(absent, 'chaincode'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+  quire('deploy', 'absent', absent);
+  const id = listed().find((row) => row[0] === 'absent')[3];
+  const environment = readFileSync(`/proc/${processes('odd.').at(-1)}/environ`, 'utf8').split('\0');
+  const theirs = Object.fromEntries(environment.map((line) => line.split(/=(.*)/s)).filter(([name]) => name.startsWith('CORE_')));
+  assert.equal(theirs.CORE_PEER_TLS_ENABLED, 'true');
+  for (const [what, env] of [
+    ['a stranger', { CORE_PEER_ADDRESS: node.chaincodes, CORE_PEER_TLS_ENABLED: 'false' }],
+    ['nobody, at the door of those that the node started', { ...theirs, CORE_PEER_TLS_ENABLED: 'false' }],
+    ['another chaincode', theirs],
+  ]) {
+    const child = spawn('node_modules/.bin/fabric-chaincode-node', ['start', '--peer.address', env.CORE_PEER_ADDRESS], {
+      cwd: codeOf('odd.'),
+      env: { ...globalThis.process.env, ...env, CORE_CHAINCODE_ID_NAME: id },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let said = '';
+    child.stdout.on('data', (text) => (said += text));
+    child.stderr.on('data', (text) => (said += text));
+    try {
+      await until(`${what} to be turned away`, () => {
+        assert.ok(listed().every((row) => row[0] !== 'absent' || row[4] !== 'runs'), `${what} runs as ${id}`);
+        return /Chat stream with peer - on error|PERMISSION_DENIED|UNAVAILABLE/.test(said);
+      });
+    } finally {
+      child.kill('SIGKILL');
+    }
+  }
+  console.log('nobody registers as a package that is not his');
 
   // Chaincode as a service: the node dials it. And one that dials the node.
   const port = await freePort();
@@ -260,8 +348,7 @@ try {
     quire('deploy', name, ...env);
     const id = listed().find((row) => row[0] === name)[3];
     // What was unpacked and built for another package has what this one needs.
-    const built = readdirSync(path.join(data, 'chaincodes/code')).find((one) => one.startsWith('odd.'));
-    const cwd = path.join(data, 'chaincodes/code', built);
+    const cwd = codeOf('odd.');
     const more = name === 'service' ? [`--chaincode-id=${id}`] : [];
     const child = spawn('node_modules/.bin/fabric-chaincode-node', [...args, ...more], {
       cwd,
@@ -282,6 +369,7 @@ try {
   assert.equal(check.status, 0, check.stdout + check.stderr);
   console.log(check.stdout.trimEnd());
   assert.deepEqual(processes(data), []);
+  assert.ok(!existsSync(path.join(data, 'chaincodes/keys')), 'keys of processes are left');
 } finally {
   node?.child.kill('SIGKILL');
   rmSync(work, { recursive: true, force: true, maxRetries: 20, retryDelay: 250 });

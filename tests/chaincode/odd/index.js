@@ -21,6 +21,18 @@ class Odd extends Contract {
     return Number(number);
   }
 
+  /** Never answers, and says that it was called. */
+  async Stall(ctx, number) {
+    await ctx.stub.getState('a');
+    console.log(`stalled ${number}`);
+    await new Promise(() => {});
+  }
+
+  /** The organisation of the peer, which only the environment tells. */
+  async PeerOrganization(ctx) {
+    return ctx.stub.getMspID();
+  }
+
   async Put(ctx, key, value) {
     await ctx.stub.putState(key, Buffer.from(value));
     ctx.stub.setEvent('Put', Buffer.from(JSON.stringify({ key })));
@@ -35,6 +47,24 @@ class Odd extends Contract {
 
   async Private(ctx, key) {
     await ctx.stub.putPrivateData('collection', key, Buffer.from('secret'));
+  }
+
+  /** In the collection of the peer's own organisation. */
+  async KeepPrivate(ctx, key, value) {
+    const collection = `_implicit_org_${ctx.stub.getMspID()}`;
+    await ctx.stub.putPrivateData(collection, key, Buffer.from(value));
+    return value;
+  }
+
+  async ReadPrivate(ctx, key) {
+    const collection = `_implicit_org_${ctx.stub.getMspID()}`;
+    const value = await ctx.stub.getPrivateData(collection, key);
+    const hash = await ctx.stub.getPrivateDataHash(collection, key);
+    return { value: Buffer.from(value).toString(), hash: Buffer.from(hash).toString('hex') };
+  }
+
+  async ForgetPrivate(ctx, key) {
+    await ctx.stub.deletePrivateData(`_implicit_org_${ctx.stub.getMspID()}`, key);
   }
 
   async CallTransfers(ctx, account, amount) {
