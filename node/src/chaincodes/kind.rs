@@ -114,7 +114,7 @@ impl Kind {
     pub(crate) fn builds(&self, dir: &Path) -> Vec<Program> {
         match self {
             Self::Node if dir.join("node_modules").is_dir() => Vec::new(),
-            Self::Node if dir.join("package-lock.json").is_file() => {
+            Self::Node if LOCKED.iter().any(|file| dir.join(file).is_file()) => {
                 vec![Program::new(
                     "npm",
                     &["ci", "--omit=dev", "--no-audit", "--no-fund"],
@@ -160,6 +160,8 @@ impl Kind {
     }
 }
 
+/// Where npm has the exact versions of what a package needs.
+const LOCKED: [&str; 2] = ["package-lock.json", "npm-shrinkwrap.json"];
 /// The file that Go's toolchain makes, in the folder of the chaincode.
 const GO_BINARY: &str = "chaincode.bin";
 
@@ -224,8 +226,10 @@ mod tests {
     fn what_npm_installed_is_not_installed_again() {
         let dir = folder(&[("package.json", 0o644)]);
         assert_eq!(Kind::Node.builds(dir.path())[0].args[0], "install");
-        fs::write(dir.path().join("package-lock.json"), "{}").unwrap();
-        assert_eq!(Kind::Node.builds(dir.path())[0].args[0], "ci");
+        for locked in LOCKED {
+            let dir = folder(&[("package.json", 0o644), (locked, 0o644)]);
+            assert_eq!(Kind::Node.builds(dir.path())[0].args[0], "ci", "{locked}");
+        }
         fs::create_dir(dir.path().join("node_modules")).unwrap();
         assert_eq!(Kind::Node.builds(dir.path()), []);
     }
