@@ -175,7 +175,7 @@ try {
     commit: git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '-uno') ? '+' : ''),
     command: `node scripts/chaincode-figures.mjs --callers ${options.callers} --requests ${options.requests} --seconds ${options.seconds}`,
     machine: builtIn.at(-1).machine,
-    note: 'OpenAccount (a key read and written) and GetAccount (a key read) by REST in closed loops. processAlone is what the same process completes with as many in flight when its peer answers from memory. Fabric: 956 submits and 2,906 evaluations a second. asked: the lower of three times that and 0.7 of processAlone.',
+    note: 'OpenAccount (a key read and written) and GetAccount (a key read) by REST in closed loops. processAlone is what the same process completes with as many in flight when its peer answers from memory, without TLS. Fabric: 956 submits and 2,906 evaluations a second. asked: the lower of three times that and 0.7 of processAlone.',
     probes: builtIn.filter((line) => line.name.startsWith('probe: ')),
     tables,
   };
