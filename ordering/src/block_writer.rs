@@ -138,6 +138,24 @@ pub fn last_config(metadata: &[Bytes]) -> Result<u64, DecodeError> {
     }
 }
 
+/// What the consenter wrote into a block's metadata: slot 0, or slot 3 if slot 0 holds nothing, as before Fabric 1.4.1.
+/// It is empty if the consenter wrote nothing.
+///
+/// # Errors
+/// A slot does not hold what it should.
+pub fn consenter_metadata(metadata: &[Bytes]) -> Result<Bytes, DecodeError> {
+    let value = |slot: usize| {
+        let bytes = metadata.get(slot).cloned().unwrap_or_default();
+        Metadata::decode(bytes).map(|metadata| metadata.value)
+    };
+    let orderer = value(metadata_slot::SIGNATURES)?;
+    if orderer.is_empty() {
+        return value(metadata_slot::ORDERER);
+    }
+    let orderer = OrdererBlockMetadata::decode(orderer)?;
+    Metadata::decode(orderer.consenter_metadata).map(|metadata| metadata.value)
+}
+
 fn hash_of(header: &BlockHeader) -> Bytes {
     let hash = block_hash(header.number, &header.previous_hash, &header.data_hash);
     Bytes::copy_from_slice(&hash)

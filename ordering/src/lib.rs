@@ -18,11 +18,12 @@ mod block_writer;
 mod consenter;
 mod cutter;
 mod embedded;
+pub mod kafka;
 mod room;
 
 pub use admission::{Admission, Refused};
 pub use batch::{Batch, Cut, Message};
-pub use block_writer::{BlockSigner, BlockWriter, last_config};
+pub use block_writer::{BlockSigner, BlockWriter, consenter_metadata, last_config};
 pub use consenter::{Batches, Consenter, Elsewhere, Next, NotOrdered};
 pub use cutter::{Cutter, EnvelopeTooLarge, envelope_size_bytes};
 pub use embedded::{Bounds, Embedded, EmbeddedBatches};

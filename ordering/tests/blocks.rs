@@ -9,7 +9,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use quire_ordering::{Batch, BlockSigner, BlockWriter, Cutter, envelope_size_bytes, last_config};
+use quire_ordering::{
+    Batch, BlockSigner, BlockWriter, Cutter, consenter_metadata, envelope_size_bytes, last_config,
+};
 use quire_testkit::conformance::read_lines;
 use quire_wire::Message as _;
 use quire_wire::common::{Block, Metadata, SignatureHeader, metadata_slot};
@@ -137,12 +139,19 @@ fn blocks_are_written_as_fabrics_orderer_writes_them() {
 }
 
 #[test]
-fn the_configuration_is_found_where_fabric_finds_it() {
+fn metadata_is_found_where_fabric_finds_it() {
     let cases = read_lines("rules/blocks/metadata_accessors.jsonl");
     assert_eq!(cases.len(), 10);
     for case in &cases {
-        let found = last_config(slots(&block(case)));
+        let block = block(case);
         let note = case["note"].as_str().unwrap();
+        match consenter_metadata(slots(&block)) {
+            // Fabric says that there is no metadata.
+            Ok(found) if note == "no metadata" => assert_eq!(found, ""),
+            Ok(found) => assert_eq!(hex::encode(found), case["consenter_metadata_value_hex"]),
+            Err(error) => assert!(case["consenter_error"].is_string(), "{note}: {error}"),
+        }
+        let found = last_config(slots(&block));
         match note {
             // Fabric panics on the first, and finds none in the second. Here slot 1 tells it, which is where it
             // stood before 1.4.1, and whoever asks looks for a configuration in the block that it names.

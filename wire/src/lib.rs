@@ -3,7 +3,7 @@
 //! * [`common`], [`config`], [`discovery`], [`gateway`], [`gossip`], [`lifecycle`], [`msp`], [`peer`],
 //!   [`query_result`], [`rwset`], [`shim`]: the protobuf messages, one module for each of Fabric's packages (and one
 //!   for what chaincodes and peers say to each other), with Fabric's field numbers; [`collection`] is a part of the
-//!   package of [`peer`], [`deliver`] of those of peers and orderers, and
+//!   package of [`peer`], [`deliver`] of those of peers and orderers, [`kafka`] is what orderers write into a log, and
 //!   [`query`] is what system chaincodes answer.
 //! * [`hash`]: data hash, header hash, proposal hash.
 //! * [`tx_id`]: transaction ids.
@@ -27,6 +27,7 @@ pub mod gateway;
 pub mod gossip;
 pub mod hash;
 pub mod json;
+pub mod kafka;
 pub mod lifecycle;
 pub mod msp;
 pub mod peer;
