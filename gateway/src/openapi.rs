@@ -122,8 +122,8 @@ const EVERYWHERE: [(u16, &str); 8] = [
     ),
     (
         503,
-        "OVERLOADED, NOT_READY, STATE_UNAVAILABLE, STORAGE_FAILED: nothing was ordered; come back \
-         after Retry-After.",
+        "OVERLOADED, NOT_READY, STATE_UNAVAILABLE, ORDERER_UNAVAILABLE, STORAGE_FAILED: nothing was ordered; \
+         come back after Retry-After.",
     ),
 ];
 

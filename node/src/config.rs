@@ -14,6 +14,7 @@ use crate::data_directory::path::{PathError, may_be_run_on};
 use crate::listen::{GrpcListen, Listen, ResolveError};
 use crate::memory;
 use crate::migrations::{self, MigrationsError};
+use crate::node::{OrderedBy, OrderingError};
 use crate::state::StateError;
 use crate::tls::{Clients, Tls, TlsError};
 
@@ -42,6 +43,8 @@ pub(crate) enum ConfigError {
     Listen(#[from] ResolveError),
     #[error(transparent)]
     Migrations(#[from] MigrationsError),
+    #[error(transparent)]
+    Ordering(#[from] OrderingError),
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
@@ -86,6 +89,7 @@ impl ConfigError {
             Self::Cors(_)
             | Self::HalfTls
             | Self::ClientCaWithoutTls
+            | Self::Ordering(_)
             | Self::Participation
             | Self::State(_)
             | Self::Tls(_) => None,
@@ -114,6 +118,7 @@ pub(crate) struct Config {
     /// Where chaincodes dial, if they may.
     pub(crate) chaincode_listen: Option<Listen>,
     pub(crate) grpc: Grpc,
+    pub(crate) ordering: OrderedBy,
     pub(crate) engine: StateEngine,
     /// What the embedded engine caches, in bytes.
     pub(crate) engine_cache: u64,
@@ -191,6 +196,7 @@ impl Config {
             participation: participation(arguments)?,
             chaincode_timeout: Duration::from_secs(arguments.chaincode_timeout),
             chaincode_listen: chaincode_listen.transpose()?,
+            ordering: OrderedBy::check(&arguments.ordering)?,
             grpc: Grpc::check(arguments.grpc_listen.as_ref())?,
             counts: !arguments.no_metrics,
             documents: Documents {

@@ -9,6 +9,7 @@ mod deploy;
 mod error;
 mod join;
 mod migrate;
+mod ordering;
 pub(crate) mod rpc;
 mod wanted;
 
@@ -38,6 +39,7 @@ pub(crate) use deploy::DeployError;
 pub(crate) use error::{ImportError, NodeError};
 pub(crate) use join::JoinError;
 pub(crate) use migrate::ChannelMigrated;
+pub(crate) use ordering::{OrderedBy, OrderingError};
 pub(crate) use wanted::{Wanted, WantedSource};
 
 /// The channel that the first start makes.
@@ -57,6 +59,7 @@ pub(crate) struct Node {
     documents: Documents,
     /// None where no chaincode runs, as in commands that open channels by themselves.
     chaincodes: Option<Chaincodes>,
+    ordering: OrderedBy,
     migrations: RwLock<Vec<Migration>>,
     metrics: Arc<Metrics>,
     data: PathBuf,
@@ -105,6 +108,7 @@ impl Node {
             ledgers,
             documents,
             chaincodes: None,
+            ordering: OrderedBy::Embedded,
             migrations: RwLock::default(),
             metrics,
             data: data.to_owned(),
@@ -165,6 +169,12 @@ impl Node {
         let chaincodes = Chaincodes::open(&self.data, msp_id, timeout, runtime);
         self.chaincodes = Some(chaincodes?);
         Ok(self)
+    }
+
+    /// Says who decides the order of the channels, before any is opened.
+    pub(crate) fn with_ordering(mut self, ordering: OrderedBy) -> Self {
+        self.ordering = ordering;
+        self
     }
 
     /// The chaincodes that it runs.

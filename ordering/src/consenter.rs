@@ -31,16 +31,27 @@ pub trait Consenter<T>: fmt::Debug + Send + Sync {
 
     /// Takes nothing more; what is in the order still comes out.
     fn close(&self);
+
+    /// Why nothing can be ordered now, if it cannot; it is tried again without anybody's doing.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The way out of a channel's order, for the one thread that makes blocks of it.
 pub trait Batches<T>: fmt::Debug + Send {
     /// Waits for what comes next. The caller must have nothing left to do: an order may cut because of
     /// that.
-    fn next(&mut self) -> Next<T>;
+    ///
+    /// # Errors
+    /// Nothing more can come out, see [`Broken`].
+    fn next(&mut self) -> Result<Next<T>, Broken>;
 
     /// The batches that are complete now, for a thread that still has work. Never waits.
-    fn more(&mut self) -> Vec<Cut<T>>;
+    ///
+    /// # Errors
+    /// Nothing more can come out, see [`Broken`].
+    fn more(&mut self) -> Result<Vec<Cut<T>>, Broken>;
 
     /// The configuration of the last batch is in force. This must be called before anything more is
     /// asked for.
@@ -50,6 +61,12 @@ pub trait Batches<T>: fmt::Debug + Send {
     /// batch.
     fn discarded(&mut self) -> Vec<T>;
 }
+
+/// The order is not what it was, or not this channel's: nothing can be made of it. The text says why, and what an
+/// operator looks at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Broken(pub String);
 
 /// What comes out of an order.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +97,7 @@ impl<T> Consenter<T> for Elsewhere {
 }
 
 /// Why an envelope was not put into the order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotOrdered {
     /// Too much waits already. Its sender comes back later.
     #[error("too many transactions wait to be ordered")]
@@ -94,4 +111,7 @@ pub enum NotOrdered {
     /// The channel's orderers are elsewhere, and this node has no way to them.
     #[error("the channel is not ordered here")]
     Elsewhere,
+    /// What holds the order does not answer now; the text says why. Its sender comes back later.
+    #[error("the order cannot be reached: {0}")]
+    Unavailable(String),
 }

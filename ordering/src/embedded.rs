@@ -18,7 +18,7 @@ use quire_wire::config::BatchSize;
 
 use crate::admission::Admission;
 use crate::batch::{Cut, Message};
-use crate::consenter::{Batches, Consenter, Next, NotOrdered};
+use crate::consenter::{Batches, Broken, Consenter, Next, NotOrdered};
 use crate::cutter::Cutter;
 use crate::room::{QueueObserver, Room, Taken};
 
@@ -116,14 +116,14 @@ impl<T: Send + std::fmt::Debug> Consenter<T> for Embedded<T> {
 }
 
 impl<T: Send + std::fmt::Debug> Batches<T> for EmbeddedBatches<T> {
-    fn next(&mut self) -> Next<T> {
+    fn next(&mut self) -> Result<Next<T>, Broken> {
         loop {
             let first = if self.cutter.pending_count() > 0 {
                 self.waiting_now()
             } else {
                 match self.queue.recv() {
                     Ok(first) => Some(first),
-                    Err(_) => return Next::Closed,
+                    Err(_) => return Ok(Next::Closed),
                 }
             };
             let mut full = self.cut(first);
@@ -131,23 +131,23 @@ impl<T: Send + std::fmt::Debug> Batches<T> for EmbeddedBatches<T> {
                 full = self.grow();
             }
             if !full.is_empty() {
-                return Next::Full(full);
+                return Ok(Next::Full(full));
             }
             // Less than a block waits, and the caller is idle.
             let rest = self.cutter.cut();
             if !rest.is_empty() {
-                return Next::Rest(Cut::normal(rest));
+                return Ok(Next::Rest(Cut::normal(rest)));
             }
             // Everything that came was discarded.
             if !self.discarded.is_empty() {
-                return Next::Full(Vec::new());
+                return Ok(Next::Full(Vec::new()));
             }
         }
     }
 
-    fn more(&mut self) -> Vec<Cut<T>> {
+    fn more(&mut self) -> Result<Vec<Cut<T>>, Broken> {
         let first = self.waiting_now();
-        self.cut(first)
+        Ok(self.cut(first))
     }
 
     fn reconfigured(&mut self, limits: BatchSize, admission: Arc<Admission>) {

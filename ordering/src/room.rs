@@ -25,21 +25,23 @@ impl QueueObserver for Unobserved {}
 
 /// Bytes that may still wait.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub struct Room {
     free_bytes: AtomicUsize,
     observer: Arc<dyn QueueObserver>,
 }
 
 /// An envelope's bytes of the room. They are given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub struct Taken {
     room: Arc<Room>,
     bytes: usize,
     since: Instant,
 }
 
 impl Room {
-    pub(crate) fn new(bytes: usize, observer: Arc<dyn QueueObserver>) -> Self {
+    /// Room for that many bytes.
+    #[must_use]
+    pub fn new(bytes: usize, observer: Arc<dyn QueueObserver>) -> Self {
         Self {
             free_bytes: AtomicUsize::new(bytes),
             observer,
@@ -47,7 +49,8 @@ impl Room {
     }
 
     /// Takes that many bytes; returns `None` if there are not so many.
-    pub(crate) fn take(room: &Arc<Self>, bytes: usize) -> Option<Taken> {
+    #[must_use]
+    pub fn take(room: &Arc<Self>, bytes: usize) -> Option<Taken> {
         let enough = |free: usize| free.checked_sub(bytes);
         let taken = room
             .free_bytes
@@ -64,7 +67,7 @@ impl Room {
 
 impl Taken {
     /// The envelope was taken out of the queue.
-    pub(crate) fn waited(self) {
+    pub fn waited(self) {
         self.room.observer.waited(self.since.elapsed());
     }
 }

@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use quire_ordering::Cut;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 
 /// The channel of a recorded case: each configuration raises its sequence by one, and what has "bad" in it does not
 /// hold any more.
+#[derive(Debug)]
 struct Channel {
     sequence: Cell<u64>,
     resubmits: bool,
@@ -33,6 +35,10 @@ impl Rules<()> for Channel {
 
     fn resubmits(&self) -> bool {
         self.resubmits
+    }
+
+    fn batch_timeout(&self) -> Duration {
+        Duration::MAX
     }
 
     fn class(&self, envelope: &Bytes) -> Option<i32> {

@@ -9,6 +9,7 @@ use quire_chaincode::lifecycle::LifecycleError;
 use quire_chaincode::{Chaincodes, Documents};
 use quire_identity::SigningIdentity;
 use quire_ledger::{DEFAULT_SEGMENT_BYTES, Ledger, Origin, Reader};
+use quire_ordering::kafka::{self, Topics};
 use quire_ordering::{BlockSigner, Bounds, Consenter, Elsewhere, Embedded, QueueObserver};
 use tokio::sync::watch;
 
@@ -21,6 +22,7 @@ use crate::cut_here::{CutHere, Known};
 use crate::delivered::Deliveries;
 use crate::deployed::Deployed;
 use crate::endorser::Endorser;
+use crate::log_rules::{LogRules, place};
 use crate::outcomes::Outcomes;
 use crate::peer::Peer;
 use crate::read_only::ReadOnly;
@@ -130,6 +132,22 @@ pub enum StartError {
         /// The cause.
         source: Box<LifecycleError>,
     },
+    /// A topic of Kafka orders it. Blocks that this node would make alone would not be those of the other nodes.
+    #[error("channel {channel} is ordered by a topic of Kafka: {reason}")]
+    InTopic {
+        /// The channel.
+        channel: String,
+        /// How that is known.
+        reason: String,
+    },
+    /// There is no way to its order.
+    #[error("the order of channel {channel} cannot be used: {reason}")]
+    Order {
+        /// The channel.
+        channel: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The operating system cannot start a thread.
     #[error("no thread can be started for channel {channel}")]
     Thread {
@@ -188,6 +206,7 @@ impl OpenChannel {
     ) -> Result<Self, StartError> {
         let reader = ledger.reader();
         let in_force = in_force(&reader)?;
+        refuse_topic(&reader, &in_force)?;
         let bounds = Bounds {
             envelopes: QUEUE_LENGTH,
             bytes: QUEUE_BYTES,
@@ -196,7 +215,51 @@ impl OpenChannel {
         let (way_in, way_out) = Embedded::new(in_force.batch_size, bounds, observer);
         let signer = Arc::clone(&host.signer);
         let source = CutHere::new(Box::new(way_out), reader, &in_force, signer);
-        Self::start(ledger, host, in_force, Arc::new(way_in), Box::new(source))
+        let config = Current::new(in_force);
+        Self::start(ledger, host, config, Arc::new(way_in), Box::new(source))
+    }
+
+    /// A channel whose transactions are ordered by a topic, which other nodes read and write too.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn ordered_by(
+        ledger: Ledger,
+        host: &Host,
+        queue: Arc<dyn QueueObserver>,
+        topics: &impl Topics,
+    ) -> Result<Self, StartError> {
+        let reader = ledger.reader();
+        let channel: Arc<str> = reader.channel().into();
+        let in_force = in_force(&reader)?;
+        let (tip, base) = place(&reader).map_err(|source| StartError::Config {
+            channel: channel.to_string(),
+            source,
+        })?;
+        let config = Current::new(in_force);
+        let in_force = config.get();
+        let rules = LogRules {
+            channel: Arc::clone(&channel),
+            config: config.clone(),
+            signer: Arc::clone(&host.signer),
+            clock: Arc::clone(&host.clock),
+        };
+        let start = kafka::Start {
+            base,
+            limits: in_force.batch_size,
+            tip,
+            rules: Box::new(rules),
+            bytes: QUEUE_BYTES,
+            queue,
+            channel: Arc::clone(&channel),
+        };
+        let opened = topics.open(start);
+        let (way_in, way_out) = opened.map_err(|reason| StartError::Order {
+            channel: channel.to_string(),
+            reason,
+        })?;
+        let source = CutHere::new(way_out, reader, &in_force, Arc::clone(&host.signer));
+        Self::start(ledger, host, config, way_in, Box::new(source))
     }
 
     /// A channel whose blocks come from elsewhere, and the place to hand them in. It takes no transactions.
@@ -205,17 +268,17 @@ impl OpenChannel {
     /// See [`StartError`].
     pub fn delivered(ledger: Ledger, host: &Host) -> Result<(Self, Deliveries), StartError> {
         let reader = ledger.reader();
-        let in_force = in_force(&reader)?;
+        let config = Current::new(in_force(&reader)?);
         let (deliveries, source) = Deliveries::new(reader.channel().into());
         let consenter = Arc::new(Elsewhere);
-        let open = Self::start(ledger, host, in_force, consenter, Box::new(source))?;
+        let open = Self::start(ledger, host, config, consenter, Box::new(source))?;
         Ok((open, deliveries))
     }
 
     fn start(
         mut ledger: Ledger,
         host: &Host,
-        in_force: InForce,
+        config: Current,
         consenter: Arc<dyn Consenter<Known>>,
         source: Box<dyn BlockSource>,
     ) -> Result<Self, StartError> {
@@ -224,7 +287,6 @@ impl OpenChannel {
         let (sender, heights) = watch::channel(reader.height());
         ledger.judge_signatures(Origin::Quire);
         let outcomes = Arc::new(Outcomes::default());
-        let config = Current::new(in_force);
         let chaincodes = Arc::new(Chaincodes::new(host.documents.clone()));
         let organization = host.endorser.msp_id();
         let host_of_chaincodes = &host.chaincode;
@@ -317,6 +379,26 @@ impl OpenChannel {
             Committing::Nobody { .. } => Ok(()),
         }
     }
+}
+
+/// Refuses a channel that others order too.
+fn refuse_topic(reader: &Reader, in_force: &InForce) -> Result<(), StartError> {
+    let channel = reader.channel();
+    let (tip, _) = place(reader).map_err(|source| StartError::Config {
+        channel: channel.to_owned(),
+        source,
+    })?;
+    let orderer = in_force.bundle.orderer();
+    let says_so = orderer.is_some_and(|orderer| orderer.consensus_type.r#type == "kafka");
+    let reason = match tip.metadata {
+        Some(_) => format!("block {} was made from it", tip.number),
+        None if says_so => "its configuration says so".to_owned(),
+        None => return Ok(()),
+    };
+    Err(StartError::InTopic {
+        channel: channel.to_owned(),
+        reason,
+    })
 }
 
 fn in_force(reader: &Reader) -> Result<InForce, StartError> {

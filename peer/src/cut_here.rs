@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quire_ledger::{Block, Examined, Ordered, Reader, Signatures, chain_of};
+use quire_ledger::{Block, Content, Examined, Ordered, Reader, Signatures, chain_of};
 use quire_ordering::{Batches, BlockSigner, BlockWriter, Cut, Next as Out};
 use quire_wire::common::BlockHeader;
 use quire_wire::hash::Hash;
@@ -68,7 +68,9 @@ impl CutHere {
         let writer =
             writer.ok_or("blocks must be made, but the end of the chain is not known yet")?;
         let Cut { batch, known } = cut;
-        let is_config = batch.is_config;
+        // A log's other writers may have put one among ordinary transactions.
+        let holds_config = |known: &Known| matches!(known.examined.content, Content::Config(_));
+        let is_config = batch.is_config || known.iter().any(holds_config);
         let block: Block = writer.next_block(batch, self.signer.as_ref()).into();
         let all_proven = known
             .iter()
@@ -94,7 +96,8 @@ impl BlockSource for CutHere {
     }
 
     fn next(&mut self) -> Result<Next, String> {
-        Ok(match self.batches.next() {
+        let out = self.batches.next().map_err(|broken| broken.to_string())?;
+        Ok(match out {
             Out::Full(cuts) => Next::Full(self.blocks(cuts)?),
             Out::Rest(cut) => Next::Rest(self.block(cut)?),
             Out::Closed => Next::Closed,
@@ -102,7 +105,7 @@ impl BlockSource for CutHere {
     }
 
     fn more(&mut self) -> Result<Vec<Arrived>, String> {
-        let cuts = self.batches.more();
+        let cuts = self.batches.more().map_err(|broken| broken.to_string())?;
         self.blocks(cuts)
     }
 

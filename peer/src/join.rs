@@ -1,8 +1,8 @@
 //! Block 0 of a channel that somebody else made, as Fabric's tools do: whether this node can begin the channel
 //! with it.
 //!
-//! The node orders what it has joined, alone. So its orderer must be one whose signature others take, and
-//! no other orderer may be named that would make blocks of its own.
+//! The node orders what it has joined, alone or by a topic that all orderers of the channel read. So its orderer must be
+//! one whose signature others take, and no other orderer may be named that would make blocks of its own.
 
 use bytes::Bytes;
 use quire_identity::Bundle;
@@ -123,6 +123,8 @@ pub struct Joining<'a> {
     pub orderer: &'a [u8],
     /// Endorses.
     pub endorser: &'a [u8],
+    /// Whether a topic of Kafka orders the node's channels: others may take part then.
+    pub kafka: bool,
 }
 
 impl FirstBlock {
@@ -141,7 +143,7 @@ impl FirstBlock {
             source,
         };
         let bundle = bundle(&channel, 0, config).map_err(unusable)?;
-        check_kind(&bundle)?;
+        check_kind(&bundle, node.kafka)?;
         let in_force = InForce::of_bundle(0, bundle).map_err(unusable)?;
         let bundle = &in_force.bundle;
         check_governed(None, bundle)?;
@@ -188,8 +190,8 @@ fn configuration(block: &Block) -> Result<(String, Bytes), JoinError> {
     Ok((opened.channel_header.channel_id, config))
 }
 
-/// Whether it is a channel of transactions that one node can order.
-fn check_kind(bundle: &Bundle) -> Result<(), JoinError> {
+/// Whether it is a channel of transactions that the node can order.
+fn check_kind(bundle: &Bundle, kafka: bool) -> Result<(), JoinError> {
     if bundle.has_consortiums() {
         return Err(JoinError::SystemChannel);
     }
@@ -200,6 +202,7 @@ fn check_kind(bundle: &Bundle) -> Result<(), JoinError> {
     let consensus = consensus.cloned().unwrap_or_default();
     match &*consensus.r#type {
         "solo" => Ok(()),
+        "kafka" if kafka => Ok(()),
         "etcdraft" => {
             let consenters = RaftMetadata::decode(consensus.metadata)?.consenters;
             if consenters.len() <= 1 {

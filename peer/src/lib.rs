@@ -38,6 +38,7 @@ pub mod genesis;
 mod interest;
 pub mod join;
 mod local;
+mod log_rules;
 mod outcomes;
 pub mod peer;
 mod pool;

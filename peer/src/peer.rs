@@ -200,7 +200,13 @@ impl Peer {
     /// Why the channel takes no transactions, if something broke.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        self.outcomes.failure()
+        let failure = self.outcomes.failure();
+        failure.or_else(|| {
+            let trouble = self.consenter.trouble()?;
+            Some(format!(
+                "the order cannot be reached: {trouble}; trying again"
+            ))
+        })
     }
 
     /// Takes no more transactions; what is queued is still committed.

@@ -132,6 +132,9 @@ pub enum SubmitError {
     /// The state database does not answer. The operator looks at it.
     #[error("the state database does not answer")]
     StateUnavailable,
+    /// What holds the channel's order does not answer now. The caller tries again later.
+    #[error("the channel's order cannot be reached: {0}")]
+    OrdererUnavailable(String),
     /// A write to disk failed: the channel takes no more writes until it is reopened.
     #[error("storage failed")]
     StorageFailed,
@@ -173,6 +176,7 @@ impl From<NotOrdered> for SubmitError {
             NotOrdered::Closed => Self::NotReady,
             NotOrdered::Broken => Self::StorageFailed,
             NotOrdered::Elsewhere => Self::ReadOnly,
+            NotOrdered::Unavailable(reason) => Self::OrdererUnavailable(reason),
         }
     }
 }

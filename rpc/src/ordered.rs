@@ -139,6 +139,7 @@ fn not_ordered(channel: &str, error: &SubmitError) -> NotOrdered {
         | SubmitError::Overloaded { .. }
         | SubmitError::NotReady
         | SubmitError::StateUnavailable
+        | SubmitError::OrdererUnavailable(_)
         | SubmitError::StorageFailed => {
             NotOrdered::new(status::SERVICE_UNAVAILABLE, chain_of(error))
         }

@@ -242,6 +242,7 @@ impl From<SubmitError> for Problem {
             SubmitError::Overloaded { retry_after } => Self::overloaded(retry_after),
             SubmitError::NotReady => Self::not_ready(),
             SubmitError::StateUnavailable => Self::state_unavailable(),
+            SubmitError::OrdererUnavailable(reason) => Self::orderer_unavailable().because(reason),
             SubmitError::StorageFailed => Self::storage_failed(),
             SubmitError::TooLarge(_) => Self::new(
                 ProblemKind::TooLarge,

@@ -73,6 +73,8 @@ pub enum ProblemKind {
     NotReady,
     /// The state database does not answer.
     StateUnavailable,
+    /// What holds the channel's order does not answer.
+    OrdererUnavailable,
     /// A write to disk failed, or the channel did not open.
     StorageFailed,
     /// A fault of the server.
@@ -152,19 +154,28 @@ impl ProblemKind {
             }
             Self::InvalidConfig => (unprocessable, "INVALID_CONFIG", "Invalid configuration"),
             Self::RateLimited => (S::TOO_MANY_REQUESTS, "RATE_LIMITED", "Rate limited"),
-            Self::Overloaded => (S::SERVICE_UNAVAILABLE, "OVERLOADED", "Overloaded"),
-            Self::NotReady => (S::SERVICE_UNAVAILABLE, "NOT_READY", "Not ready"),
-            Self::StateUnavailable => (
-                S::SERVICE_UNAVAILABLE,
-                "STATE_UNAVAILABLE",
-                "State unavailable",
-            ),
-            Self::StorageFailed => (S::SERVICE_UNAVAILABLE, "STORAGE_FAILED", "Storage failed"),
+            Self::Overloaded
+            | Self::NotReady
+            | Self::StateUnavailable
+            | Self::OrdererUnavailable
+            | Self::StorageFailed => self.row_of_later(),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error"),
             Self::BlockCorrupt => (S::INTERNAL_SERVER_ERROR, "BLOCK_CORRUPT", "Block corrupt"),
             Self::StateCorrupt => (S::INTERNAL_SERVER_ERROR, "STATE_CORRUPT", "State corrupt"),
             Self::CommitTimeout => (S::GATEWAY_TIMEOUT, "COMMIT_TIMEOUT", "Commit timeout"),
         }
+    }
+
+    /// The rows of what may go better later.
+    fn row_of_later(self) -> (StatusCode, &'static str, &'static str) {
+        let (code, title) = match self {
+            Self::Overloaded => ("OVERLOADED", "Overloaded"),
+            Self::NotReady => ("NOT_READY", "Not ready"),
+            Self::StateUnavailable => ("STATE_UNAVAILABLE", "State unavailable"),
+            Self::OrdererUnavailable => ("ORDERER_UNAVAILABLE", "Orderer unavailable"),
+            _ => ("STORAGE_FAILED", "Storage failed"),
+        };
+        (S::SERVICE_UNAVAILABLE, code, title)
     }
 
     /// The rows of chaincodes that refused, do not exist, or do not answer.

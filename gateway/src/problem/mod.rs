@@ -148,6 +148,11 @@ impl Problem {
         Self::unavailable(ProblemKind::StateUnavailable, detail, RETRY_AFTER)
     }
 
+    fn orderer_unavailable() -> Self {
+        let detail = "What holds the channel's order does not answer; nothing was ordered.";
+        Self::unavailable(ProblemKind::OrdererUnavailable, detail, RETRY_AFTER)
+    }
+
     fn storage_failed() -> Self {
         let detail = "The server cannot write to its disk.";
         Self::unavailable(ProblemKind::StorageFailed, detail, RETRY_AFTER_STORAGE)
@@ -424,6 +429,7 @@ mod tests {
             (K::Overloaded, 503, "OVERLOADED"),
             (K::NotReady, 503, "NOT_READY"),
             (K::StateUnavailable, 503, "STATE_UNAVAILABLE"),
+            (K::OrdererUnavailable, 503, "ORDERER_UNAVAILABLE"),
             (K::StorageFailed, 503, "STORAGE_FAILED"),
             (K::ChaincodeUnavailable, 502, "CHAINCODE_UNAVAILABLE"),
             (K::ChaincodeTimeout, 504, "CHAINCODE_TIMEOUT"),

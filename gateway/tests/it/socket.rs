@@ -66,6 +66,7 @@ async fn what_only_the_node_can_cause_is_told_with_its_code_and_no_more() {
     let secret = "where the node keeps it";
     let later = Duration::from_millis(2_500);
     let chaincode = SubmitError::Chaincode;
+    let away = SubmitError::OrdererUnavailable(secret.to_owned());
     for (error, status, code, retry_after) in [
         (
             SubmitError::Overloaded { retry_after: later },
@@ -80,6 +81,7 @@ async fn what_only_the_node_can_cause_is_told_with_its_code_and_no_more() {
             "STATE_UNAVAILABLE",
             Some("1"),
         ),
+        (away, 503, "ORDERER_UNAVAILABLE", Some("1")),
         (
             SubmitError::StorageFailed,
             503,

@@ -265,6 +265,12 @@ async fn refusals_tell_what_to_do_and_keep_secrets() {
             Some("1"),
         ),
         (
+            SubmitError::OrdererUnavailable("all brokers are down".to_owned()),
+            503,
+            "ORDERER_UNAVAILABLE",
+            Some("1"),
+        ),
+        (
             SubmitError::StorageFailed,
             503,
             "STORAGE_FAILED",

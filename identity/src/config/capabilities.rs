@@ -95,8 +95,13 @@ impl OrdererCapabilities {
         self.0.unknown(&ORDERER)
     }
 
-    /// Whether envelopes of an expired creator are refused. From `V1_1` on: so are transactions ordered
-    /// again after a configuration changed, and groups of a new channel are made predictably.
+    /// Whether an envelope that an earlier configuration let in is put into the order again.
+    #[must_use]
+    pub fn resubmission(&self) -> bool {
+        self.0.has_any(&ORDERER)
+    }
+
+    /// Whether envelopes of an expired creator are refused. From `V1_1` on: so are groups of a new channel are made predictably.
     #[must_use]
     pub fn expiration_check(&self) -> bool {
         self.0.has_any(&ORDERER)

@@ -7,6 +7,7 @@ use clap::Args;
 use quire_ca::FirstAdmin;
 
 use super::DataArguments;
+use super::OrderingArguments;
 use super::values::{a_second, at_once, budget, bytes, ca_admin, ca_name, seconds};
 use crate::listen::{GrpcListen, ListenAddress};
 
@@ -76,6 +77,8 @@ pub(crate) struct RunArguments {
     /// nobody else has that port.
     #[arg(long, value_name = "ADDR", env = "QUIRE_GRPC_LISTEN")]
     pub(crate) grpc_listen: Option<GrpcListen>,
+    #[command(flatten)]
+    pub(crate) ordering: OrderingArguments,
     /// Count nothing; `/metrics` is not found then.
     #[arg(long, env = "QUIRE_NO_METRICS")]
     pub(crate) no_metrics: bool,

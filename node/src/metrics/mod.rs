@@ -11,6 +11,7 @@ mod calls;
 mod chaincodes;
 mod engine;
 mod indexes;
+mod log;
 mod look;
 mod reads;
 mod streams;
@@ -59,6 +60,7 @@ pub(crate) struct Metrics {
     damage: IntCounterVec,
     recovery: Recovery,
     submitting: submitter::Families,
+    logs: log::Logs,
     /// By gRPC.
     pub(crate) calls: Arc<Calls>,
     pub(crate) streams: Arc<Streams>,
@@ -221,6 +223,7 @@ impl Metrics {
             ),
             recovery: Recovery::new(&family),
             submitting: submitter::Families::new(&family),
+            logs: log::Logs::new(&family),
             calls: Arc::new(Calls::new(&family)),
             streams: Arc::new(Streams::new(&family)),
             registry: family.0,
@@ -251,6 +254,11 @@ impl Metrics {
         self.reads.begin(channel);
         self.recovery.done.with_label_values(&[channel]);
         self.recovery.total.with_label_values(&[channel]);
+    }
+
+    /// What is told of the log that orders a channel.
+    pub(crate) fn log(&self, channel: &str) -> log::OfLog {
+        self.logs.of(channel)
     }
 
     fn took(&self, channel: &str, stage: Stage, took: Duration) {

@@ -196,6 +196,7 @@ impl Measured {
                 SubmitError::ReadOnly
                 | SubmitError::NotReady
                 | SubmitError::StateUnavailable
+                | SubmitError::OrdererUnavailable(_)
                 | SubmitError::StorageFailed
                 | SubmitError::TooLarge(_)
                 | SubmitError::Refused(_)

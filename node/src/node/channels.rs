@@ -9,7 +9,7 @@ use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_c
 use quire_ledger::{
     ChannelRecord, CreateOptions, Ledger, OpenError, OpenReport, Progress, Status, chain_of,
 };
-use quire_peer::channel::{Host, QUEUE_LENGTH};
+use quire_peer::channel::Host;
 use quire_peer::genesis::BATCH_SIZE;
 use quire_peer::{ChaincodeHost, OpenChannel, genesis_block};
 use serde::{Deserialize, Serialize};
@@ -189,8 +189,7 @@ impl Node {
         let mut open = if record.read_only {
             OpenChannel::read_only(ledger, &host)
         } else {
-            let queue = self.metrics.queue(&name, QUEUE_LENGTH);
-            OpenChannel::ordered_here(ledger, &host, Arc::new(queue))?
+            self.ordering.open(ledger, &host, &self.metrics)?
         };
         if let Some(chaincodes) = &self.chaincodes {
             chaincodes.opened(&open);

@@ -32,7 +32,7 @@ impl From<OpenError> for JoinError {
 impl Node {
     /// Makes a channel that begins with this serialized `common.Block`, and starts it. Durable on return.
     pub(crate) fn join(&self, block: Bytes) -> Result<Joined, JoinError> {
-        let first = self.first_block(block)?;
+        let first = self.first_block(block, self.ordering.is_kafka())?;
         let channel = first.joined.channel.clone();
         let _reserved = self.reserve(&channel)?;
         let (joined, made) = self.make_joined(first)?;
@@ -47,15 +47,17 @@ impl Node {
 
     /// The same where no channel is open: it is started with the others.
     pub(crate) fn join_while_stopped(&self, block: Bytes) -> Result<Joined, JoinError> {
-        let (joined, _) = self.make_joined(self.first_block(block)?)?;
+        // Who orders is told with the start.
+        let (joined, _) = self.make_joined(self.first_block(block, true)?)?;
         Ok(joined)
     }
 
-    fn first_block(&self, block: Bytes) -> Result<FirstBlock, JoinError> {
+    fn first_block(&self, block: Bytes, kafka: bool) -> Result<FirstBlock, JoinError> {
         let node = Joining {
             msp_id: self.organization.msp_id(),
             orderer: self.orderer.serialized(),
             endorser: self.endorser.serialized(),
+            kafka,
         };
         let first = FirstBlock::read(block, node)?;
         check_channel(&first.joined.channel)?;

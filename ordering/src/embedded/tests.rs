@@ -71,23 +71,29 @@ fn who_is_idle_gets_what_is_there_at_once() {
     let mut bench = Bench::new();
     bench.order("a", 1);
     bench.order("b", 1);
-    assert_eq!(bench.way_out.next(), Next::Rest(normal(&["a", "b"])));
+    assert_eq!(
+        bench.way_out.next().unwrap(),
+        Next::Rest(normal(&["a", "b"]))
+    );
     bench.order("c", 1);
-    assert_eq!(bench.way_out.next(), Next::Rest(normal(&["c"])));
+    assert_eq!(bench.way_out.next().unwrap(), Next::Rest(normal(&["c"])));
 }
 
 #[test]
 fn who_has_work_gets_what_is_complete_and_the_rest_later() {
     let mut bench = Bench::new();
-    assert_eq!(bench.way_out.more(), []);
+    assert_eq!(bench.way_out.more().unwrap(), []);
     for name in ["a", "b", "c", "d"] {
         bench.order(name, 1);
     }
-    assert_eq!(bench.way_out.more(), [normal(&["a", "b", "c"])]);
-    assert_eq!(bench.way_out.more(), []);
+    assert_eq!(bench.way_out.more().unwrap(), [normal(&["a", "b", "c"])]);
+    assert_eq!(bench.way_out.more().unwrap(), []);
     bench.order("e", 1);
-    assert_eq!(bench.way_out.more(), []);
-    assert_eq!(bench.way_out.next(), Next::Rest(normal(&["d", "e"])));
+    assert_eq!(bench.way_out.more().unwrap(), []);
+    assert_eq!(
+        bench.way_out.next().unwrap(),
+        Next::Rest(normal(&["d", "e"]))
+    );
 }
 
 #[test]
@@ -97,8 +103,8 @@ fn complete_batches_go_before_what_is_left() {
         bench.order(name, 1);
     }
     let full = Next::Full(vec![normal(&["a", "b", "c"])]);
-    assert_eq!(bench.way_out.next(), full);
-    assert_eq!(bench.way_out.next(), Next::Rest(normal(&["d"])));
+    assert_eq!(bench.way_out.next().unwrap(), full);
+    assert_eq!(bench.way_out.next().unwrap(), Next::Rest(normal(&["d"])));
 }
 
 #[test]
@@ -106,9 +112,12 @@ fn an_overflow_and_a_large_one_are_cut_as_in_fabric() {
     let mut bench = Bench::new();
     bench.order("a", 60);
     bench.order("b", 60);
-    assert_eq!(bench.way_out.more(), [normal(&["a"])]);
+    assert_eq!(bench.way_out.more().unwrap(), [normal(&["a"])]);
     bench.order("large", 150);
-    assert_eq!(bench.way_out.more(), [normal(&["b"]), normal(&["large"])]);
+    assert_eq!(
+        bench.way_out.more().unwrap(),
+        [normal(&["b"]), normal(&["large"])]
+    );
 }
 
 #[test]
@@ -118,10 +127,10 @@ fn a_configuration_comes_last_and_alone() {
     bench.configure("config");
     bench.order("b", 1);
     let before = Next::Full(vec![normal(&["a"]), config("config")]);
-    assert_eq!(bench.way_out.next(), before);
-    assert_eq!(bench.way_out.next(), Next::Rest(normal(&["b"])));
+    assert_eq!(bench.way_out.next().unwrap(), before);
+    assert_eq!(bench.way_out.next().unwrap(), Next::Rest(normal(&["b"])));
     bench.configure("config");
-    assert_eq!(bench.way_out.more(), [config("config")]);
+    assert_eq!(bench.way_out.more().unwrap(), [config("config")]);
 }
 
 #[test]
@@ -129,13 +138,13 @@ fn new_limits_hold_for_what_comes_out_after_the_configuration() {
     let mut bench = Bench::new();
     bench.configure("config");
     bench.order("a", 1);
-    assert_eq!(bench.way_out.more(), [config("config")]);
+    assert_eq!(bench.way_out.more().unwrap(), [config("config")]);
     let one_each = BatchSize {
         max_message_count: 1,
         ..LIMITS
     };
     bench.way_out.reconfigured(one_each, forbidding(0));
-    assert_eq!(bench.way_out.more(), [normal(&["a"])]);
+    assert_eq!(bench.way_out.more().unwrap(), [normal(&["a"])]);
 }
 
 #[test]
@@ -143,16 +152,16 @@ fn what_a_new_configuration_does_not_let_in_comes_out_beside_the_order() {
     let mut bench = Bench::new();
     bench.configure("config");
     bench.order("a", 1);
-    assert_eq!(bench.way_out.more(), [config("config")]);
+    assert_eq!(bench.way_out.more().unwrap(), [config("config")]);
     bench.way_out.reconfigured(LIMITS, forbidding(1));
-    assert_eq!(bench.way_out.next(), Next::Full(Vec::new()));
+    assert_eq!(bench.way_out.next().unwrap(), Next::Full(Vec::new()));
     assert_eq!(bench.way_out.discarded(), ["a"]);
     assert_eq!(bench.way_out.discarded(), [""; 0]);
     // The new configuration has let this message in.
     let mut later = message("b", 1);
     later.sequence = 1;
     bench.way_in.order(later).unwrap();
-    assert_eq!(bench.way_out.next(), Next::Rest(normal(&["b"])));
+    assert_eq!(bench.way_out.next().unwrap(), Next::Rest(normal(&["b"])));
 }
 
 #[test]
@@ -162,8 +171,8 @@ fn a_closed_order_takes_nothing_and_gives_what_it_has() {
     bench.way_in.close();
     let refused = bench.way_in.order(message("b", 1));
     assert_eq!(refused, Err(NotOrdered::Closed));
-    assert_eq!(bench.way_out.next(), Next::Rest(normal(&["a"])));
-    assert_eq!(bench.way_out.next(), Next::Closed);
+    assert_eq!(bench.way_out.next().unwrap(), Next::Rest(normal(&["a"])));
+    assert_eq!(bench.way_out.next().unwrap(), Next::Closed);
 }
 
 #[test]
@@ -182,7 +191,11 @@ fn no_more_waits_than_there_is_room_for() {
     assert_eq!(order(&bench, 600), Ok(()));
     assert_eq!(order(&bench, 600), Err(NotOrdered::Full));
     assert_eq!(order(&bench, 400), Ok(()));
-    assert_eq!(bench.way_out.more().len(), 1, "the bytes of one are enough");
+    assert_eq!(
+        bench.way_out.more().unwrap().len(),
+        1,
+        "the bytes of one are enough"
+    );
     assert_eq!(order(&bench, 600), Ok(()));
 
     let mut padded = message("a", 1);
@@ -194,7 +207,7 @@ fn no_more_waits_than_there_is_room_for() {
         assert_eq!(order(&bench, 1), Ok(()));
     }
     assert_eq!(order(&bench, 1), Err(NotOrdered::Full));
-    assert_eq!(bench.way_out.more().len(), 3);
+    assert_eq!(bench.way_out.more().unwrap().len(), 3);
     assert_eq!(order(&bench, 1), Ok(()));
 }
 
@@ -205,7 +218,7 @@ fn an_empty_order_is_waited_for() {
         way_in,
         mut way_out,
     } = Bench::new();
-    let waiting = thread::spawn(move || [way_out.next(), way_out.next()]);
+    let waiting = thread::spawn(move || [way_out.next().unwrap(), way_out.next().unwrap()]);
     way_in.order(message("a", 1)).unwrap();
     way_in.close();
     let [first, second] = waiting.join().unwrap();
@@ -246,6 +259,6 @@ fn an_observer_hears_of_all_that_waits_and_of_what_is_turned_away_only_that_it_l
         (counts.depth.load(Ordering::SeqCst), waited)
     };
     assert_eq!(look(), (10, 0));
-    assert_eq!(way_out.more().len(), 3);
+    assert_eq!(way_out.more().unwrap().len(), 3);
     assert_eq!(look(), (0, 10));
 }

@@ -12,6 +12,9 @@
 //! These are the rules of the Kafka consenter of Fabric 1.4, so that a log of its orderers gives their blocks. Each
 //! block says at which offset the log goes on after it ([`KafkaMetadata`]). Nothing here asks for the time.
 
+use std::fmt;
+use std::time::Duration;
+
 use bytes::Bytes;
 use quire_wire::Message as _;
 use quire_wire::common::Envelope;
@@ -25,13 +28,16 @@ use crate::batch::Cut;
 use crate::cutter::{Cutter, envelope_size_bytes};
 
 /// What a replay asks of the channel.
-pub trait Rules<T> {
+pub trait Rules<T>: fmt::Debug {
     /// The sequence of the configuration in force.
     fn sequence(&self) -> u64;
 
     /// Whether orderers send an envelope again that an earlier configuration let in (capability `V1_1` of the
     /// orderers). Otherwise they check every envelope when it is cut.
     fn resubmits(&self) -> bool;
+
+    /// How long an envelope waits for others to fill its block, before any orderer asks for the block.
+    fn batch_timeout(&self) -> Duration;
 
     /// The [`class`] of an envelope, for a log that does not say it; `None` if it cannot be ordered.
     fn class(&self, envelope: &Bytes) -> Option<i32>;

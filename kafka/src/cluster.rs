@@ -1,0 +1,174 @@
+//! The brokers, and how to reach them.
+
+use std::fmt;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+
+use crate::ANSWER;
+
+/// How long a message may be on its way before it counts as lost.
+const MESSAGE_TIMEOUT_MS: &str = "30000";
+/// Most bytes of one message: a transaction fits in a block file, which has 64 MiB.
+pub(crate) const MESSAGE_BYTES: u32 = 64 << 20;
+
+/// Properties that decide what the log means. Nobody changes them.
+const OURS: [&str; 13] = [
+    "acks",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "group.id",
+    "isolation.level",
+    "metadata.broker.list",
+    "request.required.acks",
+    "transactional.id",
+    "plugin.library.paths",
+];
+
+/// Brokers of Apache Kafka, and how to reach them.
+#[derive(Clone)]
+pub struct Cluster {
+    brokers: String,
+    properties: Vec<(String, String)>,
+    /// How many brokers hold a topic that is made here; as many as there are, and three at most, if nobody says.
+    pub(crate) replicas: Option<i32>,
+}
+
+// The properties hold passwords.
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.properties.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Cluster")
+            .field("brokers", &self.brokers)
+            .field("properties", &names)
+            .field("replicas", &self.replicas)
+            .finish()
+    }
+}
+
+/// Why the brokers cannot be used. The operator corrects the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// A property that decides what the log means.
+    #[error("the property {0:?} is not for settings: what the log means depends on it")]
+    Ours(String),
+    /// A line of the file of properties is no property.
+    #[error("line {0} is not NAME=VALUE")]
+    Line(usize),
+    /// The client refuses the settings.
+    #[error("the settings cannot be used")]
+    Client(#[from] KafkaError),
+}
+
+impl Cluster {
+    /// `brokers` is a list of `host:port`, separated by commas. `properties` is a text of lines `name=value`, with the
+    /// names of librdkafka's configuration, such as `security.protocol` and `sasl.username`; lines that begin with `#`,
+    /// and empty ones, say nothing. `replicas` brokers hold a topic that is made here.
+    ///
+    /// # Errors
+    /// See [`ClusterError`].
+    pub fn new(
+        brokers: &str,
+        properties: &str,
+        replicas: Option<i32>,
+    ) -> Result<Self, ClusterError> {
+        let mut read = Vec::new();
+        for (place, line) in properties.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, value) = line
+                .split_once('=')
+                .ok_or(ClusterError::Line(place.saturating_add(1)))?;
+            let name = name.trim();
+            if OURS.contains(&name) {
+                return Err(ClusterError::Ours(name.to_owned()));
+            }
+            read.push((name.to_owned(), value.trim().to_owned()));
+        }
+        let cluster = Self {
+            brokers: brokers.to_owned(),
+            properties: read,
+            replicas,
+        };
+        // A name or a value that the client does not know is told now, and not when a channel is opened.
+        cluster.client().create_native_config()?;
+        Ok(cluster)
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("client.id", "quire")
+            .set("socket.timeout.ms", ANSWER.as_millis().to_string())
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("log.connection.close", "false");
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    /// For what writes: every message is on all replicas in sync, once and in order, or reported as lost.
+    pub(crate) fn producer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "0")
+            .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
+            .set("request.timeout.ms", ANSWER.as_millis().to_string())
+            .set("message.max.bytes", MESSAGE_BYTES.to_string());
+        config
+    }
+
+    /// For what reads, from a place that the channel knows: nothing is kept in the brokers.
+    pub(crate) fn consumer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", "quire")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_uncommitted")
+            .set("check.crcs", "true")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.queue.backoff.ms", "10")
+            .set("fetch.wait.max.ms", "500")
+            .set("fetch.error.backoff.ms", "200")
+            .set("message.max.bytes", MESSAGE_BYTES.to_string())
+            .set("receive.message.max.bytes", "134217728");
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_that_the_order_depends_on_are_refused() {
+        for name in OURS {
+            let refused = Cluster::new("127.0.0.1:1", &format!("{name}=1"), None);
+            assert!(matches!(refused, Err(ClusterError::Ours(it)) if it == name));
+        }
+        let text = "# the company's\n\n sasl.username = quire \nsasl.password=a=b#c\n";
+        let cluster = Cluster::new("127.0.0.1:1", text, Some(3)).unwrap();
+        let password = ("sasl.password".to_owned(), "a=b#c".to_owned());
+        assert!(cluster.properties.contains(&password));
+        assert!(!format!("{cluster:?}").contains("a=b#c"));
+        let line = Cluster::new("127.0.0.1:1", "a=b\nsasl.username", None);
+        assert!(matches!(
+            line,
+            Err(ClusterError::Client(_) | ClusterError::Line(2))
+        ));
+        let unknown = Cluster::new("127.0.0.1:1", "no.such.property=1", None);
+        assert!(matches!(unknown, Err(ClusterError::Client(_))));
+    }
+}
