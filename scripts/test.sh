@@ -22,6 +22,7 @@ blocks      a node: its blocks, over HTTP, by Fabric'\''s message definitions
 page        a node: its page, in a browser
 ca          the CA of a node, by the clients of Fabric CA, on to submitting with what they enrolled
 chaincode   chaincode on npm'\''s fabric-shim, deployed, called, upgraded and killed; the examples by themselves
+kafka       three nodes whose channel a topic of a real Apache Kafka orders, with brokers and nodes that die
 clients     applications of Fabric, on its client libraries for Node, Go and Java; and a hostile caller of gRPC
 openssl     a node: its certificates, by openssl
 stop        a node: it stops when told to, and its data is sound
@@ -86,11 +87,15 @@ needs() {
 has() { command -v "$@"; }
 
 tools() {
-  local compiled=(clippy docs rust example mango blocks page ca chaincode clients openssl stop files hostile openapi prometheus alerts)
-  local node=(rust scripts verifier dashboards example mango blocks page ca chaincode clients openssl stop files hostile openapi prometheus alerts)
+  local compiled=(clippy docs rust example mango blocks page ca chaincode kafka clients openssl stop files hostile openapi prometheus alerts)
+  local node=(rust scripts verifier dashboards example mango blocks page ca chaincode kafka clients openssl stop files hostile openapi prometheus alerts)
   # Rust links with it; ring and jemalloc are built with it.
   needs gcc "${compiled[@]}" -- has cc
   needs libc6-dev "${compiled[@]}" -- has cc
+  # The client of Kafka is C, with a C++ part that is built beside it.
+  needs g++ "${compiled[@]}" -- has c++
+  needs default-jre-headless kafka -- has java
+  needs maven kafka -- has mvn
   needs make "${compiled[@]}" -- has make
   needs nodejs "${node[@]}" -- has node
   needs npm "${node[@]}" -- has npm
@@ -249,6 +254,15 @@ run_chaincode() {
   else
     printf '\n**** SKIPPED: the tests of examples/transfers-go, for there is no Go here, or no modules of Fabric for it\n\n'
   fi
+}
+
+run_kafka() {
+  binary
+  if ! mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory="$work/kafka-libs"; then
+    printf '\n**** SKIPPED: Kafka cannot be had from Maven Central\n\n'
+    return 0
+  fi
+  node tests/kafka/main.mjs --quire "$quire" --libs "$work/kafka-libs"
 }
 
 run_clients() {

@@ -25,6 +25,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const LAST_ONES: Duration = Duration::from_secs(5);
 /// After this number of bytes, no more come out together.
 const TOGETHER_BYTES: usize = 64 << 20;
+/// After so long without anything of the log, while transactions of this node are on their way, it counts as out of
+/// reach.
+const SILENCE: Duration = Duration::from_secs(5);
 /// What stands before the hash of the block before the topic, in a message to connect.
 const NETWORK: &[u8] = b"quire channel ";
 
@@ -49,6 +52,8 @@ pub struct Log<T: Send + 'static> {
     mine_pends: bool,
     /// The block that this node has asked for.
     asked: Option<u64>,
+    /// When something of the log came last, or nothing of this node was on its way.
+    heard: Instant,
     /// When the brokers were asked last while they cannot be reached.
     tried: Option<Instant>,
     /// When the node began to stop.
@@ -123,6 +128,7 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
             pending_since: None,
             mine_pends: false,
             asked: None,
+            heard: Instant::now(),
             tried: None,
             stopping: None,
             dropped: Vec::new(),
@@ -182,6 +188,7 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
     /// Takes one message.
     fn take(&mut self, offset: i64, message: KafkaMessage) -> Result<Vec<Cut<T>>, Broken> {
         self.status.well();
+        self.heard = Instant::now();
         self.check_network(offset, &message)?;
         let envelope = match &message.kind {
             Some(Kind::Regular(regular)) => Some(regular.payload.clone()),
@@ -286,6 +293,12 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
 
     /// While the brokers cannot be reached, a message now and then finds out when they can.
     fn try_brokers(&mut self) {
+        if self.mine.are_none() {
+            self.heard = Instant::now();
+        } else if self.heard.elapsed() > SILENCE {
+            self.status
+                .in_trouble("what was sent to the brokers does not come back");
+        }
         if self.status.trouble().is_none() {
             self.tried = None;
             return;

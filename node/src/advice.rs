@@ -5,6 +5,7 @@ use std::path::Path;
 
 use quire_identity::OrganizationError;
 use quire_ledger::{OpenError, ReadError};
+use quire_peer::channel::StartError;
 
 use crate::data_directory::Part;
 use crate::node::NodeError;
@@ -72,6 +73,11 @@ pub(crate) fn of_open(error: &OpenError) -> Option<&'static str> {
 
 /// What to do about a part that keeps a node from starting, where it is known which.
 pub(crate) fn of_node_part(error: &NodeError) -> Option<&'static str> {
+    if let NodeError::Start(StartError::InTopic { .. }) = error {
+        return Some(
+            "Start the node with --ordering kafka and --kafka-brokers, as the other nodes of the channel.",
+        );
+    }
     let path = match error {
         NodeError::Organization(OrganizationError::OtherOrganization { .. }) => {
             return Some("Give the MSP id of the first start: --msp-id or QUIRE_MSP_ID.");
