@@ -40,6 +40,7 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) fn new(observer: Arc<dyn LogObserver>) -> Self {
         let starts = "the brokers have not answered yet".to_owned();
+        observer.reachable(false);
         Self {
             trouble: Mutex::new(Some(starts)),
             closed: AtomicBool::new(false),

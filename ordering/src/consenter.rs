@@ -29,6 +29,11 @@ pub trait Consenter<T>: fmt::Debug + Send + Sync {
     /// Nothing was ordered, see [`NotOrdered`].
     fn configure(&self, message: Message<T>) -> Result<(), NotOrdered>;
 
+    /// Whether an envelope that was put in may still be lost, until it is [placed](crate::Placed).
+    fn places_later(&self) -> bool {
+        false
+    }
+
     /// Takes nothing more; what is in the order still comes out.
     fn close(&self);
 

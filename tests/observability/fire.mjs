@@ -190,11 +190,18 @@ async function stateAway(node) {
   });
 }
 
+/** Brokers that nobody runs. */
+async function noBrokers(node) {
+  await node.start([], ['--ordering', 'kafka', '--kafka-brokers', `127.0.0.1:${await freePort()}`]);
+  await node.isScraped();
+  await node.fires('QuireOrdererUnavailable', () => node.put('nowhere'));
+}
+
 await main(async () => {
   const rules = path.join(work, 'alerts.yml');
   const text = readFileSync(path.join(FOLDER, 'alerts.yml'), 'utf8');
   writeFileSync(rules, text.replaceAll(/for: [1-9]\d*m/g, 'for: 2s').replaceAll('[5m]', '[10s]'));
-  const scenarios = [down, notReady, full, slow, queue, damage, stateAway].filter(({ name }) => [undefined, name].includes(options.only));
+  const scenarios = [down, notReady, full, slow, queue, damage, stateAway, noBrokers].filter(({ name }) => [undefined, name].includes(options.only));
   const nodes = await Promise.all(scenarios.map((scenario) => Node.named(scenario.name)));
   query = await startPrometheus(nodes.map((node) => node.operations), rules);
   // One after another: each alone with the processors, so that only its own condition is caused.
