@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quire_ordering::{Placed, QueueObserver, Room, Taken};
+use quire_ordering::{QueueObserver, Room, Taken};
 
 /// This node's envelopes that are on their way.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Mine<T> {
     lost: Mutex<Vec<T>>,
 }
 
-impl<T: Placed> Mine<T> {
+impl<T> Mine<T> {
     pub(crate) fn new(bytes: usize, observer: Arc<dyn QueueObserver>) -> Self {
         Self {
             room: Arc::new(Room::new(bytes, observer)),
@@ -44,23 +44,14 @@ impl<T: Placed> Mine<T> {
 
     /// What is known of an envelope that was read. It is not on its way any more.
     pub(crate) fn take(&self, envelope: &Bytes) -> Option<T> {
-        let (mut known, taken) = self.on_their_way.lock().remove(envelope)?;
+        let (known, taken) = self.on_their_way.lock().remove(envelope)?;
         taken.waited();
-        // What can be read is on all replicas in sync.
-        known.placed();
         Some(known)
     }
 
     /// An envelope was not sent, and whoever handed it in is told so.
     pub(crate) fn forget(&self, envelope: &Bytes) {
         self.on_their_way.lock().remove(envelope);
-    }
-
-    /// The brokers have an envelope.
-    pub(crate) fn placed(&self, envelope: &Bytes) {
-        if let Some((known, _)) = self.on_their_way.lock().get_mut(envelope) {
-            known.placed();
-        }
     }
 
     /// An envelope did not come into the log, as far as can be told.

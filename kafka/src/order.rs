@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quire_ordering::{Consenter, Message, NotOrdered, Placed};
+use quire_ordering::{Consenter, Message, NotOrdered};
 use quire_wire::kafka::{KafkaMessage, KafkaMessageRegular, Kind, class};
 
 use crate::mine::Mine;
@@ -12,13 +12,13 @@ use crate::status::Status;
 /// The way into a channel's order. It never waits for a broker: a transaction is in the order when this node has read
 /// it in the log.
 #[derive(Debug)]
-pub struct Order<T: Placed + Send + 'static> {
+pub struct Order<T: Send + 'static> {
     sender: Arc<Sender<T>>,
     status: Arc<Status>,
     mine: Arc<Mine<T>>,
 }
 
-impl<T: Placed + Send + 'static> Order<T> {
+impl<T: Send + 'static> Order<T> {
     pub(crate) fn new(sender: Arc<Sender<T>>, status: Arc<Status>, mine: Arc<Mine<T>>) -> Self {
         Self {
             sender,
@@ -65,7 +65,7 @@ impl<T: Placed + Send + 'static> Order<T> {
     }
 }
 
-impl<T: Placed + Send + std::fmt::Debug + 'static> Consenter<T> for Order<T> {
+impl<T: Send + std::fmt::Debug + 'static> Consenter<T> for Order<T> {
     fn order(&self, message: Message<T>) -> Result<(), NotOrdered> {
         self.put(message, class::NORMAL)
     }

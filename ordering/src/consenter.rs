@@ -29,7 +29,7 @@ pub trait Consenter<T>: fmt::Debug + Send + Sync {
     /// Nothing was ordered, see [`NotOrdered`].
     fn configure(&self, message: Message<T>) -> Result<(), NotOrdered>;
 
-    /// Whether an envelope that was put in may still be lost, until it is [placed](crate::Placed).
+    /// Whether an envelope that was put in may still be lost, until it comes out.
     fn places_later(&self) -> bool {
         false
     }

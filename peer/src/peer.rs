@@ -434,6 +434,10 @@ impl Submitter for Peer {
         Self::order(self, envelope, Origin::Outside)
     }
 
+    fn orders_later(&self) -> bool {
+        self.consenter.places_later()
+    }
+
     fn is_pending(&self, tx_id: &str) -> bool {
         self.outcomes.is_pending(tx_id)
     }

@@ -44,6 +44,10 @@ impl Submitter for ReadOnly {
         Err(SubmitError::ReadOnly)
     }
 
+    fn orders_later(&self) -> bool {
+        false
+    }
+
     fn is_pending(&self, _: &str) -> bool {
         false
     }

@@ -51,6 +51,10 @@ pub trait Submitter: Send + Sync {
     /// Nothing was ordered; see [`SubmitError`].
     fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError>;
 
+    /// Whether what was ordered may still be lost until its outcome is known, because the order is not of this process.
+    /// Whoever answers that it is ordered waits for that.
+    fn orders_later(&self) -> bool;
+
     /// Whether the transaction was ordered here and has no final outcome yet.
     fn is_pending(&self, tx_id: &str) -> bool;
 

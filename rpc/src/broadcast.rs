@@ -74,12 +74,20 @@ impl Broadcast {
     }
 
     /// Orders an envelope, and tells that it was answered.
-    fn answer(&self, envelope: Bytes) -> Result<BroadcastResponse, Status> {
+    async fn answer(&self, envelope: Bytes) -> Result<BroadcastResponse, Status> {
         let began = Instant::now();
-        // As Go writes it that has read it: so it stands in blocks.
-        let envelope = tolerant::canonical_envelope(envelope).map_err(|_| unreadable())?;
-        let attempt = order(&*self.backend, envelope);
-        let (status, info) = match attempt.outcome {
+        let backend = Arc::clone(&self.backend);
+        let attempt = self.workers.run(move || {
+            // As Go writes it that has read it: so it stands in blocks.
+            let envelope = tolerant::canonical_envelope(envelope).map_err(|_| unreadable())?;
+            Ok(order(&*backend, envelope))
+        });
+        let attempt = attempt.await.and_then(|attempt| attempt)?;
+        let placed = match attempt.outcome {
+            Ok(handed) => handed.wait().await,
+            Err(refused) => Err(refused),
+        };
+        let (status, info) = match placed {
             Ok(()) => (status::SUCCESS, String::new()),
             Err(NotOrdered { status, info }) => (status, info),
         };
@@ -108,14 +116,7 @@ where
             envelope = self.requests.next() => envelope?,
         };
         let answer = match envelope {
-            Ok(envelope) => {
-                let broadcast = self.broadcast.clone();
-                let ordered = self
-                    .broadcast
-                    .workers
-                    .run(move || broadcast.answer(envelope));
-                ordered.await.and_then(|answer| answer)
-            }
+            Ok(envelope) => self.broadcast.answer(envelope).await,
             Err(status) => Err(status),
         };
         let succeeded = answer.as_ref();

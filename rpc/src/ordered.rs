@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_identity::config::UpdateError;
 use quire_ledger::chain_of;
-use quire_peer::{Channel, Refused, SubmitError, UpdateRefused};
+use quire_peer::{Channel, Outcome, Refused, SubmitError, UpdateRefused};
 use quire_wire::common::{ChannelHeader, Envelope, Payload, header_type};
 use quire_wire::deliver::status;
 use quire_wire::{DecodeError, tolerant};
+use tokio::sync::oneshot;
 
 use crate::backend::Backend;
 use crate::failure::GARBAGE;
@@ -20,13 +21,33 @@ const DENIED: &str = "implicit policy evaluation failed - 0 sub-policies were sa
                       of the 'Writers' sub-policies to be satisfied: permission denied";
 
 /// What became of an envelope.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Attempt {
     /// The channel that it names, if there is one.
     pub(crate) channel: Option<Arc<str>>,
     /// A [`header_type`]; none if it cannot be read.
     pub(crate) header_type: Option<i32>,
-    pub(crate) outcome: Result<(), NotOrdered>,
+    pub(crate) outcome: Result<Handed, NotOrdered>,
+}
+
+/// An envelope was handed to the order.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    /// The outcome, if the envelope may be lost until then; none if it is in the order already.
+    outcome: Option<oneshot::Receiver<Outcome>>,
+}
+
+impl Handed {
+    /// Waits until the envelope is in the order.
+    pub(crate) async fn wait(self) -> Result<(), NotOrdered> {
+        let Some(outcome) = self.outcome else {
+            return Ok(());
+        };
+        outcome.await.map(drop).map_err(|_| {
+            let info = "it is not known whether the order has the transaction: send it again";
+            NotOrdered::new(status::SERVICE_UNAVAILABLE, info)
+        })
+    }
 }
 
 /// Why an envelope was not ordered.
@@ -111,9 +132,13 @@ fn header(envelope: &Bytes) -> Result<Option<ChannelHeader>, DecodeError> {
     tolerant::decode(header.channel_header, tolerant::CHANNEL_HEADER).map(Some)
 }
 
-fn order_in(channel: &Channel, envelope: Bytes) -> Result<(), NotOrdered> {
-    match channel.submitter.order(envelope) {
-        Ok(_) | Err(SubmitError::Duplicate) => Ok(()),
+fn order_in(channel: &Channel, envelope: Bytes) -> Result<Handed, NotOrdered> {
+    let submitter = &channel.submitter;
+    match submitter.order(envelope) {
+        Ok(outcome) => Ok(Handed {
+            outcome: submitter.orders_later().then_some(outcome),
+        }),
+        Err(SubmitError::Duplicate) => Ok(Handed { outcome: None }),
         Err(error) => Err(not_ordered(&channel.name, &error)),
     }
 }

@@ -271,6 +271,10 @@ impl Submitter for Measured {
         self.inner.order(envelope)
     }
 
+    fn orders_later(&self) -> bool {
+        self.inner.orders_later()
+    }
+
     fn is_pending(&self, tx_id: &str) -> bool {
         self.inner.is_pending(tx_id)
     }

@@ -50,7 +50,11 @@ pub(crate) async fn submit(
     let ordered = services.threads.weighed(weight, &served.reader, move || {
         order(&*backend, envelope).outcome
     });
-    let Err(refused) = ordered.await? else {
+    let placed = match ordered.await? {
+        Ok(handed) => handed.wait().await,
+        Err(refused) => Err(refused),
+    };
+    let Err(refused) = placed else {
         return Ok(SubmitResponse {});
     };
     let said = format!(

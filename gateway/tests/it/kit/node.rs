@@ -355,6 +355,10 @@ impl Submitter for Orderer {
         Err(SubmitError::ReadOnly)
     }
 
+    fn orders_later(&self) -> bool {
+        false
+    }
+
     fn is_pending(&self, tx_id: &str) -> bool {
         let inner = self.inner.lock();
         inner.waiting.iter().any(|waiting| waiting.tx_id == tx_id)
