@@ -1,12 +1,15 @@
 //! The brokers, and how to reach them.
 
 use std::fmt;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use crate::ANSWER;
-
+/// How long a broker may take for an answer.
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
+/// How long a node waits for the first answer of a cluster: it may be told to stop meanwhile.
+pub(crate) const FIRST_ANSWER: Duration = Duration::from_secs(3);
 /// How long a message may be on its way before it counts as lost.
 const MESSAGE_TIMEOUT_MS: &str = "30000";
 /// Most bytes of one message: a transaction fits in a block file, which has 64 MiB.
@@ -138,6 +141,7 @@ impl Cluster {
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_uncommitted")
             .set("check.crcs", "true")
+            .set("enable.partition.eof", "true")
             .set("queued.max.messages.kbytes", "16384")
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.wait.max.ms", "500")

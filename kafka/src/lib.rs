@@ -11,28 +11,25 @@
 //! does not wait for a timer. Brokers that cannot be reached are waited for; a log that cannot be the channel's is
 //! told, and nothing is ordered any more.
 
-mod batches;
+mod client;
 mod cluster;
 mod log;
 mod mine;
 mod order;
+mod reader;
 mod sender;
 mod status;
 mod topic;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use quire_ordering::kafka::Start;
 
-pub use batches::Log;
 pub use cluster::{Cluster, ClusterError};
+pub use log::Log;
 pub use order::Order;
 pub use status::{LogObserver, Unobserved};
-
-/// How long a broker may take for an answer.
-pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
 /// A way into the order of a channel, and the way out of it. No broker is asked yet.
 ///

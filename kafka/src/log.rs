@@ -1,145 +1,413 @@
-//! Reads a channel's topic from a place on.
+//! The way out of a channel's log, for the one thread that makes blocks of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use quire_ordering::kafka::{Replay, Rules, Start, Step, Tip};
+use quire_ordering::{Admission, Batches, Broken, Cut, Next};
 use quire_wire::Message as _;
-use quire_wire::kafka::KafkaMessage;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
-use rdkafka::metadata::Metadata;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use quire_wire::config::BatchSize;
+use quire_wire::kafka::{KafkaMessage, KafkaMetadata, Kind};
 
-use crate::ANSWER;
 use crate::cluster::{Cluster, ClusterError};
-use crate::sender::{is_away, log};
+use crate::mine::Mine;
+use crate::reader::{Read, Reader, Unreadable};
+use crate::sender::Sender;
 use crate::status::Status;
+use crate::topic;
 
-/// The one partition of a topic.
-const PARTITION: i32 = 0;
+/// How long the reading thread waits at most before it looks whether the node stops.
+const LOOK_UP: Duration = Duration::from_millis(100);
+/// How long it waits before it asks brokers again that did not answer.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How long a node that stops waits for its own transactions to come out of the log.
+const LAST_ONES: Duration = Duration::from_secs(5);
+/// After this number of bytes, no more come out together.
+const TOGETHER_BYTES: usize = 64 << 20;
+/// After so long without anything of the log, while transactions of this node are on their way, it counts as out of
+/// reach.
+const SILENCE: Duration = Duration::from_secs(5);
+/// After so long without having read all there is, a node is behind: it lets nothing new in until it has.
+const BEHIND: Duration = Duration::from_secs(10);
+/// What stands before the hash of the block before the topic, in a message to connect.
+const NETWORK: &[u8] = b"quire channel ";
 
-/// Why nothing can be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Unreadable {
-    /// The brokers do not answer as they should. It is tried again.
-    #[error("{0}")]
-    Away(String),
-    /// The log cannot be the channel's, or not any more.
-    #[error("{0}")]
-    Wrong(String),
-}
-
-/// Reads a topic.
-pub(crate) struct Reader {
-    topic: String,
-    consumer: BaseConsumer<Context>,
-}
-
-impl std::fmt::Debug for Reader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader")
-            .field("topic", &self.topic)
-            .finish_non_exhaustive()
-    }
-}
-
-struct Context {
+/// The way out of a channel's order: its topic, read from the place that the newest block names.
+#[derive(Debug)]
+pub struct Log<T: Send + 'static> {
+    cluster: Cluster,
+    topic: Arc<str>,
+    network: Bytes,
+    tip: Tip,
+    reader: Reader,
+    sender: Arc<Sender<T>>,
     status: Arc<Status>,
+    mine: Arc<Mine<T>>,
+    replay: Replay<T>,
+    rules: Box<dyn Rules<T> + Send>,
+    /// Whether the reader is at its place.
+    has_begun: bool,
+    /// Since when transactions wait for their block.
+    pending_since: Option<Instant>,
+    /// Whether one of those is this node's.
+    mine_pends: bool,
+    /// The block that this node has asked for.
+    asked: Option<u64>,
+    /// Since when there was always more to read.
+    unread_since: Option<Instant>,
+    /// When something of the log came last, or nothing of this node was on its way.
+    heard: Instant,
+    /// When the brokers were asked last while they cannot be reached.
+    tried: Option<Instant>,
+    /// When the node began to stop.
+    stopping: Option<Instant>,
+    dropped: Vec<T>,
 }
 
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        log(level, fac, message);
+/// The channel's rules, with what this node knows of envelopes of its own.
+#[derive(Debug)]
+struct WithMine<'a, T> {
+    rules: &'a dyn Rules<T>,
+    mine: &'a Mine<T>,
+}
+
+impl<T: std::fmt::Debug> Rules<T> for WithMine<'_, T> {
+    fn sequence(&self) -> u64 {
+        self.rules.sequence()
     }
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        if is_away(&error) {
-            self.status.in_trouble(reason);
-        }
+    fn resubmits(&self) -> bool {
+        self.rules.resubmits()
+    }
+
+    fn batch_timeout(&self) -> Duration {
+        self.rules.batch_timeout()
+    }
+
+    fn class(&self, envelope: &Bytes) -> Option<i32> {
+        self.rules.class(envelope)
+    }
+
+    fn check(&self, envelope: &Bytes) -> Result<(), String> {
+        self.rules.check(envelope)
+    }
+
+    fn configure(&self, envelope: &Bytes) -> Result<Bytes, String> {
+        self.rules.configure(envelope)
+    }
+
+    fn known(&self, envelope: &Bytes) -> T {
+        let mine = self.mine.take(envelope);
+        mine.unwrap_or_else(|| self.rules.known(envelope))
     }
 }
 
-impl ConsumerContext for Context {}
-
-impl Reader {
+impl<T: Send + std::fmt::Debug + 'static> Log<T> {
     pub(crate) fn new(
         cluster: &Cluster,
-        topic: &str,
-        status: &Arc<Status>,
+        start: Start<T>,
+        sender: Arc<Sender<T>>,
+        status: Arc<Status>,
+        mine: Arc<Mine<T>>,
     ) -> Result<Self, ClusterError> {
-        let context = Context {
-            status: Arc::clone(status),
-        };
+        let metadata = start.tip.metadata.unwrap_or(KafkaMetadata {
+            last_offset_persisted: -1,
+            ..KafkaMetadata::default()
+        });
+        let replay = Replay::after(start.tip.number, metadata, start.limits);
+        status.set_waits(replay.waits_for_configuration());
         Ok(Self {
-            topic: topic.to_owned(),
-            consumer: cluster.consumer().create_with_context(context)?,
+            reader: Reader::new(cluster, &start.channel, &status)?,
+            cluster: cluster.clone(),
+            topic: start.channel,
+            network: [NETWORK, &start.base].concat().into(),
+            tip: start.tip,
+            sender,
+            status,
+            mine,
+            replay,
+            rules: start.rules,
+            has_begun: false,
+            pending_since: None,
+            mine_pends: false,
+            asked: None,
+            unread_since: None,
+            heard: Instant::now(),
+            tried: None,
+            stopping: None,
+            dropped: Vec::new(),
         })
     }
 
-    pub(crate) fn metadata(&self) -> Result<Metadata, Unreadable> {
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), ANSWER);
-        metadata.map_err(|error| Unreadable::Away(error.to_string()))
+    /// Finds the place to read from, if the brokers answer.
+    fn begin(&mut self) -> Result<bool, Broken> {
+        match topic::begin(&self.cluster, &mut self.reader, &self.topic, &self.tip) {
+            Ok(()) => {
+                self.has_begun = true;
+                self.tip.envelopes.clear();
+                self.sender.connect(self.network.clone());
+                Ok(true)
+            }
+            Err(Unreadable::Away(reason)) => {
+                self.status.in_trouble(&reason);
+                Ok(false)
+            }
+            Err(Unreadable::Wrong(reason)) => Err(Broken(reason)),
+        }
     }
 
-    /// The first offset that is kept, and the one after the last.
-    pub(crate) fn watermarks(&self) -> Result<(i64, i64), Unreadable> {
-        let marks = self
-            .consumer
-            .fetch_watermarks(&self.topic, PARTITION, ANSWER);
-        marks.map_err(|error| Unreadable::Away(error.to_string()))
-    }
-
-    /// The next message is the one at `offset`, or the first one after it.
-    pub(crate) fn read_from(&mut self, offset: i64) -> Result<(), Unreadable> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, PARTITION, Offset::Offset(offset))
-            .and_then(|()| self.consumer.assign(&list))
-            .map_err(|error| Unreadable::Away(error.to_string()))
-    }
-
-    /// The next message, if one comes in time. A message that nobody can read means nothing to anybody.
-    pub(crate) fn poll(
-        &mut self,
-        wait: Duration,
-    ) -> Result<Option<(i64, KafkaMessage)>, Unreadable> {
-        match self.consumer.poll(wait) {
-            None => Ok(None),
-            Some(Ok(message)) => {
-                let bytes = Bytes::copy_from_slice(message.payload().unwrap_or_default());
-                let offset = message.offset();
-                let message = KafkaMessage::decode(bytes).unwrap_or_else(|error| {
-                    tracing::warn!(offset, %error, "a message of the order's log cannot be read");
-                    KafkaMessage::default()
-                });
+    /// The next message, if one comes in time.
+    fn poll(&mut self, wait: Duration) -> Result<Option<(i64, KafkaMessage)>, Broken> {
+        match self.reader.poll(wait) {
+            Ok(Read::Message(offset, message)) => {
+                let since = self.unread_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > BEHIND {
+                    self.status.set_behind(true);
+                }
                 Ok(Some((offset, message)))
             }
-            Some(Err(error)) => self.failed(&error).map(|()| None),
+            Ok(Read::End) => {
+                self.unread_since = None;
+                self.status.well();
+                self.status.set_behind(false);
+                Ok(None)
+            }
+            Ok(Read::Nothing) => Ok(None),
+            Err(Unreadable::Away(reason)) => {
+                self.status.in_trouble(&reason);
+                Ok(None)
+            }
+            Err(Unreadable::Wrong(reason)) => Err(Broken(reason)),
         }
     }
 
-    fn failed(&self, error: &KafkaError) -> Result<(), Unreadable> {
-        let topic = &self.topic;
-        let wrong = |what: &str| Err(Unreadable::Wrong(format!("topic {topic} {what}: {error}")));
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset) => {
-                wrong("does not hold the next message any more")
+    /// What is complete with the messages that are here, and with `first` before them: nothing after a configuration.
+    fn cut(&mut self, first: Option<(i64, KafkaMessage)>) -> Result<Vec<Cut<T>>, Broken> {
+        let mut cuts = Vec::new();
+        let mut bytes: usize = 0;
+        let mut next = match first {
+            None => self.poll(Duration::ZERO)?,
+            first => first,
+        };
+        while let Some((offset, message)) = next {
+            bytes = bytes.saturating_add(message.encoded_len());
+            let new = self.take(offset, message)?;
+            let is_config = new.last().is_some_and(|cut| cut.batch.is_config);
+            cuts.extend(new);
+            if is_config || bytes > TOGETHER_BYTES {
+                break;
             }
-            Some(
-                RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownPartition,
-            ) => wrong("is not there any more"),
-            Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => {
-                wrong("is damaged")
-            }
-            _ if is_away(error) => Err(Unreadable::Away(error.to_string())),
-            _ => {
-                tracing::debug!(%error, "the order's log");
-                Ok(())
+            next = self.poll(Duration::ZERO)?;
+        }
+        Ok(cuts)
+    }
+
+    /// Takes one message.
+    fn take(&mut self, offset: i64, message: KafkaMessage) -> Result<Vec<Cut<T>>, Broken> {
+        self.status.well();
+        self.heard = Instant::now();
+        self.check_network(offset, &message)?;
+        let envelope = match &message.kind {
+            Some(Kind::Regular(regular)) => Some(regular.payload.clone()),
+            _ => None,
+        };
+        let is_mine = envelope.as_ref().is_some_and(|it| self.mine.has(it));
+        let rules = WithMine {
+            rules: &*self.rules,
+            mine: &self.mine,
+        };
+        let step = self.replay.message(offset, message, &rules);
+        let Step {
+            cuts,
+            again,
+            dropped,
+        } = step.map_err(|disorder| Broken(disorder.to_string()))?;
+        if let Some((message, known)) = again {
+            self.send_again(&message, envelope.as_ref(), is_mine.then_some(known));
+        }
+        if let Some((known, reason)) = dropped {
+            tracing::warn!(offset, reason, "a transaction of the log is not ordered");
+            if is_mine {
+                self.dropped.push(known);
             }
         }
+        self.status.set_waits(self.replay.waits_for_configuration());
+        if !cuts.is_empty() {
+            let persisted = self.replay.metadata().last_offset_persisted;
+            self.status.observer().persisted(persisted);
+        }
+        self.count_pending(is_mine, &cuts);
+        Ok(cuts)
+    }
+
+    fn count_pending(&mut self, is_mine: bool, cuts: &[Cut<T>]) {
+        if !cuts.is_empty() {
+            self.mine_pends = false;
+            self.pending_since = None;
+        }
+        if self.replay.pending_count() == 0 {
+            self.mine_pends = false;
+            self.pending_since = None;
+            return;
+        }
+        self.mine_pends |= is_mine;
+        self.pending_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Puts an envelope at the end of the log that an earlier configuration let in. `known` is there if it is this
+    /// node's.
+    fn send_again(&mut self, message: &KafkaMessage, before: Option<&Bytes>, known: Option<T>) {
+        let envelope = match &message.kind {
+            Some(Kind::Regular(regular)) => Some(&regular.payload),
+            _ => None,
+        };
+        // A configuration is made anew: what was known is of another envelope, and whoever sent that is told so.
+        let envelope = envelope.filter(|it| Some(*it) == before && known.is_some());
+        let envelope = envelope.cloned();
+        match (known, &envelope) {
+            (Some(known), Some(envelope)) => self.mine.add_again(envelope.clone(), known),
+            (Some(known), None) => self.dropped.push(known),
+            (None, _) => (),
+        }
+        if let Err(error) = self.sender.send(message, envelope.clone()) {
+            tracing::warn!(?error, "a transaction was not sent again");
+            if let Some(envelope) = envelope {
+                self.mine.lose(&envelope);
+            }
+        }
+    }
+
+    /// Another network's message would make another chain of this one.
+    fn check_network(&self, offset: i64, message: &KafkaMessage) -> Result<(), Broken> {
+        let Some(Kind::Connect(connect)) = &message.kind else {
+            return Ok(());
+        };
+        if connect.payload.starts_with(NETWORK) && connect.payload != self.network {
+            return Err(Broken(format!(
+                "topic {} is that of another channel too: at offset {offset}, a node connected whose chain goes on \
+                 there after a block with the hash {}",
+                self.topic,
+                hex::encode(connect.payload.get(NETWORK.len()..).unwrap_or_default())
+            )));
+        }
+        Ok(())
+    }
+
+    /// Asks for the next block if it is time; says how long to wait otherwise.
+    fn ask_for_block(&mut self) -> Duration {
+        let Some(since) = self.pending_since else {
+            return LOOK_UP;
+        };
+        let timeout = self.rules.batch_timeout();
+        let number = self.replay.next_block();
+        let waited = since.elapsed();
+        let is_asked = self.asked == Some(number);
+        // What was asked for may be lost: it is asked for again when others would ask.
+        if (self.mine_pends && !is_asked) || waited >= timeout {
+            self.asked = Some(number);
+            if waited >= timeout {
+                self.pending_since = Some(Instant::now());
+            }
+            if let Err(error) = self.sender.send(&self.replay.time_to_cut(), None) {
+                tracing::warn!(?error, "the next block was not asked for");
+            }
+        }
+        timeout.saturating_sub(waited).min(LOOK_UP)
+    }
+
+    /// While the brokers cannot be reached, a message now and then finds out when they can.
+    fn try_brokers(&mut self) {
+        if self.mine.are_none() {
+            self.heard = Instant::now();
+        } else if self.heard.elapsed() > SILENCE {
+            self.status
+                .in_trouble("what was sent to the brokers does not come back");
+        }
+        if self.status.trouble().is_none() {
+            self.tried = None;
+            return;
+        }
+        let due = self.tried.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN);
+        if due {
+            self.tried = Some(Instant::now());
+            self.sender.connect(self.network.clone());
+        }
+    }
+
+    /// Whether the node stops, and nothing of its own is on its way any more.
+    fn is_done(&mut self) -> bool {
+        if !self.status.is_closed() {
+            return false;
+        }
+        let since = *self.stopping.get_or_insert_with(Instant::now);
+        let is_done = self.mine.are_none() && !self.mine_pends;
+        if !is_done && self.has_begun && since.elapsed() < LAST_ONES {
+            return false;
+        }
+        self.sender.flush();
+        self.mine.lose_all();
+        true
+    }
+
+    fn has_dropped(&self) -> bool {
+        !self.dropped.is_empty() || self.mine.has_lost()
+    }
+
+    fn next_or_broken(&mut self) -> Result<Next<T>, Broken> {
+        loop {
+            if self.is_done() {
+                return Ok(Next::Closed);
+            }
+            if self.has_dropped() {
+                return Ok(Next::Full(Vec::new()));
+            }
+            if !self.has_begun && !self.begin()? {
+                std::thread::sleep(LOOK_UP);
+                continue;
+            }
+            self.try_brokers();
+            let mut cuts = self.cut(None)?;
+            if cuts.is_empty() {
+                let wait = self.ask_for_block();
+                if let Some(first) = self.poll(wait)? {
+                    cuts = self.cut(Some(first))?;
+                }
+            }
+            if !cuts.is_empty() {
+                return Ok(Next::Full(cuts));
+            }
+        }
+    }
+}
+
+impl<T: Send + std::fmt::Debug + 'static> Batches<T> for Log<T> {
+    fn next(&mut self) -> Result<Next<T>, Broken> {
+        let next = self.next_or_broken();
+        if next.is_err() {
+            self.status.nobody_reads();
+            self.mine.lose_all();
+        }
+        next
+    }
+
+    fn more(&mut self) -> Result<Vec<Cut<T>>, Broken> {
+        self.cut(None)
+    }
+
+    fn reconfigured(&mut self, limits: BatchSize, _: Arc<Admission>) {
+        self.replay.set_limits(limits);
+    }
+
+    fn discarded(&mut self) -> Vec<T> {
+        let mut dropped = std::mem::take(&mut self.dropped);
+        dropped.extend(self.mine.take_lost());
+        dropped
+    }
+}
+
+impl<T: Send + 'static> Drop for Log<T> {
+    fn drop(&mut self) {
+        self.status.nobody_reads();
     }
 }

@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 
+use crate::client::{is_away, log};
 use crate::cluster::{Cluster, ClusterError};
 use crate::mine::Mine;
 use crate::status::Status;
@@ -136,33 +137,5 @@ impl<T: Send + 'static> Sender<T> {
         if let Err(error) = self.producer.flush(FLUSH) {
             tracing::warn!(%error, "messages to the brokers are still on their way");
         }
-    }
-}
-
-/// Whether an error means that no broker can be reached.
-pub(crate) fn is_away(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::Authentication
-                | RDKafkaErrorCode::SaslAuthenticationFailed
-                | RDKafkaErrorCode::SSL
-        )
-    )
-}
-
-/// The client's log lines, in the node's log.
-pub(crate) fn log(level: RDKafkaLogLevel, fac: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error
-        | RDKafkaLogLevel::Warning => tracing::warn!(fac, message, "librdkafka"),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-            tracing::info!(fac, message, "librdkafka");
-        }
-        RDKafkaLogLevel::Debug => tracing::debug!(fac, message, "librdkafka"),
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Status {
     unread: AtomicBool,
     /// A configuration is on its way again, and nothing new is let in.
     waits: AtomicBool,
+    /// The log holds much that this node has not read.
+    behind: AtomicBool,
     observer: Arc<dyn LogObserver>,
 }
 
@@ -46,6 +48,7 @@ impl Status {
             closed: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             waits: AtomicBool::new(false),
+            behind: AtomicBool::new(true),
             observer,
         }
     }
@@ -55,7 +58,17 @@ impl Status {
     }
 
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().clone()
+        let trouble = self.trouble.lock().clone();
+        trouble.or_else(|| {
+            let behind = self.behind.load(Ordering::Acquire);
+            behind.then(|| "this node is behind, and reads what others have ordered".to_owned())
+        })
+    }
+
+    pub(crate) fn set_behind(&self, behind: bool) {
+        if self.behind.swap(behind, Ordering::AcqRel) != behind {
+            tracing::info!(behind, "how far the order's log is read has changed");
+        }
     }
 
     /// The log cannot be used now.

@@ -7,9 +7,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::ANSWER;
-use crate::cluster::{Cluster, MESSAGE_BYTES};
-use crate::log::{Reader, Unreadable};
+use crate::cluster::{ANSWER, Cluster, MESSAGE_BYTES};
+use crate::reader::{Read, Reader, Unreadable};
 use quire_ordering::kafka::Tip;
 
 /// Most brokers that hold a topic, if nobody says how many.
@@ -136,7 +135,7 @@ fn deleted(topic: &str, low: i64, first: i64) -> Unreadable {
 fn holds_tip(reader: &mut Reader, topic: &str, tip: &Tip, last: i64) -> Result<(), Unreadable> {
     let mut expected = tip.envelopes.iter().peekable();
     loop {
-        let Some((offset, message)) = reader.poll(ANSWER)? else {
+        let Read::Message(offset, message) = reader.poll(ANSWER)? else {
             let reason = format!("the messages of block {} are not answered", tip.number);
             return Err(Unreadable::Away(reason));
         };

@@ -40,7 +40,8 @@ export class Brokers {
   constructor(libs, work, { count = 3, settings = {}, place = () => here } = {}) {
     this.libs = libs;
     this.work = path.join(work, 'brokers');
-    this.cluster = randomBytes(16).toString('base64url');
+    // One that begins with a dash would be a flag of the tool.
+    this.cluster = randomBytes(16).toString('base64url').replace(/^-/, 'Q');
     this.settings = settings;
     this.brokers = Array.from({ length: count }, (_, one) => ({ id: one + 1, place: place() }));
     mkdirSync(this.work, { recursive: true });

@@ -3,7 +3,7 @@
 // whoever dies, and tell by name what is wrong with a topic.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -14,7 +14,23 @@ const { values: options } = parseArgs({ options: { quire: { type: 'string' }, li
 if (!options.quire || !options.libs) throw new Error('--quire PATH and --libs DIR are needed');
 
 const work = mkdtempSync(path.join(os.tmpdir(), 'quire-kafka-'));
-const brokers = new Brokers(options.libs, work);
+/** Nobody uses the brokers without a password. */
+const SASL = {
+  'listener.security.protocol.map': 'PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT',
+  'inter.broker.listener.name': 'PLAINTEXT',
+  'sasl.enabled.mechanisms': 'PLAIN',
+  'sasl.mechanism.inter.broker.protocol': 'PLAIN',
+  'listener.name.plaintext.plain.sasl.jaas.config':
+    'org.apache.kafka.common.security.plain.PlainLoginModule required ' +
+    'username="admin" password="of brokers" user_admin="of brokers" user_quire="of = nodes";',
+};
+const credentials = (password) => {
+  const file = path.join(work, `${password.length}.properties`);
+  const lines = ['# how the brokers are reached', 'security.protocol=SASL_PLAINTEXT', 'sasl.mechanism=PLAIN'];
+  writeFileSync(file, [...lines, 'sasl.username=quire', `sasl.password=${password}`, ''].join('\n'));
+  return ['--kafka-config', file];
+};
+const brokers = new Brokers(options.libs, work, { settings: SASL });
 const network = new Network(options.quire, work, { count: 4 });
 const late = network.nodes.pop();
 const [first, second, third] = network.nodes;
@@ -29,7 +45,8 @@ const health_of = async (node) => (await fetch(`http://${node.address}/healthz`)
 
 try {
   await brokers.start();
-  network.ordering = ['--ordering', 'kafka', '--kafka-brokers', brokers.list];
+  const kafka = ['--ordering', 'kafka', '--kafka-brokers', brokers.list];
+  network.ordering = [...kafka, ...credentials('of = nodes')];
   network.join();
   for (const node of network.nodes) await node.start();
   await until('a channel that takes writes', async () => (await first.put('a', { n: 1 }, 'first')).status === 201);
@@ -75,7 +92,7 @@ try {
     return answer.body.code === 'ORDERER_UNAVAILABLE' && answer;
   }, 120);
   assert.equal(refused.status, 503);
-  assert.equal((await second.ask('GET', 'state/orders/less')).status, 200);
+  assert.equal((await second.ask('GET', 'state/orders/gone99')).status, 200);
   const health = await (await fetch(`http://${second.address}/healthz`)).json();
   assert.match(JSON.stringify(health), /the order cannot be reached/);
   console.log('ok  without a majority of brokers, writes are refused and told why, and reads go on');
@@ -97,7 +114,14 @@ try {
   assert.equal(await first.ended, 2);
   console.log('ok  no node orders such a channel by itself');
 
-  network.ordering = ['--ordering', 'kafka', '--kafka-brokers', brokers.list];
+  network.ordering = [...kafka, ...credentials('guessed')];
+  await first.start();
+  await until('a password that is refused', async () => /[Aa]uthentication/.test(await health_of(first)));
+  assert.equal((await first.put('b', {})).body.code, 'ORDERER_UNAVAILABLE');
+  await first.stop();
+  console.log('ok  a password that the brokers do not know is told by name');
+
+  network.ordering = [...kafka, ...credentials('of = nodes')];
   await brokers.forget();
   await second.start();
   await until('a topic that is missing', async () => /have no topic main, but block \d+ ends/.test(await health_of(second)));
