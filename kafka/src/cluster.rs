@@ -15,21 +15,35 @@ const MESSAGE_TIMEOUT_MS: &str = "30000";
 /// Most bytes of one message: a transaction fits in a block file, which has 64 MiB.
 pub(crate) const MESSAGE_BYTES: u32 = 64 << 20;
 
-/// Properties that decide what the log means. Nobody changes them.
-const OURS: [&str; 13] = [
+/// Properties that decide what the log means, or what this crate does. Nobody changes them.
+const OURS: [&str; 27] = [
     "acks",
     "auto.offset.reset",
     "bootstrap.servers",
+    "check.crcs",
+    "delivery.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.gapless.guarantee",
     "enable.idempotence",
+    "enable.partition.eof",
+    "fetch.error.backoff.ms",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
     "group.id",
     "isolation.level",
+    "linger.ms",
+    "message.max.bytes",
+    "message.timeout.ms",
     "metadata.broker.list",
-    "request.required.acks",
-    "transactional.id",
     "plugin.library.paths",
+    "queue.buffering.max.ms",
+    "queued.max.messages.kbytes",
+    "receive.message.max.bytes",
+    "request.required.acks",
+    "request.timeout.ms",
+    "socket.timeout.ms",
+    "transactional.id",
 ];
 
 /// Brokers of Apache Kafka, and how to reach them.
@@ -62,9 +76,36 @@ pub enum ClusterError {
     /// A line of the file of properties is no property.
     #[error("line {0} is not NAME=VALUE")]
     Line(usize),
+    /// The client does not know a property, or not this value of it, which may be a password and is not told.
+    #[error("the property {name:?} is not known here, or cannot have this value: {reason}")]
+    Property {
+        /// Its name.
+        name: String,
+        /// What the client says.
+        reason: String,
+    },
     /// The client refuses the settings.
-    #[error("the settings cannot be used")]
-    Client(#[from] KafkaError),
+    #[error("the settings cannot be used: {0}")]
+    Client(String),
+}
+
+impl From<KafkaError> for ClusterError {
+    fn from(error: KafkaError) -> Self {
+        match error {
+            KafkaError::ClientConfig(_, reason, name, _) => {
+                // The library's reason quotes the value.
+                let reason = reason
+                    .split('"')
+                    .next()
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned();
+                Self::Property { name, reason }
+            }
+            KafkaError::ClientCreation(reason) => Self::Client(reason),
+            other => Self::Client(other.to_string()),
+        }
+    }
 }
 
 impl Cluster {
@@ -141,7 +182,6 @@ impl Cluster {
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_uncommitted")
             .set("check.crcs", "true")
-            .set("enable.partition.eof", "true")
             .set("queued.max.messages.kbytes", "16384")
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.wait.max.ms", "500")

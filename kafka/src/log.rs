@@ -12,10 +12,10 @@ use quire_wire::kafka::{KafkaMessage, KafkaMetadata, Kind};
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::mine::Mine;
-use crate::reader::{Read, Reader, Unreadable};
+use crate::reader::{Reader, Unreadable};
 use crate::sender::Sender;
 use crate::status::Status;
-use crate::topic;
+use crate::topic::{self, Place};
 
 /// How long the reading thread waits at most before it looks whether the node stops.
 const LOOK_UP: Duration = Duration::from_millis(100);
@@ -28,6 +28,12 @@ const TOGETHER_BYTES: usize = 64 << 20;
 /// After so long without anything of the log, while transactions of this node are on their way, it counts as out of
 /// reach.
 const SILENCE: Duration = Duration::from_secs(5);
+/// How long a topic may be missing before that is taken for the truth.
+const MISSING: Duration = Duration::from_secs(60);
+/// How long new transactions wait at most for a configuration that is on its way again.
+const RECONFIGURING: Duration = Duration::from_secs(10);
+/// After so long such a configuration is sent once more, because it may be lost.
+const SEND_AGAIN: Duration = Duration::from_secs(3);
 /// After so long without having read all there is, a node is behind: it lets nothing new in until it has.
 const BEHIND: Duration = Duration::from_secs(10);
 /// What stands before the hash of the block before the topic, in a message to connect.
@@ -46,8 +52,16 @@ pub struct Log<T: Send + 'static> {
     mine: Arc<Mine<T>>,
     replay: Replay<T>,
     rules: Box<dyn Rules<T> + Send>,
-    /// Whether the reader is at its place.
-    has_begun: bool,
+    /// The place to go on at; none until the reader is there.
+    place: Option<Place>,
+    /// Whether the topic is known to be this channel's.
+    is_ours: bool,
+    /// Whether this node has said in it that it is there.
+    has_connected: bool,
+    /// The configuration that was sent again, when it was sent first, and when last.
+    resubmitted: Option<(KafkaMessage, Instant, Instant)>,
+    /// Since when the topic is missing.
+    missing_since: Option<Instant>,
     /// Since when transactions wait for their block.
     pending_since: Option<Instant>,
     /// Whether one of those is this node's.
@@ -116,19 +130,22 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
             ..KafkaMetadata::default()
         });
         let replay = Replay::after(start.tip.number, metadata, start.limits);
-        status.set_waits(replay.waits_for_configuration());
         Ok(Self {
             reader: Reader::new(cluster, &start.channel, &status)?,
             cluster: cluster.clone(),
             topic: start.channel,
             network: [NETWORK, &start.base].concat().into(),
+            is_ours: start.tip.metadata.is_some(),
             tip: start.tip,
             sender,
             status,
             mine,
             replay,
             rules: start.rules,
-            has_begun: false,
+            place: None,
+            has_connected: false,
+            resubmitted: None,
+            missing_since: None,
             pending_since: None,
             mine_pends: false,
             asked: None,
@@ -141,45 +158,56 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
     }
 
     /// Finds the place to read from, if the brokers answer.
-    fn begin(&mut self) -> Result<bool, Broken> {
+    fn begin(&mut self) -> Result<(), Broken> {
         match topic::begin(&self.cluster, &mut self.reader, &self.topic, &self.tip) {
-            Ok(()) => {
-                self.has_begun = true;
+            Ok(place) => {
+                if let Some(last) = &place.last {
+                    self.replay.resumes(&self.tip.envelopes, last);
+                }
+                self.missing_since = None;
                 self.tip.envelopes.clear();
-                self.sender.connect(self.network.clone());
-                Ok(true)
+                self.place = Some(place);
+                Ok(())
             }
-            Err(Unreadable::Away(reason)) => {
-                self.status.in_trouble(&reason);
-                Ok(false)
-            }
-            Err(Unreadable::Wrong(reason)) => Err(Broken(reason)),
+            Err(error) => self.unreadable(error),
         }
     }
 
     /// The next message, if one comes in time.
     fn poll(&mut self, wait: Duration) -> Result<Option<(i64, KafkaMessage)>, Broken> {
         match self.reader.poll(wait) {
-            Ok(Read::Message(offset, message)) => {
+            Ok(None) => {
+                self.unread_since = None;
+                Ok(None)
+            }
+            Ok(Some((offset, message))) => {
+                self.missing_since = None;
                 let since = self.unread_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > BEHIND {
                     self.status.set_behind(true);
                 }
+                if let Some(place) = &mut self.place {
+                    place.next = offset.saturating_add(1);
+                }
                 Ok(Some((offset, message)))
             }
-            Ok(Read::End) => {
-                self.unread_since = None;
-                self.status.well();
-                self.status.set_behind(false);
-                Ok(None)
-            }
-            Ok(Read::Nothing) => Ok(None),
-            Err(Unreadable::Away(reason)) => {
-                self.status.in_trouble(&reason);
-                Ok(None)
-            }
-            Err(Unreadable::Wrong(reason)) => Err(Broken(reason)),
+            Err(error) => self.unreadable(error).map(|()| None),
         }
+    }
+
+    fn unreadable(&mut self, error: Unreadable) -> Result<(), Broken> {
+        match error {
+            Unreadable::Away(reason) => self.status.in_trouble(&reason),
+            Unreadable::Missing(reason) => {
+                let since = self.missing_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > MISSING {
+                    return Err(Broken(reason));
+                }
+                self.status.in_trouble(&reason);
+            }
+            Unreadable::Wrong(reason) => return Err(Broken(reason)),
+        }
+        Ok(())
     }
 
     /// What is complete with the messages that are here, and with `first` before them: nothing after a configuration.
@@ -223,6 +251,10 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
             again,
             dropped,
         } = step.map_err(|disorder| Broken(disorder.to_string()))?;
+        // A copy of what was ordered again, of which another copy counts.
+        if let Some(known) = envelope.as_ref().and_then(|it| self.mine.take(it)) {
+            self.dropped.push(known);
+        }
         if let Some((message, known)) = again {
             self.send_again(&message, envelope.as_ref(), is_mine.then_some(known));
         }
@@ -232,7 +264,6 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
                 self.dropped.push(known);
             }
         }
-        self.status.set_waits(self.replay.waits_for_configuration());
         if !cuts.is_empty() {
             let persisted = self.replay.metadata().last_offset_persisted;
             self.status.observer().persisted(persisted);
@@ -263,6 +294,10 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
             _ => None,
         };
         // A configuration is made anew: what was known is of another envelope, and whoever sent that is told so.
+        if self.replay.waits_for_configuration() && envelope != before {
+            let now = Instant::now();
+            self.resubmitted = Some((message.clone(), now, now));
+        }
         let envelope = envelope.filter(|it| Some(*it) == before && known.is_some());
         let envelope = envelope.cloned();
         match (known, &envelope) {
@@ -278,20 +313,58 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
         }
     }
 
-    /// Another network's message would make another chain of this one.
-    fn check_network(&self, offset: i64, message: &KafkaMessage) -> Result<(), Broken> {
+    /// Finds out whose the topic is: the first node that connects says it. A node with another chain stops by itself, and
+    /// writes nothing before it knows; whoever is at home here only hears of it.
+    fn check_network(&mut self, offset: i64, message: &KafkaMessage) -> Result<(), Broken> {
         let Some(Kind::Connect(connect)) = &message.kind else {
             return Ok(());
         };
-        if connect.payload.starts_with(NETWORK) && connect.payload != self.network {
-            return Err(Broken(format!(
-                "topic {} is that of another channel too: at offset {offset}, a node connected whose chain goes on \
-                 there after a block with the hash {}",
-                self.topic,
-                hex::encode(connect.payload.get(NETWORK.len()..).unwrap_or_default())
-            )));
+        let Some(base) = connect.payload.strip_prefix(NETWORK) else {
+            return Ok(());
+        };
+        if connect.payload == self.network {
+            self.is_ours = true;
+            if self.has_connected {
+                self.status.set_behind(false);
+            }
+            return Ok(());
         }
-        Ok(())
+        let base = hex::encode(base);
+        if self.is_ours {
+            tracing::error!(topic = %self.topic, offset, base, "a node of another chain connected; nothing of it counts");
+            return Ok(());
+        }
+        Err(Broken(format!(
+            "topic {} is another channel's: at offset {offset}, a node connected whose chain goes on there after a block \
+             with the hash {base}",
+            self.topic
+        )))
+    }
+
+    /// Says that this node is there, once it has read what there was when it began.
+    fn connect(&mut self) {
+        let Some(place) = &self.place else { return };
+        if !self.has_connected && place.next >= place.end {
+            self.has_connected = true;
+            self.sender.connect(self.network.clone());
+        }
+    }
+
+    /// A configuration that is on its way again holds new transactions up, for a while; it may be lost.
+    fn look_after_configuration(&mut self) {
+        let waits = self.replay.waits_for_configuration();
+        let Some((message, first, last)) = self.resubmitted.as_mut().filter(|_| waits) else {
+            self.resubmitted = None;
+            self.status.set_waits(false);
+            return;
+        };
+        self.status.set_waits(first.elapsed() < RECONFIGURING);
+        if last.elapsed() > SEND_AGAIN {
+            *last = Instant::now();
+            if let Err(error) = self.sender.send(message, None) {
+                tracing::warn!(?error, "a configuration was not sent again");
+            }
+        }
     }
 
     /// Asks for the next block if it is time; says how long to wait otherwise.
@@ -324,13 +397,20 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
             self.status
                 .in_trouble("what was sent to the brokers does not come back");
         }
-        if self.status.trouble().is_none() {
+        if !self.status.is_in_trouble() {
             self.tried = None;
             return;
         }
         let due = self.tried.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN);
-        if due {
-            self.tried = Some(Instant::now());
+        if !due {
+            return;
+        }
+        self.tried = Some(Instant::now());
+        if self.status.take_fatal() {
+            tracing::warn!("the client that writes to the brokers is made anew");
+            self.sender.renew();
+        }
+        if self.has_connected {
             self.sender.connect(self.network.clone());
         }
     }
@@ -342,7 +422,7 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
         }
         let since = *self.stopping.get_or_insert_with(Instant::now);
         let is_done = self.mine.are_none() && !self.mine_pends;
-        if !is_done && self.has_begun && since.elapsed() < LAST_ONES {
+        if !is_done && self.place.is_some() && since.elapsed() < LAST_ONES {
             return false;
         }
         self.sender.flush();
@@ -354,6 +434,16 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
         !self.dropped.is_empty() || self.mine.has_lost()
     }
 
+    /// Begins if it is time to ask the brokers; says whether the place is known.
+    fn try_to_begin(&mut self) -> Result<bool, Broken> {
+        let due = self.tried.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN);
+        if due {
+            self.begin()?;
+            self.tried = Some(Instant::now());
+        }
+        Ok(self.place.is_some())
+    }
+
     fn next_or_broken(&mut self) -> Result<Next<T>, Broken> {
         loop {
             if self.is_done() {
@@ -362,11 +452,13 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
             if self.has_dropped() {
                 return Ok(Next::Full(Vec::new()));
             }
-            if !self.has_begun && !self.begin()? {
+            if self.place.is_none() && !self.try_to_begin()? {
                 std::thread::sleep(LOOK_UP);
                 continue;
             }
+            self.connect();
             self.try_brokers();
+            self.look_after_configuration();
             let mut cuts = self.cut(None)?;
             if cuts.is_empty() {
                 let wait = self.ask_for_block();
@@ -392,6 +484,10 @@ impl<T: Send + std::fmt::Debug + 'static> Batches<T> for Log<T> {
     }
 
     fn more(&mut self) -> Result<Vec<Cut<T>>, Broken> {
+        // Others may order for ever: whoever waits to be told, or to stop, comes first.
+        if self.status.is_closed() || self.has_dropped() {
+            return Ok(Vec::new());
+        }
         self.cut(None)
     }
 

@@ -26,20 +26,12 @@ pub(crate) enum Unreadable {
     /// The brokers do not answer as they should. It is tried again.
     #[error("{0}")]
     Away(String),
+    /// The topic is not there. A broker that has just started may say so for a moment.
+    #[error("{0}")]
+    Missing(String),
     /// The log cannot be the channel's, or not any more.
     #[error("{0}")]
     Wrong(String),
-}
-
-/// What comes of a topic.
-#[derive(Debug)]
-pub(crate) enum Read {
-    /// The message at an offset.
-    Message(i64, KafkaMessage),
-    /// There is no more, for now.
-    End,
-    /// Nothing came in time.
-    Nothing,
 }
 
 /// Reads a topic.
@@ -113,10 +105,12 @@ impl Reader {
     }
 
     /// The next message, if one comes in time. A message that nobody can read means nothing to anybody.
-    pub(crate) fn poll(&mut self, wait: Duration) -> Result<Read, Unreadable> {
+    pub(crate) fn poll(
+        &mut self,
+        wait: Duration,
+    ) -> Result<Option<(i64, KafkaMessage)>, Unreadable> {
         match self.consumer.poll(wait) {
-            None => Ok(Read::Nothing),
-            Some(Err(KafkaError::PartitionEOF(_))) => Ok(Read::End),
+            None => Ok(None),
             Some(Ok(message)) => {
                 let bytes = Bytes::copy_from_slice(message.payload().unwrap_or_default());
                 let offset = message.offset();
@@ -124,9 +118,9 @@ impl Reader {
                     tracing::warn!(offset, %error, "a message of the order's log cannot be read");
                     KafkaMessage::default()
                 });
-                Ok(Read::Message(offset, message))
+                Ok(Some((offset, message)))
             }
-            Some(Err(error)) => self.failed(&error).map(|()| Read::Nothing),
+            Some(Err(error)) => self.failed(&error).map(|()| None),
         }
     }
 
@@ -141,7 +135,10 @@ impl Reader {
                 RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::UnknownTopic
                 | RDKafkaErrorCode::UnknownPartition,
-            ) => wrong("is not there any more"),
+            ) => {
+                let reason = format!("topic {topic} is not there any more: {error}");
+                Err(Unreadable::Missing(reason))
+            }
             Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => {
                 wrong("is damaged")
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::RwLock;
 use quire_wire::Message as _;
 use quire_wire::kafka::{KafkaMessage, KafkaMessageConnect, Kind};
 use rdkafka::ClientContext;
@@ -23,7 +24,10 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// The end of a channel's log.
 pub(crate) struct Sender<T: Send + 'static> {
     topic: String,
-    producer: ThreadedProducer<Reports<T>>,
+    cluster: Cluster,
+    status: Arc<Status>,
+    mine: Arc<Mine<T>>,
+    producer: RwLock<ThreadedProducer<Reports<T>>>,
 }
 
 impl<T: Send + 'static> std::fmt::Debug for Sender<T> {
@@ -58,7 +62,9 @@ impl<T: Send + 'static> ClientContext for Reports<T> {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if is_away(&error) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.status.set_fatal(reason);
+        } else if is_away(&error) {
             self.status.in_trouble(reason);
         }
     }
@@ -95,14 +101,25 @@ impl<T: Send + 'static> Sender<T> {
         status: &Arc<Status>,
         mine: &Arc<Mine<T>>,
     ) -> Result<Self, ClusterError> {
-        let reports = Reports {
-            status: Arc::clone(status),
-            mine: Arc::clone(mine),
-        };
         Ok(Self {
             topic: topic.to_owned(),
-            producer: cluster.producer().create_with_context(reports)?,
+            producer: RwLock::new(producer(cluster, status, mine)?),
+            cluster: cluster.clone(),
+            status: Arc::clone(status),
+            mine: Arc::clone(mine),
         })
+    }
+
+    /// Makes the client anew. What was on its way is lost, as far as can be told.
+    pub(crate) fn renew(&self) {
+        match producer(&self.cluster, &self.status, &self.mine) {
+            Ok(new) => {
+                let old = std::mem::replace(&mut *self.producer.write(), new);
+                drop(old);
+                self.mine.lose_all();
+            }
+            Err(error) => self.status.set_fatal(&error.to_string()),
+        }
     }
 
     /// Puts a message at the end of the log, and returns at once. `envelope` is the one in it, if it is this node's.
@@ -114,11 +131,15 @@ impl<T: Send + 'static> Sender<T> {
         let payload = message.encode_to_vec();
         let record = BaseRecord::<[u8], _, _>::with_opaque_to(&self.topic, Box::new(envelope));
         let record = record.partition(0).payload(&payload);
-        self.producer.send(record).map_err(|(error, _)| {
+        self.producer.read().send(record).map_err(|(error, _)| {
             if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) {
                 NotSent::Full
             } else {
-                NotSent::Refused(error.to_string())
+                let reason = error.to_string();
+                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+                    self.status.in_trouble(&reason);
+                }
+                NotSent::Refused(reason)
             }
         })
     }
@@ -134,8 +155,20 @@ impl<T: Send + 'static> Sender<T> {
 
     /// Waits a moment until the brokers have taken what is on its way.
     pub(crate) fn flush(&self) {
-        if let Err(error) = self.producer.flush(FLUSH) {
+        if let Err(error) = self.producer.read().flush(FLUSH) {
             tracing::warn!(%error, "messages to the brokers are still on their way");
         }
     }
+}
+
+fn producer<T: Send + 'static>(
+    cluster: &Cluster,
+    status: &Arc<Status>,
+    mine: &Arc<Mine<T>>,
+) -> Result<ThreadedProducer<Reports<T>>, ClusterError> {
+    let reports = Reports {
+        status: Arc::clone(status),
+        mine: Arc::clone(mine),
+    };
+    Ok(cluster.producer().create_with_context(reports)?)
 }

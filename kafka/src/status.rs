@@ -36,6 +36,8 @@ pub(crate) struct Status {
     waits: AtomicBool,
     /// The log holds much that this node has not read.
     behind: AtomicBool,
+    /// The client that writes can be used no more.
+    fatal: AtomicBool,
     observer: Arc<dyn LogObserver>,
 }
 
@@ -49,6 +51,7 @@ impl Status {
             unread: AtomicBool::new(false),
             waits: AtomicBool::new(false),
             behind: AtomicBool::new(true),
+            fatal: AtomicBool::new(false),
             observer,
         }
     }
@@ -63,6 +66,22 @@ impl Status {
             let behind = self.behind.load(Ordering::Acquire);
             behind.then(|| "this node is behind, and reads what others have ordered".to_owned())
         })
+    }
+
+    /// Whether the brokers cannot be used.
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        self.trouble.lock().is_some()
+    }
+
+    /// The client that writes can be used no more; another one must be made.
+    pub(crate) fn set_fatal(&self, reason: &str) {
+        self.fatal.store(true, Ordering::Release);
+        self.in_trouble(reason);
+    }
+
+    /// Whether that was said since this was asked last.
+    pub(crate) fn take_fatal(&self) -> bool {
+        self.fatal.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn set_behind(&self, behind: bool) {

@@ -1,18 +1,29 @@
 //! A channel's topic: it is made where it is missing, and whether it can be the channel's is looked at before anything
 //! of it counts.
 
-use quire_wire::kafka::Kind;
+use quire_ordering::kafka::Tip;
+use quire_wire::kafka::{KafkaMessage, Kind};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::cluster::{ANSWER, Cluster, MESSAGE_BYTES};
-use crate::reader::{Read, Reader, Unreadable};
-use quire_ordering::kafka::Tip;
+use crate::reader::{Reader, Unreadable};
 
 /// Most brokers that hold a topic, if nobody says how many.
 const REPLICAS: usize = 3;
+
+/// The place where a channel goes on in its topic.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The next message is at this offset, or the first one after it.
+    pub(crate) next: i64,
+    /// The offset after the last message that there was when this was asked.
+    pub(crate) end: i64,
+    /// The message with which the newest block ends, if that was made from the topic.
+    pub(crate) last: Option<KafkaMessage>,
+}
 
 /// Finds the place where a channel goes on in its topic, and has `reader` read from there. Waits for the brokers.
 ///
@@ -23,14 +34,14 @@ pub(crate) fn begin(
     reader: &mut Reader,
     topic: &str,
     tip: &Tip,
-) -> Result<(), Unreadable> {
+) -> Result<Place, Unreadable> {
     let brokers = match partitions(reader, topic)? {
         Found::One => 0,
         Found::Missing { brokers } => brokers,
     };
     if brokers > 0 {
         if let Some(metadata) = tip.metadata {
-            return Err(Unreadable::Wrong(format!(
+            return Err(Unreadable::Missing(format!(
                 "the brokers have no topic {topic}, but block {} ends with its offset {}",
                 tip.number, metadata.last_offset_persisted
             )));
@@ -42,7 +53,12 @@ pub(crate) fn begin(
         if low > 0 {
             return Err(deleted(topic, low, 0));
         }
-        return reader.read_from(0);
+        reader.read_from(0)?;
+        return Ok(Place {
+            next: 0,
+            end: high,
+            last: None,
+        });
     };
     let last = metadata.last_offset_persisted;
     if last >= high {
@@ -57,7 +73,14 @@ pub(crate) fn begin(
         return Err(deleted(topic, low, first));
     }
     reader.read_from(first)?;
-    holds_tip(reader, topic, tip, last)
+    let message = holds_tip(reader, topic, tip, last)?;
+    let next = last.saturating_add(1);
+    reader.read_from(next)?;
+    Ok(Place {
+        next,
+        end: high,
+        last: Some(message),
+    })
 }
 
 enum Found {
@@ -131,21 +154,28 @@ fn deleted(topic: &str, low: i64, first: i64) -> Unreadable {
 }
 
 /// Reads the messages of the newest block, up to the offset `last`. They must hold its envelopes: otherwise the topic
-/// is another one of the same name.
-fn holds_tip(reader: &mut Reader, topic: &str, tip: &Tip, last: i64) -> Result<(), Unreadable> {
+/// is another one of the same name. Returns the message at `last`.
+fn holds_tip(
+    reader: &mut Reader,
+    topic: &str,
+    tip: &Tip,
+    last: i64,
+) -> Result<KafkaMessage, Unreadable> {
     let mut expected = tip.envelopes.iter().peekable();
+    let mut newest = KafkaMessage::default();
     loop {
-        let Read::Message(offset, message) = reader.poll(ANSWER)? else {
+        let Some((offset, message)) = reader.poll(ANSWER)? else {
             let reason = format!("the messages of block {} are not answered", tip.number);
             return Err(Unreadable::Away(reason));
         };
         if offset > last {
             break;
         }
-        if let Some(Kind::Regular(regular)) = message.kind {
+        if let Some(Kind::Regular(regular)) = &message.kind {
             expected.next_if(|envelope| **envelope == regular.payload);
         }
         if offset == last {
+            newest = message;
             break;
         }
     }
@@ -156,5 +186,5 @@ fn holds_tip(reader: &mut Reader, topic: &str, tip: &Tip, last: i64) -> Result<(
             tip.number
         )));
     }
-    reader.read_from(last.saturating_add(1))
+    Ok(newest)
 }

@@ -17,7 +17,7 @@ use quire_testkit::conformance::read_lines;
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Envelope, Payload, header_type};
 use quire_wire::config::BatchSize;
-use quire_wire::kafka::{KafkaMessage, KafkaMetadata, class};
+use quire_wire::kafka::{KafkaMessage, KafkaMessageRegular, KafkaMetadata, class};
 use serde_json::{Value, json};
 
 /// The channel of a recorded case: each configuration raises its sequence by one, and what has "bad" in it does not
@@ -82,14 +82,17 @@ fn offset(value: &Value) -> i64 {
     value.as_i64().unwrap()
 }
 
+fn limits(case: &Value) -> BatchSize {
+    let small = |member: &str| u32::try_from(number(&case[member])).unwrap();
+    BatchSize {
+        max_message_count: small("max_message_count"),
+        absolute_max_bytes: u32::MAX,
+        preferred_max_bytes: small("preferred_max_bytes"),
+    }
+}
+
 impl Log {
     fn new(case: &Value) -> Self {
-        let small = |member: &str| u32::try_from(number(&case[member])).unwrap();
-        let limits = BatchSize {
-            max_message_count: small("max_message_count"),
-            absolute_max_bytes: u32::MAX,
-            preferred_max_bytes: small("preferred_max_bytes"),
-        };
         let start = &case["start"];
         let metadata = KafkaMetadata {
             last_offset_persisted: offset(&case["last_offset_persisted_at_start"]),
@@ -97,7 +100,7 @@ impl Log {
             last_resubmitted_config_offset: offset(&start["last_resubmitted_config_offset"]),
         };
         Self {
-            replay: Replay::after(number(&start["last_cut_block"]), metadata, limits),
+            replay: Replay::after(number(&start["last_cut_block"]), metadata, limits(case)),
             channel: Channel {
                 sequence: Cell::new(number(&start["config_sequence"])),
                 resubmits: case["resubmission_capability"] == true,
@@ -193,4 +196,106 @@ fn a_log_of_fabrics_orderers_gives_their_blocks() {
         }
     }
     assert_eq!((messages, exits), (1183, 48));
+}
+
+/// The envelopes of the blocks that an orderer makes which begins after a block, and the sequence that it ends with.
+fn blocks_after(log: &mut Log, messages: &[(i64, Vec<u8>)]) -> Vec<(u64, Vec<Bytes>, Bytes)> {
+    let mut blocks = Vec::new();
+    for (offset, bytes) in messages {
+        let message = KafkaMessage::decode(bytes.as_slice()).unwrap();
+        let first = log.replay.next_block();
+        let Ok(step) = log.replay.message(*offset, message, &log.channel) else {
+            break;
+        };
+        for (number, cut) in (first..).zip(step.cuts) {
+            if cut.batch.is_config {
+                log.channel.sequence.set(log.channel.sequence.get() + 1);
+            }
+            blocks.push((number, cut.batch.envelopes, cut.batch.consenter_metadata));
+        }
+    }
+    blocks
+}
+
+#[test]
+fn an_orderer_that_begins_again_after_any_block_makes_the_same_blocks() {
+    let mut beginnings = 0;
+    for case in &read_lines("rules/blocks/kafka_chain.jsonl") {
+        let steps = case["steps"].as_array().unwrap().iter();
+        let messages: Vec<_> = steps
+            .filter(|step| step["event"] == "message")
+            .map(|step| {
+                let bytes = hex::decode(step["message_hex"].as_str().unwrap()).unwrap();
+                (offset(&step["offset"]), bytes)
+            })
+            .collect();
+        let all = blocks_after(&mut Log::new(case), &messages);
+        for (place, (number, _, metadata)) in all.iter().enumerate() {
+            beginnings += 1;
+            let mut log = Log::new(case);
+            let metadata = KafkaMetadata::decode(metadata.clone()).unwrap();
+            let rest = messages
+                .iter()
+                .filter(|(offset, _)| *offset > metadata.last_offset_persisted)
+                .cloned();
+            // The configuration in force is that of the block.
+            let until = messages
+                .iter()
+                .filter(|(offset, _)| *offset <= metadata.last_offset_persisted)
+                .cloned();
+            blocks_after(&mut log, &until.collect::<Vec<_>>());
+            let mut anew = Log::new(case);
+            anew.channel.sequence.set(log.channel.sequence.get());
+            anew.replay = Replay::after(*number, metadata, limits(case));
+            let last = messages
+                .iter()
+                .find(|(offset, _)| *offset == metadata.last_offset_persisted);
+            let last = KafkaMessage::decode(last.unwrap().1.as_slice()).unwrap();
+            anew.replay.resumes(&all[place].1, &last);
+            let blocks = blocks_after(&mut anew, &rest.collect::<Vec<_>>());
+            let envelopes = |blocks: &[(u64, Vec<Bytes>, Bytes)]| {
+                let blocks = blocks.iter();
+                blocks
+                    .map(|(number, envelopes, _)| (*number, envelopes.clone()))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(
+                envelopes(&blocks),
+                envelopes(&all[place + 1..]),
+                "case {}",
+                case["case"]
+            );
+        }
+    }
+    assert!(beginnings > 300, "{beginnings}");
+}
+
+#[test]
+fn a_configuration_that_is_called_an_ordinary_envelope_comes_into_no_block() {
+    let channel_header = ChannelHeader {
+        r#type: header_type::CONFIG,
+        ..ChannelHeader::default()
+    };
+    let payload = Payload {
+        header: Some(quire_wire::common::Header {
+            channel_header: channel_header.encode_to_vec().into(),
+            ..Default::default()
+        }),
+        ..Payload::default()
+    };
+    let envelope = Envelope {
+        payload: payload.encode_to_vec().into(),
+        ..Envelope::default()
+    };
+    let regular = KafkaMessageRegular {
+        payload: envelope.encode_to_vec().into(),
+        config_seq: 1,
+        class: class::NORMAL,
+        original_offset: 0,
+    };
+    let kind = Some(quire_wire::kafka::Kind::Regular(regular));
+    let mut log = Log::new(&read_lines("rules/blocks/kafka_chain.jsonl")[0]);
+    let step = log.replay.message(30, KafkaMessage { kind }, &log.channel);
+    assert!(step.unwrap().dropped.is_some());
+    assert_eq!(log.replay.pending_count(), 0);
 }

@@ -77,6 +77,11 @@ impl Committer {
                 self.outcomes.withdraw(&tx_id);
             }
         }
+        for tx_id in source.discarded() {
+            self.outcomes.withdraw(&tx_id);
+        }
+        // Of what is still in an order outside of this process, nobody is told any more.
+        self.outcomes.give_up();
         unless_finished.source = None;
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use quire_chaincode::ChaincodeError;
 use quire_ledger::{Committed, ReadError};
@@ -29,6 +30,8 @@ pub(crate) struct Outcomes {
 struct Pending {
     /// There is no sender if nobody will be told any more, because the committing thread is gone.
     sender: Option<oneshot::Sender<Outcome>>,
+    /// What was handed in.
+    envelope: Bytes,
     /// Whether it is in the order. Until then the order may turn it away.
     is_ordered: bool,
 }
@@ -54,7 +57,11 @@ impl Outcomes {
     ///
     /// # Errors
     /// The channel takes no transactions, or the id is promised to somebody already.
-    pub(crate) fn promise(&self, tx_id: &str) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    pub(crate) fn promise(
+        &self,
+        tx_id: &str,
+        envelope: Bytes,
+    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
         let (sender, outcome) = oneshot::channel();
         let mut transactions = self.transactions.lock();
         // This is checked under the lock: what is inserted before a failure is told of it.
@@ -67,6 +74,7 @@ impl Outcomes {
         }
         let pending = Pending {
             sender: Some(sender),
+            envelope,
             is_ordered: false,
         };
         transactions.insert(tx_id.to_owned(), pending);
@@ -103,20 +111,29 @@ impl Outcomes {
         let block = committed.block.number;
         let told = committed.transactions.iter().enumerate();
         self.watchers.tell(told.filter_map(|(tx, (tx_id, code))| {
-            let (tx, code) = (tx as u64, *code);
-            Some((tx_id.as_deref()?, Outcome { block, tx, code }))
+            let outcome = Outcome {
+                block,
+                tx: tx as u64,
+                code: *code,
+                is_ours: false,
+            };
+            Some((tx_id.as_deref()?, outcome))
         }));
         let mut transactions = self.transactions.lock();
         for (tx, (tx_id, code)) in committed.transactions.iter().enumerate() {
-            let sender = tx_id
-                .as_ref()
-                .and_then(|tx_id| transactions.remove(tx_id))
-                .and_then(|pending| pending.sender);
+            let pending = tx_id.as_ref().and_then(|tx_id| transactions.remove(tx_id));
+            let Some(Pending {
+                sender, envelope, ..
+            }) = pending
+            else {
+                continue;
+            };
             if let Some(sender) = sender {
                 let outcome = Outcome {
                     block: committed.block.number,
                     tx: tx as u64,
                     code: *code,
+                    is_ours: committed.block.envelopes.get(tx) == Some(&envelope),
                 };
                 // If nobody waits any more, nothing is lost: the outcome is in the block.
                 if sender.send(outcome).is_err() {
@@ -194,7 +211,7 @@ mod tests {
     /// Somebody who comes with a transaction of which it is not said yet whether the order took it.
     fn second(outcomes: &Arc<Outcomes>) -> thread::JoinHandle<Result<(), SubmitError>> {
         let shared = Arc::clone(outcomes);
-        let second = thread::spawn(move || shared.promise("a").map(drop));
+        let second = thread::spawn(move || shared.promise("a", Bytes::new()).map(drop));
         while !outcomes.settled.notify_one() {
             assert!(!second.is_finished(), "it did not wait");
             thread::yield_now();
@@ -205,7 +222,7 @@ mod tests {
     #[test]
     fn a_duplicate_has_the_fate_of_the_first_copy() {
         let outcomes = Arc::new(Outcomes::default());
-        let first = outcomes.promise("a").unwrap();
+        let first = outcomes.promise("a", Bytes::new()).unwrap();
         let waits = second(&outcomes);
         outcomes.withdraw("a");
         drop(first);

@@ -312,7 +312,7 @@ impl Peer {
         put: impl FnOnce(Message<Known>) -> Result<(), NotOrdered>,
     ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
         let tx_id = message.known.examined.tx_id.clone().unwrap_or_default();
-        let outcome = self.outcomes.promise(&tx_id)?;
+        let outcome = self.outcomes.promise(&tx_id, message.envelope.clone())?;
         match put(message) {
             Ok(()) => {
                 self.outcomes.ordered(&tx_id);

@@ -116,6 +116,9 @@ pub struct Outcome {
     pub tx: u64,
     /// The verdict.
     pub code: Code,
+    /// Whether it is the very envelope that was handed in here. Another node may have ordered another one with this
+    /// id: whoever has a result of its own looks at what is in the block.
+    pub is_ours: bool,
 }
 
 /// Why nothing was ordered.

@@ -102,6 +102,7 @@ mod tests {
         block: 7,
         tx: 0,
         code: Code::VALID,
+        is_ours: false,
     };
 
     #[tokio::test]

@@ -138,6 +138,10 @@ fn order_in(channel: &Channel, envelope: Bytes) -> Result<Handed, NotOrdered> {
         Ok(outcome) => Ok(Handed {
             outcome: submitter.orders_later().then_some(outcome),
         }),
+        Err(SubmitError::Duplicate) if submitter.orders_later() => {
+            let info = "the transaction is on its way into the order already: look for it, or send it again later";
+            Err(NotOrdered::new(status::SERVICE_UNAVAILABLE, info))
+        }
         Err(SubmitError::Duplicate) => Ok(Handed { outcome: None }),
         Err(error) => Err(not_ordered(&channel.name, &error)),
     }

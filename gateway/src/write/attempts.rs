@@ -90,6 +90,10 @@ pub(super) async fn settle(
                     tx_id: tx_id.clone(),
                 });
                 let outcome = submitted.outcome.await.ok();
+                if outcome.is_some_and(|outcome| !outcome.is_ours) {
+                    // Another node ordered it too. The next step finds which one counts, and compares its record.
+                    continue;
+                }
                 let committed = outcome.map(|outcome| CommittedTransaction::new(tx_id, outcome));
                 let (result, event) = (submitted.result, submitted.event);
                 (committed, Some(Returned { result, event }))

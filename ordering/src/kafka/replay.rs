@@ -6,6 +6,7 @@
 //! | an envelope, let in by an earlier configuration | it is checked again, and if it holds, put at the end of the log |
 //! | such an envelope, seen before | nothing: the first one counts |
 //! | a configuration | what is pending is cut, then the configuration alone |
+//! | a configuration that is called an ordinary envelope | nothing |
 //! | time to cut the next block | what is pending is cut |
 //! | time to cut an earlier block, or an orderer that connects | nothing |
 //!
@@ -25,7 +26,7 @@ use quire_wire::kafka::{
 use quire_wire::tolerant;
 
 use crate::batch::Cut;
-use crate::cutter::{Cutter, envelope_size_bytes};
+use crate::cutter::{Cutter, envelope_size_bytes, exceeds};
 
 /// What a replay asks of the channel.
 pub trait Rules<T>: fmt::Debug {
@@ -67,6 +68,9 @@ pub struct Replay<T> {
     /// What the next block will say; its `last_offset_persisted` is that of the last block.
     metadata: KafkaMetadata,
     waits_for_configuration: bool,
+    limits: BatchSize,
+    /// The offset of the envelope that ended the newest block, and was too large to be in it.
+    overflowed_at: Option<i64>,
 }
 
 /// What a message leads to.
@@ -139,11 +143,51 @@ impl<T> Replay<T> {
             waits_for_configuration: metadata.last_resubmitted_config_offset
                 > metadata.last_original_offset_processed,
             metadata,
+            limits,
+            overflowed_at: None,
         }
+    }
+
+    /// Says what the newest block holds, and the message at its `last_offset_persisted`. It must be called before the
+    /// next message, by whoever begins again.
+    ///
+    /// An envelope that ends the block before it, because it is too large to be in that, leaves
+    /// `last_original_offset_processed` as it is, which is Fabric's rule. A reader who begins behind that block meets the
+    /// envelope as its first one, and must treat it alike: otherwise it would skip a second copy of it, which other
+    /// readers put into a block.
+    pub fn resumes(&mut self, newest: &[Bytes], last: &KafkaMessage) {
+        let (by_itself, by_request) = match &last.kind {
+            Some(Kind::TimeToCut(cut)) => (false, cut.block_number == self.last_block),
+            Some(Kind::Regular(regular)) => {
+                let ends_it = newest.last() == Some(&regular.payload);
+                (ends_it && self.is_complete(newest, regular.class), false)
+            }
+            _ => (false, false),
+        };
+        let overflowed = !by_itself && !by_request;
+        let next = self.metadata.last_offset_persisted.saturating_add(1);
+        self.overflowed_at = overflowed.then_some(next);
+    }
+
+    /// Whether nothing fits into a block any more that ends with an envelope of this class.
+    fn is_complete(&self, envelopes: &[Bytes], class: i32) -> bool {
+        if class == class::CONFIG {
+            return true;
+        }
+        let count = u32::try_from(envelopes.len()).unwrap_or(u32::MAX);
+        let is_large = |envelope: &Bytes| {
+            let read = tolerant::decode::<Envelope>(envelope.clone(), tolerant::ENVELOPE);
+            read.is_ok_and(|read| {
+                let size = envelope_size_bytes(&read.payload, &read.signature);
+                exceeds(size, self.limits.preferred_max_bytes)
+            })
+        };
+        count >= self.limits.max_message_count || envelopes.iter().any(is_large)
     }
 
     /// Changes the limits from the next message on, as a new configuration demands.
     pub fn set_limits(&mut self, limits: BatchSize) {
+        self.limits = limits;
         self.cutter.set_limits(limits);
     }
 
@@ -250,6 +294,11 @@ impl<T> Replay<T> {
         if message.config_seq < rules.sequence() {
             return self.again(offset, is_config, &envelope, rules);
         }
+        // It would take effect while messages behind it are read, at some nodes before others.
+        if !is_config && rules.class(&envelope) == Some(class::CONFIG) {
+            let reason = "it is a configuration, and was not sent as one".to_owned();
+            return Step::dropped(rules.known(&envelope), reason);
+        }
         let original = match original {
             0 => self.metadata.last_original_offset_processed,
             original => original,
@@ -340,6 +389,11 @@ impl<T> Replay<T> {
         entry: (Bytes, T),
         size_bytes: usize,
     ) -> Step<T> {
+        let original = if self.overflowed_at == Some(offset) {
+            self.metadata.last_original_offset_processed
+        } else {
+            original
+        };
         let (batches, pending) = self.cutter.ordered(entry, size_bytes);
         let last = batches.len().saturating_sub(1);
         let mut cuts = Vec::with_capacity(batches.len());

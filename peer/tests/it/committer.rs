@@ -38,6 +38,7 @@ fn found(reader: &Reader, tx_id: &str) -> Option<Outcome> {
         block: found.height.block,
         tx: found.height.tx,
         code: found.code,
+        is_ours: true,
     })
 }
 

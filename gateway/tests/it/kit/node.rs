@@ -247,6 +247,7 @@ impl Inner {
                 block: number,
                 tx,
                 code: *code,
+                is_ours: true,
             };
             if let Some(sender) = waiting.outcome {
                 // The receiver may be gone.
