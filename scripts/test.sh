@@ -96,6 +96,7 @@ tools() {
   needs g++ "${compiled[@]}" -- has c++
   needs default-jre-headless kafka -- has java
   needs maven kafka -- has mvn
+  needs iproute2 kafka -- has ip
   needs make "${compiled[@]}" -- has make
   needs nodejs "${node[@]}" -- has node
   needs npm "${node[@]}" -- has npm
@@ -263,6 +264,11 @@ run_kafka() {
     return 0
   fi
   node tests/kafka/main.mjs --quire "$quire" --libs "$work/kafka-libs"
+  if [ "$(id -u)" -eq 0 ] && unshare --net true; then
+    node tests/kafka/chaos.mjs --quire "$quire" --libs "$work/kafka-libs" --seconds 60
+  else
+    printf '\n**** SKIPPED: the chaos of nodes and brokers, for it makes network namespaces, which needs root\n\n'
+  fi
 }
 
 run_clients() {
