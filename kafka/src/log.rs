@@ -11,7 +11,7 @@ use quire_wire::config::BatchSize;
 use quire_wire::kafka::{KafkaMessage, KafkaMetadata, Kind};
 
 use crate::cluster::{Cluster, ClusterError};
-use crate::mine::Mine;
+use crate::mine::{Mine, WithMine};
 use crate::reader::{Reader, Unreadable};
 use crate::sender::Sender;
 use crate::status::Status;
@@ -77,44 +77,6 @@ pub struct Log<T: Send + 'static> {
     /// When the node began to stop.
     stopping: Option<Instant>,
     dropped: Vec<T>,
-}
-
-/// The channel's rules, with what this node knows of envelopes of its own.
-#[derive(Debug)]
-struct WithMine<'a, T> {
-    rules: &'a dyn Rules<T>,
-    mine: &'a Mine<T>,
-}
-
-impl<T: std::fmt::Debug> Rules<T> for WithMine<'_, T> {
-    fn sequence(&self) -> u64 {
-        self.rules.sequence()
-    }
-
-    fn resubmits(&self) -> bool {
-        self.rules.resubmits()
-    }
-
-    fn batch_timeout(&self) -> Duration {
-        self.rules.batch_timeout()
-    }
-
-    fn class(&self, envelope: &Bytes) -> Option<i32> {
-        self.rules.class(envelope)
-    }
-
-    fn check(&self, envelope: &Bytes) -> Result<(), String> {
-        self.rules.check(envelope)
-    }
-
-    fn configure(&self, envelope: &Bytes) -> Result<Bytes, String> {
-        self.rules.configure(envelope)
-    }
-
-    fn known(&self, envelope: &Bytes) -> T {
-        let mine = self.mine.take(envelope);
-        mine.unwrap_or_else(|| self.rules.known(envelope))
-    }
 }
 
 impl<T: Send + std::fmt::Debug + 'static> Log<T> {

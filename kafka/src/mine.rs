@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use quire_ordering::kafka::Rules;
 use quire_ordering::{QueueObserver, Room, Taken};
 
 /// This node's envelopes that are on their way.
@@ -82,5 +84,43 @@ impl<T> Mine<T> {
 
     pub(crate) fn take_lost(&self) -> Vec<T> {
         std::mem::take(&mut *self.lost.lock())
+    }
+}
+
+/// The channel's rules, with what this node knows of envelopes of its own.
+#[derive(Debug)]
+pub(crate) struct WithMine<'a, T> {
+    pub(crate) rules: &'a dyn Rules<T>,
+    pub(crate) mine: &'a Mine<T>,
+}
+
+impl<T: std::fmt::Debug> Rules<T> for WithMine<'_, T> {
+    fn sequence(&self) -> u64 {
+        self.rules.sequence()
+    }
+
+    fn resubmits(&self) -> bool {
+        self.rules.resubmits()
+    }
+
+    fn batch_timeout(&self) -> Duration {
+        self.rules.batch_timeout()
+    }
+
+    fn class(&self, envelope: &Bytes) -> Option<i32> {
+        self.rules.class(envelope)
+    }
+
+    fn check(&self, envelope: &Bytes) -> Result<(), String> {
+        self.rules.check(envelope)
+    }
+
+    fn configure(&self, envelope: &Bytes) -> Result<Bytes, String> {
+        self.rules.configure(envelope)
+    }
+
+    fn known(&self, envelope: &Bytes) -> T {
+        let mine = self.mine.take(envelope);
+        mine.unwrap_or_else(|| self.rules.known(envelope))
     }
 }
