@@ -86,14 +86,32 @@ impl Discovery {
             channel,
             bundle: &bundle,
         };
-        let answer = about.suffices(interest);
-        self.found.keep(question, &answer);
-        answer
+        match about.suffices(interest) {
+            // Whether the node runs a chaincode changes without any definition.
+            Err(Missing::Installed(insufficient)) => Err(insufficient),
+            Err(Missing::Endorsement(insufficient)) => {
+                let answer = Err(insufficient);
+                self.found.keep(question, &answer);
+                answer
+            }
+            Ok(()) => {
+                self.found.keep(question, &Ok(()));
+                Ok(())
+            }
+        }
     }
 }
 
+/// Why this node's endorsement does not suffice.
+enum Missing {
+    /// It does not run the chaincode now.
+    Installed(Insufficient),
+    /// Somebody else's.
+    Endorsement(Insufficient),
+}
+
 impl About<'_> {
-    fn suffices(&self, interest: &ChaincodeInterest) -> Result<(), Insufficient> {
+    fn suffices(&self, interest: &ChaincodeInterest) -> Result<(), Missing> {
         let policies = interest
             .chaincodes
             .iter()
@@ -102,12 +120,20 @@ impl About<'_> {
             // It would take long to find out, and the verdict will say it.
             return Ok(());
         }
-        let chaincodes = self.read().map_err(Insufficient)?;
+        let chaincodes = self.read();
+        // A state that cannot be read now may be read later.
+        let chaincodes = chaincodes.map_err(|reason| Missing::Installed(Insufficient(reason)))?;
         let definitions = chaincodes.definitions(interest);
         let me = self.candidates(&chaincodes, interest);
         match descriptor(interest, &definitions, &me) {
             Ok(_) | Err(NoDescriptor::TooMany) => Ok(()),
-            Err(error) => Err(Insufficient(self.text(&error))),
+            Err(error) => {
+                let insufficient = Insufficient(self.text(&error));
+                Err(match error {
+                    NoDescriptor::Installed => Missing::Installed(insufficient),
+                    _ => Missing::Endorsement(insufficient),
+                })
+            }
         }
     }
 
