@@ -22,7 +22,7 @@ use crate::cut_here::{CutHere, Known};
 use crate::delivered::Deliveries;
 use crate::deployed::Deployed;
 use crate::endorser::Endorser;
-use crate::log_rules::{LogRules, place};
+use crate::log_rules::{BFT, LogRules, consensus, place};
 use crate::outcomes::Outcomes;
 use crate::peer::Peer;
 use crate::read_only::ReadOnly;
@@ -232,7 +232,13 @@ impl OpenChannel {
         let reader = ledger.reader();
         let channel: Arc<str> = reader.channel().into();
         let in_force = in_force(&reader)?;
-        let (tip, base) = place(&reader).map_err(|source| StartError::Config {
+        if consensus(&in_force) == BFT {
+            return Err(StartError::Order {
+                channel: channel.to_string(),
+                reason: "its configuration says that BFT orders it".to_owned(),
+            });
+        }
+        let (tip, base) = place(&reader, &in_force).map_err(|source| StartError::Config {
             channel: channel.to_string(),
             source,
         })?;
@@ -384,12 +390,11 @@ impl OpenChannel {
 /// Refuses a channel that others order too.
 fn refuse_topic(reader: &Reader, in_force: &InForce) -> Result<(), StartError> {
     let channel = reader.channel();
-    let (tip, _) = place(reader).map_err(|source| StartError::Config {
+    let (tip, _) = place(reader, in_force).map_err(|source| StartError::Config {
         channel: channel.to_owned(),
         source,
     })?;
-    let orderer = in_force.bundle.orderer();
-    let says_so = orderer.is_some_and(|orderer| orderer.consensus_type.r#type == "kafka");
+    let says_so = consensus(in_force) == "kafka";
     let reason = match tip.metadata {
         Some(_) => format!("block {} was made from it", tip.number),
         None if says_so => "its configuration says so".to_owned(),

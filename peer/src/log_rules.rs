@@ -15,10 +15,13 @@ use quire_wire::transaction::Opened;
 use quire_wire::{DecodeError, Message as _};
 
 use crate::clock::Clock;
-use crate::config::{ConfigError, Current};
+use crate::config::{ConfigError, Current, InForce};
 use crate::cut_here::Known;
 use crate::genesis::config_envelope;
 use crate::update::configuration;
+
+/// The type of consensus whose channels no topic orders.
+pub(crate) const BFT: &str = "BFT";
 
 /// A channel's rules for its log.
 pub(crate) struct LogRules {
@@ -99,7 +102,8 @@ impl Rules<Known> for LogRules {
 ///
 /// # Errors
 /// A block cannot be read, or says of its place what cannot be read.
-pub(crate) fn place(reader: &Reader) -> Result<(Tip, Bytes), ConfigError> {
+pub(crate) fn place(reader: &Reader, in_force: &InForce) -> Result<(Tip, Bytes), ConfigError> {
+    let in_topic = |block: &Block| in_topic(block, in_force);
     let number = reader
         .height()
         .checked_sub(1)
@@ -112,7 +116,7 @@ pub(crate) fn place(reader: &Reader) -> Result<(Tip, Bytes), ConfigError> {
     };
     let base = match metadata {
         None => tip.hash(),
-        Some(_) => base(reader, number)?,
+        Some(_) => base(reader, number, in_force)?,
     };
     let tip = Tip {
         number,
@@ -124,7 +128,12 @@ pub(crate) fn place(reader: &Reader) -> Result<(Tip, Bytes), ConfigError> {
 }
 
 /// The hash of the newest block that was not made from the topic; block `made` was. All blocks after it were.
-fn base(reader: &Reader, made: u64) -> Result<quire_wire::hash::Hash, ConfigError> {
+fn base(
+    reader: &Reader,
+    made: u64,
+    in_force: &InForce,
+) -> Result<quire_wire::hash::Hash, ConfigError> {
+    let in_topic = |block: &Block| in_topic(block, in_force);
     // Most chains begin in the topic with block 1.
     let first = 1.min(made);
     let (mut low, mut high) = match in_topic(&*block(reader, first)?)? {
@@ -146,10 +155,18 @@ fn block(reader: &Reader, number: u64) -> Result<Arc<Block>, ConfigError> {
     block?.ok_or(ConfigError::Missing(number))
 }
 
-fn in_topic(block: &Block) -> Result<Option<KafkaMetadata>, DecodeError> {
+/// The place of a block in the topic, if it was made from one. Other consenters write other messages there: etcdraft's
+/// cannot be read as one of Kafka's, BFT's could.
+fn in_topic(block: &Block, in_force: &InForce) -> Result<Option<KafkaMetadata>, DecodeError> {
     let metadata = consenter_metadata(&block.metadata)?;
-    if metadata.is_empty() {
+    if metadata.is_empty() || consensus(in_force) == BFT {
         return Ok(None);
     }
-    KafkaMetadata::decode(metadata).map(Some)
+    Ok(KafkaMetadata::decode(metadata).ok())
+}
+
+/// The type of consensus that the configuration names; empty if it names none.
+pub(crate) fn consensus(in_force: &InForce) -> &str {
+    let orderer = in_force.bundle.orderer();
+    orderer.map_or("", |orderer| orderer.consensus_type.r#type.as_str())
 }
