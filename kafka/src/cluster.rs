@@ -207,12 +207,17 @@ mod tests {
         let password = ("sasl.password".to_owned(), "a=b#c".to_owned());
         assert!(cluster.properties.contains(&password));
         assert!(!format!("{cluster:?}").contains("a=b#c"));
-        let line = Cluster::new("127.0.0.1:1", "a=b\nsasl.username", None);
-        assert!(matches!(
-            line,
-            Err(ClusterError::Client(_) | ClusterError::Line(2))
-        ));
-        let unknown = Cluster::new("127.0.0.1:1", "no.such.property=1", None);
-        assert!(matches!(unknown, Err(ClusterError::Client(_))));
+        let line = Cluster::new("127.0.0.1:1", "sasl.username=a\nsasl.password", None);
+        assert!(matches!(line, Err(ClusterError::Line(2))));
+    }
+
+    #[test]
+    fn a_property_that_is_not_known_is_told_without_its_value() {
+        for text in ["sasl.pasword=of nodes", "security.protocol=of nodes"] {
+            let error = Cluster::new("127.0.0.1:1", text, None).unwrap_err();
+            let told = error.to_string();
+            assert!(matches!(error, ClusterError::Property { .. }), "{told}");
+            assert!(!told.contains("of nodes"), "{told}");
+        }
     }
 }
