@@ -16,6 +16,7 @@ mod cluster;
 mod log;
 mod mine;
 mod order;
+mod progress;
 mod reader;
 mod sender;
 mod status;
@@ -41,7 +42,11 @@ pub fn order<T: Send + fmt::Debug + 'static>(
     observer: Arc<dyn LogObserver>,
 ) -> Result<(Order<T>, Log<T>), ClusterError> {
     let status = Arc::new(status::Status::new(observer));
-    let mine = Arc::new(mine::Mine::new(start.bytes, Arc::clone(&start.queue)));
+    let mine = Arc::new(mine::Mine::new(
+        start.envelopes,
+        start.bytes,
+        Arc::clone(&start.queue),
+    ));
     let sender = sender::Sender::new(cluster, &start.channel, &status, &mine)?;
     let sender = Arc::new(sender);
     let order = Order::new(Arc::clone(&sender), Arc::clone(&status), Arc::clone(&mine));

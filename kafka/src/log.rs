@@ -1,5 +1,6 @@
 //! The way out of a channel's log, for the one thread that makes blocks of it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use quire_wire::kafka::{KafkaMessage, KafkaMetadata, Kind};
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::mine::{Mine, WithMine};
+use crate::progress::Progress;
 use crate::reader::{Reader, Unreadable};
 use crate::sender::Sender;
 use crate::status::Status;
@@ -34,8 +36,6 @@ const MISSING: Duration = Duration::from_secs(60);
 const RECONFIGURING: Duration = Duration::from_secs(10);
 /// After so long such a configuration is sent once more, because it may be lost.
 const SEND_AGAIN: Duration = Duration::from_secs(3);
-/// After so long without having read all there is, a node is behind: it lets nothing new in until it has.
-const BEHIND: Duration = Duration::from_secs(10);
 /// What stands before the hash of the block before the topic, in a message to connect.
 const NETWORK: &[u8] = b"quire channel ";
 
@@ -68,8 +68,7 @@ pub struct Log<T: Send + 'static> {
     mine_pends: bool,
     /// The block that this node has asked for.
     asked: Option<u64>,
-    /// Since when there was always more to read.
-    unread_since: Option<Instant>,
+    progress: Progress,
     /// When something of the log came last, or nothing of this node was on its way.
     heard: Instant,
     /// When the brokers were asked last while they cannot be reached.
@@ -111,7 +110,7 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
             pending_since: None,
             mine_pends: false,
             asked: None,
-            unread_since: None,
+            progress: Progress::default(),
             heard: Instant::now(),
             tried: None,
             stopping: None,
@@ -137,17 +136,18 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
 
     /// The next message, if one comes in time.
     fn poll(&mut self, wait: Duration) -> Result<Option<(i64, KafkaMessage)>, Broken> {
-        match self.reader.poll(wait) {
-            Ok(None) => {
-                self.unread_since = None;
-                Ok(None)
-            }
+        let read = self.reader.poll(wait);
+        let now = Instant::now();
+        match &read {
+            Ok(Some(_)) => self.progress.more(now),
+            Ok(None) => self.progress.nothing(),
+            Err(_) => (),
+        }
+        self.status.set_behind(self.progress.is_behind(now));
+        match read {
+            Ok(None) => Ok(None),
             Ok(Some((offset, message))) => {
                 self.missing_since = None;
-                let since = self.unread_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > BEHIND {
-                    self.status.set_behind(true);
-                }
                 if let Some(place) = &mut self.place {
                     place.next = offset.saturating_add(1);
                 }
@@ -198,14 +198,16 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
         self.status.well();
         self.heard = Instant::now();
         self.check_network(offset, &message)?;
-        let envelope = match &message.kind {
-            Some(Kind::Regular(regular)) => Some(regular.payload.clone()),
-            _ => None,
+        let (envelope, is_copy) = match &message.kind {
+            Some(Kind::Regular(regular)) => {
+                (Some(regular.payload.clone()), regular.original_offset != 0)
+            }
+            _ => (None, false),
         };
-        let is_mine = envelope.as_ref().is_some_and(|it| self.mine.has(it));
         let rules = WithMine {
             rules: &*self.rules,
             mine: &self.mine,
+            is_mine: Cell::new(false),
         };
         let step = self.replay.message(offset, message, &rules);
         let Step {
@@ -213,8 +215,10 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
             again,
             dropped,
         } = step.map_err(|disorder| Broken(disorder.to_string()))?;
-        // A copy of what was ordered again, of which another copy counts.
-        if let Some(known) = envelope.as_ref().and_then(|it| self.mine.take(it)) {
+        let is_mine = rules.is_mine.get();
+        // A copy of what was ordered again may be passed over, because another one counts.
+        let passed_over = envelope.as_ref().filter(|_| is_copy && !is_mine);
+        if let Some(known) = passed_over.and_then(|it| self.mine.take(it)) {
             self.dropped.push(known);
         }
         if let Some((message, known)) = again {
@@ -287,7 +291,7 @@ impl<T: Send + std::fmt::Debug + 'static> Log<T> {
         if connect.payload == self.network {
             self.is_ours = true;
             if self.has_connected {
-                self.status.set_behind(false);
+                self.progress.connected();
             }
             return Ok(());
         }

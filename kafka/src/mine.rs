@@ -1,5 +1,6 @@
 //! Envelopes that this node put into the log, and what it knows of them, until it reads them there.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,18 @@ use quire_ordering::{QueueObserver, Room, Taken};
 #[derive(Debug)]
 pub(crate) struct Mine<T> {
     room: Arc<Room>,
+    /// Most envelopes that may be on their way.
+    envelopes: usize,
     on_their_way: Mutex<HashMap<Bytes, (T, Taken)>>,
     /// What was known of envelopes that did not come into the log, as far as can be told.
     lost: Mutex<Vec<T>>,
 }
 
 impl<T> Mine<T> {
-    pub(crate) fn new(bytes: usize, observer: Arc<dyn QueueObserver>) -> Self {
+    pub(crate) fn new(envelopes: usize, bytes: usize, observer: Arc<dyn QueueObserver>) -> Self {
         Self {
             room: Arc::new(Room::new(bytes, observer)),
+            envelopes,
             on_their_way: Mutex::default(),
             lost: Mutex::default(),
         }
@@ -32,8 +36,12 @@ impl<T> Mine<T> {
         let Some(taken) = Room::take(&self.room, envelope.len()) else {
             return Err(known);
         };
+        let mut on_their_way = self.on_their_way.lock();
+        if on_their_way.len() >= self.envelopes {
+            return Err(known);
+        }
         // The same envelope a second time is the same transaction: one of them counts.
-        self.on_their_way.lock().insert(envelope, (known, taken));
+        on_their_way.insert(envelope, (known, taken));
         Ok(())
     }
 
@@ -70,10 +78,6 @@ impl<T> Mine<T> {
         self.lost.lock().extend(known);
     }
 
-    pub(crate) fn has(&self, envelope: &Bytes) -> bool {
-        self.on_their_way.lock().contains_key(envelope)
-    }
-
     pub(crate) fn are_none(&self) -> bool {
         self.on_their_way.lock().is_empty()
     }
@@ -92,6 +96,8 @@ impl<T> Mine<T> {
 pub(crate) struct WithMine<'a, T> {
     pub(crate) rules: &'a dyn Rules<T>,
     pub(crate) mine: &'a Mine<T>,
+    /// Whether one of them was asked for.
+    pub(crate) is_mine: Cell<bool>,
 }
 
 impl<T: std::fmt::Debug> Rules<T> for WithMine<'_, T> {
@@ -121,6 +127,11 @@ impl<T: std::fmt::Debug> Rules<T> for WithMine<'_, T> {
 
     fn known(&self, envelope: &Bytes) -> T {
         let mine = self.mine.take(envelope);
+        self.is_mine.set(mine.is_some());
         mine.unwrap_or_else(|| self.rules.known(envelope))
+    }
+
+    fn is_configuration(&self, envelope: &Bytes, known: &T) -> bool {
+        self.rules.is_configuration(envelope, known)
     }
 }

@@ -35,11 +35,7 @@ pub(crate) fn begin(
     topic: &str,
     tip: &Tip,
 ) -> Result<Place, Unreadable> {
-    let brokers = match partitions(reader, topic)? {
-        Found::One => 0,
-        Found::Missing { brokers } => brokers,
-    };
-    if brokers > 0 {
+    if let Found::Missing { brokers } = partitions(reader, topic)? {
         if let Some(metadata) = tip.metadata {
             return Err(Unreadable::Missing(format!(
                 "the brokers have no topic {topic}, but block {} ends with its offset {}",

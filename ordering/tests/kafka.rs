@@ -63,6 +63,10 @@ impl Rules<()> for Channel {
     }
 
     fn known(&self, _: &Bytes) {}
+
+    fn is_configuration(&self, envelope: &Bytes, (): &()) -> bool {
+        self.class(envelope) == Some(class::CONFIG)
+    }
 }
 
 /// One recorded log, and an orderer that reads it.

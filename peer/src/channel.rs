@@ -255,6 +255,7 @@ impl OpenChannel {
             limits: in_force.batch_size,
             tip,
             rules: Box::new(rules),
+            envelopes: QUEUE_LENGTH,
             bytes: QUEUE_BYTES,
             queue,
             channel: Arc::clone(&channel),

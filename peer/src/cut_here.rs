@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quire_ledger::{Block, Content, Examined, Ordered, Reader, Signatures, chain_of};
+use quire_ledger::{Block, Examined, Ordered, Reader, Signatures, chain_of};
 use quire_ordering::{Batches, BlockSigner, BlockWriter, Cut, Next as Out};
 use quire_wire::common::BlockHeader;
 use quire_wire::hash::Hash;
@@ -68,9 +68,7 @@ impl CutHere {
         let writer =
             writer.ok_or("blocks must be made, but the end of the chain is not known yet")?;
         let Cut { batch, known } = cut;
-        // A log's other writers may have put one among ordinary transactions.
-        let holds_config = |known: &Known| matches!(known.examined.content, Content::Config(_));
-        let is_config = batch.is_config || known.iter().any(holds_config);
+        let is_config = batch.is_config;
         let block: Block = writer.next_block(batch, self.signer.as_ref()).into();
         let all_proven = known
             .iter()

@@ -96,6 +96,10 @@ impl Rules<Known> for LogRules {
             sequence: self.sequence(),
         }
     }
+
+    fn is_configuration(&self, _: &Bytes, known: &Known) -> bool {
+        matches!(known.examined.content, Content::Config(_))
+    }
 }
 
 /// The newest block of a chain and its place in the topic, and the hash of the newest block before the topic.

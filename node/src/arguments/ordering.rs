@@ -17,12 +17,7 @@ pub(crate) struct OrderingArguments {
     )]
     pub(crate) ordering: OrderingKind,
     /// The brokers to begin with, `HOST:PORT`, separated by commas.
-    #[arg(
-        long,
-        value_name = "LIST",
-        env = "QUIRE_KAFKA_BROKERS",
-        required_if_eq("ordering", "kafka")
-    )]
+    #[arg(long, value_name = "LIST", env = "QUIRE_KAFKA_BROKERS")]
     pub(crate) kafka_brokers: Option<String>,
     /// The file of how to reach them, such as TLS and passwords: lines `NAME=VALUE` with the names of librdkafka.
     #[arg(long, value_name = "FILE", env = "QUIRE_KAFKA_CONFIG")]

@@ -57,6 +57,9 @@ pub trait Rules<T>: fmt::Debug {
 
     /// What is known of an envelope.
     fn known(&self, envelope: &Bytes) -> T;
+
+    /// Whether an envelope, of which this is known, is a configuration.
+    fn is_configuration(&self, envelope: &Bytes, known: &T) -> bool;
 }
 
 /// The state of an orderer between two messages of a topic. Holds fewer envelopes than `max_message_count` and no more
@@ -294,16 +297,17 @@ impl<T> Replay<T> {
         if message.config_seq < rules.sequence() {
             return self.again(offset, is_config, &envelope, rules);
         }
+        let known = rules.known(&envelope);
         // It would take effect while messages behind it are read, at some nodes before others.
-        if !is_config && rules.class(&envelope) == Some(class::CONFIG) {
+        if !is_config && rules.is_configuration(&envelope, &known) {
             let reason = "it is a configuration, and was not sent as one".to_owned();
-            return Step::dropped(rules.known(&envelope), reason);
+            return Step::dropped(known, reason);
         }
         let original = match original {
             0 => self.metadata.last_original_offset_processed,
             original => original,
         };
-        let entry = (envelope.clone(), rules.known(&envelope));
+        let entry = (envelope, known);
         if is_config {
             self.config(offset, original, entry)
         } else {

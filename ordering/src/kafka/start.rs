@@ -37,7 +37,9 @@ pub struct Start<T> {
     pub tip: Tip,
     /// What the channel says of envelopes.
     pub rules: Box<dyn Rules<T> + Send>,
-    /// Most bytes of transactions of this node that may be on their way.
+    /// Most transactions of this node that may be on their way.
+    pub envelopes: usize,
+    /// Most bytes of them.
     pub bytes: usize,
     /// Is told of transactions that wait.
     pub queue: Arc<dyn QueueObserver>,
