@@ -1,6 +1,6 @@
 //! What a transaction touched, as Fabric's peers tell it: by this, those who must endorse it are found.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use bytes::Bytes;
 use quire_chaincode::system::is_system;
@@ -74,23 +74,32 @@ fn key_policies(
         policies: Vec::new(),
         all: true,
     };
+    let mut known = HashSet::new();
     for key in keys {
         let found_key = snapshot.get(namespace, key)?;
-        match found_key.and_then(|found| policy_in(found.metadata)) {
-            Some(policy) if found.policies.contains(&policy) => {}
-            Some(policy) => found.policies.push(policy),
-            None => found.all = false,
+        let policy = found_key.and_then(|found| policy_in(found.metadata));
+        if policy.as_ref().is_some_and(|policy| known.contains(policy)) {
+            continue;
         }
+        let decoded = policy
+            .clone()
+            .and_then(|policy| SignaturePolicyEnvelope::decode(policy).ok());
+        let (Some(policy), Some(decoded)) = (policy, decoded) else {
+            found.all = false;
+            continue;
+        };
+        found.policies.push(decoded);
+        known.insert(policy);
     }
     Ok(found)
 }
 
-fn policy_in(metadata: Bytes) -> Option<SignaturePolicyEnvelope> {
+/// The serialized policy in a key's metadata.
+fn policy_in(metadata: Bytes) -> Option<Bytes> {
     let metadata = KvMetadataWrite::decode(metadata).ok()?;
     let mut entries = metadata.entries.into_iter().rev();
     let entry = entries.find(|entry| entry.name == VALIDATION_PARAMETER)?;
-    let policy = (!entry.value.is_empty()).then_some(entry.value)?;
-    SignaturePolicyEnvelope::decode(policy).ok()
+    (!entry.value.is_empty()).then_some(entry.value)
 }
 
 /// The call for the public keys of a namespace. Its policy does not matter if every written key has one of its own,
