@@ -13,7 +13,7 @@ use crate::error::{OpenError, ReadError};
 use crate::followers::registry::ALL;
 use crate::followers::{Follow, Follower};
 use crate::id_store::io_at;
-use crate::keyspaces::keyspace;
+use crate::keyspaces::{self, keyspace};
 
 /// The prefix of the names of folders with scratch engines.
 pub(crate) const SCRATCH_PREFIX: &str = "check-";
@@ -104,6 +104,7 @@ impl Embedded<'_> {
                 .max_cached_files(Some(MAX_OPEN_FILES))
                 .open()
                 .map_err(Unusable::Failed)?;
+            keyspaces::pass_unfinished_change(&database).map_err(Unusable::Failed)?;
             for channel in channels {
                 probe(&database, channel)?;
             }
@@ -225,16 +226,7 @@ pub(crate) fn drop_follower(
     follower: Follower,
 ) -> Result<(), OpenError> {
     for suffix in follower.dependents.iter().chain([&follower.suffix]) {
-        drop_keyspace(database, &format!("{channel}{suffix}"))?;
-    }
-    Ok(())
-}
-
-fn drop_keyspace(database: &Database, name: &str) -> Result<(), OpenError> {
-    if database.keyspace_exists(name) {
-        let keyspace = database.keyspace(name, KeyspaceCreateOptions::default);
-        let deleted = keyspace.and_then(|keyspace| database.delete_keyspace(keyspace));
-        deleted.map_err(OpenError::Engine)?;
+        keyspaces::remove(database, &format!("{channel}{suffix}"))?;
     }
     Ok(())
 }

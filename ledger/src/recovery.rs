@@ -155,6 +155,10 @@ impl Opening {
             }
             replayed => replayed,
         };
+        let replayed = replayed.and_then(|replayed| {
+            check_index(&ledger.shared)?;
+            Ok(replayed)
+        });
         let replayed = replayed.map_err(|source| OpenError::Follow {
             channel: ledger.shared.channel.clone(),
             on_couchdb,
@@ -327,6 +331,23 @@ impl Opening {
             .and_then(|appender| Ledger::new(appender, followers, tip))
             .map_err(io_at(files.segments.dir()))?;
         Ok((ledger, lowest))
+    }
+}
+
+/// Makes sure that the index knows the newest block that reads see: otherwise it is not this channel's index.
+fn check_index(shared: &Shared) -> Result<(), ReadError> {
+    let view = Arc::clone(&shared.view.read());
+    let newest = view.tip.height.checked_sub(1);
+    let Some(newest) = newest.filter(|newest| *newest >= shared.extent.first()) else {
+        return Ok(());
+    };
+    match shared.index.location(&view.derived, newest)? {
+        Some(_) => Ok(()),
+        None => Err(ReadError::DerivedDamaged {
+            follower: INDEX.name,
+            what: "location",
+            rule: "the newest block has none",
+        }),
     }
 }
 

@@ -88,6 +88,18 @@ fn one_that_is_behind_catches_up_from_where_it_is() {
 }
 
 #[test]
+fn an_index_that_does_not_know_its_newest_block_is_made_again() {
+    let chain = Chain::new();
+    tamper(&chain, "index", |keyspace| {
+        let keys = keyspace.iter().map(|guard| guard.key().unwrap());
+        let places: Vec<_> = keys.filter(|key| key[0] == b'n').collect();
+        assert_eq!(places.len() as u64, HEIGHT);
+        keyspace.remove(places[places.len() - 1].clone()).unwrap();
+    });
+    assert_replays(&chain, HEIGHT, HEIGHT);
+}
+
+#[test]
 fn one_that_is_torn_is_noticed_by_check_and_healed_by_rebuild() {
     for (suffix, follower) in SUFFIXES.into_iter().zip(Follower::ALL) {
         let chain = Chain::new();
