@@ -1,5 +1,6 @@
 //! One stream of blocks.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,8 +19,13 @@ use super::content::{NoContent, content};
 use super::seek::{Extent, Refused, Seek};
 use super::service::Service;
 use super::session::{Request, Session};
+use crate::backend::Backend;
 use crate::failure::{stopped, stops, unreadable};
 use crate::stream_observer::{Event, StreamObserver};
+
+/// After this number of bytes, no more blocks are read at once: going to another thread takes longer than reading a
+/// small block.
+const AHEAD_BYTES: usize = 256 << 10;
 
 /// Somebody who reads blocks.
 pub(super) struct Reading<R> {
@@ -42,6 +48,8 @@ struct Range {
     session: Session,
     reader: Reader,
     heights: watch::Receiver<u64>,
+    /// Answers that were read already, each with the room that it takes.
+    ready: VecDeque<(Response, Vec<Room>)>,
 }
 
 /// Somebody asked for blocks of a channel that there is. When it is dropped, the request was answered.
@@ -184,6 +192,9 @@ where
         mut range: Range,
         number: u64,
     ) -> Result<(Response, Vec<Room>, Range), Halt> {
+        if let Some((response, room)) = range.next_ready() {
+            return Ok((response, room, range));
+        }
         if number >= *range.heights.borrow_and_update() {
             if range.seek.fails_if_not_ready {
                 return Err(Halt::Answered(status::NOT_FOUND));
@@ -199,19 +210,8 @@ where
         }
         let (backend, service) = (Arc::clone(&self.deliver.backend), self.service);
         let work = move || {
-            let mut room = Vec::new();
-            // Whoever reads slowly makes the node hold it.
-            let mut hold = |bytes| {
-                let more = backend.room(bytes);
-                let is_there = more.is_some();
-                room.extend(more);
-                is_there
-            };
-            let response = range.read(service, number, &mut hold)?;
-            if service == Service::Filtered && !hold(response.encoded_len()) {
-                return Err(Halt::Answered(status::SERVICE_UNAVAILABLE));
-            }
-            range.sent();
+            range.read_ahead(service, number, backend.as_ref())?;
+            let (response, room) = range.next_ready().ok_or(status::SERVICE_UNAVAILABLE)?;
             Ok((response, room, range))
         };
         self.deliver.workers.run(work).await?
@@ -258,14 +258,62 @@ impl Deliver {
             session,
             reader,
             heights,
+            ready: VecDeque::new(),
         })
     }
 }
 
 impl Range {
-    /// Block `number` for whoever reads, if they still may.
-    fn read(
+    /// Reads blocks from `number` on, which is there, if whoever reads still may: as many as there are, up to some bytes.
+    fn read_ahead(
         &mut self,
+        service: Service,
+        number: u64,
+        backend: &dyn Backend,
+    ) -> Result<(), Halt> {
+        self.session.check()?;
+        let height = *self.heights.borrow_and_update();
+        let mut bytes: usize = 0;
+        for number in number..height {
+            let (response, room) = match self.read_held(service, number, backend) {
+                Ok(read) => read,
+                // It is told when it is this block's turn.
+                Err(_) if !self.ready.is_empty() => break,
+                Err(halt) => return Err(halt),
+            };
+            bytes = bytes.saturating_add(response.encoded_len());
+            self.ready.push_back((response, room));
+            if number == self.seek.stop || bytes >= AHEAD_BYTES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The answer with block `number`, and the room that it takes: whoever reads slowly makes the node hold it.
+    fn read_held(
+        &self,
+        service: Service,
+        number: u64,
+        backend: &dyn Backend,
+    ) -> Result<(Response, Vec<Room>), Halt> {
+        let mut room = Vec::new();
+        let mut hold = |bytes| {
+            let more = backend.room(bytes);
+            let is_there = more.is_some();
+            room.extend(more);
+            is_there
+        };
+        let response = self.read(service, number, &mut hold)?;
+        if service == Service::Filtered && !hold(response.encoded_len()) {
+            return Err(Halt::Answered(status::SERVICE_UNAVAILABLE));
+        }
+        Ok((response, room))
+    }
+
+    /// Block `number`.
+    fn read(
+        &self,
         service: Service,
         number: u64,
         hold: &mut dyn FnMut(usize) -> bool,
@@ -277,7 +325,6 @@ impl Range {
         };
         let block = self.reader.block(number).map_err(|error| broken(&error))?;
         let block = block.ok_or(status::SERVICE_UNAVAILABLE)?;
-        self.session.check()?;
         let kind = (service, self.seek.headers_only);
         let content = content(kind, &self.reader, &block, self.session.who(), hold);
         content.map_err(|none| match none {
@@ -286,9 +333,11 @@ impl Range {
         })
     }
 
-    /// Goes on behind a block that was handed out.
-    fn sent(&mut self) {
+    /// The next answer that was read already. It counts as sent.
+    fn next_ready(&mut self) -> Option<(Response, Vec<Room>)> {
+        let ready = self.ready.pop_front()?;
         self.seek.sent();
         self.asked.sent();
+        Some(ready)
     }
 }
