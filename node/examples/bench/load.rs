@@ -181,8 +181,8 @@ pub(crate) struct Load<'a> {
 
 impl Load<'_> {
     /// Sends everything, and prints the figures; how many a second were answered. `scale` is the share
-    /// of the speed of Fabric's processor that this one has.
-    pub(crate) async fn run(&self, scale: f64) -> Result<f64, Failure> {
+    /// of the speed of Fabric's processor that this one has, where it is known.
+    pub(crate) async fn run(&self, scale: Option<f64>) -> Result<f64, Failure> {
         let processor = Processor::begin(self.pid);
         // Connected before the clock starts.
         let connected = self.connect().await?;
@@ -208,8 +208,8 @@ impl Load<'_> {
             line.insert("fabricPerSecond".to_owned(), fabric.into());
             let times = |fabric: f64| (rate / fabric * 10.0).round() / 10.0;
             line.insert("timesFabric".to_owned(), fabric.map(times).into());
-            let scaled = fabric.filter(|_| self.clients >= FABRIC_BUSY);
-            let scaled = scaled.map(|fabric| times(fabric * scale));
+            let scaled = fabric.filter(|_| self.clients >= FABRIC_BUSY).zip(scale);
+            let scaled = scaled.map(|(fabric, scale)| times(fabric * scale));
             line.insert("timesFabricScaled".to_owned(), scaled.into());
         }
         println!("{line}");

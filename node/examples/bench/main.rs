@@ -105,6 +105,9 @@ struct Arguments {
     /// Where to append and sync for the probes: the node's file system.
     #[arg(long, default_value = ".")]
     dir: std::path::PathBuf,
+    /// Leaves the probes out, because the machine does something else already: nothing is scaled by them then.
+    #[arg(long)]
+    no_probes: bool,
 }
 
 impl Arguments {
@@ -176,10 +179,15 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
-    let (lines, processor) = probes::run(&arguments.dir)?;
-    for line in lines {
-        println!("{line}");
-    }
+    let processor = if arguments.no_probes {
+        None
+    } else {
+        let (lines, processor) = probes::run(&arguments.dir)?;
+        for line in lines {
+            println!("{line}");
+        }
+        Some(processor)
+    };
     if let Some(documents) = arguments.find {
         let find = Find {
             address: arguments.address(),
