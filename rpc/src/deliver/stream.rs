@@ -192,7 +192,7 @@ where
         mut range: Range,
         number: u64,
     ) -> Result<(Response, Vec<Room>, Range), Halt> {
-        if let Some((response, room)) = range.next_ready() {
+        if let Some((response, room)) = range.next_ready()? {
             return Ok((response, room, range));
         }
         if number >= *range.heights.borrow_and_update() {
@@ -211,7 +211,7 @@ where
         let (backend, service) = (Arc::clone(&self.deliver.backend), self.service);
         let work = move || {
             range.read_ahead(service, number, backend.as_ref())?;
-            let (response, room) = range.next_ready().ok_or(status::SERVICE_UNAVAILABLE)?;
+            let (response, room) = range.next_ready()?.ok_or(status::SERVICE_UNAVAILABLE)?;
             Ok((response, room, range))
         };
         self.deliver.workers.run(work).await?
@@ -264,14 +264,13 @@ impl Deliver {
 }
 
 impl Range {
-    /// Reads blocks from `number` on, which is there, if whoever reads still may: as many as there are, up to some bytes.
+    /// Reads blocks from `number` on, which is there: as many as there are, up to some bytes.
     fn read_ahead(
         &mut self,
         service: Service,
         number: u64,
         backend: &dyn Backend,
     ) -> Result<(), Halt> {
-        self.session.check()?;
         let height = *self.heights.borrow_and_update();
         let mut bytes: usize = 0;
         for number in number..height {
@@ -333,11 +332,14 @@ impl Range {
         })
     }
 
-    /// The next answer that was read already. It counts as sent.
-    fn next_ready(&mut self) -> Option<(Response, Vec<Room>)> {
-        let ready = self.ready.pop_front()?;
+    /// The next answer that was read already, if whoever reads still may have it. It counts as sent.
+    fn next_ready(&mut self) -> Result<Option<(Response, Vec<Room>)>, Halt> {
+        let Some(ready) = self.ready.pop_front() else {
+            return Ok(None);
+        };
+        self.session.check()?;
         self.seek.sent();
         self.asked.sent();
-        Some(ready)
+        Ok(Some(ready))
     }
 }
