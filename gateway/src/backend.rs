@@ -193,6 +193,9 @@ pub enum CreateChannelError {
     /// The name breaks the rules for names. The caller picks another name.
     #[error("{0}")]
     InvalidName(String),
+    /// The node makes no channels: its orderers are elsewhere. The caller joins one.
+    #[error("{0}")]
+    NotHere(String),
     /// The state database is unavailable, or cannot be used. The operator looks at it.
     #[error("channel {name} could not be begun")]
     State {

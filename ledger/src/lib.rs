@@ -101,4 +101,4 @@ pub use state::{NamespaceSummary, RangeEnd};
 pub use status::EngineStatus;
 pub use stored::{BlocksFrom, Next, StoredBlocks, stored_channels};
 pub use validation::trust::{Signatures, check_first_block};
-pub use validation::{ENDORSEMENT_POLICY, IMPLICIT_COLLECTION};
+pub use validation::{BlockVerifier, ENDORSEMENT_POLICY, IMPLICIT_COLLECTION};

@@ -64,6 +64,12 @@ impl Ordered {
         }
     }
 
+    /// Whether the block's data hash is the hash of its envelopes.
+    #[must_use]
+    pub fn has_sound_data_hash(&self) -> bool {
+        self.has_sound_data_hash
+    }
+
     /// The transactions, with the fault that each has in itself.
     #[must_use]
     pub fn transactions(&self) -> &[Examined] {

@@ -78,6 +78,12 @@ pub(crate) fn of_node_part(error: &NodeError) -> Option<&'static str> {
             "Start the node with --ordering kafka and --kafka-brokers, as the other nodes of the channel.",
         );
     }
+    if let NodeError::Start(StartError::Elsewhere { .. }) = error {
+        return Some(
+            "Start the node with --ordering remote: it sends transactions to the channel's orderers, and takes their \
+             blocks in.",
+        );
+    }
     let path = match error {
         NodeError::Organization(OrganizationError::OtherOrganization { .. }) => {
             return Some("Give the MSP id of the first start: --msp-id or QUIRE_MSP_ID.");
@@ -104,6 +110,8 @@ pub(crate) fn of_node_part(error: &NodeError) -> Option<&'static str> {
         | NodeError::Open(_)
         | NodeError::ClientMspAlone
         | NodeError::Start(_)
+        | NodeError::NotOrderedHere(_)
+        | NodeError::Ordering(_)
         | NodeError::Migrate { .. } => return None,
         NodeError::Identity(_) | NodeError::NoIdentity(_) => "identities",
         NodeError::Packages(_) => "chaincodes/packages",

@@ -16,7 +16,7 @@ mod wanted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{self, AtomicBool};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -39,6 +39,7 @@ pub(crate) use deploy::DeployError;
 pub(crate) use error::{ImportError, NodeError};
 pub(crate) use join::JoinError;
 pub(crate) use migrate::ChannelMigrated;
+use ordering::Ordering;
 pub(crate) use ordering::{OrderedBy, OrderingError};
 pub(crate) use wanted::{Wanted, WantedSource};
 
@@ -59,7 +60,7 @@ pub(crate) struct Node {
     documents: Documents,
     /// None where no chaincode runs, as in commands that open channels by themselves.
     chaincodes: Option<Chaincodes>,
-    ordering: OrderedBy,
+    ordering: Ordering,
     migrations: RwLock<Vec<Migration>>,
     metrics: Arc<Metrics>,
     data: PathBuf,
@@ -108,7 +109,7 @@ impl Node {
             ledgers,
             documents,
             chaincodes: None,
-            ordering: OrderedBy::Embedded,
+            ordering: Ordering::Embedded,
             migrations: RwLock::default(),
             metrics,
             data: data.to_owned(),
@@ -172,9 +173,9 @@ impl Node {
     }
 
     /// Says who decides the order of the channels, before any is opened.
-    pub(crate) fn with_ordering(mut self, ordering: OrderedBy) -> Self {
-        self.ordering = ordering;
-        self
+    pub(crate) fn with_ordering(mut self, ordering: OrderedBy) -> Result<Self, NodeError> {
+        self.ordering = ordering.open()?;
+        Ok(self)
     }
 
     /// The chaincodes that it runs.
@@ -193,7 +194,7 @@ impl Node {
 
     /// Asks everybody who waits for something to come to an end.
     pub(crate) fn ask_to_stop(&self) {
-        self.ready.store(false, Ordering::Release);
+        self.ready.store(false, atomic::Ordering::Release);
         self.stopping.send_replace(true);
     }
 

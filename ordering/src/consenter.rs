@@ -34,6 +34,11 @@ pub trait Consenter<T>: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether others make configurations out of updates: then [`Self::configure`] is given the update itself.
+    fn takes_updates(&self) -> bool {
+        false
+    }
+
     /// Takes nothing more; what is in the order still comes out.
     fn close(&self);
 

@@ -23,6 +23,7 @@ use crate::delivered::Deliveries;
 use crate::deployed::Deployed;
 use crate::endorser::Endorser;
 use crate::log_rules::{BFT, LogRules, consensus, place};
+use crate::ordered_elsewhere::refuse_if_elsewhere;
 use crate::outcomes::Outcomes;
 use crate::peer::Peer;
 use crate::read_only::ReadOnly;
@@ -32,7 +33,7 @@ use crate::submit::Submitter;
 /// Transactions that may wait for the committing thread.
 pub const QUEUE_LENGTH: usize = 10_000;
 /// Bytes of transactions that may wait for the committing thread.
-const QUEUE_BYTES: usize = 256 << 20;
+pub(crate) const QUEUE_BYTES: usize = 256 << 20;
 /// After this number of bytes, no more transactions share a commit and its fsync: the size of a block file.
 const ENOUGH_BYTES: u64 = DEFAULT_SEGMENT_BYTES;
 
@@ -109,8 +110,28 @@ enum Committing {
         _ledger: Box<Mutex<Ledger>>,
         _heights: watch::Sender<u64>,
     },
-    /// A committing thread appends.
-    Thread(Arc<Peer>, JoinHandle<()>),
+    /// A committing thread appends, what comes from elsewhere or what was ordered here.
+    Thread {
+        peer: Arc<Peer>,
+        committer: JoinHandle<()>,
+        /// Brings blocks in from elsewhere, if they come from there.
+        deliver_client: Option<JoinHandle<()>>,
+    },
+}
+
+/// What the way into an order and the committing thread share: who waits for which transaction, and the height.
+pub(crate) struct Ends {
+    pub(crate) outcomes: Arc<Outcomes>,
+    pub(crate) heights: (watch::Sender<u64>, watch::Receiver<u64>),
+}
+
+impl Ends {
+    pub(crate) fn of(ledger: &Ledger) -> Self {
+        Self {
+            outcomes: Arc::default(),
+            heights: watch::channel(ledger.reader().height()),
+        }
+    }
 }
 
 /// Why a channel does not take transactions.
@@ -139,6 +160,23 @@ pub enum StartError {
         channel: String,
         /// How that is known.
         reason: String,
+    },
+    /// Others make its blocks. Blocks that this node would make would be another chain.
+    #[error("the orderers of channel {channel} are others: {reason}")]
+    Elsewhere {
+        /// The channel.
+        channel: String,
+        /// How that is known.
+        reason: String,
+    },
+    /// Its orderers are said to be elsewhere, and nobody says where.
+    #[error(
+        "the configuration of channel {channel} names no orderers: no organisation that orders has Endpoints, and the \
+         channel has no OrdererAddresses"
+    )]
+    NoOrderers {
+        /// The channel.
+        channel: String,
     },
     /// There is no way to its order.
     #[error("the order of channel {channel} cannot be used: {reason}")]
@@ -207,6 +245,7 @@ impl OpenChannel {
         let reader = ledger.reader();
         let in_force = in_force(&reader)?;
         refuse_topic(&reader, &in_force)?;
+        refuse_if_elsewhere(&reader, &in_force, &*host.signer)?;
         let bounds = Bounds {
             envelopes: QUEUE_LENGTH,
             bytes: QUEUE_BYTES,
@@ -215,8 +254,9 @@ impl OpenChannel {
         let (way_in, way_out) = Embedded::new(in_force.batch_size, bounds, observer);
         let signer = Arc::clone(&host.signer);
         let source = CutHere::new(Box::new(way_out), reader, &in_force, signer);
-        let config = Current::new(in_force);
-        Self::start(ledger, host, config, Arc::new(way_in), Box::new(source))
+        let (config, ends) = (Current::new(in_force), Ends::of(&ledger));
+        let (way_in, source) = (Arc::new(way_in), Box::new(source));
+        Self::start(ledger, host, config, ends, way_in, source)
     }
 
     /// A channel whose transactions are ordered by a topic, which other nodes read and write too.
@@ -242,6 +282,9 @@ impl OpenChannel {
             channel: channel.to_string(),
             source,
         })?;
+        if tip.metadata.is_none() {
+            refuse_if_elsewhere(&reader, &in_force, &*host.signer)?;
+        }
         let config = Current::new(in_force);
         let in_force = config.get();
         let rules = LogRules {
@@ -266,7 +309,8 @@ impl OpenChannel {
             reason,
         })?;
         let source = CutHere::new(way_out, reader, &in_force, Arc::clone(&host.signer));
-        Self::start(ledger, host, config, way_in, Box::new(source))
+        let (ends, source) = (Ends::of(&ledger), Box::new(source));
+        Self::start(ledger, host, config, ends, way_in, source)
     }
 
     /// A channel whose blocks come from elsewhere, and the place to hand them in. It takes no transactions.
@@ -274,26 +318,28 @@ impl OpenChannel {
     /// # Errors
     /// See [`StartError`].
     pub fn delivered(ledger: Ledger, host: &Host) -> Result<(Self, Deliveries), StartError> {
-        let reader = ledger.reader();
-        let config = Current::new(in_force(&reader)?);
-        let (deliveries, source) = Deliveries::new(reader.channel().into());
-        let consenter = Arc::new(Elsewhere);
-        let open = Self::start(ledger, host, config, consenter, Box::new(source))?;
+        let config = Current::new(in_force(&ledger.reader())?);
+        let (deliveries, source) = Deliveries::new(ledger.reader().channel().into());
+        let (ends, consenter) = (Ends::of(&ledger), Arc::new(Elsewhere));
+        let open = Self::start(ledger, host, config, ends, consenter, Box::new(source))?;
         Ok((open, deliveries))
     }
 
-    fn start(
+    pub(crate) fn start(
         mut ledger: Ledger,
         host: &Host,
         config: Current,
+        ends: Ends,
         consenter: Arc<dyn Consenter<Known>>,
         source: Box<dyn BlockSource>,
     ) -> Result<Self, StartError> {
         let reader = ledger.reader();
         let name: Arc<str> = reader.channel().into();
-        let (sender, heights) = watch::channel(reader.height());
+        let Ends {
+            outcomes,
+            heights: (sender, heights),
+        } = ends;
         ledger.judge_signatures(Origin::Quire);
-        let outcomes = Arc::new(Outcomes::default());
         let chaincodes = Arc::new(Chaincodes::new(host.documents.clone()));
         let organization = host.endorser.msp_id();
         let host_of_chaincodes = &host.chaincode;
@@ -331,13 +377,7 @@ impl OpenChannel {
             clock: Arc::clone(&host.clock),
             reconfigures: false,
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("commit {name}"))
-            .spawn(move || committer.run(source))
-            .map_err(|source| StartError::Thread {
-                channel: name.to_string(),
-                source,
-            })?;
+        let committer = thread(&name, "commit", move || committer.run(source))?;
         Ok(Self {
             channel: Channel {
                 name,
@@ -348,7 +388,11 @@ impl OpenChannel {
                 read_only: false,
                 heights,
             },
-            committing: Committing::Thread(peer, thread),
+            committing: Committing::Thread {
+                peer,
+                committer,
+                deliver_client: None,
+            },
         })
     }
 
@@ -356,7 +400,7 @@ impl OpenChannel {
     #[must_use]
     pub fn peer(&self) -> Option<&Arc<Peer>> {
         match &self.committing {
-            Committing::Thread(peer, _) => Some(peer),
+            Committing::Thread { peer, .. } => Some(peer),
             Committing::Nobody { .. } => None,
         }
     }
@@ -382,10 +426,42 @@ impl OpenChannel {
     pub fn stop(self) -> Result<(), CommitterPanicked> {
         self.close();
         match self.committing {
-            Committing::Thread(_, thread) => thread.join().map_err(|_| CommitterPanicked),
+            Committing::Thread {
+                committer,
+                deliver_client,
+                ..
+            } => {
+                let brought = deliver_client.map_or(Ok(()), JoinHandle::join);
+                committer.join().and(brought).map_err(|_| CommitterPanicked)
+            }
             Committing::Nobody { .. } => Ok(()),
         }
     }
+
+    /// The channel, whose blocks a thread of its own brings in.
+    pub(crate) fn with_deliver_client(
+        mut self,
+        bring: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, StartError> {
+        let bringing = thread(&self.channel.name, "deliver", bring)?;
+        if let Committing::Thread { deliver_client, .. } = &mut self.committing {
+            *deliver_client = Some(bringing);
+        }
+        Ok(self)
+    }
+}
+
+/// A thread of a channel.
+fn thread(
+    channel: &str,
+    what: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let thread = std::thread::Builder::new().name(format!("{what} {channel}"));
+    thread.spawn(work).map_err(|source| StartError::Thread {
+        channel: channel.to_owned(),
+        source,
+    })
 }
 
 /// Refuses a channel that others order too.
@@ -407,7 +483,7 @@ fn refuse_topic(reader: &Reader, in_force: &InForce) -> Result<(), StartError> {
     })
 }
 
-fn in_force(reader: &Reader) -> Result<InForce, StartError> {
+pub(crate) fn in_force(reader: &Reader) -> Result<InForce, StartError> {
     InForce::of_chain(reader).map_err(|source| StartError::Config {
         channel: reader.channel().to_owned(),
         source,

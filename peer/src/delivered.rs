@@ -1,9 +1,9 @@
-//! Blocks that other orderers made.
+//! Blocks that other orderers made: they wait here, in order, for the committing thread.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use quire_ledger::{Block, Content, Ordered};
 use quire_wire::hash::Hash;
 
@@ -12,22 +12,36 @@ use crate::source::{Arrived, BlockSource, Next};
 
 /// Blocks that may wait for the committing thread.
 const WAITING: usize = 32;
+/// Bytes of them. One that is larger is taken where no other waits.
+const WAITING_BYTES: usize = 64 << 20;
 
 /// The place to hand in blocks that come from elsewhere. The caller has verified that orderers of the channel
 /// signed them.
 #[derive(Debug)]
 pub struct Deliveries {
     channel: Arc<str>,
-    end: Arc<Mutex<End>>,
+    window: Arc<Window>,
 }
 
-/// The end of the chain, including all blocks that were handed in.
+/// Blocks that wait, between the two ends.
 #[derive(Debug)]
-struct End {
-    /// Height, and hash of the last block; `None` until the committing thread has begun.
+struct Window {
+    waiting: Mutex<Waiting>,
+    /// Told when a block came, or none will come any more.
+    came: Condvar,
+    /// Told when there may be room, or nobody takes blocks any more.
+    room: Condvar,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// The end of the chain with all blocks that were handed in: height, and hash of the last block. `None` until
+    /// the committing thread has begun.
     tip: Option<(u64, Hash)>,
-    /// `None` once the channel is closed.
-    way: Option<SyncSender<Arrived>>,
+    blocks: VecDeque<(Arrived, usize)>,
+    bytes: usize,
+    /// Whether blocks may still be handed in.
+    is_open: bool,
 }
 
 /// Why a block was not taken.
@@ -47,8 +61,8 @@ pub enum NotTaken {
     /// Its envelopes are not those that its header names.
     #[error("the block's data hash is not the hash of its envelopes")]
     DataHash,
-    /// The queue is full, or the channel still takes in the blocks that it has. The caller hands the block in
-    /// again later.
+    /// Too many blocks or bytes wait, or the channel still takes in the blocks that it has. The caller hands the block
+    /// in again later.
     #[error("too many blocks wait")]
     Full,
     /// The channel takes no more blocks.
@@ -58,34 +72,21 @@ pub enum NotTaken {
 
 /// The committing thread's end of [`Deliveries`].
 #[derive(Debug)]
-pub(crate) struct Delivered {
-    blocks: Receiver<Arrived>,
-    end: Arc<Mutex<End>>,
-}
+pub(crate) struct Delivered(Arc<Window>);
 
-impl Deliveries {
-    /// The way in and the way out of a channel's blocks.
-    pub(crate) fn new(channel: Arc<str>) -> (Self, Delivered) {
-        let (way, blocks) = sync_channel(WAITING);
-        let end = Arc::new(Mutex::new(End {
-            tip: None,
-            way: Some(way),
-        }));
-        let deliveries = Self {
-            channel,
-            end: Arc::clone(&end),
-        };
-        (deliveries, Delivered { blocks, end })
+impl Waiting {
+    /// Whether a block of so many bytes can be handed in.
+    fn has_room(&self, bytes: usize) -> bool {
+        let fits = self.bytes.saturating_add(bytes) <= WAITING_BYTES;
+        self.tip.is_some() && self.blocks.len() < WAITING && (fits || self.blocks.is_empty())
     }
 
-    /// Hands the next block in. It is examined here, on the caller's thread, and another thread commits it.
-    ///
-    /// # Errors
-    /// See [`NotTaken`].
-    pub fn deliver(&self, block: Block) -> Result<(), NotTaken> {
-        let mut end = self.end.lock();
-        let way = end.way.clone().ok_or(NotTaken::Closed)?;
-        let (height, hash) = end.tip.ok_or(NotTaken::Full)?;
+    /// Whether a block is the next one, and there is room for it.
+    fn check(&self, block: &Block, bytes: usize) -> Result<(), NotTaken> {
+        if !self.is_open {
+            return Err(NotTaken::Closed);
+        }
+        let (height, hash) = self.tip.ok_or(NotTaken::Full)?;
         if block.number != height {
             return Err(NotTaken::NotNext {
                 number: block.number,
@@ -95,62 +96,147 @@ impl Deliveries {
         if height > 0 && block.previous_hash[..] != hash {
             return Err(NotTaken::PreviousHash);
         }
-        if block.data_hash[..] != block.computed_data_hash() {
-            return Err(NotTaken::DataHash);
+        if self.has_room(bytes) {
+            Ok(())
+        } else {
+            Err(NotTaken::Full)
         }
+    }
+}
+
+impl Deliveries {
+    /// The way in and the way out of a channel's blocks.
+    pub(crate) fn new(channel: Arc<str>) -> (Self, Delivered) {
+        let window = Arc::new(Window {
+            waiting: Mutex::new(Waiting {
+                tip: None,
+                blocks: VecDeque::new(),
+                bytes: 0,
+                is_open: true,
+            }),
+            came: Condvar::new(),
+            room: Condvar::new(),
+        });
+        let deliveries = Self {
+            channel,
+            window: Arc::clone(&window),
+        };
+        (deliveries, Delivered(window))
+    }
+
+    /// Hands the next block in. It is examined here, on the caller's thread, and another thread commits it. Returns
+    /// whether it holds a configuration: the blocks behind it are signed by that, once it is in force.
+    ///
+    /// # Errors
+    /// See [`NotTaken`].
+    pub fn deliver(&self, block: Block) -> Result<bool, NotTaken> {
+        let bytes = size_bytes(&block);
+        self.window.waiting.lock().check(&block, bytes)?;
         let hash = block.hash();
         let ordered = Ordered::new(block, &self.channel);
-        let transactions = ordered.transactions();
-        let is_config = transactions
-            .iter()
-            .any(|transaction| matches!(transaction.content, Content::Config(_)));
+        if !ordered.has_sound_data_hash() {
+            return Err(NotTaken::DataHash);
+        }
+        let mut transactions = ordered.transactions().iter();
+        let is_config =
+            transactions.any(|transaction| matches!(transaction.content, Content::Config(_)));
+        let mut waiting = self.window.waiting.lock();
+        // Another caller may have come in between.
+        waiting.check(ordered.block(), bytes)?;
+        waiting.tip = waiting.tip.map(|(height, _)| (height + 1, hash));
+        waiting.bytes += bytes;
         let arrived = Arrived { ordered, is_config };
-        way.try_send(arrived).map_err(|refused| match refused {
-            TrySendError::Full(_) => NotTaken::Full,
-            TrySendError::Disconnected(_) => NotTaken::Closed,
-        })?;
-        end.tip = Some((height + 1, hash));
-        Ok(())
+        waiting.blocks.push_back((arrived, bytes));
+        drop(waiting);
+        self.window.came.notify_one();
+        Ok(is_config)
+    }
+
+    /// The number of the next block, as soon as one can be handed in; `None` where the channel takes no more.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        let mut waiting = self.window.waiting.lock();
+        while waiting.is_open && !waiting.has_room(0) {
+            self.window.room.wait(&mut waiting);
+        }
+        let (height, _) = waiting.tip.filter(|_| waiting.is_open)?;
+        Some(height)
+    }
+
+    /// Waits until there is room for a block of this size, or the channel takes no more.
+    pub fn wait_for_room(&self, block: &Block) {
+        let bytes = size_bytes(block);
+        let mut waiting = self.window.waiting.lock();
+        while waiting.is_open && !waiting.has_room(bytes) {
+            self.window.room.wait(&mut waiting);
+        }
     }
 
     /// Takes no more blocks; blocks that were handed in are still committed.
     pub fn close(&self) {
-        self.end.lock().way.take();
+        self.window.close();
     }
 }
 
-impl Delivered {
-    /// `first` and the blocks that wait behind it, up to a configuration.
-    fn with_more(&self, first: Option<Arrived>) -> Vec<Arrived> {
-        let mut arrived = Vec::new();
-        let mut next = first;
-        while let Some(one) = next {
-            let is_config = one.is_config;
-            arrived.push(one);
+impl Drop for Deliveries {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Window {
+    fn close(&self) {
+        self.waiting.lock().is_open = false;
+        self.came.notify_all();
+        self.room.notify_all();
+    }
+
+    /// Takes out the blocks that wait, up to a configuration.
+    fn take(&self, waiting: &mut Waiting) -> Vec<Arrived> {
+        let mut taken = Vec::new();
+        while let Some((arrived, bytes)) = waiting.blocks.pop_front() {
+            waiting.bytes -= bytes;
+            let is_config = arrived.is_config;
+            taken.push(arrived);
             if is_config {
                 break;
             }
-            next = self.blocks.try_recv().ok();
         }
-        arrived
+        if !taken.is_empty() {
+            self.room.notify_all();
+        }
+        taken
     }
+}
+
+/// What a block holds in memory, about.
+fn size_bytes(block: &Block) -> usize {
+    let all = block.envelopes.iter().chain(&block.metadata);
+    all.map(bytes::Bytes::len).sum()
 }
 
 impl BlockSource for Delivered {
     fn begin(&mut self, tip: (u64, Hash)) -> Result<(), String> {
-        self.end.lock().tip = Some(tip);
+        self.0.waiting.lock().tip = Some(tip);
+        self.0.room.notify_all();
         Ok(())
     }
 
     fn next(&mut self) -> Result<Next, String> {
-        match self.blocks.recv() {
-            Ok(first) => Ok(Next::Full(self.with_more(Some(first)))),
-            Err(_) => Ok(Next::Closed),
+        let mut waiting = self.0.waiting.lock();
+        while waiting.is_open && waiting.blocks.is_empty() {
+            self.0.came.wait(&mut waiting);
         }
+        let taken = self.0.take(&mut waiting);
+        Ok(if taken.is_empty() {
+            Next::Closed
+        } else {
+            Next::Full(taken)
+        })
     }
 
     fn more(&mut self) -> Result<Vec<Arrived>, String> {
-        Ok(self.with_more(self.blocks.try_recv().ok()))
+        Ok(self.0.take(&mut self.0.waiting.lock()))
     }
 
     fn discarded(&mut self) -> Vec<String> {
@@ -158,4 +244,14 @@ impl BlockSource for Delivered {
     }
 
     fn reconfigured(&mut self, _: &InForce) {}
+}
+
+impl Drop for Delivered {
+    fn drop(&mut self) {
+        self.0.close();
+        // Nobody takes them any more.
+        let mut waiting = self.0.waiting.lock();
+        waiting.blocks.clear();
+        waiting.bytes = 0;
+    }
 }

@@ -2,7 +2,8 @@
 //! with it.
 //!
 //! The node orders what it has joined, alone or by a topic that all orderers of the channel read. So its orderer must be
-//! one whose signature others take, and no other orderer may be named that would make blocks of its own.
+//! one whose signature others take, and no other orderer may be named that would make blocks of its own. Where the orderers
+//! are elsewhere, the configuration must say where.
 
 use bytes::Bytes;
 use quire_identity::Bundle;
@@ -15,6 +16,7 @@ use quire_wire::{DecodeError, Message as _};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, InForce, bundle};
+use crate::orderers::endpoints;
 use crate::update::{UpdateRefused, check_governed, check_orders};
 
 /// Most bytes of a block that is joined: its configuration, and what is around that.
@@ -80,6 +82,12 @@ pub enum JoinError {
         /// What is missing.
         missing: String,
     },
+    /// Nobody is named who would order.
+    #[error(
+        "the configuration names no orderers: no organisation that orders has Endpoints, and the channel has no \
+         OrdererAddresses"
+    )]
+    NoOrderers,
     /// Somebody signed the block, or the configuration in it, and not as they should.
     #[error("a signature in the block does not hold: {0}")]
     Signature(String),
@@ -101,6 +109,8 @@ pub struct Joined {
     pub msp_id: String,
     /// Why the node's endorsements count for nothing; none where they count.
     pub not_endorsing: Option<String>,
+    /// Whether the node orders: alone, or with others.
+    pub orders: bool,
     /// Whether the channel was there already, with the same block 0.
     pub was_there: bool,
 }
@@ -123,8 +133,19 @@ pub struct Joining<'a> {
     pub orderer: &'a [u8],
     /// Endorses.
     pub endorser: &'a [u8],
-    /// Whether a topic of Kafka orders the node's channels: others may take part then.
-    pub kafka: bool,
+    /// Who orders the node's channels.
+    pub order: OrderOf,
+}
+
+/// Who orders a node's channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderOf {
+    /// The node alone.
+    ThisNode,
+    /// A topic of Kafka: other nodes may take part.
+    Topic,
+    /// Others, elsewhere.
+    Others,
 }
 
 impl FirstBlock {
@@ -143,17 +164,24 @@ impl FirstBlock {
             source,
         };
         let bundle = bundle(&channel, 0, config).map_err(unusable)?;
-        check_kind(&bundle, node.kafka)?;
+        check_kind(&bundle)?;
+        if node.order != OrderOf::Others {
+            check_consensus(&bundle, node.order)?;
+        }
         let in_force = InForce::of_bundle(0, bundle).map_err(unusable)?;
         let bundle = &in_force.bundle;
         check_governed(None, bundle)?;
         let list = |ids: &mut dyn Iterator<Item = &str>| ids.map(str::to_owned).collect();
         let orderers: Vec<_> = list(&mut bundle.orderer_msp_ids());
-        check_orders(bundle, node.orderer).map_err(|missing| JoinError::NotOrderer {
-            msp_id: node.msp_id.to_owned(),
-            orderers: orderers.clone(),
-            missing,
-        })?;
+        if node.order != OrderOf::Others {
+            check_orders(bundle, node.orderer).map_err(|missing| JoinError::NotOrderer {
+                msp_id: node.msp_id.to_owned(),
+                orderers: orderers.clone(),
+                missing,
+            })?;
+        } else if endpoints(bundle).is_empty() {
+            return Err(JoinError::NoOrderers);
+        }
         check_first_block(&channel, &block).map_err(JoinError::Signature)?;
         let joined = Joined {
             genesis: hex::encode(block.hash()),
@@ -161,6 +189,7 @@ impl FirstBlock {
             orderers,
             msp_id: node.msp_id.to_owned(),
             not_endorsing: not_endorsing(bundle, node),
+            orders: node.order != OrderOf::Others,
             was_there: false,
             channel,
         };
@@ -190,19 +219,24 @@ fn configuration(block: &Block) -> Result<(String, Bytes), JoinError> {
     Ok((opened.channel_header.channel_id, config))
 }
 
-/// Whether it is a channel of transactions that the node can order.
-fn check_kind(bundle: &Bundle, kafka: bool) -> Result<(), JoinError> {
+/// Whether it is a channel of transactions.
+fn check_kind(bundle: &Bundle) -> Result<(), JoinError> {
     if bundle.has_consortiums() {
         return Err(JoinError::SystemChannel);
     }
     if bundle.application().is_none() {
         return Err(JoinError::NoApplication);
     }
+    Ok(())
+}
+
+/// Whether a node can order it that is not one of several who agree by a protocol of theirs.
+pub(crate) fn check_consensus(bundle: &Bundle, order: OrderOf) -> Result<(), JoinError> {
     let consensus = bundle.orderer().map(|orderer| &orderer.consensus_type);
     let consensus = consensus.cloned().unwrap_or_default();
     match &*consensus.r#type {
         "solo" => Ok(()),
-        "kafka" if kafka => Ok(()),
+        "kafka" if order == OrderOf::Topic => Ok(()),
         "etcdraft" => {
             let consenters = RaftMetadata::decode(consensus.metadata)?.consenters;
             if consenters.len() <= 1 {

@@ -12,13 +12,14 @@
 //! * [`peer`]: the two verbs, `endorse` and `order`. Read that first.
 //! * [`submit`]: what a caller hands in, and its outcome.
 //! * [`channel`]: one channel: what those who serve it see of it, and what appends to it.
+//! * [`orderers`]: orderers that are elsewhere.
 //! * [`config`]: what a channel's configuration means for this node.
 //! * [`genesis`]: block 0 of a channel.
 //! * [`Access`]: who may use what of a channel.
 //! * [`join`]: block 0 that somebody else made.
 //!
 //! Each channel has one committing thread, which owns the channel's [`Ledger`](quire_ledger::Ledger). The
-//! time comes in from outside.
+//! time comes in from outside; what waits for orderers elsewhere has timers, which decide when they are asked again.
 
 mod access;
 mod callees;
@@ -39,6 +40,8 @@ mod interest;
 pub mod join;
 mod local;
 mod log_rules;
+mod ordered_elsewhere;
+pub mod orderers;
 mod outcomes;
 pub mod peer;
 mod pool;
@@ -65,7 +68,7 @@ pub use peer::{Origin, Peer};
 pub use pool::{NotDone, Pool, PoolObserver, Thread, Threads};
 pub use quire_ordering::{EnvelopeTooLarge, Refused};
 pub use submit::{
-    DECORATION, Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter, Wanted,
+    DECORATION, Evaluated, Outcome, Promised, Proposal, SubmitError, Submitted, Submitter, Wanted,
 };
 pub use unpacked::{
     HEADER_EXTENSION, MAX_ARGS, ProposalError, ProposalHeaders, SIGNATURE_HEADER, UnpackedProposal,

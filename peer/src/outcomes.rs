@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use quire_chaincode::ChaincodeError;
 use quire_ledger::{Committed, ReadError};
+use quire_ordering::Taken;
 use tokio::sync::oneshot;
 
-use crate::submit::{Outcome, SubmitError};
+use crate::submit::{Outcome, Promised, SubmitError};
+use crate::update::update_in;
 use crate::watch::{Watch, Watchers};
 
 /// Transactions of a channel that were ordered here and have no outcome yet.
@@ -29,11 +32,15 @@ pub(crate) struct Outcomes {
 #[derive(Debug)]
 struct Pending {
     /// There is no sender if nobody will be told any more, because the committing thread is gone.
-    sender: Option<oneshot::Sender<Outcome>>,
+    sender: Option<oneshot::Sender<Result<Outcome, SubmitError>>>,
     /// What was handed in.
     envelope: Bytes,
     /// Whether it is in the order. Until then the order may turn it away.
     is_ordered: bool,
+    /// The room that it takes up as long as there is no outcome.
+    room: Option<Taken>,
+    /// When an orderer elsewhere took it.
+    taken: Option<Instant>,
 }
 
 /// Why a channel takes no transactions.
@@ -57,11 +64,7 @@ impl Outcomes {
     ///
     /// # Errors
     /// The channel takes no transactions, or the id is promised to somebody already.
-    pub(crate) fn promise(
-        &self,
-        tx_id: &str,
-        envelope: Bytes,
-    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    pub(crate) fn promise(&self, tx_id: &str, envelope: Bytes) -> Result<Promised, SubmitError> {
         let (sender, outcome) = oneshot::channel();
         let mut transactions = self.transactions.lock();
         // This is checked under the lock: what is inserted before a failure is told of it.
@@ -76,6 +79,8 @@ impl Outcomes {
             sender: Some(sender),
             envelope,
             is_ordered: false,
+            room: None,
+            taken: None,
         };
         transactions.insert(tx_id.to_owned(), pending);
         Ok(outcome)
@@ -90,10 +95,49 @@ impl Outcomes {
         self.settled.notify_all();
     }
 
+    /// A transaction takes up room until it has an outcome.
+    pub(crate) fn hold(&self, tx_id: &str, room: Taken) {
+        if let Some(pending) = self.transactions.lock().get_mut(tx_id) {
+            pending.room = Some(room);
+        }
+    }
+
+    /// An orderer elsewhere has a transaction.
+    pub(crate) fn taken(&self, tx_id: &str, now: Instant) {
+        if let Some(pending) = self.transactions.lock().get_mut(tx_id) {
+            pending.taken = Some(now);
+        }
+    }
+
+    /// Transactions that an orderer elsewhere has had for that time.
+    pub(crate) fn taken_for(&self, time: Duration, now: Instant) -> Vec<String> {
+        let is_old = |taken| now.saturating_duration_since(taken) >= time;
+        let transactions = self.transactions.lock();
+        let old = transactions.iter();
+        let old = old.filter(|(_, pending)| pending.taken.is_some_and(is_old));
+        old.map(|(tx_id, _)| tx_id.clone()).collect()
+    }
+
     /// Takes back the promise of a transaction that was not ordered.
     pub(crate) fn withdraw(&self, tx_id: &str) {
         self.transactions.lock().remove(tx_id);
         self.settled.notify_all();
+    }
+
+    /// The order turned a transaction away that it had taken, and nobody else has it.
+    pub(crate) fn refuse(&self, tx_id: &str, error: SubmitError) {
+        let pending = self.transactions.lock().remove(tx_id);
+        if let Some(sender) = pending.and_then(|pending| pending.sender)
+            && sender.send(Err(error)).is_err()
+        {
+            tracing::trace!(tx_id, "nobody waits");
+        }
+        self.settled.notify_all();
+    }
+
+    /// How many transactions were ordered here and have no final outcome yet.
+    pub(crate) fn count(&self) -> usize {
+        self.transactions.lock().len()
     }
 
     /// Whether a transaction was ordered here and has no final outcome yet.
@@ -120,23 +164,39 @@ impl Outcomes {
             Some((tx_id.as_deref()?, outcome))
         }));
         let mut transactions = self.transactions.lock();
+        if transactions.is_empty() {
+            return;
+        }
         for (tx, (tx_id, code)) in committed.transactions.iter().enumerate() {
-            let pending = tx_id.as_ref().and_then(|tx_id| transactions.remove(tx_id));
+            let mut pending = tx_id.as_ref().and_then(|tx_id| transactions.remove(tx_id));
+            let mut envelope = committed.block.envelopes.get(tx).cloned();
+            if pending.is_none() {
+                // Orderers elsewhere make a configuration of what was handed in.
+                let update = update_in(&committed.block);
+                pending = update.and_then(|update| transactions.remove(&update));
+                envelope = pending.as_ref().map(|pending| pending.envelope.clone());
+            }
             let Some(Pending {
-                sender, envelope, ..
+                sender,
+                envelope: handed_in,
+                room,
+                ..
             }) = pending
             else {
                 continue;
             };
+            if let Some(room) = room {
+                room.waited();
+            }
             if let Some(sender) = sender {
                 let outcome = Outcome {
                     block: committed.block.number,
                     tx: tx as u64,
                     code: *code,
-                    is_ours: committed.block.envelopes.get(tx) == Some(&envelope),
+                    is_ours: envelope == Some(handed_in),
                 };
                 // If nobody waits any more, nothing is lost: the outcome is in the block.
-                if sender.send(outcome).is_err() {
+                if sender.send(Ok(outcome)).is_err() {
                     tracing::trace!(block = outcome.block, tx = outcome.tx, "nobody waits");
                 }
             }

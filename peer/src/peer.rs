@@ -18,10 +18,10 @@ use quire_chaincode::{Call, ChaincodeError, Invocation, Reach};
 use quire_identity::SigningIdentity;
 use quire_ledger::{Content, Examined, Meter, Reader, Signatures};
 use quire_ordering::{BlockSigner, Consenter, Message, NotOrdered, envelope_size_bytes};
-use quire_wire::common::header_type;
+use quire_wire::Message as _;
+use quire_wire::common::{Envelope, header_type};
 use quire_wire::peer::{ProposalResponse, SignedProposal};
 use quire_wire::transaction::{ProposalBytes, seal};
-use tokio::sync::oneshot;
 
 use crate::access::{check_access, check_documents, creator};
 use crate::clock::Clock;
@@ -33,9 +33,9 @@ use crate::genesis::config_envelope;
 use crate::outcomes::Outcomes;
 use crate::proposed::{Asked, Creator};
 use crate::refused::NotEndorsed;
-use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter, Wanted};
+use crate::submit::{Evaluated, Promised, Proposal, SubmitError, Submitted, Submitter, Wanted};
 use crate::unpacked::{ProposalError, UnpackedProposal};
-use crate::update::configuration;
+use crate::update::{configuration, update_id};
 use crate::watch::Watch;
 
 /// The version of Fabric's answers to proposals.
@@ -157,15 +157,11 @@ impl Peer {
     }
 
     /// Puts an envelope into the channel's order, if the channel lets it in, and says where its outcome
-    /// will be. A dropped sender means that the outcome is not known here.
+    /// will be.
     ///
     /// # Errors
     /// Nothing was ordered; see [`SubmitError`].
-    pub fn order(
-        &self,
-        envelope: Bytes,
-        origin: Origin<'_>,
-    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    pub fn order(&self, envelope: Bytes, origin: Origin<'_>) -> Result<Promised, SubmitError> {
         match origin {
             Origin::Here(creator) => self.order_made_here(envelope, creator),
             Origin::Outside => self.order_from_outside(envelope),
@@ -178,11 +174,7 @@ impl Peer {
     ///
     /// # Errors
     /// Nothing was ordered; see [`SubmitError`].
-    pub fn configure(
-        &self,
-        envelope: Bytes,
-        sequence: u64,
-    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    pub fn configure(&self, envelope: Bytes, sequence: u64) -> Result<Promised, SubmitError> {
         let examined = Examined::new(&envelope, &self.channel);
         let message = Message {
             size_bytes: envelope.len(),
@@ -232,7 +224,7 @@ impl Peer {
         &self,
         envelope: Bytes,
         creator: &SigningIdentity,
-    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    ) -> Result<Promised, SubmitError> {
         let examined = Examined::made_here(&envelope, &self.channel);
         let Content::Endorsed(endorsed) = &examined.content else {
             return self.order_from_outside(envelope);
@@ -254,8 +246,11 @@ impl Peer {
         self.put(message, |message| self.consenter.order(message))
     }
 
-    /// Orders the configuration that an update leads to. The envelope, of type `CONFIG_UPDATE`, was let in.
-    fn order_update(&self, update: &Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    /// Orders the configuration that an update leads to, here or elsewhere. The envelope, of type `CONFIG_UPDATE`, was let in.
+    fn order_update(&self, update: &Bytes) -> Result<Promised, SubmitError> {
+        if self.consenter.takes_updates() {
+            return self.pass_on_update(update);
+        }
         let in_force = self.config.get();
         let signer = &*self.signer;
         let config = configuration(update, &in_force, signer).map_err(SubmitError::Config)?;
@@ -264,10 +259,27 @@ impl Peer {
         self.configure(envelope, in_force.admission.sequence())
     }
 
-    fn order_from_outside(
-        &self,
-        envelope: Bytes,
-    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    /// Hands an update to those who make configurations of updates.
+    fn pass_on_update(&self, update: &Bytes) -> Result<Promised, SubmitError> {
+        let envelope = Envelope::decode(update.clone());
+        let envelope = envelope.map_err(|error| SubmitError::Config(error.into()))?;
+        let sequence = self.config.get().admission.sequence();
+        let mut examined = Examined::new(update, &self.channel);
+        examined.tx_id = Some(update_id(&envelope));
+        let message = Message {
+            size_bytes: update.len(),
+            sequence,
+            envelope: update.clone(),
+            known: Known {
+                examined,
+                signatures: Signatures::OfOthers,
+                sequence,
+            },
+        };
+        self.put(message, |message| self.consenter.configure(message))
+    }
+
+    fn order_from_outside(&self, envelope: Bytes) -> Result<Promised, SubmitError> {
         self.outcomes.refuse_in_trouble()?;
         let admission = Arc::clone(&self.config.get().admission);
         let opened = admission.admit(&envelope, self.clock.now())?;
@@ -310,7 +322,7 @@ impl Peer {
         &self,
         message: Message<Known>,
         put: impl FnOnce(Message<Known>) -> Result<(), NotOrdered>,
-    ) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    ) -> Result<Promised, SubmitError> {
         let tx_id = message.known.examined.tx_id.clone().unwrap_or_default();
         let outcome = self.outcomes.promise(&tx_id, message.envelope.clone())?;
         match put(message) {
@@ -430,7 +442,7 @@ impl Submitter for Peer {
         }
     }
 
-    fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    fn order(&self, envelope: Bytes) -> Result<Promised, SubmitError> {
         Self::order(self, envelope, Origin::Outside)
     }
 

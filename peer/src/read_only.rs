@@ -6,11 +6,10 @@ use bytes::Bytes;
 use quire_chaincode::{ChaincodeError, Chaincodes, Invocation};
 use quire_ledger::{Meter, Reader};
 use quire_wire::peer::ProposalResponse;
-use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::endorser::evaluate;
-use crate::submit::{Evaluated, Outcome, Proposal, SubmitError, Submitted, Submitter, Wanted};
+use crate::submit::{Evaluated, Promised, Proposal, SubmitError, Submitted, Submitter, Wanted};
 use crate::unpacked::{ProposalError, UnpackedProposal};
 use crate::watch::Watch;
 
@@ -40,7 +39,7 @@ impl Submitter for ReadOnly {
         Err(ProposalError::Channel(SubmitError::ReadOnly))
     }
 
-    fn order(&self, _: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    fn order(&self, _: Bytes) -> Result<Promised, SubmitError> {
         Err(SubmitError::ReadOnly)
     }
 

@@ -9,6 +9,7 @@ use quire_identity::SigningIdentity;
 use quire_ledger::Meter;
 use quire_ordering::{EnvelopeTooLarge, NotOrdered, Refused};
 use quire_wire::Code;
+use quire_wire::deliver::status;
 use quire_wire::peer::{ChaincodeEvent, ProposalResponse};
 use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::oneshot;
@@ -16,6 +17,10 @@ use tokio::sync::oneshot;
 use crate::unpacked::{ProposalError, UnpackedProposal};
 use crate::update::UpdateRefused;
 use crate::watch::Watch;
+
+/// What becomes of a transaction that was put into the order: its outcome, once the block is durable and state has
+/// followed, or why the order turned it away after all. A dropped sender means that this is not known here.
+pub type Promised = oneshot::Receiver<Result<Outcome, SubmitError>>;
 
 /// The name under which the gateway's record of an attempt travels in a proposal.
 pub const DECORATION: &str = "quire";
@@ -49,7 +54,7 @@ pub trait Submitter: Send + Sync {
     ///
     /// # Errors
     /// Nothing was ordered; see [`SubmitError`].
-    fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError>;
+    fn order(&self, envelope: Bytes) -> Result<Promised, SubmitError>;
 
     /// Whether what was ordered may still be lost until its outcome is known, because the order is not of this process.
     /// Whoever answers that it is ordered waits for that.
@@ -102,9 +107,8 @@ pub struct Submitted {
     pub result: Bytes,
     /// What the chaincode tells those who listen, as the block will hold it.
     pub event: Option<ChaincodeEvent>,
-    /// Its outcome, once the block is durable and state has followed. A dropped sender means that
-    /// the outcome is not known here.
-    pub outcome: oneshot::Receiver<Outcome>,
+    /// Its outcome, once there is one.
+    pub outcome: Promised,
 }
 
 /// The place and the verdict of a transaction.
@@ -142,6 +146,14 @@ pub enum SubmitError {
     /// What holds the channel's order does not answer now. The caller tries again later.
     #[error("the channel's order cannot be reached: {0}")]
     OrdererUnavailable(String),
+    /// The channel's orderers, who are elsewhere, do not let the transaction in.
+    #[error("the channel's orderers refuse the transaction: {status}: {info}", status = status::name(*.status))]
+    RefusedByOrderer {
+        /// A [`status`].
+        status: i32,
+        /// Why, in the orderer's words.
+        info: String,
+    },
     /// A write to disk failed: the channel takes no more writes until it is reopened.
     #[error("storage failed")]
     StorageFailed,

@@ -10,10 +10,11 @@ use quire_identity::config::{
     Bundle, BundleError, Place, SignedUpdate, SuccessionError, UpdateError, check_update_fields,
 };
 use quire_identity::policy::{PolicyError, Unsound, check_sound_changes};
-use quire_ledger::ENDORSEMENT_POLICY;
+use quire_ledger::{Block, Content, ENDORSEMENT_POLICY, Examined};
 use quire_ordering::BlockSigner;
 use quire_wire::common::Envelope;
 use quire_wire::config::{Config, ConfigEnvelope, ConfigGroup};
+use quire_wire::hash::sha256;
 use quire_wire::{DecodeError, Message as _};
 
 use crate::config::InForce;
@@ -167,6 +168,27 @@ pub(crate) fn check_governed(before: Option<&Bundle>, next: &Bundle) -> Result<(
         Ok(blocks) if blocks.is_satisfied_by(&[]) => Err(UpdateRefused::Unguarded(BLOCK_POLICY)),
         _ => Ok(()),
     }
+}
+
+/// By what an update is known until the configuration that it leads to is in a block: the transaction ids of both
+/// differ.
+pub(crate) fn update_id(update: &Envelope) -> String {
+    let Envelope { payload, signature } = update;
+    let length = (payload.len() as u64).to_be_bytes();
+    let digest = sha256([&length[..], payload, signature]);
+    format!("update {}", hex::encode(digest))
+}
+
+/// The same of the update that led to a configuration, which is alone in its block.
+pub(crate) fn update_in(block: &Block) -> Option<String> {
+    let [envelope] = &block.envelopes[..] else {
+        return None;
+    };
+    let Content::Config(config) = Examined::read(envelope).content else {
+        return None;
+    };
+    let update = ConfigEnvelope::decode(config).ok()?.last_update?;
+    Some(update_id(&update))
 }
 
 /// Whether blocks that this orderer alone signs are the channel's; why not, otherwise.

@@ -37,7 +37,7 @@ pub enum Delivering {
 
 /// Blocks on their way.
 #[derive(Debug)]
-pub struct Delivered(Streaming<DeliverResponse>);
+pub struct Delivered(pub(crate) Streaming<DeliverResponse>);
 
 impl Delivered {
     /// The next message; `None` at the end.
@@ -112,7 +112,7 @@ impl Client {
     /// The status that the call ended with.
     pub async fn broadcast(&self, envelope: Envelope) -> Result<BroadcastResponse, Status> {
         const PATH: &str = "/orderer.AtomicBroadcast/Broadcast";
-        let mut answers = self.stream(PATH, envelope).await?;
+        let mut answers = self.stream(PATH, envelope, MESSAGE_BYTES).await?;
         let answer = answers.message().await?;
         answer.ok_or_else(|| Status::unavailable("the call ended without an answer"))
     }
@@ -126,23 +126,38 @@ impl Client {
         service: Delivering,
         envelope: Envelope,
     ) -> Result<Delivered, Status> {
+        self.deliver_small(service, envelope, MESSAGE_BYTES).await
+    }
+
+    /// The same with messages of so many bytes at most.
+    ///
+    /// # Errors
+    /// The status that the call ended with.
+    pub async fn deliver_small(
+        &self,
+        service: Delivering,
+        envelope: Envelope,
+        max_bytes: usize,
+    ) -> Result<Delivered, Status> {
         let path = match service {
             Delivering::Peer => "/protos.Deliver/Deliver",
             Delivering::PeerFiltered => "/protos.Deliver/DeliverFiltered",
             Delivering::Orderer => "/orderer.AtomicBroadcast/Deliver",
         };
-        self.stream(path, envelope).await.map(Delivered)
+        let messages = self.stream(path, envelope, max_bytes).await;
+        messages.map(Delivered)
     }
 
     async fn stream<A>(
         &self,
         path: &'static str,
         envelope: Envelope,
+        max_bytes: usize,
     ) -> Result<Streaming<A>, Status>
     where
         A: Message + Default + 'static,
     {
-        let mut grpc = self.grpc().await?;
+        let mut grpc = self.grpc().await?.max_decoding_message_size(max_bytes);
         let path = PathAndQuery::from_static(path);
         let codec = ProstCodec::<Envelope, A>::default();
         let request = Request::new(stream::iter([envelope]));

@@ -2,6 +2,7 @@
 //!
 //! * [`router`]: the services that clients of Fabric call.
 //! * [`Client`]: calls such services, of a node or of a peer of Fabric; [`Application`] does with a key.
+//! * [`Orderers`]: the way to orderers that are elsewhere.
 //! * [`chaincode`]: the stream between a peer and a chaincode, in both directions of connection.
 //! * [`deliver`], [`broadcast`], [`discovery`]: what applications ask of peers and orderers, without a
 //!   connection: messages in, messages out. [`Workers`] does what blocks, and a [`stream_observer`] counts.
@@ -24,6 +25,7 @@ mod gateway;
 mod health;
 mod observer;
 mod ordered;
+mod orderers;
 mod routes;
 mod services;
 pub mod stream_observer;
@@ -35,6 +37,7 @@ pub use backend::Backend;
 pub use client::{Client, Delivered, Delivering};
 pub use dial::{DialError, Target};
 pub use observer::{CallKind, Observer};
+pub use orderers::{OrdererSettings, Orderers, OrderersError};
 pub use routes::router;
 pub use services::{Limits, ShownCertificate};
 pub use tls::{Tls, TlsError};

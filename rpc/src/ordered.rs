@@ -7,11 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_identity::config::UpdateError;
 use quire_ledger::chain_of;
-use quire_peer::{Channel, Outcome, Refused, SubmitError, UpdateRefused};
+use quire_peer::{Channel, Promised, Refused, SubmitError, UpdateRefused};
 use quire_wire::common::{ChannelHeader, Envelope, Payload, header_type};
 use quire_wire::deliver::status;
 use quire_wire::{DecodeError, tolerant};
-use tokio::sync::oneshot;
 
 use crate::backend::Backend;
 use crate::failure::GARBAGE;
@@ -34,7 +33,8 @@ pub(crate) struct Attempt {
 #[derive(Debug)]
 pub(crate) struct Handed {
     /// The outcome, if the envelope may be lost until then; none if it is in the order already.
-    outcome: Option<oneshot::Receiver<Outcome>>,
+    outcome: Option<Promised>,
+    channel: Arc<str>,
 }
 
 impl Handed {
@@ -43,10 +43,14 @@ impl Handed {
         let Some(outcome) = self.outcome else {
             return Ok(());
         };
-        outcome.await.map(drop).map_err(|_| {
-            let info = "it is not known whether the order has the transaction: send it again";
-            NotOrdered::new(status::SERVICE_UNAVAILABLE, info)
-        })
+        match outcome.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(turned_away)) => Err(not_ordered(&self.channel, &turned_away)),
+            Err(_) => {
+                let info = "it is not known whether the order has the transaction: send it again";
+                Err(NotOrdered::new(status::SERVICE_UNAVAILABLE, info))
+            }
+        }
     }
 }
 
@@ -137,12 +141,16 @@ fn order_in(channel: &Channel, envelope: Bytes) -> Result<Handed, NotOrdered> {
     match submitter.order(envelope) {
         Ok(outcome) => Ok(Handed {
             outcome: submitter.orders_later().then_some(outcome),
+            channel: Arc::clone(&channel.name),
         }),
         Err(SubmitError::Duplicate) if submitter.orders_later() => {
             let info = "the transaction is on its way into the order already: look for it, or send it again later";
             Err(NotOrdered::new(status::SERVICE_UNAVAILABLE, info))
         }
-        Err(SubmitError::Duplicate) => Ok(Handed { outcome: None }),
+        Err(SubmitError::Duplicate) => Ok(Handed {
+            outcome: None,
+            channel: Arc::clone(&channel.name),
+        }),
         Err(error) => Err(not_ordered(&channel.name, &error)),
     }
 }
@@ -155,6 +163,7 @@ fn not_ordered(channel: &str, error: &SubmitError) -> NotOrdered {
             too_large.size_bytes, too_large.limit_bytes
         )),
         SubmitError::Refused(reason) => refused(reason),
+        SubmitError::RefusedByOrderer { status, info } => NotOrdered::new(*status, info.clone()),
         SubmitError::Config(reason) => {
             let said = not_applied(channel, reason);
             NotOrdered::bad(format!(

@@ -5,6 +5,7 @@ use quire_chaincode::name::NameError;
 use quire_identity::config::UpdateError;
 use quire_ledger::{FindError, IndexError, KeepError, QueryError, ReadError, TooExpensive};
 use quire_peer::{SubmitError, UpdateRefused};
+use quire_wire::deliver::status;
 
 use super::{Problem, ProblemKind, RETRY_AFTER, RETRY_AFTER_STORAGE};
 use crate::backend::CreateChannelError;
@@ -243,6 +244,15 @@ impl From<SubmitError> for Problem {
             SubmitError::NotReady => Self::not_ready(),
             SubmitError::StateUnavailable => Self::state_unavailable(),
             SubmitError::OrdererUnavailable(reason) => Self::orderer_unavailable().because(reason),
+            SubmitError::RefusedByOrderer { status, info } => {
+                let kind = match status {
+                    status::FORBIDDEN => ProblemKind::Forbidden,
+                    status::REQUEST_ENTITY_TOO_LARGE => ProblemKind::TooLarge,
+                    _ => ProblemKind::InvalidArgument,
+                };
+                let detail = format!("The channel's orderers refuse the transaction: {info}");
+                Self::new(kind, detail)
+            }
             SubmitError::StorageFailed => Self::storage_failed(),
             SubmitError::TooLarge(_) => Self::new(
                 ProblemKind::TooLarge,
@@ -300,6 +310,9 @@ impl From<CreateChannelError> for Problem {
         match error {
             CreateChannelError::Exists(_) => Self::new(ProblemKind::ChannelExists, cause),
             CreateChannelError::InvalidName(detail) => Self::new(ProblemKind::InvalidName, detail),
+            CreateChannelError::NotHere(detail) => {
+                Self::new(ProblemKind::InvalidArgument, sentence(&detail))
+            }
             CreateChannelError::State { source, .. } => Self::from(source).because(cause),
             CreateChannelError::StorageFailed { .. } => Self::storage_failed().because(cause),
         }

@@ -10,12 +10,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use quire_identity::config::update_envelope;
 use quire_peer::config::{InState, in_state};
-use quire_peer::{Channel, Outcome};
+use quire_peer::{Channel, Outcome, Promised};
 use quire_wire::common::{ChannelHeader, Envelope, Payload, SignatureHeader, header_type};
 use quire_wire::config::ConfigUpdateEnvelope;
 use quire_wire::{DecodeError, Message as _, json};
 use serde::Serialize;
-use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use crate::access::caller::Caller;
@@ -193,21 +192,19 @@ fn media(headers: &HeaderMap) -> &'static str {
     }
 }
 
-async fn outcome(
-    gateway: &Gateway,
-    outcome: oneshot::Receiver<Outcome>,
-) -> Result<Outcome, Problem> {
+async fn outcome(gateway: &Gateway, outcome: Promised) -> Result<Outcome, Problem> {
     let told = tokio::select! {
         told = outcome => told,
         () = gateway.out_of_grace() => return Err(Problem::not_ready()),
     };
-    told.map_err(|_| {
+    let told = told.map_err(|_| {
         Problem::new(
             ProblemKind::ConfigConflict,
             "Another configuration came before this one, or the channel stopped: compute the update \
              again, from the configuration of now.",
         )
-    })
+    })?;
+    Ok(told?)
 }
 
 fn current(channel: &Channel) -> Result<InState, Problem> {

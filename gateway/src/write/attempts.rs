@@ -74,9 +74,7 @@ pub(super) async fn settle(
                 (Some(committed), None)
             }
             Ok(Step::Pending { tx_id }) => {
-                progress.send_replace(Progress::Ordered {
-                    tx_id: tx_id.clone(),
-                });
+                tell_ordered(progress, &tx_id);
                 let outcome = poll_outcome(&gateway.pools, &write.channel, &tx_id);
                 if outcome.await.is_some() {
                     // The next step finds it, and can compare its record.
@@ -86,10 +84,11 @@ pub(super) async fn settle(
             }
             Ok(Step::Ordered(submitted)) => {
                 let tx_id = submitted.tx_id;
-                progress.send_replace(Progress::Ordered {
-                    tx_id: tx_id.clone(),
-                });
-                let outcome = submitted.outcome.await.ok();
+                tell_ordered(progress, &tx_id);
+                let outcome = match submitted.outcome.await.ok().transpose() {
+                    Err(error) => return turned_away(error, tx_id),
+                    Ok(outcome) => outcome,
+                };
                 if outcome.is_some_and(|outcome| !outcome.is_ours) {
                     // Another node ordered it too. The next step finds which one counts, and compares its record.
                     continue;
@@ -126,6 +125,16 @@ pub(super) async fn settle(
         }
         last = Some(committed);
     }
+}
+
+fn tell_ordered(progress: &watch::Sender<Progress>, tx_id: &str) {
+    let tx_id = tx_id.to_owned();
+    progress.send_replace(Progress::Ordered { tx_id });
+}
+
+/// The order did not keep what it took.
+fn turned_away(error: SubmitError, tx_id: String) -> Settled {
+    Settled::Refused(Problem::from(error).with_transaction(tx_id))
 }
 
 /// The state of one attempt.

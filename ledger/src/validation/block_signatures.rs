@@ -1,6 +1,9 @@
 //! Whether orderers who may do so signed a block.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use quire_identity::{Bundle, Policy, PolicyError};
 use quire_wire::common::{
     IdentifierHeader, Metadata, MetadataSignature, SignatureHeader, metadata_slot,
 };
@@ -8,16 +11,40 @@ use quire_wire::hash::header_der;
 use quire_wire::msp::SerializedIdentity;
 use quire_wire::{Message as _, tolerant};
 
-use super::trust::Trust;
+use super::trust::signer;
 use crate::model::block::Block;
 
 /// Who must sign a block.
-pub(super) const BLOCK_POLICY: &str = "/Channel/Orderer/BlockValidation";
+const BLOCK_POLICY: &str = "/Channel/Orderer/BlockValidation";
 
-impl Trust {
-    /// Whether the orderers' signatures in slot 0 suffice; how many there are, or why not. A first block may
+/// Signatures of a block, at most. No channel has so many orderers, and each takes a while to verify.
+const MAX_SIGNATURES: usize = 1_000;
+
+/// Verifies who signed blocks, by one configuration of their channel.
+#[derive(Debug)]
+pub struct BlockVerifier {
+    bundle: Arc<Bundle>,
+    /// The policy of a block's signers, or why nobody can sign a block.
+    policy: Result<Policy, PolicyError>,
+}
+
+impl BlockVerifier {
+    /// Goes by this configuration.
+    #[must_use]
+    pub fn new(bundle: Arc<Bundle>) -> Self {
+        Self {
+            policy: bundle.policy(BLOCK_POLICY),
+            bundle,
+        }
+    }
+
+    /// Whether the orderers' signatures in slot 0 suffice; how many there are. They cover the header, and what
+    /// stands beside them in the slot; the hashes in the header are looked at by others. A first block may
     /// have none: no orderer was there yet.
-    pub(crate) fn check_block(&self, block: &Block) -> Result<u64, String> {
+    ///
+    /// # Errors
+    /// Why they do not suffice.
+    pub fn verify(&self, block: &Block) -> Result<u64, String> {
         let slot = block.metadata.get(metadata_slot::SIGNATURES);
         let slot = match slot {
             Some(slot) => slot.clone(),
@@ -29,6 +56,12 @@ impl Trust {
         if metadata.signatures.is_empty() && block.number == 0 {
             return Ok(0);
         }
+        let count = metadata.signatures.len();
+        if count > MAX_SIGNATURES {
+            return Err(format!(
+                "slot 0 has {count} signatures, more than {MAX_SIGNATURES}"
+            ));
+        }
         let header = header_der(block.number, &block.previous_hash, &block.data_hash);
         let mut signers = Vec::new();
         let mut refused = None;
@@ -37,12 +70,12 @@ impl Trust {
                 continue;
             };
             let message = [&metadata.value[..], signed_header, &header].concat();
-            match self.signer(&creator, || message, &signature.signature) {
+            match signer(&self.bundle, &creator, || message, &signature.signature) {
                 Ok(signer) => signers.push(signer),
                 Err(reason) => refused = refused.or(Some(reason)),
             }
         }
-        let policy = self.blocks.as_ref().map_err(ToString::to_string)?;
+        let policy = self.policy.as_ref().map_err(ToString::to_string)?;
         if policy.is_satisfied_by(&signers) {
             return Ok(signers.len() as u64);
         }
@@ -107,6 +140,7 @@ mod tests {
     use crate::block_store::scan::data_hash_objection;
     use crate::model::examined::Origin;
     use crate::offline::check::form;
+    use crate::validation::trust::Trust;
 
     fn trusts() -> BTreeMap<&'static str, Trust> {
         let trust = |channel: &'static str| {
@@ -148,7 +182,7 @@ mod tests {
             let trust = trusts.get(channel);
             let signed = trust.map_or_else(
                 || Err("no such channel".to_owned()),
-                |trust| trust.check_block(&block),
+                |trust| trust.blocks.verify(&block),
             );
             let expected = case["attestation_valid"].as_bool().unwrap();
             assert_eq!(signed.is_ok(), expected, "{case}: {signed:?}");
@@ -197,8 +231,8 @@ mod tests {
             envelopes: vec![Envelope::default().encode_to_vec().into()],
             metadata: Vec::new(),
         };
-        assert_eq!(trusts["mychannel"].check_block(&block), Ok(0));
+        assert_eq!(trusts["mychannel"].blocks.verify(&block), Ok(0));
         block.number = 1;
-        assert!(trusts["mychannel"].check_block(&block).is_err());
+        assert!(trusts["mychannel"].blocks.verify(&block).is_err());
     }
 }

@@ -30,6 +30,7 @@ use crate::model::block::{Block, Height};
 use crate::model::examined::{Content, Examined, Stage};
 use crate::model::updates::Updates;
 use crate::validation::pending::Pending;
+pub use block_signatures::BlockVerifier;
 pub(crate) use endorsement::Signed;
 pub use endorsement::{ENDORSEMENT_POLICY, IMPLICIT_COLLECTION};
 use recent::Recent;

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quire_identity::config::{check_configuration_fields, check_succession};
-use quire_identity::{Bundle, Identity, Policy, PolicyError};
+use quire_identity::{Bundle, Identity, Policy};
 use quire_wire::Message as _;
 use quire_wire::config::ConfigEnvelope;
 use quire_wire::transaction::Opened;
 
-use super::block_signatures::BLOCK_POLICY;
+use super::block_signatures::BlockVerifier;
 use super::definitions::{self, Definition};
 use super::endorsement::{self, ENDORSEMENT_POLICY, KeyPlace};
 use crate::error::{ReadError, chain_of};
@@ -69,9 +69,9 @@ pub(crate) enum Checked {
 /// next block.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    pub(super) bundle: Bundle,
-    /// The policy of a block's signers, or why nobody can sign a block.
-    pub(super) blocks: Result<Policy, PolicyError>,
+    pub(super) bundle: Arc<Bundle>,
+    /// Who may sign blocks.
+    pub(crate) blocks: BlockVerifier,
     pub(super) origin: Origin,
     /// By the serialized `ApplicationPolicy`; `None` if it cannot be evaluated.
     pub(super) policies: HashMap<Bytes, Option<Policy>>,
@@ -102,8 +102,9 @@ impl Trust {
             let policy = bundle.policy(ENDORSEMENT_POLICY);
             policy.map_err(|error| unusable(&error))?;
         }
+        let bundle = Arc::new(bundle);
         Ok(Self {
-            blocks: bundle.policy(BLOCK_POLICY),
+            blocks: BlockVerifier::new(Arc::clone(&bundle)),
             bundle,
             origin,
             policies: HashMap::new(),
@@ -258,8 +259,10 @@ impl Trust {
             let identity = &endorsement.endorser;
             let message = || [&call.proposal_response_payload[..], identity].concat();
             let signer = match signatures {
-                Signatures::Proven => self.known(identity),
-                Signatures::OfOthers => self.signer(identity, message, &endorsement.signature),
+                Signatures::Proven => known(&self.bundle, identity),
+                Signatures::OfOthers => {
+                    signer(&self.bundle, identity, message, &endorsement.signature)
+                }
             };
             match signer {
                 Ok(signer) => endorsers.push(signer),
@@ -277,21 +280,22 @@ impl Trust {
         let valid = self.bundle.msps().validate(identity);
         valid.map_err(|error| error.to_string())
     }
+}
 
-    /// An identity that an organisation issued, even if it is revoked: policies decide what that is worth.
-    fn known(&self, identity: &[u8]) -> Result<Arc<Identity>, String> {
-        let known = self.bundle.msps().deserialize(identity);
-        known.map_err(|error| error.to_string())
-    }
+/// An identity that an organisation issued, even if it is revoked: policies decide what that is worth.
+fn known(bundle: &Bundle, identity: &[u8]) -> Result<Arc<Identity>, String> {
+    let known = bundle.msps().deserialize(identity);
+    known.map_err(|error| error.to_string())
+}
 
-    pub(super) fn signer<M: AsRef<[u8]>>(
-        &self,
-        identity: &[u8],
-        message: impl FnOnce() -> M,
-        signature: &[u8],
-    ) -> Result<Arc<Identity>, String> {
-        verified(self.known(identity)?, message().as_ref(), signature)
-    }
+/// The same, if it signed the message.
+pub(super) fn signer<M: AsRef<[u8]>>(
+    bundle: &Bundle,
+    identity: &[u8],
+    message: impl FnOnce() -> M,
+    signature: &[u8],
+) -> Result<Arc<Identity>, String> {
+    verified(known(bundle, identity)?, message().as_ref(), signature)
 }
 
 /// Whether the signatures in a channel's first block hold: its creator's and its orderers', each where there
@@ -306,7 +310,7 @@ pub fn check_first_block(channel: &str, block: &Block) -> Result<(), String> {
     };
     let trust = Trust::new(channel, config, Origin::Quire);
     let trust = trust.map_err(|Unusable(reason)| reason)?;
-    trust.check_block(block)?;
+    trust.blocks.verify(block)?;
     match trust.check_first(envelope) {
         Checked::BadCreator(reason) => Err(reason),
         _ => Ok(()),

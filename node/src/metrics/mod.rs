@@ -13,6 +13,7 @@ mod engine;
 mod indexes;
 mod log;
 mod look;
+mod orderers;
 mod reads;
 mod streams;
 mod submitter;
@@ -61,6 +62,7 @@ pub(crate) struct Metrics {
     recovery: Recovery,
     submitting: submitter::Families,
     logs: log::Logs,
+    elsewhere: orderers::Elsewhere,
     /// By gRPC.
     pub(crate) calls: Arc<Calls>,
     pub(crate) streams: Arc<Streams>,
@@ -224,6 +226,7 @@ impl Metrics {
             recovery: Recovery::new(&family),
             submitting: submitter::Families::new(&family),
             logs: log::Logs::new(&family),
+            elsewhere: orderers::Elsewhere::new(&family),
             calls: Arc::new(Calls::new(&family)),
             streams: Arc::new(Streams::new(&family)),
             registry: family.0,
@@ -259,6 +262,11 @@ impl Metrics {
     /// What is told of the log that orders a channel.
     pub(crate) fn log(&self, channel: &str) -> log::OfLog {
         self.logs.of(channel)
+    }
+
+    /// What is told of a channel's orderers that are elsewhere.
+    pub(crate) fn orderers(&self, channel: &str) -> orderers::OfOrderers {
+        self.elsewhere.of(channel)
     }
 
     fn took(&self, channel: &str, stage: Stage, took: Duration) {

@@ -10,11 +10,10 @@ use quire_gateway::metrics::Family;
 use quire_ledger::Meter;
 use quire_ordering::QueueObserver;
 use quire_peer::{
-    Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter,
+    Evaluated, Promised, Proposal, ProposalError, SubmitError, Submitted, Submitter,
     UnpackedProposal, Wanted, Watch,
 };
 use quire_wire::peer::ProposalResponse;
-use tokio::sync::oneshot;
 
 use super::chaincodes::Chaincodes;
 use super::{Metrics, TIME_BUCKETS};
@@ -197,6 +196,7 @@ impl Measured {
                 | SubmitError::NotReady
                 | SubmitError::StateUnavailable
                 | SubmitError::OrdererUnavailable(_)
+                | SubmitError::RefusedByOrderer { .. }
                 | SubmitError::StorageFailed
                 | SubmitError::TooLarge(_)
                 | SubmitError::Refused(_)
@@ -267,7 +267,7 @@ impl Submitter for Measured {
         }))
     }
 
-    fn order(&self, envelope: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    fn order(&self, envelope: Bytes) -> Result<Promised, SubmitError> {
         self.inner.order(envelope)
     }
 

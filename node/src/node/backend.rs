@@ -63,6 +63,7 @@ impl Backend for Node {
         check_name(name).map_err(|error| CreateChannelError::InvalidName(error.to_string()))?;
         self.create(name).map_err(|error| match error {
             NodeError::Open(OpenError::Exists(name)) => CreateChannelError::Exists(name),
+            error @ NodeError::NotOrderedHere(_) => CreateChannelError::NotHere(error.to_string()),
             // Not its disk: the operator has to look elsewhere.
             NodeError::Open(
                 OpenError::Follow { source, .. }

@@ -11,6 +11,7 @@ use quire_ledger::{
 };
 use quire_peer::channel::Host;
 use quire_peer::genesis::BATCH_SIZE;
+use quire_peer::join::OrderOf;
 use quire_peer::{ChaincodeHost, OpenChannel, genesis_block};
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +63,9 @@ impl Node {
         }
         // Channels that were imported before the first start leave nothing to write to.
         let takes_writes = records.iter().any(|record| !record.read_only);
-        if !takes_writes && !records.iter().any(|record| record.name == FIRST_CHANNEL) {
+        // Nobody else would order a channel that is made here.
+        let orders = self.ordering.order_of() != OrderOf::Others;
+        if orders && !takes_writes && !records.iter().any(|record| record.name == FIRST_CHANNEL) {
             self.create(FIRST_CHANNEL)?;
         }
         self.ready.store(true, Ordering::Release);
@@ -101,6 +104,9 @@ impl Node {
 
     /// Makes a channel, and starts it.
     pub(crate) fn create(&self, name: &str) -> Result<(), NodeError> {
+        if self.ordering.order_of() == OrderOf::Others {
+            return Err(NodeError::NotOrderedHere(name.to_owned()));
+        }
         let _reserved = self.reserve(name)?;
         let signer = OrdererSigner(Arc::clone(&self.orderer));
         let block = genesis_block(name, BATCH_SIZE, &self.organization, &signer, clock::now());

@@ -72,7 +72,7 @@ impl Node {
     ) -> Result<InState, ConfigurationError> {
         let open = self.served_channel(channel)?;
         let outcome = open.submitter.order(envelope)?.blocking_recv();
-        let outcome = outcome.map_err(|_| ConfigurationError::Overtaken)?;
+        let outcome = outcome.map_err(|_| ConfigurationError::Overtaken)??;
         if !outcome.code.is_valid() {
             return Err(ConfigurationError::Invalid(outcome.block, outcome.code));
         }

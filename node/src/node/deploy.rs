@@ -291,6 +291,7 @@ impl Calls {
         let not_ordered = |source| DeployError::NotOrdered { function, source };
         let outcome = submitted.map_err(not_ordered)?.outcome.blocking_recv();
         let outcome = outcome.map_err(|_| DeployError::Unknown(function))?;
+        let outcome = outcome.map_err(not_ordered)?;
         if outcome.code.is_valid() {
             return Ok(());
         }

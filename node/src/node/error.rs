@@ -6,6 +6,8 @@ use quire_identity::{LoadIdentityError, OrganizationError};
 use quire_ledger::{MigrateError, OpenError, ReadError};
 use quire_peer::channel::StartError;
 
+use super::OrderingError;
+
 /// Why a channel was not taken over, or not started.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImportError {
@@ -51,6 +53,13 @@ pub(crate) enum NodeError {
     },
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(
+        "channel {0} is not made here: the orderers of this node's channels are elsewhere; make its block 0 with \
+         configtxgen, and join it"
+    )]
+    NotOrderedHere(String),
+    #[error(transparent)]
+    Ordering(#[from] OrderingError),
 }
 
 impl NodeError {
@@ -69,7 +78,11 @@ impl NodeError {
         let Self::Open(open) = self else {
             return matches!(
                 self,
-                Self::Start(StartError::Config { .. } | StartError::Definitions { .. })
+                Self::Start(
+                    StartError::Config { .. }
+                        | StartError::Definitions { .. }
+                        | StartError::NoOrderers { .. }
+                )
             );
         };
         match open {

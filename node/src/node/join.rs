@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quire_chaincode::name::{NameError, check_channel};
 use quire_disk::{Disk, OsDisk};
 use quire_ledger::{CreateOptions, Ledger, Next, OpenError, OpenReport, StoredBlocks};
-use quire_peer::join::{self, FirstBlock, Joined, Joining};
+use quire_peer::join::{self, FirstBlock, Joined, Joining, OrderOf};
 
 use super::{Node, NodeError};
 
@@ -32,7 +32,7 @@ impl From<OpenError> for JoinError {
 impl Node {
     /// Makes a channel that begins with this serialized `common.Block`, and starts it. Durable on return.
     pub(crate) fn join(&self, block: Bytes) -> Result<Joined, JoinError> {
-        let first = self.first_block(block, self.ordering.is_kafka())?;
+        let first = self.first_block(block, self.ordering.order_of())?;
         let channel = first.joined.channel.clone();
         let _reserved = self.reserve(&channel)?;
         let (joined, made) = self.make_joined(first)?;
@@ -46,18 +46,27 @@ impl Node {
     }
 
     /// The same where no channel is open: it is started with the others.
-    pub(crate) fn join_while_stopped(&self, block: Bytes) -> Result<Joined, JoinError> {
-        // Who orders is told with the start.
-        let (joined, _) = self.make_joined(self.first_block(block, true)?)?;
+    pub(crate) fn join_while_stopped(
+        &self,
+        block: Bytes,
+        elsewhere: bool,
+    ) -> Result<Joined, JoinError> {
+        let order = if elsewhere {
+            OrderOf::Others
+        } else {
+            // Whether by a topic is told with the start.
+            OrderOf::Topic
+        };
+        let (joined, _) = self.make_joined(self.first_block(block, order)?)?;
         Ok(joined)
     }
 
-    fn first_block(&self, block: Bytes, kafka: bool) -> Result<FirstBlock, JoinError> {
+    fn first_block(&self, block: Bytes, order: OrderOf) -> Result<FirstBlock, JoinError> {
         let node = Joining {
             msp_id: self.organization.msp_id(),
             orderer: self.orderer.serialized(),
             endorser: self.endorser.serialized(),
-            kafka,
+            order,
         };
         let first = FirstBlock::read(block, node)?;
         check_channel(&first.joined.channel)?;

@@ -35,7 +35,7 @@ Organizations:
     Name: {order}
     ID: {order}
     MSPDir: {order_msp}
-    OrdererEndpoints: ["orderer.example.com:7050"]
+    OrdererEndpoints: [{endpoints}]
     Policies:
       Readers: {Type: Signature, Rule: "OR('{order}.member')"}
       Writers: {Type: Signature, Rule: "OR('{order}.member')"}
@@ -70,7 +70,21 @@ type Org<'a> = (&'a str, &'a Path);
 
 /// Block 0 of a channel by our own configtxgen, in a file.
 fn genesis(folder: &Path, channel: &str, app: Org<'_>, order: Org<'_>) -> PathBuf {
+    genesis_at(folder, channel, app, order, &["orderer.example.com:7050"])
+}
+
+/// The same with orderers at these addresses.
+pub(crate) fn genesis_at(
+    folder: &Path,
+    channel: &str,
+    app: Org<'_>,
+    order: Org<'_>,
+    endpoints: &[&str],
+) -> PathBuf {
+    let endpoints = endpoints.iter().map(|at| format!("{at:?}"));
+    let endpoints = endpoints.collect::<Vec<_>>().join(", ");
     let profile = PROFILE
+        .replace("{endpoints}", &endpoints)
         .replace("{app}", app.0)
         .replace("{app_msp}", app.1.to_str().unwrap())
         .replace("{order}", order.0)
@@ -85,13 +99,13 @@ fn genesis(folder: &Path, channel: &str, app: Org<'_>, order: Org<'_>) -> PathBu
     file
 }
 
-fn succeeded(output: &Output) -> String {
+pub(crate) fn succeeded(output: &Output) -> String {
     let told = told(output);
     assert!(output.status.success(), "{told}");
     told
 }
 
-fn told(output: &Output) -> String {
+pub(crate) fn told(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
@@ -100,7 +114,7 @@ fn join(data: &Path, block: &Path) -> Output {
     run(&[&join[..], &ORG1].concat(), data)
 }
 
-fn put(client: &Client, channel: &str, key: &str) {
+pub(crate) fn put(client: &Client, channel: &str, key: &str) {
     let request = Request {
         method: "PUT",
         path: format!("/v1/channels/{channel}/state/orders/{key}"),
@@ -315,10 +329,10 @@ fn a_configuration_that_this_node_could_not_order_or_govern_is_refused_with_the_
 }
 
 /// Organisations as cryptogen makes them.
-struct Crypto(tempfile::TempDir);
+pub(crate) struct Crypto(pub(crate) tempfile::TempDir);
 
 impl Crypto {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let description = folder.path().join("crypto-config.yaml");
         let org = |name: &str| {
@@ -337,13 +351,13 @@ impl Crypto {
         Self(folder)
     }
 
-    fn org(&self, name: &str) -> PathBuf {
+    pub(crate) fn org(&self, name: &str) -> PathBuf {
         let organizations = self.0.path().join("crypto/peerOrganizations");
         organizations.join(format!("{name}.example.com"))
     }
 
     /// The MSP folder of a peer or a user of an organisation.
-    fn msp(&self, name: &str, who: &str) -> String {
+    pub(crate) fn msp(&self, name: &str, who: &str) -> String {
         let (kind, who) = if who.starts_with("peer") {
             ("peers", format!("{who}.{name}.example.com"))
         } else {
@@ -361,7 +375,7 @@ impl Crypto {
     }
 }
 
-fn words(words: &[String]) -> Vec<&str> {
+pub(crate) fn words(words: &[String]) -> Vec<&str> {
     words.iter().map(String::as_str).collect()
 }
 

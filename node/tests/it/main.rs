@@ -31,6 +31,7 @@ mod modes;
 mod openapi;
 mod operator;
 mod organisations;
+mod remote;
 mod security;
 mod sse;
 mod stored;

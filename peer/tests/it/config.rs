@@ -6,13 +6,12 @@ use quire_identity::config::UpdateError;
 use quire_ledger::CreateOptions;
 use quire_ordering::last_config;
 use quire_peer::genesis::BATCH_SIZE;
-use quire_peer::{Origin, Outcome, SubmitError, UpdateRefused};
+use quire_peer::{Origin, Promised, SubmitError, UpdateRefused};
 use quire_wire::common::{ChannelHeader, Header, Payload, SignatureHeader, header_type};
 use quire_wire::config::{BatchSize, ConfigEnvelope, ConfigGroup, ConsensusType};
 use quire_wire::transaction::{Opened, seal};
 use quire_wire::tx_id::tx_id;
 use quire_wire::{Code, Message};
-use tokio::sync::oneshot;
 
 use crate::kit::{CHANNEL, Node, Running, nonce, outcome};
 
@@ -32,7 +31,7 @@ fn to_batch_size(node: &Node, channel: &Running, batch_size: BatchSize) -> Bytes
     )
 }
 
-fn order(channel: &Running, update: Bytes) -> oneshot::Receiver<Outcome> {
+fn order(channel: &Running, update: Bytes) -> Promised {
     channel.peer().order(update, Origin::Outside).unwrap()
 }
 

@@ -40,7 +40,7 @@ fn deliver(deliveries: &Deliveries, block: &Block) -> Result<(), NotTaken> {
     loop {
         match deliveries.deliver(block.clone()) {
             Err(NotTaken::Full) => std::thread::yield_now(),
-            other => return other,
+            other => return other.map(drop),
         }
     }
 }

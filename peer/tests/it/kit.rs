@@ -17,8 +17,8 @@ use quire_peer::channel::Host;
 use quire_peer::config::in_state;
 use quire_peer::genesis::BATCH_SIZE;
 use quire_peer::{
-    ChaincodeHost, Clock, OpenChannel, Outcome, Peer, Proposal, ProposalError, SubmitError,
-    Submitted, Submitter as _, UnpackedProposal, genesis_block,
+    ChaincodeHost, Clock, OpenChannel, Outcome, Peer, Promised, Proposal, ProposalError,
+    SubmitError, Submitted, Submitter as _, UnpackedProposal, genesis_block,
 };
 use quire_wire::Message as _;
 use quire_wire::common::{ChannelHeader, Header, SignatureHeader, header_type};
@@ -31,7 +31,6 @@ use quire_wire::peer::{
 };
 use quire_wire::transaction::{ProposalBytes, seal};
 use quire_wire::tx_id::{NONCE_BYTES, tx_id};
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 pub(crate) const CHANNEL: &str = "main";
@@ -273,11 +272,12 @@ pub(crate) fn put(n: u64) -> Call {
 }
 
 /// The outcome of a transaction; `None` if nobody will tell it any more.
-pub(crate) fn outcome(waiting: oneshot::Receiver<Outcome>) -> Option<Outcome> {
+pub(crate) fn outcome(waiting: Promised) -> Option<Outcome> {
     let mut clock = tokio::runtime::Builder::new_current_thread();
     let clock = clock.enable_time().build().unwrap();
     let outcome = clock.block_on(async { timeout(LONGEST, waiting).await });
-    outcome.expect("an answer in time").ok()
+    let told = outcome.expect("an answer in time").ok();
+    told.map(|told| told.expect("an order that keeps what it took"))
 }
 
 /// A client with a key of its own, and what it says in a proposal.

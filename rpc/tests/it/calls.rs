@@ -276,7 +276,7 @@ async fn what_needs_the_endorsement_of_somebody_else_is_not_handed_out_unless_it
         edit::set_policy(config, "/Channel/Application/Endorsement", &policy).unwrap();
     });
     let outcome = open.channel.submitter.order(update).unwrap().await.unwrap();
-    assert!(outcome.code.is_valid());
+    assert!(outcome.unwrap().code.is_valid());
     let ended = endorse(&node, &router, "b", &[]).await;
     assert_eq!(ended.code, 9, "{ended:?}");
     assert_eq!(

@@ -331,7 +331,7 @@ async fn a_reader_who_may_not_read_any_more_does_not_get_the_block_that_says_so(
     assert_eq!(number(answers.next().await), 0);
     let update = node.keep_blocks_for(&open, "/Channel/Application/Admins");
     let outcome = open.peer().unwrap().order(update, Origin::Outside).unwrap();
-    assert!(outcome.await.unwrap().code.is_valid());
+    assert!(outcome.await.unwrap().unwrap().code.is_valid());
     assert_eq!(statuses(vec![answers.next().await.unwrap()]), [Ok(403)]);
     assert!(answers.next().await.is_none());
     let again = deliver.serve(Service::Blocks, None, iter([Ok(request.clone())]));

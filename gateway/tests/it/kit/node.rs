@@ -19,8 +19,8 @@ use quire_ledger::{
     Block, CreateOptions, Ledger, Ledgers, Meter, Ordered, Purpose, Reader, Simulator,
 };
 use quire_peer::{
-    Channel, Evaluated, Outcome, Proposal, ProposalError, SubmitError, Submitted, Submitter,
-    UnpackedProposal, Wanted, Watch,
+    Channel, Evaluated, Outcome, Promised, Proposal, ProposalError, SubmitError, Submitted,
+    Submitter, UnpackedProposal, Wanted, Watch,
 };
 use quire_testkit::{Transaction, chain};
 use quire_wire::Message;
@@ -91,7 +91,7 @@ struct Waiting {
     tx_id: String,
     envelope: Bytes,
     /// `None` once those who wait cannot get the outcome any more.
-    outcome: Option<oneshot::Sender<Outcome>>,
+    outcome: Option<oneshot::Sender<Result<Outcome, SubmitError>>>,
 }
 
 impl Node {
@@ -251,7 +251,7 @@ impl Inner {
             };
             if let Some(sender) = waiting.outcome {
                 // The receiver may be gone.
-                sender.send(outcome).ok();
+                sender.send(Ok(outcome)).ok();
             }
         }
     }
@@ -352,7 +352,7 @@ impl Submitter for Orderer {
         Err(ProposalError::Channel(SubmitError::ReadOnly))
     }
 
-    fn order(&self, _: Bytes) -> Result<oneshot::Receiver<Outcome>, SubmitError> {
+    fn order(&self, _: Bytes) -> Result<Promised, SubmitError> {
         Err(SubmitError::ReadOnly)
     }
 

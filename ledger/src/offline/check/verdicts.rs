@@ -211,7 +211,7 @@ impl Court {
         let Some(trust) = &self.trust else {
             return Vec::new();
         };
-        match trust.check_block(block) {
+        match trust.blocks.verify(block) {
             Ok(count) => self.signatures += count,
             Err(found) => objections.push(Objection {
                 kind: Kind::Signature,

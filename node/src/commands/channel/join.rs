@@ -14,19 +14,28 @@ use super::{made, stopped};
 use crate::admin::client;
 use crate::admin::{self, Message};
 use crate::advice;
-use crate::arguments::DataArguments;
+use crate::arguments::{DataArguments, OrderingKind};
 use crate::commands::verb::{Needs, Verb};
 use crate::data_directory::path::may_be_made;
 use crate::exit::{failed, print_other_answer, refuse_path};
 use crate::node::{JoinError, NodeError};
 use crate::settings::Settings;
 
-/// Begin a channel with a block 0 that others made, as configtxgen does. This node orders it then.
+/// Begin a channel with a block 0 that others made, as configtxgen does. This node orders it then, or with `--ordering
+/// remote` follows the orderers that the block names.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct JoinArguments {
     /// The file: a `common.Block` with the channel's first configuration.
     #[arg(long, value_name = "FILE")]
     block: PathBuf,
+    /// Who orders the channels of a stopped node, as `run` is going to be told; a running one knows.
+    #[arg(
+        long,
+        value_name = "KIND",
+        env = "QUIRE_ORDERING",
+        default_value = "embedded"
+    )]
+    ordering: OrderingKind,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -55,7 +64,8 @@ impl Verb for JoinArguments {
             Ok(is_new) => is_new,
             Err(error) => return refuse_path(&error),
         };
-        let joined = join(block.clone(), &self.data);
+        let elsewhere = self.ordering == OrderingKind::Remote;
+        let joined = join(block.clone(), &self.data, elsewhere);
         made::tell(is_new, data);
         match joined {
             Ok(joined) => print_joined(&joined),
@@ -87,9 +97,9 @@ fn read(file: &Path) -> Result<Bytes, FileError> {
     std::fs::read(file).map(Bytes::from).map_err(unreadable)
 }
 
-fn join(block: Bytes, data: &DataArguments) -> Result<Joined, JoinError> {
+fn join(block: Bytes, data: &DataArguments, elsewhere: bool) -> Result<Joined, JoinError> {
     let node = stopped::open(data)?;
-    let joined = node.join_while_stopped(block);
+    let joined = node.join_while_stopped(block, elsewhere);
     node.stop();
     joined
 }
@@ -108,10 +118,15 @@ fn print_joined(joined: &Joined) -> ExitCode {
     }
     println!("  submit and endorse  {}", joined.application.join(", "));
     println!("  order               {}", joined.orderers.join(", "));
+    let does = if joined.orders {
+        "orders"
+    } else {
+        "follows the orderers"
+    };
     match &joined.not_endorsing {
-        None => println!("  this node           {msp_id}: orders, endorses"),
+        None => println!("  this node           {msp_id}: {does}, endorses"),
         Some(reason) => println!(
-            "  this node           {msp_id}: orders; its endorsements count for nothing: {reason}"
+            "  this node           {msp_id}: {does}; its endorsements count for nothing: {reason}"
         ),
     }
     ExitCode::SUCCESS
