@@ -30,6 +30,31 @@ impl Ledgers {
         options: CreateOptions,
     ) -> Result<Ledger, OpenError> {
         let record = ChannelRecord::new(name, options.segment_bytes);
+        self.begin(name, genesis, record)
+    }
+
+    /// The same for an orderer, which keeps blocks for others to judge: only configurations are judged here, and take
+    /// effect. There is no other state, for as long as the channel exists.
+    ///
+    /// # Errors
+    /// See [`Ledgers::create`].
+    pub fn create_blocks_only(
+        &self,
+        name: &str,
+        genesis: Block,
+        options: CreateOptions,
+    ) -> Result<Ledger, OpenError> {
+        let mut record = ChannelRecord::new(name, options.segment_bytes);
+        record.blocks_only = true;
+        self.begin(name, genesis, record)
+    }
+
+    fn begin(
+        &self,
+        name: &str,
+        genesis: Block,
+        record: ChannelRecord,
+    ) -> Result<Ledger, OpenError> {
         self.construct(name, record, |record| {
             let (mut ledger, _) = self.opening(record.clone())?.open(&mut |_| {})?;
             let committed = ledger.commit(vec![Ordered::new(genesis, name)]);

@@ -69,6 +69,9 @@ pub struct ChannelRecord {
     pub segment_bytes: u64,
     /// The first block that Quire wrote, and so sealed; `None` if a Fabric peer wrote all.
     pub first_own_block: Option<u64>,
+    /// Whether it is an orderer's: only configurations are judged, and take effect.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blocks_only: bool,
     /// Where the chain begins, if not at block 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
@@ -83,6 +86,7 @@ impl ChannelRecord {
             read_only: false,
             segment_bytes,
             first_own_block: Some(0),
+            blocks_only: false,
             base: None,
         }
     }

@@ -63,11 +63,13 @@ impl Ledger {
         appender: Appender,
         followers: Arc<Followers>,
         end: Tip,
+        blocks_only: bool,
     ) -> std::io::Result<Self> {
         let filled = Arc::clone(&followers);
         let shared = Arc::clone(&followers.shared);
+        let recent = Recent::of(Reader::new(Arc::clone(&shared)));
         Ok(Self {
-            judge: Judge::new(Recent::of(Reader::new(Arc::clone(&shared)))),
+            judge: Judge::new(recent, blocks_only),
             shared,
             appender,
             follower: Worker::start("follow", move |blocks| filled.follow(blocks))?,

@@ -328,7 +328,7 @@ impl Opening {
             others: others.collect(),
         });
         let ledger = Appender::start(store)
-            .and_then(|appender| Ledger::new(appender, followers, tip))
+            .and_then(|appender| Ledger::new(appender, followers, tip, self.record.blocks_only))
             .map_err(io_at(files.segments.dir()))?;
         Ok((ledger, lowest))
     }

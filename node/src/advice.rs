@@ -98,6 +98,9 @@ pub(crate) fn of_node_part(error: &NodeError) -> Option<&'static str> {
                 "Start without --msp: what was given first is in the data directory, and stays.",
             );
         }
+        NodeError::OrderersOnly(_) => {
+            return Some("Start it with `quire orderer`.");
+        }
         NodeError::NoCaKey => {
             return Some("Serve the CA where it was made, or leave --ca-listen out.");
         }
@@ -111,6 +114,7 @@ pub(crate) fn of_node_part(error: &NodeError) -> Option<&'static str> {
         | NodeError::ClientMspAlone
         | NodeError::Start(_)
         | NodeError::NotOrderedHere(_)
+        | NodeError::HasState(_)
         | NodeError::Ordering(_)
         | NodeError::Migrate { .. } => return None,
         NodeError::Identity(_) | NodeError::NoIdentity(_) => "identities",

@@ -9,7 +9,7 @@ use quire_chaincode::Documents;
 use quire_gateway::{Cors, Limits, NotAnOrigin, PoolSizes};
 use quire_ledger::{Migration, StateEngine};
 
-use crate::arguments::{GivenArguments, RunArguments};
+use crate::arguments::{GivenArguments, RunArguments, StateChoice};
 use crate::data_directory::path::{PathError, may_be_run_on};
 use crate::listen::{GrpcListen, Listen, ResolveError};
 use crate::memory;
@@ -43,6 +43,10 @@ pub(crate) enum ConfigError {
     Listen(#[from] ResolveError),
     #[error(transparent)]
     Migrations(#[from] MigrationsError),
+    #[error(
+        "--{0} is nothing that an orderer alone takes: it has no state, no CA and no chaincodes"
+    )]
+    NotOfOrderer(&'static str),
     #[error(transparent)]
     Ordering(#[from] OrderingError),
     #[error(transparent)]
@@ -89,6 +93,7 @@ impl ConfigError {
             Self::Cors(_)
             | Self::HalfTls
             | Self::ClientCaWithoutTls
+            | Self::NotOfOrderer(_)
             | Self::Ordering(_)
             | Self::Participation
             | Self::State(_)
@@ -119,6 +124,8 @@ pub(crate) struct Config {
     pub(crate) chaincode_listen: Option<Listen>,
     pub(crate) grpc: Grpc,
     pub(crate) ordering: OrderedBy,
+    /// Whether it is an orderer alone.
+    pub(crate) orders_only: bool,
     pub(crate) engine: StateEngine,
     /// What the embedded engine caches, in bytes.
     pub(crate) engine_cache: u64,
@@ -197,6 +204,7 @@ impl Config {
             chaincode_timeout: Duration::from_secs(arguments.chaincode_timeout),
             chaincode_listen: chaincode_listen.transpose()?,
             ordering: OrderedBy::check(&arguments.ordering)?,
+            orders_only: false,
             grpc: Grpc::check(arguments.grpc_listen.as_ref())?,
             counts: !arguments.no_metrics,
             documents: Documents {
@@ -223,6 +231,33 @@ impl Config {
             engine,
             engine_cache: memory::engine_cache(budget),
         })
+    }
+
+    /// The same of an orderer alone. What there is beside Broadcast and Deliver at the address of the API are the
+    /// operations.
+    pub(crate) fn check_orderer(arguments: &RunArguments) -> Result<Self, ConfigError> {
+        let config = Self {
+            orders_only: true,
+            ..Self::check(arguments)?
+        };
+        let (data, ordering) = (&arguments.data, &config.ordering);
+        let wrong = [
+            ("operations-listen", config.operations_listen.is_some()),
+            ("ca-listen", config.ca_listen.is_some()),
+            ("chaincode-listen", config.chaincode_listen.is_some()),
+            ("client-msp", data.given.client_msp.is_some()),
+            ("migrations", arguments.migrations.is_some()),
+            ("state couchdb", data.state.state == StateChoice::Couchdb),
+            ("ordering remote", matches!(ordering, OrderedBy::Remote(_))),
+        ];
+        if let Some((flag, _)) = wrong.into_iter().find(|(_, given)| *given) {
+            return Err(ConfigError::NotOfOrderer(flag));
+        }
+        let grpc = match config.grpc {
+            Grpc::WhereFree(_) => Grpc::WhereFree(Listen::fabric_orderer("--grpc-listen")),
+            grpc => grpc,
+        };
+        Ok(Self { grpc, ..config })
     }
 
     /// Makes sure that nobody on another machine gets in, or overhears who gets in, unless the

@@ -165,7 +165,16 @@ pub(crate) struct Listen {
 impl Listen {
     /// Where clients look for a peer of Fabric.
     pub(crate) fn fabric_peer(flag: &'static str) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], 7051));
+        Self::local(flag, 7051)
+    }
+
+    /// Where they look for an orderer.
+    pub(crate) fn fabric_orderer(flag: &'static str) -> Self {
+        Self::local(flag, 7050)
+    }
+
+    fn local(flag: &'static str, port: u16) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             flag,
             text: address.to_string(),

@@ -26,6 +26,7 @@ use quire_gateway::backend::BuildInfo;
 use quire_identity::{Given, Organization, SigningIdentity, Tokens};
 use quire_ledger::{EngineStatus, Ledgers, Migration, StateEngine};
 use quire_peer::OpenChannel;
+use quire_peer::join::OrderOf;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -61,6 +62,8 @@ pub(crate) struct Node {
     /// None where no chaincode runs, as in commands that open channels by themselves.
     chaincodes: Option<Chaincodes>,
     ordering: Ordering,
+    /// Whether it is an orderer alone: its channels have blocks and no state.
+    orders_only: bool,
     migrations: RwLock<Vec<Migration>>,
     metrics: Arc<Metrics>,
     data: PathBuf,
@@ -110,6 +113,7 @@ impl Node {
             documents,
             chaincodes: None,
             ordering: Ordering::Embedded,
+            orders_only: false,
             migrations: RwLock::default(),
             metrics,
             data: data.to_owned(),
@@ -176,6 +180,17 @@ impl Node {
     pub(crate) fn with_ordering(mut self, ordering: OrderedBy) -> Result<Self, NodeError> {
         self.ordering = ordering.open()?;
         Ok(self)
+    }
+
+    /// Whether its orderers are elsewhere.
+    pub(crate) fn follows(&self) -> bool {
+        self.ordering.order_of() == OrderOf::Others
+    }
+
+    /// An orderer alone, if that is wanted.
+    pub(crate) fn with_role(mut self, orders_only: bool) -> Self {
+        self.orders_only = orders_only;
+        self
     }
 
     /// The chaincodes that it runs.

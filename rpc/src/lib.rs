@@ -38,7 +38,7 @@ pub use client::{Client, Delivered, Delivering};
 pub use dial::{DialError, Target};
 pub use observer::{CallKind, Observer};
 pub use orderers::{OrdererSettings, Orderers, OrderersError};
-pub use routes::router;
+pub use routes::{orderer_router, router};
 pub use services::{Limits, ShownCertificate};
 pub use tls::{Tls, TlsError};
 pub use tonic::{Code, Status};

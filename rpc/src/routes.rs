@@ -36,6 +36,17 @@ pub fn router(
     routes(&Arc::new(services))
 }
 
+/// The same of an orderer alone, which has no state to ask for.
+pub fn orderer_router(
+    backend: Arc<dyn Backend>,
+    observer: Arc<dyn Observer>,
+    (limits, threads): (Limits, Threads),
+    itself: Itself,
+) -> Router {
+    let services = Services::new(backend, observer, (limits, threads), itself);
+    orderer_routes(&Arc::new(services))
+}
+
 /// A router of methods, each a path with the kind of its call and what handles it.
 macro_rules! methods {
     ($services:ident: $($path:literal => $kind:ident $handle:expr;)*) => {
@@ -65,6 +76,16 @@ fn routes(services: &Arc<Services>) -> Router {
         "/orderer.AtomicBroadcast/Deliver" => streaming orderer_blocks;
         "/orderer.AtomicBroadcast/Broadcast" => streaming broadcast;
         "/discovery.Discovery/Discover" => unary discover;
+        "/grpc.health.v1.Health/Check" => unary health::check;
+        "/grpc.health.v1.Health/Watch" => server_streaming health::watch;
+    };
+    routes.fallback(|request: Request| async move { unknown(request.uri().path()) })
+}
+
+fn orderer_routes(services: &Arc<Services>) -> Router {
+    let routes = methods! { services:
+        "/orderer.AtomicBroadcast/Deliver" => streaming orderer_blocks;
+        "/orderer.AtomicBroadcast/Broadcast" => streaming broadcast;
         "/grpc.health.v1.Health/Check" => unary health::check;
         "/grpc.health.v1.Health/Watch" => server_streaming health::watch;
     };

@@ -101,6 +101,39 @@ pub(crate) fn judge_block<'a>(
     Ok(&pending.block)
 }
 
+/// The same where only configurations are judged, as orderers do: whoever ordered one has made it out of the one before.
+/// The other transactions are left to others.
+pub(crate) fn configure_block<'a>(
+    block: &Block,
+    transactions: &mut [Examined],
+    trust: Option<&mut Trust>,
+    pending: &'a mut Pending<'_>,
+) -> Result<&'a Updates, ReadError> {
+    let number = block.number;
+    pending.begin_block(number);
+    let mut next = None;
+    for (tx, transaction) in (0..).zip(&mut *transactions) {
+        let Content::Config(config) = &transaction.content else {
+            transaction.code = Code::NOT_VALIDATED;
+            continue;
+        };
+        if let Some(trust) = &trust {
+            let following = trust.next(config).map_err(|Unusable(reason)| {
+                ReadError::Config(format!("the configuration in block {number}: {reason}"))
+            })?;
+            next = Some(following);
+        }
+        if transaction.code.is_valid() {
+            pending.apply(transaction, Height::new(number, tx))?;
+        }
+    }
+    pending.end_block()?;
+    if let (Some(trust), Some(next)) = (trust, next) {
+        *trust = next;
+    }
+    Ok(&pending.block)
+}
+
 /// The other transactions that have a transaction's id.
 #[derive(Clone, Copy)]
 pub(crate) struct Meets {

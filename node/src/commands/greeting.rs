@@ -88,6 +88,12 @@ pub(super) fn greet(
             closed.component, closed.reason
         ));
     }
+    if config.orders_only {
+        say(format_args!(
+            "  role            orderer: Broadcast and Deliver, and no state"
+        ));
+        return;
+    }
     let callers = match (config.limits.local_only, node.tokens().are_required()) {
         (false, _) => "anybody who reaches this address, without a token",
         (true, true) => "those who show a token",

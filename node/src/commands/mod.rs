@@ -11,6 +11,7 @@ pub(crate) mod fabric;
 mod greeting;
 pub(crate) mod identity;
 pub(crate) mod migrate;
+pub(crate) mod orderer;
 pub(crate) mod org;
 pub(crate) mod rebuild;
 pub(crate) mod repair;
@@ -25,6 +26,7 @@ verbs! {
     /// The verbs of `quire`.
     Command {
         Run(crate::arguments::RunArguments),
+        Orderer(orderer::OrderingAlone),
         Check(check::CheckArguments),
         Blocks(blocks::BlocksArguments),
         /// Make, list, import and fetch of channels, of a stopped node or of a running one.

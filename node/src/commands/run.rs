@@ -51,16 +51,20 @@ impl Verb for RunArguments {
     }
 
     fn run(&self, _settings: &Settings) -> ExitCode {
-        let prepared = prepare(self);
-        let started = prepared.and_then(|config| Ok((config, Logging::start(&self.log_spec)?)));
-        let (config, logging) = match started {
-            Ok(started) => started,
-            Err(error) => return refuse(&error),
-        };
-        match open_and_serve(&config, logging) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(&error, error.advice().as_deref()),
-        }
+        start(prepare(self), &self.log_spec)
+    }
+}
+
+/// Serves by settings that were checked, to the end.
+pub(crate) fn start(prepared: Result<Config, PrepareError>, log_spec: &str) -> ExitCode {
+    let started = prepared.and_then(|config| Ok((config, Logging::start(log_spec)?)));
+    let (config, logging) = match started {
+        Ok(started) => started,
+        Err(error) => return refuse(&error),
+    };
+    match open_and_serve(&config, logging) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, error.advice().as_deref()),
     }
 }
 
@@ -85,7 +89,11 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
         config.counts,
     )?;
     let node = node.with_authority(&config.ca_name, config.ca_listen.is_some())?;
-    let node = node.with_chaincodes(config.chaincode_timeout, runtime.handle())?;
+    let node = if config.orders_only {
+        node.with_role(true)
+    } else {
+        node.with_chaincodes(config.chaincode_timeout, runtime.handle())?
+    };
     let node = node.with_ordering(config.ordering.clone())?;
     let node = Arc::new(node.migrated_by(config.migrations.clone()));
     let ca_secret = begin_ca(&node, config)?;
@@ -196,6 +204,8 @@ impl Door {
 /// The server of the API, which does not listen yet, and that of the operations, which does.
 struct Doors {
     api: Server,
+    /// What is served at the address of the API: it, or an orderer's operations.
+    first: Server,
     operations: Option<(Vec<SocketAddr>, JoinSet<std::io::Result<()>>)>,
 }
 
@@ -203,9 +213,19 @@ impl Doors {
     async fn open(node: &Arc<Node>, config: &Config) -> Result<Self, RunError> {
         let backend = Arc::clone(node) as Arc<dyn Backend>;
         let (limits, cors) = (config.limits, config.cors.clone());
-        let Some(listen) = &config.operations_listen else {
+        if config.orders_only {
+            let (api, first) = Server::pair(backend, limits, cors, config.listen.is_remote());
             return Ok(Self {
-                api: Server::new(backend, limits, cors),
+                api,
+                first,
+                operations: None,
+            });
+        }
+        let Some(listen) = &config.operations_listen else {
+            let api = Server::new(backend, limits, cors);
+            return Ok(Self {
+                first: api.clone(),
+                api,
                 operations: None,
             });
         };
@@ -214,6 +234,7 @@ impl Doors {
         let security = Security(config.tls.clone());
         let at = door.addresses.clone();
         Ok(Self {
+            first: api.clone(),
             api,
             operations: Some((at, door.open(&operations, &security))),
         })
@@ -224,7 +245,16 @@ impl Doors {
 /// whom the operator does not know of. Changes nothing.
 pub(crate) fn prepare(arguments: &RunArguments) -> Result<Config, PrepareError> {
     logging::check(&arguments.log_spec)?;
-    let config = Config::check(arguments)?;
+    prepared(Config::check(arguments)?)
+}
+
+/// The same of an orderer alone.
+pub(crate) fn prepare_orderer(arguments: &RunArguments) -> Result<Config, PrepareError> {
+    logging::check(&arguments.log_spec)?;
+    prepared(Config::check_orderer(arguments)?)
+}
+
+fn prepared(config: Config) -> Result<Config, PrepareError> {
     modes::check(&config.data)?;
     data_directory::check_organization(&config.data, &config.msp_id, config.given.given()?)?;
     config.check_exposure(Tokens::open(&quire_disk::os(), &config.data)?.are_required())?;
@@ -274,7 +304,11 @@ async fn serve(
     let door = bind(&config.listen).await?;
     let addresses = door.addresses.clone();
     let side_doors = SideDoors::bind(&node, config).await?;
-    let Doors { api, operations } = doors;
+    let Doors {
+        api,
+        first,
+        operations,
+    } = doors;
     // Without it commands have to wait until the node stops; requests need not know.
     let admin = match Socket::bind(&config.data) {
         Ok(socket) => Some(tokio::spawn(socket.serve(Arc::clone(&node)))),
@@ -286,7 +320,7 @@ async fn serve(
     let at = operations.as_ref().map_or(&addresses, |(at, _)| at);
     greet(&node, &addresses, at, config);
     let security = Security(config.tls.clone());
-    let mut served = door.open(&api, &security);
+    let mut served = door.open(&first, &security);
     let ca_secret = ca_secret.as_deref();
     side_doors.open(&mut served, &api, &node, config, ca_secret);
     tokio::select! {

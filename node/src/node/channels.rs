@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use quire_gateway::Backend as _;
 use quire_ledger::check::{CheckError, Depth, Report, check_channel, check_open_channel};
 use quire_ledger::{
-    ChannelRecord, CreateOptions, Ledger, OpenError, OpenReport, Progress, Status, chain_of,
+    Block, ChannelRecord, CreateOptions, Ledger, OpenError, OpenReport, Progress, Status, chain_of,
 };
 use quire_peer::channel::Host;
 use quire_peer::genesis::BATCH_SIZE;
@@ -64,8 +64,9 @@ impl Node {
         // Channels that were imported before the first start leave nothing to write to.
         let takes_writes = records.iter().any(|record| !record.read_only);
         // Nobody else would order a channel that is made here.
-        let orders = self.ordering.order_of() != OrderOf::Others;
-        if orders && !takes_writes && !records.iter().any(|record| record.name == FIRST_CHANNEL) {
+        let makes_one = self.ordering.order_of() != OrderOf::Others && !self.orders_only;
+        if makes_one && !takes_writes && !records.iter().any(|record| record.name == FIRST_CHANNEL)
+        {
             self.create(FIRST_CHANNEL)?;
         }
         self.ready.store(true, Ordering::Release);
@@ -111,12 +112,27 @@ impl Node {
         let signer = OrdererSigner(Arc::clone(&self.orderer));
         let block = genesis_block(name, BATCH_SIZE, &self.organization, &signer, clock::now());
         let opening = self.metrics.opening();
-        let ledger = self.ledgers.create(name, block, CreateOptions::default())?;
+        let ledger = self.make_ledger(name, block, self.orders_only)?;
         opening.done(name, &OpenReport::default());
         let record = self.ledgers.record(name)?;
         let record = record.ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
         tracing::info!(channel = name, "channel created");
         self.start(&record, ledger)
+    }
+
+    /// The ledger of a channel that begins with this block.
+    pub(super) fn make_ledger(
+        &self,
+        name: &str,
+        block: Block,
+        blocks_only: bool,
+    ) -> Result<Ledger, OpenError> {
+        let options = CreateOptions::default();
+        if blocks_only {
+            self.ledgers.create_blocks_only(name, block, options)
+        } else {
+            self.ledgers.create(name, block, options)
+        }
     }
 
     /// Takes over a channel from block files, and starts it.
@@ -183,6 +199,11 @@ impl Node {
     /// Lets requests at an open channel, and starts its committing thread if it takes transactions.
     pub(super) fn start(&self, record: &ChannelRecord, ledger: Ledger) -> Result<(), NodeError> {
         let name = record.name.clone();
+        match (record.blocks_only, self.orders_only) {
+            (true, false) => return Err(NodeError::OrderersOnly(name)),
+            (false, true) => return Err(NodeError::HasState(name)),
+            _ => {}
+        }
         migrate(&name, &ledger.reader(), &self.migrations.read().clone())?;
         self.metrics.begin(&name);
         let host = Host {

@@ -58,6 +58,12 @@ pub(crate) enum NodeError {
          configtxgen, and join it"
     )]
     NotOrderedHere(String),
+    #[error(
+        "the blocks of channel {0} were kept by an orderer alone, which judges nothing: there is no state here"
+    )]
+    OrderersOnly(String),
+    #[error("channel {0} has state: an orderer alone keeps channels that it joined as one")]
+    HasState(String),
     #[error(transparent)]
     Ordering(#[from] OrderingError),
 }
@@ -78,11 +84,13 @@ impl NodeError {
         let Self::Open(open) = self else {
             return matches!(
                 self,
-                Self::Start(
-                    StartError::Config { .. }
-                        | StartError::Definitions { .. }
-                        | StartError::NoOrderers { .. }
-                )
+                Self::OrderersOnly(_)
+                    | Self::HasState(_)
+                    | Self::Start(
+                        StartError::Config { .. }
+                            | StartError::Definitions { .. }
+                            | StartError::NoOrderers { .. }
+                    )
             );
         };
         match open {

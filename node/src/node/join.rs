@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quire_chaincode::name::{NameError, check_channel};
 use quire_disk::{Disk, OsDisk};
-use quire_ledger::{CreateOptions, Ledger, Next, OpenError, OpenReport, StoredBlocks};
+use quire_ledger::{Ledger, Next, OpenError, OpenReport, StoredBlocks};
 use quire_peer::join::{self, FirstBlock, Joined, Joining, OrderOf};
 
 use super::{Node, NodeError};
@@ -35,7 +35,7 @@ impl Node {
         let first = self.first_block(block, self.ordering.order_of())?;
         let channel = first.joined.channel.clone();
         let _reserved = self.reserve(&channel)?;
-        let (joined, made) = self.make_joined(first)?;
+        let (joined, made) = self.make_joined(first, self.orders_only)?;
         if let Some(ledger) = made {
             let record = self.ledgers.existing(&channel)?;
             self.start(&record, ledger)?;
@@ -49,7 +49,7 @@ impl Node {
     pub(crate) fn join_while_stopped(
         &self,
         block: Bytes,
-        elsewhere: bool,
+        (elsewhere, blocks_only): (bool, bool),
     ) -> Result<Joined, JoinError> {
         let order = if elsewhere {
             OrderOf::Others
@@ -57,7 +57,8 @@ impl Node {
             // Whether by a topic is told with the start.
             OrderOf::Topic
         };
-        let (joined, _) = self.make_joined(self.first_block(block, order)?)?;
+        let first = self.first_block(block, order)?;
+        let (joined, _) = self.make_joined(first, blocks_only)?;
         Ok(joined)
     }
 
@@ -74,7 +75,11 @@ impl Node {
     }
 
     /// Makes the channel, unless it is there with the same block 0.
-    fn make_joined(&self, first: FirstBlock) -> Result<(Joined, Option<Ledger>), JoinError> {
+    fn make_joined(
+        &self,
+        first: FirstBlock,
+        blocks_only: bool,
+    ) -> Result<(Joined, Option<Ledger>), JoinError> {
         let FirstBlock { block, mut joined } = first;
         let channel = &joined.channel;
         if self.ledgers.record(channel)?.is_some() {
@@ -85,9 +90,7 @@ impl Node {
             return Ok((joined, None));
         }
         let opening = self.metrics.opening();
-        let ledger = self
-            .ledgers
-            .create(channel, block, CreateOptions::default())?;
+        let ledger = self.make_ledger(channel, block, blocks_only)?;
         opening.done(channel, &OpenReport::default());
         Ok((joined, Some(ledger)))
     }

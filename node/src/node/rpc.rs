@@ -57,7 +57,12 @@ pub(crate) fn server(node: &Arc<Node>, api: &Server, limits: Limits, address: St
         address,
         started: node.now(),
     };
-    let routes = quire_rpc::router(Arc::new(served), calls, (limits, api.threads()), itself);
+    let (served, terms) = (Arc::new(served), (limits, api.threads()));
+    let routes = if node.orders_only {
+        quire_rpc::orderer_router(served, calls, terms, itself)
+    } else {
+        quire_rpc::router(served, calls, terms, itself)
+    };
     let routes = routes.layer(map_request(|mut request: Request| async {
         let client = request.extensions().get::<ClientInfo>();
         let shown = client.and_then(|client| client.certificate_sha256);

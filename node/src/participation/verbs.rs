@@ -60,6 +60,15 @@ fn report(node: &Node, channel: &Channel) -> (Relation, Status) {
     if channel.read_only {
         return (Relation::Follower, Status::Inactive);
     }
+    let is_failed = node.failure(&channel.name).is_some();
+    let status = if is_failed {
+        Status::Failed
+    } else {
+        Status::Active
+    };
+    if node.follows() {
+        return (Relation::Follower, status);
+    }
     let config = node.configuration(&channel.name);
     let is_raft = config.is_ok_and(|state| consensus(&state.config).r#type == "etcdraft");
     let relation = if is_raft {
@@ -67,10 +76,7 @@ fn report(node: &Node, channel: &Channel) -> (Relation, Status) {
     } else {
         Relation::Other
     };
-    match node.failure(&channel.name) {
-        Some(_) => (relation, Status::Failed),
-        None => (relation, Status::Active),
-    }
+    (relation, status)
 }
 
 fn consensus(config: &Config) -> ConsensusType {

@@ -93,7 +93,7 @@ impl<'a> Check<'a> {
             commit_hash: extent.previous_commit_hash(),
             replayed: Replayed::new(scratch)?,
             depth,
-            court: Court::new(depth),
+            court: Court::new(depth, record.is_some_and(|record| record.blocks_only)),
         })
     }
 

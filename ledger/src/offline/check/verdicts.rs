@@ -38,6 +38,8 @@ pub(super) struct Objection {
 #[derive(Default)]
 pub(super) struct Court {
     depth: Depth,
+    /// Whether only configurations were judged.
+    blocks_only: bool,
     /// The channel's name in its first block; here the channel may have another name. Empty before that
     /// block.
     pub(super) channel: String,
@@ -60,9 +62,10 @@ pub(super) struct Court {
 }
 
 impl Court {
-    pub(super) fn new(depth: Depth) -> Self {
+    pub(super) fn new(depth: Depth, blocks_only: bool) -> Self {
         Self {
             depth,
+            blocks_only,
             ..Self::default()
         }
     }
@@ -159,9 +162,10 @@ impl Court {
                 });
             };
             self.count(&signed);
-            if let Some(objection) = objection(&signed, stored) {
+            let is_judged = !self.blocks_only || stored != Code::NOT_VALIDATED;
+            if let Some(objection) = objection(&signed, stored).filter(|_| is_judged) {
                 object(Kind::Signature, objection);
-            } else if self.depth.verdicts {
+            } else if self.depth.verdicts && is_judged {
                 if can_tell(&signed, stored, transaction) {
                     let meets = Meets { known, repeats };
                     let given = judge(transaction, &signed, meets, pending, &mut self.recent)?;

@@ -36,6 +36,10 @@ pub(crate) struct JoinArguments {
         default_value = "embedded"
     )]
     ordering: OrderingKind,
+    /// A stopped node is an orderer alone, to be started with `quire orderer`: the channel gets blocks and no state. A
+    /// running one knows.
+    #[arg(long, conflicts_with = "ordering")]
+    as_orderer: bool,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -65,7 +69,7 @@ impl Verb for JoinArguments {
             Err(error) => return refuse_path(&error),
         };
         let elsewhere = self.ordering == OrderingKind::Remote;
-        let joined = join(block.clone(), &self.data, elsewhere);
+        let joined = join(block.clone(), &self.data, (elsewhere, self.as_orderer));
         made::tell(is_new, data);
         match joined {
             Ok(joined) => print_joined(&joined),
@@ -97,9 +101,9 @@ fn read(file: &Path) -> Result<Bytes, FileError> {
     std::fs::read(file).map(Bytes::from).map_err(unreadable)
 }
 
-fn join(block: Bytes, data: &DataArguments, elsewhere: bool) -> Result<Joined, JoinError> {
+fn join(block: Bytes, data: &DataArguments, role: (bool, bool)) -> Result<Joined, JoinError> {
     let node = stopped::open(data)?;
-    let joined = node.join_while_stopped(block, elsewhere);
+    let joined = node.join_while_stopped(block, role);
     node.stop();
     joined
 }

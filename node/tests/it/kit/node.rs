@@ -39,8 +39,12 @@ impl Node {
 
     /// The same with further flags of `quire run`.
     pub(crate) fn spawn_with(command: &[&str], data: &Path, flags: &[&str]) -> Self {
+        Self::spawn_as("run", command, data, flags)
+    }
+
+    fn spawn_as(verb: &str, command: &[&str], data: &Path, flags: &[&str]) -> Self {
         let mut child = quire(command)
-            .args(["run", "--listen", "127.0.0.1:0", "--data"])
+            .args([verb, "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(flags)
             .stdin(Stdio::null())
@@ -83,6 +87,11 @@ impl Node {
     /// As [`Self::start`], with further flags of `quire run`.
     pub(crate) fn start_with(data: &Path, flags: &[&str]) -> Self {
         Self::up(Self::spawn_with(&[], data, flags))
+    }
+
+    /// The same of `quire orderer`.
+    pub(crate) fn start_orderer(data: &Path, flags: &[&str]) -> Self {
+        Self::up(Self::spawn_as("orderer", &[], data, flags))
     }
 
     fn up(mut node: Self) -> Self {

@@ -3,6 +3,7 @@
 mod hostile;
 mod kit;
 mod liar;
+mod orderer;
 
 use crate::joining::succeeded;
 use crate::kit::run;
