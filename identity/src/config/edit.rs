@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use quire_wire::Message;
 use quire_wire::config::{
-    Acls, ApiResource, BatchSize, BatchTimeout, Config, ConfigGroup, ConfigPolicy, ConfigValue,
-    Policy, policy_type,
+    Acls, AnchorPeer, AnchorPeers, ApiResource, BatchSize, BatchTimeout, Config, ConfigGroup,
+    ConfigPolicy, ConfigValue, Policy, policy_type,
 };
 use quire_wire::msp::{FabricMspConfig, MspConfig};
 
@@ -16,7 +16,7 @@ use crate::msp::RevocationList;
 use crate::policy::{PolicyTextError, read_implicit_policy, read_signature_policy};
 
 /// Settings that [`set`] knows, with what each is.
-pub const SETTINGS: [(&str, &str); 5] = [
+pub const SETTINGS: [(&str, &str); 6] = [
     ("batch-size.max-messages", "most transactions of a block"),
     (
         "batch-size.absolute-max-bytes",
@@ -33,6 +33,10 @@ pub const SETTINGS: [(&str, &str); 5] = [
     (
         "acl.FUNCTION",
         "the path of the policy that guards a function, such as acl.peer/Propose",
+    ),
+    (
+        "anchor-peers.ORGANISATION",
+        "HOST:PORT of the peers at which others ask an organisation for endorsements, separated by blanks",
     ),
 ];
 
@@ -111,6 +115,13 @@ pub fn set(config: &mut Config, setting: &str, value: &str) -> Result<(), EditEr
         write(application, "ACLs", &acls);
         return Ok(());
     }
+    if let Some(organization) = setting.strip_prefix("anchor-peers.") {
+        let peers = value.split_ascii_whitespace().map(anchor_peer);
+        let anchor_peers = peers.collect::<Option<Vec<_>>>().ok_or_else(refused)?;
+        let organization = group_mut(config, &[APPLICATION, organization])?;
+        write(organization, "AnchorPeers", &AnchorPeers { anchor_peers });
+        return Ok(());
+    }
     let orderer = group_mut(config, &[ORDERER])?;
     if setting == "batch-timeout" {
         super::duration::parse_duration(value)
@@ -138,6 +149,17 @@ pub fn set(config: &mut Config, setting: &str, value: &str) -> Result<(), EditEr
         .ok_or_else(refused)?;
     write(orderer, BATCH_SIZE, &size);
     Ok(())
+}
+
+/// Reads `host:port`; an IPv6 address stands in brackets.
+fn anchor_peer(address: &str) -> Option<AnchorPeer> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
+    let is_bare = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    (!host.is_empty() && !is_bare).then(|| AnchorPeer {
+        host: host.to_owned(),
+        port: i32::from(port),
+    })
 }
 
 /// Sets the policy at a path from the root, such as `/Channel/Application/Endorsement`, to the one that

@@ -13,7 +13,7 @@ use crate::settings::Settings;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SetArguments {
     /// batch-size.max-messages, batch-size.absolute-max-bytes, batch-size.preferred-max-bytes,
-    /// batch-timeout, or acl.FUNCTION.
+    /// batch-timeout, acl.FUNCTION, or anchor-peers.ORGANISATION.
     name: String,
     /// What it is set to.
     value: String,
