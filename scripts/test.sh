@@ -264,6 +264,8 @@ run_kafka() {
     return 0
   fi
   node tests/kafka/main.mjs --quire "$quire" --libs "$work/kafka-libs"
+  packages examples/transfers
+  node tests/kafka/organizations.mjs --quire "$quire" --libs "$work/kafka-libs" --chaincode examples/transfers
   if [ "$(id -u)" -eq 0 ] && unshare --net true; then
     node tests/kafka/chaos.mjs --quire "$quire" --libs "$work/kafka-libs" --seconds 60
   else

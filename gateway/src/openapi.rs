@@ -132,6 +132,13 @@ const CHAINCODE_UNAVAILABLE: (u16, &str) = (
     "CHAINCODE_UNAVAILABLE: the chaincode's process is not there, or went away; nothing was ordered.",
 );
 
+const NOT_DONE_ELSEWHERE: (u16, &str) = (
+    502,
+    "CHAINCODE_UNAVAILABLE: the chaincode's process is not there, or went away. ENDORSEMENT_FAILED: too few other \
+     organisations have endorsed the transaction; `endorsers` says who was asked, and what came of it. Nothing was \
+     ordered.",
+);
+
 /// Problems of every write.
 const OF_WRITES: [(u16, &str); 5] = [
     (
@@ -144,7 +151,7 @@ const OF_WRITES: [(u16, &str); 5] = [
         "IDEMPOTENCY_KEY_REUSED, CHAINCODE_ERROR, or QUERY_TOO_EXPENSIVE, with the `namespace` and, of \
          one operation, the `key`.",
     ),
-    CHAINCODE_UNAVAILABLE,
+    NOT_DONE_ELSEWHERE,
     (
         504,
         "COMMIT_TIMEOUT: ordered, outcome not known yet; Location tells where to look. CHAINCODE_TIMEOUT: \
@@ -202,7 +209,11 @@ fn problems(path: &str, method: &str) -> Vec<(u16, &'static str)> {
                 422,
                 "CHAINCODE_ERROR: a step was refused; what was done before it stays.",
             ),
-            (502, "CHAINCODE_UNAVAILABLE: the node runs no chaincode."),
+            (
+                502,
+                "CHAINCODE_UNAVAILABLE: the node runs no chaincode. ENDORSEMENT_FAILED: too few other organisations have \
+                 endorsed the definition; `endorsers` says who was asked.",
+            ),
             (
                 504,
                 "COMMIT_TIMEOUT: the outcome of a step is not known; the same request goes on.",
@@ -284,6 +295,31 @@ fn security_schemes() -> Value {
     })
 }
 
+fn endorser_schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "organization": {"type": "string", "description": "MSP id.", "example": "Org2MSP"},
+            "address": {
+                "type": "string",
+                "description": "As the channel's configuration has it.",
+                "example": "peer0.org2.example.com:7051",
+            },
+            "outcome": {
+                "type": "string",
+                "enum": ["UNREACHABLE", "REFUSED", "FAILED", "DIFFERS", "UNSOUND"],
+                "example": "DIFFERS",
+            },
+            "detail": {
+                "type": "string",
+                "description": "What it said.",
+                "example": "ProposalResponsePayloads do not match: the read-write sets differ",
+            },
+        },
+        "required": ["organization", "address", "outcome", "detail"],
+    })
+}
+
 fn problem_schema() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
     let mut properties = Map::new();
@@ -317,6 +353,14 @@ fn problem_schema() -> Value {
         json!({
             "type": ["string", "null"],
             "description": "The version of the key that was found; null if it does not exist.",
+        }),
+    );
+    properties.insert(
+        "endorsers".to_owned(),
+        json!({
+            "type": "array",
+            "description": "With ENDORSEMENT_FAILED: peers that were asked to endorse the transaction, and have not.",
+            "items": endorser_schema(),
         }),
     );
     json!({

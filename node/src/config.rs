@@ -8,13 +8,14 @@ use quire_ca::FirstAdmin;
 use quire_chaincode::Documents;
 use quire_gateway::{Cors, Limits, NotAnOrigin, PoolSizes};
 use quire_ledger::{Migration, StateEngine};
+use quire_rpc::PeerSettings;
 
 use crate::arguments::{GivenArguments, RunArguments, StateChoice};
 use crate::data_directory::path::{PathError, may_be_run_on};
 use crate::listen::{GrpcListen, Listen, ResolveError};
 use crate::memory;
 use crate::migrations::{self, MigrationsError};
-use crate::node::{OrderedBy, OrderingError};
+use crate::node::{EndorsersError, OrderedBy, OrderingError, peer_settings};
 use crate::state::StateError;
 use crate::tls::{Clients, Tls, TlsError};
 
@@ -49,6 +50,8 @@ pub(crate) enum ConfigError {
     NotOfOrderer(&'static str),
     #[error(transparent)]
     Ordering(#[from] OrderingError),
+    #[error(transparent)]
+    Endorsers(#[from] EndorsersError),
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
@@ -95,6 +98,7 @@ impl ConfigError {
             | Self::ClientCaWithoutTls
             | Self::NotOfOrderer(_)
             | Self::Ordering(_)
+            | Self::Endorsers(_)
             | Self::Participation
             | Self::State(_)
             | Self::Tls(_) => None,
@@ -126,6 +130,8 @@ pub(crate) struct Config {
     pub(crate) ordering: OrderedBy,
     /// Whether it is an orderer alone.
     pub(crate) orders_only: bool,
+    /// How other peers are asked for endorsements.
+    pub(crate) peers: PeerSettings,
     pub(crate) engine: StateEngine,
     /// What the embedded engine caches, in bytes.
     pub(crate) engine_cache: u64,
@@ -205,6 +211,7 @@ impl Config {
             chaincode_listen: chaincode_listen.transpose()?,
             ordering: OrderedBy::check(&arguments.ordering)?,
             orders_only: false,
+            peers: peer_settings(arguments)?,
             grpc: Grpc::check(arguments.grpc_listen.as_ref())?,
             counts: !arguments.no_metrics,
             documents: Documents {

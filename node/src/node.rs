@@ -6,6 +6,7 @@ mod channels;
 mod config;
 mod defined;
 mod deploy;
+mod endorsers;
 mod error;
 mod join;
 mod migrate;
@@ -25,8 +26,9 @@ use quire_chaincode::Documents;
 use quire_gateway::backend::BuildInfo;
 use quire_identity::{Given, Organization, SigningIdentity, Tokens};
 use quire_ledger::{EngineStatus, Ledgers, Migration, StateEngine};
-use quire_peer::OpenChannel;
 use quire_peer::join::OrderOf;
+use quire_peer::{Endorsers, Nobody, OpenChannel};
+use quire_rpc::{PeerSettings, Peers};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -37,6 +39,7 @@ use crate::metrics::Metrics;
 pub(crate) use channels::Imported;
 pub(crate) use config::ConfigurationError;
 pub(crate) use deploy::DeployError;
+pub(crate) use endorsers::{EndorsersError, peer_settings};
 pub(crate) use error::{ImportError, NodeError};
 pub(crate) use join::JoinError;
 pub(crate) use migrate::ChannelMigrated;
@@ -64,6 +67,8 @@ pub(crate) struct Node {
     ordering: Ordering,
     /// Whether it is an orderer alone: its channels have blocks and no state.
     orders_only: bool,
+    /// The way to other peers.
+    endorsers: Arc<dyn Endorsers>,
     migrations: RwLock<Vec<Migration>>,
     metrics: Arc<Metrics>,
     data: PathBuf,
@@ -114,6 +119,7 @@ impl Node {
             chaincodes: None,
             ordering: Ordering::Embedded,
             orders_only: false,
+            endorsers: Arc::new(Nobody),
             migrations: RwLock::default(),
             metrics,
             data: data.to_owned(),
@@ -190,6 +196,13 @@ impl Node {
     /// An orderer alone, if that is wanted.
     pub(crate) fn with_role(mut self, orders_only: bool) -> Self {
         self.orders_only = orders_only;
+        self
+    }
+
+    /// Lets other peers be asked for endorsements.
+    pub(crate) fn with_endorsers(mut self, settings: PeerSettings) -> Self {
+        let observer = Arc::clone(&self.metrics.endorsers) as Arc<_>;
+        self.endorsers = Arc::new(Peers::new(settings, observer));
         self
     }
 

@@ -16,14 +16,17 @@ use tokio::sync::watch;
 use crate::access::Access;
 use crate::chaincode_host::ChaincodeHost;
 use crate::clock::Clock;
+use crate::collector::Collector;
 use crate::committer::Committer;
 use crate::config::{ConfigError, Current, InForce};
 use crate::cut_here::{CutHere, Known};
 use crate::delivered::Deliveries;
 use crate::deployed::Deployed;
+use crate::discovery::Of;
 use crate::endorser::Endorser;
 use crate::log_rules::{BFT, LogRules, consensus, place};
 use crate::ordered_elsewhere::refuse_if_elsewhere;
+use crate::others::Endorsers;
 use crate::outcomes::Outcomes;
 use crate::peer::Peer;
 use crate::read_only::ReadOnly;
@@ -52,8 +55,20 @@ pub struct Channel {
     pub access: Option<Access>,
     /// Whether it refuses writes, as imported channels do.
     pub read_only: bool,
+    /// Collects endorsements of others; `None` if it takes no transactions here.
+    pub collector: Option<Arc<Collector>>,
     /// The number of blocks that can be read, sent after each commit. It closes when no commit will follow.
     pub heights: watch::Receiver<u64>,
+}
+
+impl<'a> From<&'a Channel> for Of<'a> {
+    fn from(channel: &'a Channel) -> Self {
+        Self {
+            reader: &channel.reader,
+            governing: &channel.chaincodes,
+            takes_writes: !channel.read_only,
+        }
+    }
 }
 
 impl fmt::Debug for Channel {
@@ -78,6 +93,8 @@ pub struct Host {
     pub clock: Arc<dyn Clock>,
     /// What chaincodes need.
     pub chaincode: ChaincodeHost,
+    /// The way to other peers.
+    pub endorsers: Arc<dyn Endorsers>,
 }
 
 impl Host {
@@ -224,6 +241,7 @@ impl OpenChannel {
                 reader,
                 access,
                 read_only: true,
+                collector: None,
                 heights,
             },
             committing: Committing::Nobody {
@@ -356,10 +374,18 @@ impl OpenChannel {
         })?;
         let (governing, identity) = (Arc::clone(&chaincodes), Arc::clone(&host.endorser));
         let access = host.access(config.clone());
+        let endorsed_here = Arc::default();
+        let collector = Arc::new(Collector::new(
+            (reader.clone(), Arc::clone(&chaincodes)),
+            config.clone(),
+            (Arc::clone(&identity), Arc::clone(&host.endorsers)),
+            Arc::clone(&endorsed_here),
+        ));
         let peer = Arc::new(Peer {
             channel: Arc::clone(&name),
             endorser: Endorser::new(reader.clone(), governing, identity),
-            endorsed_here: Arc::default(),
+            endorsed_here,
+            collector: Arc::clone(&collector),
             reader: reader.clone(),
             config: config.clone(),
             consenter,
@@ -386,6 +412,7 @@ impl OpenChannel {
                 submitter: Arc::clone(&peer) as Arc<dyn Submitter>,
                 access: Some(access),
                 read_only: false,
+                collector: Some(collector),
                 heights,
             },
             committing: Committing::Thread {

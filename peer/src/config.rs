@@ -14,6 +14,8 @@ use quire_wire::common::metadata_slot;
 use quire_wire::config::{BatchSize, Config, ConfigEnvelope};
 use quire_wire::{Code, DecodeError, Message as _};
 
+use crate::others::{RemotePeer, remote_peers};
+
 /// The policy that the creator of an envelope must satisfy.
 const WRITERS_POLICY: &str = "/Channel/Writers";
 /// The function whose policy guards proposals, and the policy if the configuration names none.
@@ -59,6 +61,8 @@ pub struct InForce {
     pub admission: Arc<Admission>,
     /// Who may ask for an endorsement; if the policy cannot be evaluated, nobody may.
     pub proposers: Result<Policy, PolicyError>,
+    /// The anchor peers of its organisations.
+    pub(crate) remote_peers: Arc<[RemotePeer]>,
 }
 
 impl InForce {
@@ -119,6 +123,7 @@ impl InForce {
             batch_size,
             admission: Arc::new(admission),
             proposers: bundle.policy(proposers),
+            remote_peers: remote_peers(&bundle).into(),
             bundle: Arc::new(bundle),
         })
     }

@@ -1,5 +1,5 @@
-//! The newest endorsements that this process signed for others, so that it need not verify its own signatures when the
-//! transactions come back.
+//! The newest endorsements that this process signed for others or verified for them, so that it need not verify them when
+//! the transactions come back.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -23,7 +23,7 @@ struct Newest {
 }
 
 impl EndorsedHere {
-    /// Remembers what this process signed a moment ago, under the configuration with this sequence.
+    /// Remembers what this process signed or verified a moment ago, under the configuration with this sequence.
     pub(crate) fn remember(
         &self,
         sequence: u64,
@@ -43,7 +43,7 @@ impl EndorsedHere {
         }
     }
 
-    /// Whether this process signed all of these under the configuration with this sequence, and remembers it.
+    /// Whether this process signed or verified all of these under the configuration with this sequence, and remembers it.
     pub(crate) fn has_signed(
         &self,
         sequence: u64,

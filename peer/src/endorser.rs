@@ -17,7 +17,7 @@ use quire_wire::transaction::ProposalBytes;
 
 use crate::clock::Clock;
 use crate::interest::interest;
-use crate::proposed::{Asked, Creator, Evaluating};
+use crate::proposed::{Asked, Evaluating};
 use crate::refused::NotEndorsed;
 use crate::submit::{DECORATION, Evaluated, Proposal};
 
@@ -80,20 +80,21 @@ impl Endorser {
     }
 
     /// Runs a proposal's chaincode on a snapshot, writes down the outcome, and signs it. If the chaincode
-    /// waits, the returned invocation waits too, and keeps what it needs.
+    /// waits, the returned invocation waits too, and keeps what it needs. What the call touched is told if somebody
+    /// else may have to endorse it too.
     pub(crate) fn endorse(
         &self,
         call: &Call,
         asked: &Asked<'_>,
+        tells_interest: bool,
         meter: Meter,
     ) -> Invocation<Result<Endorsed, NotEndorsed>> {
         let simulator = Simulator::new(self.reader.snapshot()).with_meter(meter);
         let chaincode = self.chaincodes.of(&call.chaincode);
-        let is_for_others = matches!(asked.creator, Creator::Elsewhere(_));
         match chaincode.invoke(call, asked, simulator) {
             Invocation::Done(simulated) => Invocation::Done(endorse(
                 (call, &chaincode.version()),
-                (asked.tx_id, is_for_others),
+                (asked.tx_id, tells_interest),
                 asked.bytes,
                 simulated,
                 (&self.reader, &self.chaincodes, &self.identity),
@@ -106,7 +107,7 @@ impl Endorser {
                 waiting.map(move |simulated| {
                     let called = (&call, &*chaincode.version());
                     let here = (&reader, &*chaincodes, &*identity);
-                    endorse(called, (&tx_id, is_for_others), &proposal, simulated, here)
+                    endorse(called, (&tx_id, tells_interest), &proposal, simulated, here)
                 })
             }
         }
@@ -193,7 +194,7 @@ pub(crate) fn proposal_bytes(
 /// Writes down the outcome of a call, and signs it.
 fn endorse(
     (call, version): (&Call, &str),
-    (tx_id, is_for_others): (&str, bool),
+    (tx_id, tells_interest): (&str, bool),
     proposal: &ProposalBytes,
     simulated: Simulated,
     (reader, chaincodes, identity): (&Reader, &Chaincodes, &SigningIdentity),
@@ -217,7 +218,7 @@ fn endorse(
     let results = simulator.into_results();
     keep_out(chaincodes, call, &results.public)?;
     keep_private(reader, identity, tx_id, &results.private)?;
-    let interest = is_for_others.then(|| {
+    let interest = tells_interest.then(|| {
         let organization = identity.msp_id();
         // The built-in chaincode gives no key a policy.
         let may_have_policies = |namespace: &str| chaincodes.is_deployed(namespace);

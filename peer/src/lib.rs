@@ -16,6 +16,7 @@
 //! * [`config`]: what a channel's configuration means for this node.
 //! * [`genesis`]: block 0 of a channel.
 //! * [`Access`]: who may use what of a channel.
+//! * [`discovery`]: who must endorse; [`Collector`] asks them.
 //! * [`join`]: block 0 that somebody else made.
 //!
 //! Each channel has one committing thread, which owns the channel's [`Ledger`](quire_ledger::Ledger). The
@@ -26,6 +27,7 @@ mod callees;
 mod chaincode_host;
 pub mod channel;
 mod clock;
+mod collector;
 mod committer;
 pub mod config;
 mod cut_here;
@@ -33,6 +35,7 @@ mod defined;
 mod defining;
 mod delivered;
 mod deployed;
+pub mod discovery;
 mod endorsed_here;
 mod endorser;
 pub mod genesis;
@@ -42,15 +45,21 @@ mod local;
 mod log_rules;
 mod ordered_elsewhere;
 pub mod orderers;
+mod others;
 mod outcomes;
 pub mod peer;
+mod plan;
+mod planned;
 mod pool;
 mod proposed;
 mod read_only;
 mod refused;
+mod signed_outcome;
 mod source;
 pub mod submit;
 mod telling;
+mod unendorsed;
+mod unordered;
 mod unpacked;
 mod update;
 mod watch;
@@ -60,16 +69,20 @@ pub use callees::{CHAINCODE_TO_CHAINCODE, Channels, Timer};
 pub use chaincode_host::ChaincodeHost;
 pub use channel::{Channel, OpenChannel};
 pub use clock::Clock;
+pub use collector::{Collected, Collector};
 pub use delivered::{Deliveries, NotTaken};
 pub use deployed::Processes;
 pub use genesis::genesis_block;
 pub use local::LocalPeer;
+pub use others::{Asking, Ended, Endorsers, Failure, Nobody, NotAnswered, RemotePeer};
 pub use peer::{Origin, Peer};
+pub use plan::Plan;
 pub use pool::{NotDone, Pool, PoolObserver, Thread, Threads};
 pub use quire_ordering::{EnvelopeTooLarge, Refused};
 pub use submit::{
     DECORATION, Evaluated, Outcome, Promised, Proposal, SubmitError, Submitted, Submitter, Wanted,
 };
+pub use unendorsed::{NoPlan, NotCollected, Unendorsed};
 pub use unpacked::{
     HEADER_EXTENSION, MAX_ARGS, ProposalError, ProposalHeaders, SIGNATURE_HEADER, UnpackedProposal,
 };

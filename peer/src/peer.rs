@@ -21,19 +21,20 @@ use quire_ordering::{BlockSigner, Consenter, Message, NotOrdered, envelope_size_
 use quire_wire::Message as _;
 use quire_wire::common::{Envelope, header_type};
 use quire_wire::peer::{ProposalResponse, SignedProposal};
-use quire_wire::transaction::{ProposalBytes, seal};
 
 use crate::access::{check_access, check_documents, creator};
 use crate::clock::Clock;
+use crate::collector::Collector;
 use crate::config::Current;
 use crate::cut_here::Known;
 use crate::endorsed_here::EndorsedHere;
-use crate::endorser::{Endorsed, Endorser};
+use crate::endorser::Endorser;
 use crate::genesis::config_envelope;
 use crate::outcomes::Outcomes;
 use crate::proposed::{Asked, Creator};
 use crate::refused::NotEndorsed;
 use crate::submit::{Evaluated, Promised, Proposal, SubmitError, Submitted, Submitter, Wanted};
+use crate::unordered::Unordered;
 use crate::unpacked::{ProposalError, UnpackedProposal};
 use crate::update::{configuration, update_id};
 use crate::watch::Watch;
@@ -49,6 +50,8 @@ pub struct Peer {
     pub(crate) endorser: Endorser,
     /// What it endorsed for others.
     pub(crate) endorsed_here: Arc<EndorsedHere>,
+    /// Asks others to endorse.
+    pub(crate) collector: Arc<Collector>,
     pub(crate) config: Current,
     pub(crate) consenter: Arc<dyn Consenter<Known>>,
     pub(crate) outcomes: Arc<Outcomes>,
@@ -63,6 +66,8 @@ pub enum Origin<'a> {
     /// This process made it a moment ago, out of an endorsement of its own, and signed it as this
     /// identity.
     Here(&'a SigningIdentity),
+    /// The same, with endorsements of others that it has checked by the configuration with this sequence.
+    Collected(&'a SigningIdentity, u64),
     /// It comes from somebody of whom nothing is known.
     Outside,
 }
@@ -95,7 +100,7 @@ impl Peer {
             reach: Reach::default(),
             creator: Creator::Elsewhere(proposal),
         };
-        let endorsed = self.endorser.endorse(call, &asked, meter);
+        let endorsed = self.endorser.endorse(call, &asked, true, meter);
         let here = Arc::clone(&self.endorsed_here);
         let sequence = self.config.get().admission.sequence();
         Ok(endorsed.map(move |endorsed| match endorsed {
@@ -163,7 +168,10 @@ impl Peer {
     /// Nothing was ordered; see [`SubmitError`].
     pub fn order(&self, envelope: Bytes, origin: Origin<'_>) -> Result<Promised, SubmitError> {
         match origin {
-            Origin::Here(creator) => self.order_made_here(envelope, creator),
+            Origin::Here(creator) => self.order_made_here(envelope, creator, None),
+            Origin::Collected(creator, sequence) => {
+                self.order_made_here(envelope, creator, Some(sequence))
+            }
             Origin::Outside => self.order_from_outside(envelope),
         }
     }
@@ -224,6 +232,7 @@ impl Peer {
         &self,
         envelope: Bytes,
         creator: &SigningIdentity,
+        checked_by: Option<u64>,
     ) -> Result<Promised, SubmitError> {
         let examined = Examined::made_here(&envelope, &self.channel);
         let Content::Endorsed(endorsed) = &examined.content else {
@@ -239,7 +248,10 @@ impl Peer {
             sequence: admission.sequence(),
             known: Known {
                 examined,
-                signatures: Signatures::Proven,
+                signatures: match checked_by {
+                    Some(sequence) if sequence != admission.sequence() => Signatures::OfOthers,
+                    _ => Signatures::Proven,
+                },
                 sequence: admission.sequence(),
             },
         };
@@ -351,32 +363,6 @@ impl Peer {
 }
 
 impl Peer {
-    /// Makes a transaction out of an endorsement for an identity of this node, and orders it.
-    fn order_endorsed(
-        &self,
-        tx_id: String,
-        identity: &SigningIdentity,
-        proposal: ProposalBytes,
-        endorsed: Result<Endorsed, NotEndorsed>,
-    ) -> Result<Submitted, SubmitError> {
-        let Endorsed {
-            response_payload,
-            endorsement,
-            response,
-            event,
-            interest: _,
-        } = endorsed.map_err(|refused| SubmitError::Chaincode(refused.error))?;
-        let payload = proposal.transaction_payload(response_payload, vec![endorsement]);
-        let signature = identity.sign(&payload);
-        let outcome = self.order(seal(payload, signature), Origin::Here(identity))?;
-        Ok(Submitted {
-            tx_id,
-            result: response.payload,
-            event,
-            outcome,
-        })
-    }
-
     /// Refuses a proposal whose transaction could not be ordered.
     fn check_submission(&self, proposal: &Proposal) -> Result<(), SubmitError> {
         self.outcomes.refuse_in_trouble()?;
@@ -416,14 +402,15 @@ impl Submitter for Peer {
             reach,
             creator: Creator::Here(&identity),
         };
-        match self.endorser.endorse(&call, &asked, meter) {
-            Invocation::Done(endorsed) => {
-                Invocation::Done(self.order_endorsed(tx_id, &identity, bytes, endorsed))
-            }
-            waiting @ Invocation::Waiting(_) => {
-                waiting.map(move |endorsed| self.order_endorsed(tx_id, &identity, bytes, endorsed))
-            }
-        }
+        let may_need_others = self.collector.may_need_others(&call.chaincode);
+        let endorsed = self.endorser.endorse(&call, &asked, may_need_others, meter);
+        let proposed = Unordered {
+            tx_id,
+            identity,
+            chaincode: call.chaincode,
+            bytes,
+        };
+        endorsed.then(move |endorsed| self.order_endorsed(proposed, endorsed))
     }
 
     fn evaluate(&self, proposal: Proposal) -> Invocation<Result<Evaluated, ChaincodeError>> {

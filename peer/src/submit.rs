@@ -14,6 +14,7 @@ use quire_wire::peer::{ChaincodeEvent, ProposalResponse};
 use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::oneshot;
 
+use crate::unendorsed::Unendorsed;
 use crate::unpacked::{ProposalError, UnpackedProposal};
 use crate::update::UpdateRefused;
 use crate::watch::Watch;
@@ -172,6 +173,9 @@ pub enum SubmitError {
     /// The chaincode refused.
     #[error(transparent)]
     Chaincode(ChaincodeError),
+    /// Others must endorse it too, and do not.
+    #[error(transparent)]
+    Unendorsed(#[from] Unendorsed),
 }
 
 /// The time until a caller tries a full queue again.

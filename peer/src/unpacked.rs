@@ -11,7 +11,7 @@ use quire_wire::common::{ChannelHeader, Header, SignatureHeader, Timestamp, head
 use quire_wire::count::fields;
 use quire_wire::peer::{
     ChaincodeHeaderExtension, ChaincodeInput, ChaincodeInvocationSpec, ChaincodeProposalPayload,
-    Proposal as ProposalMessage, ProposalResponse, SignedProposal,
+    Endorsement, Proposal as ProposalMessage, ProposalResponse, SignedProposal,
 };
 use quire_wire::transaction::ProposalBytes;
 use quire_wire::tx_id::tx_id;
@@ -116,6 +116,7 @@ pub struct UnpackedProposal {
     call: Call,
     /// The chaincode that its specification names. That of the call is the header's.
     specified: String,
+    has_transient: bool,
 }
 
 impl ProposalHeaders {
@@ -154,6 +155,7 @@ impl ProposalHeaders {
         let payload: ChaincodeProposalPayload =
             decode("ChaincodeProposalPayload", self.payload.clone())?;
         let (specified, input) = specification(payload.input.clone())?;
+        let has_transient = !payload.transient_map.is_empty();
         // Only the chaincode may see the transient map.
         let payload = ChaincodeProposalPayload {
             input: payload.input,
@@ -168,6 +170,7 @@ impl ProposalHeaders {
             call: call(chaincode, &input),
             input,
             specified,
+            has_transient,
             headers: self,
         })
     }
@@ -269,8 +272,20 @@ impl UnpackedProposal {
     #[must_use]
     pub fn unsigned_transaction(&self, response: ProposalResponse) -> Option<Bytes> {
         let endorsements = vec![response.endorsement?];
+        Some(self.unsigned(response.payload, endorsements))
+    }
+
+    /// The same with these endorsements of an outcome.
+    #[must_use]
+    pub fn unsigned(&self, outcome: Bytes, endorsements: Vec<Endorsement>) -> Bytes {
         let bytes = self.bytes.clone();
-        Some(bytes.transaction_payload(response.payload, endorsements))
+        bytes.transaction_payload(outcome, endorsements)
+    }
+
+    /// Whether it has data that only the chaincode may see.
+    #[must_use]
+    pub fn has_transient(&self) -> bool {
+        self.has_transient
     }
 
     pub(crate) fn tx_id(&self) -> &str {
@@ -278,7 +293,8 @@ impl UnpackedProposal {
     }
 
     /// As it came.
-    pub(crate) fn signed(&self) -> &SignedProposal {
+    #[must_use]
+    pub fn signed(&self) -> &SignedProposal {
         &self.headers.signed
     }
 

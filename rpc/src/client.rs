@@ -71,6 +71,19 @@ impl Client {
             .await
     }
 
+    /// The same, where an answer of more than `most_bytes` is none.
+    ///
+    /// # Errors
+    /// The status that the call ended with.
+    pub(crate) async fn process_proposal_within(
+        &self,
+        proposal: SignedProposal,
+        most_bytes: usize,
+    ) -> Result<ProposalResponse, Status> {
+        let grpc = self.grpc().await?.max_decoding_message_size(most_bytes);
+        call(grpc, "/protos.Endorser/ProcessProposal", proposal).await
+    }
+
     /// `gateway.Gateway/Evaluate`.
     ///
     /// # Errors
@@ -178,10 +191,17 @@ impl Client {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        let mut grpc = self.grpc().await?;
-        let path = PathAndQuery::from_static(path);
-        let codec = ProstCodec::<Q, A>::default();
-        let answer = grpc.unary(Request::new(request), path, codec).await?;
-        Ok(answer.into_inner())
+        call(self.grpc().await?, path, request).await
     }
+}
+
+async fn call<Q, A>(mut grpc: Grpc<Channel>, path: &'static str, request: Q) -> Result<A, Status>
+where
+    Q: Message + 'static,
+    A: Message + Default + 'static,
+{
+    let path = PathAndQuery::from_static(path);
+    let codec = ProstCodec::<Q, A>::default();
+    let answer = grpc.unary(Request::new(request), path, codec).await?;
+    Ok(answer.into_inner())
 }

@@ -3,6 +3,7 @@
 //! * [`router`]: the services that clients of Fabric call.
 //! * [`Client`]: calls such services, of a node or of a peer of Fabric; [`Application`] does with a key.
 //! * [`Orderers`]: the way to orderers that are elsewhere.
+//! * [`Peers`]: other peers, as they are asked for endorsements.
 //! * [`chaincode`]: the stream between a peer and a chaincode, in both directions of connection.
 //! * [`deliver`], [`broadcast`], [`discovery`]: what applications ask of peers and orderers, without a
 //!   connection: messages in, messages out. [`Workers`] does what blocks, and a [`stream_observer`] counts.
@@ -26,6 +27,7 @@ mod health;
 mod observer;
 mod ordered;
 mod orderers;
+mod peers;
 mod routes;
 mod services;
 pub mod stream_observer;
@@ -38,6 +40,7 @@ pub use client::{Client, Delivered, Delivering};
 pub use dial::{DialError, Target};
 pub use observer::{CallKind, Observer};
 pub use orderers::{OrdererSettings, Orderers, OrderersError};
+pub use peers::{PeerObserver, PeerOverride, PeerSecurity, PeerSettings, Peers};
 pub use routes::{orderer_router, router};
 pub use services::{Limits, ShownCertificate};
 pub use tls::{Tls, TlsError};

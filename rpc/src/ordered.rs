@@ -170,7 +170,7 @@ fn not_ordered(channel: &str, error: &SubmitError) -> NotOrdered {
                 "error applying config update to existing channel '{channel}': {said}"
             ))
         }
-        SubmitError::Duplicate | SubmitError::Chaincode(_) => {
+        SubmitError::Duplicate | SubmitError::Chaincode(_) | SubmitError::Unendorsed(_) => {
             NotOrdered::new(status::INTERNAL_SERVER_ERROR, chain_of(error))
         }
         SubmitError::ReadOnly

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { here } from './places.mjs';
 
 /** A port that nobody has now. */
-async function freePort() {
+export async function freePort() {
   const server = net.createServer();
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address();

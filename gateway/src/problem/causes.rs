@@ -4,7 +4,7 @@ use quire_chaincode::ChaincodeError;
 use quire_chaincode::name::NameError;
 use quire_identity::config::UpdateError;
 use quire_ledger::{FindError, IndexError, KeepError, QueryError, ReadError, TooExpensive};
-use quire_peer::{SubmitError, UpdateRefused};
+use quire_peer::{NoPlan, NotCollected, SubmitError, Unendorsed, UpdateRefused};
 use quire_wire::deliver::status;
 
 use super::{Problem, ProblemKind, RETRY_AFTER, RETRY_AFTER_STORAGE};
@@ -261,7 +261,35 @@ impl From<SubmitError> for Problem {
             SubmitError::Duplicate => Self::internal(error),
             SubmitError::Config(refused) => refused.into(),
             SubmitError::Chaincode(error) => error.into(),
+            SubmitError::Unendorsed(unendorsed) => unendorsed.into(),
         }
+    }
+}
+
+impl From<Unendorsed> for Problem {
+    fn from(unendorsed: Unendorsed) -> Self {
+        let (without_peers, cause) = match unendorsed {
+            Unendorsed::NotCollected(NotCollected(failures)) => {
+                let detail = "Too few other organisations have endorsed the transaction; nothing was ordered.";
+                return Self::not_endorsed(detail, failures);
+            }
+            Unendorsed::Nobody(no_plan @ NoPlan::Read(_)) => return Self::internal(no_plan),
+            Unendorsed::Nobody(NoPlan::NoPeers {
+                reason,
+                without_peers,
+            }) => (without_peers, reason.to_string()),
+        };
+        let unknown = if without_peers.is_empty() {
+            String::new()
+        } else {
+            let named = without_peers.join(", ");
+            format!(" (the channel's configuration has no anchor peers of {named})")
+        };
+        let detail = format!(
+            "Other organisations must endorse the transaction, and no peers that could are known: {cause}{unknown}; \
+             nothing was ordered."
+        );
+        Self::not_endorsed(&detail, Vec::new())
     }
 }
 

@@ -89,6 +89,8 @@ pub enum ProblemKind {
     ChaincodeUnavailable,
     /// The chaincode took too long. Nothing was ordered.
     ChaincodeTimeout,
+    /// Too few other organisations have endorsed it. Nothing was ordered.
+    EndorsementFailed,
     /// It is ordered, but its outcome is not known yet.
     CommitTimeout,
 }
@@ -145,6 +147,7 @@ impl ProblemKind {
                 "IDEMPOTENCY_KEY_REUSED",
                 "Idempotency key reused",
             ),
+            Self::EndorsementFailed => (S::BAD_GATEWAY, "ENDORSEMENT_FAILED", "Endorsement failed"),
             Self::ChaincodeError
             | Self::ChaincodeNotFound
             | Self::ChaincodeUnavailable

@@ -4,6 +4,7 @@
 //! What the client must not see goes into the log together with the detail.
 
 mod causes;
+mod endorsers;
 mod kind;
 
 use std::fmt;
@@ -14,8 +15,10 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use quire_chaincode::{Call, Chaincodes};
 use quire_ledger::Height;
+use quire_peer::{Ended, Failure};
 use serde::Serialize;
 
+use endorsers::EndorserDocument;
 pub use kind::ProblemKind;
 
 /// An error for the client.
@@ -28,6 +31,8 @@ pub struct Problem {
     transaction_id: Option<String>,
     block_number: Option<u64>,
     subject: Option<Box<Subject>>,
+    /// The peers that were asked to endorse, and have not.
+    endorsers: Vec<Failure>,
     /// CouchDB's `error`, and its `reason` if that is not the detail.
     couch: Option<(&'static str, Option<String>)>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -63,6 +68,7 @@ impl Problem {
             transaction_id: None,
             block_number: None,
             subject: None,
+            endorsers: Vec::new(),
             couch: None,
             headers: Vec::new(),
         }
@@ -165,6 +171,27 @@ impl Problem {
              to see to them; nothing was ordered."
         );
         Self::unavailable(ProblemKind::StorageFailed, &detail, RETRY_AFTER_STORAGE)
+    }
+
+    /// Too few other organisations have endorsed a transaction.
+    fn not_endorsed(detail: &str, endorsers: Vec<Failure>) -> Self {
+        let kind = ProblemKind::EndorsementFailed;
+        let is_away = endorsers.iter().any(|one| one.ended == Ended::Unreachable);
+        let problem = if is_away {
+            Self::unavailable(kind, detail, RETRY_AFTER)
+        } else {
+            Self::new(kind, detail)
+        };
+        Self {
+            endorsers,
+            ..problem
+        }
+    }
+
+    /// Whether other peers may only have been behind this one, or ahead of it: they came to another outcome.
+    pub(crate) fn may_be_of_heights(&self) -> bool {
+        let is_other = |one: &Failure| matches!(one.ended, Ended::Differs | Ended::Failed);
+        self.endorsers.iter().any(is_other)
     }
 
     /// Adds what only the log may say.
@@ -324,6 +351,7 @@ impl Problem {
                 let version = subject.version?;
                 Some(version.map(|version| version.to_string()).into())
             }),
+            endorsers: endorsers::documents(&self.endorsers),
             error: self.couch.as_ref().map(|(error, _)| *error),
             reason: self
                 .couch
@@ -357,6 +385,9 @@ struct ProblemDocument<'a> {
     /// Null if the key does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<serde_json::Value>,
+    /// Only where others were asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    endorsers: Vec<EndorserDocument<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -433,6 +464,7 @@ mod tests {
             (K::StorageFailed, 503, "STORAGE_FAILED"),
             (K::ChaincodeUnavailable, 502, "CHAINCODE_UNAVAILABLE"),
             (K::ChaincodeTimeout, 504, "CHAINCODE_TIMEOUT"),
+            (K::EndorsementFailed, 502, "ENDORSEMENT_FAILED"),
             (K::CommitTimeout, 504, "COMMIT_TIMEOUT"),
         ] {
             let document = Problem::new(kind, "because").document("id-1");

@@ -33,6 +33,10 @@ use crate::problem::Problem;
 
 /// The shortest and the longest pause before a transaction that lost is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
+/// The same for one to which other organisations came to another outcome.
+const CATCH_UP: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
+/// How often such a one is tried again: for two seconds.
+const CATCH_UPS: u32 = 8;
 
 /// A write that a caller asks for.
 #[derive(Clone, Debug)]
@@ -61,7 +65,7 @@ pub(super) async fn settle(
     let mut attempt = 0;
     loop {
         let turn = turn(gateway, write).await;
-        let (committed, returned) = match step(gateway, write, attempt, allowed).await {
+        let (committed, returned) = match caught_up(gateway, write, attempt, allowed).await {
             Err(problem) => {
                 let problem = problem.about_call(&write.channel.chaincodes, &write.call);
                 return Settled::Refused(match last {
@@ -146,6 +150,25 @@ enum Step {
     Pending { tx_id: String },
     /// It is ordered now.
     Ordered(Submitted),
+}
+
+/// The same as [`step`], again while other organisations come to another outcome, whose nodes may have a block more or
+/// less. It is the same transaction each time: nothing was ordered.
+async fn caught_up(
+    gateway: &Gateway,
+    write: &Arc<Write>,
+    attempt: u32,
+    allowed: u32,
+) -> Result<Step, Problem> {
+    for tries in 0..CATCH_UPS {
+        match step(gateway, write, attempt, allowed).await {
+            Err(problem) if problem.may_be_of_heights() => {
+                sleep(jittered(gateway.backend.as_ref(), CATCH_UP, tries)).await;
+            }
+            done => return done,
+        }
+    }
+    step(gateway, write, attempt, allowed).await
 }
 
 /// Looks an attempt up, and submits it if it does not exist.

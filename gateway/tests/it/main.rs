@@ -10,6 +10,7 @@ mod access;
 mod batch;
 mod bookmarks;
 mod chain;
+mod endorsers;
 mod errors;
 mod events;
 mod headers;

@@ -7,6 +7,7 @@ use clap::Args;
 use quire_ca::FirstAdmin;
 
 use super::DataArguments;
+use super::EndorserArguments;
 use super::OrderingArguments;
 use super::values::{a_second, at_once, budget, bytes, ca_admin, ca_name, seconds};
 use crate::listen::{GrpcListen, ListenAddress};
@@ -79,6 +80,8 @@ pub(crate) struct RunArguments {
     pub(crate) grpc_listen: Option<GrpcListen>,
     #[command(flatten)]
     pub(crate) ordering: OrderingArguments,
+    #[command(flatten)]
+    pub(crate) endorsers: EndorserArguments,
     /// Count nothing; `/metrics` is not found then.
     #[arg(long, env = "QUIRE_NO_METRICS")]
     pub(crate) no_metrics: bool,

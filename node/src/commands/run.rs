@@ -95,6 +95,7 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
         node.with_chaincodes(config.chaincode_timeout, runtime.handle())?
     };
     let node = node.with_ordering(config.ordering.clone())?;
+    let node = node.with_endorsers(config.peers.clone());
     let node = Arc::new(node.migrated_by(config.migrations.clone()));
     let ca_secret = begin_ca(&node, config)?;
     metrics::watch(&node);

@@ -3,12 +3,14 @@
 //! * this file: what ledgers tell as it happens, and channels that open
 //! * [`reads`]: what is read of state, and queries
 //! * [`calls`]: calls by gRPC
+//! * [`endorsers`]: endorsements that were asked of other peers
 //! * [`streams`]: streams of blocks, and envelopes for the order
 //! * [`submitter`]: proposals, and the queue before the committing thread
 //! * [`look`]: what is looked up when somebody asks: heights, disk, [`engine`], [`indexes`]
 
 mod calls;
 mod chaincodes;
+mod endorsers;
 mod engine;
 mod indexes;
 mod log;
@@ -29,6 +31,7 @@ use quire_ledger::{Content, Event, Examined, Observer, OpenReport, Progress, Sta
 
 use calls::Calls;
 use chaincodes::Chaincodes;
+use endorsers::Endorsers;
 pub(crate) use look::watch;
 use reads::Reads;
 use streams::Streams;
@@ -66,6 +69,7 @@ pub(crate) struct Metrics {
     /// By gRPC.
     pub(crate) calls: Arc<Calls>,
     pub(crate) streams: Arc<Streams>,
+    pub(crate) endorsers: Arc<Endorsers>,
 }
 
 #[derive(Debug)]
@@ -229,6 +233,7 @@ impl Metrics {
             elsewhere: orderers::Elsewhere::new(&family),
             calls: Arc::new(Calls::new(&family)),
             streams: Arc::new(Streams::new(&family)),
+            endorsers: Arc::new(Endorsers::new(&family)),
             registry: family.0,
         }
     }

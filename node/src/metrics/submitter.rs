@@ -200,7 +200,8 @@ impl Measured {
                 | SubmitError::StorageFailed
                 | SubmitError::TooLarge(_)
                 | SubmitError::Refused(_)
-                | SubmitError::Config(_),
+                | SubmitError::Config(_)
+                | SubmitError::Unendorsed(_),
             ) => None,
         };
         if let Some(counter) = counter {

@@ -212,6 +212,7 @@ impl Node {
             documents: self.documents.clone(),
             clock: Arc::new(SystemClock),
             chaincode: self.chaincode_host(),
+            endorsers: Arc::clone(&self.endorsers),
         };
         let mut open = if record.read_only {
             OpenChannel::read_only(ledger, &host)

@@ -1,4 +1,5 @@
-//! A chaincode is deployed: installed here, approved for this organisation, and committed if that suffices.
+//! A chaincode is deployed: installed here, approved for this organisation, and committed once enough organisations
+//! have approved it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use quire_wire::lifecycle::{
 };
 use quire_wire::tx_id::tx_id;
 use quire_wire::{Code, DecodeError, Message};
+use tokio::runtime::Handle;
 
 use super::Node;
 use super::wanted::{Wanted, install, policy};
@@ -146,7 +148,10 @@ impl Node {
         calls.approve(&definition, &package_id)?;
         let readiness: CheckCommitReadinessResult =
             calls.ask("CheckCommitReadiness", &definition)?;
-        let is_committed = self.suffices(&calls.channel)?;
+        let approved = |msp_id: &str| readiness.approvals.get(msp_id) == Some(&true);
+        let others = calls.channel.collector.as_ref();
+        let is_committed = self.suffices(&calls.channel)?
+            || others.is_some_and(|others| others.could_endorse(LIFECYCLE, approved));
         if is_committed {
             calls.run("CommitChaincodeDefinition", &definition)?;
         }
@@ -284,10 +289,8 @@ impl Calls {
     /// Calls a function that changes something, and waits until it is in force.
     fn run(&self, function: &'static str, argument: &impl Message) -> Result<(), DeployError> {
         let order = Arc::clone(&self.channel.submitter);
-        // A chaincode of this process is done when it returns.
-        let Invocation::Done(submitted) = order.submit(self.proposal(function, argument)) else {
-            return Err(DeployError::Unknown(function));
-        };
+        let submitted = driven(order.submit(self.proposal(function, argument)));
+        let submitted = submitted.ok_or(DeployError::Unknown(function))?;
         let not_ordered = |source| DeployError::NotOrdered { function, source };
         let outcome = submitted.map_err(not_ordered)?.outcome.blocking_recv();
         let outcome = outcome.map_err(|_| DeployError::Unknown(function))?;
@@ -318,6 +321,20 @@ impl Calls {
         let refused = |source| DeployError::Refused { function, source };
         let answer = evaluated.map_err(refused)?.result;
         M::decode(answer).map_err(|source| DeployError::Answer { function, source })
+    }
+}
+
+/// Drives a call to its end. A chaincode of this process is done when it returns, but others may have to endorse what
+/// it did. None without a runtime, where nobody could be asked.
+fn driven<T: Send + 'static>(mut invocation: Invocation<T>) -> Option<T> {
+    loop {
+        match invocation {
+            Invocation::Done(done) => return Some(done),
+            Invocation::Waiting(waiting) => {
+                let piece = Handle::try_current().ok()?.block_on(waiting);
+                invocation = piece.run(None);
+            }
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use quire_peer::channel::Host;
 use quire_peer::config::in_state;
 use quire_peer::genesis::BATCH_SIZE;
 use quire_peer::{
-    ChaincodeHost, Clock, OpenChannel, Outcome, Peer, Promised, Proposal, ProposalError,
+    ChaincodeHost, Clock, Nobody, OpenChannel, Outcome, Peer, Promised, Proposal, ProposalError,
     SubmitError, Submitted, Submitter as _, UnpackedProposal, genesis_block,
 };
 use quire_wire::Message as _;
@@ -127,6 +127,7 @@ impl Node {
             documents: Documents::default(),
             clock: Arc::clone(&self.clock) as Arc<_>,
             chaincode: ChaincodeHost::idle(),
+            endorsers: Arc::new(Nobody),
         }
     }
 

@@ -3,25 +3,18 @@
 //!
 //! * `config`: organisations and orderers.
 //! * `itself`: what the node says of itself.
-//! * `chaincodes`: the definitions of a channel, for `endorsement`: who must endorse.
-//! * `principals`, `sets`, `merge`: the combinations of signers that satisfy policies.
 //!
-//! An application may ask for anything, so all that an answer may cost is bounded.
+//! Who must endorse what is computed by [`quire_peer::discovery`]. An application may ask for anything, so all that an
+//! answer may cost is bounded.
 
-mod chaincodes;
 mod config;
-mod endorsement;
-mod error;
 mod itself;
-mod merge;
-mod principals;
-mod sets;
-mod sufficient;
 
 use std::sync::Arc;
 
 use quire_identity::Bundle;
 use quire_ledger::chain_of;
+use quire_peer::discovery::{Candidate, Chaincodes, Who, authorized, descriptor};
 use quire_peer::{Channel, SignedData};
 use quire_wire::discovery::{
     Answer, ChaincodeQuery, ChaincodeQueryResult, EndorsementDescriptor, Error, Layout, Peer,
@@ -36,11 +29,8 @@ use tonic::Status;
 use crate::backend::Backend;
 use crate::failure::GARBAGE;
 use crate::workers::Workers;
-use chaincodes::Chaincodes;
-use endorsement::{Candidate, authorized, descriptor};
 use itself::Has;
 pub use itself::Itself;
-use sufficient::Found;
 
 /// Who may ask about a channel: those who may write.
 const OF_CHANNEL: &str = "discovery/Discover";
@@ -58,8 +48,6 @@ pub struct Discovery {
     backend: Arc<dyn Backend>,
     workers: Workers,
     itself: Itself,
-    /// What was found out of transactions that the Gateway endorsed.
-    found: Arc<Found>,
 }
 
 impl Discovery {
@@ -70,7 +58,6 @@ impl Discovery {
             backend,
             workers,
             itself,
-            found: Arc::default(),
         }
     }
 
@@ -302,7 +289,7 @@ impl About<'_> {
 
     fn read(&self) -> Result<Chaincodes<'_>, String> {
         let organization = self.discovery.itself.identity.msp_id();
-        Chaincodes::read(self.channel, self.bundle, organization).map_err(|error| {
+        Chaincodes::read(self.channel.into(), self.bundle, organization).map_err(|error| {
             let channel = self.bundle.channel();
             let reason = chain_of(&error);
             tracing::error!(channel, reason, "definitions cannot be read");
@@ -319,8 +306,8 @@ impl About<'_> {
         let serialized = self.discovery.itself.identity.serialized();
         let identity = self.bundle.msps().deserialize(serialized);
         let candidate = identity.ok().map(|identity| Candidate {
-            identity,
-            chaincodes: chaincodes.running_for(interest),
+            who: Who::Known(identity),
+            chaincodes: Some(chaincodes.running_for(interest)),
         });
         candidate.into_iter().collect()
     }

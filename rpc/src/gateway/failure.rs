@@ -1,5 +1,7 @@
 //! How calls of the Gateway fail: Fabric's codes and texts, with who failed as a detail.
 
+use quire_peer::discovery::NoDescriptor;
+use quire_peer::{Failure as Failed, NoPlan};
 use quire_wire::Message as _;
 use quire_wire::gateway::{Any, ERROR_DETAIL, ErrorDetail, RpcStatus};
 use quire_wire::peer::ProposalResponse;
@@ -13,6 +15,8 @@ use crate::services::Services;
 const GOOD: std::ops::Range<i32> = 200..400;
 /// Fabric's status of a failure.
 const FAILED: i32 = 500;
+/// Details of a status, at most: they stand in the head of an answer.
+const MAX_DETAILS: usize = 8;
 
 /// What an endorser's answer means to the Gateway.
 pub(super) struct Failure {
@@ -65,14 +69,52 @@ pub(super) fn of_this_node(services: &Services, code: Code, message: &str, said:
         msp_id: services.backend.msp_id(),
         message: cut(said).to_owned(),
     };
+    detailed(code, message, [detail])
+}
+
+/// The status of a transaction that too few others have endorsed, with each that did not.
+pub(super) fn of_peers(failures: &[Failed]) -> Status {
+    let details = failures.iter().take(MAX_DETAILS).map(|failed| ErrorDetail {
+        address: failed.address.to_string(),
+        msp_id: failed.msp_id.to_string(),
+        message: cut(&failed.text).to_owned(),
+    });
+    let text =
+        "failed to collect enough transaction endorsements, see attached details for more info";
+    detailed(Code::Aborted, text, details)
+}
+
+fn detailed(code: Code, message: &str, details: impl IntoIterator<Item = ErrorDetail>) -> Status {
     let message = cut(message).to_owned();
-    let details = RpcStatus {
+    let details = details.into_iter().map(|detail| Any {
+        type_url: ERROR_DETAIL.to_owned(),
+        value: detail.encode_to_vec().into(),
+    });
+    let status = RpcStatus {
         code: code as i32,
         message: message.clone(),
-        details: vec![Any {
-            type_url: ERROR_DETAIL.to_owned(),
-            value: detail.encode_to_vec().into(),
-        }],
+        details: details.collect(),
     };
-    Status::with_details(code, message, details.encode_to_vec().into())
+    Status::with_details(code, message, status.encode_to_vec().into())
+}
+
+/// Why nobody can endorse a transaction, in Fabric's words where it has some.
+pub(super) fn no_plan(channel: &str, why: &NoPlan) -> String {
+    let reason = match why {
+        NoPlan::Read(_) => "the channel's definitions cannot be read".to_owned(),
+        NoPlan::NoPeers { reason, .. } => match reason {
+            NoDescriptor::Chaincode(name) => {
+                format!("No metadata was found for chaincode {name} in channel {channel}")
+            }
+            NoDescriptor::Peers => {
+                "no peer combination can satisfy the endorsement policy".to_owned()
+            }
+            NoDescriptor::Installed => {
+                "required chaincodes are not installed on sufficient peers".to_owned()
+            }
+            NoDescriptor::Unsatisfiable => "endorsement policy cannot be satisfied".to_owned(),
+            other => other.to_string(),
+        },
+    };
+    format!("no combination of peers can be derived which satisfy the endorsement policy: {reason}")
 }

@@ -16,6 +16,7 @@ mod failure;
 mod proposal;
 mod submit;
 mod told;
+mod transient;
 
 pub(crate) use chaincode_events::chaincode_events;
 pub(crate) use commit_status::commit_status;

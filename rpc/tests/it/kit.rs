@@ -12,14 +12,14 @@ use quire_chaincode::Documents;
 use quire_disk::OsDisk;
 use quire_identity::config::{compute_update, edit, sign_update, update_envelope};
 use quire_identity::{Organization, Role, SigningIdentity};
-use quire_ledger::{CreateOptions, Ledger, Ledgers, Purpose, Room};
+use quire_ledger::{Block, CreateOptions, Ledger, Ledgers, Purpose, Room};
 use quire_ordering::{BlockSigner, Unobserved};
 use quire_peer::channel::Host;
 use quire_peer::config::in_state;
 use quire_peer::genesis::BATCH_SIZE;
 use quire_peer::{
-    ChaincodeHost, Channel, Clock, LocalPeer, OpenChannel, Pool, PoolObserver, Threads,
-    genesis_block,
+    ChaincodeHost, Channel, Clock, Deliveries, Endorsers, LocalPeer, Nobody, OpenChannel, Pool,
+    PoolObserver, Threads, genesis_block,
 };
 use quire_rpc::Backend;
 use quire_rpc::Workers;
@@ -107,7 +107,7 @@ impl BlockSigner for Signer {
     }
 }
 
-/// A node of the organisation `Org1MSP`, which it made itself.
+/// A node of an organisation that it made itself, `Org1MSP` for most.
 pub(crate) struct Node {
     pub(crate) organization: Organization,
     pub(crate) ledgers: Ledgers,
@@ -120,6 +120,7 @@ pub(crate) struct Node {
     pub(crate) threads: Threads,
     /// How much work waits for one of them.
     pub(crate) waiting: Arc<Waiting>,
+    endorsers: Arc<dyn Endorsers>,
     _dir: tempfile::TempDir,
 }
 
@@ -196,10 +197,15 @@ impl Backend for Channels {
 
 impl Node {
     pub(crate) fn new() -> Self {
+        Self::of("Org1MSP", Arc::new(Nobody))
+    }
+
+    /// Of the organisation with this MSP id, which it makes. Others are asked by `endorsers`.
+    pub(crate) fn of(msp_id: &str, endorsers: Arc<dyn Endorsers>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let organization =
-            Organization::open_or_create(&quire_disk::os(), &data, "Org1MSP", beginning()).unwrap();
+            Organization::open_or_create(&quire_disk::os(), &data, msp_id, beginning()).unwrap();
         let clock = Arc::new(TestClock(Mutex::new(beginning())));
         let (stop, stopping) = watch::channel(false);
         let waiting = Arc::new(Waiting::default());
@@ -228,6 +234,7 @@ impl Node {
             workers: Workers::new(threads.work.clone()),
             threads,
             waiting,
+            endorsers,
             _dir: dir,
         }
     }
@@ -240,6 +247,7 @@ impl Node {
             documents: Documents::default(),
             clock: Arc::clone(&self.clock) as Arc<_>,
             chaincode: ChaincodeHost::idle(),
+            endorsers: Arc::clone(&self.endorsers),
         }
     }
 
@@ -278,8 +286,22 @@ impl Node {
         self.open(ledger)
     }
 
+    /// A channel whose block 0 is this, and whose further blocks are handed in.
+    pub(crate) fn join(&self, channel: &str, genesis: Block) -> (Arc<OpenChannel>, Deliveries) {
+        let ledger = self
+            .ledgers
+            .create(channel, genesis, CreateOptions::default());
+        let joined = OpenChannel::delivered(ledger.unwrap(), &self.host());
+        let (open, deliveries) = joined.unwrap();
+        (self.opened(open), deliveries)
+    }
+
     fn open(&self, ledger: Ledger) -> Arc<OpenChannel> {
         let open = OpenChannel::ordered_here(ledger, &self.host(), Arc::new(Unobserved)).unwrap();
+        self.opened(open)
+    }
+
+    fn opened(&self, open: OpenChannel) -> Arc<OpenChannel> {
         let open = Arc::new(open);
         let name = open.channel.name.to_string();
         let mut channels = self.channels.open.lock();

@@ -11,6 +11,8 @@ mod calls;
 mod chaincode;
 mod deliver;
 mod discovery;
+mod endorsers;
 mod hostile;
 mod kit;
+mod network;
 mod recorded;

@@ -390,6 +390,7 @@ impl Backend for Node {
             submitter: Arc::clone(&self.orderer) as Arc<dyn Submitter>,
             access: None,
             read_only: false,
+            collector: None,
             heights: self.orderer.heights.clone(),
         })
     }

@@ -1,10 +1,11 @@
 //! The layouts of Fabric's own code.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use quire_identity::{Msp, MspVersion, Msps};
+use quire_identity::{Identity, Msp, MspVersion, Msps};
 use quire_testkit::conformance;
 use quire_wire::Message as _;
 use quire_wire::msp::FabricMspConfig;
@@ -78,8 +79,8 @@ fn candidates(
         (
             name,
             Candidate {
-                identity,
-                chaincodes,
+                who: Who::Known(identity),
+                chaincodes: Some(chaincodes),
             },
         )
     });

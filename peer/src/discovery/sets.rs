@@ -6,7 +6,7 @@ use super::error::NoDescriptor;
 use super::principals::{Id, Principals};
 
 /// Principals that satisfy a policy together; one that stands there twice must sign by two identities.
-pub(super) type Set = Vec<Id>;
+pub(crate) type Set = Vec<Id>;
 
 /// Combinations of the branches of one rule, at most: Fabric's bound.
 const MAX_COMBINATIONS: u64 = 10_000;
@@ -17,25 +17,25 @@ const MAX_DEPTH: usize = 32;
 
 /// What may still be done for a question.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     /// Principals in sets that are made.
-    pub(super) members: usize,
+    pub(crate) members: usize,
     /// Comparisons of principals.
-    pub(super) comparisons: usize,
+    pub(crate) comparisons: usize,
 }
 
 impl Budget {
     /// What is done for one question, at most: a tenth of a second.
-    pub(super) const QUESTION: Self = Self {
+    pub(crate) const QUESTION: Self = Self {
         members: 500_000,
         comparisons: 20_000_000,
     };
 
-    pub(super) fn hold(&mut self, members: usize) -> Result<(), NoDescriptor> {
+    pub(crate) fn hold(&mut self, members: usize) -> Result<(), NoDescriptor> {
         spend(&mut self.members, members)
     }
 
-    pub(super) fn compare(&mut self, one: &Set, other: &Set) -> Result<(), NoDescriptor> {
+    pub(crate) fn compare(&mut self, one: &Set, other: &Set) -> Result<(), NoDescriptor> {
         let comparisons = one.len().saturating_mul(other.len()).saturating_add(1);
         spend(&mut self.comparisons, comparisons)
     }
@@ -50,7 +50,7 @@ fn spend(left: &mut usize, spent: usize) -> Result<(), NoDescriptor> {
 ///
 /// # Errors
 /// There are none, or too many.
-pub(super) fn sets(
+pub(crate) fn sets(
     policy: &SignaturePolicyEnvelope,
     principals: &mut Principals,
     budget: &mut Budget,

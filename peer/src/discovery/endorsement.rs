@@ -7,56 +7,58 @@
 //! A group is the peers that a principal means. A layout says how many peers of which groups suffice.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use quire_identity::{Identity, Principal};
 use quire_wire::config::SignaturePolicyEnvelope;
 use quire_wire::msp::MspPrincipal;
 use quire_wire::peer::{ChaincodeCall, ChaincodeInterest};
 
 use super::error::NoDescriptor;
 use super::merge::Merger;
-use super::principals::{Id, Principals};
+use super::principals::{Id, Meaning, Principals, Who};
 use super::sets::{Budget, Set, sets};
 
 /// A chaincode as a channel defines it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Defined {
+pub struct Defined {
     /// The number of the definition.
-    pub(super) version: String,
+    pub version: String,
     /// Who must endorse.
-    pub(super) policy: SignaturePolicyEnvelope,
+    pub policy: SignaturePolicyEnvelope,
     /// Who must endorse what is written to a collection, where that is somebody else.
-    pub(super) collection_policies: BTreeMap<String, SignaturePolicyEnvelope>,
+    pub collection_policies: BTreeMap<String, SignaturePolicyEnvelope>,
     /// The members of each collection.
-    pub(super) members: BTreeMap<String, Vec<MspPrincipal>>,
+    pub members: BTreeMap<String, Vec<MspPrincipal>>,
 }
 
 /// The chaincodes of a question, by name.
-pub(super) type Definitions = BTreeMap<String, Defined>;
+pub type Definitions = BTreeMap<String, Defined>;
 
 /// A peer that may endorse.
 #[derive(Clone, Debug)]
-pub(super) struct Candidate {
-    pub(super) identity: Arc<Identity>,
-    /// The chaincodes that it runs, with the numbers of their definitions.
-    pub(super) chaincodes: BTreeMap<String, String>,
+pub struct Candidate {
+    /// Who it is.
+    pub who: Who,
+    /// The chaincodes that it runs, with the numbers of their definitions; `None` where that is not known, and it may be
+    /// all.
+    pub chaincodes: Option<BTreeMap<String, String>>,
 }
 
 /// Who must endorse; peers are positions in the list of candidates.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Descriptor {
+#[derive(Clone, Debug, Default)]
+pub struct Descriptor {
     /// The peers of each group that a layout names.
-    pub(super) groups: BTreeMap<String, Vec<usize>>,
+    pub groups: BTreeMap<String, Vec<usize>>,
+    /// Whom each group means.
+    pub meanings: BTreeMap<String, Meaning>,
     /// How many peers of which group.
-    pub(super) layouts: Vec<BTreeMap<String, u32>>,
+    pub layouts: Vec<BTreeMap<String, u32>>,
 }
 
 /// Who must endorse what an interest says.
 ///
 /// # Errors
 /// See [`NoDescriptor`].
-pub(super) fn descriptor(
+pub fn descriptor(
     interest: &ChaincodeInterest,
     definitions: &Definitions,
     candidates: &[Candidate],
@@ -70,7 +72,7 @@ pub(super) fn descriptor(
         meant.entry(*id).or_insert_with(|| {
             let meant = members
                 .iter()
-                .filter(|(_, peer)| principals.mean(*id, &peer.identity));
+                .filter(|(_, peer)| principals.mean(*id, &peer.who));
             meant.map(|(position, _)| *position).collect()
         });
     }
@@ -91,6 +93,10 @@ pub(super) fn descriptor(
         return Err(NoDescriptor::Installed);
     }
     Ok(Descriptor {
+        meanings: meant
+            .keys()
+            .filter_map(|id| Some((name(*id), principals.meaning(*id)?)))
+            .collect(),
         groups: meant
             .into_iter()
             .map(|(id, peers)| (name(id), peers))
@@ -107,7 +113,7 @@ pub(super) fn descriptor(
 ///
 /// # Errors
 /// A chaincode or a collection is not defined.
-pub(super) fn authorized(
+pub fn authorized(
     interest: &ChaincodeInterest,
     definitions: &Definitions,
     candidates: &[Candidate],
@@ -150,7 +156,8 @@ fn sufficient(
 fn runs(peer: &Candidate, interest: &ChaincodeInterest, definitions: &Definitions) -> bool {
     interest.chaincodes.iter().all(|call| {
         let version = definitions.get(&call.name).map(|defined| &defined.version);
-        version.is_some() && peer.chaincodes.get(&call.name) == version
+        let runs = |known: &BTreeMap<String, String>| known.get(&call.name) == version;
+        version.is_some() && peer.chaincodes.as_ref().is_none_or(runs)
     })
 }
 
@@ -160,7 +167,7 @@ fn members<'a>(
     definitions: &Definitions,
     candidates: &'a [Candidate],
 ) -> Result<Vec<(usize, &'a Candidate)>, NoDescriptor> {
-    let mut asked: Vec<Vec<Principal>> = Vec::new();
+    let mut asked: Vec<Vec<Meaning>> = Vec::new();
     for call in &interest.chaincodes {
         let defined = defined(call, definitions)?;
         if call.no_private_reads {
@@ -172,11 +179,11 @@ fn members<'a>(
                 chaincode: call.name.clone(),
                 collection: collection.clone(),
             })?;
-            asked.push(members.iter().map(Principal::of).collect());
+            asked.push(members.iter().map(Meaning::of_any).collect());
         }
     }
     let is_member = |peer: &Candidate| {
-        let is_one = |one: &Principal| one.is_satisfied_by(&peer.identity).is_ok();
+        let is_one = |one: &Meaning| one.includes(&peer.who);
         asked.iter().all(|members| members.iter().any(is_one))
     };
     let candidates = candidates.iter().enumerate();

@@ -5,14 +5,14 @@ use super::principals::{Id, Principals};
 use super::sets::{Budget, Set};
 
 /// What compares sets, within bounds.
-pub(super) struct Merger<'a> {
-    pub(super) principals: &'a Principals,
-    pub(super) budget: &'a mut Budget,
+pub(crate) struct Merger<'a> {
+    pub(crate) principals: &'a Principals,
+    pub(crate) budget: &'a mut Budget,
 }
 
 impl Merger<'_> {
     /// The sets that satisfy what each of several lists satisfies; none if there are no lists.
-    pub(super) fn merge_all(&mut self, lists: Vec<Vec<Set>>) -> Result<Vec<Set>, NoDescriptor> {
+    pub(crate) fn merge_all(&mut self, lists: Vec<Vec<Set>>) -> Result<Vec<Set>, NoDescriptor> {
         let mut lists = lists.into_iter();
         let first = lists.next().unwrap_or_default();
         lists.try_fold(first, |merged, list| self.merge(&merged, &list))
@@ -20,7 +20,7 @@ impl Merger<'_> {
 
     /// The sets that satisfy what both `ones` and `others` satisfy. Where a set of one contains a set of the other, no
     /// combination with a third one is made.
-    pub(super) fn merge(&mut self, ones: &[Set], others: &[Set]) -> Result<Vec<Set>, NoDescriptor> {
+    pub(crate) fn merge(&mut self, ones: &[Set], others: &[Set]) -> Result<Vec<Set>, NoDescriptor> {
         let mut merged = Vec::new();
         let mut covered_ones = vec![false; ones.len()];
         let mut covering_others = vec![false; others.len()];

@@ -8,8 +8,7 @@ use quire_chaincode::lifecycle::{
 use quire_chaincode::name::check_namespace;
 use quire_identity::Bundle;
 use quire_identity::policy::as_signature_policy;
-use quire_ledger::{ENDORSEMENT_POLICY, Simulator};
-use quire_peer::Channel;
+use quire_ledger::{ENDORSEMENT_POLICY, Reader, Simulator};
 use quire_wire::Message as _;
 use quire_wire::collection::{ApplicationPolicy, CollectionConfigPackage, PolicyKind};
 use quire_wire::config::{
@@ -30,9 +29,21 @@ const BUILT_IN_VERSION: &str = "0";
 /// The names of collections that every organisation has begin so.
 const IMPLICIT: &str = "_implicit_org_";
 
+/// Whose chaincodes are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Of<'a> {
+    /// The channel's ledger.
+    pub reader: &'a Reader,
+    /// What governs its namespaces here.
+    pub governing: &'a quire_chaincode::Chaincodes,
+    /// Whether writes come to it here.
+    pub takes_writes: bool,
+}
+
 /// The chaincodes of a channel at one time.
-pub(super) struct Chaincodes<'a> {
-    channel: &'a Channel,
+#[derive(Debug)]
+pub struct Chaincodes<'a> {
+    of: Of<'a>,
     bundle: &'a Bundle,
     deployments: Vec<Deployment>,
 }
@@ -42,25 +53,26 @@ impl<'a> Chaincodes<'a> {
     ///
     /// # Errors
     /// The ledger cannot be read, or holds a definition that nobody could have written.
-    pub(super) fn read(
-        channel: &'a Channel,
+    pub fn read(
+        of: Of<'a>,
         bundle: &'a Bundle,
         organization: &str,
     ) -> Result<Self, LifecycleError> {
-        let reader = &channel.reader;
+        let reader = of.reader;
         let mut simulator = Simulator::new(reader.snapshot());
         let mut state = SimulatedState(&mut simulator);
         let deployments = deployments(&mut state, reader.channel(), bundle, organization)?;
         Ok(Self {
-            channel,
+            of,
             bundle,
             deployments,
         })
     }
 
     /// Those that this node endorses for: the ones that it has a package of, and the one that defines them.
-    pub(super) fn running(&self) -> Vec<Chaincode> {
-        if self.channel.read_only {
+    #[must_use]
+    pub fn running(&self) -> Vec<Chaincode> {
+        if !self.of.takes_writes {
             return Vec::new();
         }
         let deployed = self.deployments.iter();
@@ -78,7 +90,8 @@ impl<'a> Chaincodes<'a> {
     }
 
     /// The same by their names, with those of an interest that the built-in chaincode governs.
-    pub(super) fn running_for(&self, interest: &ChaincodeInterest) -> BTreeMap<String, String> {
+    #[must_use]
+    pub fn running_for(&self, interest: &ChaincodeInterest) -> BTreeMap<String, String> {
         let running = self.running().into_iter();
         let mut running: BTreeMap<_, _> = running.map(|one| (one.name, one.version)).collect();
         for call in &interest.chaincodes {
@@ -90,7 +103,8 @@ impl<'a> Chaincodes<'a> {
     }
 
     /// The definitions of what an interest calls, as far as there are any.
-    pub(super) fn definitions(&self, interest: &ChaincodeInterest) -> Definitions {
+    #[must_use]
+    pub fn definitions(&self, interest: &ChaincodeInterest) -> Definitions {
         let mut definitions = Definitions::new();
         for call in &interest.chaincodes {
             if let Some(defined) = self.defined(call) {
@@ -150,9 +164,9 @@ impl<'a> Chaincodes<'a> {
     /// Whether the built-in chaincode governs a namespace here, and writes may come to it.
     fn is_built_in(&self, name: &str) -> bool {
         let is_defined = self.deployments.iter().any(|one| one.name == name);
-        !self.channel.read_only
+        self.of.takes_writes
             && !is_defined
-            && !self.channel.chaincodes.is_deployed(name)
+            && !self.of.governing.is_deployed(name)
             && check_namespace(name).is_ok()
     }
 }

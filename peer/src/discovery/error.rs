@@ -2,7 +2,7 @@
 
 /// Why nobody can say who must endorse. Who asks learns only that it is so, as in Fabric; the log has the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoDescriptor {
+pub enum NoDescriptor {
     /// The chaincode is not defined, or not as Fabric would define it.
     #[error("there is no chaincode {0:?}")]
     Chaincode(String),
