@@ -122,8 +122,8 @@ const EVERYWHERE: [(u16, &str); 8] = [
     ),
     (
         503,
-        "OVERLOADED, NOT_READY, STATE_UNAVAILABLE, ORDERER_UNAVAILABLE, STORAGE_FAILED: nothing was ordered; \
-         come back after Retry-After.",
+        "OVERLOADED, NOT_READY, STATE_UNAVAILABLE, ORDERER_UNAVAILABLE, ENDORSERS_UNAVAILABLE, STORAGE_FAILED: \
+         nothing was ordered; come back after Retry-After.",
     ),
 ];
 
@@ -359,7 +359,7 @@ fn problem_schema() -> Value {
         "endorsers".to_owned(),
         json!({
             "type": "array",
-            "description": "With ENDORSEMENT_FAILED: peers that were asked to endorse the transaction, and have not.",
+            "description": "With ENDORSERS_UNAVAILABLE and ENDORSEMENT_FAILED: peers that were asked to endorse the transaction, and have not.",
             "items": endorser_schema(),
         }),
     );

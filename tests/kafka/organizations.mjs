@@ -191,8 +191,8 @@ try {
 
   await two.stop('SIGKILL');
   const refused = await one.put('alone', { n: 1 });
-  assert.equal(refused.status, 502);
-  assert.equal(refused.body.code, 'ENDORSEMENT_FAILED');
+  assert.equal(refused.status, 503);
+  assert.equal(refused.body.code, 'ENDORSERS_UNAVAILABLE');
   assert.ok(refused.headers['retry-after']);
   const [endorser] = refused.body.endorsers;
   assert.deepEqual(

@@ -89,7 +89,9 @@ pub enum ProblemKind {
     ChaincodeUnavailable,
     /// The chaincode took too long. Nothing was ordered.
     ChaincodeTimeout,
-    /// Too few other organisations have endorsed it. Nothing was ordered.
+    /// Peers of other organisations that must endorse it do not answer. Nothing was ordered.
+    EndorsersUnavailable,
+    /// Too few other organisations have endorsed it, though they answer. Nothing was ordered.
     EndorsementFailed,
     /// It is ordered, but its outcome is not known yet.
     CommitTimeout,
@@ -161,6 +163,7 @@ impl ProblemKind {
             | Self::NotReady
             | Self::StateUnavailable
             | Self::OrdererUnavailable
+            | Self::EndorsersUnavailable
             | Self::StorageFailed => self.row_of_later(),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "INTERNAL", "Internal error"),
             Self::BlockCorrupt => (S::INTERNAL_SERVER_ERROR, "BLOCK_CORRUPT", "Block corrupt"),
@@ -176,6 +179,7 @@ impl ProblemKind {
             Self::NotReady => ("NOT_READY", "Not ready"),
             Self::StateUnavailable => ("STATE_UNAVAILABLE", "State unavailable"),
             Self::OrdererUnavailable => ("ORDERER_UNAVAILABLE", "Orderer unavailable"),
+            Self::EndorsersUnavailable => ("ENDORSERS_UNAVAILABLE", "Endorsers unavailable"),
             _ => ("STORAGE_FAILED", "Storage failed"),
         };
         (S::SERVICE_UNAVAILABLE, code, title)

@@ -175,12 +175,11 @@ impl Problem {
 
     /// Too few other organisations have endorsed a transaction.
     fn not_endorsed(detail: &str, endorsers: Vec<Failure>) -> Self {
-        let kind = ProblemKind::EndorsementFailed;
-        let is_away = endorsers.iter().any(|one| one.ended == Ended::Unreachable);
-        let problem = if is_away {
-            Self::unavailable(kind, detail, RETRY_AFTER)
+        let is_away = |one: &Failure| one.ended == Ended::Unreachable;
+        let problem = if endorsers.iter().any(is_away) {
+            Self::unavailable(ProblemKind::EndorsersUnavailable, detail, RETRY_AFTER)
         } else {
-            Self::new(kind, detail)
+            Self::new(ProblemKind::EndorsementFailed, detail)
         };
         Self {
             endorsers,
@@ -188,10 +187,11 @@ impl Problem {
         }
     }
 
-    /// Whether other peers may only have been behind this one, or ahead of it: they came to another outcome.
+    /// Whether other peers may only have been behind this one, or ahead of it: all that were asked answered, and some came
+    /// to another outcome.
     pub(crate) fn may_be_of_heights(&self) -> bool {
         let is_other = |one: &Failure| matches!(one.ended, Ended::Differs | Ended::Failed);
-        self.endorsers.iter().any(is_other)
+        self.kind == ProblemKind::EndorsementFailed && self.endorsers.iter().any(is_other)
     }
 
     /// Adds what only the log may say.
@@ -465,6 +465,7 @@ mod tests {
             (K::ChaincodeUnavailable, 502, "CHAINCODE_UNAVAILABLE"),
             (K::ChaincodeTimeout, 504, "CHAINCODE_TIMEOUT"),
             (K::EndorsementFailed, 502, "ENDORSEMENT_FAILED"),
+            (K::EndorsersUnavailable, 503, "ENDORSERS_UNAVAILABLE"),
             (K::CommitTimeout, 504, "COMMIT_TIMEOUT"),
         ] {
             let document = Problem::new(kind, "because").document("id-1");

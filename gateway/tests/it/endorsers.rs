@@ -36,7 +36,7 @@ async fn a_peer_that_does_not_answer_is_named_and_the_caller_comes_back_later() 
     let away = refused_by(failure(Ended::Unreachable, text, None));
     node.orderer.refuse(away);
     let refused = client.put(KEY, &[K], "1").await;
-    refused.assert_problem(502, "ENDORSEMENT_FAILED");
+    refused.assert_problem(503, "ENDORSERS_UNAVAILABLE");
     assert_eq!(refused.header("retry-after"), Some("1"));
     let expected = json!([{
         "organization": "Org2MSP",
