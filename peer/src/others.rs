@@ -171,7 +171,7 @@ impl fmt::Display for Failure {
 }
 
 /// As much of a text as is told.
-fn beginning(text: &str) -> String {
+pub(crate) fn beginning(text: &str) -> String {
     let ends = text.char_indices().map(|(at, one)| at + one.len_utf8());
     let end = ends.take_while(|end| *end <= TOLD_BYTES).last();
     text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()

@@ -19,6 +19,8 @@ use crate::dial::{DialError, Target};
 
 /// Bytes of a message, at most: what Fabric's peers send at most by default.
 const MESSAGE_BYTES: usize = 100 << 20;
+/// Bytes of an orderer's answer to Broadcast, at most: a status and a sentence.
+const BROADCAST_BYTES: usize = 64 << 10;
 
 /// A connection to a peer or an orderer. A cheap clone; calls share the connection.
 #[derive(Clone, Debug)]
@@ -125,7 +127,7 @@ impl Client {
     /// The status that the call ended with.
     pub async fn broadcast(&self, envelope: Envelope) -> Result<BroadcastResponse, Status> {
         const PATH: &str = "/orderer.AtomicBroadcast/Broadcast";
-        let mut answers = self.stream(PATH, envelope, MESSAGE_BYTES).await?;
+        let mut answers = self.stream(PATH, envelope, BROADCAST_BYTES).await?;
         let answer = answers.message().await?;
         answer.ok_or_else(|| Status::unavailable("the call ended without an answer"))
     }

@@ -18,6 +18,7 @@ use super::request::Requests;
 use super::rota::Rota;
 use super::status::Status;
 use crate::cut_here::Known;
+use crate::others::beginning;
 use crate::outcomes::Outcomes;
 use crate::submit::SubmitError;
 
@@ -205,16 +206,21 @@ impl Shared {
                 let told = answer.as_ref().ok().map(|answer| answer.status);
                 self.status.observer().answered(told);
                 let failed = match answer {
-                    Ok(BroadcastResponse { status, info }) => match status {
-                        status::SUCCESS => return Sent::Taken,
-                        // An orderer may say so of what others may have.
-                        status::SERVICE_UNAVAILABLE | status::INTERNAL_SERVER_ERROR => {
-                            may_have = true;
-                            format!("{}: {info}", status::name(status))
+                    Ok(BroadcastResponse { status, info }) => {
+                        let info = beginning(&info);
+                        match status {
+                            status::SUCCESS => return Sent::Taken,
+                            // An orderer may say so of what others may have.
+                            status::SERVICE_UNAVAILABLE | status::INTERNAL_SERVER_ERROR => {
+                                may_have = true;
+                                format!("{}: {info}", status::name(status))
+                            }
+                            // It does not have the channel: another may.
+                            status::NOT_FOUND => format!("{}: {info}", status::name(status)),
+                            _ if may_have => return Sent::Unknown(info),
+                            _ => return Sent::Refused(status, info),
                         }
-                        _ if may_have => return Sent::Unknown(info),
-                        _ => return Sent::Refused(status, info),
-                    },
+                    }
                     Err(NoAnswer::NotSent(failed)) => failed,
                     Err(NoAnswer::Unknown(failed)) => {
                         may_have = true;
