@@ -32,6 +32,8 @@ const CONNECTIONS: usize = 256;
 const AT_ONCE: usize = 256;
 /// Bytes of all answers on their way, at most, in [`UNIT`]s; further proposals wait.
 const ANSWER_UNITS: u32 = 64 << 10;
+/// The same of one peer: one that never answers holds nobody else up.
+const ANSWER_UNITS_OF_ONE: u32 = 8 << 10;
 const UNIT: usize = 1 << 10;
 
 /// How peers are reached.
@@ -90,6 +92,7 @@ struct Known {
     /// Who dials has the turn.
     connection: Turn<Option<Client>>,
     places: Semaphore,
+    answers: Semaphore,
     state: Mutex<State>,
 }
 
@@ -181,6 +184,7 @@ impl Shared {
         let known = Arc::new(Known {
             connection: Turn::new(None),
             places: Semaphore::new(AT_ONCE),
+            answers: Semaphore::new(ANSWER_UNITS_OF_ONE as usize),
             state: Mutex::new(State {
                 used: Instant::now(),
                 away: None,
@@ -200,6 +204,8 @@ impl Shared {
         let closed = |_| Status::unavailable("the node stops");
         let _place = known.places.acquire().await.map_err(closed)?;
         let units = u32::try_from(most_bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let room = known.answers.acquire_many(units.min(ANSWER_UNITS_OF_ONE));
+        let _room_of_peer = room.await.map_err(closed)?;
         let room = self.answers.acquire_many(units.min(ANSWER_UNITS));
         let _room = room.await.map_err(closed)?;
         let client = self.client(known, peer).await?;
