@@ -130,6 +130,7 @@ pub(crate) async fn update(
     let caller = Caller::identity(&parts)?;
     let (nonce, now) = (gateway.backend.random_nonce(), gateway.backend.now());
     let name = Arc::clone(&channel.name);
+    let orders_later = submitter.orders_later();
     let ordered = gateway.pools.work(move || {
         let envelope = match expected {
             JSON => envelope_of(&body)?,
@@ -141,7 +142,7 @@ pub(crate) async fn update(
         };
         submitter.order(envelope).map_err(Problem::from)
     });
-    let outcome = outcome(&gateway, ordered.await?).await?;
+    let outcome = outcome(&gateway, ordered.await?, orders_later).await?;
     if !outcome.code.is_valid() {
         let detail = format!(
             "The configuration is in block {} and not in force.",
@@ -192,12 +193,22 @@ fn media(headers: &HeaderMap) -> &'static str {
     }
 }
 
-async fn outcome(gateway: &Gateway, outcome: Promised) -> Result<Outcome, Problem> {
+async fn outcome(
+    gateway: &Gateway,
+    outcome: Promised,
+    orders_later: bool,
+) -> Result<Outcome, Problem> {
     let told = tokio::select! {
         told = outcome => told,
         () = gateway.out_of_grace() => return Err(Problem::not_ready()),
     };
     let told = told.map_err(|_| {
+        if orders_later {
+            return Problem::new(
+                ProblemKind::CommitTimeout,
+                "It is not known whether the update was ordered: look at the configuration of now.",
+            );
+        }
         Problem::new(
             ProblemKind::ConfigConflict,
             "Another configuration came before this one, or the channel stopped: compute the update \
