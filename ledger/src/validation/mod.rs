@@ -117,15 +117,20 @@ pub(crate) fn configure_block<'a>(
             transaction.code = Code::NOT_VALIDATED;
             continue;
         };
+        if !transaction.code.is_valid() {
+            continue;
+        }
         if let Some(trust) = &trust {
-            let following = trust.next(config).map_err(|Unusable(reason)| {
-                ReadError::Config(format!("the configuration in block {number}: {reason}"))
-            })?;
+            let following =
+                next.as_ref()
+                    .unwrap_or(&**trust)
+                    .next(config)
+                    .map_err(|Unusable(reason)| {
+                        ReadError::Config(format!("the configuration in block {number}: {reason}"))
+                    })?;
             next = Some(following);
         }
-        if transaction.code.is_valid() {
-            pending.apply(transaction, Height::new(number, tx))?;
-        }
+        pending.apply(transaction, Height::new(number, tx))?;
     }
     pending.end_block()?;
     if let (Some(trust), Some(next)) = (trust, next) {
