@@ -77,6 +77,7 @@ pub use model::value::VersionedValue;
 pub use modification::KeyModification;
 pub use observer::{Event, Observer, Stage, StateCall};
 pub use offline::check;
+pub use offline::check::form::first_in_other_form;
 pub use offline::import::{ImportError, has_own_blocks};
 pub use offline::repair::{NotReplaced, RepairReport, Replaced};
 pub use offline::truncate::{Loss, TruncateError};

@@ -127,15 +127,26 @@ impl BlockWriter {
 /// # Errors
 /// A slot does not hold what it should.
 pub fn last_config(metadata: &[Bytes]) -> Result<u64, DecodeError> {
-    let value = |slot: usize| {
-        let bytes = metadata.get(slot).cloned().unwrap_or_default();
-        Metadata::decode(bytes).map(|metadata| metadata.value)
-    };
-    let orderer = OrdererBlockMetadata::decode(value(metadata_slot::SIGNATURES)?)?;
-    match orderer.last_config {
-        Some(last_config) => Ok(last_config.index),
-        None => Ok(LastConfig::decode(value(metadata_slot::LAST_CONFIG)?)?.index),
+    if let Some(signed) = signed_last_config(metadata)? {
+        return Ok(signed);
     }
+    let value = value(metadata, metadata_slot::LAST_CONFIG)?;
+    Ok(LastConfig::decode(value)?.index)
+}
+
+/// The same where the orderer's signature covers it: slot 0 alone.
+///
+/// # Errors
+/// The slot does not hold what it should.
+pub fn signed_last_config(metadata: &[Bytes]) -> Result<Option<u64>, DecodeError> {
+    let orderer = OrdererBlockMetadata::decode(value(metadata, metadata_slot::SIGNATURES)?)?;
+    Ok(orderer.last_config.map(|last_config| last_config.index))
+}
+
+/// The value in a slot that holds one with signatures.
+fn value(metadata: &[Bytes], slot: usize) -> Result<Bytes, DecodeError> {
+    let bytes = metadata.get(slot).cloned().unwrap_or_default();
+    Metadata::decode(bytes).map(|metadata| metadata.value)
 }
 
 /// What the consenter wrote into a block's metadata: slot 0, or slot 3 if slot 0 holds nothing, as before Fabric 1.4.1.
@@ -144,10 +155,7 @@ pub fn last_config(metadata: &[Bytes]) -> Result<u64, DecodeError> {
 /// # Errors
 /// A slot does not hold what it should.
 pub fn consenter_metadata(metadata: &[Bytes]) -> Result<Bytes, DecodeError> {
-    let value = |slot: usize| {
-        let bytes = metadata.get(slot).cloned().unwrap_or_default();
-        Metadata::decode(bytes).map(|metadata| metadata.value)
-    };
+    let value = |slot| value(metadata, slot);
     let orderer = value(metadata_slot::SIGNATURES)?;
     if orderer.is_empty() {
         return value(metadata_slot::ORDERER);

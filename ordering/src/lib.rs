@@ -23,7 +23,9 @@ mod room;
 
 pub use admission::{Admission, Refused};
 pub use batch::{Batch, Cut, Message};
-pub use block_writer::{BlockSigner, BlockWriter, consenter_metadata, last_config};
+pub use block_writer::{
+    BlockSigner, BlockWriter, consenter_metadata, last_config, signed_last_config,
+};
 pub use consenter::{Batches, Broken, Consenter, Elsewhere, Next, NotOrdered};
 pub use cutter::{Cutter, EnvelopeTooLarge, envelope_size_bytes};
 pub use embedded::{Bounds, Embedded, EmbeddedBatches};

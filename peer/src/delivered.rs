@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
-use quire_ledger::{Block, Content, Ordered};
+use quire_ledger::{Block, Content, Ordered, first_in_other_form};
 use quire_wire::hash::Hash;
 
 use crate::config::InForce;
@@ -14,6 +14,9 @@ use crate::source::{Arrived, BlockSource, Next};
 const WAITING: usize = 32;
 /// Bytes of them. One that is larger is taken where no other waits.
 const WAITING_BYTES: usize = 64 << 20;
+
+/// What holding an envelope takes beside its bytes, about.
+const AROUND_BYTES: usize = 200;
 
 /// The place to hand in blocks that come from elsewhere. The caller has verified that orderers of the channel
 /// signed them.
@@ -61,6 +64,10 @@ pub enum NotTaken {
     /// Its envelopes are not those that its header names.
     #[error("the block's data hash is not the hash of its envelopes")]
     DataHash,
+    /// An envelope is empty, or stands in another form than Fabric writes it in. The data hash covers the bytes of all
+    /// envelopes without their lengths, so that envelopes joined to one would have the same.
+    #[error("envelope {0} of the block is not in the form that Fabric writes")]
+    Form(usize),
     /// Too many blocks or bytes wait, or the channel still takes in the blocks that it has. The caller hands the block
     /// in again later.
     #[error("too many blocks wait")]
@@ -132,6 +139,9 @@ impl Deliveries {
     pub fn deliver(&self, block: Block) -> Result<bool, NotTaken> {
         let bytes = size_bytes(&block);
         self.window.waiting.lock().check(&block, bytes)?;
+        if let Some(at) = first_in_other_form(&block) {
+            return Err(NotTaken::Form(at));
+        }
         let hash = block.hash();
         let ordered = Ordered::new(block, &self.channel);
         if !ordered.has_sound_data_hash() {
@@ -212,7 +222,7 @@ impl Window {
 /// What a block holds in memory, about.
 fn size_bytes(block: &Block) -> usize {
     let all = block.envelopes.iter().chain(&block.metadata);
-    all.map(bytes::Bytes::len).sum()
+    all.map(|bytes| bytes.len() + AROUND_BYTES).sum()
 }
 
 impl BlockSource for Delivered {

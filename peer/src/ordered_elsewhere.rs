@@ -42,11 +42,14 @@ impl OpenChannel {
             clock: Arc::clone(&host.clock),
             certificate: network.certificate(),
         };
-        let (config, rota) = (Current::new(in_force), Arc::new(Rota::new(orderers)));
+        let config = Current::new(in_force);
+        // An orderer may send blocks well and take nothing, and the other way round.
+        let sending = Arc::new(Rota::new(orderers.clone()));
+        let rota = Arc::new(Rota::new(orderers));
         let ends = Ends::of(&ledger);
         let status = Arc::new(Status::new(ends.heights.1.clone(), observer));
         let way_in = Broadcasting::new(
-            (Arc::clone(&network), requests.clone(), Arc::clone(&rota)),
+            (Arc::clone(&network), requests.clone(), Arc::clone(&sending)),
             Arc::clone(&status),
             Arc::clone(&ends.outcomes),
             (QUEUE_LENGTH, QUEUE_BYTES),
@@ -59,6 +62,7 @@ impl OpenChannel {
             requests,
             network,
             rota,
+            sending,
             status,
             outcomes: Arc::clone(&ends.outcomes),
         };

@@ -147,12 +147,10 @@ impl Network for Orderers {
     ) -> Wait<'static, Result<Box<dyn Blocks>, String>> {
         let (shared, orderer) = (Arc::clone(&self.shared), orderer.clone());
         Box::pin(async move {
-            let client = shared.client(&orderer).await?;
+            // A connection of its own: a channel that takes no blocks now holds nobody else's up.
+            let client = shared.dial(&orderer).await?;
             let asked = client.deliver_small(Delivering::Orderer, request, max_bytes);
-            let blocks = asked.await.map_err(|status| {
-                shared.forget(&orderer);
-                told(&status)
-            })?;
+            let blocks = asked.await.map_err(|status| told(&status))?;
             Ok(Box::new(blocks) as Box<dyn Blocks>)
         })
     }
@@ -187,20 +185,24 @@ impl Blocks for Delivered {
 }
 
 impl Shared {
-    /// A connection to an orderer: the one there is, or a new one.
+    /// The connection for envelopes to an orderer: the one there is, or a new one.
     async fn client(&self, orderer: &Endpoint) -> Result<Client, String> {
         if let Some(client) = self.connections.lock().get(orderer) {
             return Ok(client.clone());
         }
-        let target = self.target(orderer)?;
-        let client = Client::connect(&target).await;
-        let client = client.map_err(|error| quire_ledger::chain_of(&error))?;
+        let client = self.dial(orderer).await?;
         let mut connections = self.connections.lock();
         if connections.len() >= CONNECTIONS {
             connections.clear();
         }
         connections.insert(orderer.clone(), client.clone());
         Ok(client)
+    }
+
+    /// A new connection to an orderer.
+    async fn dial(&self, orderer: &Endpoint) -> Result<Client, String> {
+        let client = Client::connect(&self.target(orderer)?).await;
+        client.map_err(|error| quire_ledger::chain_of(&error))
     }
 
     /// A connection failed: the next one is a new one.

@@ -13,9 +13,10 @@ use quire_wire::deliver::{BroadcastResponse, status};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use super::endpoint::Endpoint;
 use super::network::{Network, NoAnswer};
 use super::request::Requests;
-use super::rota::Rota;
+use super::rota::{Left, Rota};
 use super::status::Status;
 use crate::cut_here::Known;
 use crate::others::beginning;
@@ -66,6 +67,14 @@ enum Sent {
     Nobody(String),
     /// An orderer may have it.
     Unknown(String),
+}
+
+/// What one orderer made of an envelope.
+enum Answer {
+    Taken,
+    Refused(i32, String),
+    MayHave(String),
+    HasNot(String),
 }
 
 impl Broadcasting {
@@ -197,41 +206,27 @@ impl Shared {
         let mut may_have = false;
         loop {
             let mut reason = "the channel has no orderers".to_owned();
-            let orderers = self.rota.shuffled(self.requests.random(), Instant::now());
-            for orderer in &orderers {
-                let sent = self.network.broadcast(orderer, envelope.clone());
-                let answer = timeout(ANSWER, sent).await;
-                let answer = answer
-                    .unwrap_or_else(|_| Err(NoAnswer::Unknown("it does not answer".to_owned())));
-                let told = answer.as_ref().ok().map(|answer| answer.status);
-                self.status.observer().answered(told);
-                let failed = match answer {
-                    Ok(BroadcastResponse { status, info }) => {
-                        let info = beginning(&info);
-                        match status {
-                            status::SUCCESS => return Sent::Taken,
-                            // An orderer may say so of what others may have.
-                            status::SERVICE_UNAVAILABLE | status::INTERNAL_SERVER_ERROR => {
-                                may_have = true;
-                                format!("{}: {info}", status::name(status))
-                            }
-                            // It does not have the channel: another may.
-                            status::NOT_FOUND => format!("{}: {info}", status::name(status)),
-                            _ if may_have => return Sent::Unknown(info),
-                            _ => return Sent::Refused(status, info),
-                        }
-                    }
-                    Err(NoAnswer::NotSent(failed)) => failed,
-                    Err(NoAnswer::Unknown(failed)) => {
+            let mut refused = None;
+            for orderer in &self.rota.shuffled(self.requests.random(), Instant::now()) {
+                match self.ask(orderer, envelope).await {
+                    Answer::Taken => return Sent::Taken,
+                    Answer::Refused(status, info) => refused = Some((status, info)),
+                    Answer::MayHave(failed) => {
                         may_have = true;
-                        failed
+                        reason = format!("{}: {failed}", orderer.address);
                     }
-                };
-                reason = format!("{}: {failed}", orderer.address);
+                    Answer::HasNot(failed) => reason = format!("{}: {failed}", orderer.address),
+                }
             }
             // It may have come into a block in the meantime.
             if !self.outcomes.is_pending(tx_id) {
                 return Sent::Taken;
+            }
+            // One orderer alone may lag behind the configuration, or lie: all that are reached must agree.
+            match refused {
+                Some((_, info)) if may_have => return Sent::Unknown(info),
+                Some((status, info)) => return Sent::Refused(status, info),
+                None => {}
             }
             if self.status.is_closed() || Instant::now() >= last {
                 return if may_have {
@@ -244,5 +239,43 @@ impl Shared {
             sleep(between / 2 + between / 2 * part / 1_000).await;
             between = (between * 2).min(BETWEEN.1);
         }
+    }
+
+    /// Sends an envelope to one orderer. One that does not take envelopes comes last for a while.
+    async fn ask(&self, orderer: &Endpoint, envelope: &Envelope) -> Answer {
+        let sent = self.network.broadcast(orderer, envelope.clone());
+        let answer = timeout(ANSWER, sent).await;
+        let answer =
+            answer.unwrap_or_else(|_| Err(NoAnswer::Unknown("it does not answer".to_owned())));
+        let told = answer.as_ref().ok().map(|answer| answer.status);
+        self.status.observer().answered(told);
+        let answer = match answer {
+            Ok(BroadcastResponse { status, info }) => {
+                let info = beginning(&info);
+                match status {
+                    status::SUCCESS => Answer::Taken,
+                    // An orderer may say so of what others may have.
+                    status::SERVICE_UNAVAILABLE | status::INTERNAL_SERVER_ERROR => {
+                        Answer::MayHave(format!("{}: {info}", status::name(status)))
+                    }
+                    // It does not have the channel: another may.
+                    status::NOT_FOUND => {
+                        Answer::HasNot(format!("{}: {info}", status::name(status)))
+                    }
+                    _ => Answer::Refused(status, info),
+                }
+            }
+            Err(NoAnswer::NotSent(failed)) => Answer::HasNot(failed),
+            Err(NoAnswer::Unknown(failed)) => Answer::MayHave(failed),
+        };
+        match answer {
+            Answer::Taken | Answer::Refused(..) => self.rota.did_well(orderer),
+            Answer::MayHave(_) | Answer::HasNot(_) => {
+                let random = self.requests.random();
+                self.rota
+                    .leave(orderer, Left::Failed, random, Instant::now());
+            }
+        }
+        answer
     }
 }

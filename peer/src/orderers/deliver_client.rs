@@ -8,7 +8,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use quire_ledger::{Block, BlockVerifier};
+use quire_ordering::signed_last_config;
 use quire_wire::common::{self, metadata_slot};
 use quire_wire::deliver::{Response, status};
 use tokio::sync::{oneshot, watch};
@@ -47,6 +49,8 @@ pub(crate) struct DeliverClient {
     pub(crate) requests: Requests,
     pub(crate) network: Arc<dyn Network>,
     pub(crate) rota: Arc<Rota>,
+    /// The same orderers, as those do who send to them.
+    pub(crate) sending: Arc<Rota>,
     pub(crate) status: Arc<Status>,
     pub(crate) outcomes: Arc<Outcomes>,
 }
@@ -278,6 +282,9 @@ impl Stream<'_> {
         let mut block = Block::from(block);
         // Behind Fabric's slots stands what is the business of whoever keeps the block: this node seals its own.
         block.metadata.truncate(metadata_slot::COUNT);
+        if let Some(obsolete) = block.metadata.get_mut(metadata_slot::ORDERER) {
+            *obsolete = Bytes::new();
+        }
         let number = block.number;
         if number != self.next {
             let expected = self.next;
@@ -286,6 +293,11 @@ impl Stream<'_> {
         }
         let verified = self.verifier.verify(&block);
         verified.map_err(|reason| Fault::Lied(format!("block {number}: signatures: {reason}")))?;
+        // Which configuration is in force is read from the newest block: it must be what orderers signed.
+        if !matches!(signed_last_config(&block.metadata), Ok(Some(last)) if last <= number) {
+            let unsigned = "no signature covers the number of the newest configuration";
+            return Err(Fault::Lied(format!("block {number}: {unsigned}")));
+        }
         let is_config = loop {
             match client.deliveries.deliver(block.clone()) {
                 Ok(is_config) => break is_config,
@@ -323,7 +335,7 @@ impl Stream<'_> {
         let channel = &client.requests.channel;
         if orderers.is_empty() {
             tracing::error!(%channel, number, "the new configuration names no orderers: those of before are asked");
-        } else if client.rota.update(orderers) {
+        } else if client.sending.update(orderers.clone()) | client.rota.update(orderers) {
             tracing::info!(%channel, number, "the new configuration names other orderers");
         }
         End::Reconfigured

@@ -24,6 +24,17 @@ pub(crate) fn objections(block: &Block) -> Vec<(String, String)> {
     objections.collect()
 }
 
+/// The number of the first envelope that is empty, or in another form than Fabric writes it in: the block's data hash does
+/// not say where it ends.
+#[must_use]
+pub fn first_in_other_form(block: &Block) -> Option<usize> {
+    if is_config_alone(block) {
+        return None;
+    }
+    let mut envelopes = block.envelopes.iter();
+    envelopes.position(|bytes| bytes.is_empty() || objection(bytes).is_some())
+}
+
 /// The block with every envelope in its canonical encoding, where it has one.
 pub(crate) fn canonical(block: &Block) -> Block {
     let mut canonical = block.clone();

@@ -74,6 +74,8 @@ fn a_block_that_is_not_the_next_or_was_changed_is_not_believed_and_whoever_sent_
     between.hears(Lie::Number, "block 2 is not the next one: 1 is");
     between.hears(Lie::PreviousHash, "block 1: signatures: 0 that hold");
     between.hears(Lie::Envelopes, "block 1: the block's data hash is not");
+    between.hears(Lie::Empty, "envelope 1 of the block is not in the form");
+    between.hears(Lie::Moved, "no signature covers the number of the newest");
     between.hears(Lie::Signature, "block 1: signatures: 0 that hold");
     between.hears(Lie::Unsigned, "block 1: signatures: 0 that hold");
     between.hears(Lie::ManySignatures, "slot 0 has 10000 signatures");

@@ -1,6 +1,7 @@
 //! A server between a node and an orderer. It passes on what the node asks and what the orderer answers, but for what it was
 //! told to say in its place.
 
+use bytes::Bytes;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,6 +40,10 @@ pub(super) enum Lie {
     PreviousHash,
     /// One transaction less.
     Envelopes,
+    /// An envelope more, with no bytes: the data hash stays as it is.
+    Empty,
+    /// What was signed, with another border between value and header.
+    Moved,
     /// A signature of something else.
     Signature,
     /// No signature.
@@ -221,6 +226,15 @@ fn said(mut block: Block, lie: Lie) -> Response {
         Lie::Number => header.number += 1,
         Lie::PreviousHash => header.previous_hash = vec![7; 32].into(),
         Lie::Envelopes => drop(block.data.as_mut().unwrap().data.pop()),
+        Lie::Empty => block.data.as_mut().unwrap().data.push(Bytes::new()),
+        Lie::Moved => {
+            let slot = &mut slots[metadata_slot::SIGNATURES];
+            let mut signed = Metadata::decode(slot.clone()).unwrap();
+            let header = &mut signed.signatures[0].signature_header;
+            *header = [&signed.value[..], &header[..]].concat().into();
+            signed.value = Bytes::new();
+            *slot = signed.encode_to_vec().into();
+        }
         Lie::Unsigned => slots[metadata_slot::SIGNATURES].clear(),
         Lie::Signature | Lie::ManySignatures => {
             let slot = &mut slots[metadata_slot::SIGNATURES];
