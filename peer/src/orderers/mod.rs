@@ -6,8 +6,8 @@
 //!                               stops, or holds back what another one has
 //! ```
 //!
-//! * [`endpoint`]: which orderers a configuration names.
-//! * [`network`]: how they are reached; whatever speaks with them implements it.
+//! * [`Endpoint`]: which orderers a configuration names.
+//! * [`Network`]: how they are reached; whatever speaks with them implements it.
 //! * `rota`: which one is next.
 //! * `request`: what is asked for, signed by this node.
 //! * `probe`: how many blocks an orderer has.
