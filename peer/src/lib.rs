@@ -56,6 +56,7 @@ mod read_only;
 mod refused;
 mod signed_outcome;
 mod source;
+mod start_error;
 pub mod submit;
 mod telling;
 mod unendorsed;
