@@ -36,7 +36,7 @@ async function startNode() {
 /** What Grafana would send: everything chosen, a window of some scrapes. */
 const filled = (expr) => expr.replaceAll(/\$(instance|channel)/g, '.*').replaceAll('$__rate_interval', '60s');
 /** What an alert compares: its own expression has data only when it fires. */
-const compared = (expr) => expr.replace(/ (==|>|<) [\d.]+$/, '');
+const compared = (expr) => expr.replaceAll(/ (==|>|<) [\d.]+(?= or |$)/g, '');
 
 function checkMetrics(text) {
   const lint = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' });
