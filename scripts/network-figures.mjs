@@ -164,7 +164,9 @@ try {
     running.push(node.child);
   }
   const [first, second, away] = network.nodes;
-  await until('a channel that takes writes', async () => (await first.put('a', { n: 1 }, 'first')).status === 201);
+  for (const [at, node] of network.nodes.entries()) {
+    await until('a node that takes writes', async () => (await node.put(`a${at}`, { n: 1 }, `first-${at}`)).status === 201);
+  }
   const processes = network.nodes.map(process_of);
   processes.push(...brokers.brokers.map((broker) => one('brokers', () => broker.child.pid)));
   report.network = await loops(network.nodes, processes);
