@@ -194,7 +194,9 @@ async function stateAway(node) {
 async function noBrokers(node) {
   await node.start([], ['--ordering', 'kafka', '--kafka-brokers', `127.0.0.1:${await freePort()}`]);
   await node.isScraped();
-  await node.fires('QuireOrdererUnavailable', () => node.put('nowhere'));
+  await node.fires('QuireOrdererUnavailable', async () => {
+    await node.put('nowhere');
+  });
 }
 
 await main(async () => {
