@@ -1,5 +1,6 @@
 //! What the chaincodes of a node's channels need of the node.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,10 +8,11 @@ use quire_chaincode::Chaincodes;
 use quire_chaincode::lifecycle::{Installed, Packages, PackagesError};
 use quire_chaincode::shim::{Deadline, ShimChaincode};
 use quire_ledger::Reader;
+use quire_wire::lifecycle::ReferencedChaincode;
 use quire_wire::peer::SignedProposal;
 
 use crate::callees::{Channels, Timer};
-use crate::deployed::Processes;
+use crate::deployed::{Attached, Processes};
 
 /// What the chaincodes of a node's channels need of the node. A cheap clone.
 #[derive(Clone, Debug)]
@@ -57,7 +59,11 @@ impl Packages for Idle {
 }
 
 impl Processes for Idle {
-    fn attach(&self, _: &str, _: Arc<ShimChaincode>) {}
+    fn attach(&self, _: &str, _: Attached) {}
+
+    fn references(&self, _: &str) -> BTreeMap<String, Vec<ReferencedChaincode>> {
+        BTreeMap::new()
+    }
 
     fn detach(&self, _: &str, _: &Arc<ShimChaincode>) {}
 }

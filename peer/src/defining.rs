@@ -9,6 +9,7 @@ use quire_wire::lifecycle::ReferencedChaincode;
 
 use crate::access::{check_access, creator};
 use crate::config::Current;
+use crate::deployed::Processes;
 
 /// What `_lifecycle` asks of a channel.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Defining {
     /// MSP id of the node's organisation.
     pub(crate) organization: String,
     pub(crate) config: Current,
+    pub(crate) processes: Arc<dyn Processes>,
 }
 
 impl Host for Defining {
@@ -33,8 +35,7 @@ impl Host for Defining {
         checked.map_err(|error| error.to_string())
     }
 
-    /// Answers none: which chaincodes run a package is not told yet.
-    fn references(&self, _: &str) -> BTreeMap<String, Vec<ReferencedChaincode>> {
-        BTreeMap::new()
+    fn references(&self, package_id: &str) -> BTreeMap<String, Vec<ReferencedChaincode>> {
+        self.processes.references(package_id)
     }
 }

@@ -14,19 +14,37 @@ use quire_chaincode::lifecycle::{
 use quire_chaincode::shim::{Host, ShimChaincode};
 use quire_chaincode::system::{CSCC, Cscc, LSCC, Lscc, QSCC, Qscc};
 use quire_ledger::{IMPLICIT_COLLECTION, LIFECYCLE, Reader, Simulator};
+use quire_wire::lifecycle::ReferencedChaincode;
 
 use crate::callees::Callees;
 use crate::chaincode_host::ChaincodeHost;
 use crate::config::Current;
 use crate::defined::Defined;
 use crate::defining::Defining;
+use crate::package_indexes::{MakeIndexes, PackageIndexes};
 use crate::telling::Telling;
+
+/// A chaincode of a channel that runs the code of a package.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// The chaincode, and the version of its definition.
+    pub reference: ReferencedChaincode,
+    /// Makes its calls.
+    pub chaincode: Arc<ShimChaincode>,
+    /// Makes the indexes that the package brings along.
+    pub indexes: Arc<dyn MakeIndexes>,
+}
 
 /// Where the code of chaincodes runs.
 pub trait Processes: Debug + Send + Sync {
     /// Lets a chaincode make its calls with the process of a package from now on, and starts that if need be. Never
-    /// blocks.
-    fn attach(&self, package_id: &str, chaincode: Arc<ShimChaincode>);
+    /// blocks. The indexes that the package brings along are made soon, if it is installed, or as soon as it is.
+    fn attach(&self, package_id: &str, attached: Attached);
+
+    /// The chaincodes that run the code of a package, by channel.
+    fn references(&self, package_id: &str) -> BTreeMap<String, Vec<ReferencedChaincode>>;
 
     /// Makes no more calls of a chaincode with the process of a package, and ends a process that nobody uses.
     fn detach(&self, package_id: &str, chaincode: &Arc<ShimChaincode>);
@@ -74,6 +92,7 @@ impl Deployed {
             channel,
             organization: organization.to_owned(),
             config: config.clone(),
+            processes: Arc::clone(&host.processes),
         });
         let telling = Telling {
             reader: reader.clone(),
@@ -185,7 +204,19 @@ impl Deployed {
                 package_id,
                 "a chaincode is deployed"
             );
-            self.processes.attach(package_id, Arc::clone(process));
+            let attached = Attached {
+                channel: channel.into(),
+                reference: ReferencedChaincode {
+                    name: name.clone(),
+                    version,
+                },
+                chaincode: Arc::clone(process),
+                indexes: Arc::new(PackageIndexes {
+                    reader: self.reader.clone(),
+                    namespace: name,
+                }),
+            };
+            self.processes.attach(package_id, attached);
         } else {
             let reason = "this organisation has approved no package for it";
             tracing::warn!(

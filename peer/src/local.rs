@@ -16,6 +16,7 @@ use crate::access::{check_own, creator};
 use crate::callees::Channels;
 use crate::chaincode_host::ChaincodeHost;
 use crate::clock::Clock;
+use crate::deployed::Processes;
 use crate::proposed::{Asked, Creator};
 use crate::refused::NotEndorsed;
 use crate::unpacked::{ProposalError, UnpackedProposal};
@@ -43,6 +44,7 @@ impl LocalPeer {
             msps: msps.clone(),
             organization: organization.clone(),
             channels: Arc::clone(&host.channels),
+            processes: Arc::clone(&host.processes),
         });
         let packages = Arc::clone(&host.packages);
         Self {
@@ -120,6 +122,7 @@ struct Local {
     /// MSP id of the node's organisation.
     organization: String,
     channels: Arc<dyn Channels>,
+    processes: Arc<dyn Processes>,
 }
 
 impl Local {
@@ -139,9 +142,8 @@ impl lifecycle::Host for Local {
         self.check(resource, transaction)
     }
 
-    /// Answers none: which chaincodes run a package is not told yet.
-    fn references(&self, _: &str) -> BTreeMap<String, Vec<ReferencedChaincode>> {
-        BTreeMap::new()
+    fn references(&self, package_id: &str) -> BTreeMap<String, Vec<ReferencedChaincode>> {
+        self.processes.references(package_id)
     }
 }
 

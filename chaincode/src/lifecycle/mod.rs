@@ -18,6 +18,7 @@ mod deployment;
 mod error;
 mod function;
 mod host;
+mod index_files;
 mod layout;
 mod legacy;
 mod members;
@@ -40,6 +41,7 @@ pub(crate) use definitions::{definition, definitions};
 pub use deployment::{Deployment, approvals, deployments};
 pub use error::{DefinitionError, LifecycleError};
 pub use host::Host;
+pub use index_files::IndexFile;
 pub use package::{
     MAX_LABEL_BYTES, MAX_PACKAGE_BYTES, Metadata, Package, PackageError, package_id,
 };

@@ -73,6 +73,9 @@ pub enum PackageError {
     /// The code is no archive.
     #[error("error retrieving DB artifacts from code package: {0}")]
     Code(#[source] ArchiveError),
+    /// It brings more indexes than a channel may have.
+    #[error("it has more than {0} files of indexes")]
+    TooManyIndexes(usize),
     /// There is no code.
     #[error("did not find a code package inside the package")]
     NoCode,

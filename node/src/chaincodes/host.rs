@@ -19,7 +19,7 @@ use quire_rpc::{Target, Tls};
 use quire_wire::peer::SignedProposal;
 use tokio::runtime::Handle;
 
-use super::processes::{Home, Processes, Source};
+use super::processes::{Found, Home, Processes, Source};
 
 /// Folders of a data directory.
 const FOLDER: &str = "chaincodes";
@@ -110,18 +110,26 @@ fn find(
     packages: &PackageFiles,
     package_id: &str,
     message_bytes: usize,
-) -> Result<Option<Source>, String> {
+) -> Result<Option<Found>, String> {
     let told = |error: &dyn std::error::Error| quire_ledger::chain_of(error);
     let Some(bytes) = packages.get(package_id).map_err(|error| told(&error))? else {
         return Ok(None);
     };
     let package = Package::read(&bytes).map_err(|error| told(&error))?;
     let connection = package.connection().map_err(|error| told(&error))?;
-    let Some(connection) = connection else {
-        return Ok(Some(Source::Code(package.code.to_vec())));
+    let source = match connection {
+        None => Source::Code(package.code.to_vec()),
+        Some(connection) => {
+            let server = server(connection, message_bytes);
+            Source::Service(server.map_err(|error| told(&error))?)
+        }
     };
-    let server = server(connection, message_bytes).map_err(|error| told(&error))?;
-    Ok(Some(Source::Service(server)))
+    let indexes = package.index_files().unwrap_or_else(|error| {
+        let reason = told(&error);
+        tracing::error!(package_id, reason, "no index of the package is made");
+        Vec::new()
+    });
+    Ok(Some(Found { source, indexes }))
 }
 
 fn server(connection: Connection, message_bytes: usize) -> Result<Server, quire_rpc::TlsError> {

@@ -6,6 +6,7 @@ mod credentials;
 mod host;
 mod kind;
 mod processes;
+mod runner;
 
 #[cfg(test)]
 mod tests;

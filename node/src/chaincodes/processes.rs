@@ -7,37 +7,29 @@
 //! no package of that id              whoever dials and registers under it, as in development
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use quire_chaincode::lifecycle::CodeError;
+use quire_chaincode::lifecycle::{CodeError, IndexFile};
 use quire_chaincode::shim::{Limits, Process, ShimChaincode, ShimError, Stream};
-use quire_rpc::chaincode::{Accept, DoorLimits, Server, connect, serve};
+use quire_peer::Attached;
+use quire_rpc::chaincode::{Accept, DoorLimits, Server, serve};
+use quire_wire::lifecycle::ReferencedChaincode;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, watch};
-use tokio::task::JoinHandle;
 
-use super::build::{build, folder_of, remove_unfinished};
-use super::child::{Run, RunError, asked};
+use super::build::remove_unfinished;
+use super::child::RunError;
 use super::credentials::{Authority, CredentialError, remove};
-use super::kind::{Kind, KindError};
-
-/// How long after a stream's end, or after it was dialled in vain, a chaincode is dialled again: at first, and at
-/// most. Twice as long each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long after a package was not there, or could not be built, that is tried again: at first, and at most.
-const FIRST_RETRY: Duration = Duration::from_secs(2);
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
-/// A stream that lasted as long is dialled again at once, nearly.
-const SETTLED: Duration = Duration::from_secs(10);
+use super::kind::KindError;
+use super::runner::{Runner, run};
 
 /// Connections of each door on which no chaincode has registered, and how long one may be open.
 const UNREGISTERED: usize = 64;
@@ -52,6 +44,14 @@ pub(crate) struct Home {
     pub(crate) keys: PathBuf,
     /// The node's organisation.
     pub(crate) msp_id: String,
+}
+
+/// What is in a package.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) source: Source,
+    /// The indexes that it brings along.
+    pub(crate) indexes: Vec<IndexFile>,
 }
 
 /// What is in a package, as far as running it goes.
@@ -87,18 +87,18 @@ pub(crate) enum LaunchError {
 }
 
 /// Finds a package; none where there is none of that id.
-pub(crate) type Find = Arc<dyn Fn(&str) -> Result<Option<Source>, String> + Send + Sync>;
+pub(crate) type Find = Arc<dyn Fn(&str) -> Result<Option<Found>, String> + Send + Sync>;
 
 /// The processes of a node's chaincodes. A cheap clone.
 #[derive(Clone)]
 pub(crate) struct Processes(Arc<Inner>);
 
-struct Inner {
-    home: Home,
+pub(super) struct Inner {
+    pub(super) home: Home,
     /// Children that got keys.
-    started: AtomicU64,
+    pub(super) started: AtomicU64,
     limits: Limits,
-    find: Find,
+    pub(super) find: Find,
     runtime: Handle,
     known: Mutex<HashMap<String, Known>>,
     /// Where children dial, once there is one.
@@ -106,13 +106,13 @@ struct Inner {
 }
 
 /// Where children dial, and by what they are known.
-struct ForChildren {
-    address: SocketAddr,
-    authority: Arc<Authority>,
+pub(super) struct ForChildren {
+    pub(super) address: SocketAddr,
+    pub(super) authority: Arc<Authority>,
 }
 
 /// Who is at the other end of a stream.
-enum Caller {
+pub(super) enum Caller {
     /// The process of a package: it was dialled, or has shown a certificate.
     Of(String),
     /// A process that nobody knows, at a door for those.
@@ -125,26 +125,13 @@ enum Caller {
 #[derive(Default)]
 struct Known {
     /// Whose calls it serves.
-    chaincodes: Vec<Arc<ShimChaincode>>,
+    attached: Vec<Attached>,
+    /// The indexes that it brings along, once it is found.
+    indexes: Option<Arc<[IndexFile]>>,
     /// Whether a stranger may be its process: it is known that nothing here runs its code.
     is_open: bool,
     process: Option<Process>,
     runner: Option<Runner>,
-}
-
-/// What sees to it that there is a process. To drop it ends that, soon.
-struct Runner {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Runner {
-    /// Returns when it has ended.
-    async fn stop(self) {
-        self.stop.send_replace(true);
-        // A task that panicked has ended too.
-        self.task.await.ok();
-    }
 }
 
 impl Processes {
@@ -182,13 +169,16 @@ impl Processes {
 }
 
 impl quire_peer::Processes for Processes {
-    fn attach(&self, package_id: &str, chaincode: Arc<ShimChaincode>) {
+    fn attach(&self, package_id: &str, attached: Attached) {
         let mut known = self.0.known.lock();
         let package = known.entry(package_id.to_owned()).or_default();
-        if let Some(process) = &package.process {
-            chaincode.connect(process.clone());
+        if let Some(files) = &package.indexes {
+            self.0.make_indexes(std::slice::from_ref(&attached), files);
         }
-        package.chaincodes.push(chaincode);
+        if let Some(process) = &package.process {
+            attached.chaincode.connect(process.clone());
+        }
+        package.attached.push(attached);
         if package.runner.is_none() {
             let (stop, stopped) = watch::channel(false);
             let running = run(Arc::downgrade(&self.0), package_id.to_owned(), stopped);
@@ -204,11 +194,25 @@ impl quire_peer::Processes for Processes {
             return;
         };
         package
-            .chaincodes
-            .retain(|one| !Arc::ptr_eq(one, chaincode));
-        if package.chaincodes.is_empty() {
+            .attached
+            .retain(|one| !Arc::ptr_eq(&one.chaincode, chaincode));
+        if package.attached.is_empty() {
             known.remove(package_id);
         }
+    }
+
+    fn references(&self, package_id: &str) -> BTreeMap<String, Vec<ReferencedChaincode>> {
+        let mut references: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let known = self.0.known.lock();
+        for one in known
+            .get(package_id)
+            .into_iter()
+            .flat_map(|it| &it.attached)
+        {
+            let channel = references.entry(one.channel.to_string()).or_default();
+            channel.push(one.reference.clone());
+        }
+        references
     }
 }
 
@@ -256,7 +260,7 @@ impl Inner {
 
     /// A stream for a process, which registers as the package that it is of; a stranger registers under the id of any
     /// package that some definition names, and that nothing here runs.
-    fn stream(self: &Arc<Self>, caller: Caller) -> Stream {
+    pub(super) fn stream(self: &Arc<Self>, caller: Caller) -> Stream {
         let inner = Arc::downgrade(self);
         let stream = Stream::new(self.limits.clone(), move |name| {
             let inner = inner.upgrade().ok_or(ShimError::NotConnected)?;
@@ -308,10 +312,36 @@ impl Inner {
     }
 
     /// Says whether a stranger may be the process of a package.
-    fn set_open(&self, name: &str, is_open: bool) {
+    pub(super) fn set_open(&self, name: &str, is_open: bool) {
         if let Some(package) = self.known.lock().get_mut(name) {
             package.is_open = is_open;
         }
+    }
+
+    /// Makes the indexes of a package that was found wherever it is attached, if that was not done before.
+    pub(super) fn found_indexes(&self, name: &str, files: Vec<IndexFile>) {
+        if let Some(package) = self.known.lock().get_mut(name)
+            && package.indexes.is_none()
+        {
+            let files = package.indexes.insert(files.into());
+            self.make_indexes(&package.attached, files);
+        }
+    }
+
+    fn make_indexes(&self, attached: &[Attached], files: &Arc<[IndexFile]>) {
+        if files.is_empty() {
+            return;
+        }
+        let channels: Vec<_> = attached
+            .iter()
+            .map(|one| Arc::clone(&one.indexes))
+            .collect();
+        let files = Arc::clone(files);
+        self.runtime.spawn_blocking(move || {
+            for indexes in channels {
+                indexes.make(&files);
+            }
+        });
     }
 
     fn connected(&self, name: &str, process: &Process) {
@@ -322,15 +352,15 @@ impl Inner {
         }
         if let Some(package) = known.get_mut(name) {
             package.process = Some(process.clone());
-            for chaincode in &package.chaincodes {
-                chaincode.connect(process.clone());
+            for attached in &package.attached {
+                attached.chaincode.connect(process.clone());
             }
             tracing::info!(chaincode = name, "the chaincode is connected");
         }
     }
 
     /// Where children dial: an address of this machine's own, listened on from the first time on.
-    async fn for_children(self: &Arc<Self>) -> Result<&ForChildren, LaunchError> {
+    pub(super) async fn for_children(self: &Arc<Self>) -> Result<&ForChildren, LaunchError> {
         let listen = || async {
             let authority = Arc::new(Authority::new()?);
             let tls = authority.server()?;
@@ -348,117 +378,4 @@ impl Inner {
         };
         self.for_children.get_or_try_init(listen).await
     }
-}
-
-/// Sees to it that a package has a process until it is stopped.
-async fn run(inner: Weak<Inner>, package_id: String, mut stopped: watch::Receiver<bool>) {
-    let Some(inner) = inner.upgrade() else {
-        return;
-    };
-    let mut pause = FIRST_RETRY;
-    loop {
-        let outcome = attempt(&inner, &package_id, &mut stopped).await;
-        if *stopped.borrow() {
-            return;
-        }
-        if let Err(error) = outcome {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(chaincode = package_id, error, "the chaincode does not run");
-        }
-        // The package may be installed, or a registry be reached, later.
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = asked(&mut stopped) => return,
-        }
-        pause = LONGEST_RETRY.min(pause * 2);
-    }
-}
-
-/// Runs what is in a package until it is stopped; returns at once if there is no such package.
-async fn attempt(
-    inner: &Arc<Inner>,
-    package_id: &str,
-    stopped: &mut watch::Receiver<bool>,
-) -> Result<(), LaunchError> {
-    let (find, id) = (Arc::clone(&inner.find), package_id.to_owned());
-    let found = tokio::task::spawn_blocking(move || find(&id)).await;
-    let found = found.map_err(|error| LaunchError::Package(error.to_string()))?;
-    let found = found.map_err(LaunchError::Package)?;
-    inner.set_open(package_id, !matches!(found, Some(Source::Code(_))));
-    match found {
-        None => Ok(()),
-        Some(Source::Service(server)) => {
-            tokio::select! {
-                () = dial(inner, package_id, &server) => {}
-                () = asked(stopped) => {}
-            }
-            Ok(())
-        }
-        Some(Source::Code(code)) => launch(inner, package_id, code, stopped.clone()).await,
-    }
-}
-
-/// Dials a service again and again.
-async fn dial(inner: &Arc<Inner>, package_id: &str, server: &Server) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let began = Instant::now();
-        let stream = inner.stream(Caller::Of(package_id.to_owned()));
-        let address = &server.target.address;
-        match connect(server, stream).await {
-            Ok(()) => tracing::warn!(chaincode = package_id, address, "the chaincode hung up"),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(
-                    chaincode = package_id,
-                    address,
-                    error,
-                    "the chaincode is not reached"
-                );
-            }
-        }
-        if began.elapsed() >= SETTLED {
-            pause = FIRST_PAUSE;
-        }
-        tokio::time::sleep(pause).await;
-        pause = LONGEST_PAUSE.min(pause * 2);
-    }
-}
-
-/// Unpacks and builds code where that was not done before, and keeps it running.
-async fn launch(
-    inner: &Arc<Inner>,
-    package_id: &str,
-    code: Vec<u8>,
-    mut stopped: watch::Receiver<bool>,
-) -> Result<(), LaunchError> {
-    let dir = inner.home.code.join(folder_of(package_id));
-    let name: Arc<str> = package_id.into();
-    if !dir.is_dir() {
-        tokio::select! {
-            built = build(&dir, &name, code) => built?,
-            () = asked(&mut stopped) => return Ok(()),
-        }
-    }
-    let kind = Kind::of(&dir)?;
-    let door = inner.for_children().await?;
-    let peer = door.address.to_string();
-    let folder = inner.started.fetch_add(1, Ordering::Relaxed).to_string();
-    let keys = std::path::absolute(inner.home.keys.join(folder))?;
-    let credential = door.authority.issue(package_id, keys)?;
-    let mut env = credential.env();
-    env.push(("CORE_CHAINCODE_ID_NAME", package_id.to_owned()));
-    env.push(("CORE_PEER_ADDRESS", peer.clone()));
-    env.push(("CORE_PEER_LOCALMSPID", inner.home.msp_id.clone()));
-    let run = Run {
-        program: kind.start(&dir, package_id, &peer),
-        env,
-        dir,
-        name,
-    };
-    let kept = run.keep();
-    asked(&mut stopped).await;
-    kept.stop().await;
-    drop(credential);
-    Ok(())
 }

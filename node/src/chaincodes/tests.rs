@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use quire_chaincode::lifecycle::IndexFile;
 use quire_chaincode::shim::{Callee, Deadline, Host, Limits, ShimChaincode, ShimError, Stream};
 use quire_chaincode::{Invocation, Simulated};
 use quire_ledger::Simulator;
-use quire_peer::Processes as _;
+use quire_peer::{Attached, MakeIndexes, Processes as _};
 use quire_rpc::Target;
 use quire_rpc::chaincode::{Accept as _, Server};
 use quire_wire::Message as _;
+use quire_wire::lifecycle::ReferencedChaincode;
 use quire_wire::peer::ChaincodeId;
 use quire_wire::shim::{ChaincodeMessage, MessageType};
 use rustls::pki_types::CertificateDer;
@@ -16,7 +19,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::runtime::Handle;
 
 use super::credentials::Authority;
-use super::processes::{Children, Home, Processes, Source};
+use super::processes::{Children, Found, Home, Processes, Source};
 
 /// Its chaincodes are never called.
 #[derive(Debug)]
@@ -32,11 +35,23 @@ impl Host for Nobody {
     }
 }
 
+/// The indexes that were made, by the names of their files.
+#[derive(Debug, Default)]
+struct Made(Mutex<Vec<String>>);
+
+impl MakeIndexes for Made {
+    fn make(&self, files: &[IndexFile]) {
+        self.0
+            .lock()
+            .extend(files.iter().map(|file| file.name.clone()));
+    }
+}
+
 /// The processes of packages that are in use: `code:1` and `code:2` are run here, `service:1` is dialled, and `absent:1`
 /// is not installed.
 fn processes(dir: &std::path::Path) -> Processes {
     let find = |package_id: &str| {
-        Ok(match package_id.split_once(':').map(|(label, _)| label) {
+        let source = match package_id.split_once(':').map(|(label, _)| label) {
             // It cannot be unpacked, and so no child gets in the way.
             Some("code") => Some(Source::Code(b"nothing".to_vec())),
             Some("service") => Some(Source::Service(Server {
@@ -48,7 +63,15 @@ fn processes(dir: &std::path::Path) -> Processes {
                 message_bytes: 1,
             })),
             _ => None,
-        })
+        };
+        let index = IndexFile {
+            name: package_id.to_owned(),
+            content: Vec::new(),
+        };
+        Ok(source.map(|source| Found {
+            source,
+            indexes: vec![index],
+        }))
     };
     let home = Home {
         code: dir.join("code"),
@@ -57,10 +80,22 @@ fn processes(dir: &std::path::Path) -> Processes {
     };
     let processes = Processes::new(home, Limits::default(), Arc::new(find), Handle::current());
     for package in ["code:1", "code:2", "service:1", "absent:1"] {
-        let chaincode = ShimChaincode::new("cc".to_owned(), String::new(), Arc::new(Nobody));
-        processes.attach(package, Arc::new(chaincode));
+        processes.attach(package, attached("main", &Arc::default()));
     }
     processes
+}
+
+fn attached(channel: &str, made: &Arc<Made>) -> Attached {
+    let chaincode = ShimChaincode::new("cc".to_owned(), "1".to_owned(), Arc::new(Nobody));
+    Attached {
+        channel: channel.into(),
+        reference: ReferencedChaincode {
+            name: "cc".to_owned(),
+            version: "1".to_owned(),
+        },
+        chaincode: Arc::new(chaincode),
+        indexes: Arc::clone(made) as _,
+    }
 }
 
 fn register(stream: &Stream, package: &str) -> Result<(), ShimError> {
@@ -134,4 +169,35 @@ async fn a_process_registers_as_the_package_that_its_certificate_is_of() {
     drop(register(Some(&shown), "code:1").unwrap());
     drop(credential);
     assert!(is_refused(&register(Some(&shown), "code:1").map(drop)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_indexes_of_a_package_are_made_once_in_every_channel_that_uses_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let processes = processes(dir.path());
+    let mut channels = Vec::new();
+    // Some come before the package is read, and some after.
+    for channel in ["a", "b", "c"] {
+        let made = Arc::new(Made::default());
+        processes.attach("service:1", attached(channel, &made));
+        while made.0.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        channels.push(made);
+    }
+    let absent = Arc::new(Made::default());
+    processes.attach("absent:1", attached("a", &absent));
+    let references: Vec<_> = processes.references("service:1").into_iter().collect();
+    let channels_of: Vec<_> = references.iter().map(|(channel, _)| &**channel).collect();
+    assert_eq!(channels_of, ["a", "b", "c", "main"]);
+    assert!(
+        references
+            .iter()
+            .all(|(_, those)| those.len() == 1 && those[0].version == "1")
+    );
+    processes.stop().await;
+    for made in channels {
+        assert_eq!(*made.0.lock(), ["service:1"]);
+    }
+    assert!(absent.0.lock().is_empty());
 }

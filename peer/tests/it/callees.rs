@@ -1,5 +1,6 @@
 //! A chaincode that calls others: whom it may call for its client, and what that costs.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -16,12 +17,13 @@ use quire_ledger::{CreateOptions, FindError, Meter, Query, Reader, Simulator};
 use quire_ordering::Unobserved;
 use quire_peer::channel::Host;
 use quire_peer::{
-    ChaincodeHost, Channels, Evaluated, OpenChannel, Processes, Proposal, Submitter as _, Timer,
+    Attached, ChaincodeHost, Channels, Evaluated, OpenChannel, Processes, Proposal, Submitter as _,
+    Timer,
 };
 use quire_wire::Message;
 use quire_wire::lifecycle::{
     ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CommitChaincodeDefinitionArgs,
-    LocalPackage, SourceKind,
+    LocalPackage, ReferencedChaincode, SourceKind,
 };
 use quire_wire::peer::{ChaincodeId, ChaincodeInput, ChaincodeSpec, Response, SignedProposal};
 use quire_wire::shim::{ChaincodeMessage, MessageType};
@@ -43,8 +45,12 @@ struct Played {
 }
 
 impl Processes for Played {
-    fn attach(&self, _: &str, chaincode: Arc<ShimChaincode>) {
-        self.attached.lock().push(chaincode);
+    fn attach(&self, _: &str, attached: Attached) {
+        self.attached.lock().push(attached.chaincode);
+    }
+
+    fn references(&self, _: &str) -> BTreeMap<String, Vec<ReferencedChaincode>> {
+        BTreeMap::new()
     }
 
     fn detach(&self, _: &str, _: &Arc<ShimChaincode>) {}
