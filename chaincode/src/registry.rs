@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -13,6 +14,7 @@ use crate::{Call, Chaincode, Documents, Hints, Weight};
 pub struct Chaincodes {
     built_in: Arc<dyn Chaincode>,
     deployed: RwLock<BTreeMap<String, Arc<dyn Chaincode>>>,
+    changes: AtomicU64,
 }
 
 impl Chaincodes {
@@ -22,19 +24,28 @@ impl Chaincodes {
         Self {
             built_in: Arc::new(documents),
             deployed: RwLock::default(),
+            changes: AtomicU64::new(0),
         }
     }
 
     /// Lets a chaincode govern a namespace from now on; calls that have begun are not concerned.
     pub fn deploy(&self, namespace: &str, chaincode: Arc<dyn Chaincode>) {
-        self.deployed
-            .write()
-            .insert(namespace.to_owned(), chaincode);
+        let mut deployed = self.deployed.write();
+        deployed.insert(namespace.to_owned(), chaincode);
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// Gives a namespace back to the built-in chaincode.
     pub fn remove(&self, namespace: &str) {
-        self.deployed.write().remove(namespace);
+        let mut deployed = self.deployed.write();
+        deployed.remove(namespace);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often who governs what has changed. What was concluded before the last change may be wrong.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// The chaincode that governs a namespace.

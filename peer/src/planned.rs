@@ -28,6 +28,8 @@ const MAX_PARTS: usize = 100;
 pub(crate) struct Question {
     /// The configuration's number.
     sequence: u64,
+    /// How often the chaincodes that this node runs have changed.
+    changes: u64,
     /// When each chaincode was defined as it is now.
     defined: Vec<Option<Height>>,
     /// The serialized interest.
@@ -61,6 +63,7 @@ impl Planned {
         let defined = defined(&snapshot, interest);
         let question = Question {
             sequence: in_force.bundle.sequence(),
+            changes: self.chaincodes.changes(),
             defined: defined.map_err(|error| NoPlan::Read(chain_of(&error)))?,
             interest: interest.encode_to_vec(),
         };
