@@ -33,6 +33,21 @@ impl Ledgers {
         self.begin(name, genesis, record)
     }
 
+    /// The same for a chain whose blocks orderers elsewhere make: its record says so, for as long as the channel exists.
+    ///
+    /// # Errors
+    /// See [`Ledgers::create`].
+    pub fn create_following(
+        &self,
+        name: &str,
+        genesis: Block,
+        options: CreateOptions,
+    ) -> Result<Ledger, OpenError> {
+        let mut record = ChannelRecord::new(name, options.segment_bytes);
+        record.follows_others = true;
+        self.begin(name, genesis, record)
+    }
+
     /// The same for an orderer, which keeps blocks for others to judge: only configurations are judged here, and take
     /// effect. There is no other state, for as long as the channel exists.
     ///

@@ -72,6 +72,9 @@ pub struct ChannelRecord {
     /// Whether it is an orderer's: only configurations are judged, and take effect.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blocks_only: bool,
+    /// Whether orderers elsewhere make its blocks, and never this node.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follows_others: bool,
     /// Where the chain begins, if not at block 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
@@ -87,6 +90,7 @@ impl ChannelRecord {
             segment_bytes,
             first_own_block: Some(0),
             blocks_only: false,
+            follows_others: false,
             base: None,
         }
     }

@@ -101,6 +101,9 @@ pub(crate) fn of_node_part(error: &NodeError) -> Option<&'static str> {
         NodeError::OrderersOnly(_) => {
             return Some("Start it with `quire orderer`.");
         }
+        NodeError::FollowsOthers(_) => {
+            return Some("Start it with `--ordering remote`.");
+        }
         NodeError::NoCaKey => {
             return Some("Serve the CA where it was made, or leave --ca-listen out.");
         }

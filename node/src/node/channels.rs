@@ -112,7 +112,7 @@ impl Node {
         let signer = OrdererSigner(Arc::clone(&self.orderer));
         let block = genesis_block(name, BATCH_SIZE, &self.organization, &signer, clock::now());
         let opening = self.metrics.opening();
-        let ledger = self.make_ledger(name, block, self.orders_only)?;
+        let ledger = self.make_ledger(name, block, self.keeping())?;
         opening.done(name, &OpenReport::default());
         let record = self.ledgers.record(name)?;
         let record = record.ok_or_else(|| OpenError::NoSuchChannel(name.to_owned()))?;
@@ -125,13 +125,24 @@ impl Node {
         &self,
         name: &str,
         block: Block,
-        blocks_only: bool,
+        keeping: Keeping,
     ) -> Result<Ledger, OpenError> {
         let options = CreateOptions::default();
-        if blocks_only {
-            self.ledgers.create_blocks_only(name, block, options)
+        match keeping {
+            Keeping::Ordered => self.ledgers.create(name, block, options),
+            Keeping::Followed => self.ledgers.create_following(name, block, options),
+            Keeping::BlocksOnly => self.ledgers.create_blocks_only(name, block, options),
+        }
+    }
+
+    /// How channels are kept that this node makes or joins.
+    pub(super) fn keeping(&self) -> Keeping {
+        if self.orders_only {
+            Keeping::BlocksOnly
+        } else if self.ordering.order_of() == OrderOf::Others {
+            Keeping::Followed
         } else {
-            self.ledgers.create(name, block, options)
+            Keeping::Ordered
         }
     }
 
@@ -204,6 +215,9 @@ impl Node {
             (false, true) => return Err(NodeError::HasState(name)),
             _ => {}
         }
+        if record.follows_others && self.ordering.order_of() != OrderOf::Others {
+            return Err(NodeError::FollowsOthers(name));
+        }
         migrate(&name, &ledger.reader(), &self.migrations.read().clone())?;
         self.metrics.begin(&name);
         let host = Host {
@@ -231,6 +245,17 @@ impl Node {
         self.channels.write().insert(name, open);
         Ok(())
     }
+}
+
+/// How a channel is kept, from its first block on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// This node orders it, alone or by a topic.
+    Ordered,
+    /// Orderers elsewhere order it.
+    Followed,
+    /// By an orderer alone: blocks without state.
+    BlocksOnly,
 }
 
 /// A name that nobody else makes a channel of.

@@ -62,6 +62,8 @@ pub(crate) enum NodeError {
         "the blocks of channel {0} were kept by an orderer alone, which judges nothing: there is no state here"
     )]
     OrderersOnly(String),
+    #[error("orderers elsewhere make the blocks of channel {0}: this node adds none of its own")]
+    FollowsOthers(String),
     #[error("channel {0} has state: an orderer alone keeps channels that it joined as one")]
     HasState(String),
     #[error(transparent)]
@@ -85,6 +87,7 @@ impl NodeError {
             return matches!(
                 self,
                 Self::OrderersOnly(_)
+                    | Self::FollowsOthers(_)
                     | Self::HasState(_)
                     | Self::Start(
                         StartError::Config { .. }

@@ -8,6 +8,7 @@ use quire_disk::{Disk, OsDisk};
 use quire_ledger::{Ledger, Next, OpenError, OpenReport, StoredBlocks};
 use quire_peer::join::{self, FirstBlock, Joined, Joining, OrderOf};
 
+use super::channels::Keeping;
 use super::{Node, NodeError};
 
 /// Why a channel was not joined.
@@ -35,7 +36,7 @@ impl Node {
         let first = self.first_block(block, self.ordering.order_of())?;
         let channel = first.joined.channel.clone();
         let _reserved = self.reserve(&channel)?;
-        let (joined, made) = self.make_joined(first, self.orders_only)?;
+        let (joined, made) = self.make_joined(first, self.keeping())?;
         if let Some(ledger) = made {
             let record = self.ledgers.existing(&channel)?;
             self.start(&record, ledger)?;
@@ -51,14 +52,14 @@ impl Node {
         block: Bytes,
         (elsewhere, blocks_only): (bool, bool),
     ) -> Result<Joined, JoinError> {
-        let order = if elsewhere {
-            OrderOf::Others
-        } else {
+        let (order, keeping) = match (elsewhere, blocks_only) {
+            (true, _) => (OrderOf::Others, Keeping::Followed),
             // Whether by a topic is told with the start.
-            OrderOf::Topic
+            (false, true) => (OrderOf::Topic, Keeping::BlocksOnly),
+            (false, false) => (OrderOf::Topic, Keeping::Ordered),
         };
         let first = self.first_block(block, order)?;
-        let (joined, _) = self.make_joined(first, blocks_only)?;
+        let (joined, _) = self.make_joined(first, keeping)?;
         Ok(joined)
     }
 
@@ -78,7 +79,7 @@ impl Node {
     fn make_joined(
         &self,
         first: FirstBlock,
-        blocks_only: bool,
+        keeping: Keeping,
     ) -> Result<(Joined, Option<Ledger>), JoinError> {
         let FirstBlock { block, mut joined } = first;
         let channel = &joined.channel;
@@ -90,7 +91,7 @@ impl Node {
             return Ok((joined, None));
         }
         let opening = self.metrics.opening();
-        let ledger = self.make_ledger(channel, block, blocks_only)?;
+        let ledger = self.make_ledger(channel, block, keeping)?;
         opening.done(channel, &OpenReport::default());
         Ok((joined, Some(ledger)))
     }

@@ -5,7 +5,7 @@ mod kit;
 mod liar;
 mod orderer;
 
-use crate::joining::succeeded;
+use crate::joining::{succeeded, words};
 use crate::kit::run;
 use kit::{Network, ask, block, height, until, write, written, written_at};
 
@@ -106,7 +106,7 @@ fn a_node_that_joins_late_takes_all_blocks_in_and_is_another_chain_to_nobody() {
     let told = crate::joining::told(&alone);
     assert_eq!(alone.status.code(), Some(2), "{told}");
     assert!(
-        told.contains("was signed by another than this node"),
+        told.contains("orderers elsewhere make the blocks of channel ours"),
         "{told}"
     );
     assert!(told.contains("--ordering remote"), "{told}");
@@ -288,4 +288,24 @@ fn where_one_of_two_orderers_dies_the_other_one_is_asked_and_no_write_is_lost_or
     assert!(peer.stop().success());
     network.check("peer", 1);
     drop(orderer);
+}
+
+#[test]
+fn a_channel_that_follows_orderers_elsewhere_is_never_ordered_here() {
+    // Org2MSP orders, so nothing in the configuration forbids its nodes to make blocks.
+    let network = Network::new(1);
+    let flags = network.flags(2, 0);
+    let flags = words(&flags);
+    let block = network.block.to_str().unwrap();
+    let join = ["channel", "join", "--block", block, "--ordering", "remote"];
+    let data = network.data("follower");
+    succeeded(&run(&[&join, &flags[..]].concat(), &data));
+    let alone = ["run", "--listen", "127.0.0.1:0", "--grpc-listen", "none"];
+    let alone = run(&[&alone, &flags[..]].concat(), &data);
+    let told = crate::joining::told(&alone);
+    assert_eq!(alone.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("orderers elsewhere make the blocks of channel ours"),
+        "{told}"
+    );
 }
