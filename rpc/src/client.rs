@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use crate::answers::Answers;
 use crate::dial::{DialError, Target};
 
 /// Bytes of a message, at most: what Fabric's peers send at most by default.
@@ -174,7 +175,7 @@ impl Client {
     {
         let mut grpc = self.grpc().await?.max_decoding_message_size(max_bytes);
         let path = PathAndQuery::from_static(path);
-        let codec = ProstCodec::<Envelope, A>::default();
+        let codec = Answers::<A>::default();
         let request = Request::new(stream::iter([envelope]));
         Ok(grpc.streaming(request, path, codec).await?.into_inner())
     }

@@ -11,6 +11,7 @@
 //! Connections and TLS of the services are those of the HTTP API, which takes routes beside its own. Here is what is
 //! said on them: [`Backend`] hands out channels, and each service asks a channel what REST asks it.
 
+mod answers;
 mod application;
 mod backend;
 pub mod broadcast;
