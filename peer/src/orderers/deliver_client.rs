@@ -30,8 +30,16 @@ use crate::outcomes::Outcomes;
 const OPENING: Duration = Duration::from_secs(3);
 /// After so long without a block, another orderer is asked how many there are.
 const QUIET: Duration = Duration::from_secs(5);
-/// So long an orderer may go on to send nothing after another one was found to have more.
+/// And whatever comes, this often: an orderer may send less than there is.
+const LOOK_AROUND: Duration = Duration::from_secs(10);
+/// So long an orderer may go on to send little after another one was found to have more: less than these blocks and less
+/// than these bytes, while the node waits for them most of the time. Besides, as long as a block takes to come over a slow
+/// line.
 const SUSPICION: Duration = Duration::from_secs(10);
+const FEW_BLOCKS: u64 = 20;
+const FEW_BYTES: u64 = 1 << 20;
+/// Bytes a second of a slow line.
+const SLOW_LINE: u64 = 256 << 10;
 /// How long a node that stops waits for the blocks of its own transactions.
 const LAST_ONES: Duration = Duration::from_secs(5);
 /// How often it looks whether they are there.
@@ -64,8 +72,15 @@ enum Fault {
     Refused(i32),
     #[error("it sends what is no block of the channel: {0}")]
     Lied(String),
-    #[error("it sends nothing, and {} has {height} blocks", other.address)]
-    Withholds { other: Endpoint, height: u64 },
+    #[error(
+        "it sent {blocks} blocks in {} seconds, and {} has {height} in all", seconds.as_secs(), other.address
+    )]
+    Withholds {
+        other: Endpoint,
+        height: u64,
+        blocks: u64,
+        seconds: Duration,
+    },
 }
 
 impl Fault {
@@ -95,14 +110,46 @@ struct Stream<'a> {
     blocks: Box<dyn Blocks>,
     verifier: Arc<BlockVerifier>,
     max_bytes: usize,
+    /// How long it may send little while another has more.
+    patience: Duration,
     /// The number of the next block.
     next: u64,
     over: watch::Receiver<bool>,
+    came: Came,
     quiet_from: Instant,
-    /// The orderer that is asked how many blocks there are.
+    /// When another orderer was asked last how many blocks there are.
+    looked: Instant,
+    /// The orderer that is asked.
     asked: Option<(Endpoint, oneshot::Receiver<Result<u64, String>>)>,
-    /// Who has more, how much, and since when that is known.
-    suspicion: Option<(Endpoint, u64, Instant)>,
+    suspicion: Option<Suspicion>,
+}
+
+/// What an orderer has sent, and how long it was waited for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Came {
+    blocks: u64,
+    bytes: u64,
+    waited: Duration,
+}
+
+/// Another orderer was found to have more.
+struct Suspicion {
+    other: Endpoint,
+    /// What it has.
+    height: u64,
+    since: Instant,
+    /// What had come by then.
+    before: Came,
+}
+
+impl Suspicion {
+    /// Whether what came since then is so little that the orderer must hold blocks back; it has had this long.
+    fn holds(&self, came: Came, seconds: Duration) -> bool {
+        let waited = came.waited.saturating_sub(self.before.waited);
+        let blocks = came.blocks.saturating_sub(self.before.blocks);
+        let bytes = came.bytes.saturating_sub(self.before.bytes);
+        waited >= seconds / 2 && blocks < FEW_BLOCKS && bytes < FEW_BYTES
+    }
 }
 
 /// What comes next.
@@ -207,14 +254,17 @@ impl DeliverClient {
             blocks: opened.map_err(Fault::Away)?,
             verifier,
             max_bytes,
+            patience: patience(&in_force),
             next,
             over,
+            came: Came::default(),
             quiet_from: Instant::now(),
+            looked: Instant::now(),
             asked: None,
             suspicion: None,
         };
         if let Ok(height) = height {
-            self.status.knows(height);
+            self.status.told(height);
             self.status.reached(&orderer.address);
         }
         stream.follow()
@@ -254,9 +304,10 @@ impl Stream<'_> {
     /// Waits for what comes next.
     fn hear(&mut self) -> Heard {
         let runtime = self.client.network.runtime();
-        let quiet = tokio::time::Instant::from_std(self.quiet_from + QUIET);
+        let look = (self.quiet_from + QUIET).min(self.looked + LOOK_AROUND);
         let (over, blocks, asked) = (&mut self.over, &mut self.blocks, &mut self.asked);
-        runtime.block_on(async {
+        let began = Instant::now();
+        let heard = runtime.block_on(async {
             let answer = async {
                 match asked {
                     Some((_, answer)) => answer.await,
@@ -271,9 +322,11 @@ impl Stream<'_> {
                     let none = |_| Err("nobody has asked".to_owned());
                     Heard::Height(height.unwrap_or_else(none))
                 }
-                () = sleep_until(quiet) => Heard::Nothing,
+                () = sleep_until(look.into()) => Heard::Nothing,
             }
-        })
+        });
+        self.came.waited += began.elapsed();
+        heard
     }
 
     /// Hands a block in, once it is verified.
@@ -286,6 +339,8 @@ impl Stream<'_> {
             *obsolete = Bytes::new();
         }
         let number = block.number;
+        let bytes = block.envelopes.iter().map(Bytes::len).sum::<usize>();
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         if number != self.next {
             let expected = self.next;
             let other = NotTaken::NotNext { number, expected };
@@ -307,7 +362,10 @@ impl Stream<'_> {
             }
         };
         self.next = number.saturating_add(1);
-        self.suspicion = None;
+        self.came.blocks += 1;
+        self.came.bytes = self.came.bytes.saturating_add(bytes);
+        let next = self.next;
+        self.suspicion.take_if(|other| other.height <= next);
         self.quiet_from = Instant::now();
         client.status.knows(self.next);
         client.status.reached(&self.orderer.address);
@@ -341,20 +399,35 @@ impl Stream<'_> {
         End::Reconfigured
     }
 
-    /// Nothing came for a while: either nothing is there, or the orderer does not send it.
+    /// It is time to compare what comes with what there is: nothing may come because nothing is there, or because the
+    /// orderer does not send it, and what comes may be little of what is there.
     fn look_around(&mut self) -> Result<(), Fault> {
         let client = self.client;
         let now = Instant::now();
-        self.quiet_from = now;
-        if let Some((other, height, since)) = &self.suspicion {
-            if now.saturating_duration_since(*since) >= SUSPICION {
-                let (other, height) = (other.clone(), *height);
-                return Err(Fault::Withholds { other, height });
-            }
-            return Ok(());
+        self.looked = now;
+        let is_quiet = now.saturating_duration_since(self.quiet_from) >= QUIET;
+        if is_quiet {
+            self.quiet_from = now;
         }
-        client.status.reached(&self.orderer.address);
-        client.rota.did_well(self.orderer);
+        if let Some(suspicion) = &self.suspicion {
+            let seconds = now.saturating_duration_since(suspicion.since);
+            if seconds < self.patience {
+                return Ok(());
+            }
+            if suspicion.holds(self.came, seconds) {
+                return Err(Fault::Withholds {
+                    other: suspicion.other.clone(),
+                    height: suspicion.height,
+                    blocks: self.came.blocks.saturating_sub(suspicion.before.blocks),
+                    seconds,
+                });
+            }
+            self.suspicion = None;
+        } else if is_quiet {
+            client.status.told(self.next);
+            client.status.reached(&self.orderer.address);
+            client.rota.did_well(self.orderer);
+        }
         if self.asked.is_none() {
             let other = client.rota.other(self.orderer, client.requests.random());
             let (say, answer) = oneshot::channel();
@@ -377,9 +450,14 @@ impl Stream<'_> {
         };
         match height {
             Ok(height) => {
-                self.client.status.knows(height);
-                if height > self.next {
-                    self.suspicion = Some((other, height, Instant::now()));
+                self.client.status.told(height);
+                if height > self.next && self.suspicion.is_none() {
+                    self.suspicion = Some(Suspicion {
+                        other,
+                        height,
+                        since: Instant::now(),
+                        before: self.came,
+                    });
                 }
             }
             Err(reason) => {
@@ -391,6 +469,12 @@ impl Stream<'_> {
             }
         }
     }
+}
+
+/// How long an orderer may send little while another has more.
+fn patience(in_force: &InForce) -> Duration {
+    let block = u64::from(in_force.batch_size.preferred_max_bytes);
+    SUSPICION + Duration::from_secs(block.min(u64::from(u32::MAX)) / SLOW_LINE)
 }
 
 /// Bytes of a block of the channel, at most.

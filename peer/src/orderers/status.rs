@@ -1,7 +1,7 @@
 //! How far this node is behind the orderers of a channel, and whether they can be reached.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -22,6 +22,8 @@ pub(crate) struct Status {
     trouble: Mutex<Option<(String, Instant)>>,
     /// How many blocks are known to be there.
     known: AtomicU64,
+    /// Whether an orderer has told how many there are, or has sent nothing more for a while.
+    is_told: AtomicBool,
     /// How many this node has.
     heights: watch::Receiver<u64>,
     progress: Mutex<Progress>,
@@ -39,11 +41,13 @@ struct Progress {
 }
 
 impl Progress {
-    /// Whether a node that has so many blocks of so many is behind.
-    fn is_behind(&mut self, has: u64, known: u64, now: Instant) -> bool {
+    /// Whether a node that has so many blocks of so many is behind. Until an orderer has `told` how many there are, a node
+    /// that has all it knows of may know of little.
+    fn is_behind(&mut self, has: u64, known: u64, told: bool, now: Instant) -> bool {
         if has >= known {
-            (self.has_caught_up, self.awaited) = (true, None);
-            return false;
+            self.has_caught_up |= told;
+            self.awaited = None;
+            return !self.has_caught_up;
         }
         let since = match self.awaited {
             Some((height, since)) if has < height => since,
@@ -65,6 +69,7 @@ impl Status {
                 Instant::now(),
             ))),
             known: AtomicU64::new(0),
+            is_told: AtomicBool::new(false),
             heights,
             progress: Mutex::default(),
             closed: watch::Sender::new(false),
@@ -80,6 +85,12 @@ impl Status {
     pub(crate) fn knows(&self, height: u64) {
         let before = self.known.fetch_max(height, Ordering::Relaxed);
         self.observer.height(before.max(height));
+    }
+
+    /// So many blocks are there, and no more, as far as an orderer says.
+    pub(crate) fn told(&self, height: u64) {
+        self.knows(height);
+        self.is_told.store(true, Ordering::Relaxed);
     }
 
     /// An orderer gives blocks.
@@ -112,8 +123,12 @@ impl Status {
     fn behind(&self, now: Instant) -> Option<String> {
         let known = self.known.load(Ordering::Relaxed);
         let has = *self.heights.borrow();
-        let is_behind = self.progress.lock().is_behind(has, known, now);
+        let is_told = self.is_told.load(Ordering::Relaxed);
+        let is_behind = self.progress.lock().is_behind(has, known, is_told, now);
         is_behind.then(|| {
+            if has >= known {
+                return "no orderer has told yet how many blocks there are".to_owned();
+            }
             format!("this node is behind: it has {has} blocks of {known}, and takes in what others have ordered")
         })
     }
@@ -146,18 +161,22 @@ mod tests {
         let mut progress = Progress::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(progress.is_behind(1, 100, start), "it has just started");
-        assert!(progress.is_behind(50, 100, at(1)));
-        assert!(!progress.is_behind(100, 100, at(2)));
+        assert!(progress.is_behind(2, 2, false, start), "nobody has told");
+        assert!(
+            progress.is_behind(1, 100, true, start),
+            "it has just started"
+        );
+        assert!(progress.is_behind(50, 100, true, at(1)));
+        assert!(!progress.is_behind(100, 100, true, at(2)));
         for seconds in 3..60 {
             // There is always a block more, and it always comes.
             let known = 100 + seconds;
-            assert!(!progress.is_behind(known - 1, known, at(seconds)));
+            assert!(!progress.is_behind(known - 1, known, true, at(seconds)));
         }
-        assert!(!progress.is_behind(200, 300, at(60)));
-        assert!(!progress.is_behind(200, 400, at(70)));
-        assert!(progress.is_behind(299, 400, at(71)));
-        assert!(!progress.is_behind(300, 400, at(72)), "it gets on");
-        assert!(!progress.is_behind(400, 400, at(73)));
+        assert!(!progress.is_behind(200, 300, true, at(60)));
+        assert!(!progress.is_behind(200, 400, true, at(70)));
+        assert!(progress.is_behind(299, 400, true, at(71)));
+        assert!(!progress.is_behind(300, 400, true, at(72)), "it gets on");
+        assert!(!progress.is_behind(400, 400, true, at(73)));
     }
 }

@@ -86,6 +86,7 @@ fn a_block_that_is_not_the_next_or_was_changed_is_not_believed_and_whoever_sent_
 fn an_orderer_that_sends_a_message_without_an_end_or_nothing_is_left() {
     let between = Between::new();
     between.hears(Lie::Huge, "message length too large");
+    between.hears(Lie::Crowded, "fields");
     between.hears(Lie::Mute, "it does not answer");
 }
 
@@ -123,7 +124,7 @@ fn an_orderer_that_sends_nothing_while_another_has_more_is_left() {
         move || write(&client, "held")
     });
     let _honest = Liar::listen(&between.network.orderers[1], &between.real, Lie::None);
-    let held = |line: &str| line.contains("it sends nothing, and") && line.contains("blocks");
+    let held = |line: &str| line.contains("it sent 0 blocks in") && line.contains("in all");
     until("the one who holds back to be named", &node, || {
         node.log().lines().any(held).then_some(())
     });
@@ -137,4 +138,32 @@ fn an_orderer_that_sends_nothing_while_another_has_more_is_left() {
     assert_eq!(again["code"], "VALID");
     assert!(node.stop().success());
     between.network.check("late", 1);
+}
+
+#[test]
+fn an_orderer_that_sends_a_block_now_and_then_while_another_has_more_is_left() {
+    let between = Between::new();
+    let honest = &between.network.orderers[1];
+    let through = Liar::listen(honest, &between.real, Lie::None);
+    let first = between.network.plain_peer("first");
+    for key in 0..20 {
+        written(&first, &format!("more-{key}"));
+    }
+    let all = height(&first.client());
+    assert!(first.stop().success());
+    drop(through);
+    let _lies = Liar::listen(&between.network.orderers[0], &between.real, Lie::Trickle);
+    let node = between.network.plain_peer("slow");
+    let client = node.client();
+    until("a block", &node, || (height(&client) > 1).then_some(()));
+    let _honest = Liar::listen(honest, &between.real, Lie::None);
+    let left = |line: &str| line.contains("an orderer is left") && line.contains("blocks in");
+    until("the slow one to be named", &node, || {
+        node.log().lines().any(left).then_some(())
+    });
+    until("all blocks", &node, || {
+        (height(&client) >= all).then_some(())
+    });
+    assert!(node.stop().success());
+    between.network.check("slow", 1);
 }

@@ -29,6 +29,9 @@ use tonic_prost::ProstCodec;
 /// More than a node takes in one message.
 const HUGE_BYTES: usize = 110 << 20;
 
+/// The pause of an orderer that sends as little as it can.
+const TRICKLE: Duration = Duration::from_secs(3);
+
 /// What is said in place of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lie {
@@ -56,8 +59,12 @@ pub(super) enum Lie {
     Filtered,
     /// A message without an end.
     Huge,
+    /// A message that would take far more memory than it has bytes.
+    Crowded,
     /// Nothing, though it tells how many blocks there are.
     Withheld,
+    /// One block after the other, with a long pause before each.
+    Trickle,
     /// Nothing at all.
     Mute,
 }
@@ -211,6 +218,9 @@ async fn answer(
     if lie == Lie::Withheld && !is_newest {
         return std::future::pending().await;
     }
+    if lie == Lie::Trickle && !is_newest {
+        tokio::time::sleep(TRICKLE).await;
+    }
     Some(Ok(match response {
         Response::Block(block) if !is_newest => said(block, lie).into(),
         other => other.into(),
@@ -222,7 +232,7 @@ fn said(mut block: Block, lie: Lie) -> Response {
     let header = block.header.as_mut().unwrap();
     let slots = &mut block.metadata.as_mut().unwrap().metadata;
     match lie {
-        Lie::None | Lie::Withheld | Lie::Mute => {}
+        Lie::None | Lie::Withheld | Lie::Trickle | Lie::Mute => {}
         Lie::Number => header.number += 1,
         Lie::PreviousHash => header.previous_hash = vec![7; 32].into(),
         Lie::Envelopes => drop(block.data.as_mut().unwrap().data.pop()),
@@ -259,6 +269,7 @@ fn said(mut block: Block, lie: Lie) -> Response {
             .unwrap()
             .data
             .push(vec![0; HUGE_BYTES].into()),
+        Lie::Crowded => block.data.as_mut().unwrap().data = vec![Bytes::new(); 1_000_000],
         Lie::Filtered => return Response::FilteredBlock(FilteredBlock::default()),
     }
     Response::Block(block)
