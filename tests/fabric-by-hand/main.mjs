@@ -3,10 +3,11 @@
 // have the same blocks, verdicts, commit hashes and state, whoever dies in between.
 //
 // By hand, for nobody's CI builds Fabric:
-//   node main.mjs --quire PATH --fabric DIR --chaincode PATH [--orderers quire|fabric] [--work DIR]
+//   node main.mjs --quire PATH --fabric DIR --chaincode PATH [--keys PATH] [--orderers quire|fabric] [--work DIR]
 // DIR is a checkout of Fabric, in whose `bin` are peer, orderer, osnadmin, configtxgen, configtxlator, cryptogen and
 // ledgerutil, and in `bin/ccaas_builder/bin` detect, build and release of its `ccaas_builder`. The chaincode is
-// examples/transfers-go, built.
+// examples/transfers-go, built. --keys is a further one, `private` of the scenarios of hyperledger/fabric-gateway, built:
+// it sets policies of single keys.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
@@ -20,7 +21,7 @@ import { block, snapshotState } from './messages.mjs';
 import { CHANNEL, Network } from './network.mjs';
 
 const { values: options } = parseArgs({
-  options: Object.fromEntries(['quire', 'fabric', 'chaincode', 'orderers', 'work'].map((name) => [name, { type: 'string' }])),
+  options: Object.fromEntries(['quire', 'fabric', 'chaincode', 'keys', 'orderers', 'work'].map((name) => [name, { type: 'string' }])),
 });
 for (const name of ['quire', 'fabric', 'chaincode']) if (!options[name]) throw new Error(`--${name} is needed`);
 const given = (name) => path.resolve(options[name]);
@@ -35,6 +36,8 @@ class Run {
     const builder = path.join(given('fabric'), 'bin/ccaas_builder');
     this.network = new Network({ quire: given('quire'), fabric: given('fabric'), work, builder });
     this.work = work;
+    this.packages = {};
+    this.services = [];
   }
 
   async begin() {
@@ -64,14 +67,14 @@ class Run {
     return this.height;
   }
 
-  async deploy(name, policy) {
+  async deploy(name, policy, code = 'chaincode') {
     const { network } = this;
-    if (!this.packageId) await this.install();
+    const packageId = (this.packages[code] ??= await this.install(code));
     const what = ['--channelID', CHANNEL, '--name', name, '--version', '1', '--sequence', '1'];
     const definition = [...what, ...(policy ? ['--signature-policy', policy] : [])];
     const lifecycle = ['lifecycle', 'chaincode'];
     for (const peer of network.peers) {
-      peer.cli([...lifecycle, 'approveformyorg', ...definition, '--package-id', this.packageId, ...network.ordererFlags()]);
+      peer.cli([...lifecycle, 'approveformyorg', ...definition, '--package-id', packageId, ...network.ordererFlags()]);
     }
     for (const peer of network.peers) {
       const ready = JSON.parse(peer.cli([...lifecycle, 'checkcommitreadiness', ...definition, '--output', 'json']));
@@ -86,24 +89,26 @@ class Run {
   }
 
   /** Installs one package at both peers, and starts the service that they dial. */
-  async install() {
+  async install(code) {
     const address = `127.0.0.1:${await freePort()}`;
-    const folder = path.join(this.work, 'package');
+    const folder = path.join(this.work, code);
     mkdirSync(folder);
     writeFileSync(path.join(folder, 'connection.json'), JSON.stringify({ address, dial_timeout: '10s', tls_required: false }));
-    writeFileSync(path.join(folder, 'metadata.json'), JSON.stringify({ type: 'ccaas', label: 'transfers' }));
+    writeFileSync(path.join(folder, 'metadata.json'), JSON.stringify({ type: 'ccaas', label: code }));
     const tar = (name, ...files) => execFileSync('tar', ['czf', name, ...files], { cwd: folder });
     tar('code.tar.gz', 'connection.json');
-    tar('transfers.tgz', 'metadata.json', 'code.tar.gz');
-    const file = path.join(folder, 'transfers.tgz');
-    this.packageId = this.fabric.cli(['lifecycle', 'chaincode', 'calculatepackageid', file]).trim();
-    const env = { ...process.env, CHAINCODE_SERVER_ADDRESS: address, CORE_CHAINCODE_ID_NAME: this.packageId };
-    const output = openSync(path.join(this.work, 'chaincode.log'), 'w');
-    this.service = spawn(given('chaincode'), [], { env, stdio: ['ignore', output, output] });
-    for (const peer of this.network.peers) peer.cli(['lifecycle', 'chaincode', 'install', file]);
-    const ids = this.network.peers.map((peer) =>
-      JSON.parse(peer.cli(['lifecycle', 'chaincode', 'queryinstalled', '--output', 'json'])).installed_chaincodes[0].package_id);
-    assert.deepEqual(ids, [this.packageId, this.packageId]);
+    tar('package.tgz', 'metadata.json', 'code.tar.gz');
+    const file = path.join(folder, 'package.tgz');
+    const packageId = this.fabric.cli(['lifecycle', 'chaincode', 'calculatepackageid', file]).trim();
+    const env = { ...process.env, CHAINCODE_SERVER_ADDRESS: address, CORE_CHAINCODE_ID_NAME: packageId };
+    const output = openSync(path.join(this.work, `${code}.log`), 'w');
+    this.services.push(spawn(given(code), [], { env, stdio: ['ignore', output, output] }));
+    for (const peer of this.network.peers) {
+      peer.cli(['lifecycle', 'chaincode', 'install', file]);
+      const { installed_chaincodes: all } = JSON.parse(peer.cli(['lifecycle', 'chaincode', 'queryinstalled', '--output', 'json']));
+      assert.ok(all.some((one) => one.package_id === packageId));
+    }
+    return packageId;
   }
 
   /** Calls a chaincode as User1 of Org1 at some of the peers, and waits for the block there. */
@@ -137,6 +142,27 @@ class Run {
     const codes = Object.values(this.codes).flat();
     assert.ok(codes.includes(11), `there is a conflict among ${codes}`);
     ok(`calls in conflict get the same verdicts: ${codes.filter((code) => code === 11).length} lost`);
+  }
+
+  /** Keys have policies of their own: who must endorse the next change of one. */
+  async keys() {
+    await this.deploy('keys', "OR('Org1MSP.peer','Org2MSP.peer')", 'keys');
+    const { fabric, quire } = this;
+    await this.invoked('keys', 'SetStateWithEndorser', ['k', '1', 'Org2MSP'], { peers: [fabric] });
+    const change = (value, peers) => {
+      try {
+        this.invoke('keys', 'ChangeState', ['k', value], { peers });
+        return 0;
+      } catch (error) {
+        return Number(error.message.match(/invalidated with status \((\w+)\)/)?.[1] === 'ENDORSEMENT_POLICY_FAILURE') && 10;
+      }
+    };
+    assert.deepEqual([change('2', [fabric]), change('3', [quire]), change('4', [quire, fabric])], [10, 0, 0]);
+    await this.invoked('keys', 'SetStateEndorsers', ['k', 'Org1MSP', 'Org2MSP'], { peers: [quire] });
+    assert.deepEqual([change('5', [quire]), change('6', [fabric]), change('7', [fabric, quire])], [10, 10, 0]);
+    await this.same();
+    assert.ok(Object.values(this.codes).flat().includes(10));
+    ok('a key goes by its own policy at both peers, whoever set it');
   }
 
   /** The configuration is changed by the orderers' administrator, with Fabric's tools. */
@@ -252,6 +278,7 @@ class Run {
     await this.same();
     ok('calls that both peers endorse, or either');
     await this.race();
+    if (options.keys) await this.keys();
     await this.reconfigure('0.1');
     await this.deaths();
     await this.reconfigure('0.3');
@@ -261,7 +288,7 @@ class Run {
 
   async end() {
     await this.network.end();
-    this.service?.kill();
+    for (const service of this.services) service.kill();
   }
 }
 

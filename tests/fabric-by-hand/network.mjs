@@ -254,8 +254,8 @@ export class QuirePeer extends Peer {
 
 /** A channel of Org1, whose peer is Fabric's, and Org2, whose peer is Quire's. */
 export class Network {
-  constructor({ quire, fabric, work, builder }) {
-    Object.assign(this, { quire, work, binaries: path.join(fabric, 'bin'), builder });
+  constructor({ quire, fabric, work, builder, edit = (profile) => profile }) {
+    Object.assign(this, { quire, work, binaries: path.join(fabric, 'bin'), builder, edit });
     mkdirSync(work, { recursive: true });
     this.config = path.join(work, 'config');
     this.crypto = path.join(work, 'crypto');
@@ -351,7 +351,7 @@ Profiles:
         LifecycleEndorsement: { Type: ImplicitMeta, Rule: "MAJORITY Endorsement" }
       Capabilities: { V2_5: true }
 `;
-    writeFileSync(path.join(this.work, 'configtx.yaml'), profile);
+    writeFileSync(path.join(this.work, 'configtx.yaml'), this.edit(profile));
     const args = ['-profile', 'Channel', '-channelID', CHANNEL, '-outputBlock', this.block, '-configPath', this.work];
     this.fabric('configtxgen', args, { FABRIC_CFG_PATH: this.work });
   }
