@@ -25,6 +25,7 @@ use crate::discovery::Of;
 use crate::endorser::Endorser;
 use crate::log_rules::{BFT, LogRules, consensus, place};
 use crate::ordered_elsewhere::refuse_if_elsewhere;
+use crate::orderers::Unobserved;
 use crate::others::Endorsers;
 use crate::outcomes::Outcomes;
 use crate::peer::Peer;
@@ -270,7 +271,8 @@ impl OpenChannel {
     /// See [`StartError`].
     pub fn delivered(ledger: Ledger, host: &Host) -> Result<(Self, Deliveries), StartError> {
         let config = Current::new(in_force(&ledger.reader())?);
-        let (deliveries, source) = Deliveries::new(ledger.reader().channel().into());
+        let (deliveries, source) =
+            Deliveries::new(ledger.reader().channel().into(), Arc::new(Unobserved));
         let (ends, consenter) = (Ends::of(&ledger), Arc::new(Elsewhere));
         let open = Self::start(ledger, host, config, ends, consenter, Box::new(source))?;
         Ok((open, deliveries))

@@ -8,6 +8,7 @@ use quire_ledger::{Block, Content, Ordered, first_in_other_form};
 use quire_wire::hash::Hash;
 
 use crate::config::InForce;
+use crate::orderers::OrderersObserver;
 use crate::source::{Arrived, BlockSource, Next};
 
 /// Blocks that may wait for the committing thread.
@@ -34,6 +35,8 @@ struct Window {
     came: Condvar,
     /// Told when there may be room, or nobody takes blocks any more.
     room: Condvar,
+    /// Told how many wait, in the order in which that changes.
+    observer: Arc<dyn OrderersObserver>,
 }
 
 #[derive(Debug)]
@@ -113,7 +116,7 @@ impl Waiting {
 
 impl Deliveries {
     /// The way in and the way out of a channel's blocks.
-    pub(crate) fn new(channel: Arc<str>) -> (Self, Delivered) {
+    pub(crate) fn new(channel: Arc<str>, observer: Arc<dyn OrderersObserver>) -> (Self, Delivered) {
         let window = Arc::new(Window {
             waiting: Mutex::new(Waiting {
                 tip: None,
@@ -123,6 +126,7 @@ impl Deliveries {
             }),
             came: Condvar::new(),
             room: Condvar::new(),
+            observer,
         });
         let deliveries = Self {
             channel,
@@ -157,6 +161,7 @@ impl Deliveries {
         waiting.bytes += bytes;
         let arrived = Arrived { ordered, is_config };
         waiting.blocks.push_back((arrived, bytes));
+        self.window.observer.buffered(waiting.blocks.len());
         drop(waiting);
         self.window.came.notify_one();
         Ok(is_config)
@@ -213,6 +218,7 @@ impl Window {
             }
         }
         if !taken.is_empty() {
+            self.observer.buffered(waiting.blocks.len());
             self.room.notify_all();
         }
         taken

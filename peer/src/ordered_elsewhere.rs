@@ -47,7 +47,7 @@ impl OpenChannel {
         let sending = Arc::new(Rota::new(orderers.clone()));
         let rota = Arc::new(Rota::new(orderers));
         let ends = Ends::of(&ledger);
-        let status = Arc::new(Status::new(ends.heights.1.clone(), observer));
+        let status = Arc::new(Status::new(ends.heights.1.clone(), Arc::clone(&observer)));
         let way_in = Broadcasting::new(
             (Arc::clone(&network), requests.clone(), Arc::clone(&sending)),
             Arc::clone(&status),
@@ -55,7 +55,7 @@ impl OpenChannel {
             (QUEUE_LENGTH, QUEUE_BYTES),
             queue,
         );
-        let (deliveries, source) = Deliveries::new(channel);
+        let (deliveries, source) = Deliveries::new(channel, observer);
         let client = DeliverClient {
             deliveries,
             config: config.clone(),

@@ -10,6 +10,7 @@ use quire_wire::deliver::status;
 pub(super) struct Elsewhere {
     reachable: IntGaugeVec,
     height: IntGaugeVec,
+    buffered: IntGaugeVec,
     received: IntCounterVec,
     left: IntCounterVec,
     answered: IntCounterVec,
@@ -21,6 +22,7 @@ pub(crate) struct OfOrderers {
     channel: String,
     reachable: IntGauge,
     height: IntGauge,
+    buffered: IntGauge,
     received: IntCounter,
     left: IntCounterVec,
     answered: IntCounterVec,
@@ -38,6 +40,12 @@ impl Elsewhere {
             height: family.gauges(
                 "quire_orderers_height",
                 "Blocks that the channel's orderers are known to have. Above ledger_blockchain_height: the node is behind.",
+                &["channel"],
+            ),
+            buffered: family.gauges(
+                "gossip_payload_buffer_size",
+                "Blocks that came from orderers and wait for the committing thread. At 32 for long: the disk, or the \
+                 judging of signatures, is what limits.",
                 &["channel"],
             ),
             received: family.counters(
@@ -66,6 +74,7 @@ impl Elsewhere {
             channel: channel.to_owned(),
             reachable: self.reachable.with_label_values(&label),
             height: self.height.with_label_values(&label),
+            buffered: self.buffered.with_label_values(&label),
             received: self.received.with_label_values(&label),
             left: self.left.clone(),
             answered: self.answered.clone(),
@@ -80,6 +89,10 @@ impl OrderersObserver for OfOrderers {
 
     fn height(&self, height: u64) {
         self.height.set(i64::try_from(height).unwrap_or(i64::MAX));
+    }
+
+    fn buffered(&self, blocks: usize) {
+        self.buffered.set(i64::try_from(blocks).unwrap_or(i64::MAX));
     }
 
     fn received(&self) {

@@ -12,6 +12,10 @@ pub trait OrderersObserver: fmt::Debug + Send + Sync {
     fn height(&self, height: u64) {
         let _ = height;
     }
+    /// So many blocks came from orderers and wait for the committing thread.
+    fn buffered(&self, blocks: usize) {
+        let _ = blocks;
+    }
     /// A block came from an orderer, and was taken.
     fn received(&self) {}
     /// An orderer was left for this reason, one of few.
