@@ -266,6 +266,9 @@ run_kafka() {
   node tests/kafka/main.mjs --quire "$quire" --libs "$work/kafka-libs"
   packages examples/transfers
   node tests/kafka/organizations.mjs --quire "$quire" --libs "$work/kafka-libs" --chaincode examples/transfers
+  node tests/kafka/joining.mjs --quire "$quire" --libs "$work/kafka-libs"
+  packages examples/world-countries
+  node examples/network/main.mjs --quire "$quire" --libs "$work/kafka-libs" --check
   if [ "$(id -u)" -eq 0 ] && unshare --net true; then
     node tests/kafka/chaos.mjs --quire "$quire" --libs "$work/kafka-libs" --seconds 60
   else

@@ -165,7 +165,7 @@ impl Authority {
 
     /// What to forget so that another certificate of `owner` can be remembered: expired ones, but for those that
     /// were revoked, which stay on every list.
-    fn make_room(&self, state: &State, owner: &str) -> Result<Vec<Change>, Refusal> {
+    pub(crate) fn make_room(&self, state: &State, owner: &str) -> Result<Vec<Change>, Refusal> {
         let now = self.now();
         let forgotten = |old: &Arc<CertificateRecord>| {
             let is_over = old.revoked.is_none() && old.is_expired(now);

@@ -1,7 +1,7 @@
 //! A certificate authority for an organisation, as the clients of Hyperledger Fabric CA use one.
 //!
 //! * [`authority`]: the CA, with its key, its registry and what it is told from outside. Its verbs stand
-//!   beside it: [`enroll`], [`register`], [`affiliate`], [`revoke`], [`certificates`], [`crl`].
+//!   beside it: [`enroll`], [`register`], [`admit`], [`affiliate`], [`revoke`], [`certificates`], [`crl`].
 //! * [`registry`]: who may enrol and what was issued, durable.
 //! * [`caller`], [`token`], [`attribute`]: who asks, and what it may do.
 //! * [`signing_request`], [`template`]: from PKCS#10 to a certificate.
@@ -10,6 +10,7 @@
 //! **What was issued or revoked is remembered before it is answered.** Nothing here starts a thread,
 //! listens, or asks a clock: time and randomness come in as [`settings::Outside`].
 
+pub mod admit;
 pub mod affiliate;
 pub mod affiliation;
 pub mod attribute;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::access::caller::Caller;
 use crate::chaincodes::{DefinedChaincode, DeployChaincodeError, DeployedChaincode, Deployment};
+use crate::joining::{AdmitNodeError, GrantedAdmission, WantedAdmission};
 use crate::metrics::BlockStreams;
 use crate::server::client_info::ClientCertificate;
 
@@ -120,6 +121,23 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether requests are counted; if not, `/metrics` is not found.
     fn counts(&self) -> bool {
         true
+    }
+
+    /// Whether a token is that of an invitation that can still be used. Never blocks.
+    fn is_invited(&self, _token: &str) -> bool {
+        false
+    }
+
+    /// Admits another node of the organisation, by its invitation. Blocks.
+    ///
+    /// # Errors
+    /// See [`AdmitNodeError`].
+    fn admit(
+        &self,
+        _token: &str,
+        _wanted: &WantedAdmission,
+    ) -> Result<GrantedAdmission, AdmitNodeError> {
+        Err(AdmitNodeError::NotInvited)
     }
 
     /// The clock.

@@ -18,6 +18,7 @@ mod access;
 pub mod backend;
 pub mod chaincodes;
 mod gateway;
+pub mod joining;
 mod limits;
 mod memory;
 pub mod metrics;

@@ -139,6 +139,18 @@ const NOT_DONE_ELSEWHERE: (u16, &str) = (
      ordered.",
 );
 
+/// Problems of a node that joins.
+const OF_JOINING: [(u16, &str); 2] = [
+    (
+        404,
+        "CHANNEL_NOT_FOUND: a channel that is named is not there.",
+    ),
+    (
+        409,
+        "CANNOT_JOIN: this node has not the CA's key, or orders its channels by itself.",
+    ),
+];
+
 /// Problems of every write.
 const OF_WRITES: [(u16, &str); 5] = [
     (
@@ -167,6 +179,9 @@ fn problems(path: &str, method: &str) -> Vec<(u16, &'static str)> {
             404,
             "CHANNEL_NOT_FOUND, or what was asked for is not there.",
         ));
+    }
+    if path == "/v1/join" {
+        problems.extend(OF_JOINING);
     }
     let negotiates = ["/blocks", "/{number}", "/envelope", "/events", ":batch"];
     if negotiates.iter().any(|end| path.ends_with(end)) {

@@ -15,7 +15,7 @@ use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::openapi::{Document, docs};
 use crate::resources::{
-    batch, blocks, chaincodes, channels, config, evaluate, events, find, history, indexes,
+    batch, blocks, chaincodes, channels, config, evaluate, events, find, history, indexes, join,
     operations, state, transactions,
 };
 use crate::server::cors::Cors;
@@ -73,6 +73,7 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
     OpenApiRouter::new()
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::get))
+        .routes(routes!(join::join))
         .routes(routes!(config::get, config::update))
         .routes(routes!(chaincodes::list, chaincodes::deploy))
         .routes(routes!(chaincodes::get))

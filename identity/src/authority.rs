@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyIdMethod,
-    KeyUsagePurpose, SerialNumber,
+    KeyUsagePurpose, PublicKeyData, SerialNumber,
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use time::OffsetDateTime;
@@ -33,6 +33,9 @@ pub enum IssueError {
     /// The operating system has no random numbers.
     #[error("the operating system gave no random numbers")]
     Random,
+    /// Somebody else's key is of another kind.
+    #[error("the key is no point of P-256")]
+    KeyKind,
 }
 
 /// A new certificate with its key, both in PEM.
@@ -53,17 +56,32 @@ pub(crate) fn found_authority(msp_id: &str, now: SystemTime) -> Result<Issued, I
     })
 }
 
-/// Makes a certificate for an identity. It begins now, or with the CA's where that is later: a
-/// clock that was set back must not make an identity that its own CA does not cover.
+/// Makes an identity's key and its certificate.
 pub(crate) fn issue(
     msp_id: &str,
-    authority_key: &Key,
-    authority_not_before: i64,
+    authority: (&Key, i64),
     name: &str,
     role: Role,
     now: SystemTime,
 ) -> Result<Issued, IssueError> {
     let (key, key_pem) = Key::generate()?;
+    let certificate_pem = certify(msp_id, authority, name, role, &&key, now)?;
+    Ok(Issued {
+        certificate_pem,
+        key_pem,
+    })
+}
+
+/// Makes a certificate for somebody's key. It begins now, or with the CA's where that is later: a
+/// clock that was set back must not make an identity that its own CA does not cover.
+pub(crate) fn certify(
+    msp_id: &str,
+    (authority_key, authority_not_before): (&Key, i64),
+    name: &str,
+    role: Role,
+    key: &impl PublicKeyData,
+    now: SystemTime,
+) -> Result<String, IssueError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished_name(msp_id, Some(role), name);
     params.is_ca = IsCa::ExplicitNoCa;
@@ -73,11 +91,7 @@ pub(crate) fn issue(
     let begin = seconds(now)?.max(authority_not_before);
     set_dates_and_serial(&mut params, begin, IDENTITY_LIFE)?;
     let issuer = Issuer::new(authority_params(msp_id), authority_key);
-    let certificate_pem = params.signed_by(&&key, &issuer)?.pem();
-    Ok(Issued {
-        certificate_pem,
-        key_pem,
-    })
+    Ok(params.signed_by(key, &issuer)?.pem())
 }
 
 /// Everything about the CA that does not change; its name is written into what it issues.

@@ -149,6 +149,27 @@ impl rcgen::PublicKeyData for &Key {
     }
 }
 
+/// A public key of somebody else.
+pub(crate) struct Point(Vec<u8>);
+
+impl Point {
+    /// Takes the bytes of an uncompressed point of P-256.
+    pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
+        let key = p256::PublicKey::from_sec1_bytes(bytes).ok()?;
+        Some(Self(key.to_encoded_point(false).as_bytes().to_vec()))
+    }
+}
+
+impl rcgen::PublicKeyData for Point {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

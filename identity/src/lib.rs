@@ -5,6 +5,7 @@
 //! * [`signing`]: an identity with its private key.
 //! * [`msp`]: an organisation as others see it; judges identities, of this node and of strangers.
 //! * [`identity`]: somebody in an organisation; checks signatures.
+//! * [`sealed`]: what only a passphrase opens, as identities are on their way to another node.
 //! * [`token`]: what callers show to be taken for one of the node's identities.
 //! * [`policy`]: which signatures suffice.
 //! * [`config`]: the configuration in a channel's block 0, written and read.
@@ -25,6 +26,7 @@ pub mod msp;
 pub mod organization;
 mod pem;
 pub mod policy;
+pub mod sealed;
 pub mod signature;
 pub mod signing;
 pub mod token;
@@ -36,8 +38,9 @@ pub use key::KeyError;
 pub use msp::folder::MspFolder;
 pub use msp::{IdentityError, Msp, MspError, MspVersion, Msps, NotSatisfied, Principal};
 pub use organization::{
-    CreateIdentityError, Given, ImportIdentityError, LoadIdentityError, Organization,
-    OrganizationCa, OrganizationError, check_msp_id,
+    Admission, Arrived, CreateIdentityError, ExportIdentityError, Given, ImportIdentityError,
+    JoinOrganizationError, Joiner, LoadIdentityError, MoveIdentityError, MovedIdentities,
+    MovedIdentity, Organization, OrganizationCa, OrganizationError, check_msp_id,
 };
 pub use policy::{Policy, PolicyError};
 pub use signature::SignatureError;

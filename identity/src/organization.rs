@@ -18,13 +18,21 @@
 //!                         msp/                  what others need to know it by
 //! ```
 //!
-//! and in `identities` the certificates and keys that were given. All these folders are made whole or not at all and never changed afterwards. An identity
+//! and in `identities` the certificates and keys that were given. While a node joins one there is also
+//!
+//! ```text
+//! DATA/joining/<name>                           the keys for which it asks certificates
+//! ```
+//!
+//! All these folders are made whole or not at all and never changed afterwards. An identity
 //! never gets another certificate: transaction ids depend on it.
 
 mod ca;
 mod copies;
 mod error;
 mod given;
+mod joining;
+mod moved;
 mod name;
 mod value;
 
@@ -50,6 +58,11 @@ pub use ca::OrganizationCa;
 pub use error::{CreateIdentityError, ImportIdentityError, LoadIdentityError, OrganizationError};
 use given::GIVEN;
 pub use given::Given;
+pub use joining::{Admission, JoinOrganizationError, Joiner};
+pub use moved::{
+    Arrived, ExportIdentityError, MOVED_BY_NAME, MoveIdentityError, MovedIdentities, MovedIdentity,
+    NOT_MOVED,
+};
 pub use name::{MAX_MSP_ID_CHARS, MAX_NAME_CHARS, check_msp_id, is_identity_name};
 use value::{CONFIG_YAML, msp_config};
 
@@ -313,15 +326,72 @@ impl Organization {
                 path: folder.join("msp/signcerts/cert.pem"),
                 source,
             })?;
+        self.write(name, &issued.certificate_pem, &issued.key_pem)
+    }
+
+    /// A certificate, in PEM, for a key of another node of the organisation: an uncompressed point of P-256. Nothing
+    /// is kept here.
+    ///
+    /// # Errors
+    /// If the name cannot be one or is one of this node's identities, the organisation was made elsewhere, or the key
+    /// is of another kind.
+    pub fn certify(
+        &self,
+        name: &str,
+        role: Role,
+        point: &[u8],
+        now: SystemTime,
+    ) -> Result<String, CreateIdentityError> {
+        if !is_identity_name(name) {
+            return Err(CreateIdentityError::Name(name.to_owned()));
+        }
+        // Whoever shows a certificate of that name is taken for it.
+        if exists(self.disk.as_ref(), &self.identities_folder.join(name))? {
+            return Err(CreateIdentityError::Exists(name.to_owned()));
+        }
+        let no_ca = || CreateIdentityError::NoCa(name.to_owned());
+        let ca = self.ca.as_ref().ok_or_else(no_ca)?;
+        let certified = ca.certify(name, role, point, now);
+        certified.map_err(|source| CreateIdentityError::Issue {
+            name: name.to_owned(),
+            source,
+        })
+    }
+
+    /// Keeps an identity that is made or given; durable on return.
+    fn keep(
+        &self,
+        name: &str,
+        certificate_pem: &str,
+        key_pem: &str,
+    ) -> Result<Arc<SigningIdentity>, CreateIdentityError> {
+        let _creating = self.creating.lock();
+        let folder = self.identities_folder.join(name);
+        if exists(self.disk.as_ref(), &folder)? {
+            return Err(CreateIdentityError::Exists(name.to_owned()));
+        }
+        self.write(name, certificate_pem, key_pem)
+    }
+
+    /// The same by whoever has made sure that there is none of the name.
+    fn write(
+        &self,
+        name: &str,
+        certificate_pem: &str,
+        key_pem: &str,
+    ) -> Result<Arc<SigningIdentity>, CreateIdentityError> {
+        let mut files = vec![
+            file("msp/signcerts/cert.pem", certificate_pem),
+            file("msp/keystore/priv_sk", key_pem),
+        ];
+        if let Some(ca) = &self.ca {
+            files.push(file("msp/cacerts/ca-cert.pem", ca.certificate_pem()));
+            files.push(file("msp/config.yaml", CONFIG_YAML));
+        }
         create_folder(
             self.disk.as_ref(),
-            &folder,
-            &[
-                file("msp/cacerts/ca-cert.pem", ca.certificate_pem()),
-                file("msp/signcerts/cert.pem", &issued.certificate_pem),
-                file("msp/keystore/priv_sk", &issued.key_pem),
-                file("msp/config.yaml", CONFIG_YAML),
-            ],
+            &self.identities_folder.join(name),
+            &files,
         )?;
         let identity = Arc::new(self.load(name)?);
         let mut loaded = self.loaded.write();

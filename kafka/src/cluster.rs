@@ -109,6 +109,12 @@ impl From<KafkaError> for ClusterError {
 }
 
 impl Cluster {
+    /// The brokers to begin with.
+    #[must_use]
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
     /// `brokers` is a list of `host:port`, separated by commas. `properties` is a text of lines `name=value`, with the
     /// names of librdkafka's configuration, such as `security.protocol` and `sasl.username`; lines that begin with `#`,
     /// and empty ones, say nothing. `replicas` brokers hold a topic that is made here.

@@ -98,6 +98,9 @@ pub(crate) fn of_node_part(error: &NodeError) -> Option<&'static str> {
                 "Start without --msp: what was given first is in the data directory, and stays.",
             );
         }
+        NodeError::Organization(OrganizationError::Joining { .. }) => {
+            return Some("Run `quire join` again: it goes on where it was interrupted.");
+        }
         NodeError::OrderersOnly(_) => {
             return Some("Start it with `quire orderer`.");
         }

@@ -22,6 +22,7 @@ mod commands;
 mod config;
 mod data_directory;
 mod exit;
+mod invitations;
 mod listen;
 mod logging;
 mod memory;

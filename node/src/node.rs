@@ -1,5 +1,6 @@
 //! The channels of a data directory, as the gateway sees them.
 
+mod admission;
 mod authority;
 mod backend;
 mod channels;
@@ -34,6 +35,7 @@ use tokio::sync::watch;
 
 use crate::chaincodes::Chaincodes;
 use crate::data_directory::Directory;
+use crate::invitations::Invitations;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 pub(crate) use channels::Imported;
@@ -57,6 +59,7 @@ pub(crate) struct Node {
     /// None where the data directory has no CA, and none is to be served.
     authority: Option<Arc<Authority>>,
     tokens: Tokens,
+    invitations: Invitations,
     ledgers: Ledgers,
     endorser: Arc<SigningIdentity>,
     orderer: Arc<SigningIdentity>,
@@ -114,6 +117,7 @@ impl Node {
             organization,
             authority: None,
             tokens,
+            invitations: Invitations::default(),
             ledgers,
             documents,
             chaincodes: None,

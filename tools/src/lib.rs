@@ -6,8 +6,11 @@
 //! * [`osnadmin`]: the channels of an orderer, over its participation API.
 //! * [`peer`]: the client of peers and orderers: calls, packages, definitions, channels.
 //!
-//! Each takes its arguments and the [`Streams`] of its process, and answers with the status to exit with.
+//! [`client`] is how `osnadmin`, and others, ask a node by HTTP.
+//!
+//! Each tool takes its arguments and the [`Streams`] of its process, and answers with the status to exit with.
 
+pub mod client;
 pub mod configtxgen;
 pub mod configtxlator;
 pub mod cryptogen;

@@ -6,6 +6,7 @@
     reason = "helpers of tests, where a panic is a failed test"
 )]
 
+mod admitting;
 mod affiliations;
 mod certificates;
 mod crash;

@@ -6,15 +6,20 @@ use quire_identity::AccessRole;
 /// The beginning of paths with a channel.
 pub(crate) const OF_A_CHANNEL: &str = "/v1/channels/{channel}";
 
-/// Whether anybody may ask: monitoring has no token. Metrics tell more, and are open only if the door says
-/// so.
+/// Where another node becomes one of the organisation.
+const JOIN: &str = "/v1/join";
+
+/// Whether anybody may ask: monitoring has no token, and a node that joins has one of another kind, which its handler
+/// looks at. Metrics tell more, and are open only if the door says so.
 pub(crate) fn is_open(method: &Method, route: Option<&str>, opens_metrics: bool) -> bool {
-    is_read(method)
-        && match route {
-            Some("/healthz" | "/readyz" | "/version") => true,
-            Some("/metrics") => opens_metrics,
-            _ => false,
-        }
+    let is_join = method == Method::POST && route == Some(JOIN);
+    is_join
+        || is_read(method)
+            && match route {
+                Some("/healthz" | "/readyz" | "/version") => true,
+                Some("/metrics") => opens_metrics,
+                _ => false,
+            }
 }
 
 /// The role that a request needs. A route that is not listed needs an admin, so that a forgotten route is
@@ -104,6 +109,8 @@ mod tests {
             assert!(is_open(&Method::GET, Some(route), false));
             assert!(!is_open(&Method::PUT, Some(route), true));
         }
+        assert!(is_open(&Method::POST, Some(JOIN), false));
+        assert!(!is_open(&Method::GET, Some(JOIN), false));
         assert!(is_open(&Method::GET, Some("/metrics"), true));
         assert!(!is_open(&Method::GET, Some("/logspec"), true));
         assert!(!is_open(&Method::GET, None, true));

@@ -49,6 +49,8 @@ pub enum ProblemKind {
     ChannelReadOnly,
     /// The update was computed from another configuration than the one in force.
     ConfigConflict,
+    /// No node can join the organisation by way of this one.
+    CannotJoin,
     /// The caller has not proved who it is.
     Unauthenticated,
     /// The caller may not do this.
@@ -135,6 +137,7 @@ impl ProblemKind {
             Self::ChannelExists => (S::CONFLICT, "CHANNEL_EXISTS", "Channel exists"),
             Self::ChannelReadOnly => (S::CONFLICT, "CHANNEL_READ_ONLY", "Channel is read-only"),
             Self::ConfigConflict => (S::CONFLICT, "CONFIG_CONFLICT", "Configuration conflict"),
+            Self::CannotJoin => (S::CONFLICT, "CANNOT_JOIN", "Cannot join"),
             Self::Unauthenticated => (S::UNAUTHORIZED, "UNAUTHENTICATED", "Unauthenticated"),
             Self::Forbidden => (S::FORBIDDEN, "FORBIDDEN", "Forbidden"),
             Self::PreconditionFailed => (

@@ -445,6 +445,7 @@ mod tests {
             (K::ChannelExists, 409, "CHANNEL_EXISTS"),
             (K::ChannelReadOnly, 409, "CHANNEL_READ_ONLY"),
             (K::ConfigConflict, 409, "CONFIG_CONFLICT"),
+            (K::CannotJoin, 409, "CANNOT_JOIN"),
             (K::BlockNotKept, 410, "BLOCK_NOT_KEPT"),
             (K::InvalidConfig, 422, "INVALID_CONFIG"),
             (K::PreconditionFailed, 412, "PRECONDITION_FAILED"),

@@ -13,6 +13,7 @@ pub(crate) mod events;
 pub(crate) mod find;
 pub(crate) mod history;
 pub(crate) mod indexes;
+pub(crate) mod join;
 pub(crate) mod operations;
 pub(crate) mod state;
 pub(crate) mod transactions;

@@ -9,10 +9,10 @@ use quire_disk::{Disk, create_folder, read_file};
 
 use super::value::CONFIG_YAML;
 use super::{MAX_FILE_BYTES, OrganizationError, file, read_certificate};
-use crate::authority::{IssueError, Issued, found_authority, issue};
+use crate::authority::{IssueError, Issued, certify, found_authority, issue};
 use crate::certificate::Certificate;
 use crate::identity::Role;
-use crate::key::{Key, KeyError};
+use crate::key::{Key, KeyError, Point};
 use crate::signature::PublicKey;
 
 /// The organisation's own CA.
@@ -86,8 +86,24 @@ impl OrganizationCa {
         role: Role,
         now: SystemTime,
     ) -> Result<Issued, IssueError> {
-        let begin = self.certificate.not_before;
-        issue(&self.msp_id, &self.key, begin, name, role, now)
+        issue(&self.msp_id, self.signer(), name, role, now)
+    }
+
+    /// A certificate for a key that stays where it is, in PEM.
+    pub(super) fn certify(
+        &self,
+        name: &str,
+        role: Role,
+        point: &[u8],
+        now: SystemTime,
+    ) -> Result<String, IssueError> {
+        let key = Point::new(point).ok_or(IssueError::KeyKind)?;
+        certify(&self.msp_id, self.signer(), name, role, &key, now)
+    }
+
+    /// Its key, and when its certificate begins.
+    fn signer(&self) -> (&Key, i64) {
+        (&self.key, self.certificate.not_before)
     }
 }
 

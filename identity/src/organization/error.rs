@@ -100,6 +100,12 @@ pub enum OrganizationError {
         /// The folder that was given.
         path: PathBuf,
     },
+    /// A node began to join an organisation there, and was interrupted.
+    #[error("{} is of a node that has not yet joined its organisation as a whole", path.display())]
+    Joining {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// A certificate could not be made.
     #[error("the organisation could not be made")]
     Issue(#[from] IssueError),

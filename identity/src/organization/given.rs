@@ -93,20 +93,25 @@ impl Offer {
             ("client", client.unwrap_or(node)),
         ]
     }
+}
 
-    /// Keeps what others know the organisation by.
-    fn keep(&self, disk: &dyn Disk, folder: &Path, msp_id: &str) -> Result<(), OrganizationError> {
-        let mut files = vec![(MSP_ID.to_owned(), format!("{msp_id}\n"))];
-        let of_msp = files_of(&self.config)?.into_iter();
-        files.extend(of_msp.map(|(path, content)| (format!("{MSP}/{path}"), content)));
-        let files: Vec<_> = files
-            .iter()
-            .map(|(path, content)| NewFile { path, content })
-            .collect();
-        create_folder(disk, folder, &files)?;
-        tracing::info!(msp_id, folder = %folder.display(), "took the organisation over");
-        Ok(())
-    }
+/// Keeps what others know an organisation by.
+pub(super) fn keep(
+    disk: &dyn Disk,
+    folder: &Path,
+    config: &FabricMspConfig,
+) -> Result<(), OrganizationError> {
+    let msp_id = &config.name;
+    let mut files = vec![(MSP_ID.to_owned(), format!("{msp_id}\n"))];
+    let of_msp = files_of(config)?.into_iter();
+    files.extend(of_msp.map(|(path, content)| (format!("{MSP}/{path}"), content)));
+    let files: Vec<_> = files
+        .iter()
+        .map(|(path, content)| NewFile { path, content })
+        .collect();
+    create_folder(disk, folder, &files)?;
+    tracing::info!(msp_id, folder = %folder.display(), "took the organisation over");
+    Ok(())
 }
 
 /// What is kept of a given organisation.
@@ -124,7 +129,8 @@ pub(super) fn read(
             found,
         });
     }
-    Ok(MspFolder::read(&folder.join(MSP), msp_id)?.config)
+    let kept = MspFolder::read_kept(disk, &folder.join(MSP), msp_id)?;
+    Ok(kept.config)
 }
 
 impl Organization {
@@ -143,7 +149,7 @@ impl Organization {
     ) -> Result<Self, OrganizationError> {
         let offer = Offer::read(given, msp_id, now)?;
         let organization = Self::begin(disk, data_dir, msp_id, |folder| {
-            offer.keep(disk.as_ref(), folder, msp_id)
+            keep(disk.as_ref(), folder, &offer.config)
         })?;
         organization.check_is(&offer, given)?;
         for (name, (member, _)) in offer.members(given) {
@@ -230,28 +236,7 @@ impl Organization {
         name: &str,
         member: &Member,
     ) -> Result<Arc<SigningIdentity>, CreateIdentityError> {
-        let _creating = self.creating.lock();
-        let folder = self.identities_folder.join(name);
-        if exists(self.disk.as_ref(), &folder)? {
-            return Err(CreateIdentityError::Exists(name.to_owned()));
-        }
-        create_folder(
-            self.disk.as_ref(),
-            &folder,
-            &[
-                NewFile {
-                    path: "msp/signcerts/cert.pem",
-                    content: member.identity.certificate_pem(),
-                },
-                NewFile {
-                    path: "msp/keystore/priv_sk",
-                    content: &member.key_pem,
-                },
-            ],
-        )?;
-        let identity = Arc::new(self.load(name)?);
-        let mut loaded = self.loaded.write();
-        loaded.insert(name.to_owned(), identity.clone());
-        Ok(identity)
+        let certificate_pem = member.identity.certificate_pem();
+        self.keep(name, certificate_pem, &member.key_pem)
     }
 }

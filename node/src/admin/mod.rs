@@ -10,6 +10,8 @@
 //! | `POST /channels/import` | `{"blockfiles","channel","writable"}`, the folder as the node sees it |
 //! | `POST /channels/join` | `{"block"}`, a `common.Block` in base64 |
 //! | `POST /identities/import` | `{"name","folder"}`, the folder as the node sees it |
+//! | `POST /identities/take` | `{"mspId","identities":[{"name","certificate","key"}]}` |
+//! | `POST /invitations` | `{"name","channels"?,"seconds"?}` |
 //! | `POST /tokens` | `{"identity","role","channels"?,"expires"?,"certificate"?}` |
 //! | `POST /tokens/rotate` | `{"id","expires"?}` |
 //! | `POST /tokens/revoke` | `{"id"}` |
@@ -36,11 +38,13 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use quire_gateway::chaincodes::{DefinedChaincode, DeployedChaincode};
+use quire_identity::Arrived;
 use quire_ledger::ChannelRecord;
 use quire_ledger::check::{Depth, Report};
 use quire_peer::join::Joined;
 use serde::{Deserialize, Serialize};
 
+use crate::invitations::Invited;
 use crate::node::{ChannelMigrated, Imported};
 use crate::tokens::{Made, TokenRow};
 
@@ -73,6 +77,9 @@ pub(crate) enum Message {
         name: String,
         role: String,
     },
+    /// What became of identities of another node.
+    IdentitiesArrived(Arrived),
+    Invited(Invited),
     /// Block files that are not imported, for what is wrong with them.
     Damaged(Box<Report>),
     Reports(Vec<Report>),

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use quire_chaincode::name::check_channel;
 use quire_gateway::backend::Backend as _;
+use quire_identity::MovedIdentities;
 use quire_ledger::check::CheckError;
 use quire_ledger::{OpenError, Progress};
 use quire_peer::config::InState;
@@ -33,6 +34,7 @@ use super::{
     SOCKET, Update, address,
 };
 use crate::advice;
+use crate::invitations::Invite;
 use crate::node::{ConfigurationError, DeployError, ImportError, JoinError, Node, Wanted};
 use crate::{clock, migrations, tokens};
 
@@ -87,6 +89,8 @@ impl Socket {
             .route("/channels/import", post(import))
             .route("/channels/join", post(join))
             .route("/identities/import", post(import_identity))
+            .route("/identities/take", post(take_identities))
+            .route("/invitations", post(invite))
             .route("/heights", get(heights))
             .route("/migrate", post(migrate))
             .route("/check", post(check))
@@ -223,6 +227,23 @@ async fn import_identity(
             },
             Err(error) => failed(&error, None),
         }
+    })
+}
+
+async fn take_identities(
+    State(node): State<Arc<Node>>,
+    Json(moved): Json<MovedIdentities>,
+) -> Response {
+    answer(move |_| match node.organization().take_identities(&moved) {
+        Ok(arrived) => Message::IdentitiesArrived(arrived),
+        Err(error) => failed(&error, None),
+    })
+}
+
+async fn invite(State(node): State<Arc<Node>>, Json(request): Json<Invite>) -> Response {
+    answer(move |_| match node.invite(request) {
+        Ok(invited) => Message::Invited(invited),
+        Err(error) => failed(&error, None),
     })
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod config;
 pub(crate) mod fabric;
 mod greeting;
 pub(crate) mod identity;
+pub(crate) mod join;
 pub(crate) mod migrate;
 pub(crate) mod orderer;
 pub(crate) mod org;
@@ -27,6 +28,7 @@ verbs! {
     Command {
         Run(crate::arguments::RunArguments),
         Orderer(orderer::OrderingAlone),
+        Join(join::JoinArguments),
         Check(check::CheckArguments),
         Blocks(blocks::BlocksArguments),
         /// Make, list, import and fetch of channels, of a stopped node or of a running one.
@@ -38,7 +40,7 @@ verbs! {
         /// Make, list, rotate and revoke tokens, of a stopped node or of a running one.
         #[command(subcommand)]
         Token(token::TokenCommand),
-        /// Identities of an organisation that was made elsewhere.
+        /// Identities that come from another node of the organisation, or from another tool.
         #[command(subcommand)]
         Identity(identity::IdentityCommand),
         /// This node's organisation.

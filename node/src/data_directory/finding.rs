@@ -54,7 +54,8 @@ pub(super) fn of_organization(error: &OrganizationError) -> Finding {
         | E::Write(_)
         | E::MadeHere { .. }
         | E::OtherGiven { .. }
-        | E::OtherMember { .. } => {
+        | E::OtherMember { .. }
+        | E::Joining { .. } => {
             Finding::new(Kind::File, "an organisation".to_owned(), chain_of(error))
         }
     }

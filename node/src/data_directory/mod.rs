@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quire_disk::OsDisk;
-use quire_identity::{Given, Organization, OrganizationError, SigningIdentity, Tokens};
+use quire_identity::{Given, Joiner, Organization, OrganizationError, SigningIdentity, Tokens};
 use quire_ledger::{ChannelRecord, Ledgers, Purpose, StateEngine, has_own_blocks};
 
 use crate::clock;
@@ -80,6 +80,9 @@ pub(crate) fn open_organization(
     if !is_whole && must_exist(records, data) {
         return Organization::open_existing(&disk, data, msp_id);
     }
+    if !is_whole {
+        check_joined(data)?;
+    }
     match given {
         Some(given) => Organization::open_or_take(&disk, data, msp_id, given, now),
         None if is_whole => Organization::open_existing(&disk, data, msp_id),
@@ -97,9 +100,19 @@ pub(crate) fn check_organization(
     if let Some(given) = given {
         Organization::check_given(&quire_disk::os(), data, msp_id, given, clock::now())?;
     }
+    check_joined(data)?;
     let missing = Organization::missing(&OsDisk, data).map_err(OrganizationError::from)?;
     if !missing.contains(&data.join("organization")) {
         Organization::open_what_is_there(&quire_disk::os(), data, msp_id)?;
+    }
+    Ok(())
+}
+
+/// Makes sure that nobody was interrupted who joined an organisation there: what is missing comes from another node.
+fn check_joined(data: &Path) -> Result<(), OrganizationError> {
+    if Joiner::has_begun(&OsDisk, data)? {
+        let path = data.to_owned();
+        return Err(OrganizationError::Joining { path });
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ const IDENTITY: &str = "Restore this folder of `identities` from a copy: an iden
                         transaction ids depend on it.";
 
 /// Every part, the more particular before the more general.
-pub(crate) const PARTS: [Part; 30] = [
+pub(crate) const PARTS: [Part; 31] = [
     part(
         "lock",
         "the file that is locked while a process has the directory open",
@@ -227,6 +227,13 @@ pub(crate) const PARTS: [Part; 30] = [
         Needed::Others,
         false,
         IDENTITY,
+    ),
+    part(
+        "joining/",
+        "the keys of a node that is joining its organisation",
+        Needed::Start,
+        true,
+        "Run `quire join` again: it goes on where it was interrupted, and removes `joining` when it is done.",
     ),
     part(
         "tokens/",

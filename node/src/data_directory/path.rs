@@ -18,6 +18,15 @@ const OTHERS: [&str; 4] = ["channels", "organization", "identities", "derived"];
 /// What may lie in a folder before there is a data directory in it: files of query indexes, and what
 /// a file system puts into its root.
 const BEFOREHAND: [&str; 2] = ["migrations", "lost+found"];
+/// What is there of a data directory whose node is about to join an organisation.
+const JOINING: [&str; 6] = [
+    "joining",
+    ".joining.new",
+    "lock",
+    "organization",
+    ".organization.new",
+    "identities",
+];
 /// How many names of a folder are looked at, and told, when something near is sought.
 const NAMES: usize = 1_000;
 const TOLD: usize = 3;
@@ -139,6 +148,29 @@ pub(crate) fn may_be_made(path: &Path) -> Result<bool, PathError> {
             }
         }
         Err(other) => Err(other),
+    }
+}
+
+/// Makes sure that a node can join an organisation there: that there is a data directory, or one can be made, or somebody
+/// was interrupted.
+pub(crate) fn may_be_joined(path: &Path) -> Result<(), PathError> {
+    match may_be_made(path) {
+        Err(error @ (PathError::Lost(_) | PathError::Other { .. })) => {
+            let names = names_in(path).unwrap_or_default();
+            let has_begun = names
+                .iter()
+                .any(|name| JOINING.iter().take(3).any(|one| name == one));
+            let is_alone = names.iter().all(|name| {
+                let known = JOINING.iter().chain(&BEFOREHAND).chain(&OTHERS);
+                known.into_iter().any(|known| name == known)
+            });
+            if has_begun && is_alone {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        }
+        other => other.map(|_| ()),
     }
 }
 

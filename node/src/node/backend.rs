@@ -14,6 +14,7 @@ use quire_gateway::backend::{
 use quire_gateway::chaincodes::{
     DefinedChaincode, DeployChaincodeError, DeployedChaincode, Deployment,
 };
+use quire_gateway::joining::{AdmitNodeError, GrantedAdmission, WantedAdmission};
 use quire_gateway::metrics::BlockStreams;
 use quire_gateway::{Caller, ClientCertificate};
 use quire_identity::token::NotAuthenticated;
@@ -187,6 +188,18 @@ impl Backend for Node {
 
     fn still_holds(&self, token: &Arc<Token>) -> bool {
         self.tokens.still_hold(token, clock::now())
+    }
+
+    fn is_invited(&self, token: &str) -> bool {
+        self.knows_invitation(token)
+    }
+
+    fn admit(
+        &self,
+        token: &str,
+        wanted: &WantedAdmission,
+    ) -> Result<GrantedAdmission, AdmitNodeError> {
+        self.admit_node(token, wanted)
     }
 
     fn now(&self) -> SystemTime {

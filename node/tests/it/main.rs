@@ -28,6 +28,7 @@ mod mango;
 mod metrics;
 mod migrations;
 mod modes;
+mod moving;
 mod openapi;
 mod operator;
 mod organisations;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{FolderError, read_file};
+use super::FolderError;
+use super::files::Files;
 
 /// What the file says. Other members are passed over, and names count in this spelling only, as in
 /// Fabric.
@@ -44,8 +45,8 @@ pub(super) struct UnitYaml {
 
 impl ConfigYaml {
     /// Reads the file; a missing one says nothing.
-    pub(super) fn read(path: &Path) -> Result<Self, FolderError> {
-        let content = match read_file(path) {
+    pub(super) fn read(files: Files<'_>, path: &Path) -> Result<Self, FolderError> {
+        let content = match files.read(path) {
             Err(error) if error.is_not_found() => return Ok(Self::default()),
             content => content?.unwrap_or_default(),
         };

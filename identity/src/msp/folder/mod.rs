@@ -16,26 +16,24 @@
 //! out. Fabric says nothing of these; here they are listed.
 
 mod config_yaml;
+mod files;
 mod signer;
 mod write;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use quire_disk::FileError;
+use quire_disk::{Disk, FileError};
 use quire_wire::msp::{FabricCryptoConfig, FabricMspConfig, FabricNodeOus, FabricOuIdentifier};
 
 use super::RevocationList;
 use crate::pem;
 use config_yaml::{ConfigYaml, UnitYaml};
+use files::Files;
 pub use signer::SignerError;
 pub(crate) use write::files_of;
 pub use write::{WriteError, write};
-
-/// Most bytes of a file; revocation lists can be long.
-const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Most files of one kind.
 const MAX_FILES: usize = 1_000;
@@ -94,8 +92,21 @@ impl MspFolder {
     /// # Errors
     /// If Fabric could not read it either, or a file is larger than an organisation's may be.
     pub fn read(path: &Path, msp_id: &str) -> Result<Self, FolderError> {
+        Self::read_from(Files::Given, path, msp_id)
+    }
+
+    /// The same of a folder that this node has written.
+    pub(crate) fn read_kept(
+        disk: &dyn Disk,
+        path: &Path,
+        msp_id: &str,
+    ) -> Result<Self, FolderError> {
+        Self::read_from(Files::Kept(disk), path, msp_id)
+    }
+
+    fn read_from(files: Files<'_>, path: &Path, msp_id: &str) -> Result<Self, FolderError> {
         let mut ignored = Vec::new();
-        let mut list = |name: &str| read_list(&path.join(name), &mut ignored);
+        let mut list = |name: &str| read_list(files, &path.join(name), &mut ignored);
         let authorities = path.join("cacerts");
         let Some(root_certs) = list("cacerts")? else {
             let missing = io::Error::from(io::ErrorKind::NotFound);
@@ -113,9 +124,9 @@ impl MspFolder {
             list("tlsintermediatecerts")?.unwrap_or_default()
         };
         let revocation_list = list("crls")?.unwrap_or_default();
-        let config_yaml = ConfigYaml::read(&path.join("config.yaml"))?;
-        let organizational_unit_identifiers = restrictions(path, &config_yaml)?;
-        let fabric_node_ous = node_units(path, &config_yaml, &mut ignored);
+        let config_yaml = ConfigYaml::read(files, &path.join("config.yaml"))?;
+        let organizational_unit_identifiers = restrictions(files, path, &config_yaml)?;
+        let fabric_node_ous = node_units(files, path, &config_yaml, &mut ignored);
         let config = FabricMspConfig {
             name: msp_id.to_owned(),
             root_certs,
@@ -146,14 +157,18 @@ fn usual_hash_functions() -> FabricCryptoConfig {
 }
 
 /// The files of a folder that hold PEM, in the order of their names; `None` if there is no folder.
-fn read_list(folder: &Path, ignored: &mut Vec<Ignored>) -> Result<Option<Vec<Bytes>>, FolderError> {
-    let Some(names) = names_in(folder)? else {
+fn read_list(
+    files: Files<'_>,
+    folder: &Path,
+    ignored: &mut Vec<Ignored>,
+) -> Result<Option<Vec<Bytes>>, FolderError> {
+    let Some(names) = files.names_in(folder)? else {
         return Ok(None);
     };
     let mut list = Vec::new();
     for name in names {
         let path = folder.join(name);
-        let reason = match read_file(&path) {
+        let reason = match files.read(&path) {
             Ok(None) => continue,
             Ok(Some(content)) if pem::Block::first(&content).is_some() => {
                 list.push(content.into());
@@ -173,44 +188,10 @@ fn read_list(folder: &Path, ignored: &mut Vec<Ignored>) -> Result<Option<Vec<Byt
     Ok(Some(list))
 }
 
-/// Names in a folder, sorted as Go sorts them; `None` if there is no folder.
-fn names_in(folder: &Path) -> Result<Option<Vec<std::ffi::OsString>>, FolderError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        entries => entries.map_err(FileError::of("list", folder))?,
-    };
-    let mut names = Vec::new();
-    for entry in entries.take(MAX_FILES + 1) {
-        names.push(entry.map_err(FileError::of("list", folder))?.file_name());
-    }
-    if names.len() > MAX_FILES {
-        let path = folder.to_path_buf();
-        return Err(FolderError::TooMany { path });
-    }
-    names.sort();
-    Ok(Some(names))
-}
-
-/// The content of a file; `None` for a folder. Such a folder is often mounted without the right to
-/// write, so the file is opened for reading alone.
-fn read_file(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
-    let read = || {
-        let metadata = fs::metadata(path)?;
-        if metadata.is_dir() {
-            return Ok(None);
-        }
-        if metadata.len() > MAX_FILE_BYTES {
-            let text = "larger than such a file can be";
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
-        }
-        fs::read(path).map(Some)
-    };
-    read().map_err(FileError::of("read", path))
-}
-
 /// The units of which every member must have one. A certificate that is missing is an error, as in
 /// Fabric.
 fn restrictions(
+    files: Files<'_>,
     folder: &Path,
     config: &ConfigYaml,
 ) -> Result<Vec<FabricOuIdentifier>, FolderError> {
@@ -218,7 +199,7 @@ fn restrictions(
     let mut read = Vec::new();
     for unit in units {
         let path = folder.join(&unit.certificate);
-        let Some(certificate) = read_file(&path)? else {
+        let Some(certificate) = files.read(&path)? else {
             let error = io::Error::from(io::ErrorKind::IsADirectory);
             return Err(FileError::of("read", &path)(error).into());
         };
@@ -233,6 +214,7 @@ fn restrictions(
 /// The units of the kinds of members, if they count. A certificate that is missing only leaves the unit
 /// open to every CA, as in Fabric.
 fn node_units(
+    files: Files<'_>,
     folder: &Path,
     config: &ConfigYaml,
     ignored: &mut Vec<Ignored>,
@@ -248,7 +230,7 @@ fn node_units(
         let mut certificate = Bytes::new();
         if !unit.certificate.is_empty() {
             let path = folder.join(&unit.certificate);
-            let missing = match read_file(&path) {
+            let missing = match files.read(&path) {
                 Ok(Some(content)) => {
                     certificate = content.into();
                     None

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::{FolderError, MspFolder, names_in, read_file, read_list};
+use super::files::Files;
+use super::{FolderError, MspFolder, read_list};
 use crate::certificate::Certificate;
 use crate::key::{Key, KeyError};
 use crate::msp::{IdentityError, Msp};
@@ -61,7 +62,7 @@ impl MspFolder {
         now: SystemTime,
     ) -> Result<(SigningIdentity, Vec<u8>), SignerError> {
         let path = self.path.join("signcerts");
-        let found = read_list(&path, &mut Vec::new())?;
+        let found = read_list(Files::Given, &path, &mut Vec::new())?;
         let Some(pem) = found.into_iter().flatten().next() else {
             return Err(FolderError::NoCertificate { path }.into());
         };
@@ -92,8 +93,8 @@ impl MspFolder {
     /// The key in the folder of keys that belongs to this point, whatever its file is called; and that file.
     fn key_of(&self, public_key: &[u8]) -> Result<(Key, Vec<u8>), SignerError> {
         let folder = self.path.join("keystore");
-        for name in names_in(&folder)?.into_iter().flatten() {
-            let Ok(Some(content)) = read_file(&folder.join(name)) else {
+        for name in Files::Given.names_in(&folder)?.into_iter().flatten() {
+            let Ok(Some(content)) = Files::Given.read(&folder.join(name)) else {
                 continue;
             };
             let key: Result<Key, KeyError> = Key::from_pem(&content);

@@ -1,5 +1,6 @@
 //! Guards folders of tools against being read in part without a word.
 
+use std::fs;
 use std::time::{Duration, SystemTime};
 
 use super::*;
@@ -15,7 +16,7 @@ fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let authority = found_authority("Org", NOW).unwrap();
     let key = Key::from_pem(authority.key_pem.as_bytes()).unwrap();
-    let peer = issue("Org", &key, 0, "peer0", Role::Peer, NOW).unwrap();
+    let peer = issue("Org", (&key, 0), "peer0", Role::Peer, NOW).unwrap();
     put(&folder, "cacerts/ca.pem", &authority.certificate_pem);
     put(&folder, "admincerts/admin.pem", &peer.certificate_pem);
     put(&folder, "signcerts/cert.pem", &peer.certificate_pem);

@@ -108,7 +108,8 @@ fn join(block: Bytes, data: &DataArguments, role: (bool, bool)) -> Result<Joined
     joined
 }
 
-fn print_joined(joined: &Joined) -> ExitCode {
+/// Tells who is in the channel, and what this node is there.
+pub(crate) fn print_joined(joined: &Joined) -> ExitCode {
     let Joined {
         channel,
         genesis,

@@ -13,10 +13,11 @@ mod policy;
 mod proposal;
 mod reach;
 mod sign;
-mod stopped;
+pub(crate) mod stopped;
 mod submit;
 
 use crate::commands::verb::verbs;
+pub(crate) use join::print_joined;
 
 verbs! {
     /// The verbs of `quire channel`.

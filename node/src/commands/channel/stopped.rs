@@ -12,7 +12,7 @@ use crate::node::{Node, NodeError};
 ///
 /// # Errors
 /// [`OpenError::InUse`] if a process has the directory open, such as a running node; that is asked then.
-pub(super) fn open(data: &DataArguments) -> Result<Node, NodeError> {
+pub(crate) fn open(data: &DataArguments) -> Result<Node, NodeError> {
     let engine = data.state.engine().map_err(OpenError::from)?;
     Node::open(
         &data.data,

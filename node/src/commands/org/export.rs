@@ -11,16 +11,9 @@ use quire_wire::json;
 
 use crate::arguments::DataArguments;
 use crate::commands::channel::output::put_out;
-use crate::commands::verb::{Needs, Verb, verbs};
+use crate::commands::verb::{Needs, Verb};
 use crate::exit::failed;
 use crate::settings::Settings;
-
-verbs! {
-    /// The verbs of `quire org`.
-    OrgCommand {
-        Export(ExportArguments),
-    }
-}
 
 /// Write what others need to add this node's organisation to a channel: its CAs and policies, no key.
 #[derive(Clone, Debug, Args)]

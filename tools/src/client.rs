@@ -1,5 +1,6 @@
-//! One request to an orderer's admin endpoint.
+//! One request to a node, by HTTP or HTTPS, and its answer.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,81 +17,139 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// How long an orderer may take.
+/// How long the answer may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Most bytes of an answer: more than any block.
 const MOST: usize = 256 << 20;
 
 /// What both ends of TLS show each other, PEM.
-pub(super) struct Tls {
-    pub(super) authorities: Vec<u8>,
-    pub(super) certificate: Vec<u8>,
-    pub(super) key: Vec<u8>,
+pub struct Tls {
+    /// Who vouches for the server.
+    pub authorities: Vec<u8>,
+    /// The certificate and the key that the client shows.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
     /// When certificates are judged.
-    pub(super) now: SystemTime,
+    pub now: SystemTime,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls(..)")
+    }
 }
 
 /// What to ask.
-pub(super) struct Call {
+pub struct Call {
     method: &'static str,
     path: String,
-    part: Option<Part>,
+    content: Content,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut call = f.debug_tuple("Call");
+        call.field(&self.method).field(&self.path).finish()
+    }
+}
+
+/// What a request brings with it.
+enum Content {
+    Nothing,
+    Form(Part),
+    Json { bearer: String, text: Vec<u8> },
 }
 
 /// A file of a form.
-pub(super) struct Part {
-    pub(super) name: &'static str,
-    pub(super) file: &'static str,
-    pub(super) content: Vec<u8>,
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) content: Vec<u8>,
 }
 
 /// What came back.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) body: Bytes,
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The whole body.
+    pub body: Bytes,
 }
 
 /// Why nothing came back.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClientError {
-    #[error("{0:?} is no address of an orderer, such as localhost:7053")]
+pub enum ClientError {
+    /// No host and port.
+    #[error("{0:?} is no address, such as localhost:7053")]
     Address(String),
-    #[error("the channel or block cannot stand in a path: {0}")]
-    Path(#[from] http::Error),
+    /// A name that cannot be a part of a path, or a token that cannot be a header's.
+    #[error("what is asked cannot be written as a request: {0}")]
+    Request(#[from] http::Error),
+    /// A file of TLS.
     #[error("{what} is not what it should be: {reason}")]
-    Pem { what: &'static str, reason: String },
+    Pem {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Nobody is there, or not who should be.
     #[error("connecting to {address}: {reason}")]
     Connect {
+        /// Where.
         address: String,
+        /// Why.
         reason: std::io::Error,
     },
-    #[error("the orderer did not answer within {} seconds", PATIENCE.as_secs())]
+    /// It takes too long.
+    #[error("no answer came within {} seconds", PATIENCE.as_secs())]
     TimeOut,
+    /// The connection ended.
     #[error("the connection: {0}")]
     Http(#[from] hyper::Error),
+    /// The answer ended, or is too long.
     #[error("the answer: {0}")]
     Body(#[from] axum::Error),
+    /// The system has no threads.
     #[error("{0}")]
     Runtime(#[from] std::io::Error),
 }
 
 impl Call {
-    pub(super) fn new(method: &'static str, path: String, part: Option<Part>) -> Self {
-        Self { method, path, part }
+    pub(crate) fn new(method: &'static str, path: String, part: Option<Part>) -> Self {
+        Self {
+            method,
+            path,
+            content: part.map_or(Content::Nothing, Content::Form),
+        }
+    }
+
+    /// A POST of JSON by whoever has a token.
+    #[must_use]
+    pub fn post(path: String, bearer: &str, text: Vec<u8>) -> Self {
+        let bearer = format!("Bearer {bearer}");
+        Self {
+            method: "POST",
+            path,
+            content: Content::Json { bearer, text },
+        }
     }
 
     fn request(self, address: &str) -> Result<Request<Body>, http::Error> {
         let request = Request::builder().method(self.method).uri(self.path);
         let request = request.header(header::HOST, address);
-        match self.part {
-            None => request.body(Body::empty()),
-            Some(part) => {
+        match self.content {
+            Content::Nothing => request.body(Body::empty()),
+            Content::Form(part) => {
                 let boundary = part.boundary();
                 let kind = format!("multipart/form-data; boundary={boundary}");
                 let body = part.to_form(&boundary);
                 request.header(header::CONTENT_TYPE, kind).body(body.into())
             }
+            Content::Json { bearer, text } => request
+                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::AUTHORIZATION, bearer)
+                .body(text.into()),
         }
     }
 }
@@ -121,7 +180,10 @@ impl Part {
 }
 
 /// Asks, and waits for the answer.
-pub(super) fn send(address: &str, tls: Option<Tls>, call: Call) -> Result<Reply, ClientError> {
+///
+/// # Errors
+/// See [`ClientError`]; an answer of whatever status is none.
+pub fn send(address: &str, tls: Option<Tls>, call: Call) -> Result<Reply, ClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -179,23 +241,28 @@ impl Tls {
         };
         let mut roots = RootCertStore::empty();
         for authority in CertificateDer::pem_slice_iter(&self.authorities) {
-            let authority = authority.map_err(|error| wrong("--ca-file", &error))?;
+            let authority = authority.map_err(|error| wrong("the file of authorities", &error))?;
             let added = roots.add(authority);
-            added.map_err(|error| wrong("--ca-file", &error))?;
+            added.map_err(|error| wrong("the file of authorities", &error))?;
         }
         if roots.is_empty() {
-            return Err(wrong("--ca-file", &"it has no certificate in PEM"));
+            return Err(wrong(
+                "the file of authorities",
+                &"it has no certificate in PEM",
+            ));
         }
-        let certificates: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(&self.certificate).collect();
-        let certificates = certificates.map_err(|error| wrong("--client-cert", &error))?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key);
-        let key = key.map_err(|error| wrong("--client-key", &error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_details(provider, Arc::new(Clock(self.now)));
         let config = config.with_safe_default_protocol_versions();
         let config = config.map_err(|error| wrong("the TLS library", &error))?;
         let config = config.with_root_certificates(roots);
+        let Some((certificate, key)) = &self.client else {
+            return Ok(TlsConnector::from(Arc::new(config.with_no_client_auth())));
+        };
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
+        let certificates = certificates.map_err(|error| wrong("--client-cert", &error))?;
+        let key = PrivateKeyDer::from_pem_slice(key);
+        let key = key.map_err(|error| wrong("--client-key", &error))?;
         let config = config.with_client_auth_cert(certificates, key);
         let config = config.map_err(|error| wrong("--client-cert with --client-key", &error))?;
         Ok(TlsConnector::from(Arc::new(config)))

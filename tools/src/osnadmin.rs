@@ -1,7 +1,5 @@
 //! `osnadmin`: the channels of an orderer, over its participation API.
 
-mod client;
-
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -17,7 +15,7 @@ use crate::arguments::parse;
 use crate::files::{self, FileError};
 use crate::streams::{FAILED, Streams};
 
-use client::{Call, ClientError, Part, Reply, Tls};
+use crate::client::{self, Call, ClientError, Part, Reply, Tls};
 
 const NAME: &str = "osnadmin";
 
@@ -185,8 +183,10 @@ impl Arguments {
         let key = self.client_key.as_deref();
         Ok(Some(Tls {
             authorities: files::read(authority)?,
-            certificate: files::read(certificate.ok_or(AdminError::Missing("--client-cert"))?)?,
-            key: files::read(key.ok_or(AdminError::Missing("--client-key"))?)?,
+            client: Some((
+                files::read(certificate.ok_or(AdminError::Missing("--client-cert"))?)?,
+                files::read(key.ok_or(AdminError::Missing("--client-key"))?)?,
+            )),
             now,
         }))
     }

@@ -1,0 +1,246 @@
+//! Invitations: what lets another machine become a node of the organisation, once and soon. They are in memory alone: a
+//! restart ends them all, and nothing of them is to be found on a disk.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
+use quire_chaincode::name::{NameError, check_channel};
+use quire_identity::organization::is_identity_name;
+use quire_wire::hash::{Hash, sha256};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde::{Deserialize, Serialize};
+
+/// What a token of one begins with.
+const PREFIX: &str = "quire_join_";
+const SECRET_BYTES: usize = 32;
+
+/// Most at one time.
+const MAX_INVITATIONS: usize = 100;
+/// How long one is good, if nobody says, and at most.
+const HOUR: u64 = 3600;
+pub(crate) const MAX_SECONDS: u64 = 24 * HOUR;
+/// Most characters of a node's name: identities are named after it.
+const MAX_NAME_CHARS: usize = 48;
+
+/// A node that may join.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Invite {
+    /// What its certificates call it.
+    pub(crate) name: String,
+    /// The channels that it may join; empty means all.
+    #[serde(default)]
+    pub(crate) channels: Vec<String>,
+    /// How many seconds from now on.
+    #[serde(default)]
+    pub(crate) seconds: Option<u64>,
+}
+
+/// An invitation with its token, which is told this once.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Invited {
+    pub(crate) name: String,
+    pub(crate) channels: Vec<String>,
+    pub(crate) seconds: u64,
+    pub(crate) token: String,
+}
+
+impl std::fmt::Debug for Invited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Invited")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why nobody was invited.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InviteError {
+    #[error(
+        "{0:?} cannot be the name of a node: that has 1 to {MAX_NAME_CHARS} of a-z A-Z 0-9 . _ - @ and begins with a \
+         letter or digit"
+    )]
+    Name(String),
+    #[error(
+        "{0:?} is the name of an identity: whoever has a certificate of that name may act as it"
+    )]
+    Taken(String),
+    #[error(transparent)]
+    Channel(#[from] NameError),
+    #[error("an invitation is good for {MAX_SECONDS} seconds at most")]
+    TooLong,
+    #[error(
+        "{MAX_INVITATIONS} invitations are open: wait for one to end, or start the node again, which ends all"
+    )]
+    TooMany,
+    #[error("the operating system gave no random numbers")]
+    NoRandomness,
+    /// Nobody could join.
+    #[error("{0}")]
+    NotHere(String),
+}
+
+/// Somebody who was invited.
+#[derive(Clone, Debug)]
+pub(crate) struct Guest {
+    pub(crate) name: String,
+    pub(crate) channels: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Open {
+    guest: Guest,
+    ends: SystemTime,
+    /// The keys that certificates were asked for, once they were.
+    keys: Option<Hash>,
+}
+
+/// Why an invitation is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    /// There is none of this token, or not any more.
+    Unknown,
+    /// Others have used it.
+    Used,
+}
+
+/// The invitations of a node that runs, by the hashes of their tokens.
+#[derive(Debug, Default)]
+pub(crate) struct Invitations {
+    open: Mutex<BTreeMap<Hash, Open>>,
+}
+
+impl Invitations {
+    /// Makes an invitation; its token is told now and never again.
+    pub(crate) fn invite(&self, request: Invite, now: SystemTime) -> Result<Invited, InviteError> {
+        let Invite {
+            name,
+            channels,
+            seconds,
+        } = request;
+        if !is_identity_name(&name) || name.len() > MAX_NAME_CHARS {
+            return Err(InviteError::Name(name));
+        }
+        for channel in &channels {
+            check_channel(channel)?;
+        }
+        let seconds = seconds.unwrap_or(HOUR);
+        let ends = now.checked_add(Duration::from_secs(seconds));
+        let ends = ends
+            .filter(|_| seconds <= MAX_SECONDS)
+            .ok_or(InviteError::TooLong)?;
+        let mut secret = [0; SECRET_BYTES];
+        let filled = SystemRandom::new().fill(&mut secret);
+        filled.map_err(|_| InviteError::NoRandomness)?;
+        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
+        let mut open = self.open.lock();
+        open.retain(|_, one| one.ends > now);
+        if open.len() >= MAX_INVITATIONS {
+            return Err(InviteError::TooMany);
+        }
+        let guest = Guest {
+            name: name.clone(),
+            channels: channels.clone(),
+        };
+        let one = Open {
+            guest,
+            ends,
+            keys: None,
+        };
+        open.insert(sha256([token.as_bytes()]), one);
+        Ok(Invited {
+            name,
+            channels,
+            seconds,
+            token,
+        })
+    }
+
+    /// Whether a token is one of an invitation that is open.
+    pub(crate) fn knows(&self, token: &str, now: SystemTime) -> bool {
+        let open = self.open.lock();
+        let found = open.get(&sha256([token.as_bytes()]));
+        found.is_some_and(|one| one.ends > now)
+    }
+
+    /// Whose token it is. From now on it gives certificates for these keys alone: whoever did not get the answer asks
+    /// again. Whoever wants none, because it has some already, is told where channels begin.
+    pub(crate) fn take(
+        &self,
+        token: &str,
+        keys: Option<Hash>,
+        now: SystemTime,
+    ) -> Result<Guest, NotAdmitted> {
+        let mut open = self.open.lock();
+        let found = open.get_mut(&sha256([token.as_bytes()]));
+        let one = found.filter(|one| one.ends > now);
+        let one = one.ok_or(NotAdmitted::Unknown)?;
+        if let Some(keys) = keys
+            && *one.keys.get_or_insert(keys) != keys
+        {
+            return Err(NotAdmitted::Used);
+        }
+        Ok(one.guest.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+    }
+
+    fn invite(name: &str, seconds: Option<u64>) -> Invite {
+        Invite {
+            name: name.to_owned(),
+            channels: Vec::new(),
+            seconds,
+        }
+    }
+
+    #[test]
+    fn an_invitation_is_used_by_one_node_as_often_as_it_needs_and_ends() {
+        let invitations = Invitations::default();
+        let invited = invitations.invite(invite("node2", None), now()).unwrap();
+        let take = |keys, at| invitations.take(&invited.token, keys, at);
+        assert!(invitations.knows(&invited.token, now()));
+        assert_eq!(take(Some([1; 32]), now()).unwrap().name, "node2");
+        assert_eq!(take(Some([2; 32]), now()).unwrap_err(), NotAdmitted::Used);
+        let almost = now() + Duration::from_secs(HOUR - 1);
+        take(Some([1; 32]), almost).unwrap();
+        take(None, almost).unwrap();
+        let over = now() + Duration::from_secs(HOUR);
+        assert_eq!(take(Some([1; 32]), over).unwrap_err(), NotAdmitted::Unknown);
+        assert!(!invitations.knows(&invited.token, over));
+        let other = invitations.take("quire_join_x", None, now());
+        assert_eq!(other.unwrap_err(), NotAdmitted::Unknown);
+    }
+
+    #[test]
+    fn what_no_node_could_be_called_and_what_would_be_good_for_long_is_refused() {
+        let invitations = Invitations::default();
+        for name in ["", "-n", "a/b", &"n".repeat(MAX_NAME_CHARS + 1)] {
+            let refused = invitations.invite(invite(name, None), now());
+            assert!(matches!(refused, Err(InviteError::Name(_))), "{name}");
+        }
+        let refused = invitations.invite(invite("n", Some(MAX_SECONDS + 1)), now());
+        assert!(matches!(refused, Err(InviteError::TooLong)));
+    }
+
+    #[test]
+    fn as_many_as_fit_are_open_and_those_that_ended_make_room() {
+        let invitations = Invitations::default();
+        for _ in 0..MAX_INVITATIONS {
+            invitations.invite(invite("n", None), now()).unwrap();
+        }
+        let refused = invitations.invite(invite("n", None), now());
+        assert!(matches!(refused, Err(InviteError::TooMany)));
+        let later = now() + Duration::from_secs(HOUR);
+        invitations.invite(invite("n", None), later).unwrap();
+    }
+}
