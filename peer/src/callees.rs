@@ -19,6 +19,11 @@ pub const CHAINCODE_TO_CHAINCODE: &str = "peer/ChaincodeToChaincode";
 pub trait Timer: Debug + Send + Sync {
     /// A deadline for a call that begins now.
     fn deadline(&self) -> Deadline;
+
+    /// How long a call that begins now waits for a process that is not connected.
+    fn grace(&self) -> Deadline {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// The channels of a node, for chaincodes that read others than their own.
@@ -78,6 +83,10 @@ impl Callees {
 impl Host for Callees {
     fn deadline(&self) -> Deadline {
         self.timer.deadline()
+    }
+
+    fn grace(&self) -> Deadline {
+        self.timer.grace()
     }
 
     fn own_collection(&self) -> Option<&str> {

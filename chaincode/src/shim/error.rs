@@ -14,8 +14,8 @@ pub enum ShimError {
     /// It dialled, and did not register in time.
     #[error("its process did not register within {0:?}")]
     Unregistered(Duration),
-    /// The stream ended with the call under way.
-    #[error("its process went away")]
+    /// The stream ended with the call under way. The text ends as that of Fabric's peers, by which gateways know it.
+    #[error("its process went away: chaincode stream terminated")]
     Gone,
     /// It sent what cannot be read.
     #[error("its process sent a message that cannot be read")]

@@ -17,6 +17,12 @@ pub trait Host: Debug + Send + Sync {
     /// Ready when a call that begins now has taken too long.
     fn deadline(&self) -> Deadline;
 
+    /// Ready when a call that begins now has waited long enough for a process that is not connected: at once, unless
+    /// there is somebody who brings it up.
+    fn grace(&self) -> Deadline {
+        Box::pin(std::future::ready(()))
+    }
+
     /// The private collection whose values this node keeps, its organisation's own.
     fn own_collection(&self) -> Option<&str> {
         None

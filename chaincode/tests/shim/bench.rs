@@ -26,6 +26,8 @@ pub(crate) const ROWS: usize = 300;
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     pub(crate) is_up: Arc<AtomicBool>,
+    /// Whether calls wait for a process.
+    pub(crate) waits: Arc<AtomicBool>,
     /// Calls of other chaincodes that are under way.
     pub(crate) callees: Arc<AtomicUsize>,
 }
@@ -47,6 +49,17 @@ impl Host for Clock {
                 Poll::Ready(())
             } else {
                 Poll::Pending
+            }
+        }))
+    }
+
+    fn grace(&self) -> Deadline {
+        let waits = Arc::clone(&self.waits);
+        Box::pin(std::future::poll_fn(move |_| {
+            if waits.load(Ordering::SeqCst) {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
             }
         }))
     }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use quire_chaincode::ChaincodeError;
 use quire_chaincode::shim::{Limits, ShimError, Stream};
+use quire_chaincode::{ChaincodeError, Invocation};
 use quire_wire::Message as _;
 use quire_wire::peer::{ChaincodeId, ChaincodeSpec, Response};
 use quire_wire::shim::{
@@ -190,6 +190,34 @@ fn a_process_that_dies_costs_its_own_calls_and_the_next_one_makes_the_others() {
     assert_eq!(why(error(asking)), ShimError::Gone);
     living.take(completed("t", 200)).unwrap();
     assert!(pump(other).done().unwrap().answer.is_ok());
+}
+
+#[test]
+fn a_call_waits_for_a_process_that_is_about_to_come_and_for_no_other() {
+    let bench = Bench::new();
+    bench.clock.waits.store(true, Ordering::SeqCst);
+    let (early, dropped) = (bench.begin("t"), bench.begin("u"));
+    assert!(matches!(early, Invocation::Waiting(_)));
+    drop(dropped);
+    let stream = bench.connect(Limits::default());
+    let early = pump(early);
+    assert_eq!(next(&stream).unwrap().txid, "t");
+    assert!(next(&stream).is_none(), "the other one is ended");
+    stream.take(completed("t", 200)).unwrap();
+    assert!(pump(early).done().unwrap().answer.is_ok());
+
+    // Behind a death calls wait again, but not for ever, and whoever comes then does not wait.
+    drop(stream);
+    let late = bench.begin("v");
+    assert!(matches!(late, Invocation::Waiting(_)));
+    bench.clock.waits.store(false, Ordering::SeqCst);
+    assert_eq!(why(error(late)), ShimError::Gone);
+    bench.clock.waits.store(true, Ordering::SeqCst);
+    assert_eq!(why(error(bench.begin("w"))), ShimError::Gone);
+    let stream = bench.connect(Limits::default());
+    let call = bench.begin("x");
+    stream.take(completed("x", 200)).unwrap();
+    assert!(pump(call).done().unwrap().answer.is_ok());
 }
 
 #[test]

@@ -21,6 +21,8 @@ use tokio::runtime::Handle;
 
 use super::processes::{Found, Home, Processes, Source};
 
+/// How long a call waits for a process that is not connected.
+const GRACE: Duration = Duration::from_secs(10);
 /// Folders of a data directory.
 const FOLDER: &str = "chaincodes";
 const PACKAGES: &str = "packages";
@@ -218,5 +220,10 @@ impl Timer for Clock {
         // Calls begin on threads of the gateway's own too.
         let _entered = self.runtime.enter();
         Box::pin(tokio::time::sleep(self.timeout))
+    }
+
+    fn grace(&self) -> Deadline {
+        let _entered = self.runtime.enter();
+        Box::pin(tokio::time::sleep(self.timeout.min(GRACE)))
     }
 }
