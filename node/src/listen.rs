@@ -182,6 +182,19 @@ impl Listen {
         }
     }
 
+    /// What clients call it that listens at `addresses`: by the name that was typed, or else by the first address.
+    pub(crate) fn named(&self, addresses: &[SocketAddr]) -> String {
+        let Some(first) = addresses.first() else {
+            return self.text.clone();
+        };
+        match self.text.rsplit_once(':') {
+            Some((host, _)) if !host.starts_with('[') && host.parse::<IpAddr>().is_err() => {
+                format!("{host}:{}", first.port())
+            }
+            _ => first.to_string(),
+        }
+    }
+
     /// Whether another machine may reach any of them.
     pub(crate) fn is_remote(&self) -> bool {
         self.addresses
@@ -248,6 +261,24 @@ fn is_absent(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_know_it_by_the_name_that_was_typed_and_by_an_address_where_none_was() {
+        let at: SocketAddr = "127.0.0.1:4711".parse().unwrap();
+        for (typed, known) in [
+            ("peer0.org1.example.com:0", "peer0.org1.example.com:4711"),
+            ("localhost:0", "localhost:4711"),
+            ("127.0.0.1:0", "127.0.0.1:4711"),
+            ("[::1]:0", "127.0.0.1:4711"),
+        ] {
+            let listen = Listen {
+                flag: "--grpc-listen",
+                text: typed.to_owned(),
+                addresses: vec![at],
+            };
+            assert_eq!(listen.named(&[at]), known);
+        }
+    }
 
     #[test]
     fn an_address_is_a_host_and_a_port_and_anything_else_is_told_what_would_be_right() {

@@ -168,15 +168,19 @@ async fn bind(listen: &Listen) -> Result<Door, RunError> {
         source,
     })?;
     let addresses = listeners.iter().map(TcpListener::local_addr);
-    let addresses = addresses.collect::<Result<_, _>>();
+    let addresses: Result<Vec<_>, _> = addresses.collect();
+    let addresses = addresses.map_err(RunError::Serve)?;
     Ok(Door {
+        name: listen.named(&addresses),
         listeners,
-        addresses: addresses.map_err(RunError::Serve)?,
+        addresses,
     })
 }
 
 /// What is listened on, of one name.
 struct Door {
+    /// Where clients find it.
+    name: String,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
 }
@@ -406,8 +410,7 @@ impl SideDoors {
                     grpc_scheme(config)
                 ));
             }
-            let address = door.addresses.first().map(ToString::to_string);
-            let beside = rpc::server(node, api, config.limits, address.unwrap_or_default());
+            let beside = rpc::server(node, api, config.limits, door.name.clone());
             door.open_among(served, &beside, &Security(config.tls.clone()));
         }
         if let (Some(door), Some(chaincodes)) = (self.chaincodes, node.chaincodes()) {
