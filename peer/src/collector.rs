@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -28,7 +28,7 @@ use quire_wire::peer::{
 
 use crate::config::{Current, InForce};
 use crate::endorsed_here::EndorsedHere;
-use crate::others::{Ended, Endorsers, Failure, NotAnswered, RemotePeer};
+use crate::others::{Asking, Ended, Endorsers, Failure, NotAnswered, RemotePeer};
 use crate::plan::{OWN, Plan, Progress};
 use crate::planned::Planned;
 use crate::signed_outcome::{approves, difference};
@@ -41,7 +41,7 @@ const FAILED: i32 = 500;
 /// Bytes that an answer may have beside an outcome that is known.
 const BESIDE_BYTES: usize = 256 << 10;
 /// Bytes of an answer whose outcome nobody knows yet.
-const UNKNOWN_BYTES: usize = 16 << 20;
+pub(crate) const UNKNOWN_BYTES: usize = 16 << 20;
 /// Bytes of an endorser's identity with its signature, at most.
 const ENDORSEMENT_BYTES: usize = 64 << 10;
 /// Fabric's words.
@@ -57,6 +57,15 @@ pub struct Collector {
     /// Whether this node's endorsement suffices for the built-in chaincode, by the configuration of a number.
     documents: Mutex<Option<(u64, bool)>>,
     turn: AtomicUsize,
+}
+
+/// Who has endorsed a proposal before others are asked.
+#[derive(Clone, Debug)]
+pub enum First {
+    /// This node.
+    Own(ProposalResponse),
+    /// A peer of its organisation, because this node could not.
+    Of(RemotePeer, ProposalResponse),
 }
 
 /// Endorsements of one outcome that suffice.
@@ -160,6 +169,20 @@ impl Collector {
         Ok(plan.filter(|plan| !plan.is_own_enough()))
     }
 
+    /// Who must endorse the outcome of a call, where this node has not; `None` if no peer is known. Reads state.
+    ///
+    /// # Errors
+    /// Nobody who could is known; see [`NoPlan`].
+    pub fn all_for(
+        &self,
+        chaincode: &str,
+        interest: Option<&ChaincodeInterest>,
+    ) -> Result<Option<Arc<Plan>>, NoPlan> {
+        let default = called(chaincode);
+        let touched = interest.filter(|interest| !interest.chaincodes.is_empty());
+        self.plan(&self.config.get(), touched.unwrap_or(&default))
+    }
+
     /// Whether peers of these organisations, by their MSP ids, could endorse a call of a chaincode. Reads state.
     #[must_use]
     pub fn could_endorse(&self, chaincode: &str, among: impl Fn(&str) -> bool) -> bool {
@@ -168,18 +191,22 @@ impl Collector {
         plan.is_ok_and(|plan| plan.is_some_and(|plan| plan.is_within(own, among)))
     }
 
-    /// One peer of each organisation that a client named.
+    /// One peer of each organisation that a client named. The peer at `itself` is this node.
     ///
     /// # Errors
     /// The organisations of which no peer is known.
-    pub fn of_organizations<'n>(&self, named: &'n [String]) -> Result<Arc<Plan>, Vec<&'n str>> {
+    pub fn of_organizations<'n>(
+        &self,
+        named: &'n [String],
+        itself: &str,
+    ) -> Result<Arc<Plan>, Vec<&'n str>> {
         let in_force = self.config.get();
         let own = self.planned.identity.msp_id();
-        Plan::of_organizations(named, own, &in_force.remote_peers).map(Arc::new)
+        Plan::of_organizations(named, (own, itself), &in_force.remote_peers).map(Arc::new)
     }
 
-    /// Asks the peers of a plan to endorse a proposal, until enough have. `own` is this node's answer, if it endorsed
-    /// the proposal. What is dropped is not asked any more.
+    /// Asks the peers of a plan to endorse a proposal, until enough have, those who have already among them. What is
+    /// dropped is not asked any more.
     ///
     /// # Errors
     /// Why there are not enough: each peer that failed.
@@ -187,15 +214,20 @@ impl Collector {
         &self,
         plan: &Plan,
         proposal: &SignedProposal,
-        own: Option<ProposalResponse>,
+        first: Option<First>,
     ) -> Result<Collected, NotCollected> {
         let in_force = self.config.get();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let most_bytes = own.as_ref().map_or(UNKNOWN_BYTES, |own| {
+        let most_bytes = first.as_ref().map_or(UNKNOWN_BYTES, |first| {
+            let (First::Own(answer) | First::Of(_, answer)) = first;
             // The same again, by somebody with another certificate.
-            own.encoded_len() + own.payload.len() + BESIDE_BYTES
+            answer.encoded_len() + answer.payload.len() + BESIDE_BYTES
         });
-        let own = own.and_then(|own| Some((own.payload, own.endorsement?)));
+        let (own, stand_in) = match first {
+            Some(First::Own(own)) => (own.endorsement.map(|one| (own.payload, one)), None),
+            Some(First::Of(peer, answer)) => (None, Some((peer, answer))),
+            None => (None, None),
+        };
         let mut round = Round {
             progress: plan.begin(own.is_some(), turn),
             payload: own.as_ref().map(|(payload, _)| payload.clone()),
@@ -207,15 +239,24 @@ impl Collector {
         if let Some((_, endorsement)) = own {
             round.held.push((OWN, endorsement));
         }
+        if let Some((peer, answer)) = stand_in
+            && let Some(position) = plan.position(&peer)
+        {
+            round.take(position, &peer, Ok(answer));
+        }
         let mut asking = FuturesUnordered::new();
+        let mut failed = None;
         loop {
             if let Some(sufficient) = plan.sufficient(&round.progress) {
                 return Ok(round.collected(&sufficient));
             }
             let next = plan.next(&round.progress, |peer| self.endorsers.is_away(peer));
-            let Some(next) = next else {
-                return Err(NotCollected(round.failures));
-            };
+            // Where nothing suffices any more, those who are being asked, and the others of their organisations, still
+            // say whether they would have endorsed.
+            let next = next.unwrap_or_else(|| {
+                let last = failed.and_then(|position| plan.in_place_of(&round.progress, position));
+                last.into_iter().collect()
+            });
             for position in next {
                 round.progress.asked(position);
                 if let Some(peer) = plan.peer(position) {
@@ -227,6 +268,7 @@ impl Collector {
             };
             if let Some(peer) = plan.peer(position) {
                 let ended = round.take(position, peer, answer);
+                failed = (ended != Ended::Endorsed).then_some(position);
                 self.endorsers.asked(peer, ended, started.elapsed());
             }
         }
@@ -240,8 +282,36 @@ impl Collector {
         most_bytes: usize,
     ) -> (usize, Instant, Result<ProposalResponse, NotAnswered>) {
         let started = Instant::now();
-        let answer = self.endorsers.ask(peer, proposal, most_bytes).await;
-        (position, started, answer)
+        (
+            position,
+            started,
+            self.ask_one(peer, proposal, most_bytes).await,
+        )
+    }
+
+    pub(crate) fn ask_one(
+        &self,
+        peer: &RemotePeer,
+        proposal: SignedProposal,
+        most_bytes: usize,
+    ) -> Asking {
+        self.endorsers.ask(peer, proposal, most_bytes)
+    }
+
+    pub(crate) fn is_away(&self, peer: &RemotePeer) -> bool {
+        self.endorsers.is_away(peer)
+    }
+
+    pub(crate) fn note(&self, peer: &RemotePeer, ended: Ended, took: Duration) {
+        self.endorsers.asked(peer, ended, took);
+    }
+
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.config.get()
+    }
+
+    pub(crate) fn own_msp_id(&self) -> &str {
+        self.planned.identity.msp_id()
     }
 
     fn plan(
@@ -314,23 +384,7 @@ impl Round<'_> {
             tracing::warn!(channel, address, organization, different, "another outcome");
             return Err(Failure::differs(peer, DIFFERENT, different));
         }
-        if endorser.len() + signature.len() > ENDORSEMENT_BYTES {
-            return Err(unsound("the endorsement is larger than any is"));
-        }
-        let identity = self.in_force.bundle.msps().validate(&endorser);
-        let identity = identity.map_err(|error| {
-            let reason = quire_ledger::chain_of(&error);
-            unsound(&format!(
-                "the endorser is not known to the channel: {reason}"
-            ))
-        })?;
-        if *identity.msp_id() != *peer.msp_id {
-            let other = identity.msp_id();
-            return Err(unsound(&format!("the endorser is a member of {other}")));
-        }
-        let signed = [&answer.payload[..], &endorser].concat();
-        let holds = identity.verify(&signed, &signature);
-        holds.map_err(|_| unsound("the endorser's signature does not hold"))?;
+        let identity = verified(&self.in_force, peer, &answer.payload, &endorser, &signature)?;
         Ok(Held {
             // A part of the answer's bytes would keep all of them.
             endorsement: Endorsement {
@@ -378,13 +432,48 @@ impl Round<'_> {
     }
 }
 
+/// Who has signed an outcome: a member of the organisation that was asked.
+pub(crate) fn verified(
+    in_force: &InForce,
+    peer: &RemotePeer,
+    payload: &[u8],
+    endorser: &[u8],
+    signature: &[u8],
+) -> Result<Arc<Identity>, Failure> {
+    let unsound = |text: &str| Failure::new(peer, Ended::Unsound, text);
+    if endorser.len() + signature.len() > ENDORSEMENT_BYTES {
+        return Err(unsound("the endorsement is larger than any is"));
+    }
+    let identity = in_force.bundle.msps().validate(endorser);
+    let identity = identity.map_err(|error| {
+        let reason = quire_ledger::chain_of(&error);
+        unsound(&format!(
+            "the endorser is not known to the channel: {reason}"
+        ))
+    })?;
+    if *identity.msp_id() != *peer.msp_id {
+        let other = identity.msp_id();
+        return Err(unsound(&format!("the endorser is a member of {other}")));
+    }
+    let signed = [payload, endorser].concat();
+    let holds = identity.verify(&signed, signature);
+    holds.map_err(|_| unsound("the endorser's signature does not hold"))?;
+    Ok(identity)
+}
+
+/// Whether the chaincode succeeded.
+pub(crate) fn is_good(answer: &ProposalResponse) -> bool {
+    let response = answer.response.as_ref();
+    response.is_some_and(|response| GOOD.contains(&response.status))
+}
+
 /// Makes sure that the chaincode succeeded; what it said otherwise is told as Fabric's Gateway tells it.
 fn check_status(peer: &RemotePeer, answer: &ProposalResponse) -> Result<(), Failure> {
-    let response = answer.response.as_ref();
-    let (status, message) = response.map_or((0, ""), |one| (one.status, &*one.message));
-    if GOOD.contains(&status) {
+    if is_good(answer) {
         return Ok(());
     }
+    let response = answer.response.as_ref();
+    let (status, message) = response.map_or((0, ""), |one| (one.status, &*one.message));
     let is_of_peer = status == FAILED && answer.payload.is_empty();
     let text = if is_of_peer {
         message.to_owned()

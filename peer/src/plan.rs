@@ -68,13 +68,13 @@ impl Plan {
         }
     }
 
-    /// One peer of each of these organisations, of which one may be this node's.
+    /// One peer of each of these organisations, of which one may be this node's. `itself` is where that is.
     ///
     /// # Errors
     /// Those of which no peer is known.
     pub(crate) fn of_organizations<'n>(
         named: &'n [String],
-        own: &str,
+        (own, itself): (&str, &str),
         others: &[RemotePeer],
     ) -> Result<Self, Vec<&'n str>> {
         let (mut groups, mut layout) = (Vec::new(), Vec::new());
@@ -86,12 +86,13 @@ impl Plan {
             }
             distinct.push(name);
             let theirs = (1..).zip(others);
-            let theirs = theirs.filter(|(_, peer)| *peer.msp_id == **name);
-            let members: Vec<usize> = if name == own {
-                vec![OWN]
-            } else {
-                theirs.map(|(position, _)| position).collect()
-            };
+            let theirs =
+                theirs.filter(|(_, peer)| *peer.msp_id == **name && *peer.address != *itself);
+            let first = (name == own).then_some(OWN);
+            let members: Vec<usize> = first
+                .into_iter()
+                .chain(theirs.map(|(position, _)| position))
+                .collect();
             if members.is_empty() {
                 missing.push(name.as_str());
             }
@@ -141,6 +142,12 @@ impl Plan {
 
     pub(crate) fn peer(&self, position: usize) -> Option<&RemotePeer> {
         self.others.get(position.checked_sub(1)?)
+    }
+
+    /// Where a peer stands among those of the plan.
+    pub(crate) fn position(&self, peer: &RemotePeer) -> Option<usize> {
+        let place = self.others.iter().position(|one| one == peer)?;
+        Some(place + 1)
     }
 
     /// Nobody was asked yet but this node, which has endorsed or will not.
@@ -204,6 +211,18 @@ impl Plan {
             });
         let best = possible.min_by_key(|(cost, _)| *cost);
         best.map(|(_, wanted)| wanted)
+    }
+}
+
+impl Plan {
+    /// Another peer of a group of this one, that was not asked yet.
+    pub(crate) fn in_place_of(&self, progress: &Progress, position: usize) -> Option<usize> {
+        let groups = self.groups.iter();
+        let mut groups = groups.filter(|group| group.members.contains(&position));
+        groups.find_map(|group| {
+            let mut members = group.members.iter().copied();
+            members.find(|member| *member != OWN && progress.stage(*member) == Stage::Untried)
+        })
     }
 }
 

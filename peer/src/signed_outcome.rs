@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quire_ledger::{IMPLICIT_COLLECTION, LIFECYCLE};
 use quire_wire::Message as _;
-use quire_wire::peer::{ChaincodeAction, ProposalResponsePayload};
+use quire_wire::peer::{ChaincodeAction, ProposalResponsePayload, Response};
 use quire_wire::rwset::{HashedRwSet, KvRwSet, TxReadWriteSet};
 
 /// The outcome in what endorsers sign.
@@ -11,6 +11,11 @@ fn action(payload: &Bytes) -> Option<(Bytes, ChaincodeAction)> {
     let payload = ProposalResponsePayload::decode(payload.clone()).ok()?;
     let action = ChaincodeAction::decode(payload.extension).ok()?;
     Some((payload.proposal_hash, action))
+}
+
+/// What the chaincode said.
+pub(crate) fn result(payload: &Bytes) -> Option<Response> {
+    action(payload)?.1.response
 }
 
 /// Whether a call of `_lifecycle` wrote nothing but what this organisation has approved, in its own collection.

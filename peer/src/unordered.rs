@@ -8,7 +8,7 @@ use quire_identity::SigningIdentity;
 use quire_wire::peer::{ProposalResponse, SignedProposal};
 use quire_wire::transaction::{ProposalBytes, seal};
 
-use crate::collector::Collected;
+use crate::collector::{Collected, First};
 use crate::endorser::Endorsed;
 use crate::peer::{Origin, Peer};
 use crate::refused::NotEndorsed;
@@ -70,7 +70,10 @@ impl Peer {
                 ..ProposalResponse::default()
             };
             let signed = proposed.signed();
-            let collected = self.collector.collect(&plan, &signed, Some(own)).await;
+            let collected = self
+                .collector
+                .collect(&plan, &signed, Some(First::Own(own)))
+                .await;
             Piece::new(Weight::Brief, move |_| {
                 Invocation::Done(match collected {
                     Ok(collected) => self.order_proposed(proposed, endorsed, Some(collected)),

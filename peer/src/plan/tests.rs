@@ -123,10 +123,10 @@ fn organizations_that_a_client_names_are_asked_once_each() {
     let listed =
         |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
     let named = listed(&["Org1", "Org3", "Org1"]);
-    let both = Plan::of_organizations(&named, "Org1", &others()).unwrap();
+    let both = Plan::of_organizations(&named, ("Org1", "nowhere"), &others()).unwrap();
     assert_eq!(both.next(&both.begin(true, 0), nobody), Some(vec![3]));
     let named = listed(&["Org4", "Org2", "Org5"]);
-    let missing = Plan::of_organizations(&named, "Org1", &others());
+    let missing = Plan::of_organizations(&named, ("Org1", "nowhere"), &others());
     assert_eq!(missing.unwrap_err(), ["Org4", "Org5"]);
 }
 

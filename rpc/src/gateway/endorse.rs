@@ -2,25 +2,33 @@
 //!
 //! ```text
 //! organisations named   one peer of each
-//! otherwise             this node first; by what that touched, the peers that suffice
+//! otherwise             this node first, or a peer of its organisation where it does not endorse; by what that touched,
+//!                       the peers that suffice
 //! ```
 
 use std::sync::Arc;
 
 use quire_chaincode::Weight;
-use quire_peer::{Channel, Collected, Collector, NoPlan, Plan, UnpackedProposal, Wanted};
+use quire_ledger::LIFECYCLE;
+use quire_peer::{
+    Channel, Collected, Collector, First, NoPlan, Plan, Ran, RemotePeer, UnpackedProposal, Wanted,
+};
 use quire_wire::common::Envelope;
-use quire_wire::gateway::{EndorseRequest, EndorseResponse};
+use quire_wire::gateway::{EndorseRequest, EndorseResponse, ErrorDetail};
 use quire_wire::peer::{ChaincodeInterest, ProposalResponse};
 use tokio::time::timeout_at;
 use tonic::{Code, Status};
 
-use super::failure::{failure, no_plan, of_peers, of_this_node};
+use super::failure::{detailed, failure, here, no_plan, of_peers, of_this_node, said_there, there};
 use super::proposal::{NotProposed, read};
 use super::transient::protected;
 use crate::call::Caller;
 use crate::endorser::{Rejected, process};
 use crate::services::Services;
+
+/// The status of a call of the built-in chaincode where its caller may not submit any.
+const NOT_ALLOWED: i32 = 403;
+const NOT_ENDORSED: &str = "failed to endorse transaction, see attached details for more info";
 
 /// `Endorse`.
 pub(crate) async fn endorse(
@@ -54,10 +62,7 @@ pub(crate) async fn endorse(
         if !others.is_empty() {
             return Err(missing(&others));
         }
-        return Err(Status::failed_precondition(format!(
-            "no combination of peers can be derived which satisfy the endorsement policy: No metadata was found \
-             for chaincode {chaincode} in channel {channel}"
-        )));
+        return Err(undefined(channel, chaincode));
     };
     if named.is_empty() {
         asking.sufficient(&served).await
@@ -82,44 +87,139 @@ impl Asking<'_> {
             // The endorser says that it takes no transactions.
             return self.assemble(self.own().await?);
         };
-        let plan = collector.of_organizations(named);
+        let plan = collector.of_organizations(named, &self.services.address);
         let plan = plan.map_err(|organizations| missing(&organizations))?;
-        let own = if named.contains(&own) {
-            Some(self.own().await?)
-        } else {
-            None
+        if !named.contains(&own) {
+            return self.collect(collector, &plan, None, Vec::new()).await;
+        }
+        let answered = self.process().await?;
+        let Some(failure) = failure(&answered) else {
+            let first = answered.ok().map(First::Own);
+            return self.collect(collector, &plan, first, Vec::new()).await;
         };
-        self.collect(collector, &plan, own).await
+        if answered.is_err() || self.of_own_organization(served).is_empty() {
+            return Err(not_endorsed(self.services, &answered).unwrap_or_else(not_assembled));
+        }
+        let failed = vec![here(self.services, &failure.message)];
+        self.collect(collector, &plan, None, failed).await
     }
 
-    /// Asks this node, and then whoever else must endorse what the call touched.
+    /// Asks this node, or where it does not endorse another one of its organisation, and then whoever else must endorse
+    /// what the call touched.
     async fn sufficient(&self, served: &Channel) -> Result<EndorseResponse, Status> {
         let answered = self.process().await?;
         let touched = match failure(&answered) {
             None => answered.as_ref().ok(),
-            // Nobody else is asked, but whether anybody could have endorsed it is told.
-            Some(failure) if failure.retry => None,
-            Some(_) => {
-                return Err(not_endorsed(self.services, &answered).unwrap_or_else(not_assembled));
+            Some(failure) => {
+                let mut failed = vec![here(self.services, &failure.message)];
+                if self.is_undefined(served, &answered) {
+                    return Err(undefined(&served.name, self.proposal.specified()));
+                }
+                if answered.is_ok()
+                    && let Some(first) = self.stand_in(served, &mut failed).await?
+                {
+                    return self.without_own(served, first, failed).await;
+                }
+                if failed.len() > 1 {
+                    return Err(detailed(Code::Aborted, NOT_ENDORSED, &failed));
+                }
+                if !failure.retry {
+                    let status = not_endorsed(self.services, &answered);
+                    return Err(status.unwrap_or_else(not_assembled));
+                }
+                // Nobody else is asked, but whether anybody could have endorsed it is told.
+                None
             }
         };
         let plan = match &served.collector {
-            Some(collector) if answered.is_ok() => self.plan(served, collector, touched).await?,
+            Some(collector) if answered.is_ok() => {
+                self.plan(served, collector, (touched, false)).await?
+            }
             _ => None,
         };
         let own = self.succeeded(answered)?;
         match (plan, &served.collector) {
-            (Some(plan), Some(collector)) => self.collect(collector, &plan, Some(own)).await,
+            (Some(plan), Some(collector)) => {
+                let first = Some(First::Own(own));
+                self.collect(collector, &plan, first, Vec::new()).await
+            }
             _ => self.assemble(own),
         }
     }
 
-    /// Who must endorse beside this node; `None` if nobody must.
+    /// Whether nobody defined the chaincode, and the channel does without the built-in one.
+    fn is_undefined(
+        &self,
+        served: &Channel,
+        answered: &Result<ProposalResponse, Rejected>,
+    ) -> bool {
+        let response = answered.as_ref().ok().and_then(|one| one.response.as_ref());
+        let is_forbidden = response.is_some_and(|response| response.status == NOT_ALLOWED);
+        is_forbidden && !served.chaincodes.is_deployed(self.proposal.specified())
+    }
+
+    /// The other peers of this node's organisation which may endorse in its place.
+    fn of_own_organization(&self, served: &Channel) -> Vec<RemotePeer> {
+        let chaincode = self.proposal.specified();
+        // What an organisation approves is its own node's; and the built-in chaincode says the same everywhere.
+        if chaincode == LIFECYCLE || !served.chaincodes.is_deployed(chaincode) {
+            return Vec::new();
+        }
+        let own = [self.services.backend.msp_id()];
+        let collector = served.collector.as_ref();
+        collector.map_or_else(Vec::new, |one| one.elsewhere(&own, &self.services.address))
+    }
+
+    /// The first of them that endorses. Notes those that do not.
+    async fn stand_in(
+        &self,
+        served: &Channel,
+        failed: &mut Vec<ErrorDetail>,
+    ) -> Result<Option<First>, Status> {
+        let Some(collector) = &served.collector else {
+            return Ok(None);
+        };
+        for peer in self.of_own_organization(served) {
+            let asking = collector.run_at(&peer, self.proposal.signed());
+            let answered = timeout_at(self.end, asking).await.map_err(|_| too_late())?;
+            match answered {
+                Ok(Ran::Well(answer)) => return Ok(Some(First::Of(peer, answer))),
+                Ok(Ran::Badly(answer)) => {
+                    let said = failure(&Ok(answer)).map(|failure| failure.message);
+                    failed.push(said_there(&peer, &said.unwrap_or_default()));
+                }
+                Err(one) => failed.push(there(&one)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Asks whoever must endorse what a call touched that another peer ran in this node's place.
+    async fn without_own(
+        &self,
+        served: &Channel,
+        first: First,
+        failed: Vec<ErrorDetail>,
+    ) -> Result<EndorseResponse, Status> {
+        let Some(collector) = &served.collector else {
+            return Err(not_assembled());
+        };
+        let touched = match &first {
+            First::Own(answer) | First::Of(_, answer) => Some(answer),
+        };
+        let plan = self.plan(served, collector, (touched, true)).await?;
+        let Some(plan) = plan else {
+            return Err(detailed(Code::Aborted, NOT_ENDORSED, &failed));
+        };
+        self.collect(collector, &plan, Some(first), failed).await
+    }
+
+    /// Who must endorse beside this node, or where it has not; `None` if nobody must.
     async fn plan(
         &self,
         served: &Channel,
         collector: &Arc<Collector>,
-        touched: Option<&ProposalResponse>,
+        (touched, is_without_own): (Option<&ProposalResponse>, bool),
     ) -> Result<Option<Arc<Plan>>, Status> {
         let (interest, payload) = touched.map_or_else(Default::default, |response| {
             (response.interest.clone(), response.payload.clone())
@@ -129,7 +229,11 @@ impl Asking<'_> {
         let find = move || {
             let chaincode = proposal.specified();
             let find = |interest: Option<&ChaincodeInterest>| {
-                collector.others_for(chaincode, interest, &payload)
+                if is_without_own {
+                    collector.all_for(chaincode, interest)
+                } else {
+                    collector.others_for(chaincode, interest, &payload)
+                }
             };
             let Some((careful, collections)) = interest
                 .as_ref()
@@ -177,17 +281,18 @@ impl Asking<'_> {
         }
     }
 
+    /// Asks the peers of a plan. `failed` are those that have not endorsed before.
     async fn collect(
         &self,
         collector: &Arc<Collector>,
         plan: &Plan,
-        own: Option<ProposalResponse>,
+        first: Option<First>,
+        failed: Vec<ErrorDetail>,
     ) -> Result<EndorseResponse, Status> {
-        let collecting = collector.collect(plan, self.proposal.signed(), own);
-        let collected = timeout_at(self.end, collecting).await.map_err(|_| {
-            Status::deadline_exceeded("endorsement timeout expired while collecting endorsements")
-        })?;
-        let collected = collected.map_err(|not_collected| of_peers(&not_collected.0))?;
+        let collecting = collector.collect(plan, self.proposal.signed(), first);
+        let collected = timeout_at(self.end, collecting).await;
+        let collected = collected.map_err(|_| too_late())?;
+        let collected = collected.map_err(|not_collected| of_peers(failed, &not_collected.0))?;
         let Collected {
             payload,
             endorsements,
@@ -219,11 +324,22 @@ fn prepared(payload: bytes::Bytes) -> EndorseResponse {
     }
 }
 
+fn undefined(channel: &str, chaincode: &str) -> Status {
+    Status::failed_precondition(format!(
+        "no combination of peers can be derived which satisfy the endorsement policy: No metadata was found \
+         for chaincode {chaincode} in channel {channel}"
+    ))
+}
+
 fn missing(organizations: &[&str]) -> Status {
     Status::unavailable(format!(
         "failed to find any endorsing peers for org(s): {}",
         organizations.join(", ")
     ))
+}
+
+fn too_late() -> Status {
+    Status::deadline_exceeded("endorsement timeout expired while collecting endorsements")
 }
 
 fn not_assembled() -> Status {
@@ -236,11 +352,10 @@ fn not_endorsed(
     answered: &Result<ProposalResponse, Rejected>,
 ) -> Option<Status> {
     let failure = failure(answered)?;
-    let text = "failed to endorse transaction, see attached details for more info";
     Some(of_this_node(
         services,
         Code::Aborted,
-        text,
+        NOT_ENDORSED,
         &failure.message,
     ))
 }

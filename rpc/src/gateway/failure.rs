@@ -1,7 +1,7 @@
 //! How calls of the Gateway fail: Fabric's codes and texts, with who failed as a detail.
 
 use quire_peer::discovery::NoDescriptor;
-use quire_peer::{Failure as Failed, NoPlan};
+use quire_peer::{Failure as Failed, NoPlan, RemotePeer};
 use quire_wire::Message as _;
 use quire_wire::gateway::{Any, ERROR_DETAIL, ErrorDetail, RpcStatus};
 use quire_wire::peer::ProposalResponse;
@@ -64,29 +64,48 @@ pub(super) fn failure(answer: &Result<ProposalResponse, Rejected>) -> Option<Fai
 
 /// A status that names this node as the one that failed, with what it said. What a chaincode said may be long.
 pub(super) fn of_this_node(services: &Services, code: Code, message: &str, said: &str) -> Status {
-    let detail = ErrorDetail {
+    detailed(code, message, &[here(services, said)])
+}
+
+/// The status of a transaction that too few have endorsed, with each that did not.
+pub(super) fn of_peers(mut details: Vec<ErrorDetail>, failures: &[Failed]) -> Status {
+    details.extend(failures.iter().map(there));
+    let text =
+        "failed to collect enough transaction endorsements, see attached details for more info";
+    detailed(Code::Aborted, text, &details)
+}
+
+/// That this node failed, and what it said.
+pub(super) fn here(services: &Services, said: &str) -> ErrorDetail {
+    ErrorDetail {
         address: services.address.clone(),
         msp_id: services.backend.msp_id(),
         message: cut(said).to_owned(),
-    };
-    detailed(code, message, [detail])
+    }
 }
 
-/// The status of a transaction that too few others have endorsed, with each that did not.
-pub(super) fn of_peers(failures: &[Failed]) -> Status {
-    let details = failures.iter().take(MAX_DETAILS).map(|failed| ErrorDetail {
+/// That a peer elsewhere failed.
+pub(super) fn there(failed: &Failed) -> ErrorDetail {
+    ErrorDetail {
         address: failed.address.to_string(),
         msp_id: failed.msp_id.to_string(),
         message: cut(&failed.text).to_owned(),
-    });
-    let text =
-        "failed to collect enough transaction endorsements, see attached details for more info";
-    detailed(Code::Aborted, text, details)
+    }
 }
 
-fn detailed(code: Code, message: &str, details: impl IntoIterator<Item = ErrorDetail>) -> Status {
+/// What a peer elsewhere said that did not succeed.
+pub(super) fn said_there(peer: &RemotePeer, said: &str) -> ErrorDetail {
+    ErrorDetail {
+        address: peer.address.to_string(),
+        msp_id: peer.msp_id.to_string(),
+        message: cut(said).to_owned(),
+    }
+}
+
+/// A status with who failed.
+pub(super) fn detailed(code: Code, message: &str, details: &[ErrorDetail]) -> Status {
     let message = cut(message).to_owned();
-    let details = details.into_iter().map(|detail| Any {
+    let details = details.iter().take(MAX_DETAILS).map(|detail| Any {
         type_url: ERROR_DETAIL.to_owned(),
         value: detail.encode_to_vec().into(),
     });

@@ -11,6 +11,7 @@ mod calls;
 mod chaincode;
 mod deliver;
 mod discovery;
+mod elsewhere;
 mod endorsers;
 mod hostile;
 mod kit;

@@ -97,7 +97,8 @@ impl Network {
         self.configure(policy, |_| ()).await;
     }
 
-    async fn configure(
+    /// Changes the configuration, and says who must endorse.
+    pub(crate) async fn configure(
         &self,
         endorsement: &str,
         change: impl FnOnce(&mut quire_wire::config::Config),
