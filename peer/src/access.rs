@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quire_identity::config::DOCUMENTS;
 use quire_identity::policy::read_signature_policy;
 use quire_identity::{Bundle, Identity, IdentityError, Policy, PolicyError, SignatureError};
 use quire_wire::Message as _;
@@ -20,9 +21,6 @@ const WRITERS: &str = "/Channel/Application/Writers";
 const READERS: &str = "/Channel/Application/Readers";
 /// Of the whole channel: orderers are among them.
 const CHANNEL_READERS: &str = "/Channel/Readers";
-
-/// To submit calls of the built-in chaincode.
-const DOCUMENTS: &str = "documents/Submit";
 
 /// Who may use a resource, unless a channel says otherwise.
 enum Rule {

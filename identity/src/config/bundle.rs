@@ -14,6 +14,9 @@ use super::{APPLICATION, CAPABILITIES, CONSORTIUMS, ORDERER, X509_MSP};
 use crate::msp::{Msp, MspError, MspVersion, Msps};
 use crate::policy::{Policies, Policy, PolicyError};
 
+/// The name under which a channel's ACLs say who may submit calls of Quire's built-in chaincode.
+pub const DOCUMENTS: &str = "documents/Submit";
+
 /// Most bytes of a configuration. One of 500 organisations with two CAs each has about 3 MB.
 pub const MAX_CONFIG_BYTES: usize = 8 * 1024 * 1024;
 /// Most characters of a channel's name, Fabric's limit.
@@ -214,6 +217,18 @@ impl Bundle {
     pub fn policy(&self, path: &str) -> Result<Policy, PolicyError> {
         let found = self.policies.get(path).cloned();
         found.ok_or_else(|| PolicyError::Missing(path.to_owned()))
+    }
+
+    /// Whether nobody may submit calls of Quire's built-in chaincode: the policy that the configuration names for that
+    /// is none. Then a namespace that nobody defined is judged as Fabric judges it.
+    #[must_use]
+    pub fn is_without_documents(&self) -> bool {
+        let acls = self
+            .application
+            .as_ref()
+            .map(|application| &application.acls);
+        let named = acls.and_then(|acls| acls.get(DOCUMENTS));
+        named.is_some_and(|path| self.policies.get(path).is_none())
     }
 
     /// The values of the root group.

@@ -30,7 +30,9 @@ mod update;
 mod values;
 mod words;
 
-pub use bundle::{Bundle, BundleError, MAX_CONFIG_BYTES, SuccessionError, is_channel_name};
+pub use bundle::{
+    Bundle, BundleError, DOCUMENTS, MAX_CONFIG_BYTES, SuccessionError, is_channel_name,
+};
 pub use capabilities::{ApplicationCapabilities, ChannelCapabilities, OrdererCapabilities};
 pub use compute::{ComputeError, compute_update};
 pub use duration::parse_duration;

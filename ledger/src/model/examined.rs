@@ -41,6 +41,8 @@ pub struct Endorsed {
     pub call: EndorsedCall,
     /// What it read and wrote.
     pub read_write_set: ReadWriteSet,
+    /// Whether nothing but its version is missing of the chaincode that ran, which Fabric refuses.
+    pub(crate) lacks_version: bool,
 }
 
 impl Endorsed {

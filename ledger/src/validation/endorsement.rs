@@ -19,7 +19,7 @@ use super::definitions::{Definition, LSCC};
 use super::policies::{compile, members, of_signatures, reference};
 use super::trust::{Checked, Trust};
 use crate::error::ReadError;
-use crate::model::examined::{Content, Endorsed, Examined, NamespaceSet, Origin};
+use crate::model::examined::{Content, Endorsed, Examined, NamespaceSet, Origin, Stage};
 use crate::model::namespace::{LIFECYCLE, hashed_namespace};
 use crate::validation::pending::Pending;
 
@@ -92,6 +92,10 @@ impl Trust {
         let (endorsers, refused) = match checked {
             Checked::NotLookedAt => return Ok(Signed::NotLookedAt),
             Checked::BadCreator(reason) => return Ok(Signed::BadCreator(reason)),
+            _ if self.refuses_version_of(transaction) => {
+                let text = "the chaincode has no version".to_owned();
+                return Ok(Signed::Refused(Code::INVALID_CHAINCODE, text));
+            }
             Checked::Creator if !transaction.code.is_valid() => return Ok(Signed::ByCreator),
             Checked::Creator => {
                 return Ok(Signed::Sound {
@@ -129,6 +133,15 @@ impl Trust {
             unneeded: refused.map_or(0, |(_, count)| count),
             by_policy,
         })
+    }
+
+    /// Whether a chaincode needs a version here and has none. Fabric finds that before it looks at what the call did.
+    fn refuses_version_of(&self, transaction: &Examined) -> bool {
+        let Content::Endorsed(endorsed) = &transaction.content else {
+            return false;
+        };
+        let is_first = matches!(transaction.own_objection(), None | Some(Stage::Call));
+        self.bundle.is_without_documents() && endorsed.lacks_version && is_first
     }
 
     /// Whether the channel is of Fabric 1, whose own chaincodes have rules that are not known here.
@@ -289,7 +302,9 @@ impl Trust {
         };
         // The built-in chaincode governs an undefined name, but not a name that no chaincode can have, such
         // as the namespaces of the configuration and of private data.
-        let may_be_built_in = self.origin == Origin::Quire && is_name(chaincode);
+        let may_be_built_in = self.origin == Origin::Quire
+            && !self.bundle.is_without_documents()
+            && is_name(chaincode);
         let definition = definition.or_else(|| {
             may_be_built_in.then(|| Definition {
                 policy: reference(ENDORSEMENT_POLICY),

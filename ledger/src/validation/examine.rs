@@ -233,10 +233,12 @@ fn endorsed(
     });
     match read {
         Ok((call, read_write_set)) => {
+            let lacks_version = lacks_version(called.as_ref(), call.action.chaincode_id.as_ref());
             let endorsed = Endorsed {
                 opened,
                 call,
                 read_write_set,
+                lacks_version,
             };
             if let Some(rules) = rules {
                 found.object_if(Stage::Call, endorsed.objection(called, rules));
@@ -248,6 +250,12 @@ fn endorsed(
             Err(Box::new(opened))
         }
     }
+}
+
+fn lacks_version(called: Option<&ChaincodeId>, ran: Option<&ChaincodeId>) -> bool {
+    called.zip(ran).is_some_and(|(called, ran)| {
+        !called.name.is_empty() && called.name == ran.name && ran.version.is_empty()
+    })
 }
 
 fn extension_of(opened: &Opened) -> Result<ChaincodeHeaderExtension, DecodeError> {

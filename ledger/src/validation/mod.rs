@@ -176,8 +176,8 @@ fn before_reads(transaction: &Examined, signed: &Signed, meets: Meets) -> Code {
         (_, Signed::BadCreator(_)) => Code::BAD_CREATOR_SIGNATURE,
         (Some(Stage::Transaction), _) => code,
         _ if meets.known => Code::DUPLICATE_TXID,
+        (Some(Stage::Call) | None, Signed::Refused(code, _)) => *code,
         (Some(Stage::Call), _) => code,
-        (None, Signed::Refused(code, _)) => *code,
         _ if meets.repeats => Code::DUPLICATE_TXID,
         (None, Signed::Sound { .. } | Signed::ByCreator | Signed::NotLookedAt) => Code::VALID,
     }

@@ -5,10 +5,10 @@ use quire_chaincode::{Call, ChaincodeError};
 use quire_identity::{Role, SigningIdentity};
 use quire_ledger::CreateOptions;
 use quire_peer::{Origin, ProposalError, SubmitError, Submitter as _};
-use quire_wire::Message as _;
 use quire_wire::config::{Acls, ApiResource, ConfigValue};
 use quire_wire::peer::{ChaincodeAction, ProposalResponsePayload, Response};
 use quire_wire::query::{BlockchainInfo, ChannelQueryResponse};
+use quire_wire::{Code, Message as _};
 
 use crate::kit::{CHANNEL, Client, Node, Running, outcome, proposal, put};
 
@@ -194,5 +194,44 @@ fn a_channel_may_forbid_the_built_in_chaincode() {
     assert!(channel.submit_as(&node.client, 2).is_err());
     let admitted = channel.submit_as(&node.admin(), 2).unwrap();
     assert!(outcome(admitted.outcome).unwrap().code.is_valid());
+    channel.stop();
+}
+
+/// Peers of Fabric that follow the channel know no built-in chaincode, and would come to another state.
+#[test]
+fn where_nobody_may_call_the_built_in_chaincode_the_verdicts_are_those_of_fabric() {
+    let node = Node::new();
+    let channel = node.channel(10, CreateOptions::default());
+    let verdict = |envelope: Bytes| {
+        let ordered = channel.peer().order(envelope, Origin::Outside).unwrap();
+        outcome(ordered).unwrap().code
+    };
+    let alice = node.identity("alice", Role::Client);
+    let [one, two] = [&node.client, &alice].map(|who| {
+        let client = Client::new(who, &put(1));
+        let response = channel.endorse(&client.proposal()).unwrap();
+        client.envelope(&response)
+    });
+    let info = Client::new(&node.client, &call("qscc", &["GetChainInfo", CHANNEL]));
+    let mut response = channel.endorse(&info.proposal()).unwrap();
+    let mut payload = ProposalResponsePayload::decode(response.payload).unwrap();
+    let mut action = ChaincodeAction::decode(payload.extension).unwrap();
+    action.chaincode_id.as_mut().unwrap().version.clear();
+    // Fabric asks for the version before it looks at the event.
+    action.events = b"no event"[..].into();
+    payload.extension = action.encode_to_vec().into();
+    response.payload = payload.encode_to_vec().into();
+    let without_version = info.envelope(&response);
+
+    let nobody = "/Channel/Application/Nobody";
+    guard(&node, &channel, "documents/Submit", nobody);
+    assert_eq!(verdict(one), Code::INVALID_CHAINCODE);
+    assert_eq!(verdict(without_version), Code::INVALID_CHAINCODE);
+    let read = channel.reader().snapshot().get("orders", "1").unwrap();
+    assert!(read.is_none());
+
+    let admins = "/Channel/Application/Admins";
+    guard(&node, &channel, "documents/Submit", admins);
+    assert_eq!(verdict(two), Code::VALID);
     channel.stop();
 }
