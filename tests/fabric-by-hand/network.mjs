@@ -345,6 +345,8 @@ Profiles:
         BlockValidation: { Type: ImplicitMeta, Rule: "ANY Writers" }
       Capabilities: { V2_0: true }
     Application:
+      # A peer of Fabric knows no built-in chaincode.
+      ACLs: { documents/Submit: /Channel/Application/Nobody }
       Organizations: [ *Org1, *Org2 ]
       Policies:${POLICIES}
         Endorsement: { Type: ImplicitMeta, Rule: "MAJORITY Endorsement" }
