@@ -10,6 +10,7 @@
 //! [`replace_file`] and [`create_folder`] write a temporary file, rename it and sync its parent: what they
 //! write is there whole or not at all, however the process ends.
 
+mod growing;
 mod os;
 mod whole;
 
@@ -18,11 +19,9 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+pub use growing::{GrowingFolder, NewFile, create_folder};
 pub use os::{OsDisk, os};
-pub use whole::{
-    FileError, NewFile, create_folder, make_dir, read_file, remove_leftover, remove_leftovers,
-    replace_file,
-};
+pub use whole::{FileError, make_dir, read_file, remove_leftover, remove_leftovers, replace_file};
 
 /// A file system.
 pub trait Disk: Send + Sync + Debug {
@@ -57,6 +56,13 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// Fails if the file system does.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file a second name, on the same file system: both names are of the same bytes. The name is
+    /// durable after [`Disk::sync_dir`] of its directory.
+    ///
+    /// # Errors
+    /// Fails if the file system does, also if it has no such names, or something of that name exists.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
     ///

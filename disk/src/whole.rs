@@ -43,54 +43,6 @@ impl FileError {
     }
 }
 
-/// A file of a folder that is to appear.
-#[derive(Debug)]
-pub struct NewFile<'a> {
-    /// The path in the folder; folders between are made.
-    pub path: &'a str,
-    /// The whole content.
-    pub content: &'a str,
-}
-
-/// Makes the folder `target` with `files`. It is durable on return. What a crash left of an earlier attempt
-/// is removed first.
-///
-/// The caller makes sure that `target` does not exist and that nobody else makes it now.
-///
-/// # Errors
-/// If this fails, `target` does not exist, or exists whole but is not yet durable.
-pub fn create_folder(
-    disk: &dyn Disk,
-    target: &Path,
-    files: &[NewFile<'_>],
-) -> Result<(), FileError> {
-    let parent = parent_of(target);
-    make_dir(disk, parent)?;
-    remove_leftover(disk, target)?;
-    let temporary = temporary_of(target);
-    make_one_dir(disk, &temporary)?;
-    let mut folders = vec![temporary.clone()];
-    for new in files {
-        let path = temporary.join(new.path);
-        let within = path.ancestors().skip(1);
-        let missing: Vec<_> = within
-            .take_while(|folder| !folders.iter().any(|made| made == folder))
-            .map(Path::to_path_buf)
-            .collect();
-        for folder in missing.into_iter().rev() {
-            make_one_dir(disk, &folder)?;
-            folders.push(folder);
-        }
-        write_file(disk, &path, new.content.as_bytes())?;
-    }
-    // The innermost folder is synced first.
-    for folder in folders.iter().rev() {
-        sync_dir(disk, folder)?;
-    }
-    rename(disk, &temporary, target)?;
-    sync_dir(disk, parent)
-}
-
 /// Puts `content` in place of whatever `target` holds: readers and crashes see the old content or the new,
 /// never a mixture. The new content is durable on return.
 ///
@@ -189,14 +141,14 @@ pub fn read_file(disk: &dyn Disk, path: &Path, limit: u64) -> Result<Vec<u8>, Fi
     read().map_err(FileError::of("read", path))
 }
 
-fn temporary_of(target: &Path) -> PathBuf {
+pub(crate) fn temporary_of(target: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
     name.push(TEMPORARY_SUFFIX);
     target.with_file_name(name)
 }
 
-fn parent_of(target: &Path) -> &Path {
+pub(crate) fn parent_of(target: &Path) -> &Path {
     in_current(target.parent().unwrap_or(Path::new(".")))
 }
 
@@ -218,7 +170,7 @@ fn remove(disk: &dyn Disk, folder: &Path) -> Result<bool, FileError> {
 }
 
 /// Writes a file. On return its bytes are durable, but not its name.
-fn write_file(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), FileError> {
+pub(crate) fn write_file(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), FileError> {
     let file = disk
         .open(path, true)
         .map_err(FileError::of("create", path))?;
@@ -227,17 +179,17 @@ fn write_file(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), FileEr
     file.sync_data().map_err(FileError::of("sync", path))
 }
 
-fn make_one_dir(disk: &dyn Disk, path: &Path) -> Result<(), FileError> {
+pub(crate) fn make_one_dir(disk: &dyn Disk, path: &Path) -> Result<(), FileError> {
     disk.create_dir_all(path)
         .map_err(FileError::of("create", path))
 }
 
-fn rename(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), FileError> {
+pub(crate) fn rename(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), FileError> {
     disk.rename(from, to)
         .map_err(FileError::of("rename to", to))
 }
 
-fn sync_dir(disk: &dyn Disk, path: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_dir(disk: &dyn Disk, path: &Path) -> Result<(), FileError> {
     disk.sync_dir(path).map_err(FileError::of("sync", path))
 }
 
@@ -247,7 +199,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::OsDisk;
+    use crate::{NewFile, OsDisk, create_folder};
 
     const FILES: [NewFile<'_>; 2] = [
         NewFile {

@@ -1,6 +1,7 @@
 //! What the gateway asks of the node.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,6 +14,7 @@ use quire_wire::tx_id::NONCE_BYTES;
 use tokio::sync::watch;
 
 use crate::access::caller::Caller;
+use crate::backups::Backups;
 use crate::chaincodes::{DefinedChaincode, DeployChaincodeError, DeployedChaincode, Deployment};
 use crate::joining::{AdmitNodeError, GrantedAdmission, WantedAdmission};
 use crate::metrics::BlockStreams;
@@ -60,6 +62,19 @@ pub trait Backend: Send + Sync + 'static {
         _wanted: Deployment,
     ) -> Result<DeployedChaincode, DeployChaincodeError> {
         Err(DeployChaincodeError::NoHost)
+    }
+
+    /// The backups that the node makes by itself; `None` if it makes none. Blocks.
+    ///
+    /// # Errors
+    /// Their folder cannot be listed.
+    fn backups(&self) -> io::Result<Option<Backups>> {
+        Ok(None)
+    }
+
+    /// Makes a backup begin, now or when the one that is under way has ended. Returns whether the node makes any.
+    fn want_backup(&self) -> bool {
+        false
     }
 
     /// What keeps the node from its work now; empty if nothing does.

@@ -16,6 +16,7 @@
 
 mod access;
 pub mod backend;
+pub mod backups;
 pub mod chaincodes;
 mod gateway;
 pub mod joining;

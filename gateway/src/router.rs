@@ -15,8 +15,8 @@ use crate::gateway::Gateway;
 use crate::limits::Limits;
 use crate::openapi::{Document, docs};
 use crate::resources::{
-    batch, blocks, chaincodes, channels, config, evaluate, events, find, history, indexes, join,
-    operations, state, transactions,
+    backups, batch, blocks, chaincodes, channels, config, evaluate, events, find, history, indexes,
+    join, operations, state, transactions,
 };
 use crate::server::cors::Cors;
 use crate::server::every_request;
@@ -74,6 +74,7 @@ fn api() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(channels::list, channels::create))
         .routes(routes!(channels::get))
         .routes(routes!(join::join))
+        .routes(routes!(backups::list, backups::make))
         .routes(routes!(config::get, config::update))
         .routes(routes!(chaincodes::list, chaincodes::deploy))
         .routes(routes!(chaincodes::get))

@@ -39,6 +39,10 @@ impl Reader {
         Self { shared }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn view(&self) -> Arc<View> {
         Arc::clone(&self.shared.view.read())
     }

@@ -222,6 +222,18 @@ impl Opening {
         Ok(())
     }
 
+    /// The chain as an opening would keep it. Changes nothing.
+    pub(crate) fn chain(&self) -> Result<Chain, OpenError> {
+        let savepoints = self.savepoints().unwrap_or_default();
+        match self.read_chain(&savepoints, Trust::Index) {
+            Err(OpenError::Corrupt { .. } | OpenError::Ahead { .. }) => {
+                // The index may be wrong.
+                self.read_chain(&savepoints, Trust::Nothing)
+            }
+            other => other,
+        }
+    }
+
     /// Reads every block from the first, and changes nothing.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use quire_ledger::{Migration, StateEngine};
 use quire_rpc::PeerSettings;
 
 use crate::arguments::{GivenArguments, RunArguments, StateChoice};
+use crate::backup::{BackupError, Plan};
 use crate::data_directory::path::{PathError, may_be_run_on};
 use crate::listen::{GrpcListen, Listen, ResolveError};
 use crate::memory;
@@ -38,6 +39,10 @@ pub(crate) enum ConfigError {
          --participation-tls-cert with --participation-tls-key, or --tls-cert with --tls-key"
     )]
     Participation,
+    #[error("--backup-every needs --backup-to")]
+    BackupsNowhere,
+    #[error("--backup-to cannot be used")]
+    Backups(#[from] BackupError),
     #[error(transparent)]
     Data(#[from] PathError),
     #[error(transparent)]
@@ -93,8 +98,10 @@ impl ConfigError {
                 "Give a loopback address, or let the node dial: `quire chaincode deploy --address`.",
             ),
             Self::Migrations(error) => error.advice(),
+            Self::Backups(error) => error.advice(),
             Self::Cors(_)
             | Self::HalfTls
+            | Self::BackupsNowhere
             | Self::ClientCaWithoutTls
             | Self::NotOfOrderer(_)
             | Self::Ordering(_)
@@ -133,6 +140,8 @@ pub(crate) struct Config {
     /// How other peers are asked for endorsements.
     pub(crate) peers: PeerSettings,
     pub(crate) engine: StateEngine,
+    /// The backups that it makes by itself.
+    pub(crate) backups: Option<Plan>,
     /// What the embedded engine caches, in bytes.
     pub(crate) engine_cache: u64,
     /// Whether anything is counted.
@@ -235,6 +244,7 @@ impl Config {
             cors: Cors::new(arguments.cors_origin.iter().map(String::as_str))?,
             tls,
             insecure_plain_http: arguments.insecure_plain_http,
+            backups: Plan::check(&arguments.backups, &arguments.data.data)?,
             engine,
             engine_cache: memory::engine_cache(budget),
         })

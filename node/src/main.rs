@@ -4,6 +4,7 @@
 //!   server, as its [`config`] says, among it.
 //! * [`data_directory`]: what a data directory consists of, for a start and for a check of it, and whether
 //!   there is one, before a command begins.
+//! * [`backup`]: copies of one, and the way back.
 //! * [`modes`]: who else may look into a data directory.
 //! * [`admin`]: the socket through which commands act on a running node.
 //! * [`node`]: the channels of a data directory, as the gateway sees them.
@@ -15,6 +16,7 @@
 mod admin;
 mod advice;
 mod arguments;
+mod backup;
 mod chaincodes;
 mod cli;
 mod clock;

@@ -3,6 +3,7 @@
 mod admission;
 mod authority;
 mod backend;
+mod backup;
 mod channels;
 mod config;
 mod defined;
@@ -33,11 +34,13 @@ use quire_rpc::{PeerSettings, Peers};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::backup::Backups;
 use crate::chaincodes::Chaincodes;
 use crate::data_directory::Directory;
 use crate::invitations::Invitations;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
+pub(crate) use backup::back_up_when_due;
 pub(crate) use channels::Imported;
 pub(crate) use config::ConfigurationError;
 pub(crate) use deploy::DeployError;
@@ -80,6 +83,10 @@ pub(crate) struct Node {
     closed: RwLock<BTreeMap<String, String>>,
     /// Channels that are being made: two of one name must not overtake each other.
     creating: Mutex<BTreeSet<String>>,
+    /// Those that it makes by itself.
+    backups: Option<Backups>,
+    /// Held while a backup is made: one at a time.
+    backing_up: Mutex<()>,
     ready: AtomicBool,
     stopping: watch::Sender<bool>,
     logging: Logging,
@@ -130,6 +137,8 @@ impl Node {
             channels: RwLock::default(),
             closed: RwLock::default(),
             creating: Mutex::default(),
+            backups: None,
+            backing_up: Mutex::default(),
             ready: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             logging,

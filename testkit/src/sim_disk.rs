@@ -303,6 +303,26 @@ impl Disk for SimDisk {
         )
     }
 
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change(
+            || format!("link {}", to.display()),
+            |image, fault| {
+                fails(fault)?;
+                let Some(Node::File(inode)) = image.live.get(from).copied() else {
+                    return Err(not_found());
+                };
+                if image.live.contains_key(to) {
+                    return Err(io::ErrorKind::AlreadyExists.into());
+                }
+                if !Image::parent_exists(&image.live, to) {
+                    return Err(not_found());
+                }
+                image.live.insert(to.to_owned(), Node::File(inode));
+                Ok(())
+            },
+        )
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.change(
             || format!("unlink {}", path.display()),

@@ -199,11 +199,22 @@ async function noBrokers(node) {
   });
 }
 
+/** A folder for backups that cannot be made. */
+async function noBackups(node) {
+  const inTheWay = path.join(work, 'in-the-way');
+  writeFileSync(inTheWay, '');
+  await node.start([], ['--backup-to', inTheWay, '--backup-every', '1']);
+  await node.isScraped();
+  await until('QuireBackupTooOld to fire', 60, () => node.firing('QuireBackupTooOld'));
+  fired.add('QuireBackupTooOld');
+  console.log('QuireBackupTooOld fired');
+}
+
 await main(async () => {
   const rules = path.join(work, 'alerts.yml');
   const text = readFileSync(path.join(FOLDER, 'alerts.yml'), 'utf8');
   writeFileSync(rules, text.replaceAll(/for: [1-9]\d*m/g, 'for: 2s').replaceAll('[5m]', '[10s]'));
-  const scenarios = [down, notReady, full, slow, queue, damage, stateAway, noBrokers].filter(({ name }) => [undefined, name].includes(options.only));
+  const scenarios = [down, notReady, full, slow, queue, damage, stateAway, noBrokers, noBackups].filter(({ name }) => [undefined, name].includes(options.only));
   const nodes = await Promise.all(scenarios.map((scenario) => Node.named(scenario.name)));
   query = await startPrometheus(nodes.map((node) => node.operations), rules);
   // One after another: each alone with the processors, so that only its own condition is caused.

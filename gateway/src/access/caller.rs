@@ -84,6 +84,17 @@ impl Caller {
         Err(Problem::new(ProblemKind::Forbidden, detail))
     }
 
+    /// Makes sure that the caller's token, if it has one, is for all channels of the node.
+    pub(crate) fn check_all_channels(&self) -> Result<(), Problem> {
+        match &self.token {
+            Some(token) if !token.channels.is_empty() => {
+                let detail = "The token is not for all channels of the node.";
+                Err(Problem::new(ProblemKind::Forbidden, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn role(&self) -> AccessRole {
         self.token
             .as_ref()

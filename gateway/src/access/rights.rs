@@ -38,8 +38,8 @@ pub(crate) fn needed(method: &Method, route: Option<&str>) -> AccessRole {
         | ("PUT" | "PATCH" | "DELETE", Some("/state/{namespace}/{key}" | "/state/{namespace}/")) => {
             AccessRole::Writer
         }
-        // Log levels may tell what others do.
-        (_, None) if route == "/logspec" => AccessRole::Admin,
+        // Log levels may tell what others do, backups where they are.
+        (_, None) if matches!(route, "/logspec" | "/v1/backups") => AccessRole::Admin,
         _ if is_read(method) => AccessRole::Reader,
         _ => AccessRole::Admin,
     }
@@ -86,6 +86,8 @@ mod tests {
             ),
             ("GET", "/metrics", Reader),
             ("GET", "/logspec", Admin),
+            ("GET", "/v1/backups", Admin),
+            ("POST", "/v1/backups", Admin),
             ("PUT", "/logspec", Admin),
             ("GET", "/openapi.json", Reader),
             ("GET", "/docs", Reader),

@@ -1,5 +1,6 @@
 //! The resources of the API, each in a file: the handlers, and what `/openapi.json` says about them.
 
+pub(crate) mod backups;
 pub(crate) mod batch;
 pub(crate) mod block_event;
 pub(crate) mod block_json;

@@ -22,6 +22,7 @@
 //! | `POST /config/submit` | `{"channel","update"}`, the same |
 //! | `POST /chaincodes` | `{"channel"}` |
 //! | `POST /chaincodes/deploy` | `{"channel","name","source","version"?,"policy"?,"initRequired"?}`, paths as the node sees them |
+//! | `POST /backup` | `{"target","identities"}`, the folder as the node sees it |
 //! | `POST /check` | `{"channel"?,"signatures","verdicts"}` |
 //!
 //! The answer is `application/x-ndjson`: any number of [`Message::Progress`], then one other message.
@@ -44,6 +45,7 @@ use quire_ledger::check::{Depth, Report};
 use quire_peer::join::Joined;
 use serde::{Deserialize, Serialize};
 
+use crate::backup::BackedUp;
 use crate::invitations::Invited;
 use crate::node::{ChannelMigrated, Imported};
 use crate::tokens::{Made, TokenRow};
@@ -83,6 +85,7 @@ pub(crate) enum Message {
     /// Block files that are not imported, for what is wrong with them.
     Damaged(Box<Report>),
     Reports(Vec<Report>),
+    BackedUp(BackedUp),
     /// A token that was made or rotated.
     Token(Made),
     TokenRevoked(TokenRow),
@@ -143,6 +146,13 @@ pub(crate) struct ImportIdentity {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Migrate {
     pub(crate) migrations: PathBuf,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackUp {
+    pub(crate) target: PathBuf,
+    pub(crate) identities: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -30,8 +30,8 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
 use super::{
-    Check, CreateChannel, Failure, Import, ImportIdentity, Join, Message, Migrate, OfChannel,
-    SOCKET, Update, address,
+    BackUp, Check, CreateChannel, Failure, Import, ImportIdentity, Join, Message, Migrate,
+    OfChannel, SOCKET, Update, address,
 };
 use crate::advice;
 use crate::invitations::Invite;
@@ -94,6 +94,7 @@ impl Socket {
             .route("/heights", get(heights))
             .route("/migrate", post(migrate))
             .route("/check", post(check))
+            .route("/backup", post(back_up))
             .route("/config", post(configuration))
             .route("/config/sign", post(sign_update))
             .route("/config/submit", post(submit_update))
@@ -261,6 +262,16 @@ async fn check(State(node): State<Arc<Node>>, Json(request): Json<Check>) -> Res
             }
         },
     )
+}
+
+async fn back_up(State(node): State<Arc<Node>>, Json(request): Json<BackUp>) -> Response {
+    answer(move |progress| {
+        let BackUp { target, identities } = request;
+        match node.back_up(&target, identities, clock::now(), progress) {
+            Ok(made) => Message::BackedUp(made),
+            Err(error) => Message::Failed(Failure::new(&error, error.advice())),
+        }
+    })
 }
 
 async fn configuration(State(node): State<Arc<Node>>, Json(request): Json<OfChannel>) -> Response {

@@ -1,6 +1,7 @@
 //! What several verbs take: where the data is, and what keeps state. Every flag is also a `QUIRE_...`
 //! variable.
 
+pub(crate) mod backup;
 pub(crate) mod endorsers;
 pub(crate) mod ordering;
 pub(crate) mod run;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use quire_identity::Given;
 
+pub(crate) use backup::BackupsArguments;
 pub(crate) use endorsers::EndorserArguments;
 pub(crate) use ordering::{OrderingArguments, OrderingKind};
 pub(crate) use run::RunArguments;

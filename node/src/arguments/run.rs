@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use quire_ca::FirstAdmin;
 
+use super::BackupsArguments;
 use super::DataArguments;
 use super::EndorserArguments;
 use super::OrderingArguments;
@@ -82,6 +83,8 @@ pub(crate) struct RunArguments {
     pub(crate) ordering: OrderingArguments,
     #[command(flatten)]
     pub(crate) endorsers: EndorserArguments,
+    #[command(flatten)]
+    pub(crate) backups: BackupsArguments,
     /// Count nothing; `/metrics` is not found then.
     #[arg(long, env = "QUIRE_NO_METRICS")]
     pub(crate) no_metrics: bool,

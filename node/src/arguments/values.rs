@@ -13,6 +13,11 @@ pub(crate) fn seconds(least: u64) -> impl TypedValueParser<Value = u64> {
     move |text: &str| whole(text, "seconds", least..=86_400, "10")
 }
 
+/// Seconds between what is done again and again, up to a year.
+pub(crate) fn period(text: &str) -> Result<u64, String> {
+    whole(text, "seconds", 1..=31_536_000, "86400 for a day")
+}
+
 /// How many at one time, up to a million.
 pub(crate) fn at_once(what: &'static str, least: u64) -> impl TypedValueParser<Value = usize> {
     move |text: &str| {

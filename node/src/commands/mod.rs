@@ -1,6 +1,7 @@
 //! What can be typed: a verb is a file here and a line in a table. `run` is the server. The others act on
 //! the files of a stopped node, and some of them on a running one through its socket.
 
+pub(crate) mod backup;
 pub(crate) mod blocks;
 pub(crate) mod ca;
 pub(crate) mod chaincode;
@@ -30,6 +31,8 @@ verbs! {
         Orderer(orderer::OrderingAlone),
         Join(join::JoinArguments),
         Check(check::CheckArguments),
+        Backup(backup::BackupArguments),
+        Restore(backup::RestoreArguments),
         Blocks(blocks::BlocksArguments),
         /// Make, list, import and fetch of channels, of a stopped node or of a running one.
         #[command(subcommand)]

@@ -30,7 +30,7 @@ use crate::listen::Listen;
 use crate::logging::{self, Logging};
 use crate::metrics;
 use crate::modes::{self, ModeError};
-use crate::node::{Node, NodeError, rpc};
+use crate::node::{Node, NodeError, back_up_when_due, rpc};
 use crate::participation;
 use crate::settings::Settings;
 use crate::terminal::{ProgressDisplay, say};
@@ -96,6 +96,7 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
     };
     let node = node.with_ordering(config.ordering.clone())?;
     let node = node.with_endorsers(config.peers.clone());
+    let node = node.with_backups(config.backups.clone());
     let node = Arc::new(node.migrated_by(config.migrations.clone()));
     let ca_secret = begin_ca(&node, config)?;
     metrics::watch(&node);
@@ -324,6 +325,8 @@ async fn serve(
     };
     let at = operations.as_ref().map_or(&addresses, |(at, _)| at);
     greet(&node, &addresses, at, config);
+    // One that is under way ends with the node, and leaves nothing that looks whole.
+    drop(tokio::spawn(back_up_when_due(Arc::clone(&node))));
     let security = Security(config.tls.clone());
     let mut served = door.open(&first, &security);
     let ca_secret = ca_secret.as_deref();

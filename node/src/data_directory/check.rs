@@ -12,12 +12,14 @@ use quire_ledger::check::{CheckError, Finding, Kind, Report};
 use quire_ledger::{ChannelRecord, Ledgers, OpenError, Status, chain_of};
 
 use super::finding::{
-    finding, of_file, of_identity, of_migrations, of_organization, of_registry, of_tokens,
+    finding, of_backup, of_file, of_identity, of_migrations, of_organization, of_registry,
+    of_tokens,
 };
 use super::must_exist;
 use super::next::{Place, name_next};
 use super::parts::{Part, SUBJECT};
 use crate::advice;
+use crate::backup;
 use crate::migrations;
 
 /// Checks a directory: each channel, or the one that is asked for, by `each`, and every other part. The
@@ -87,6 +89,7 @@ fn examine(data: &Path, msp_id: &str, ledgers: &Ledgers, damage: &[OpenError]) -
         Ok(()) => {}
         Err(error) => found.push(of_registry(&error)),
     }
+    found.extend(backup::differences(&OsDisk, data).iter().map(of_backup));
     match migrations::of_folder(data) {
         Ok(migrations) => {
             let active = records.iter().filter(|one| one.status == Status::Active);

@@ -11,6 +11,7 @@ use quire_ledger::chain_of;
 use quire_ledger::check::{Finding, Kind};
 
 use super::parts::Part;
+use crate::backup::BackupError;
 use crate::migrations::MigrationsError;
 
 /// What is found where a part should be.
@@ -25,6 +26,22 @@ pub(super) fn finding(path: &Path, text: String) -> Finding {
     Finding {
         file: Some(path.to_owned()),
         ..Finding::new(Kind::File, what.to_owned(), text)
+    }
+}
+
+pub(super) fn of_backup(error: &BackupError) -> Finding {
+    match error {
+        BackupError::Damaged {
+            path,
+            expected,
+            found,
+        } => Finding {
+            expected: expected.clone(),
+            ..finding(path, found.clone())
+        },
+        BackupError::Manifest { path, reason } => finding(path, reason.clone()),
+        BackupError::File(error) => of_file(error),
+        other => Finding::new(Kind::File, "a backup".to_owned(), chain_of(other)),
     }
 }
 

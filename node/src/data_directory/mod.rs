@@ -18,8 +18,9 @@ use std::sync::Arc;
 
 use quire_disk::OsDisk;
 use quire_identity::{Given, Joiner, Organization, OrganizationError, SigningIdentity, Tokens};
-use quire_ledger::{ChannelRecord, Ledgers, Purpose, StateEngine, has_own_blocks};
+use quire_ledger::{ChannelRecord, Ledgers, OpenError, Purpose, StateEngine, has_own_blocks};
 
+use crate::backup;
 use crate::clock;
 use crate::node::NodeError;
 pub(crate) use check::check;
@@ -48,6 +49,7 @@ impl Directory {
     ) -> Result<Self, NodeError> {
         let disk = Arc::new(OsDisk);
         let ledgers = Ledgers::open_sized(disk, data, Purpose::Use, engine, cache_bytes)?;
+        backup::begin(&OsDisk, data).map_err(OpenError::from)?;
         let organization = open_organization(&ledgers.list()?, data, msp_id, given)?;
         let organization = Arc::new(organization);
         let own = |name: &str| {

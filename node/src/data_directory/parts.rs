@@ -53,7 +53,7 @@ const IDENTITY: &str = "Restore this folder of `identities` from a copy: an iden
                         transaction ids depend on it.";
 
 /// Every part, the more particular before the more general.
-pub(crate) const PARTS: [Part; 31] = [
+pub(crate) const PARTS: [Part; 33] = [
     part(
         "lock",
         "the file that is locked while a process has the directory open",
@@ -279,6 +279,20 @@ pub(crate) const PARTS: [Part; 31] = [
         true,
         "",
     ),
+    part(
+        "backup.json",
+        "what a backup holds, until a node runs on it",
+        Needed::Nobody,
+        true,
+        "",
+    ),
+    part(
+        ".restore.new/",
+        "a restore that is not finished",
+        Needed::Nobody,
+        true,
+        "",
+    ),
 ];
 
 impl Part {
@@ -290,6 +304,22 @@ impl Part {
             .collect();
         let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         PARTS.iter().find(|part| part.holds(&names))
+    }
+
+    /// Whether a backup has it: it cannot be made again, and somebody needs it.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.is_made_again && self.needed != Needed::Nobody
+    }
+
+    /// Whether a path is of a part that a backup has, or of a folder that may have such a part in it.
+    pub(crate) fn may_keep(names: &[&str]) -> bool {
+        let mut kept = PARTS.iter().filter(|part| part.is_kept());
+        kept.any(|part| {
+            let patterns = part.path.trim_end_matches('/').split('/');
+            patterns
+                .zip(names)
+                .all(|(pattern, name)| fits(pattern, name))
+        })
     }
 
     /// What to do about it, and how the node does without it; none where it is nobody's loss.
@@ -308,13 +338,17 @@ impl Part {
     fn holds(&self, names: &[&str]) -> bool {
         let folder = self.path.strip_suffix('/');
         let patterns: Vec<&str> = folder.unwrap_or(self.path).split('/').collect();
-        let fits = folder.map_or(names.len() == patterns.len(), |_| {
+        let is_as_deep = folder.map_or(names.len() == patterns.len(), |_| {
             names.len() >= patterns.len()
         });
-        let matches = |(pattern, name): (&&str, &&str)| match pattern.split_once('*') {
-            Some((start, end)) => name.starts_with(start) && name.ends_with(end),
-            None => pattern == name,
-        };
-        fits && patterns.iter().zip(names).all(matches)
+        let mut pairs = patterns.iter().zip(names);
+        is_as_deep && pairs.all(|(pattern, name)| fits(pattern, name))
+    }
+}
+
+fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        Some((start, end)) => name.starts_with(start) && name.ends_with(end),
+        None => pattern == name,
     }
 }

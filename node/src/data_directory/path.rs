@@ -11,6 +11,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::backup::UNFINISHED;
+
 /// What every data directory has, from its first moment on.
 const ID_STORE: &str = "id-store";
 /// What else tells one, should that be lost.
@@ -44,6 +46,8 @@ pub(crate) enum PathError {
     Other { path: PathBuf, found: String },
     #[error("{} has lost its {ID_STORE}, which says which channels there are", .0.display())]
     Lost(PathBuf),
+    #[error("a restore to {} was begun, and is not finished", .0.display())]
+    Unrestored(PathBuf),
     #[error("{} cannot be looked into", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{} has no organisation: no node has run there", .0.display())]
@@ -75,6 +79,10 @@ impl PathError {
             }),
             Self::Lost(path) => format!(
                 "Restore it from a copy. `quire check --data {}` tells what else is wrong.",
+                path.display()
+            ),
+            Self::Unrestored(path) => format!(
+                "`quire restore BACKUP --data {}` begins it again, or finishes it.",
                 path.display()
             ),
             Self::NoOrganization(path) => format!(
@@ -114,7 +122,9 @@ pub(crate) fn must_be(path: &Path) -> Result<(), PathError> {
     if has(&ID_STORE) {
         return Ok(());
     }
-    Err(if OTHERS.iter().any(has) {
+    Err(if has(&UNFINISHED) {
+        PathError::Unrestored(path.to_owned())
+    } else if OTHERS.iter().any(has) {
         PathError::Lost(path.to_owned())
     } else if names.is_empty() {
         PathError::Empty(path.to_owned())

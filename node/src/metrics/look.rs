@@ -10,14 +10,16 @@ use prometheus::{IntGauge, IntGaugeVec, Registry};
 use quire_gateway::Backend as _;
 use quire_gateway::metrics::Family;
 
+use super::backups::Backups;
 use super::engine::Engine;
 use super::indexes::Indexes;
+use crate::clock;
 use crate::node::Node;
 
 /// Shows from now on how the node is, for as long as there is one.
 pub(crate) fn watch(node: &Arc<Node>) {
     let registry = node.metrics().registry.clone();
-    let look = Look::new(Arc::downgrade(node));
+    let look = Look::new(Arc::downgrade(node), node.backups().is_some());
     if let Err(error) = registry.register(Box::new(look)) {
         tracing::error!(%error, "the node is not measured");
     }
@@ -38,10 +40,12 @@ struct Look {
     disk_size: IntGauge,
     engine: Engine,
     indexes: Indexes,
+    /// None where the node makes none by itself.
+    backups: Option<Backups>,
 }
 
 impl Look {
-    fn new(node: Weak<Node>) -> Self {
+    fn new(node: Weak<Node>, has_backups: bool) -> Self {
         let family = Family(Registry::new());
         let gauge = |name, help| family.gauge(name, help);
         let gauges = |name, help, label| family.gauges(name, help, &[label]);
@@ -86,6 +90,7 @@ impl Look {
             ),
             engine: Engine::new(&family),
             indexes: Indexes::new(&family),
+            backups: has_backups.then(|| Backups::new(&family.0)),
             own: family.0,
         }
     }
@@ -154,6 +159,9 @@ impl Collector for Look {
             self.at_channels(&node);
             self.at_disk(node.data());
             self.engine.look(&node.engine());
+            if let (Some(backups), Some(planned)) = (&self.backups, node.backups()) {
+                backups.look(planned, clock::now());
+            }
         }
         self.own.gather()
     }

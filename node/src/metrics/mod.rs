@@ -6,8 +6,9 @@
 //! * [`endorsers`]: endorsements that were asked of other peers
 //! * [`streams`]: streams of blocks, and envelopes for the order
 //! * [`submitter`]: proposals, and the queue before the committing thread
-//! * [`look`]: what is looked up when somebody asks: heights, disk, [`engine`], [`indexes`]
+//! * [`look`]: what is looked up when somebody asks: heights, disk, [`engine`], [`indexes`], [`backups`]
 
+mod backups;
 mod calls;
 mod chaincodes;
 mod endorsers;

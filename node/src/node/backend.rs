@@ -11,6 +11,7 @@ use quire_gateway::backend::{
     AuthenticateError, Backend, BuildInfo, CreateChannelError, Credential, FailedCheck,
     InvalidLogSpec,
 };
+use quire_gateway::backups::Backups;
 use quire_gateway::chaincodes::{
     DefinedChaincode, DeployChaincodeError, DeployedChaincode, Deployment,
 };
@@ -95,6 +96,19 @@ impl Backend for Node {
         wanted: Deployment,
     ) -> Result<DeployedChaincode, DeployChaincodeError> {
         Ok(Self::deploy(self, &Wanted::of(&channel.name, wanted))?)
+    }
+
+    fn backups(&self) -> std::io::Result<Option<Backups>> {
+        let told = self.backups().map(crate::backup::Backups::told);
+        told.transpose().map_err(std::io::Error::other)
+    }
+
+    fn want_backup(&self) -> bool {
+        let backups = self.backups();
+        backups.is_some_and(|backups| {
+            backups.wanted.notify_one();
+            true
+        })
     }
 
     fn closed_channels(&self) -> Vec<FailedCheck> {

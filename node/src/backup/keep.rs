@@ -1,0 +1,102 @@
+//! Many backups in one folder, each named by its moment, the oldest removed.
+//!
+//! ```text
+//! TO/20261129T180000Z/      a backup; it shares with the one before what has not changed
+//! TO/20261129T215800Z/      the newest
+//! TO/.NAME.new, .NAME.old   one that is being made, one that is being removed
+//! ```
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use quire_disk::{Disk, FileError, make_dir};
+use quire_ledger::Progress;
+
+use super::error::BackupError;
+use super::make::{BackedUp, make};
+use super::manifest::MANIFEST;
+use super::place::{beside, remove, rename};
+use super::source::Source;
+use super::time::{is_name, name, of_name};
+
+/// Backups in a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// The folder.
+    pub(crate) to: PathBuf,
+    /// How many are kept.
+    pub(crate) keep: usize,
+}
+
+impl Kept {
+    /// The moments of the backups that are there and whole, oldest first, each with its folder.
+    pub(crate) fn list(&self, disk: &dyn Disk) -> Result<Vec<(SystemTime, PathBuf)>, FileError> {
+        let names = match disk.list(&self.to) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            names => names.map_err(FileError::of("list", &self.to))?,
+        };
+        let mut whole = Vec::new();
+        for name in names.iter().filter(|name| is_name(name)) {
+            let folder = self.to.join(name);
+            let manifest = folder.join(MANIFEST);
+            let is_whole = disk.exists(&manifest);
+            if is_whole.map_err(FileError::of("look for", &manifest))?
+                && let Some(moment) = of_name(name)
+            {
+                whole.push((moment, folder));
+            }
+        }
+        whole.sort_unstable();
+        Ok(whole)
+    }
+
+    /// Makes one more, and removes the oldest.
+    pub(crate) fn add(
+        &self,
+        disk: &dyn Disk,
+        source: &Source,
+        now: SystemTime,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<BackedUp, BackupError> {
+        make_dir(disk, &self.to)?;
+        self.clean(disk)?;
+        let before = self.list(disk)?.pop();
+        // One that was made in this second keeps its name, also if the clock was set back.
+        let after = before
+            .as_ref()
+            .map(|(moment, _)| *moment + Duration::from_secs(1));
+        let moment = after.map_or(now, |after| after.max(now));
+        let target = self.to.join(name(moment));
+        let before = before.as_ref().map(|(_, folder)| folder.as_path());
+        let made = make(disk, source, &target, before, now, progress)?;
+        self.prune(disk)?;
+        Ok(made)
+    }
+
+    /// Removes all but the newest.
+    fn prune(&self, disk: &dyn Disk) -> Result<(), FileError> {
+        let whole = self.list(disk)?;
+        let surplus = whole.len().saturating_sub(self.keep);
+        for (_, folder) in whole.iter().take(surplus) {
+            let old = beside(folder, "old");
+            rename(disk, folder, &old)?;
+            remove(disk, &old)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what was killed while it was made or removed.
+    fn clean(&self, disk: &dyn Disk) -> Result<(), FileError> {
+        let names = disk
+            .list(&self.to)
+            .map_err(FileError::of("list", &self.to))?;
+        for left in names {
+            let stem = left.strip_suffix(".new").or(left.strip_suffix(".old"));
+            let stem = stem.and_then(|stem| stem.strip_prefix('.'));
+            if stem.is_some_and(is_name) {
+                remove(disk, &self.to.join(&left))?;
+            }
+        }
+        Ok(())
+    }
+}

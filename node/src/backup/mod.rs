@@ -1,0 +1,103 @@
+//! Backups of a data directory, while a node runs on it or not, and the way back.
+//!
+//! Nobody waits for a backup. Block files are only appended to: their copy ends where the chain ended when
+//! the backup began ([`ChainEnd`](quire_ledger::ChainEnd)), and commits go on. Everything else that is
+//! [kept](crate::data_directory::Part::is_kept) is small, and is replaced whole or appended to. What is
+//! derived from the blocks is not copied.
+//!
+//! * [`make`] makes a folder of one: of a [`source`], to a [`place`], sharing with the one [before](previous);
+//!   [`archive`] makes a file
+//! * [`keep`] keeps the newest of many, [`schedule`] says when a node makes one by itself
+//! * [`manifest`] says what it holds
+//! * [`restore`] makes a data directory of one
+
+mod archive;
+mod copy;
+mod error;
+mod keep;
+mod make;
+mod manifest;
+mod place;
+mod previous;
+mod pump;
+mod restore;
+mod schedule;
+mod source;
+mod time;
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use quire_disk::{Disk, FileError};
+use quire_ledger::{ChannelRecord, Ledgers, OpenError, Progress, chain_of};
+
+pub(crate) use error::BackupError;
+pub(crate) use make::BackedUp;
+pub(crate) use manifest::{MANIFEST, Manifest};
+pub(crate) use restore::{UNFINISHED, restore};
+pub(crate) use schedule::{Backups, Plan};
+pub(crate) use source::Source;
+
+impl Source {
+    /// The data directory of a node that is stopped. `ledgers` keeps it so.
+    pub(crate) fn stopped(
+        ledgers: &Ledgers,
+        data: &Path,
+        identities: bool,
+    ) -> Result<Self, OpenError> {
+        let records = ledgers.list()?;
+        let records = records.iter().filter(|record| !record.is_unfinished());
+        let end = |record: &ChannelRecord| {
+            let end = ledgers.end(&record.name).map_err(|error| chain_of(&error));
+            (record.name.clone(), end)
+        };
+        Ok(Self {
+            data: data.to_owned(),
+            channels: records.map(end).collect(),
+            identities,
+        })
+    }
+}
+
+/// Makes a backup: a file if it is named like one, else a folder. One that is there is replaced.
+pub(crate) fn back_up(
+    disk: &dyn Disk,
+    source: &Source,
+    target: &Path,
+    now: SystemTime,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<BackedUp, BackupError> {
+    if target.to_string_lossy().ends_with(archive::SUFFIX) {
+        archive::archive(disk, source, target, now, progress)
+    } else {
+        make::make(disk, source, target, None, now, progress)
+    }
+}
+
+/// What of a backup is not as its manifest says: each file, with what was expected and found. Nothing if the
+/// folder is no backup, as a data directory that a node has run on.
+pub(crate) fn differences(disk: &dyn Disk, folder: &Path) -> Vec<BackupError> {
+    match Manifest::read(disk, folder) {
+        Ok(None) => Vec::new(),
+        Ok(Some(manifest)) => restore::compare_all(disk, folder, &manifest),
+        Err(error) => vec![error],
+    }
+}
+
+/// Makes a data directory out of a folder that a backup is: from now on a node may change what is in it.
+pub(crate) fn begin(disk: &dyn Disk, data: &Path) -> Result<(), FileError> {
+    let manifest = data.join(MANIFEST);
+    let exists = disk.exists(&manifest);
+    if exists.map_err(FileError::of("look for", &manifest))? {
+        tracing::info!("the data directory was a backup, and is none any more");
+        let removed = disk.remove_file(&manifest);
+        removed.map_err(FileError::of("remove", &manifest))?;
+    }
+    let unfinished = data.join(UNFINISHED);
+    let removed = disk.remove_dir_all(&unfinished);
+    removed.map_err(FileError::of("remove", &unfinished))?;
+    disk.sync_dir(data).map_err(FileError::of("sync", data))
+}
+
+#[cfg(test)]
+mod tests;
