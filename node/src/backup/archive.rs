@@ -29,6 +29,8 @@ const LEVEL: i32 = 1;
 const LONG_NAME: u8 = b'L';
 /// The most bytes of a name.
 const MAX_NAME_BYTES: u64 = 4096;
+/// The most bytes behind the last entry.
+const MAX_END_BYTES: u64 = 1 << 20;
 /// The most files of an archive.
 const MAX_FILES: usize = 2_000_000;
 
@@ -204,6 +206,7 @@ pub(super) fn read_archive(
     let entries = archive.entries().map_err(damaged)?.raw(true);
     let mut rows = Vec::new();
     let mut long_name = None;
+    let mut manifest = None;
     for entry in entries {
         let mut entry = entry.map_err(damaged)?;
         if entry.header().entry_type().as_byte() == LONG_NAME {
@@ -219,7 +222,8 @@ pub(super) fn read_archive(
             let mut content = Vec::new();
             let read = (&mut entry).take(MAX_BYTES).read_to_end(&mut content);
             read.map_err(damaged)?;
-            return compared(path, Manifest::parse(&path.join(MANIFEST), &content)?, rows);
+            manifest = Some(Manifest::parse(&path.join(MANIFEST), &content)?);
+            break;
         }
         if !super::manifest::is_inside(&name) || rows.len() >= MAX_FILES {
             return Err(damaged(io::Error::other(format!("an entry {name:?}"))));
@@ -231,7 +235,16 @@ pub(super) fn read_archive(
             sha256: hex::encode(hash),
         });
     }
-    Err(damaged(io::Error::other("its end without backup.json")))
+    let Some(manifest) = manifest else {
+        return Err(damaged(io::Error::other("its end without backup.json")));
+    };
+    // What follows is the archive's end, which has a checksum of all.
+    let mut end = archive.into_inner().take(MAX_END_BYTES);
+    io::copy(&mut end, &mut io::sink()).map_err(damaged)?;
+    if end.limit() == 0 {
+        return Err(damaged(io::Error::other("more behind backup.json")));
+    }
+    compared(path, manifest, rows)
 }
 
 /// The name that an entry of its own holds for the next.

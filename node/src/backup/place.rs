@@ -13,22 +13,28 @@ pub(super) const TOLD: usize = 3;
 
 /// A backup is not made in what it is a copy of.
 pub(super) fn refuse_inside(data: &Path, target: &Path) -> Result<(), BackupError> {
-    let real = |path: &Path| {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        // The nearest folder that is there.
-        let mut above = path.ancestors();
-        above.find_map(|above| std::fs::canonicalize(above).ok())
-    };
-    let data_is = real(data);
-    if data_is.is_some()
-        && real(target).is_some_and(|target| target.starts_with(data_is.unwrap_or_default()))
-    {
+    if resolved(target).starts_with(resolved(data)) {
         return Err(BackupError::InData {
             path: target.to_owned(),
             data: data.to_owned(),
         });
     }
     Ok(())
+}
+
+/// A path without links, as far as there is something at it.
+fn resolved(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = path.ancestors().find_map(|above| {
+        let real = std::fs::canonicalize(above).ok()?;
+        let rest = path.strip_prefix(above).ok()?;
+        Some(if rest == Path::new("") {
+            real
+        } else {
+            real.join(rest)
+        })
+    });
+    found.unwrap_or(path)
 }
 
 /// The backup that is replaced; none if there is nothing, or an empty folder. Anything else is refused.

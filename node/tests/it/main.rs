@@ -6,6 +6,7 @@
     reason = "a test's helpers fail like a test"
 )]
 
+mod backup;
 mod bad_input;
 mod ca;
 mod chaos;
