@@ -20,6 +20,7 @@ mod docs;
 mod faults;
 mod flips;
 mod kit;
+mod life;
 mod link;
 mod mango;
 mod migrations;

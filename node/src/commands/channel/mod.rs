@@ -5,6 +5,7 @@ mod create;
 mod fetch;
 mod import;
 mod join;
+mod life;
 mod list;
 mod made;
 pub(crate) mod org;
@@ -27,6 +28,9 @@ verbs! {
         Fetch(fetch::FetchArguments),
         Import(import::ImportArguments),
         Join(join::JoinArguments),
+        Pause(life::PauseArguments),
+        Resume(life::ResumeArguments),
+        Remove(life::RemoveArguments),
         /// What a channel's configuration says, and changing its settings.
         #[command(subcommand)]
         Config(config::ConfigCommand),
