@@ -152,6 +152,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) cors: Cors,
     pub(crate) tls: Option<Tls>,
+    /// The files of certificates that are shown by TLS, by their flags.
+    pub(crate) tls_files: Vec<(&'static str, PathBuf)>,
     insecure_plain_http: bool,
 }
 
@@ -243,6 +245,7 @@ impl Config {
             },
             cors: Cors::new(arguments.cors_origin.iter().map(String::as_str))?,
             tls,
+            tls_files: tls_files(arguments),
             insecure_plain_http: arguments.insecure_plain_http,
             backups: Plan::check(&arguments.backups, &arguments.data.data)?,
             engine,
@@ -333,6 +336,25 @@ fn participation(arguments: &RunArguments) -> Result<Option<(Listen, Tls)>, Conf
     let tls = Tls::load(certificate, key, Clients::MustShow(clients))?;
     let listen = listen.resolve("--participation-listen")?;
     Ok(Some((listen, tls)))
+}
+
+/// The files of certificates that are shown by TLS, by their flags.
+fn tls_files(arguments: &RunArguments) -> Vec<(&'static str, PathBuf)> {
+    let files = [
+        ("--tls-cert", &arguments.tls_cert),
+        (
+            "--participation-tls-cert",
+            &arguments.participation_tls_cert,
+        ),
+        (
+            "--orderer-tls-cert",
+            &arguments.ordering.orderers.orderer_tls_cert,
+        ),
+    ];
+    let named = files.into_iter();
+    named
+        .filter_map(|(flag, path)| Some((flag, path.clone()?)))
+        .collect()
 }
 
 /// Threads for work that blocks. With state on another server, work waits for that rather than for a

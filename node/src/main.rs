@@ -5,6 +5,7 @@
 //! * [`data_directory`]: what a data directory consists of, for a start and for a check of it, and whether
 //!   there is one, before a command begins.
 //! * [`backup`]: copies of one, and the way back.
+//! * [`endings`]: what comes to an end, and when.
 //! * [`modes`]: who else may look into a data directory.
 //! * [`admin`]: the socket through which commands act on a running node.
 //! * [`node`]: the channels of a data directory, as the gateway sees them.
@@ -23,6 +24,7 @@ mod clock;
 mod commands;
 mod config;
 mod data_directory;
+mod endings;
 mod exit;
 mod invitations;
 mod listen;

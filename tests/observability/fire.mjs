@@ -1,5 +1,6 @@
 // Each alert, fired once by causing its condition in real nodes under a real Prometheus. Only waiting times are
 // shortened; expressions and limits are those of dashboards/alerts.yml. Wants strace, and Linux name spaces.
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -210,11 +211,24 @@ async function noBackups(node) {
   console.log('QuireBackupTooOld fired');
 }
 
+/** A token for two weeks. */
+async function endingToken(node) {
+  const made = spawnSync(options.quire, ['channel', 'create', 'main', '--data', node.data]);
+  if (made.status !== 0) throw new Error(`channel create: ${made.stderr}`);
+  const token = spawnSync(options.quire, ['token', 'create', '--identity', 'shop', '--role', 'reader', '--expires', '14d', '--data', node.data]);
+  if (token.status !== 0) throw new Error(`token create: ${token.stderr}`);
+  await node.start();
+  await node.isScraped();
+  await until('QuireCertificateEnds to fire', 60, () => node.firing('QuireCertificateEnds'));
+  fired.add('QuireCertificateEnds');
+  console.log('QuireCertificateEnds fired');
+}
+
 await main(async () => {
   const rules = path.join(work, 'alerts.yml');
   const text = readFileSync(path.join(FOLDER, 'alerts.yml'), 'utf8');
   writeFileSync(rules, text.replaceAll(/for: [1-9]\d*m/g, 'for: 2s').replaceAll('[5m]', '[10s]'));
-  const scenarios = [down, notReady, full, slow, queue, damage, stateAway, noBrokers, noBackups].filter(({ name }) => [undefined, name].includes(options.only));
+  const scenarios = [down, notReady, full, slow, queue, damage, stateAway, noBrokers, noBackups, endingToken].filter(({ name }) => [undefined, name].includes(options.only));
   const nodes = await Promise.all(scenarios.map((scenario) => Node.named(scenario.name)));
   query = await startPrometheus(nodes.map((node) => node.operations), rules);
   // One after another: each alone with the processors, so that only its own condition is caused.

@@ -8,6 +8,7 @@ pub(crate) mod chaincode;
 pub(crate) mod channel;
 pub(crate) mod check;
 pub(crate) mod config;
+pub(crate) mod endings;
 pub(crate) mod fabric;
 mod greeting;
 pub(crate) mod identity;

@@ -99,7 +99,7 @@ fn open_and_serve(config: &Config, logging: Logging) -> Result<(), RunError> {
     let node = node.with_backups(config.backups.clone());
     let node = Arc::new(node.migrated_by(config.migrations.clone()));
     let ca_secret = begin_ca(&node, config)?;
-    metrics::watch(&node);
+    metrics::watch(&node, config.tls_files.clone());
     let doors = runtime.block_on(Doors::open(&node, config))?;
     let mut display = ProgressDisplay::new();
     node.open_channels(&mut |progress: Progress<'_>| display.show(progress))?;

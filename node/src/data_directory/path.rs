@@ -187,7 +187,9 @@ pub(crate) fn may_be_joined(path: &Path) -> Result<(), PathError> {
 /// Makes sure that a node could have its data there, whatever else is in the folder.
 pub(crate) fn may_be_run_on(path: &Path) -> Result<(), PathError> {
     match must_be(path) {
-        Err(error @ (PathError::File(_) | PathError::Unreadable { .. })) => Err(error),
+        Err(
+            error @ (PathError::File(_) | PathError::Unreadable { .. } | PathError::Unrestored(_)),
+        ) => Err(error),
         _ => Ok(()),
     }
 }

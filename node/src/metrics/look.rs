@@ -1,7 +1,7 @@
 //! What is looked up when somebody asks for `/metrics`.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use prometheus::core::{Collector, Desc};
@@ -11,15 +11,16 @@ use quire_gateway::Backend as _;
 use quire_gateway::metrics::Family;
 
 use super::backups::Backups;
+use super::endings::Endings;
 use super::engine::Engine;
 use super::indexes::Indexes;
 use crate::clock;
 use crate::node::Node;
 
 /// Shows from now on how the node is, for as long as there is one.
-pub(crate) fn watch(node: &Arc<Node>) {
+pub(crate) fn watch(node: &Arc<Node>, tls: Vec<(&'static str, PathBuf)>) {
     let registry = node.metrics().registry.clone();
-    let look = Look::new(Arc::downgrade(node), node.backups().is_some());
+    let look = Look::new(node, tls);
     if let Err(error) = registry.register(Box::new(look)) {
         tracing::error!(%error, "the node is not measured");
     }
@@ -42,15 +43,17 @@ struct Look {
     indexes: Indexes,
     /// None where the node makes none by itself.
     backups: Option<Backups>,
+    endings: Endings,
 }
 
 impl Look {
-    fn new(node: Weak<Node>, has_backups: bool) -> Self {
+    fn new(node: &Arc<Node>, tls: Vec<(&'static str, PathBuf)>) -> Self {
         let family = Family(Registry::new());
+        let backups = node.backups().map(|_| Backups::new(&family.0));
         let gauge = |name, help| family.gauge(name, help);
         let gauges = |name, help, label| family.gauges(name, help, &[label]);
         Self {
-            node,
+            node: Arc::downgrade(node),
             heights: gauges(
                 "ledger_blockchain_height",
                 "Blocks of the channel. Not growing while writes are answered with 503: see \
@@ -90,7 +93,8 @@ impl Look {
             ),
             engine: Engine::new(&family),
             indexes: Indexes::new(&family),
-            backups: has_backups.then(|| Backups::new(&family.0)),
+            backups,
+            endings: Endings::new(&family, node.data().to_owned(), tls),
             own: family.0,
         }
     }
@@ -159,6 +163,7 @@ impl Collector for Look {
             self.at_channels(&node);
             self.at_disk(node.data());
             self.engine.look(&node.engine());
+            self.endings.look();
             if let (Some(backups), Some(planned)) = (&self.backups, node.backups()) {
                 backups.look(planned, clock::now());
             }

@@ -6,11 +6,13 @@
 //! * [`endorsers`]: endorsements that were asked of other peers
 //! * [`streams`]: streams of blocks, and envelopes for the order
 //! * [`submitter`]: proposals, and the queue before the committing thread
-//! * [`look`]: what is looked up when somebody asks: heights, disk, [`engine`], [`indexes`], [`backups`]
+//! * [`look`]: what is looked up when somebody asks: heights, disk, [`engine`], [`indexes`],
+//!   [`backups`], [`endings`]
 
 mod backups;
 mod calls;
 mod chaincodes;
+mod endings;
 mod endorsers;
 mod engine;
 mod indexes;

@@ -221,11 +221,23 @@ fn a_flipped_bit_of_a_backup_is_found_by_check_and_by_restore() {
             assert_eq!(output.status.code(), Some(code), "{file}: {said}");
             assert!(said.contains(path.to_str().unwrap()), "{said}");
         }
-        let refused = run(&["run", "--listen", "127.0.0.1:0"], &at("restored"));
-        assert!(!refused.status.success());
         std::fs::write(&path, sound).unwrap();
     }
     succeeded(&check(&at("backup")), "check");
+    // No node begins anew where a restore was not finished.
+    let half = at("half");
+    std::fs::create_dir_all(half.join(".restore.new/channels")).unwrap();
+    for command in ["run", "check"] {
+        let refused = run(&[command], &half);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(said.contains("quire restore"), "{said}");
+    }
+    succeeded(
+        &run(&["restore", at("backup").to_str().unwrap()], &half),
+        "restore",
+    );
+    succeeded(&check(&half), "check");
 }
 
 /// Kills a command at a random moment; whether it had ended before.
@@ -254,7 +266,7 @@ fn a_backup_or_restore_that_is_killed_is_done_by_the_next() {
     let (data, backup) = (at("data"), at("backup"));
     let node = Node::start(&data);
     let mut writes = 0;
-    let (mut kills, mut restores) = (0, 0);
+    let (mut kills, mut cut_short) = (0, 0);
     backed_up(&data, &backup);
     for round in 0..30 {
         for _ in 0..3 {
@@ -268,14 +280,14 @@ fn a_backup_or_restore_that_is_killed_is_done_by_the_next() {
         let restored = at(&format!("restored-{round}"));
         while !restored.join("id-store").exists() {
             let most = Duration::from_micros(random.below(60_000));
-            restores += u64::from(!killed(&["restore", target], &restored, most));
+            cut_short += u64::from(!killed(&["restore", target], &restored, most));
             if random.below(3) == 0 {
                 run(&["restore", target], &restored);
             }
         }
         succeeded(&check(&restored), "check");
     }
-    assert!(kills > 3 && restores > 3, "{kills} and {restores} kills");
+    assert!(kills > 3 && cut_short > 3, "{kills} and {cut_short} kills");
     let made = backed_up(&data, &backup);
     assert_eq!(made["channels"][0]["height"], node.client().height());
     let left: Vec<_> = std::fs::read_dir(root.path()).unwrap().collect();

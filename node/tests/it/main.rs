@@ -23,6 +23,7 @@ mod joined;
 mod joining;
 mod kill;
 mod kit;
+mod life;
 mod logspec;
 mod lost;
 mod mango;

@@ -12,5 +12,6 @@ verbs! {
     IdentityCommand {
         Export(export::ExportArguments),
         Import(import::ImportArguments),
+        List(super::endings::ListArguments),
     }
 }

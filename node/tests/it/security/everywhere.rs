@@ -15,7 +15,7 @@ const SELECTOR: &str = r#"{"selector":{"total":1}}"#;
 const DEFINITION: &str = r#"{"index":{"fields":["total"]},"ddoc":"by-total","name":"by-total"}"#;
 
 /// What a role may do, in the order that makes each of them succeed; readers come first.
-const ROUTES: [(&str, &str, Role); 22] = {
+const ROUTES: [(&str, &str, Role); 24] = {
     use Role::{Admin, Reader, Writer};
     [
         ("GET /v1/channels", "", Reader),
@@ -52,6 +52,8 @@ const ROUTES: [(&str, &str, Role); 22] = {
         (DROP, "", Admin),
         ("GET /logspec", "", Admin),
         ("PUT /logspec", r#"{"spec":"info"}"#, Admin),
+        ("GET /v1/backups", "", Admin),
+        ("POST /v1/backups", "", Admin),
     ]
 };
 
@@ -80,8 +82,9 @@ fn batch(client: &Client, token: &str) -> crate::kit::Answer {
 
 #[test]
 fn every_route_asks_for_a_token_of_its_role_and_channel() {
-    let data = TempDir::new().unwrap();
-    let node = Node::start(data.path());
+    let (data, backups) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let flags = ["--backup-to", backups.path().to_str().unwrap()];
+    let node = Node::start_with(data.path(), &flags);
     let client = node.client();
     assert_eq!(
         send(&client, "PUT /v1/channels/main/state/orders/1", "", "1").status,
