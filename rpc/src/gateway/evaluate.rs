@@ -102,7 +102,7 @@ impl Asking<'_> {
                 return Ok(result(answered.unwrap_or_default()));
             };
             let detail = here(self.services, &failure.message);
-            code = self.note(failure, detail)?;
+            code = self.note(&failure, detail)?;
         }
         if let Some(collector) = &served.collector {
             for peer in elsewhere {
@@ -126,11 +126,11 @@ impl Asking<'_> {
             return Ok(Code::Aborted);
         };
         let detail = said_there(peer, &failure.message);
-        self.note(failure, detail)
+        self.note(&failure, detail)
     }
 
     /// Notes who failed; the status is the call's answer where nobody would say otherwise.
-    fn note(&mut self, failure: Failure, detail: ErrorDetail) -> Result<Code, Status> {
+    fn note(&mut self, failure: &Failure, detail: ErrorDetail) -> Result<Code, Status> {
         self.failed.push(detail);
         if failure.retry {
             return Ok(failure.code);
