@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // What a backup takes beside a plain copy of the same bytes, which reads and writes files one after the other and syncs
-// each: `node scripts/backup-figures.mjs --quire BINARY [--megabytes 2000] [--rounds 5] [--on DIR]`.
+// each; and what writes take while backups are made: `node scripts/backup-figures.mjs --quire BINARY [--megabytes 2000] [--rounds 5] [--on DIR]`.
 import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, fdatasyncSync, mkdirSync, mkdtempSync, openSync, readSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import os from 'node:os';
@@ -45,8 +45,32 @@ async function fill() {
     }
   };
   await Promise.all(Array.from({ length: 64 }, client));
-  return node;
+  return { node, api };
 }
+
+/** Milliseconds of small writes by eight clients, one after another each, until `work` has ended. */
+async function latencies(api, work) {
+  let going = true;
+  const took = [];
+  const client = async (_, number) => {
+    for (let n = 0; going; n++) {
+      const begun = process.hrtime.bigint();
+      const answer = await fetch(`${api}/v1/channels/main/state/small/${number}-${n}`, { method: 'PUT', headers: { 'Content-Type': 'application/json' }, body: '{"value":1}' });
+      await answer.arrayBuffer();
+      if (!answer.ok) throw new Error(`a write: ${answer.status}`);
+      took.push(Number(process.hrtime.bigint() - begun) / 1e6);
+    }
+  };
+  const clients = Array.from({ length: 8 }, client);
+  await work();
+  going = false;
+  await Promise.all(clients);
+  took.sort((one, other) => one - other);
+  const at = (part) => Number(took[Math.floor(took.length * part)].toFixed(2));
+  return { writes: took.length, p50: at(0.5), p99: at(0.99), most: took.at(-1) };
+}
+
+const ended = (child) => new Promise((after) => child.on('exit', after));
 
 /** Copies a folder file by file, each synced; how many bytes there were. */
 function plainCopy(from, to) {
@@ -69,7 +93,7 @@ function plainCopy(from, to) {
 }
 
 try {
-  const node = await fill();
+  const { node, api } = await fill();
   const at = (name) => path.join(work, name);
   const fresh = (name) => rmSync(at(name), { recursive: true, force: true });
   run('backup', at('kept'), '--data', data);
@@ -95,7 +119,20 @@ try {
     const middle = median(all);
     return { job, seconds: middle, megabytesASecond: Math.round(bytes / 1e6 / middle), ofPlainCopy: Number((plain / middle).toFixed(2)), all };
   });
-  console.log(JSON.stringify({ megabytes: Math.round(bytes / 1e6), rounds, figures }, null, 1));
+  const writes = [];
+  for (let round = 0; round < rounds; round++) {
+    fresh('one');
+    let took = 0;
+    const backup = async () => {
+      const begun = process.hrtime.bigint();
+      await ended(spawn(quire, ['backup', at('one'), '--data', data], { stdio: 'ignore' }));
+      took = Number(process.hrtime.bigint() - begun) / 1e6;
+    };
+    const during = await latencies(api, backup);
+    const quiet = await latencies(api, () => new Promise((after) => setTimeout(after, took)));
+    writes.push({ quiet, during, backupMs: Math.round(took) });
+  }
+  console.log(JSON.stringify({ megabytes: Math.round(bytes / 1e6), rounds, figures, writes }, null, 1));
   node.kill();
   await new Promise((ended) => node.on('exit', ended));
 } finally {

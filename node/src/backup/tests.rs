@@ -382,3 +382,44 @@ fn nothing_is_replaced_that_is_no_backup_and_nothing_restored_over_data() {
         assert!(matches!(refused, BackupError::NotEmpty { .. }), "{refused}");
     }
 }
+
+#[test]
+fn what_a_node_may_still_write_to_is_never_shared() {
+    use std::os::unix::fs::MetadataExt as _;
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    let kept = Kept {
+        to: root.path().join("backups"),
+        keep: 3,
+    };
+    let source = write_data(&OsDisk, &data, 6);
+    let add = |second| kept.add(&OsDisk, &source, at(second), &mut quiet).unwrap();
+    let (one, other) = (add(0).path, add(0).path);
+    let is_shared = |path: &str| {
+        let inode = |folder: &Path| std::fs::metadata(folder.join(path)).unwrap().ino();
+        inode(&one) == inode(&other)
+    };
+    for path in self::kept(6).keys() {
+        let is_full = path.ends_with("blockfile_000000") || path.ends_with("blockfile_000001");
+        let expected = is_full || path.contains("private/");
+        assert_eq!(is_shared(path), expected, "{path}");
+    }
+}
+
+#[test]
+fn another_ledger_of_the_same_size_shares_nothing_with_the_one_before() {
+    let root = tempfile::tempdir().unwrap();
+    let (data, target) = (root.path().join("data"), root.path().join("one"));
+    let source = write_data(&OsDisk, &data, 6);
+    back_up(&OsDisk, &source, &target, at(0), &mut quiet).unwrap();
+    let mut others = kept(6);
+    for (path, content) in &mut others {
+        content[0] ^= 1;
+        std::fs::write(data.join(path), &content).unwrap();
+    }
+    let made = back_up(&OsDisk, &source, &target, at(1), &mut quiet).unwrap();
+    assert_eq!(made.copied_bytes, made.bytes);
+    let data = root.path().join("restored");
+    let manifest = restore(&OsDisk, &target, &data, &mut quiet).unwrap();
+    assert_eq!(content(&OsDisk, &data, &manifest), others);
+}

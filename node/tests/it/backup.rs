@@ -197,7 +197,7 @@ fn a_flipped_bit_of_a_backup_is_found_by_check_and_by_restore() {
     for file in [
         "channels/main/blockfile_000000",
         "id-store/main.json",
-        "identities/client/msp/signcerts/client-cert.pem",
+        "identities/client/msp/keystore/priv_sk",
         "backup.json",
     ] {
         let path = at("backup").join(file);

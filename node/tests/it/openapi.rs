@@ -56,8 +56,9 @@ fn send_example(
 
 #[test]
 fn every_example_of_the_document_runs_and_gives_a_status_that_it_names() {
-    let data = TempDir::new().unwrap();
-    let node = Node::start(data.path());
+    let (data, backups) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let flags = ["--backup-to", backups.path().to_str().unwrap()];
+    let node = Node::start_with(data.path(), &flags);
     let client = node.client();
     let document = client.json("/openapi.json");
     assert_eq!(document["openapi"].as_str().unwrap().get(..3), Some("3.1"));
