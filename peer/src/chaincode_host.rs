@@ -12,7 +12,7 @@ use quire_wire::lifecycle::ReferencedChaincode;
 use quire_wire::peer::SignedProposal;
 
 use crate::callees::{Channels, Timer};
-use crate::deployed::{Attached, Processes};
+use crate::processes::{Attached, Processes};
 
 /// What the chaincodes of a node's channels need of the node. A cheap clone.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use quire_wire::lifecycle::ReferencedChaincode;
 
 use crate::access::{check_access, creator};
 use crate::config::Current;
-use crate::deployed::Processes;
+use crate::processes::Processes;
 
 /// What `_lifecycle` asks of a channel.
 #[derive(Debug)]

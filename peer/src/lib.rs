@@ -53,6 +53,7 @@ pub mod peer;
 mod plan;
 mod planned;
 mod pool;
+mod processes;
 mod proposed;
 mod read_only;
 mod refused;
@@ -74,7 +75,6 @@ pub use channel::{Channel, OpenChannel};
 pub use clock::Clock;
 pub use collector::{Collected, Collector, First};
 pub use delivered::{Deliveries, NotTaken};
-pub use deployed::{Attached, Processes};
 pub use elsewhere::Ran;
 pub use genesis::genesis_block;
 pub use local::LocalPeer;
@@ -83,6 +83,7 @@ pub use package_indexes::MakeIndexes;
 pub use peer::{Origin, Peer};
 pub use plan::Plan;
 pub use pool::{NotDone, Pool, PoolObserver, Thread, Threads};
+pub use processes::{Attached, Processes};
 pub use quire_ordering::{EnvelopeTooLarge, Refused};
 pub use submit::{
     DECORATION, Evaluated, Outcome, Promised, Proposal, SubmitError, Submitted, Submitter, Wanted,

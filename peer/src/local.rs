@@ -16,7 +16,7 @@ use crate::access::{check_own, creator};
 use crate::callees::Channels;
 use crate::chaincode_host::ChaincodeHost;
 use crate::clock::Clock;
-use crate::deployed::Processes;
+use crate::processes::Processes;
 use crate::proposed::{Asked, Creator};
 use crate::refused::NotEndorsed;
 use crate::unpacked::{ProposalError, UnpackedProposal};
