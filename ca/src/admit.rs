@@ -15,7 +15,8 @@ use crate::secret::{SecretHash, random_secret};
 const KIND: &str = "peer";
 
 impl Authority {
-    /// Whether a name is free for a node: nobody is registered by it, or a node was admitted by it before.
+    /// Whether a name is free for a node: nobody is registered by it, and no node was admitted by it before. A name is
+    /// not given twice, also after it was revoked.
     #[must_use]
     pub fn is_free_for_a_node(&self, name: &str) -> bool {
         is_free(&self.registry.state(), name)
@@ -24,7 +25,7 @@ impl Authority {
     /// Remembers the certificates of a node, in PEM, as those of the identity `name`; durable on return.
     ///
     /// # Errors
-    /// If somebody else has the name, the registry is full, or it cannot be written.
+    /// If somebody has the name, the registry is full, or it cannot be written.
     pub fn admit(&self, name: &str, certificates: &[&str]) -> Result<(), Refusal> {
         let records = certificates.iter().map(|pem| self.record(name, pem));
         let records: Vec<_> = records.collect::<Result<_, _>>()?;
@@ -36,9 +37,7 @@ impl Authority {
                 return Err(Refusal::new(403, Code::Unknown, detail));
             }
             let mut changes = self.make_room(state, name)?;
-            if !state.identities.contains_key(name) {
-                changes.push(Change::Identity(node(name, secret)));
-            }
+            changes.push(Change::Identity(node(name, secret)));
             changes.extend(records.into_iter().map(Change::Certificate));
             Ok(((), changes))
         })
@@ -62,8 +61,7 @@ impl Authority {
 }
 
 fn is_free(state: &State, name: &str) -> bool {
-    let known = state.identities.get(name);
-    known.is_none_or(|known| known.kind == KIND && known.max_enrollments == 0)
+    !state.identities.contains_key(name)
 }
 
 fn node(name: &str, secret: SecretHash) -> IdentityRecord {

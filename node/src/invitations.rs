@@ -2,6 +2,7 @@
 //! restart ends them all, and nothing of them is to be found on a disk.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -83,6 +84,9 @@ pub(crate) enum InviteError {
     NotHere(String),
 }
 
+/// Certificates, PEM, by the names of a node's own identities.
+pub(crate) type Certificates = BTreeMap<String, String>;
+
 /// Somebody who was invited.
 #[derive(Clone, Debug)]
 pub(crate) struct Guest {
@@ -90,12 +94,47 @@ pub(crate) struct Guest {
     pub(crate) channels: Vec<String>,
 }
 
+/// What was given by an invitation.
 #[derive(Debug)]
-struct Open {
-    guest: Guest,
+struct Given {
+    /// The keys that the certificates are for.
+    keys: Hash,
+    certificates: Certificates,
+}
+
+/// An invitation that is open.
+#[derive(Debug)]
+pub(crate) struct Invitation {
+    pub(crate) guest: Guest,
     ends: SystemTime,
-    /// The keys that certificates were asked for, once they were.
-    keys: Option<Hash>,
+    given: Mutex<Option<Given>>,
+}
+
+impl Invitation {
+    /// Gives certificates for keys, which `certify` makes the first time. From then on the same ones are given for these
+    /// keys, because an answer can be lost, and none for others. Whoever wants none is given none.
+    pub(crate) fn give<E: From<NotAdmitted>>(
+        &self,
+        keys: Option<Hash>,
+        certify: impl FnOnce() -> Result<Certificates, E>,
+    ) -> Result<Certificates, E> {
+        let Some(keys) = keys else {
+            return Ok(Certificates::new());
+        };
+        let mut given = self.given.lock();
+        if let Some(given) = &*given {
+            if given.keys != keys {
+                return Err(NotAdmitted::Used.into());
+            }
+            return Ok(given.certificates.clone());
+        }
+        let certificates = certify()?;
+        *given = Some(Given {
+            keys,
+            certificates: certificates.clone(),
+        });
+        Ok(certificates)
+    }
 }
 
 /// Why an invitation is not taken.
@@ -110,7 +149,7 @@ pub(crate) enum NotAdmitted {
 /// The invitations of a node that runs, by the hashes of their tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Invitations {
-    open: Mutex<BTreeMap<Hash, Open>>,
+    open: Mutex<BTreeMap<Hash, Arc<Invitation>>>,
 }
 
 impl Invitations {
@@ -145,12 +184,12 @@ impl Invitations {
             name: name.clone(),
             channels: channels.clone(),
         };
-        let one = Open {
+        let one = Invitation {
             guest,
             ends,
-            keys: None,
+            given: Mutex::new(None),
         };
-        open.insert(sha256([token.as_bytes()]), one);
+        open.insert(sha256([token.as_bytes()]), Arc::new(one));
         Ok(Invited {
             name,
             channels,
@@ -166,24 +205,16 @@ impl Invitations {
         found.is_some_and(|one| one.ends > now)
     }
 
-    /// Whose token it is. From now on it gives certificates for these keys alone: whoever did not get the answer asks
-    /// again. Whoever wants none, because it has some already, is told where channels begin.
+    /// The invitation of a token.
     pub(crate) fn take(
         &self,
         token: &str,
-        keys: Option<Hash>,
         now: SystemTime,
-    ) -> Result<Guest, NotAdmitted> {
-        let mut open = self.open.lock();
-        let found = open.get_mut(&sha256([token.as_bytes()]));
+    ) -> Result<Arc<Invitation>, NotAdmitted> {
+        let open = self.open.lock();
+        let found = open.get(&sha256([token.as_bytes()]));
         let one = found.filter(|one| one.ends > now);
-        let one = one.ok_or(NotAdmitted::Unknown)?;
-        if let Some(keys) = keys
-            && *one.keys.get_or_insert(keys) != keys
-        {
-            return Err(NotAdmitted::Used);
-        }
-        Ok(one.guest.clone())
+        one.cloned().ok_or(NotAdmitted::Unknown)
     }
 }
 
@@ -203,22 +234,38 @@ mod tests {
         }
     }
 
+    fn certificates(text: &str) -> Certificates {
+        Certificates::from([("node".to_owned(), text.to_owned())])
+    }
+
     #[test]
-    fn an_invitation_is_used_by_one_node_as_often_as_it_needs_and_ends() {
+    fn an_invitation_is_found_until_it_ends() {
         let invitations = Invitations::default();
         let invited = invitations.invite(invite("node2", None), now()).unwrap();
-        let take = |keys, at| invitations.take(&invited.token, keys, at);
+        let take = |at| invitations.take(&invited.token, at);
         assert!(invitations.knows(&invited.token, now()));
-        assert_eq!(take(Some([1; 32]), now()).unwrap().name, "node2");
-        assert_eq!(take(Some([2; 32]), now()).unwrap_err(), NotAdmitted::Used);
-        let almost = now() + Duration::from_secs(HOUR - 1);
-        take(Some([1; 32]), almost).unwrap();
-        take(None, almost).unwrap();
+        assert_eq!(take(now()).unwrap().guest.name, "node2");
+        take(now() + Duration::from_secs(HOUR - 1)).unwrap();
         let over = now() + Duration::from_secs(HOUR);
-        assert_eq!(take(Some([1; 32]), over).unwrap_err(), NotAdmitted::Unknown);
+        assert_eq!(take(over).unwrap_err(), NotAdmitted::Unknown);
         assert!(!invitations.knows(&invited.token, over));
-        let other = invitations.take("quire_join_x", None, now());
+        let other = invitations.take("quire_join_x", now());
         assert_eq!(other.unwrap_err(), NotAdmitted::Unknown);
+    }
+
+    #[test]
+    fn one_machine_is_given_the_same_certificates_each_time_and_no_other_any() {
+        let invitations = Invitations::default();
+        let invited = invitations.invite(invite("node2", None), now()).unwrap();
+        let one = invitations.take(&invited.token, now()).unwrap();
+        let failed = one.give(Some([2; 32]), || Err(NotAdmitted::Unknown));
+        assert_eq!(failed.unwrap_err(), NotAdmitted::Unknown);
+        let give = |keys, text| one.give::<NotAdmitted>(keys, || Ok(certificates(text)));
+        assert_eq!(give(Some([1; 32]), "first").unwrap(), certificates("first"));
+        assert_eq!(give(Some([1; 32]), "again").unwrap(), certificates("first"));
+        let other = give(Some([2; 32]), "other");
+        assert_eq!(other.unwrap_err(), NotAdmitted::Used);
+        assert_eq!(give(None, "none").unwrap(), Certificates::new());
     }
 
     #[test]

@@ -23,10 +23,11 @@ async fn what_a_node_was_given_is_revoked_by_its_name_and_nobody_enrols_by_it() 
     let certificates = certificates.each_ref().map(String::as_str);
     assert!(ca.authority.is_free_for_a_node("node2"));
     ca.authority.admit("node2", &certificates).unwrap();
-    // It asked once more, because the answer was lost.
-    ca.authority
-        .admit("node2", &[&certificate("node2").unwrap()])
-        .unwrap();
+    // Another one of the same name would be revoked, and let in, together with it.
+    let other = certificate("node2").unwrap();
+    assert!(!ca.authority.is_free_for_a_node("node2"));
+    let refused = ca.authority.admit("node2", &[&other]).unwrap_err();
+    assert_eq!(refused.status, 403);
     let refused = enroll(&ca.router, "node2", "", json!({})).await;
     assert!(refused.is_err());
 
@@ -34,7 +35,7 @@ async fn what_a_node_was_given_is_revoked_by_its_name_and_nobody_enrols_by_it() 
     let revoked = ca.admin.ask(&ca, "POST", "revoke", body).await.result();
     assert_eq!(
         revoked["RevokedCerts"].as_array().unwrap().len(),
-        3,
+        2,
         "{revoked}"
     );
     {
@@ -42,6 +43,10 @@ async fn what_a_node_was_given_is_revoked_by_its_name_and_nobody_enrols_by_it() 
         let mut all = state.certificates_of("node2");
         assert!(all.all(|one| one.revoked.is_some()));
     }
+
+    assert!(!ca.authority.is_free_for_a_node("node2"));
+    let refused = ca.authority.admit("node2", &[&other]).unwrap_err();
+    assert_eq!(refused.status, 403);
 
     ca.admin.register(&ca, json!({"id": "shop"})).await;
     assert!(!ca.authority.is_free_for_a_node("shop"));

@@ -15,7 +15,7 @@ use quire_wire::hash::sha256;
 use super::Node;
 use super::ordering::Ordering;
 use crate::clock;
-use crate::invitations::{Guest, Invite, InviteError, Invited, NotAdmitted};
+use crate::invitations::{Certificates, Guest, Invite, InviteError, Invited, NotAdmitted};
 
 /// Most bytes of the blocks in one answer.
 const MAX_BLOCK_BYTES: usize = 32 << 20;
@@ -61,28 +61,12 @@ impl Node {
         let keys = read(&wanted.requests)?;
         let hash = sha256(keys.iter().map(|key| &key.point[..]));
         let hash = (!keys.is_empty()).then_some(hash);
-        let guest = self.invitations.take(token, hash, clock::now());
-        let guest = guest.map_err(|refused| match refused {
-            NotAdmitted::Unknown => AdmitNodeError::NotInvited,
-            NotAdmitted::Used => AdmitNodeError::Used,
-        })?;
+        let invitation = self.invitations.take(token, clock::now())?;
+        let guest = &invitation.guest;
         // First: who names a channel that is not there gets no certificates.
-        let channels = self.first_blocks(&guest, &wanted.channels)?;
-        let certificates = keys.iter().map(|key| {
-            let name = certificate_name(&guest.name, key.name);
-            let certified = self
-                .organization
-                .certify(&name, key.role, &key.point, clock::now());
-            Ok((key.name.to_owned(), certified?))
-        });
-        let certificates: Result<BTreeMap<_, _>, CreateIdentityError> = certificates.collect();
-        let certificates = certificates.map_err(|error| AdmitNodeError::Failed(Box::new(error)))?;
-        self.remember(&guest.name, &certificates)?;
+        let channels = self.first_blocks(guest, &wanted.channels)?;
+        let certificates = invitation.give(hash, || self.certify(guest, &keys))?;
         let organization = self.organization.msp_config().encode_to_vec();
-        tracing::info!(
-            name = guest.name,
-            "another node of the organisation was given certificates"
-        );
         Ok(GrantedAdmission {
             msp_id: self.organization.msp_id().to_owned(),
             organization: STANDARD.encode(organization),
@@ -93,13 +77,28 @@ impl Node {
         })
     }
 
+    /// Makes certificates for the keys of a node, and remembers them.
+    fn certify(&self, guest: &Guest, keys: &[Wanted]) -> Result<Certificates, AdmitNodeError> {
+        let certificates = keys.iter().map(|key| {
+            let name = certificate_name(&guest.name, key.name);
+            let certified = self
+                .organization
+                .certify(&name, key.role, &key.point, clock::now());
+            Ok((key.name.to_owned(), certified?))
+        });
+        let certificates: Result<Certificates, CreateIdentityError> = certificates.collect();
+        let certificates = certificates.map_err(|error| AdmitNodeError::Failed(Box::new(error)))?;
+        self.remember(&guest.name, &certificates)?;
+        tracing::info!(
+            name = guest.name,
+            "another node of the organisation was given certificates"
+        );
+        Ok(certificates)
+    }
+
     /// Puts what a node was given into the CA's registry, where there is one, so that it can be revoked.
-    fn remember(
-        &self,
-        name: &str,
-        certificates: &BTreeMap<String, String>,
-    ) -> Result<(), AdmitNodeError> {
-        let Some(authority) = self.authority.as_ref().filter(|_| !certificates.is_empty()) else {
+    fn remember(&self, name: &str, certificates: &Certificates) -> Result<(), AdmitNodeError> {
+        let Some(authority) = self.authority.as_ref() else {
             return Ok(());
         };
         let certificates: Vec<&str> = certificates.values().map(String::as_str).collect();
@@ -160,6 +159,15 @@ impl Node {
             blocks.insert(name, STANDARD.encode(block));
         }
         Ok(blocks)
+    }
+}
+
+impl From<NotAdmitted> for AdmitNodeError {
+    fn from(refused: NotAdmitted) -> Self {
+        match refused {
+            NotAdmitted::Unknown => Self::NotInvited,
+            NotAdmitted::Used => Self::Used,
+        }
     }
 }
 
