@@ -452,6 +452,9 @@ fn remove_half_made(
     if remove_leftover(disk, folder)? {
         tracing::warn!("removed a half-made organisation");
     }
+    if remove_leftover(disk, &folder.with_file_name(joining::FOLDER))? {
+        tracing::info!("removed the keys by which this node has joined");
+    }
     let removed = remove_leftovers(disk, identities_folder)?;
     if removed > 0 {
         tracing::warn!(removed, "removed half-made identities");

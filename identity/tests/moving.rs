@@ -311,6 +311,28 @@ fn whoever_was_interrupted_while_joining_or_importing_begins_again_and_is_done()
 }
 
 #[test]
+fn keys_are_out_of_sight_before_the_first_of_them_is_removed() {
+    let root = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let first = first_node(elsewhere.path());
+    let data: PathBuf = root.path().join("data");
+    let disk = SimDisk::new(root.path());
+    disk.shared().create_dir_all(&data).unwrap();
+    let joiner = Joiner::begin(&disk.shared(), &data).unwrap();
+    let admission = admission(&first, &joiner.requests().unwrap(), "node2");
+    joiner.join(&data, &admission, None).unwrap();
+    disk.record();
+    joiner.end().unwrap();
+    let last = disk.take_moments().pop().unwrap();
+    for (kind, image) in crashes(&last.image) {
+        let after = SimDisk::of(root.path(), image).shared();
+        assert!(!Joiner::has_begun(after.as_ref(), &data).unwrap(), "{kind}");
+        assert!(after.exists(&data.join(".joining.new")).unwrap(), "{kind}");
+    }
+    assert!(!disk.shared().exists(&data.join(".joining.new")).unwrap());
+}
+
+#[test]
 fn the_same_keys_are_asked_for_again() {
     let root = tempfile::tempdir().unwrap();
     let points = || {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quire_disk::{Disk, FileError, NewFile, create_folder, read_file};
+use quire_disk::{Disk, FileError, NewFile, create_folder, read_file, remove_leftover};
 use quire_wire::msp::FabricMspConfig;
 use rcgen::CertificateParams;
 
@@ -21,7 +21,10 @@ use crate::msp::{IdentityError, Msp, MspVersion};
 use crate::signing::{SigningIdentity, serialize};
 
 /// Where the keys are until the organisation is there.
-const FOLDER: &str = "joining";
+pub(super) const FOLDER: &str = "joining";
+/// Where they are while they are removed, one by one: nobody takes some of them for all. A start removes what a
+/// crash left there.
+const ENDED: &str = ".joining.new";
 
 /// The keys for which certificates are asked. They are kept before anybody is asked, so that who was interrupted asks
 /// for the same ones again.
@@ -232,10 +235,17 @@ impl Joiner {
     /// # Errors
     /// If the folder cannot be removed.
     pub fn end(self) -> Result<(), FileError> {
-        let folder = &self.folder;
-        self.disk
-            .remove_dir_all(folder)
-            .map_err(FileError::of("remove", folder))
+        let (disk, folder) = (self.disk.as_ref(), &self.folder);
+        remove_leftover(disk, folder)?;
+        let ended = folder.with_file_name(ENDED);
+        disk.rename(folder, &ended)
+            .map_err(FileError::of("rename to", &ended))?;
+        if let Some(data_dir) = folder.parent() {
+            disk.sync_dir(data_dir)
+                .map_err(FileError::of("sync", data_dir))?;
+        }
+        remove_leftover(disk, folder)?;
+        Ok(())
     }
 }
 
