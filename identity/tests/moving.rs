@@ -16,8 +16,8 @@ use quire_disk::Disk;
 use quire_identity::organization::OWN_IDENTITIES;
 use quire_identity::sealed::{Passphrase, UnsealError};
 use quire_identity::{
-    Admission, CreateIdentityError, ExportIdentityError, JoinOrganizationError, Joiner,
-    MoveIdentityError as E, MovedIdentities, Organization, Role,
+    Admission, CreateIdentityError, ExportIdentityError, Given, JoinOrganizationError, Joiner,
+    MoveIdentityError as E, MovedIdentities, MovedIdentity, Organization, Role,
 };
 use quire_testkit::image::{Image, Loss};
 use quire_testkit::sim_disk::SimDisk;
@@ -223,6 +223,39 @@ fn what_does_not_move_is_named_and_nothing_of_a_wrong_file_is_kept() {
     let error = refused(&|moved| moved.identities.extend(client.identities.clone()));
     assert!(matches!(error, E::Others(names) if names == ["client"]));
     assert_eq!(second.take_identities(&good).unwrap().new, ["shop", "till"]);
+}
+
+#[test]
+fn the_key_of_a_peer_moves_by_no_name() {
+    let root = tempfile::tempdir().unwrap();
+    let first = first_node(&root.path().join("one"));
+    let msp = root.path().join("one/identities/node/msp");
+    let given = Given {
+        msp: &msp,
+        client_msp: None,
+    };
+    let two = root.path().join("two");
+    std::fs::create_dir(&two).unwrap();
+    let second = Organization::open_or_take(&quire_disk::os(), &two, MSP_ID, given, now()).unwrap();
+    assert!(second.export_identities(&[]).unwrap().identities.is_empty());
+    let refused = second.export_identities(&["client".to_owned()]);
+    assert!(matches!(refused, Err(ExportIdentityError::OfNode(name)) if name == "client"));
+
+    let three = root.path().join("three");
+    std::fs::create_dir(&three).unwrap();
+    let third = joined(&quire_disk::os(), &three, &first);
+    let read = |path: &str| std::fs::read_to_string(msp.join(path)).unwrap();
+    let peer = MovedIdentity {
+        name: "shop".to_owned(),
+        certificate: read("signcerts/cert.pem"),
+        key: read("keystore/priv_sk"),
+    };
+    let moved = MovedIdentities {
+        msp_id: MSP_ID.to_owned(),
+        identities: vec![peer],
+    };
+    let refused = third.take_identities(&moved).unwrap_err();
+    assert!(matches!(refused, E::OfNode(name) if name == "shop"));
 }
 
 fn crashes(image: &Image) -> Vec<(String, Image)> {

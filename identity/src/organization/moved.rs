@@ -10,6 +10,7 @@ use super::{
     CreateIdentityError, LoadIdentityError, MAX_FILE_BYTES, Organization, is_identity_name,
 };
 use crate::certificate::{Certificate, CertificateError};
+use crate::identity::Role;
 use crate::key::{Key, KeyError};
 use crate::msp::IdentityError;
 use crate::sealed::{self, Passphrase, SealError, UnsealError};
@@ -88,7 +89,7 @@ pub enum ExportIdentityError {
     /// Nobody has that name.
     #[error("there is no identity {0:?}")]
     None(String),
-    /// It is the node's alone.
+    /// It is the node's alone, perhaps by another name: the node signs for callers too where it was given no client.
     #[error("the identity {0} is this node's own: every node endorses and orders as itself")]
     OfNode(String),
     /// Its files cannot be read, or do not fit together.
@@ -142,7 +143,7 @@ pub enum MoveIdentityError {
     /// A name is there twice.
     #[error("{0:?} is there twice")]
     Twice(String),
-    /// It is a node's alone.
+    /// It is a node's alone, by its name or by its role.
     #[error("the identity {0} is a node's own, and goes to no other")]
     OfNode(String),
     /// This node has others of these names, and an identity keeps its certificate.
@@ -176,6 +177,11 @@ struct Sound<'m> {
     certificate_pem: String,
 }
 
+/// Whether somebody of this role endorses or orders, by whatever name.
+fn is_of_a_node(role: Role) -> bool {
+    matches!(role, Role::Peer | Role::Orderer)
+}
+
 impl Organization {
     /// Puts identities together with their keys: those that are named, or all but the node's own and the
     /// administrator. Changes nothing.
@@ -189,8 +195,14 @@ impl Organization {
         let stays = |name: &str| NOT_MOVED.contains(&name) || MOVED_BY_NAME.contains(&name);
         let mut wanted = names.to_vec();
         if wanted.is_empty() {
-            wanted = self.identities()?;
-            wanted.retain(|name| !stays(name));
+            for name in self.identities()? {
+                if let Some(identity) = self.identity(&name)?
+                    && !stays(&name)
+                    && !self.is_this_node(&identity)?
+                {
+                    wanted.push(name);
+                }
+            }
         }
         wanted.sort();
         wanted.dedup();
@@ -201,6 +213,17 @@ impl Organization {
         })
     }
 
+    /// Whether somebody is the node itself: its client is, where a given organisation named nobody else.
+    fn is_this_node(&self, identity: &SigningIdentity) -> Result<bool, LoadIdentityError> {
+        for name in NOT_MOVED {
+            let own = self.identity(name)?;
+            if own.is_some_and(|own| own.serialized() == identity.serialized()) {
+                return Ok(true);
+            }
+        }
+        Ok(is_of_a_node(identity.role()))
+    }
+
     fn export_identity(&self, name: String) -> Result<MovedIdentity, ExportIdentityError> {
         if NOT_MOVED.contains(&&*name) {
             return Err(ExportIdentityError::OfNode(name));
@@ -208,6 +231,9 @@ impl Organization {
         let Some(identity) = self.identity(&name)? else {
             return Err(ExportIdentityError::None(name));
         };
+        if self.is_this_node(&identity)? {
+            return Err(ExportIdentityError::OfNode(name));
+        }
         let path = self.identities_folder.join(&name);
         let key = read_file(
             self.disk.as_ref(),
@@ -294,6 +320,9 @@ impl Organization {
             name: name(),
             source,
         })?;
+        if is_of_a_node(valid.role_or_client()) {
+            return Err(MoveIdentityError::OfNode(name()));
+        }
         let key = Key::from_pem(moved.key.as_bytes()).and_then(|key| {
             let (role, pem) = (valid.role_or_client(), certificate_pem.clone());
             SigningIdentity::new(&self.msp_id, role, &certificate, pem, key)
