@@ -52,8 +52,8 @@ pub enum AdmitNodeError {
         "the token is no invitation of this node, its time is over, or the node was started again since"
     )]
     NotInvited,
-    /// Another node has used it.
-    #[error("the invitation was used by another node")]
+    /// Another node has used it, or it was used for channels alone.
+    #[error("the invitation was used by another node, or for channels alone")]
     Used,
     /// A channel is not one of the invitation's.
     #[error("the invitation is not for channel {0}")]

@@ -94,12 +94,13 @@ pub(crate) struct Guest {
     pub(crate) channels: Vec<String>,
 }
 
-/// What was given by an invitation.
+/// What the first use of an invitation made of it.
 #[derive(Debug)]
-struct Given {
-    /// The keys that the certificates are for.
-    keys: Hash,
-    certificates: Certificates,
+enum Use {
+    /// It tells where channels begin.
+    Blocks,
+    /// It has given certificates for these keys.
+    Certificates { keys: Hash, given: Certificates },
 }
 
 /// An invitation that is open.
@@ -107,33 +108,36 @@ struct Given {
 pub(crate) struct Invitation {
     pub(crate) guest: Guest,
     ends: SystemTime,
-    given: Mutex<Option<Given>>,
+    first_use: Mutex<Option<Use>>,
 }
 
 impl Invitation {
     /// Gives certificates for keys, which `certify` makes the first time. From then on the same ones are given for these
-    /// keys, because an answer can be lost, and none for others. Whoever wants none is given none.
+    /// keys, because an answer can be lost, and none for others. Whoever wants none is given none; where that is the
+    /// first use, the invitation gives none from then on.
     pub(crate) fn give<E: From<NotAdmitted>>(
         &self,
         keys: Option<Hash>,
         certify: impl FnOnce() -> Result<Certificates, E>,
     ) -> Result<Certificates, E> {
+        let mut first_use = self.first_use.lock();
         let Some(keys) = keys else {
+            first_use.get_or_insert(Use::Blocks);
             return Ok(Certificates::new());
         };
-        let mut given = self.given.lock();
-        if let Some(given) = &*given {
-            if given.keys != keys {
-                return Err(NotAdmitted::Used.into());
+        match &*first_use {
+            None => {}
+            Some(Use::Certificates { keys: first, given }) if *first == keys => {
+                return Ok(given.clone());
             }
-            return Ok(given.certificates.clone());
+            Some(_) => return Err(NotAdmitted::Used.into()),
         }
-        let certificates = certify()?;
-        *given = Some(Given {
+        let given = certify()?;
+        *first_use = Some(Use::Certificates {
             keys,
-            certificates: certificates.clone(),
+            given: given.clone(),
         });
-        Ok(certificates)
+        Ok(given)
     }
 }
 
@@ -142,7 +146,7 @@ impl Invitation {
 pub(crate) enum NotAdmitted {
     /// There is none of this token, or not any more.
     Unknown,
-    /// Others have used it.
+    /// Others have used it, or it was for blocks from its first use on.
     Used,
 }
 
@@ -187,7 +191,7 @@ impl Invitations {
         let one = Invitation {
             guest,
             ends,
-            given: Mutex::new(None),
+            first_use: Mutex::new(None),
         };
         open.insert(sha256([token.as_bytes()]), Arc::new(one));
         Ok(Invited {
@@ -266,6 +270,17 @@ mod tests {
         let other = give(Some([2; 32]), "other");
         assert_eq!(other.unwrap_err(), NotAdmitted::Used);
         assert_eq!(give(None, "none").unwrap(), Certificates::new());
+    }
+
+    #[test]
+    fn an_invitation_that_first_told_of_channels_gives_no_certificates() {
+        let invitations = Invitations::default();
+        let invited = invitations.invite(invite("node2", None), now()).unwrap();
+        let one = invitations.take(&invited.token, now()).unwrap();
+        let give = |keys| one.give::<NotAdmitted>(keys, || Ok(certificates("first")));
+        assert_eq!(give(None).unwrap(), Certificates::new());
+        assert_eq!(give(Some([1; 32])).unwrap_err(), NotAdmitted::Used);
+        assert_eq!(give(None).unwrap(), Certificates::new());
     }
 
     #[test]

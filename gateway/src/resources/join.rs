@@ -41,8 +41,9 @@ struct WantedBody {
     tag = "operations",
     operation_id = "join",
     summary = "Become a node of the organisation",
-    description = "For `quire join`. The token is one of `quire org invite`, which one node uses once: the same signing \
-        requests are answered again, others are not.",
+    description = "For `quire join`. The token is one of `quire org invite`. Its first use decides what it is good for: with \
+        signing requests, those are answered with the same certificates again and others are not; without, it gives no \
+        certificates. The first blocks of channels are answered to whoever has it until its time is over.",
     request_body(content = WantedBody, content_type = "application/json", example = json!({"channels": ["main"]})),
     responses((
         status = 200,
