@@ -140,7 +140,12 @@ const NOT_DONE_ELSEWHERE: (u16, &str) = (
 );
 
 /// Problems of a node that joins.
-const OF_JOINING: [(u16, &str); 2] = [
+const OF_JOINING: [(u16, &str); 3] = [
+    (
+        403,
+        "INVITATION_USED: another node has its certificates, or it was used for channels alone. FORBIDDEN: it is not for \
+         a channel that is named; nothing was given.",
+    ),
     (
         404,
         "CHANNEL_NOT_FOUND: a channel that is named is not there.",
@@ -181,7 +186,8 @@ fn problems(path: &str, method: &str) -> Vec<(u16, &'static str)> {
         ));
     }
     if path == "/v1/join" {
-        problems.extend(OF_JOINING);
+        // What is said first of a status is told.
+        problems.splice(0..0, OF_JOINING);
     }
     let negotiates = ["/blocks", "/{number}", "/envelope", "/events", ":batch"];
     if negotiates.iter().any(|end| path.ends_with(end)) {

@@ -156,9 +156,14 @@ try {
   assert.match(await refused('join', ...joining, ...wrong), /passphrase is not the one/);
   assert.match(await refused('join', ...joining, '--channel', 'none'), /404 CHANNEL_NOT_FOUND/);
   assert.match(await refused('run', ...second.at), /has not yet joined.*[^]*quire join/);
+  const narrow = await run('org', 'invite', 'node5', '--channel', 'main', ...first.at);
+  const beyond = await refused('join', first.url, '--token', narrow, ...third.at, '--channel', 'other');
+  assert.match(beyond, /403 FORBIDDEN.*not for channel other/);
+  assert.doesNotMatch(beyond, /somebody else has the token/);
+  rmSync(third.data, { recursive: true });
   await second.join(first, { token, more: ['--identities', sealed, ...passphrase] });
   await agree([first, second]);
-  assert.match(await refused('join', first.url, '--token', token, ...third.at), /403 FORBIDDEN.*another node/);
+  assert.match(await refused('join', first.url, '--token', token, ...third.at), /403 INVITATION_USED.*another node/);
   rmSync(third.data, { recursive: true });
   console.log('ok  a node joins by an invitation, which no other node can use');
 

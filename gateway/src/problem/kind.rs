@@ -55,6 +55,8 @@ pub enum ProblemKind {
     Unauthenticated,
     /// The caller may not do this.
     Forbidden,
+    /// The invitation was used, and gives nothing to this caller.
+    InvitationUsed,
     /// A version or existence did not hold.
     PreconditionFailed,
     /// The body, value or transaction is too large.
@@ -139,7 +141,7 @@ impl ProblemKind {
             Self::ConfigConflict => (S::CONFLICT, "CONFIG_CONFLICT", "Configuration conflict"),
             Self::CannotJoin => (S::CONFLICT, "CANNOT_JOIN", "Cannot join"),
             Self::Unauthenticated => (S::UNAUTHORIZED, "UNAUTHENTICATED", "Unauthenticated"),
-            Self::Forbidden => (S::FORBIDDEN, "FORBIDDEN", "Forbidden"),
+            Self::Forbidden | Self::InvitationUsed => self.row_of_forbidden(),
             Self::PreconditionFailed => (
                 S::PRECONDITION_FAILED,
                 "PRECONDITION_FAILED",
@@ -172,6 +174,14 @@ impl ProblemKind {
             Self::BlockCorrupt => (S::INTERNAL_SERVER_ERROR, "BLOCK_CORRUPT", "Block corrupt"),
             Self::StateCorrupt => (S::INTERNAL_SERVER_ERROR, "STATE_CORRUPT", "State corrupt"),
             Self::CommitTimeout => (S::GATEWAY_TIMEOUT, "COMMIT_TIMEOUT", "Commit timeout"),
+        }
+    }
+
+    /// The rows of what a caller may not do.
+    fn row_of_forbidden(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::InvitationUsed => (S::FORBIDDEN, "INVITATION_USED", "Invitation used"),
+            _ => (S::FORBIDDEN, "FORBIDDEN", "Forbidden"),
         }
     }
 

@@ -422,6 +422,7 @@ mod tests {
             (K::InvalidArgument, 400, "INVALID_ARGUMENT"),
             (K::ReservedMember, 400, "RESERVED_MEMBER"),
             (K::Forbidden, 403, "FORBIDDEN"),
+            (K::InvitationUsed, 403, "INVITATION_USED"),
             (K::ChannelNotFound, 404, "CHANNEL_NOT_FOUND"),
             (K::KeyNotFound, 404, "KEY_NOT_FOUND"),
             (K::BlockNotFound, 404, "BLOCK_NOT_FOUND"),

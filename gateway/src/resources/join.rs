@@ -97,9 +97,8 @@ impl From<AdmitNodeError> for Problem {
         let detail = format!("{error}.");
         match error {
             AdmitNodeError::NotInvited => Self::unauthenticated(detail).bad_token(),
-            AdmitNodeError::Used | AdmitNodeError::NotForChannel(_) => {
-                Self::new(ProblemKind::Forbidden, detail)
-            }
+            AdmitNodeError::Used => Self::new(ProblemKind::InvitationUsed, detail),
+            AdmitNodeError::NotForChannel(_) => Self::new(ProblemKind::Forbidden, detail),
             AdmitNodeError::NoChannel(_) => Self::new(ProblemKind::ChannelNotFound, detail),
             AdmitNodeError::Invalid(_) => Self::invalid_argument(detail),
             AdmitNodeError::NotHere(_) => Self::new(ProblemKind::CannotJoin, detail),

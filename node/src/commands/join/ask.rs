@@ -77,7 +77,7 @@ impl AskError {
             Self::Refused { status: 401, .. } => {
                 Some("`quire org invite NAME` prints another one, at the node that has the CA.")
             }
-            Self::Refused { status: 403, .. } => Some(
+            Self::Refused { code, .. } if code == "INVITATION_USED" => Some(
                 "If it was not your node that used it, somebody else has the token: revoke what it was given.",
             ),
             _ => None,
