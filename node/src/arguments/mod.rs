@@ -20,6 +20,9 @@ use values::{msp_id, seconds};
 
 use crate::node::NodeError;
 
+/// The MSP id of an organisation, if nobody says.
+pub(crate) const DEFAULT_MSP_ID: &str = "QuireMSP";
+
 /// What keeps current state. The password of CouchDB's user is `QUIRE_COUCHDB_PASSWORD`, or in a
 /// file: no setting holds a secret.
 #[derive(Clone, Debug, Args)]
@@ -114,7 +117,7 @@ pub(crate) struct DataArguments {
         value_name = "ID",
         env = "QUIRE_MSP_ID",
         value_parser = msp_id,
-        default_value = "QuireMSP"
+        default_value = DEFAULT_MSP_ID
     )]
     pub(crate) msp_id: String,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! `quire join`: from nothing to a node of an organisation that another node invites.
 
+mod answer;
 mod ask;
 
 use std::path::PathBuf;
@@ -19,7 +20,6 @@ use quire_identity::{
 };
 use quire_ledger::{DataLock, OpenError};
 use quire_peer::join::Joined;
-use quire_wire::Message as _;
 use quire_wire::msp::FabricMspConfig;
 
 use crate::advice;
@@ -31,6 +31,7 @@ use crate::data_directory::path::{PathError, may_be_joined};
 use crate::exit::failed;
 use crate::node::JoinError;
 use crate::settings::Settings;
+use answer::WrongAnswer;
 use ask::{AskArguments, AskError};
 
 /// Make this machine a node of an organisation: its keys are made here, its certificates by the CA of the node at URL,
@@ -77,6 +78,8 @@ enum CommandError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("the answer of the node at {url} is not one to join by; nothing of it was kept")]
+    Wrong { url: String, source: WrongAnswer },
     #[error("the node at {0} has no channel yet: join when it has one")]
     NoChannel(String),
     #[error("the organisation was not joined")]
@@ -151,7 +154,11 @@ impl JoinArguments {
         if granted.channels.is_empty() {
             return Err(CommandError::NoChannel(self.ask.url().to_owned()));
         }
-        let config = self.organization_in(&granted)?;
+        let config = answer::checked(&granted, &self.channels, &self.data.msp_id);
+        let config = config.map_err(|source| CommandError::Wrong {
+            url: self.ask.url().to_owned(),
+            source,
+        })?;
         match &joiner {
             Some(joiner) => {
                 let admission = Admission {
@@ -187,13 +194,6 @@ impl JoinArguments {
         let path = path.clone();
         let moved = unsealed.map_err(|source| CommandError::Sealed { path, source })?;
         Ok(Some(moved))
-    }
-
-    fn organization_in(&self, granted: &GrantedAdmission) -> Result<FabricMspConfig, CommandError> {
-        let bytes = STANDARD.decode(&granted.organization);
-        let bytes = bytes.map_err(|error| self.unreadable(error))?;
-        let config = FabricMspConfig::decode(&bytes[..]);
-        config.map_err(|error| self.unreadable(error))
     }
 
     fn unreadable(&self, source: impl std::error::Error + Send + Sync + 'static) -> CommandError {

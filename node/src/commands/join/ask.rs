@@ -14,6 +14,8 @@ use crate::clock;
 
 /// Most bytes of a token, and of the file that it is in.
 const MAX_TOKEN_BYTES: usize = 1024;
+/// Most characters that are told of what a node says.
+const MAX_TOLD_CHARS: usize = 1000;
 
 /// Where the node is that invites, and the token that it gave.
 #[derive(Clone, Debug, Args)]
@@ -141,12 +143,25 @@ impl Inviting {
             Ok(Problem { code, detail }) => Err(AskError::Refused {
                 url: url(),
                 status,
-                code,
-                detail,
+                code: printable(&code),
+                detail: printable(&detail),
             }),
             Err(_) => Err(AskError::Stranger { url: url(), status }),
         }
     }
+}
+
+/// What a node says, for a terminal that obeys control characters.
+fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for one in text.chars().take(MAX_TOLD_CHARS) {
+        if one.is_control() {
+            shown.extend(one.escape_default());
+        } else {
+            shown.push(one);
+        }
+    }
+    shown
 }
 
 impl AskArguments {
@@ -284,6 +299,15 @@ mod tests {
         ] {
             assert!(at(url).place().is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn what_a_node_says_moves_no_cursor() {
+        assert_eq!(printable("Nö.\u{1b}[2J\n"), "Nö.\\u{1b}[2J\\n");
+        assert_eq!(
+            printable(&"x".repeat(MAX_TOLD_CHARS + 1)).len(),
+            MAX_TOLD_CHARS
+        );
     }
 
     #[test]
