@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use quire_chaincode::name::{NameError, check_channel};
-use quire_identity::organization::is_identity_name;
+use quire_identity::organization::{OWN_IDENTITIES, is_identity_name};
 use quire_wire::hash::{Hash, sha256};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,10 @@ pub(crate) enum InviteError {
         "{0:?} is the name of an identity: whoever has a certificate of that name may act as it"
     )]
     Taken(String),
+    #[error(
+        "{0:?} is a name in another invitation that is open: wait for that one to end, or start the node again"
+    )]
+    Invited(String),
     #[error(transparent)]
     Channel(#[from] NameError),
     #[error("an invitation is good for {MAX_SECONDS} seconds at most")]
@@ -141,6 +145,29 @@ impl Invitation {
     }
 }
 
+/// What the certificate calls an identity of a node: the peer has the node's name.
+pub(crate) fn certificate_name(node: &str, identity: &str) -> String {
+    match identity {
+        "node" => node.to_owned(),
+        other => format!("{node}-{other}"),
+    }
+}
+
+/// All names that certificates of a node have.
+pub(crate) fn certificate_names(node: &str) -> [String; 3] {
+    OWN_IDENTITIES.map(|(identity, _)| certificate_name(node, identity))
+}
+
+/// Whose certificates could have this name: those of the node itself, and of the nodes to whose name it adds an
+/// identity's.
+pub(crate) fn nodes_with(name: &str) -> impl Iterator<Item = &str> {
+    let added = OWN_IDENTITIES.into_iter().filter_map(move |(identity, _)| {
+        let node = name.strip_suffix(identity)?;
+        node.strip_suffix('-')
+    });
+    std::iter::once(name).chain(added)
+}
+
 /// Why an invitation is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAdmitted {
@@ -181,6 +208,15 @@ impl Invitations {
         let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
         let mut open = self.open.lock();
         open.retain(|_, one| one.ends > now);
+        let names = certificate_names(&name);
+        let others = open
+            .values()
+            .flat_map(|one| certificate_names(&one.guest.name));
+        for other in others {
+            if names.contains(&other) {
+                return Err(InviteError::Invited(other));
+            }
+        }
         if open.len() >= MAX_INVITATIONS {
             return Err(InviteError::TooMany);
         }
@@ -295,10 +331,31 @@ mod tests {
     }
 
     #[test]
+    fn no_two_open_invitations_have_certificates_of_one_name() {
+        let invitations = Invitations::default();
+        let first = invite("node2", None);
+        invitations.invite(first, now()).unwrap();
+        for name in ["node2", "node2-orderer", "node2-client"] {
+            let refused = invitations.invite(invite(name, None), now());
+            assert!(matches!(refused, Err(InviteError::Invited(_))), "{name}");
+        }
+        invitations.invite(invite("node2-b", None), now()).unwrap();
+        let later = now() + Duration::from_secs(HOUR);
+        invitations
+            .invite(invite("node2-client", None), later)
+            .unwrap();
+        let refused = invitations.invite(invite("node2", None), later);
+        assert!(matches!(refused, Err(InviteError::Invited(name)) if name == "node2-client"));
+        let nodes: Vec<_> = nodes_with("a-orderer").collect();
+        assert_eq!(nodes, ["a-orderer", "a"]);
+    }
+
+    #[test]
     fn as_many_as_fit_are_open_and_those_that_ended_make_room() {
         let invitations = Invitations::default();
-        for _ in 0..MAX_INVITATIONS {
-            invitations.invite(invite("n", None), now()).unwrap();
+        for number in 0..MAX_INVITATIONS {
+            let name = format!("n{number}");
+            invitations.invite(invite(&name, None), now()).unwrap();
         }
         let refused = invitations.invite(invite("n", None), now());
         assert!(matches!(refused, Err(InviteError::TooMany)));

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use quire_ca::signing_request::SigningRequest;
 use quire_gateway::Backend as _;
 use quire_gateway::joining::{AdmitNodeError, GrantedAdmission, WantedAdmission};
-use quire_identity::organization::OWN_IDENTITIES;
+use quire_identity::organization::{ADMINISTRATOR, OWN_IDENTITIES};
 use quire_identity::{CreateIdentityError, Role};
 use quire_wire::Message as _;
 use quire_wire::hash::sha256;
@@ -15,7 +15,10 @@ use quire_wire::hash::sha256;
 use super::Node;
 use super::ordering::Ordering;
 use crate::clock;
-use crate::invitations::{Certificates, Guest, Invite, InviteError, Invited, NotAdmitted};
+use crate::invitations::{
+    Certificates, Guest, Invite, InviteError, Invited, NotAdmitted, certificate_name,
+    certificate_names, nodes_with,
+};
 
 /// Most bytes of the blocks in one answer.
 const MAX_BLOCK_BYTES: usize = 32 << 20;
@@ -32,12 +35,8 @@ impl Node {
     /// Invites another node, where one could join.
     pub(crate) fn invite(&self, request: Invite) -> Result<Invited, InviteError> {
         self.lets_join().map_err(InviteError::NotHere)?;
-        let name = &request.name;
-        for (identity, _) in OWN_IDENTITIES {
-            let name = certificate_name(name, identity);
-            let authority = self.authority.as_ref();
-            let is_free = authority.is_none_or(|authority| authority.is_free_for_a_node(&name));
-            if !is_free || !matches!(self.organization.identity(&name), Ok(None)) {
+        for name in certificate_names(&request.name) {
+            if !self.is_free_for_a_node(&name) {
                 return Err(InviteError::Taken(name));
             }
         }
@@ -45,6 +44,17 @@ impl Node {
         let Invited { name, seconds, .. } = &invited;
         tracing::info!(name, seconds, "another node is invited to join");
         Ok(invited)
+    }
+
+    /// Whether nobody is known by a name, as far as this node can say: without a served CA nobody remembers which nodes
+    /// were given certificates.
+    fn is_free_for_a_node(&self, name: &str) -> bool {
+        let authority = self.authority.as_ref();
+        let is_free =
+            |node: &str| authority.is_none_or(|authority| authority.is_free_for_a_node(node));
+        name != ADMINISTRATOR
+            && nodes_with(name).all(is_free)
+            && matches!(self.organization.identity(name), Ok(None))
     }
 
     pub(super) fn knows_invitation(&self, token: &str) -> bool {
@@ -168,14 +178,6 @@ impl From<NotAdmitted> for AdmitNodeError {
             NotAdmitted::Unknown => Self::NotInvited,
             NotAdmitted::Used => Self::Used,
         }
-    }
-}
-
-/// What the certificate calls an identity: the peer has the node's name.
-fn certificate_name(node: &str, identity: &str) -> String {
-    match identity {
-        "node" => node.to_owned(),
-        other => format!("{node}-{other}"),
     }
 }
 

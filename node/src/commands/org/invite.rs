@@ -16,7 +16,8 @@ use crate::settings::Settings;
 /// while this node runs. Whoever has it gets certificates that the whole network trusts: hand it over as a password.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct InviteArguments {
-    /// What certificates call the new node; no other node and no identity has that name.
+    /// What certificates call the new node; no other node and no identity has that name. Where the node serves no CA, names
+    /// of nodes that joined before are not known: give each once.
     name: String,
     /// A channel that it may join; may be repeated. Without it, all.
     #[arg(long = "channel", value_name = "NAME")]
