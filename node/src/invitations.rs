@@ -47,6 +47,9 @@ pub(crate) struct Invited {
     pub(crate) channels: Vec<String>,
     pub(crate) seconds: u64,
     pub(crate) token: String,
+    /// Whether the node serves a CA that will know the certificates by the node's name.
+    #[serde(default)]
+    pub(crate) is_remembered: bool,
 }
 
 impl std::fmt::Debug for Invited {
@@ -235,6 +238,7 @@ impl Invitations {
             channels,
             seconds,
             token,
+            is_remembered: false,
         })
     }
 

@@ -11,6 +11,7 @@ use quire_identity::organization::{ADMINISTRATOR, OWN_IDENTITIES};
 use quire_identity::{CreateIdentityError, Role};
 use quire_wire::Message as _;
 use quire_wire::hash::sha256;
+use x509_parser::pem::Pem;
 
 use super::Node;
 use super::ordering::Ordering;
@@ -40,7 +41,8 @@ impl Node {
                 return Err(InviteError::Taken(name));
             }
         }
-        let invited = self.invitations.invite(request, clock::now())?;
+        let mut invited = self.invitations.invite(request, clock::now())?;
+        invited.is_remembered = self.authority.is_some();
         let Invited { name, seconds, .. } = &invited;
         tracing::info!(name, seconds, "another node is invited to join");
         Ok(invited)
@@ -99,10 +101,9 @@ impl Node {
         let certificates: Result<Certificates, CreateIdentityError> = certificates.collect();
         let certificates = certificates.map_err(|error| AdmitNodeError::Failed(Box::new(error)))?;
         self.remember(&guest.name, &certificates)?;
-        tracing::info!(
-            name = guest.name,
-            "another node of the organisation was given certificates"
-        );
+        for certificate in certificates.values() {
+            tell_given(&guest.name, certificate);
+        }
         Ok(certificates)
     }
 
@@ -179,6 +180,23 @@ impl From<NotAdmitted> for AdmitNodeError {
             NotAdmitted::Used => Self::Used,
         }
     }
+}
+
+/// Puts a certificate into the log, by what a revocation needs to know of it.
+fn tell_given(name: &str, certificate: &str) {
+    let block = Pem::iter_from_buffer(certificate.as_bytes()).next();
+    let block = block.and_then(Result::ok);
+    let Some(certificate) = block.as_ref().and_then(|block| block.parse_x509().ok()) else {
+        return;
+    };
+    let serial = hex::encode(certificate.raw_serial());
+    let subject = certificate.subject().to_string();
+    tracing::info!(
+        name,
+        serial,
+        subject,
+        "another node of the organisation was given a certificate"
+    );
 }
 
 /// The keys of signing requests, each of which its key signed: all of a node's identities, or none.

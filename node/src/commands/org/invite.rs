@@ -55,6 +55,12 @@ impl Verb for InviteArguments {
                 eprintln!(
                     "{name}\t{channels}\tgood once, for {seconds} seconds, while this node runs"
                 );
+                if !invited.is_remembered {
+                    eprintln!(
+                        "This node serves no CA: the certificates that it gives cannot be revoked by name. The log has their \
+                         serial numbers."
+                    );
+                }
                 eprintln!(
                     "The token is shown this once, for `quire join URL` on the other machine:"
                 );
