@@ -32,7 +32,7 @@ const MAX_NAME_CHARS: usize = 48;
 pub(crate) struct Invite {
     /// What its certificates call it.
     pub(crate) name: String,
-    /// The channels that it may join; empty means all.
+    /// The channels whose first block it is told; empty means all.
     #[serde(default)]
     pub(crate) channels: Vec<String>,
     /// How many seconds from now on.

@@ -19,7 +19,8 @@ pub(crate) struct InviteArguments {
     /// What certificates call the new node; no other node and no identity has that name. Where the node serves no CA, names
     /// of nodes that joined before are not known: give each once.
     name: String,
-    /// A channel that it may join; may be repeated. Without it, all.
+    /// A channel whose first block it is told; may be repeated. Without it, all. The certificates are good for every channel
+    /// of the organisation.
     #[arg(long = "channel", value_name = "NAME")]
     channels: Vec<String>,
     /// How many seconds it is good for; without it, an hour.
