@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const MOST: usize = 256 << 20;
 
 /// What both ends of TLS show each other, PEM.
+#[derive(Clone)]
 pub struct Tls {
     /// Who vouches for the server.
     pub authorities: Vec<u8>,

@@ -1,12 +1,12 @@
 //! A passphrase, from a file or from whoever sits at the terminal.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufReader, ErrorKind, Read as _, Write as _};
 use std::path::PathBuf;
 
 use clap::Args;
 use quire_identity::sealed::{MAX_PASSPHRASE_BYTES, Passphrase, SealError};
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 
 /// Where the passphrase is. No flag holds it: others see the command line.
 #[derive(Clone, Debug, Args)]
@@ -23,6 +23,8 @@ pub(crate) enum PassphraseError {
     File { path: PathBuf, source: io::Error },
     #[error("there is no terminal to ask for the passphrase at: give --passphrase-file FILE")]
     NoTerminal(#[source] io::Error),
+    #[error("no passphrase was typed")]
+    Stopped,
     #[error("the two passphrases differ")]
     Differ,
     #[error(transparent)]
@@ -39,14 +41,14 @@ impl PassphraseArguments {
     pub(crate) fn tell(&self) -> Result<Passphrase, PassphraseError> {
         let text = match &self.passphrase_file {
             Some(path) => read(path)?,
-            None => ask("Passphrase: ").map_err(PassphraseError::NoTerminal)?,
+            None => ask("Passphrase: ").map_err(untyped)?,
         };
         Ok(Passphrase::new(text)?)
     }
 
     /// A new one: at a terminal it is typed twice, because nobody sees it.
     fn choose_typed() -> Result<Passphrase, PassphraseError> {
-        let ask = |prompt| ask(prompt).map_err(PassphraseError::NoTerminal);
+        let ask = |prompt| ask(prompt).map_err(untyped);
         let text = ask("New passphrase: ")?;
         if ask("Once more: ")? != text {
             return Err(PassphraseError::Differ);
@@ -85,19 +87,44 @@ fn line(text: &str) -> String {
     text.strip_suffix('\r').unwrap_or(text).to_owned()
 }
 
-/// Asks at the terminal, which shows nothing of what is typed.
+/// What Ctrl-C types where it does not end the process.
+const CTRL_C: u8 = 3;
+
+/// Asks at the terminal, which shows nothing of what is typed. Ctrl-C ends the line, and not the process, which would leave
+/// the terminal silent.
 fn ask(prompt: &str) -> io::Result<String> {
     let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
     let before = tcgetattr(&terminal)?;
     let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
+    silent
+        .local_modes
+        .remove(LocalModes::ECHO | LocalModes::ISIG);
+    silent.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
     (&terminal).write_all(prompt.as_bytes())?;
     tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
-    let mut text = String::new();
-    let limit = MAX_PASSPHRASE_BYTES as u64 + 3;
-    let asked = BufReader::new((&terminal).take(limit)).read_line(&mut text);
+    let typed = typed(&terminal);
     tcsetattr(&terminal, OptionalActions::Flush, &before)?;
     (&terminal).write_all(b"\n")?;
-    asked?;
-    Ok(line(&text))
+    Ok(line(&typed?))
+}
+
+/// The line that is typed; whoever typed Ctrl-C in it wants none.
+fn typed(terminal: &File) -> io::Result<String> {
+    let limit = MAX_PASSPHRASE_BYTES as u64 + 3;
+    let mut text = Vec::new();
+    for byte in BufReader::new(terminal.take(limit)).bytes() {
+        match byte? {
+            CTRL_C => return Err(ErrorKind::Interrupted.into()),
+            b'\n' => break,
+            byte => text.push(byte),
+        }
+    }
+    String::from_utf8(text).map_err(|_| ErrorKind::InvalidData.into())
+}
+
+fn untyped(error: io::Error) -> PassphraseError {
+    match error.kind() {
+        ErrorKind::Interrupted => PassphraseError::Stopped,
+        _ => PassphraseError::NoTerminal(error),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
-use std::net::{IpAddr, ToSocketAddrs as _};
+use std::net::ToSocketAddrs as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -115,7 +115,8 @@ struct Place<'a> {
 /// The node that invites.
 pub(super) struct Inviting {
     url: String,
-    address: String,
+    /// One after the other is dialled until somebody is there.
+    addresses: Vec<String>,
     tls: Option<Tls>,
     token: String,
 }
@@ -130,8 +131,14 @@ impl Inviting {
         let question = Question { requests, channels };
         // A document of texts can be written.
         let text = serde_json::to_vec(&question).unwrap_or_default();
-        let call = Call::post("/v1/join".to_owned(), &self.token, text);
-        let reply = client::send(&self.address, self.tls, call);
+        let call = || Call::post("/v1/join".to_owned(), &self.token, text.clone());
+        let mut reply = Err(ClientError::Address(self.url.clone()));
+        for address in &self.addresses {
+            reply = client::send(address, self.tls.clone(), call());
+            if !matches!(reply, Err(ClientError::Connect { .. })) {
+                break;
+            }
+        }
         let url = || self.url.clone();
         let reply = reply.map_err(|source| AskError::Client { url: url(), source })?;
         let status = reply.status;
@@ -172,10 +179,21 @@ impl AskArguments {
     /// Makes sure that the node can be asked. Nobody is dialled yet.
     pub(super) fn check(&self) -> Result<Inviting, AskError> {
         let place = self.place()?;
+        // A name that is asked for again may be another machine's by then.
+        let here = if place.is_tls {
+            Vec::new()
+        } else {
+            addresses_here(&place.address)
+        };
+        let tls = self.tls(&place, &here)?;
         Ok(Inviting {
             url: self.url.clone(),
-            tls: self.tls(&place)?,
-            address: place.address,
+            tls,
+            addresses: if here.is_empty() {
+                vec![place.address]
+            } else {
+                here
+            },
             token: self.token()?,
         })
     }
@@ -210,7 +228,7 @@ impl AskArguments {
     }
 
     /// Whom to trust; the token goes in plain to this machine alone.
-    fn tls(&self, place: &Place<'_>) -> Result<Option<Tls>, AskError> {
+    fn tls(&self, place: &Place<'_>, here: &[String]) -> Result<Option<Tls>, AskError> {
         match (&self.ca_file, place.is_tls) {
             (Some(path), true) => Ok(Some(Tls {
                 authorities: read(path, usize::MAX)?,
@@ -219,7 +237,7 @@ impl AskArguments {
             })),
             (None, true) => Err(AskError::NoAuthorities),
             (Some(_), false) => Err(AskError::PlainAndAuthorities),
-            (None, false) if self.insecure_plain_http || is_this_machine(place.host) => Ok(None),
+            (None, false) if self.insecure_plain_http || !here.is_empty() => Ok(None),
             (None, false) => Err(AskError::Plain(place.host.to_owned())),
         }
     }
@@ -252,14 +270,13 @@ fn read(path: &PathBuf, most: usize) -> Result<Vec<u8>, AskError> {
     Ok(content)
 }
 
-/// Whether all addresses of a name are loopback.
-fn is_this_machine(host: &str) -> bool {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return address.is_loopback();
+/// The addresses of a host with a port, where all of them are this machine's own; else none.
+fn addresses_here(address: &str) -> Vec<String> {
+    let found: Vec<_> = address.to_socket_addrs().into_iter().flatten().collect();
+    if !found.iter().all(|one| one.ip().is_loopback()) {
+        return Vec::new();
     }
-    (host, 0)
-        .to_socket_addrs()
-        .is_ok_and(|mut addresses| addresses.all(|address| address.ip().is_loopback()))
+    found.iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]
@@ -302,6 +319,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_dialled_in_plain_is_what_was_found_to_be_here() {
+        let here = addresses_here("localhost:7080");
+        assert!(!here.is_empty());
+        let mut addresses = here.iter().map(|one| one.parse::<std::net::SocketAddr>());
+        assert!(addresses.all(|one| one.unwrap().ip().is_loopback()));
+        assert_eq!(at("http://localhost:7080").check().unwrap().addresses, here);
+        assert!(addresses_here("192.0.2.1:1").is_empty());
+    }
+
+    #[test]
     fn what_a_node_says_moves_no_cursor() {
         assert_eq!(printable("Nö.\u{1b}[2J\n"), "Nö.\\u{1b}[2J\\n");
         assert_eq!(
@@ -314,7 +341,8 @@ mod tests {
     fn a_token_goes_in_plain_to_this_machine_alone() {
         let tls = |arguments: &AskArguments| {
             let place = arguments.place().unwrap();
-            arguments.tls(&place).map(|tls| tls.is_some())
+            let here = addresses_here(&place.address);
+            arguments.tls(&place, &here).map(|tls| tls.is_some())
         };
         for url in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"] {
             assert!(!tls(&at(url)).unwrap(), "{url}");
