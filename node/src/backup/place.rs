@@ -106,6 +106,19 @@ pub(super) fn remove(disk: &dyn Disk, folder: &Path) -> Result<(), FileError> {
     removed.map_err(FileError::of("remove", folder))
 }
 
+/// Where the backup `target` is: under its name, or beside it where its making was killed between two renames.
+/// Nothing is changed.
+pub(super) fn whole_at(disk: &dyn Disk, target: &Path) -> Result<PathBuf, FileError> {
+    let exists = disk.exists(target);
+    if exists.map_err(FileError::of("look for", target))? {
+        return Ok(target.to_owned());
+    }
+    let beside = ["new", "old"].map(|suffix| beside(target, suffix));
+    let is_whole = |folder: &PathBuf| matches!(Manifest::read(disk, folder), Ok(Some(_)));
+    let whole = beside.into_iter().find(is_whole);
+    Ok(whole.unwrap_or_else(|| target.to_owned()))
+}
+
 /// Finishes what a killed backup left half done: one that was whole gets its name, whatever it was to replace;
 /// one that was not is removed.
 pub(super) fn settle(disk: &dyn Disk, target: &Path) -> Result<(), BackupError> {

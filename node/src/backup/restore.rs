@@ -7,6 +7,8 @@
 //! DATA/...                           moved out of it, id-store last: from here on it is a data directory
 //! ```
 //!
+//! What is restored is only read: another backup may be made there at this moment.
+//!
 //! A restore that was killed is begun anew by the next one, or finished where everything had been copied.
 //! Meanwhile no node starts there: a folder without `id-store` that has `.restore.new` is refused.
 
@@ -21,7 +23,7 @@ use super::archive::read_archive;
 use super::error::BackupError;
 use super::make::{Reading, write};
 use super::manifest::{FileRow, MANIFEST, Manifest};
-use super::place::{TOLD, rename, settle};
+use super::place::{TOLD, rename, whole_at};
 use super::pump::{Sha256, pump};
 
 /// The folder of a restore that is not finished.
@@ -75,18 +77,15 @@ pub(crate) fn restore(
 
 /// A backup that is read.
 enum Origin<'a> {
-    Folder(&'a dyn Disk, &'a Path, Box<Manifest>),
+    Folder(&'a dyn Disk, PathBuf, Box<Manifest>),
     Archive(Arc<dyn DiskFile>, &'a Path),
 }
 
 impl<'a> Origin<'a> {
     fn of(disk: &'a dyn Disk, backup: &'a Path) -> Result<Self, BackupError> {
-        let exists = disk.exists(backup);
-        if !exists.map_err(FileError::of("look for", backup))? {
-            settle(disk, backup)?;
-        }
-        if let Some(manifest) = Manifest::read(disk, backup)? {
-            return Ok(Self::Folder(disk, backup, Box::new(manifest)));
+        let folder = whole_at(disk, backup)?;
+        if let Some(manifest) = Manifest::read(disk, &folder)? {
+            return Ok(Self::Folder(disk, folder, Box::new(manifest)));
         }
         match disk.open(backup, false) {
             Ok(file) => Ok(Self::Archive(file, backup)),

@@ -423,3 +423,23 @@ fn another_ledger_of_the_same_size_shares_nothing_with_the_one_before() {
     let manifest = restore(&OsDisk, &target, &data, &mut quiet).unwrap();
     assert_eq!(content(&OsDisk, &data, &manifest), others);
 }
+
+#[test]
+fn a_restore_changes_nothing_where_a_backup_is_under_way() {
+    let root = tempfile::tempdir().unwrap();
+    let (data, target) = (root.path().join("data"), root.path().join("one"));
+    let source = write_data(&OsDisk, &data, 3);
+    // As it is while a first backup is copied, and between the two renames of a later one.
+    std::fs::create_dir(root.path().join(".one.new")).unwrap();
+    std::fs::write(root.path().join(".one.new/half"), "half").unwrap();
+    let restored = root.path().join("restored");
+    restore(&OsDisk, &target, &restored, &mut quiet).unwrap_err();
+    assert!(root.path().join(".one.new/half").exists());
+    std::fs::remove_dir_all(root.path().join(".one.new")).unwrap();
+    back_up(&OsDisk, &source, &target, at(0), &mut quiet).unwrap();
+    let new = root.path().join(".one.new");
+    OsDisk.rename(&target, &new).unwrap();
+    restore(&OsDisk, &target, &restored, &mut quiet).unwrap();
+    assert!(root.path().join(".one.new").join(MANIFEST).exists());
+    assert!(!target.exists());
+}
