@@ -12,7 +12,7 @@ use quire_ledger::Progress;
 use ring::digest::{Context, SHA256};
 use tar::{Archive, Builder, Header};
 
-use super::copy::{Target, copy_all};
+use super::copy::{Copied, Target, copy_all};
 use super::error::BackupError;
 use super::make::{BackedUp, SYNC_EVERY};
 use super::manifest::{FileRow, MANIFEST, MAX_BYTES, Manifest};
@@ -47,12 +47,36 @@ pub(crate) fn archive(
     refuse_inside(&source.data, target)?;
     make_dir(disk, parent(target))?;
     let new = beside(target, "new");
-    let failed = |error| BackupError::from(FileError::of("write", &new)(error));
     let opened = disk.open(&new, true).and_then(|file| {
         file.set_len(0)?;
         Ok(file)
     });
-    let file = opened.map_err(failed)?;
+    let file = opened.map_err(FileError::of("create", &new))?;
+    let subject = target.display().to_string();
+    let written = write_all(
+        disk,
+        source,
+        (new.as_path(), file),
+        (subject.as_str(), now),
+        progress,
+    );
+    let copied = written.inspect_err(|_| {
+        // A full disk is left as it was found. If this fails too, the next backup writes over it.
+        drop(disk.remove_file(&new));
+    })?;
+    rename(disk, &new, target)?;
+    Ok(BackedUp::of(target, copied))
+}
+
+/// Writes all of an archive to an empty file, durably but for its name.
+fn write_all(
+    disk: &dyn Disk,
+    source: &Source,
+    (new, file): (&Path, Arc<dyn DiskFile>),
+    (subject, now): (&str, SystemTime),
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Copied, BackupError> {
+    let failed = |error| BackupError::from(FileError::of("write", new)(error));
     let end = AtEnd {
         file: Arc::clone(&file),
         at: 0,
@@ -64,18 +88,16 @@ pub(crate) fn archive(
     });
     let mut archive = InArchive {
         builder: Builder::new(packed.map_err(failed)?),
-        path: &new,
+        path: new,
     };
-    let subject = target.display().to_string();
-    let copied = copy_all(disk, source, &mut archive, rfc3339(now), &subject, progress)?;
+    let copied = copy_all(disk, source, &mut archive, rfc3339(now), subject, progress)?;
     let content = copied.manifest.content()?;
     let mut header = header(content.len() as u64);
     let builder = &mut archive.builder;
     let ended = builder.append_data(&mut header, MANIFEST, &content[..]);
     let ended = ended.and_then(|()| archive.builder.into_inner()?.finish());
     ended.and_then(|_| file.sync_data()).map_err(failed)?;
-    rename(disk, &new, target)?;
-    Ok(BackedUp::of(target, copied))
+    Ok(copied)
 }
 
 struct InArchive<'a> {

@@ -6,8 +6,8 @@
 //! TO/NAME                       renamed; an earlier backup of that name is TO/.NAME.old meanwhile
 //! ```
 //!
-//! A backup that was killed leaves `.NAME.new` without a manifest, which the next one removes. One that was
-//! killed between the two renames is finished by [`settle`].
+//! A backup that fails removes what it made. One that was killed leaves `.NAME.new` without a manifest, which
+//! the next one removes. One that was killed between the two renames is finished by [`settle`].
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::copy::{Copied, Target, copy_all};
 use super::error::BackupError;
 use super::manifest::{ChannelRow, FileRow, MANIFEST, Manifest};
-use super::place::{refuse_inside, remove_old, replaceable, set_aside, settle};
+use super::place::{refuse_inside, remove, remove_old, replaceable, set_aside, settle};
 use super::previous::Previous;
 use super::pump::{Sha256, pump};
 use super::source::Source;
@@ -84,11 +84,18 @@ pub(crate) fn make(
         folder: GrowingFolder::begin(disk, target)?,
     };
     let subject = target.display().to_string();
-    let copied = copy_all(disk, source, &mut folder, rfc3339(now), &subject, progress)?;
+    let filled = copy_all(disk, source, &mut folder, rfc3339(now), &subject, progress);
     let folder = folder.folder;
-    folder.sync()?;
-    let content = copied.manifest.content()?;
-    replace_file(disk, &folder.path().join(MANIFEST), &content)?;
+    let filled = filled.and_then(|copied| {
+        folder.sync()?;
+        let content = copied.manifest.content()?;
+        replace_file(disk, &folder.path().join(MANIFEST), &content)?;
+        Ok(copied)
+    });
+    let copied = filled.inspect_err(|_| {
+        // A full disk is left as it was found. If this fails too, the next backup does it.
+        drop(remove(disk, folder.path()));
+    })?;
     if is_replacing {
         set_aside(disk, target)?;
     }

@@ -15,8 +15,10 @@ use super::place::refuse_inside;
 use crate::arguments::BackupsArguments;
 use crate::config::ConfigError;
 
-/// How long after a failure the next attempt is made, at most.
-const RETRY: Duration = Duration::from_secs(60);
+/// How long after a first failure the next attempt is made, at most; after each more it is twice as long.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+/// How long after any failure, at most.
+const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
 /// What was said of a node's backups.
 #[derive(Clone, Debug)]
@@ -69,6 +71,8 @@ pub(crate) struct State {
     pub(crate) under_way: Option<(u64, u64)>,
     /// Why the last attempt failed, if it did, and when.
     pub(crate) failure: Option<(String, SystemTime)>,
+    /// How many attempts have failed since one did not.
+    failures: u32,
 }
 
 impl Backups {
@@ -89,6 +93,7 @@ impl Backups {
             has_one: newest.is_some(),
             under_way: None,
             failure: None,
+            failures: 0,
         };
         Self {
             kept,
@@ -130,7 +135,9 @@ impl Backups {
         let state = self.state.lock();
         let since = |moment: SystemTime| now.duration_since(moment).unwrap_or_default();
         if let Some((_, failed)) = &state.failure {
-            return Some(every.min(RETRY).saturating_sub(since(*failed)));
+            let doubled = 2_u32.saturating_pow(state.failures.saturating_sub(1));
+            let pause = every.min(FIRST_RETRY).saturating_mul(doubled);
+            return Some(pause.min(LONGEST_RETRY).saturating_sub(since(*failed)));
         }
         if !state.has_one {
             return Some(Duration::ZERO);
@@ -156,10 +163,45 @@ impl Backups {
             Ok(_) => {
                 (state.newest, state.has_one) = (began, true);
                 state.failure = None;
+                state.failures = 0;
             }
             Err(error) => {
                 state.failure = Some((quire_ledger::chain_of(error), now));
+                state.failures = state.failures.saturating_add(1);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daily(to: &std::path::Path, now: SystemTime) -> Backups {
+        let kept = Kept {
+            to: to.to_owned(),
+            keep: 2,
+        };
+        let every = Some(Duration::from_secs(86_400));
+        Backups::open(Plan { kept, every }, now)
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_796_000_000 + seconds)
+    }
+
+    #[test]
+    fn a_backup_that_fails_is_tried_again_later_and_later_up_to_an_hour() {
+        let root = tempfile::tempdir().unwrap();
+        let backups = daily(root.path(), at(0));
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            backups.ended(&Err(BackupError::Busy), at(0), at(1));
+            pauses.push(backups.due(at(1)).unwrap().as_secs());
+        }
+        assert_eq!(pauses, [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]);
+        backups.ended(&Ok(PathBuf::new()), at(2), at(3));
+        backups.ended(&Err(BackupError::Busy), at(4), at(4));
+        assert_eq!(backups.due(at(4)), Some(Duration::from_secs(60)));
     }
 }

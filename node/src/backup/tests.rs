@@ -443,3 +443,17 @@ fn a_restore_changes_nothing_where_a_backup_is_under_way() {
     assert!(root.path().join(".one.new").join(MANIFEST).exists());
     assert!(!target.exists());
 }
+
+#[test]
+fn a_backup_that_fails_leaves_the_disk_as_it_was() {
+    let root = tempfile::tempdir().unwrap();
+    let (data, to) = (root.path().join("data"), root.path().join("to"));
+    let mut source = write_data(&OsDisk, &data, 3);
+    let end = source.channels.get_mut("main").unwrap();
+    let files = &mut end.as_mut().unwrap().files;
+    files.push(("blockfile_000099".to_owned(), 1));
+    for target in ["one", "one.tar.zst"] {
+        back_up(&OsDisk, &source, &to.join(target), at(0), &mut quiet).unwrap_err();
+        assert_eq!(OsDisk.list(&to).unwrap(), Vec::<String>::new(), "{target}");
+    }
+}
