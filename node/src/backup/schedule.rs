@@ -64,7 +64,7 @@ pub(crate) struct Backups {
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     /// When the newest was made; when the node was started if there is none.
-    pub(crate) newest: SystemTime,
+    newest: SystemTime,
     /// Whether there is one.
     has_one: bool,
     /// Bytes done and in all, of one that is being made.
@@ -133,16 +133,27 @@ impl Backups {
     pub(crate) fn due(&self, now: SystemTime) -> Option<Duration> {
         let every = self.every?;
         let state = self.state.lock();
-        let since = |moment: SystemTime| now.duration_since(moment).unwrap_or_default();
+        // A moment in the future is of a clock that has been set back, and says nothing.
+        let left = |moment: SystemTime, pause: Duration| {
+            let since = now.duration_since(moment);
+            since.map_or(Duration::ZERO, |since| pause.saturating_sub(since))
+        };
         if let Some((_, failed)) = &state.failure {
             let doubled = 2_u32.saturating_pow(state.failures.saturating_sub(1));
             let pause = every.min(FIRST_RETRY).saturating_mul(doubled);
-            return Some(pause.min(LONGEST_RETRY).saturating_sub(since(*failed)));
+            return Some(left(*failed, pause.min(LONGEST_RETRY)));
         }
         if !state.has_one {
             return Some(Duration::ZERO);
         }
-        Some(every.saturating_sub(since(state.newest)))
+        Some(left(state.newest, every))
+    }
+
+    /// How old the newest is, also of a clock that was set back since.
+    pub(crate) fn age(&self, now: SystemTime) -> Duration {
+        let newest = self.state.lock().newest;
+        now.duration_since(newest)
+            .unwrap_or_else(|ahead| ahead.duration())
     }
 
     /// Notes how far one is.
@@ -203,5 +214,20 @@ mod tests {
         backups.ended(&Ok(PathBuf::new()), at(2), at(3));
         backups.ended(&Err(BackupError::Busy), at(4), at(4));
         assert_eq!(backups.due(at(4)), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_backup_of_a_clock_that_was_set_back_does_not_put_the_next_one_off() {
+        let root = tempfile::tempdir().unwrap();
+        let backups = daily(root.path(), at(0));
+        let year = 365 * 86_400;
+        backups.ended(&Ok(PathBuf::new()), at(year), at(year));
+        assert_eq!(backups.due(at(60)), Some(Duration::ZERO));
+        assert_eq!(backups.age(at(60)), Duration::from_secs(year - 60));
+        backups.ended(&Err(BackupError::Busy), at(year), at(year));
+        assert_eq!(backups.due(at(60)), Some(Duration::ZERO));
+        backups.ended(&Ok(PathBuf::new()), at(60), at(61));
+        assert_eq!(backups.due(at(61)), Some(Duration::from_secs(86_399)));
+        assert_eq!(backups.age(at(61)), Duration::from_secs(1));
     }
 }

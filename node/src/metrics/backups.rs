@@ -33,9 +33,7 @@ impl Backups {
     }
 
     pub(super) fn look(&self, planned: &Planned, now: SystemTime) {
-        let state = planned.state();
-        let age = now.duration_since(state.newest).unwrap_or_default();
-        self.age.set(age.as_secs_f64());
+        self.age.set(planned.age(now).as_secs_f64());
         self.interval
             .set(planned.every.unwrap_or_default().as_secs_f64());
     }
