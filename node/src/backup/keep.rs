@@ -14,7 +14,7 @@ use quire_ledger::Progress;
 
 use super::error::BackupError;
 use super::make::{BackedUp, make};
-use super::manifest::MANIFEST;
+use super::manifest::Manifest;
 use super::place::{beside, remove, rename};
 use super::source::Source;
 use super::time::{is_name, name, of_name};
@@ -29,7 +29,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The moments of the backups that are there and whole, oldest first, each with its folder.
+    /// The moments of the backups that are there and whole, oldest first, each with its folder. One whose manifest
+    /// cannot be read is none: it stays, and is not removed for its age.
     pub(crate) fn list(&self, disk: &dyn Disk) -> Result<Vec<(SystemTime, PathBuf)>, FileError> {
         let names = match disk.list(&self.to) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -38,12 +39,14 @@ impl Kept {
         let mut whole = Vec::new();
         for name in names.iter().filter(|name| is_name(name)) {
             let folder = self.to.join(name);
-            let manifest = folder.join(MANIFEST);
-            let is_whole = disk.exists(&manifest);
-            if is_whole.map_err(FileError::of("look for", &manifest))?
-                && let Some(moment) = of_name(name)
-            {
-                whole.push((moment, folder));
+            match Manifest::read(disk, &folder) {
+                Ok(Some(_)) => whole.extend(of_name(name).map(|moment| (moment, folder))),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(
+                    folder = %folder.display(),
+                    error = &error as &dyn std::error::Error,
+                    "a backup that cannot be read does not count"
+                ),
             }
         }
         whole.sort_unstable();

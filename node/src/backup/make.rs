@@ -71,10 +71,7 @@ pub(crate) fn make(
     let replaced = replaceable(disk, target)?;
     let is_replacing = replaced.is_some();
     let previous = match before {
-        Some(before) => {
-            let manifest = Manifest::read(disk, before)?;
-            manifest.map(|manifest| Previous::of(before, manifest))
-        }
+        Some(before) => shared(disk, before),
         None => replaced.map(|manifest| Previous::of(target, manifest)),
     };
     let mut folder = InFolder {
@@ -102,6 +99,18 @@ pub(crate) fn make(
     folder.finish()?;
     remove_old(disk, target)?;
     Ok(BackedUp::of(target, copied))
+}
+
+/// A backup whose files may be shared. With one that cannot be read nothing is.
+fn shared(disk: &dyn Disk, before: &Path) -> Option<Previous> {
+    match Manifest::read(disk, before) {
+        Ok(manifest) => manifest.map(|manifest| Previous::of(before, manifest)),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the backup before cannot be read: all is copied");
+            None
+        }
+    }
 }
 
 struct InFolder<'a> {

@@ -457,3 +457,38 @@ fn a_backup_that_fails_leaves_the_disk_as_it_was() {
         assert_eq!(OsDisk.list(&to).unwrap(), Vec::<String>::new(), "{target}");
     }
 }
+
+#[test]
+fn a_damaged_backup_among_many_is_not_counted_and_ends_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    let kept = Kept {
+        to: root.path().join("backups"),
+        keep: 1,
+    };
+    let source = write_data(&OsDisk, &data, 3);
+    let add = |second| kept.add(&OsDisk, &source, at(second), &mut quiet).unwrap();
+    let bad = add(0).path;
+    std::fs::write(bad.join(MANIFEST), "{").unwrap();
+    assert!(kept.list(&OsDisk).unwrap().is_empty());
+    let good = add(60);
+    assert_eq!(good.copied_bytes, good.bytes);
+    assert_eq!(kept.list(&OsDisk).unwrap().len(), 1);
+    restore(
+        &OsDisk,
+        &good.path,
+        &root.path().join("restored"),
+        &mut quiet,
+    )
+    .unwrap();
+    let again = make::make(
+        &OsDisk,
+        &source,
+        &root.path().join("one"),
+        Some(&bad),
+        at(90),
+        &mut quiet,
+    );
+    let again = again.unwrap();
+    assert_eq!(again.copied_bytes, again.bytes);
+}
