@@ -38,7 +38,7 @@ use crate::invitations::Invite;
 use crate::node::{ConfigurationError, DeployError, ImportError, JoinError, Node, Wanted};
 use crate::{clock, migrations, tokens};
 
-/// Lines that may wait for a command that reads slowly; then the work waits.
+/// Lines that may wait for a command that reads slowly; then it is not told how far the work is, which goes on.
 const LINES: usize = 64;
 
 /// Most bytes of a request: a block that is joined, in base64.
@@ -354,21 +354,23 @@ fn failed(error: &(dyn std::error::Error + 'static), open: Option<&OpenError>) -
 fn answer(work: impl FnOnce(&mut dyn FnMut(Progress<'_>)) -> Message + Send + 'static) -> Response {
     let (sender, lines) = mpsc::channel(LINES);
     tokio::task::spawn_blocking(move || {
-        let send = |message: &Message| {
+        let line = |message: &Message| {
             let mut line = serde_json::to_vec(message).unwrap_or_default();
             line.push(b'\n');
-            // Nobody reads any more: the work is done all the same.
-            drop(sender.blocking_send(line.into()));
+            Bytes::from(line)
         };
         let last = work(&mut |progress| {
-            send(&Message::Progress {
+            let progress = Message::Progress {
                 stage: progress.stage.to_owned(),
                 subject: progress.subject.to_owned(),
                 done: progress.done,
                 total: progress.total,
-            });
+            };
+            // A command that is suspended keeps no work waiting.
+            drop(sender.try_send(line(&progress)));
         });
-        send(&last);
+        // Nobody reads any more: the work is done all the same.
+        drop(sender.blocking_send(line(&last)));
     });
     let mut response = Response::new(Body::from_stream(Lines(lines)));
     let kind = header::HeaderValue::from_static("application/x-ndjson");

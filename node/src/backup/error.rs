@@ -20,6 +20,8 @@ pub(crate) enum BackupError {
     Occupied { path: PathBuf, found: String },
     #[error("a backup is under way")]
     Busy,
+    #[error("the work on it broke off: {0}")]
+    Broken(String),
     #[error("{} is in the data directory {}", path.display(), data.display())]
     InData { path: PathBuf, data: PathBuf },
     #[error("a backup of {0} files has a list that is too long")]
@@ -54,6 +56,7 @@ impl BackupError {
                 "Name a folder that is not there yet, or one with an earlier backup, which the new one replaces.",
             ),
             Self::Busy => Some("Wait until it has ended."),
+            Self::Broken(_) => Some("It is tried again. Write an issue, with the log."),
             Self::InData { .. } => Some("Name a place outside of it, best on another disk."),
             Self::TooManyFiles(_) => {
                 Some("Copy the data directory with the node stopped, and write an issue.")

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::copy::{Copied, Target, copy_all};
 use super::error::BackupError;
 use super::manifest::{ChannelRow, FileRow, MANIFEST, Manifest};
-use super::place::{refuse_inside, remove, remove_old, replaceable, set_aside, settle};
+use super::place::{LAST, refuse_inside, remove, remove_old, replaceable, set_aside, settle};
 use super::previous::Previous;
 use super::pump::{Sha256, pump};
 use super::source::Source;
@@ -82,8 +82,10 @@ pub(crate) fn make(
     };
     let subject = target.display().to_string();
     let filled = copy_all(disk, source, &mut folder, rfc3339(now), &subject, progress);
-    let folder = folder.folder;
+    let mut folder = folder.folder;
     let filled = filled.and_then(|copied| {
+        // A node without channels has no record in it.
+        folder.place(&Path::new(LAST).join("record"))?;
         folder.sync()?;
         let content = copied.manifest.content()?;
         replace_file(disk, &folder.path().join(MANIFEST), &content)?;

@@ -8,6 +8,8 @@ use quire_disk::{Disk, FileError, remove_leftover};
 use super::error::BackupError;
 use super::manifest::{MANIFEST, Manifest};
 
+/// What makes a folder a data directory.
+pub(super) const LAST: &str = "id-store";
 /// Names that are told of a folder that is in the way.
 pub(super) const TOLD: usize = 3;
 

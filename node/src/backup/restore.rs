@@ -23,13 +23,11 @@ use super::archive::read_archive;
 use super::error::BackupError;
 use super::make::{Reading, write};
 use super::manifest::{FileRow, MANIFEST, Manifest};
-use super::place::{TOLD, rename, whole_at};
+use super::place::{LAST, TOLD, rename, whole_at};
 use super::pump::{Sha256, pump};
 
 /// The folder of a restore that is not finished.
 pub(crate) const UNFINISHED: &str = ".restore.new";
-/// What makes a folder a data directory.
-const LAST: &str = "id-store";
 /// What may be there already: what a command makes that looks, and a file system in its root.
 const BEFOREHAND: [&str; 2] = ["lock", "lost+found"];
 /// The same where the backup was made without them.
@@ -309,6 +307,9 @@ impl<'a> Filling<'a> {
 
     /// Notes that everything is there.
     fn end(&mut self, manifest: &Manifest) -> Result<(), BackupError> {
+        // A node without channels has no record in it.
+        let last = self.data.join(UNFINISHED).join(LAST);
+        self.make_folders(&last.join("record"))?;
         for folder in self.folders.iter().rev() {
             let synced = self.disk.sync_dir(folder);
             synced.map_err(FileError::of("sync", folder))?;

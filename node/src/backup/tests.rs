@@ -492,3 +492,20 @@ fn a_damaged_backup_among_many_is_not_counted_and_ends_nothing() {
     let again = again.unwrap();
     assert_eq!(again.copied_bytes, again.bytes);
 }
+
+#[test]
+fn a_node_without_channels_is_restored_to_a_data_directory() {
+    let root = tempfile::tempdir().unwrap();
+    let data = root.path().join("data");
+    let mut source = write_data(&OsDisk, &data, 1);
+    source.channels.clear();
+    for target in ["one", "one.tar.zst"] {
+        let target = root.path().join(target);
+        back_up(&OsDisk, &source, &target, at(0), &mut quiet).unwrap();
+        let restored = root.path().join("restored");
+        restore(&OsDisk, &target, &restored, &mut quiet).unwrap();
+        assert!(restored.join("id-store").is_dir());
+        std::fs::remove_dir_all(&restored).unwrap();
+    }
+    assert!(root.path().join("one/id-store").is_dir());
+}

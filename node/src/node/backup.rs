@@ -99,13 +99,16 @@ pub(crate) async fn back_up_when_due(node: Arc<Node>) {
             }
         }
         let same = Arc::clone(&node);
+        let began = clock::now();
         let made = tokio::task::spawn_blocking(move || {
             if let Some(backups) = same.backups() {
                 same.back_up_as_planned(backups);
             }
         });
-        if made.await.is_err() {
-            return;
+        if let Err(error) = made.await {
+            let ended = BackupError::Broken(error.to_string());
+            tracing::error!(error = chain_of(&ended), "not backed up");
+            backups.ended(&Err(ended), began, clock::now());
         }
     }
 }
