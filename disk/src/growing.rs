@@ -58,7 +58,9 @@ impl<'a> GrowingFolder<'a> {
         make_dir(disk, parent_of(target))?;
         remove_leftover(disk, target)?;
         let temporary = temporary_of(target);
-        make_one_dir(disk, &temporary)?;
+        // Not one that somebody else has put there since, and may look into.
+        disk.create_dir(&temporary)
+            .map_err(FileError::of("create", &temporary))?;
         Ok(Self {
             disk,
             target: target.to_owned(),

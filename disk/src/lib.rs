@@ -32,6 +32,12 @@ pub trait Disk: Send + Sync + Debug {
     /// Fails if the file system does.
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// Makes a file, which only its owner may use. A link of that name is not followed.
+    ///
+    /// # Errors
+    /// Fails if the file system does, with `AlreadyExists` if there is something of that name.
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+
     /// The names in a directory, in no order.
     ///
     /// # Errors
@@ -50,6 +56,12 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// Fails if the file system does.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// Makes a directory, which only its owner may use. A link of that name is not followed.
+    ///
+    /// # Errors
+    /// Fails if the file system does, with `AlreadyExists` if there is something of that name.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Gives a file or directory another name, replacing a file of that name.
     ///

@@ -41,6 +41,13 @@ impl Disk for OsDisk {
         Ok(Arc::new(OsFile(file)))
     }
 
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = fs::OpenOptions::new();
+        let options = options.read(true).write(true).create_new(true);
+        let file = options.mode(FILE_MODE).open(path)?;
+        Ok(Arc::new(OsFile(file)))
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         // Quire makes no names that are not UTF-8.
         let names = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name()));
@@ -60,6 +67,10 @@ impl Disk for OsDisk {
             .recursive(true)
             .mode(DIR_MODE)
             .create(dir)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().mode(DIR_MODE).create(dir)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the seam")]

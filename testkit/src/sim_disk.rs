@@ -241,15 +241,21 @@ impl Disk for SimDisk {
         }))
     }
 
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        if self.exists(path)? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.open(path, true)
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = self.looking(|image| {
             if image.live.get(dir) != Some(&Node::Dir) {
                 return Err(not_found());
             }
             let children = image.live.keys().filter(|path| path.parent() == Some(dir));
-            Ok(children
-                .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
-                .collect::<Vec<_>>())
+            let names = children.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
+            Ok(names.collect::<Vec<_>>())
         })?;
         // The files of fjall are in the real directory of the same name.
         let real = OsDisk.list(dir).unwrap_or_default();
@@ -281,6 +287,13 @@ impl Disk for SimDisk {
             )?;
         }
         Ok(())
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        if self.exists(dir)? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.create_dir_all(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -47,11 +47,13 @@ pub(crate) fn archive(
     refuse_inside(&source.data, target)?;
     make_dir(disk, parent(target))?;
     let new = beside(target, "new");
-    let opened = disk.open(&new, true).and_then(|file| {
-        file.set_len(0)?;
-        Ok(file)
-    });
-    let file = opened.map_err(FileError::of("create", &new))?;
+    // What is there may have another mode, or be somebody else's, or a link: keys are not written to it.
+    match disk.remove_file(&new) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        removed => removed.map_err(FileError::of("remove", &new))?,
+    }
+    let file = disk.create_new(&new);
+    let file = file.map_err(FileError::of("create", &new))?;
     let subject = target.display().to_string();
     let written = write_all(
         disk,
@@ -61,7 +63,7 @@ pub(crate) fn archive(
         progress,
     );
     let copied = written.inspect_err(|_| {
-        // A full disk is left as it was found. If this fails too, the next backup writes over it.
+        // A full disk is left as it was found. If this fails too, the next backup removes it.
         drop(disk.remove_file(&new));
     })?;
     rename(disk, &new, target)?;

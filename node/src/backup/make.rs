@@ -165,7 +165,8 @@ pub(super) fn write(
     sync_every: u64,
     tell: &mut dyn FnMut(u64),
 ) -> Result<Sha256, FileError> {
-    let target = disk.open(to, true).map_err(FileError::of("create", to))?;
+    let target = disk.create_new(to);
+    let target = target.map_err(FileError::of("create", to))?;
     let (mut at, mut synced) = (0, 0);
     let copied = pump(read, bytes, &mut |chunk| {
         target.write_all_at(chunk, at)?;

@@ -1,6 +1,7 @@
 //! Backups and restores that are killed, or lose power, at every step.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -508,4 +509,28 @@ fn a_node_without_channels_is_restored_to_a_data_directory() {
         std::fs::remove_dir_all(&restored).unwrap();
     }
     assert!(root.path().join("one/id-store").is_dir());
+}
+
+#[test]
+fn keys_are_written_to_nothing_that_somebody_else_has_put_there() {
+    let root = tempfile::tempdir().unwrap();
+    let at_root = |name: &str| root.path().join(name);
+    let data = at_root("data");
+    let source = write_data(&OsDisk, &data, 1);
+    std::fs::create_dir(at_root("theirs")).unwrap();
+    std::fs::write(at_root("their-file"), "").unwrap();
+    std::os::unix::fs::symlink(at_root("theirs"), at_root(".one.new")).unwrap();
+    std::os::unix::fs::symlink(at_root("their-file"), at_root(".one.tar.zst.new")).unwrap();
+    for target in ["one", "one.tar.zst"] {
+        let target = at_root(target);
+        back_up(&OsDisk, &source, &target, at(0), &mut quiet).unwrap();
+        let mode = std::fs::symlink_metadata(&target).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o077, 0);
+        assert!(!mode.is_symlink());
+    }
+    assert_eq!(
+        OsDisk.list(&at_root("theirs")).unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(std::fs::read(at_root("their-file")).unwrap(), b"");
 }
