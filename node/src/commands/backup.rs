@@ -32,8 +32,8 @@ pub(crate) struct BackupArguments {
         default_value = "./quire-data"
     )]
     data: PathBuf,
-    /// Leave the organisation, identities, tokens and the CA's registry out: no node starts with such a copy
-    /// before they are put in its place.
+    /// Leave the organisation, identities, tokens and the CA's registry out. Put all of them in their place before
+    /// a start: without the registry nothing is revoked, and without tokens the node is open to everybody.
     #[arg(long)]
     without_identities: bool,
     /// Print what was made as JSON.
@@ -146,10 +146,15 @@ impl Verb for RestoreArguments {
                     manifest.files.len(),
                     manifest.bytes()
                 );
+                println!(
+                    "  Stop the old node before a start here, for both have its keys; revoke again what was \
+                     revoked since."
+                );
                 if !manifest.identities {
                     println!(
                         "  It was made without identities: put organization, identities, tokens and ca there \
-                         before a start."
+                         before a start. Without ca nothing is revoked, without tokens the node is open to \
+                         everybody."
                     );
                 }
                 ExitCode::SUCCESS
