@@ -62,7 +62,12 @@ pub(super) fn copy_all(
     copy.all(&source.others(disk)?)?;
     Ok(Copied {
         bytes: copy.copied,
-        manifest: Manifest::new(made, source.identities, source.rows(), copy.rows),
+        manifest: Manifest::new(
+            made,
+            (source.node(disk), source.identities),
+            source.rows(),
+            copy.rows,
+        ),
     })
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum BackupError {
     NoBackup(PathBuf),
     #[error("{} cannot be replaced by a backup: it holds {found}", path.display())]
     Occupied { path: PathBuf, found: String },
+    #[error("{} is the backup of another node", .0.display())]
+    OfAnother(PathBuf),
     #[error("a backup is under way")]
     Busy,
     #[error("the work on it broke off: {0}")]
@@ -54,6 +56,10 @@ impl BackupError {
             ),
             Self::Occupied { .. } => Some(
                 "Name a folder that is not there yet, or one with an earlier backup, which the new one replaces.",
+            ),
+            Self::OfAnother(_) => Some(
+                "Give each node a folder of its own. A node with a new certificate counts as another: it begins a \
+                 new folder too.",
             ),
             Self::Busy => Some("Wait until it has ended."),
             Self::Broken(_) => Some("It is tried again. Write an issue, with the log."),

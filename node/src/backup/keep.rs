@@ -62,6 +62,7 @@ impl Kept {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<BackedUp, BackupError> {
         make_dir(disk, &self.to)?;
+        self.refuse_others(disk, source)?;
         self.clean(disk)?;
         let before = self.list(disk)?.pop();
         // One that was made in this second keeps its name, also if the clock was set back.
@@ -74,6 +75,18 @@ impl Kept {
         let made = make(disk, source, &target, before, now, progress)?;
         self.prune(disk)?;
         Ok(made)
+    }
+
+    /// Refuses a folder with the backups of another node: each would remove the other's.
+    fn refuse_others(&self, disk: &dyn Disk, source: &Source) -> Result<(), BackupError> {
+        let node = source.node(disk);
+        for (_, folder) in self.list(disk)? {
+            let manifest = Manifest::read(disk, &folder)?;
+            if manifest.is_some_and(|manifest| manifest.is_of_another(node.as_deref())) {
+                return Err(BackupError::OfAnother(folder));
+            }
+        }
+        Ok(())
     }
 
     /// Removes all but the newest.
@@ -101,5 +114,48 @@ impl Kept {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use quire_disk::{OsDisk, replace_file};
+
+    use super::*;
+
+    /// The data directory of a node that has this certificate.
+    fn node(data: &Path, certificate: &str) -> Source {
+        let folder = data.join("identities/node/msp/signcerts");
+        make_dir(&OsDisk, &folder).unwrap();
+        replace_file(&OsDisk, &folder.join("cert.pem"), certificate.as_bytes()).unwrap();
+        Source {
+            data: data.to_owned(),
+            channels: BTreeMap::new(),
+            identities: true,
+        }
+    }
+
+    #[test]
+    fn a_folder_with_the_backups_of_another_node_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let one = node(&root.path().join("one"), "one");
+        let other = node(&root.path().join("other"), "other");
+        let kept = Kept {
+            to: root.path().join("backups"),
+            keep: 1,
+        };
+        let at = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(1_796_000_000 + second);
+        let add = |source, second| kept.add(&OsDisk, source, at(second), &mut |_| ());
+        let made = add(&one, 0).unwrap();
+        let refused = add(&other, 60).unwrap_err();
+        assert!(matches!(refused, BackupError::OfAnother(_)), "{refused}");
+        let refused = make(&OsDisk, &other, &made.path, None, at(60), &mut |_| ());
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, BackupError::OfAnother(_)), "{refused}");
+        add(&one, 120).unwrap();
+        assert_eq!(kept.list(&OsDisk).unwrap().len(), 1);
     }
 }

@@ -70,6 +70,13 @@ pub(crate) fn make(
     settle(disk, target)?;
     let replaced = replaceable(disk, target)?;
     let is_replacing = replaced.is_some();
+    let node = source.node(disk);
+    if replaced
+        .as_ref()
+        .is_some_and(|replaced| replaced.is_of_another(node.as_deref()))
+    {
+        return Err(BackupError::OfAnother(target.to_owned()));
+    }
     let previous = match before {
         Some(before) => shared(disk, before),
         None => replaced.map(|manifest| Previous::of(target, manifest)),

@@ -26,6 +26,9 @@ pub(crate) struct Manifest {
     pub(crate) made_by: String,
     /// When, RFC 3339.
     pub(crate) made: String,
+    /// SHA-256 of the certificate of the node whose it is, in hex; none if that could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     /// Whether the organisation, identities, tokens and the CA's registry are in it.
     pub(crate) identities: bool,
     pub(crate) channels: Vec<ChannelRow>,
@@ -64,7 +67,7 @@ pub(crate) struct FileRow {
 impl Manifest {
     pub(super) fn new(
         made: String,
-        identities: bool,
+        (node, identities): (Option<String>, bool),
         channels: Vec<ChannelRow>,
         mut files: Vec<FileRow>,
     ) -> Self {
@@ -73,6 +76,7 @@ impl Manifest {
             version: VERSION,
             made_by: env!("CARGO_PKG_VERSION").to_owned(),
             made,
+            node,
             identities,
             channels,
             files,
@@ -80,6 +84,12 @@ impl Manifest {
         };
         manifest.seal = manifest.sealed_by();
         manifest
+    }
+
+    /// Whether the backup is of another node. Of one that is not known it is not.
+    pub(super) fn is_of_another(&self, node: Option<&str>) -> bool {
+        let own = self.node.as_deref();
+        own.is_some() && node.is_some() && own != node
     }
 
     /// The seal that it must have.
@@ -186,7 +196,8 @@ mod tests {
             trouble: None,
         };
         let made = "2026-11-29T12:00:00Z".to_owned();
-        Manifest::new(made, true, vec![channel], vec![file])
+        let node = Some(hex::encode([2; 32]));
+        Manifest::new(made, (node, true), vec![channel], vec![file])
     }
 
     #[test]

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use quire_disk::{Disk, FileError};
+use quire_disk::{Disk, FileError, read_file};
 use quire_ledger::ChainEnd;
 
 use super::manifest::ChannelRow;
+use super::pump::sha256;
 use crate::data_directory::Part;
 
 /// How far down a data directory goes, and more.
 const DEPTH: usize = 12;
+/// The node's certificate.
+const CERTIFICATE: &str = "identities/node/msp/signcerts/cert.pem";
+/// The most bytes that it may have.
+const MAX_CERTIFICATE_BYTES: u64 = 1 << 20;
 /// What makes a node this organisation's, and callers known to it.
 const IDENTITIES: [&str; 4] = ["organization", "identities", "tokens", "ca"];
 
@@ -36,6 +41,12 @@ pub(super) struct Wanted {
 }
 
 impl Source {
+    /// SHA-256 of the node's certificate in hex, which tells nodes apart; none if it cannot be read.
+    pub(super) fn node(&self, disk: &dyn Disk) -> Option<String> {
+        let certificate = read_file(disk, &self.data.join(CERTIFICATE), MAX_CERTIFICATE_BYTES);
+        certificate.ok().map(|bytes| hex::encode(sha256(&bytes)))
+    }
+
     /// The channels, as the manifest has them.
     pub(super) fn rows(&self) -> Vec<ChannelRow> {
         let rows = self.channels.iter().map(|(name, end)| {
