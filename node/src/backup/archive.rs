@@ -67,7 +67,7 @@ pub(crate) fn archive(
         drop(disk.remove_file(&new));
     })?;
     rename(disk, &new, target)?;
-    Ok(BackedUp::of(target, copied))
+    Ok(BackedUp::of(target, source, copied))
 }
 
 /// Writes all of an archive to an empty file, durably but for its name.

@@ -134,6 +134,7 @@ mod tests {
         Source {
             data: data.to_owned(),
             channels: BTreeMap::new(),
+            trouble: Vec::new(),
             identities: true,
         }
     }

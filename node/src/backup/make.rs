@@ -40,10 +40,13 @@ pub(crate) struct BackedUp {
     pub(crate) bytes: u64,
     /// Of these, those that were copied: the others are of the backup before.
     pub(crate) copied_bytes: u64,
+    /// What was wrong with the records of channels: of such a channel is copied what is there.
+    #[serde(default)]
+    pub(crate) trouble: Vec<String>,
 }
 
 impl BackedUp {
-    pub(super) fn of(path: &Path, copied: Copied) -> Self {
+    pub(super) fn of(path: &Path, source: &Source, copied: Copied) -> Self {
         let Copied { manifest, bytes } = copied;
         Self {
             path: path.to_owned(),
@@ -52,6 +55,7 @@ impl BackedUp {
             copied_bytes: bytes,
             made: manifest.made,
             channels: manifest.channels,
+            trouble: source.trouble.clone(),
         }
     }
 }
@@ -107,7 +111,7 @@ pub(crate) fn make(
     }
     folder.finish()?;
     remove_old(disk, target)?;
-    Ok(BackedUp::of(target, copied))
+    Ok(BackedUp::of(target, source, copied))
 }
 
 /// A backup whose files may be shared. With one that cannot be read nothing is.

@@ -25,11 +25,12 @@ mod schedule;
 mod source;
 mod time;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
 use quire_disk::{Disk, FileError};
-use quire_ledger::{ChannelRecord, Ledgers, OpenError, Progress, chain_of};
+use quire_ledger::{ChainEnd, Ledgers, OpenError, Progress, chain_of};
 
 pub(crate) use error::BackupError;
 pub(crate) use make::BackedUp;
@@ -39,24 +40,42 @@ pub(crate) use schedule::{Backups, Plan};
 pub(crate) use source::Source;
 
 impl Source {
-    /// The data directory of a node that is stopped. `ledgers` keeps it so.
-    pub(crate) fn stopped(
+    /// The data directory of a node. `open` are the channels that it has open; without them, `ledgers` keeps it
+    /// stopped. A channel whose record is lost or damaged is copied as it is.
+    pub(crate) fn of(
         ledgers: &Ledgers,
         data: &Path,
         identities: bool,
-    ) -> Result<Self, OpenError> {
-        let records = ledgers.list()?;
-        let records = records.iter().filter(|record| !record.is_unfinished());
-        let end = |record: &ChannelRecord| {
-            let end = ledgers.end(&record.name).map_err(|error| chain_of(&error));
-            (record.name.clone(), end)
-        };
-        Ok(Self {
+        open: BTreeMap<String, Result<ChainEnd, String>>,
+    ) -> Self {
+        let (records, damage) = ledgers.examine();
+        let mut channels = open;
+        for record in records.iter().filter(|record| !record.is_unfinished()) {
+            let end = || ledgers.end(&record.name).map_err(|error| chain_of(&error));
+            channels.entry(record.name.clone()).or_insert_with(end);
+        }
+        for error in &damage {
+            if let Some(name) = without_record(error) {
+                channels.entry(name).or_insert_with(|| Err(chain_of(error)));
+            }
+        }
+        Self {
             data: data.to_owned(),
-            channels: records.map(end).collect(),
+            channels,
+            trouble: damage.iter().map(|error| chain_of(error)).collect(),
             identities,
-        })
+        }
     }
+}
+
+/// The channel whose files are there and whose record is not, or cannot be read.
+fn without_record(error: &OpenError) -> Option<String> {
+    let name = match error {
+        OpenError::Orphan(folder) => folder.file_name()?,
+        OpenError::IdStore { file, .. } => file.file_stem()?,
+        _ => return None,
+    };
+    Some(name.to_string_lossy().into_owned())
 }
 
 /// Makes a backup: a file if it is named like one, else a folder. One that is there is replaced.

@@ -1,12 +1,10 @@
 //! Backups and restores that are killed, or lose power, at every step.
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use quire_disk::{Disk, OsDisk, create_folder, make_dir, replace_file};
-use quire_ledger::ChainEnd;
 use quire_testkit::image::{Image, Loss};
 use quire_testkit::sim_disk::SimDisk;
 
@@ -94,6 +92,7 @@ fn write_data(disk: &dyn Disk, data: &Path, blocks: usize) -> Source {
     Source {
         data: data.to_owned(),
         channels: BTreeMap::from([("main".to_owned(), Ok(end))]),
+        trouble: Vec::new(),
         identities: true,
     }
 }

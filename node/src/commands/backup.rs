@@ -1,5 +1,6 @@
 //! `quire backup`: of a stopped node directly, of a running one through its socket. `quire restore`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::admin::{self, Message};
 use crate::backup::{BackedUp, BackupError, Source, back_up, restore};
 use crate::clock;
 use crate::commands::verb::{Needs, Verb};
-use crate::exit::{failed, print_other_answer};
+use crate::exit::{DAMAGED, failed, print_other_answer};
 use crate::settings::Settings;
 use crate::terminal::ProgressDisplay;
 
@@ -93,18 +94,24 @@ fn of_stopped(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<BackedUp, BackupError> {
     let data = &arguments.data;
-    // State is not looked at, wherever it is.
+    // State is not looked at, wherever it is: what is wrong with it is no trouble of a backup.
     let (ledgers, _) = Ledgers::look(Arc::new(OsDisk), data, &StateEngine::Fjall)?;
-    let source = Source::stopped(&ledgers, data, !arguments.without_identities)?;
+    let identities = !arguments.without_identities;
+    let source = Source::of(&ledgers, data, identities, BTreeMap::new());
     back_up(&OsDisk, &source, target, clock::now(), progress)
 }
 
 fn tell(made: &BackedUp, json: bool) -> ExitCode {
+    let code = if made.trouble.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(DAMAGED)
+    };
     if json {
         return match serde_json::to_string_pretty(made) {
             Ok(text) => {
                 println!("{text}");
-                ExitCode::SUCCESS
+                code
             }
             Err(error) => failed(&error, None),
         };
@@ -126,7 +133,13 @@ fn tell(made: &BackedUp, json: bool) -> ExitCode {
         made.bytes,
         made.copied_bytes
     );
-    ExitCode::SUCCESS
+    for trouble in &made.trouble {
+        println!("not whole: {trouble}");
+    }
+    if !made.trouble.is_empty() {
+        println!("  `quire check` says what to do. Keep the backups that were made before.");
+    }
+    code
 }
 
 impl Verb for RestoreArguments {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use quire_disk::OsDisk;
 use quire_gateway::Backend as _;
-use quire_ledger::{OpenError, Progress, chain_of};
+use quire_ledger::{Progress, chain_of};
 
 use super::Node;
 use crate::backup::{self, BackedUp, BackupError, Backups, Plan, Source};
@@ -37,7 +37,7 @@ impl Node {
     ) -> Result<BackedUp, BackupError> {
         let busy = self.backing_up.try_lock();
         let _busy = busy.ok_or(BackupError::Busy)?;
-        let source = self.source(identities)?;
+        let source = self.source(identities);
         let made = backup::back_up(&OsDisk, &source, target, now, progress)?;
         tell(&made);
         Ok(made)
@@ -47,11 +47,9 @@ impl Node {
     fn back_up_as_planned(&self, backups: &Backups) {
         let _busy = self.backing_up.lock();
         let began = clock::now();
-        let made = self.source(true).map_err(BackupError::from);
-        let made = made.and_then(|source| {
-            let mut progress = |step: Progress<'_>| backups.step(step);
-            backups.kept.add(&OsDisk, &source, began, &mut progress)
-        });
+        let mut progress = |step: Progress<'_>| backups.step(step);
+        let source = self.source(true);
+        let made = backups.kept.add(&OsDisk, &source, began, &mut progress);
         let made = made.inspect(tell).map(|made| made.path);
         if let Err(error) = &made {
             let advice = error.advice().unwrap_or_default();
@@ -61,22 +59,13 @@ impl Node {
     }
 
     /// What a backup copies, with the ends that the chains have now.
-    fn source(&self, identities: bool) -> Result<Source, OpenError> {
-        let records = self.ledgers.list()?;
-        let records = records.iter().filter(|record| !record.is_unfinished());
-        let ends = records.map(|record| {
-            let name = &record.name;
-            let end = match self.channel(name) {
-                Some(channel) => channel.reader.end().map_err(|error| chain_of(&error)),
-                None => self.ledgers.end(name).map_err(|error| chain_of(&error)),
-            };
-            (name.clone(), end)
+    fn source(&self, identities: bool) -> Source {
+        let names: Vec<String> = self.channels.read().keys().cloned().collect();
+        let open = names.into_iter().filter_map(|name| {
+            let channel = self.channel(&name)?;
+            Some((name, channel.reader.end().map_err(|error| chain_of(&error))))
         });
-        Ok(Source {
-            data: self.data.clone(),
-            channels: ends.collect(),
-            identities,
-        })
+        Source::of(&self.ledgers, &self.data, identities, open.collect())
     }
 }
 
@@ -121,4 +110,7 @@ fn tell(made: &BackedUp) {
         copied = made.copied_bytes,
         "backed up"
     );
+    for trouble in &made.trouble {
+        tracing::error!(trouble, "what was backed up is not whole");
+    }
 }

@@ -425,3 +425,21 @@ fn a_backup_without_identities_wants_them_before_a_start() {
     let again = Node::start(&restored);
     assert_eq!(state(&again.client())["key"], 1);
 }
+
+#[test]
+fn a_channel_that_has_lost_its_record_is_told_of_and_its_blocks_are_copied() {
+    let root = TempDir::new().unwrap();
+    let (data, backup) = (root.path().join("data"), root.path().join("backup"));
+    let node = Node::start(&data);
+    put(&node.client(), "key", 1);
+    drop(node);
+    std::fs::remove_file(data.join("id-store/main.json")).unwrap();
+    let output = run(&["backup", backup.to_str().unwrap()], &data);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("not whole: ") && told.contains("main"),
+        "{told}"
+    );
+    assert!(backup.join("channels/main/blockfile_000000").exists());
+}
