@@ -20,6 +20,8 @@ pub(crate) enum BackupError {
     Occupied { path: PathBuf, found: String },
     #[error("{} is the backup of another node", .0.display())]
     OfAnother(PathBuf),
+    #[error("a file system is mounted at {}", .0.display())]
+    Mounted(PathBuf),
     #[error("a backup is under way")]
     Busy,
     #[error("the work on it broke off: {0}")]
@@ -61,6 +63,7 @@ impl BackupError {
                 "Give each node a folder of its own. A node with a new certificate counts as another: it begins a \
                  new folder too.",
             ),
+            Self::Mounted(_) => Some("Name a folder in it, as with `/backup` at the end."),
             Self::Busy => Some("Wait until it has ended."),
             Self::Broken(_) => Some("It is tried again. Write an issue, with the log."),
             Self::InData { .. } => Some("Name a place outside of it, best on another disk."),

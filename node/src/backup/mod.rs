@@ -86,10 +86,13 @@ pub(crate) fn back_up(
     now: SystemTime,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<BackedUp, BackupError> {
-    if target.to_string_lossy().ends_with(archive::SUFFIX) {
-        archive::archive(disk, source, target, now, progress)
+    let is_archive = target.to_string_lossy().ends_with(archive::SUFFIX);
+    let target = place::real(target);
+    place::refuse_mounted(&target)?;
+    if is_archive {
+        archive::archive(disk, source, &target, now, progress)
     } else {
-        make::make(disk, source, target, None, now, progress)
+        make::make(disk, source, &target, None, now, progress)
     }
 }
 

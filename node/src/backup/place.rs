@@ -1,6 +1,7 @@
 //! Where a backup is: what may be replaced there, and what a killed one left.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use quire_disk::{Disk, FileError, remove_leftover};
@@ -37,6 +38,24 @@ fn resolved(path: &Path) -> PathBuf {
         })
     });
     found.unwrap_or(path)
+}
+
+/// Where a target really is: what a link points to is replaced, and not the link.
+pub(super) fn real(target: &Path) -> PathBuf {
+    std::fs::canonicalize(target).unwrap_or_else(|_| target.to_owned())
+}
+
+/// Something is renamed to its name, which nothing can be where a file system is mounted.
+pub(super) fn refuse_mounted(target: &Path) -> Result<(), BackupError> {
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+    let is_mounted = device(target).is_some_and(|own| {
+        let above = target.parent().and_then(device);
+        above.is_none_or(|above| above != own)
+    });
+    if is_mounted {
+        return Err(BackupError::Mounted(target.to_owned()));
+    }
+    Ok(())
 }
 
 /// The backup that is replaced; none if there is nothing, or an empty folder. Anything else is refused.

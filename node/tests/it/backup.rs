@@ -443,3 +443,25 @@ fn a_channel_that_has_lost_its_record_is_told_of_and_its_blocks_are_copied() {
     );
     assert!(backup.join("channels/main/blockfile_000000").exists());
 }
+
+#[test]
+fn a_link_as_target_stays_and_a_mount_point_is_refused() {
+    let root = TempDir::new().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let data = at("data");
+    put(&Node::start(&data).client(), "key", 1);
+    std::fs::create_dir(at("disk")).unwrap();
+    std::os::unix::fs::symlink(at("disk"), at("link")).unwrap();
+    for _ in 0..2 {
+        succeeded(
+            &run(&["backup", at("link").to_str().unwrap()], &data),
+            "backup",
+        );
+    }
+    assert!(at("link").is_symlink());
+    assert!(at("disk/backup.json").exists());
+    let output = run(&["backup", "/proc"], &data);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(told.contains("is mounted at /proc"), "{told}");
+}
