@@ -25,6 +25,8 @@ use super::time::rfc3339;
 pub(crate) const SUFFIX: &str = ".tar.zst";
 /// zstd's level: blocks shrink to a half at a speed that a disk has.
 const LEVEL: i32 = 1;
+/// What every file packed by zstd begins with.
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// GNU tar's kind of an entry that holds the name of the next.
 const LONG_NAME: u8 = b'L';
 /// The most bytes of a name.
@@ -36,7 +38,7 @@ const MAX_FILES: usize = 2_000_000;
 
 type Packed = zstd::stream::write::Encoder<'static, AtEnd>;
 
-/// Makes a backup in the file `target`, which replaces one that was there.
+/// Makes a backup in the file `target`, which replaces an archive that was there.
 pub(crate) fn archive(
     disk: &dyn Disk,
     source: &Source,
@@ -45,6 +47,7 @@ pub(crate) fn archive(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<BackedUp, BackupError> {
     refuse_inside(&source.data, target)?;
+    refuse_other(disk, target)?;
     make_dir(disk, parent(target))?;
     let new = beside(target, "new");
     // What is there may have another mode, or be somebody else's, or a link: keys are not written to it.
@@ -68,6 +71,28 @@ pub(crate) fn archive(
     })?;
     rename(disk, &new, target)?;
     Ok(BackedUp::of(target, source, copied))
+}
+
+/// Refuses to replace anything else than an archive or an empty file.
+fn refuse_other(disk: &dyn Disk, target: &Path) -> Result<(), BackupError> {
+    let occupied = |found: &str| BackupError::Occupied {
+        path: target.to_owned(),
+        found: found.to_owned(),
+    };
+    let opened = disk.open(target, false).and_then(|file| {
+        let mut begin = [0_u8; MAGIC.len()];
+        if file.len()? >= begin.len() as u64 {
+            file.read_exact_at(&mut begin, 0)?;
+        }
+        Ok((file.len()?, begin))
+    });
+    match opened {
+        Ok((0, _) | (_, MAGIC)) => Ok(()),
+        Ok(_) => Err(occupied("something that is no backup")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Err(occupied("a folder")),
+        Err(error) => Err(FileError::of("open", target)(error).into()),
+    }
 }
 
 /// Writes all of an archive to an empty file, durably but for its name.

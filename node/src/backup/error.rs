@@ -57,7 +57,8 @@ impl BackupError {
                  make it again.",
             ),
             Self::Occupied { .. } => Some(
-                "Name a folder that is not there yet, or one with an earlier backup, which the new one replaces.",
+                "Name a folder or file that is not there yet, or one with an earlier backup, which the new one \
+                 replaces.",
             ),
             Self::OfAnother(_) => Some(
                 "Give each node a folder of its own. A node with a new certificate counts as another: it begins a \

@@ -465,3 +465,20 @@ fn a_link_as_target_stays_and_a_mount_point_is_refused() {
     assert!(!output.status.success());
     assert!(told.contains("is mounted at /proc"), "{told}");
 }
+
+#[test]
+fn an_archive_replaces_an_archive_and_nothing_else() {
+    let root = TempDir::new().unwrap();
+    let (data, target) = (root.path().join("data"), root.path().join("one.tar.zst"));
+    put(&Node::start(&data).client(), "key", 1);
+    let back_up = || run(&["backup", target.to_str().unwrap()], &data);
+    std::fs::write(&target, "a letter").unwrap();
+    assert!(!back_up().status.success());
+    assert_eq!(std::fs::read(&target).unwrap(), b"a letter");
+    std::fs::remove_file(&target).unwrap();
+    std::fs::create_dir(&target).unwrap();
+    assert!(!back_up().status.success());
+    std::fs::remove_dir(&target).unwrap();
+    succeeded(&back_up(), "a first");
+    succeeded(&back_up(), "a second");
+}
