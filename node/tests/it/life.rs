@@ -40,7 +40,13 @@ fn a_paused_channel_is_not_served_and_a_removed_one_is_gone() {
     let node = Node::start(data);
     assert_eq!(channels(&node), ["archive", "main"]);
     assert!(node.stop().success());
-    let said = printed(&["channel", "remove", "archive"], data);
+    let refused = run(&["channel", "remove", "archive"], data);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains("the last has the hash "), "{told}");
+    assert!(told.contains("was not typed"), "{told}");
+    assert!(data.join("channels/archive").exists());
+    let said = printed(&["channel", "remove", "archive", "--yes"], data);
     assert!(said.contains("channel archive is removed"), "{said}");
     assert!(!data.join("channels/archive").exists());
     let node = Node::start(data);

@@ -1,17 +1,21 @@
 //! `quire channel pause`, `resume` and `remove`, of a stopped node.
 
+use std::io::{BufRead as _, Read as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
 use quire_disk::OsDisk;
-use quire_ledger::{Ledgers, OpenError, Purpose};
+use quire_ledger::{Ledgers, OpenError, Purpose, chain_of};
 
 use crate::advice;
 use crate::arguments::DataArguments;
 use crate::commands::verb::{Needs, Verb};
 use crate::exit::failed;
 use crate::settings::Settings;
+
+/// The most bytes of a name that is typed.
+const MAX_LINE_BYTES: u64 = 1024;
 
 /// Set a channel of a stopped node aside: it is kept, and no start opens it until it is resumed.
 #[derive(Clone, Debug, Args)]
@@ -32,11 +36,14 @@ pub(crate) struct ResumeArguments {
 }
 
 /// Remove a channel of a stopped node for good, with its blocks, private values and state. Where others have it, it
-/// can be joined again; where nobody has, it is lost.
+/// can be joined again; where nobody has, it is lost. Its name is to be typed again.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RemoveArguments {
     /// The channel.
     name: String,
+    /// Do not ask for the name.
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     data: DataArguments,
 }
@@ -101,11 +108,44 @@ impl Verb for RemoveArguments {
 
     fn run(&self, _settings: &Settings) -> ExitCode {
         let name = &self.name;
-        let removed = open(&self.data).and_then(|ledgers| {
-            let bytes = ledgers.remove_for_good(name)?;
+        let ledgers = match open(&self.data) {
+            Ok(ledgers) => ledgers,
+            Err(error) => return print(Err(error)),
+        };
+        match (ledgers.end(name), ledgers.record(name)) {
+            (Ok(end), _) => eprintln!(
+                "channel {name}: {} blocks, the last has the hash {}",
+                end.height,
+                hex::encode(end.hash)
+            ),
+            (Err(error), Ok(Some(_))) => {
+                eprintln!("channel {name} does not open: {}", chain_of(&error));
+            }
+            (Err(error), _) => return print(Err(error)),
+        }
+        if !self.yes && !is_typed(name) {
+            return failed(&NotTyped, Some("Type it, or give --yes."));
+        }
+        let removed = ledgers.remove_for_good(name);
+        if removed.is_ok() {
             ledgers.settle();
-            Ok(bytes)
-        });
+        }
         print(removed.map(|bytes| format!("channel {name} is removed: {bytes} bytes of blocks")))
     }
+}
+
+/// Nobody has said that a channel is to be removed.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was removed: the name of the channel was not typed")]
+struct NotTyped;
+
+/// Asks for the name of a channel.
+fn is_typed(name: &str) -> bool {
+    eprint!("Type the name of the channel to remove it for good: ");
+    let mut text = String::new();
+    let read = std::io::stdin()
+        .lock()
+        .take(MAX_LINE_BYTES)
+        .read_line(&mut text);
+    read.is_ok() && text.trim() == name
 }
