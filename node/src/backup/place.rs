@@ -58,6 +58,18 @@ pub(super) fn refuse_mounted(target: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
+/// Whether two paths, or where they are to be made, are on one file system.
+pub(super) fn are_together(one: &Path, other: &Path) -> bool {
+    let device = |path: &Path| {
+        let found = resolved(path)
+            .ancestors()
+            .find_map(|above| std::fs::metadata(above).ok());
+        found.map(|found| found.dev())
+    };
+    let device_of_one = device(one);
+    device_of_one.is_some() && device_of_one == device(other)
+}
+
 /// The backup that is replaced; none if there is nothing, or an empty folder. Anything else is refused.
 pub(super) fn replaceable(disk: &dyn Disk, target: &Path) -> Result<Option<Manifest>, BackupError> {
     let occupied = |found: String| BackupError::Occupied {

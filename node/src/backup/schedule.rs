@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::error::BackupError;
 use super::keep::Kept;
-use super::place::refuse_inside;
+use super::place::{are_together, refuse_inside};
 use crate::arguments::BackupsArguments;
 use crate::config::ConfigError;
 
@@ -47,6 +47,19 @@ impl Plan {
             },
             every: arguments.backup_every.map(Duration::from_secs),
         }))
+    }
+}
+
+impl Plan {
+    /// Says that a full disk would stop the node too, where that is so.
+    pub(crate) fn warn_of_one_disk(&self, data: &std::path::Path) {
+        if are_together(data, &self.kept.to) {
+            tracing::warn!(
+                to = %self.kept.to.display(),
+                "backups go to the file system of the data: one that fills it stops commits, and one disk \
+                 that fails takes both"
+            );
+        }
     }
 }
 

@@ -18,6 +18,9 @@ const LOOK: Duration = Duration::from_secs(60);
 impl Node {
     /// The node, which backs itself up if that is planned.
     pub(crate) fn with_backups(mut self, plan: Option<Plan>) -> Self {
+        if let Some(plan) = &plan {
+            plan.warn_of_one_disk(&self.data);
+        }
         self.backups = plan.map(|plan| Backups::open(plan, clock::now()));
         self
     }
