@@ -40,7 +40,7 @@ pub(crate) struct BackedUp {
     pub(crate) bytes: u64,
     /// Of these, those that were copied: the others are of the backup before.
     pub(crate) copied_bytes: u64,
-    /// What was wrong with the records of channels: of such a channel is copied what is there.
+    /// What was wrong with the records of channels, or missing of the identities: what is there is copied.
     #[serde(default)]
     pub(crate) trouble: Vec<String>,
 }

@@ -1,7 +1,7 @@
 //! Backups of a data directory, while a node runs on it or not, and the way back.
 //!
 //! Nobody waits for a backup. Block files are only appended to: their copy ends where the chain ended when
-//! the backup began ([`ChainEnd`](quire_ledger::ChainEnd)), and commits go on. Everything else that is
+//! the backup began ([`ChainEnd`]), and commits go on. Everything else that is
 //! [kept](crate::data_directory::Part::is_kept) is small, and is replaced whole or appended to. What is
 //! derived from the blocks is not copied.
 //!
@@ -29,7 +29,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
-use quire_disk::{Disk, FileError};
+use quire_disk::{Disk, FileError, OsDisk};
+use quire_identity::Organization;
 use quire_ledger::{ChainEnd, Ledgers, OpenError, Progress, chain_of};
 
 pub(crate) use error::BackupError;
@@ -59,12 +60,33 @@ impl Source {
                 channels.entry(name).or_insert_with(|| Err(chain_of(error)));
             }
         }
+        let mut trouble: Vec<String> = damage.iter().map(|error| chain_of(error)).collect();
+        if identities {
+            trouble.extend(missing(data));
+        }
         Self {
             data: data.to_owned(),
             channels,
-            trouble: damage.iter().map(|error| chain_of(error)).collect(),
+            trouble,
             identities,
         }
+    }
+}
+
+/// What of the organisation and the node's identities is not there. Before a first start nothing has to be.
+fn missing(data: &Path) -> Vec<String> {
+    let has_begun = ["organization", "identities"]
+        .iter()
+        .any(|folder| data.join(folder).exists());
+    if !has_begun {
+        return Vec::new();
+    }
+    match Organization::missing(&OsDisk, data) {
+        Ok(missing) => missing
+            .iter()
+            .map(|path| format!("{} is missing", path.display()))
+            .collect(),
+        Err(error) => vec![chain_of(&error)],
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Source {
     pub(crate) data: PathBuf,
     /// The channels, and where their chains end, or why that is not known.
     pub(crate) channels: BTreeMap<String, Result<ChainEnd, String>>,
-    /// What is wrong with the records of channels.
+    /// What is wrong with the records of channels, and which identities are missing.
     pub(crate) trouble: Vec<String>,
     /// Whether the organisation, identities, tokens and the CA's registry are copied too.
     pub(crate) identities: bool,

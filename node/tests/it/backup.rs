@@ -442,6 +442,10 @@ fn a_channel_that_has_lost_its_record_is_told_of_and_its_blocks_are_copied() {
         "{told}"
     );
     assert!(backup.join("channels/main/blockfile_000000").exists());
+    std::fs::remove_dir_all(data.join("identities/orderer")).unwrap();
+    let output = run(&["backup", backup.to_str().unwrap()], &data);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("identities/orderer is missing"), "{told}");
 }
 
 #[test]
