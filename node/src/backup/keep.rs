@@ -148,7 +148,7 @@ mod tests {
             to: root.path().join("backups"),
             keep: 1,
         };
-        let at = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(1_796_000_000 + second);
+        let at = |second: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_796_000_000 + second);
         let add = |source, second| kept.add(&OsDisk, source, at(second), &mut |_| ());
         let made = add(&one, 0).unwrap();
         let refused = add(&other, 60).unwrap_err();

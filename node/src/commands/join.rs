@@ -29,7 +29,7 @@ use crate::commands::identity::{PassphraseArguments, PassphraseError};
 use crate::commands::verb::{Needs, Verb};
 use crate::data_directory::path::{PathError, may_be_joined};
 use crate::exit::failed;
-use crate::node::JoinError;
+use crate::node::{JoinError, NodeError};
 use crate::settings::Settings;
 use answer::WrongAnswer;
 use ask::{AskArguments, AskError};
@@ -106,7 +106,12 @@ impl CommandError {
             Self::Channel {
                 source: JoinError::Node(error),
                 ..
-            } => error.open().and_then(advice::of_open).map(str::to_owned),
+            } => match error {
+                NodeError::Tokens(_) => {
+                    Some("Make a token first: `quire token create`.".to_owned())
+                }
+                error => error.open().and_then(advice::of_open).map(str::to_owned),
+            },
             _ => None,
         }
     }
@@ -159,25 +164,33 @@ impl JoinArguments {
             url: self.ask.url().to_owned(),
             source,
         })?;
+        let mut callers = moved;
         match &joiner {
             Some(joiner) => {
+                let client = callers.as_mut().map(take_client);
                 let admission = Admission {
                     organization: config,
                     certificates: granted.certificates.clone(),
                 };
-                joiner.join(data, &admission, moved.as_ref())?;
+                joiner.join(data, &admission, client.as_ref())?;
                 println!("joined {} as a node of its own", granted.msp_id);
             }
-            None => self.check_same(&granted.msp_id, &config, moved.as_ref())?,
+            None => self.check_same(&granted.msp_id, &config)?,
         }
         // Whoever opens the ledgers takes it for itself.
         drop(lock);
         self.join_channels(&granted)?;
-        // Last: whoever is interrupted before begins here again.
+        // Whoever is interrupted before begins here again.
         joiner.map_or(Ok(()), Joiner::end)?;
+        // Last: with identities of callers, nothing opens before there is a token.
+        if let Some(callers) = &callers {
+            let _lock = DataLock::take(data)?;
+            self.organization(&granted.msp_id)?
+                .take_identities(callers)?;
+        }
         let is_own = |name: &str| OWN_IDENTITIES.iter().any(|(own, _)| *own == name);
-        let mut moved = moved.into_iter().flat_map(|moved| moved.identities);
-        let caller = moved.find(|one| !is_own(&one.name));
+        let mut callers = callers.into_iter().flat_map(|moved| moved.identities);
+        let caller = callers.find(|one| !is_own(&one.name));
         Ok((granted, caller.map(|one| one.name)))
     }
 
@@ -203,26 +216,19 @@ impl JoinArguments {
         }
     }
 
-    /// Makes sure that a node that is a member already joins channels of its own organisation, and takes identities in.
-    fn check_same(
-        &self,
-        msp_id: &str,
-        config: &FabricMspConfig,
-        moved: Option<&MovedIdentities>,
-    ) -> Result<(), CommandError> {
-        let _lock = DataLock::take(&self.data.data)?;
+    /// The organisation that is there.
+    fn organization(&self, msp_id: &str) -> Result<Organization, CommandError> {
         let path = self.data.data.clone();
-        let opened = Organization::open_what_is_there(&quire_disk::os(), &path, msp_id);
-        let organization = match opened {
-            Ok(organization) => organization,
-            Err(source) => return Err(CommandError::Open { path, source }),
-        };
+        let opened = Organization::open_existing(&quire_disk::os(), &path, msp_id);
+        opened.map_err(|source| CommandError::Open { path, source })
+    }
+
+    /// Makes sure that a node that is a member already joins channels of its own organisation.
+    fn check_same(&self, msp_id: &str, config: &FabricMspConfig) -> Result<(), CommandError> {
+        let organization = self.organization(msp_id)?;
         if organization.msp_config().root_certs != config.root_certs {
-            let found = msp_id.to_owned();
+            let (path, found) = (self.data.data.clone(), msp_id.to_owned());
             return Err(CommandError::OtherOrganization { path, found });
-        }
-        if let Some(moved) = moved {
-            organization.take_identities(moved)?;
         }
         Ok(())
     }
@@ -270,6 +276,17 @@ impl JoinArguments {
         let line =
             format!("quire run --data {data} --msp-id {msp_id} --ordering {ordering}{brokers}");
         println!("Start it:\n  {line}");
+    }
+}
+
+/// Takes whoever signs for callers without a token out of identities that move: a node has one from its first moment.
+fn take_client(moved: &mut MovedIdentities) -> MovedIdentities {
+    let all = std::mem::take(&mut moved.identities);
+    let (client, others) = all.into_iter().partition(|one| one.name == "client");
+    moved.identities = others;
+    MovedIdentities {
+        msp_id: moved.msp_id.clone(),
+        identities: client,
     }
 }
 
