@@ -161,6 +161,6 @@ fn a_node_that_was_not_invited_is_not_made() {
     }
     // What was begun keeps another organisation from being made there.
     let told = refused(&["channel", "create", "main"], &other);
-    assert!(told.contains("not yet joined"), "{told}");
+    assert!(told.contains("holds joining"), "{told}");
     assert!(!other.join("organization").exists());
 }
