@@ -9,7 +9,7 @@
 //!   [`archive`] makes a file
 //! * [`keep`] keeps the newest of many, [`schedule`] says when a node makes one by itself
 //! * [`manifest`] says what it holds
-//! * [`restore`] makes a data directory of one
+//! * [`restore()`] makes a data directory of one
 
 mod archive;
 mod copy;
