@@ -37,7 +37,7 @@ class Node {
 
   async start(under, flags) {
     this.spawn(under, flags);
-    await until('the node', 60, () => this.child.log.includes('curl http://') || this.child.exitCode !== null);
+    await until('the node', 60, () => this.child.log.includes('  callers  ') || this.child.exitCode !== null);
     [, this.api] = this.child.log.match(/listening on (http:\/\/\S+)/);
     return this;
   }
