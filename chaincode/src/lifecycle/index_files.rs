@@ -11,6 +11,8 @@ const SUFFIX: &str = ".json";
 const MAX_FILES: usize = 100;
 /// Most bytes of a file: those of a definition that is made by REST.
 const MAX_FILE_BYTES: u64 = 64 << 10;
+/// Most bytes of all files of a package: a node keeps them for as long as the package is in use.
+const MAX_BYTES: usize = 1 << 20;
 
 /// A definition of an index in a package, as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +28,11 @@ impl Package {
     /// Those of collections are left out: private values are not queried by indexes.
     ///
     /// # Errors
-    /// If its code is no archive, or a file of an index is larger than any definition, or there are more of them than a
-    /// channel may have.
+    /// If its code is no archive, a file of an index is larger than any definition, all of them are larger than useful ones,
+    /// or there are more of them than a channel may have.
     pub fn index_files(&self) -> Result<Vec<IndexFile>, PackageError> {
         let mut found = Vec::new();
+        let mut bytes: usize = 0;
         archive::visit(&self.code, |entry| {
             let name = entry.name.strip_prefix("./").unwrap_or(&entry.name);
             let name = name.strip_prefix(FOLDER).map(str::to_owned);
@@ -45,6 +48,13 @@ impl Package {
                 name: "a file of an index",
                 limit: MAX_FILE_BYTES,
             })?;
+            bytes = bytes.saturating_add(content.len());
+            if bytes > MAX_BYTES {
+                return Err(PackageError::TooLarge {
+                    name: "the files of indexes together",
+                    limit: MAX_BYTES as u64,
+                });
+            }
             found.push(IndexFile { name, content });
             Ok::<_, PackageError>(false)
         })?;
@@ -100,6 +110,19 @@ mod tests {
         assert!(
             matches!(large, Err(PackageError::TooLarge { .. })),
             "{large:?}"
+        );
+        let content = &content[1..];
+        let files = |count| -> Vec<(&str, &[u8])> {
+            names[..count]
+                .iter()
+                .map(|name| (&**name, content))
+                .collect()
+        };
+        assert!(package(&files(16)).index_files().is_ok());
+        let together = package(&files(17)).index_files();
+        assert!(
+            matches!(together, Err(PackageError::TooLarge { .. })),
+            "{together:?}"
         );
     }
 }

@@ -67,6 +67,8 @@ pub(crate) async fn join(
     if !invited {
         return Err(AdmitNodeError::NotInvited.into());
     }
+    // An answer may be large. Whoever was not invited uses nothing up of what those have who were.
+    gateway.rate.admit(None)?;
     let body = body::read(&parts, body, body::JSON, &gateway).await?;
     let wanted = wanted(Members::parse(&body)?)?;
     let pools = Arc::clone(&gateway.pools);
