@@ -53,6 +53,7 @@ chosen() { [[ " ${wanted[*]} " == *" $1 "* ]]; }
 work=$(mktemp -d)
 data=$work/data
 node_pid=
+asked_node=
 current='the tools'
 finish() {
   status=$?
@@ -60,7 +61,8 @@ finish() {
     kill "$node_pid" 2>/dev/null || true
     wait "$node_pid" 2>/dev/null || true
   fi
-  if [ "$status" -ne 0 ] && [ -s "$work/node.log" ]; then
+  # Of the section that failed what it printed itself stays last, unless it was about this node.
+  if [ "$status" -ne 0 ] && [ "$asked_node" = "$current" ] && [ -s "$work/node.log" ]; then
     printf '\nWhat the node printed last:\n'
     tail -n 50 "$work/node.log"
   fi
@@ -97,6 +99,7 @@ tools() {
   needs default-jre-headless kafka -- has java
   needs maven kafka -- has mvn
   needs iproute2 kafka -- has ip
+  needs libfaketime kafka -- bash -c 'compgen -G "/usr/lib/*/faketime/libfaketime.so.1"'
   needs make "${compiled[@]}" -- has make
   needs nodejs "${node[@]}" -- has node
   needs npm "${node[@]}" -- has npm
@@ -159,6 +162,7 @@ binary() {
 # One node serves all sections that need a node, until `stop`.
 url=
 running_node() {
+  asked_node=$current
   [ -z "$node_pid" ] || return 0
   binary
   "$quire" run --data "$data" --listen 127.0.0.1:0 >"$work/node.log" 2>&1 &
@@ -269,10 +273,10 @@ run_kafka() {
   node tests/kafka/joining.mjs --quire "$quire" --libs "$work/kafka-libs"
   packages examples/world-countries
   node examples/network/main.mjs --quire "$quire" --libs "$work/kafka-libs" --check
-  if [ "$(id -u)" -eq 0 ] && unshare --net true; then
-    node tests/kafka/chaos.mjs --quire "$quire" --libs "$work/kafka-libs" --seconds 60
+  if [ "$(id -u)" -eq 0 ] && unshare --net --mount true; then
+    node tests/kafka/chaos.mjs --quire "$quire" --libs "$work/kafka-libs" --seconds 120
   else
-    printf '\n**** SKIPPED: the chaos of nodes and brokers, for it makes network namespaces, which needs root\n\n'
+    printf '\n**** SKIPPED: the chaos of nodes and brokers, for it makes namespaces of network and mounts, which needs root\n\n'
   fi
 }
 
@@ -349,7 +353,9 @@ for name in $(names); do
   if chosen "$name"; then
     current=$(grep "^$name " <<<"$sections" | tr -s ' ')
     printf '\n==== %s\n' "$current"
+    began=$SECONDS
     "run_$name"
+    printf '==== %s took %s s\n' "$name" "$((SECONDS - began))"
   fi
 done
 if [ $# -eq 0 ]; then

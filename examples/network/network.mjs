@@ -5,7 +5,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { openSync, readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
-import { freePort, until } from '../../tests/kafka/brokers.mjs';
+import { until } from '../../tests/kafka/brokers.mjs';
+import { freePort } from '../../tests/ports.mjs';
 
 const NAMES = ['Org1', 'Org2', 'Org3'];
 const CHANNEL = 'main';

@@ -6,11 +6,11 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { freePort } from '../ports.mjs';
 
 const { values: options } = parseArgs({ options: { quire: { type: 'string' } } });
 if (!options.quire) throw new Error('--quire PATH is needed');
@@ -117,14 +117,6 @@ function processes(of) {
 function codeOf(of) {
   const code = path.join(data, 'chaincodes/code');
   return path.join(code, readdirSync(code).find((one) => one.startsWith(of)));
-}
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 const folder = path.join(work, 'transfers');

@@ -16,7 +16,8 @@ import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { freePort, later, until } from '../kafka/brokers.mjs';
+import { later, until } from '../kafka/brokers.mjs';
+import { freePort } from '../ports.mjs';
 import { block, snapshotState } from './messages.mjs';
 import { CHANNEL, Network } from './network.mjs';
 

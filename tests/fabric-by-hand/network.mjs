@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { freePort, until } from '../kafka/brokers.mjs';
+import { until } from '../kafka/brokers.mjs';
+import { freePort } from '../ports.mjs';
 
 export const CHANNEL = 'ours';
 const LOOPBACK = '127.0.0.1';

@@ -5,16 +5,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import { freePort } from '../ports.mjs';
 import { here } from './places.mjs';
-
-/** A port that nobody has now. */
-export async function freePort() {
-  const server = net.createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 export const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -65,6 +57,10 @@ export class Brokers {
     });
   }
 
+  #data(broker) {
+    return path.join(broker.place.disk?.folder ?? this.work, `data-${broker.id}`);
+  }
+
   #format(broker) {
     const voters = this.brokers.map((one) => `${one.id}@${one.place.host}:${one.controller}`).join(',');
     const { host } = broker.place;
@@ -76,7 +72,7 @@ export class Brokers {
       listeners: `PLAINTEXT://${host}:${broker.port},CONTROLLER://${host}:${broker.controller}`,
       'advertised.listeners': `PLAINTEXT://${host}:${broker.port}`,
       'controller.listener.names': 'CONTROLLER',
-      'log.dirs': path.join(this.work, `data-${broker.id}`),
+      'log.dirs': this.#data(broker),
       'auto.create.topics.enable': false,
       'offsets.topic.replication.factor': copies,
       'message.max.bytes': 64 << 20,
@@ -118,7 +114,7 @@ export class Brokers {
   async forget() {
     await this.stop();
     for (const broker of this.brokers) {
-      rmSync(path.join(this.work, `data-${broker.id}`), { recursive: true });
+      rmSync(this.#data(broker), { recursive: true });
       this.#format(broker);
       this.run(broker);
     }

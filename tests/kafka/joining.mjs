@@ -9,6 +9,7 @@ import { existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, w
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
+import { freePort } from '../ports.mjs';
 import { Brokers, later, until } from './brokers.mjs';
 
 const { values: options } = parseArgs({ options: { quire: { type: 'string' }, libs: { type: 'string' } } });
@@ -50,14 +51,14 @@ class Node {
     this.starts += 1;
     this.log = path.join(work, `${this.name}-${this.starts}.log`);
     const output = openSync(this.log, 'w');
-    const listen = ['--listen', this.address ?? '127.0.0.1:0', '--grpc-listen', 'none'];
+    this.address ??= `127.0.0.1:${await freePort()}`;
+    const listen = ['--listen', this.address, '--grpc-listen', 'none'];
     this.child = spawn(quire, ['run', ...this.at, ...this.flags, ...listen], { stdio: ['ignore', output, output] });
     this.ended = new Promise((resolve) => this.child.on('exit', resolve));
     await until(`${this.name} listens`, () => {
       const text = readFileSync(this.log, 'utf8');
       assert.equal(this.child.exitCode, null, text);
-      this.address = text.match(/Quire \S+ is listening on http:\/\/([\d.]+:\d+)/)?.[1];
-      return this.address;
+      return text.includes(` is listening on ${this.url}`);
     });
   }
 

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { freePort } from '../ports.mjs';
 import { until } from './brokers.mjs';
 import { here } from './places.mjs';
 
@@ -64,7 +65,7 @@ export class Node {
     this.network = network;
     this.place = place;
     this.machine = machine;
-    this.data = path.join(network.work, `node-${place}`);
+    this.data = path.join(machine.disk?.folder ?? network.work, `node-${place}`);
     this.starts = 0;
   }
 
@@ -88,19 +89,20 @@ export class Node {
     this.log = path.join(this.network.work, `node-${this.place}-${this.starts}.log`);
     const output = openSync(this.log, 'w');
     const { host, within } = this.machine;
-    const at = ['--listen', this.address ?? `${host}:0`, '--grpc-listen', 'none'];
+    this.address ??= `${host}:${await freePort()}`;
+    const at = ['--listen', this.address, '--grpc-listen', 'none'];
     const { ordering, quire } = this.network;
     const run = [...within, quire, 'run', ...this.identity, ...at, ...ordering, ...more];
     const [program, ...args] = run;
     this.child = spawn(program, args, {
       stdio: ['ignore', output, output],
+      env: { ...process.env, ...this.machine.clock?.environment },
     });
     this.ended = new Promise((resolve) => this.child.on('exit', resolve));
     await until(`node ${this.place} listens`, () => {
       const text = readFileSync(this.log, 'utf8');
       assert.equal(this.child.exitCode, null, text);
-      this.address = text.match(/Quire \S+ is listening on http:\/\/([\d.]+:\d+)/)?.[1];
-      return this.address;
+      return text.includes(` is listening on http://${this.address}`);
     });
   }
 

@@ -9,7 +9,8 @@ import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { Brokers, freePort, until } from './brokers.mjs';
+import { freePort } from '../ports.mjs';
+import { Brokers, until } from './brokers.mjs';
 
 const { values: options } = parseArgs({
   options: { quire: { type: 'string' }, libs: { type: 'string' }, chaincode: { type: 'string' } },

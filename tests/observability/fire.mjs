@@ -5,8 +5,9 @@ import { mkdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { freePort } from '../ports.mjs';
 import { FOLDER, alerts } from './dashboards.mjs';
-import { end, freePort, main, problem, start, startPrometheus, until, work } from './lib.mjs';
+import { end, main, problem, start, startPrometheus, until, work } from './lib.mjs';
 
 const { values: options } = parseArgs({ options: { quire: { type: 'string' }, only: { type: 'string' } } });
 if (!options.quire) throw new Error('--quire PATH is needed');

@@ -1,9 +1,9 @@
 // Processes of a test and a Prometheus that looks at them: started on ports of their own, ended with the test.
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { freePort } from '../ports.mjs';
 import { FOLDER } from './dashboards.mjs';
 
 export const work = mkdtempSync(path.join(os.tmpdir(), 'quire-observability-'));
@@ -40,14 +40,6 @@ export async function until(what, seconds, look) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
-
-export const freePort = () =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 
 export function run(command, args) {
   const done = spawnSync(command, args, { encoding: 'utf8' });
