@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Sixteen clients write at three nodes while nodes and brokers are killed, stopped and unplugged. Afterwards all nodes
-// have the same blocks, every acknowledged write is there once, and none that was not acknowledged is there twice.
-// Needs root, for it makes network namespaces; the clients and machines of the test are all in them.
+// Sixteen clients write at three nodes while nodes and brokers are killed, stopped and unplugged, find their disks full,
+// and nodes see their clocks jump. Afterwards all nodes have the same blocks, every acknowledged write is there once, and none that was not acknowledged is there twice.
+// Needs root, for it makes namespaces of network and mounts; the clients and machines of the test are all in them.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -25,7 +25,7 @@ const { values: options } = parseArgs({
 if (!options.quire || !options.libs) throw new Error('--quire PATH and --libs DIR are needed');
 if (!options.inside) {
   const args = [...process.argv.slice(1), '--inside', '--seed', options.seed];
-  process.exit(spawnSync('unshare', ['--net', process.execPath, ...args], { stdio: 'inherit' }).status ?? 1);
+  process.exit(spawnSync('unshare', ['--net', '--mount', process.execPath, ...args], { stdio: 'inherit' }).status ?? 1);
 }
 
 /** The same numbers for the same seed. */
@@ -40,7 +40,7 @@ const one = (list) => list[random(list.length)];
 
 console.log(`seed ${options.seed}, ${options.seconds} s`);
 const work = mkdtempSync(path.join(os.tmpdir(), 'quire-chaos-'));
-const places = new Places();
+const places = new Places(work);
 const place = () => places.add();
 const brokers = new Brokers(options.libs, work, { place });
 const network = new Network(options.quire, work, { place });
@@ -88,7 +88,24 @@ const faults = {
     await later(seconds * 1000);
     victim.machine.plug();
   },
+  /** Whoever could not write may have given up writing, and is started again once there is room. */
+  async fill(victim, seconds) {
+    victim.machine.disk.fill();
+    await later(seconds * 1000);
+    victim.machine.disk.empty();
+    await victim.stop('SIGTERM');
+    await victim.start();
+  },
+  async jump(node, seconds) {
+    node.machine.clock.put(one([-7200, -90, 90, 7200]));
+    await later(seconds * 1000);
+    node.machine.clock.put(0);
+  },
 };
+if (nodes.some(({ machine }) => machine.clock === undefined)) {
+  console.log('**** SKIPPED: jumps of clocks, for libfaketime is not installed');
+  delete faults.jump;
+}
 
 const victims = [
   ...nodes,
@@ -105,7 +122,8 @@ const victims = [
 
 async function misfortune(end) {
   while (Date.now() < end) {
-    const [fault, victim, seconds] = [one(Object.keys(faults)), one(victims), 1 + random(12)];
+    const fault = one(Object.keys(faults));
+    const [victim, seconds] = [one(fault === 'jump' ? nodes : victims), 1 + random(12)];
     say(`${fault} ${victim.name ?? `node ${victim.place}`} for ${seconds} s`);
     await faults[fault](victim, seconds);
     await later(1000 * random(8));
