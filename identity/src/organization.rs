@@ -130,7 +130,7 @@ impl Organization {
         let folder = data_dir.join("organization");
         let identities_folder = data_dir.join("identities");
         make_dir(disk.as_ref(), &identities_folder)?;
-        remove_half_made(disk.as_ref(), &folder, &identities_folder)?;
+        Self::remove_half_made(disk.as_ref(), data_dir)?;
         if !exists(disk.as_ref(), &folder)? {
             if names_in(disk.as_ref(), &identities_folder)?
                 .iter()
@@ -145,6 +145,29 @@ impl Organization {
             disk.sync_dir(dir).map_err(FileError::of("sync", dir))?;
         }
         Self::open(disk, &folder, identities_folder, msp_id)
+    }
+
+    /// Removes what a crash left in `data_dir`: a half-made organisation, half-made identities, and keys by which this
+    /// node has joined. Whoever calls it holds the directory's lock.
+    ///
+    /// # Errors
+    /// If the file system fails.
+    pub fn remove_half_made(disk: &dyn Disk, data_dir: &Path) -> Result<(), FileError> {
+        let folder = data_dir.join("organization");
+        if remove_leftover(disk, &folder)? {
+            tracing::warn!("removed a half-made organisation");
+        }
+        if remove_leftover(disk, &folder.with_file_name(joining::FOLDER))? {
+            tracing::info!("removed the keys by which this node has joined");
+        }
+        let identities = data_dir.join("identities");
+        if exists(disk, &identities)? {
+            let removed = remove_leftovers(disk, &identities)?;
+            if removed > 0 {
+                tracing::warn!(removed, "removed half-made identities");
+            }
+        }
+        Ok(())
     }
 
     /// Opens the organisation in `data_dir`, which must be there with all of [`OWN_IDENTITIES`]: for
@@ -442,24 +465,6 @@ impl Organization {
             .map(|identity| identity.called(name))
             .map_err(|source| LoadIdentityError::Key { path, source })
     }
-}
-
-fn remove_half_made(
-    disk: &dyn Disk,
-    folder: &Path,
-    identities_folder: &Path,
-) -> Result<(), FileError> {
-    if remove_leftover(disk, folder)? {
-        tracing::warn!("removed a half-made organisation");
-    }
-    if remove_leftover(disk, &folder.with_file_name(joining::FOLDER))? {
-        tracing::info!("removed the keys by which this node has joined");
-    }
-    let removed = remove_leftovers(disk, identities_folder)?;
-    if removed > 0 {
-        tracing::warn!(removed, "removed half-made identities");
-    }
-    Ok(())
 }
 
 fn file<'a>(path: &'static str, content: &'a str) -> NewFile<'a> {

@@ -70,7 +70,8 @@ impl Directory {
     }
 }
 
-/// The organisation of a data directory with these channels; made where there can be none yet.
+/// The organisation of a data directory with these channels; made where there can be none yet. What a crash left
+/// half-made is removed.
 pub(crate) fn open_organization(
     records: &[ChannelRecord],
     data: &Path,
@@ -78,6 +79,7 @@ pub(crate) fn open_organization(
     given: Option<Given<'_>>,
 ) -> Result<Organization, OrganizationError> {
     let (disk, now) = (quire_disk::os(), clock::now());
+    Organization::remove_half_made(&OsDisk, data)?;
     let is_whole = Organization::missing(&OsDisk, data)?.is_empty();
     if !is_whole && must_exist(records, data) {
         return Organization::open_existing(&disk, data, msp_id);

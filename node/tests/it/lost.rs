@@ -58,6 +58,28 @@ fn a_lost_record_of_a_channel_costs_no_block() {
     assert!(check(data.path()).status.success());
 }
 
+/// `quire join` may be killed while it removes the keys that were made for it, when all else is done.
+#[test]
+fn what_a_crash_left_half_made_beside_an_organisation_that_is_whole_is_gone_after_a_start() {
+    let data = tempfile::tempdir().unwrap();
+    assert!(written(data.path()).stop().success());
+    let half = [
+        ".joining.new/node",
+        ".organization.new/ca/ca-key.pem",
+        "identities/.shop.new/msp/key",
+    ];
+    for file in half.map(|half| data.path().join(half)) {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "a key").unwrap();
+    }
+    let node = written(data.path());
+    for file in half.map(|half| data.path().join(half)) {
+        assert!(!file.exists(), "{}", file.display());
+    }
+    assert!(node.stop().success());
+    assert!(check(data.path()).status.success());
+}
+
 #[test]
 fn a_lost_identity_is_not_made_anew() {
     let data = tempfile::tempdir().unwrap();
