@@ -270,7 +270,7 @@ run_kafka() {
   node tests/kafka/main.mjs --quire "$quire" --libs "$work/kafka-libs"
   packages examples/transfers
   node tests/kafka/organizations.mjs --quire "$quire" --libs "$work/kafka-libs" --chaincode examples/transfers
-  node tests/kafka/joining.mjs --quire "$quire" --libs "$work/kafka-libs"
+  node tests/kafka/joining.mjs --quire "$quire" --libs "$work/kafka-libs" --chaincode examples/transfers
   packages examples/world-countries
   node examples/network/main.mjs --quire "$quire" --libs "$work/kafka-libs" --check
   if [ "$(id -u)" -eq 0 ] && unshare --net --mount true; then

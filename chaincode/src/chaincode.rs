@@ -44,6 +44,11 @@ pub trait Chaincode: Send + Sync + Debug {
         false
     }
 
+    /// Whether this node has its code, or is told where it runs.
+    fn has_package(&self) -> bool {
+        true
+    }
+
     /// What can be told of a call before it runs. May read all of its arguments.
     fn hints(&self, _call: &Call) -> Hints {
         Hints::default()

@@ -9,10 +9,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use quire_chaincode::lifecycle::{Installed, Packages, PackagesError, Place, SimulatedState};
+use quire_chaincode::lifecycle::{
+    Installed, OnInstall, Packages, PackagesError, Place, SimulatedState,
+};
 use quire_chaincode::system::{CSCC, Cscc, Host, LSCC, Lscc, QSCC, Qscc};
 use quire_chaincode::{Answer, Call, Chaincode, ChaincodeError, Transaction, Weight};
 use quire_disk::OsDisk;
@@ -76,6 +78,8 @@ impl Packages for OnePackage {
     fn get(&self, _: &str) -> Result<Option<Bytes>, PackagesError> {
         Ok(None)
     }
+
+    fn tell(&self, _: Weak<dyn OnInstall>) {}
 }
 
 struct Bench {

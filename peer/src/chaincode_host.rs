@@ -1,11 +1,11 @@
 //! What the chaincodes of a node's channels need of the node.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use quire_chaincode::Chaincodes;
-use quire_chaincode::lifecycle::{Installed, Packages, PackagesError};
+use quire_chaincode::lifecycle::{Installed, OnInstall, Packages, PackagesError};
 use quire_chaincode::shim::{Deadline, ShimChaincode};
 use quire_ledger::Reader;
 use quire_wire::lifecycle::ReferencedChaincode;
@@ -56,6 +56,8 @@ impl Packages for Idle {
     fn get(&self, _: &str) -> Result<Option<Bytes>, PackagesError> {
         Ok(None)
     }
+
+    fn tell(&self, _: Weak<dyn OnInstall>) {}
 }
 
 impl Processes for Idle {

@@ -28,7 +28,7 @@ pub(crate) struct Committer {
     pub(crate) channel: Arc<str>,
     pub(crate) ledger: Ledger,
     pub(crate) config: Current,
-    pub(crate) deployed: Deployed,
+    pub(crate) deployed: Arc<Deployed>,
     pub(crate) outcomes: Arc<Outcomes>,
     /// Learns the height after each commit.
     pub(crate) heights: watch::Sender<u64>,

@@ -95,4 +95,8 @@ impl Chaincode for Defined {
     fn weight(&self, call: &Call) -> Weight {
         self.process.weight(call)
     }
+
+    fn has_package(&self) -> bool {
+        self.deployment.package_id.is_some()
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use quire_chaincode::Chaincodes;
 use quire_chaincode::lifecycle::{
-    Deployment, Lifecycle, LifecycleError, SimulatedState, deployments,
+    Deployment, Lifecycle, LifecycleError, OnInstall, Packages, SimulatedState, deployments,
 };
 use quire_chaincode::shim::{Host, ShimChaincode};
 use quire_chaincode::system::{CSCC, Cscc, LSCC, Lscc, QSCC, Qscc};
@@ -41,6 +41,7 @@ pub(crate) struct Deployed {
     organization: String,
     config: Current,
     chaincodes: Arc<Chaincodes>,
+    packages: Arc<dyn Packages>,
     processes: Arc<dyn Processes>,
     /// What chaincodes need while they run.
     host: Arc<dyn Host>,
@@ -60,7 +61,7 @@ impl Deployed {
         config: &Current,
         chaincodes: &Arc<Chaincodes>,
         host: &ChaincodeHost,
-    ) -> Result<Self, LifecycleError> {
+    ) -> Result<Arc<Self>, LifecycleError> {
         let channel = reader.channel().into();
         let defining = Arc::new(Defining {
             channel,
@@ -81,11 +82,12 @@ impl Deployed {
         );
         chaincodes.deploy(LIFECYCLE, Arc::new(lifecycle));
         deploy_system(chaincodes, Arc::new(telling), host);
-        let deployed = Self {
+        let deployed = Arc::new(Self {
             reader: reader.clone(),
             organization: organization.to_owned(),
             config: config.clone(),
             chaincodes: Arc::clone(chaincodes),
+            packages: Arc::clone(&host.packages),
             processes: Arc::clone(&host.processes),
             host: Arc::new(Callees {
                 chaincodes: Arc::downgrade(chaincodes),
@@ -96,8 +98,10 @@ impl Deployed {
             }),
             running: Mutex::default(),
             is_stale: AtomicBool::new(false),
-        };
+        });
         deployed.read_again()?;
+        let itself: Arc<dyn OnInstall> = Arc::clone(&deployed) as _;
+        host.packages.tell(Arc::downgrade(&itself));
         Ok(deployed)
     }
 
@@ -106,12 +110,14 @@ impl Deployed {
     /// # Errors
     /// The ledger could not be read, or holds a definition that nobody could have written; all stays as it was.
     fn read_again(&self) -> Result<(), LifecycleError> {
+        // Held from before the first read: who comes later has read later.
+        let mut running = self.running.lock();
         let mut simulator = Simulator::new(self.reader.snapshot());
         let mut state = SimulatedState(&mut simulator);
         let bundle = Arc::clone(&self.config.get().bundle);
         let channel = self.reader.channel();
-        let defined = deployments(&mut state, channel, &*bundle, &self.organization)?;
-        let mut running = self.running.lock();
+        let (organization, packages) = (&self.organization, &*self.packages);
+        let defined = deployments(&mut state, channel, &*bundle, organization, packages)?;
         let mut former = std::mem::take(&mut *running);
         for deployment in defined {
             let name = deployment.name.clone();
@@ -192,7 +198,8 @@ impl Deployed {
             };
             self.processes.attach(package_id, attached);
         } else {
-            let reason = "this organisation has approved no package for it";
+            let reason =
+                "this organisation has approved no package for it, or one that is not installed";
             tracing::warn!(
                 channel,
                 name,
@@ -209,5 +216,12 @@ impl Deployed {
         if let Some(package_id) = &gone.deployment.package_id {
             self.processes.detach(package_id, &gone.process);
         }
+    }
+}
+
+/// A package may be what another node of the organisation approved.
+impl OnInstall for Deployed {
+    fn installed(&self) {
+        self.follow(true);
     }
 }

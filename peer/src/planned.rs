@@ -110,7 +110,7 @@ impl Planned {
             takes_writes: true,
         };
         let own = &self.identity;
-        let chaincodes = Chaincodes::read(of, &in_force.bundle, own.msp_id());
+        let chaincodes = Chaincodes::read(of, &in_force.bundle);
         let chaincodes = chaincodes.map_err(|error| NoPlan::Read(chain_of(&error)))?;
         let definitions = chaincodes.definitions(interest);
         let others = in_force.remote_peers.to_vec();

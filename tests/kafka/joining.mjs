@@ -12,7 +12,14 @@ import { parseArgs, promisify } from 'node:util';
 import { freePort } from '../ports.mjs';
 import { Brokers, later, until } from './brokers.mjs';
 
-const { values: options } = parseArgs({ options: { quire: { type: 'string' }, libs: { type: 'string' } } });
+const { values: options } = parseArgs({
+  options: {
+    quire: { type: 'string' },
+    libs: { type: 'string' },
+    // The folder of a chaincode, with what npm installs for it.
+    chaincode: { type: 'string' },
+  },
+});
 if (!options.quire || !options.libs) throw new Error('--quire PATH and --libs DIR are needed');
 const quire = path.resolve(options.quire);
 const work = mkdtempSync(path.join(os.tmpdir(), 'quire-joining-'));
@@ -205,6 +212,25 @@ try {
   assert.deepEqual([retried.status, retried.body.transactionId], [201, ordered.body.transactionId]);
   assert.equal(await agree([first, second]), 3);
   console.log('ok  an identity that was sealed and imported retries its keys at the other node; a wrong file changes nothing');
+
+  if (options.chaincode) {
+    const deploy = (node) => run('chaincode', 'deploy', 'transfers', path.resolve(options.chaincode), ...node.at);
+    const runs = async (node) => (await node.ask('GET', 'chaincodes')).body.chaincodes?.[0]?.isRunning;
+    await deploy(first);
+    await until('the definition at the second', async () => (await second.height()) === (await first.height()));
+    assert.equal(await runs(second), false, 'its package is not installed there');
+    assert.match(await deploy(second), /is deployed/);
+    await agree([first, second]);
+    for (const node of [first, second]) await until(`the chaincode at ${node.name}`, () => runs(node));
+    const height = await first.height();
+    for (const [place, node] of [first, second].entries()) {
+      const call = { chaincode: 'transfers', function: 'OpenAccount', args: [`account${place}`, '100'] };
+      const called = await node.ask('POST', 'transactions', { key: `open-${place}`, body: call });
+      assert.equal(called.status, 201, JSON.stringify(called.body));
+    }
+    assert.equal(await agree([first, second]), height + 2, 'the second approved nothing anew');
+    console.log('ok  a chaincode that one node of an organisation approved runs at the other when its package is installed there');
+  }
 
   // The command is killed later and later, until it is done before it is killed.
   const invitation = file('node3.invitation', await first.invite('node3'));

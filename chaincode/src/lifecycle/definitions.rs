@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 
+use quire_ledger::ReadError;
 use quire_wire::lifecycle::StateMetadata;
 
 use super::config::ChannelConfig;
 use super::definition::{Approval, Definition, LocalPackage, Parameters};
 use super::error::LifecycleError;
 use super::layout::{self, Fields, NAMESPACES, SOURCES};
+use super::packages::Packages;
 use super::state::{Place, State};
 
 /// Definitions of a channel.
@@ -36,10 +38,11 @@ pub(crate) fn definition(state: &mut dyn State, name: &str) -> Result<Definition
     layout::read(state, Place::Public, NAMESPACES, name, &metadata)
 }
 
-/// How every chaincode is defined, in the order of their names.
-pub(crate) fn definitions(
-    state: &mut dyn State,
-) -> Result<Vec<(String, Definition)>, LifecycleError> {
+/// How every chaincode of a channel is defined, in the order of their names.
+///
+/// # Errors
+/// The ledger could not be read, or holds a definition that nobody could have written.
+pub fn definitions(state: &mut dyn State) -> Result<Vec<(String, Definition)>, LifecycleError> {
     let metadata = layout::all_metadata(state, Place::Public, NAMESPACES)?;
     let is_chaincode = |datatype: &str| datatype == <Definition as layout::Structure>::TYPE;
     let names = metadata.into_iter();
@@ -120,6 +123,46 @@ impl Definitions<'_> {
 
     /// Whether an organisation has approved just this already, with just this package.
     fn is_approved(
+        &mut self,
+        organization: &str,
+        name: &str,
+        approval: &Approval,
+    ) -> Result<bool, LifecycleError> {
+        match self.is_kept(organization, name, approval) {
+            Err(error) if is_elsewhere(&error) => {
+                let Approval {
+                    definition,
+                    package_id,
+                } = approval.clone();
+                self.has_hashes(
+                    organization,
+                    name,
+                    &definition,
+                    &LocalPackage { package_id },
+                )
+            }
+            decided => decided,
+        }
+    }
+
+    /// Whether what an organisation approved has the hashes of this definition and this package. Who has the hashes has
+    /// the values: another node of the organisation may have kept them.
+    fn has_hashes(
+        &mut self,
+        organization: &str,
+        name: &str,
+        definition: &Definition,
+        package: &LocalPackage,
+    ) -> Result<bool, LifecycleError> {
+        let private = private_name(name, definition.sequence);
+        let (state, parameters) = (&mut *self.state, &definition.parameters);
+        let differing = layout::differences(state, organization, NAMESPACES, &private, parameters)?;
+        Ok(differing.is_empty()
+            && layout::differences(state, organization, SOURCES, &private, package)?.is_empty())
+    }
+
+    /// The same as far as this node kept what was approved.
+    fn is_kept(
         &mut self,
         organization: &str,
         name: &str,
@@ -206,8 +249,64 @@ impl Definitions<'_> {
         definitions(self.state)
     }
 
-    /// What an organisation approved for a name: for the sequence number, or where that is 0 the newest.
+    /// What an organisation approved for a name: for the sequence number, or where that is 0 the newest. What another
+    /// node of the organisation has kept is told by its hashes, if it is the definition in force with one of the
+    /// packages that are installed here.
     pub(super) fn approved(
+        &mut self,
+        organization: &str,
+        name: &str,
+        sequence: i64,
+        packages: &dyn Packages,
+    ) -> Result<Approval, LifecycleError> {
+        match self.kept(organization, name, sequence) {
+            Err(error) if is_elsewhere(&error) => {
+                let recognised = self.recognised(organization, name, sequence, packages)?;
+                recognised.ok_or(error)
+            }
+            found => found,
+        }
+    }
+
+    fn recognised(
+        &mut self,
+        organization: &str,
+        name: &str,
+        sequence: i64,
+        packages: &dyn Packages,
+    ) -> Result<Option<Approval>, LifecycleError> {
+        let definition = match self.definition(name) {
+            Ok(definition) => definition,
+            Err(LifecycleError::NotDefined(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_asked_for = match sequence {
+            0 => {
+                let next = private_name(name, definition.sequence.wrapping_add(1));
+                let key = layout::metadata_key(NAMESPACES, &next);
+                self.state.hash(organization, &key)?.is_none()
+            }
+            given => given == definition.sequence,
+        };
+        if !is_asked_for {
+            return Ok(None);
+        }
+        let installed = packages.installed().into_iter().map(|one| one.package_id);
+        // It may have been approved without a package.
+        for package_id in installed.chain([String::new()]) {
+            let package = LocalPackage { package_id };
+            if self.has_hashes(organization, name, &definition, &package)? {
+                let package_id = package.package_id;
+                return Ok(Some(Approval {
+                    definition,
+                    package_id,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn kept(
         &mut self,
         organization: &str,
         name: &str,
@@ -288,6 +387,14 @@ impl Definitions<'_> {
         };
         fields.number("Sequence")
     }
+}
+
+/// Whether another node of the organisation has what was asked for.
+fn is_elsewhere(error: &LifecycleError) -> bool {
+    matches!(
+        error,
+        LifecycleError::Read(ReadError::PrivateMissing { .. })
+    )
 }
 
 /// The name by which an organisation keeps what it approved.

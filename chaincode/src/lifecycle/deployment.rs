@@ -8,6 +8,7 @@ use super::config::ChannelConfig;
 use super::definition::Definition;
 use super::definitions::Definitions;
 use super::error::LifecycleError;
+use super::packages::Packages;
 use super::state::State;
 
 /// A chaincode that a channel defines.
@@ -43,8 +44,8 @@ pub fn approvals(
     Ok(readiness.approvals)
 }
 
-/// The chaincodes that a channel defines, in the order of their names, as an organisation runs them. Approvals are
-/// read where this node endorsed them.
+/// The chaincodes that a channel defines, in the order of their names, as an organisation runs them. An approval that
+/// another node of the organisation endorsed is known by its hashes, if its package is installed here.
 ///
 /// # Errors
 /// The ledger could not be read, or holds a definition that nobody could have written.
@@ -53,6 +54,7 @@ pub fn deployments(
     channel: &str,
     config: &dyn ChannelConfig,
     organization: &str,
+    packages: &dyn Packages,
 ) -> Result<Vec<Deployment>, LifecycleError> {
     let mut known = Definitions {
         channel,
@@ -61,9 +63,10 @@ pub fn deployments(
     };
     let definitions = known.definitions()?;
     let deployments = definitions.into_iter().map(|(name, definition)| {
-        let approval = match known.approved(organization, &name, definition.sequence) {
+        let approved = known.approved(organization, &name, definition.sequence, packages);
+        let approval = match approved {
             Ok(approval) => Some(approval),
-            // Another node of the organisation may have endorsed it.
+            // The package is not installed here, or something else was approved.
             Err(
                 LifecycleError::NotApproved { .. }
                 | LifecycleError::Read(ReadError::PrivateMissing { .. }),

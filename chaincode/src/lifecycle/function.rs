@@ -157,11 +157,10 @@ impl Function<'_> {
 
     fn query_approved(&mut self) -> Result<Bytes, LifecycleError> {
         let args: QueryApprovedChaincodeDefinitionArgs = self.argument()?;
-        let organization = self.organization;
+        let (organization, packages) = (self.organization, self.packages);
         let mut channel = self.channel()?;
-        let found = channel
-            .definitions()
-            .approved(organization, &args.name, args.sequence)?;
+        let mut definitions = channel.definitions();
+        let found = definitions.approved(organization, &args.name, args.sequence, packages)?;
         let source = source_of(found.package_id);
         let (sequence, parameters) = (found.definition.sequence, found.definition.parameters);
         Ok(answer(&QueryApprovedChaincodeDefinitionResult {

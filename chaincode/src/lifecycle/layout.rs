@@ -116,12 +116,42 @@ pub(super) fn metadata(
     name: &str,
 ) -> Result<Option<StateMetadata>, LifecycleError> {
     let found = state.get(place, &metadata_key(part, name))?;
+    decoded_metadata(found, part, name)
+}
+
+fn decoded_metadata(
+    found: Option<Bytes>,
+    part: &str,
+    name: &str,
+) -> Result<Option<StateMetadata>, LifecycleError> {
     let decoded = found.map(StateMetadata::decode).transpose();
     decoded.map_err(|error| {
         LifecycleError::State(format!(
             "could not unmarshal metadata for namespace {part}/{name}: {error}"
         ))
     })
+}
+
+/// A key's value, also where another node of the organisation has it and this one has its hash alone: it is `ours` if
+/// it has that hash, and otherwise some other value, for which no bytes stand.
+fn known(
+    state: &mut dyn State,
+    place: Place<'_>,
+    key: &str,
+    ours: &[u8],
+) -> Result<Option<Bytes>, ReadError> {
+    match (state.get(place, key), place) {
+        (Err(ReadError::PrivateMissing { .. }), Place::Of(organization)) => {
+            let found = state.hash(organization, key)?;
+            let is_ours = found.is_some_and(|found| *found == sha256([ours]));
+            Ok(Some(if is_ours {
+                Bytes::copy_from_slice(ours)
+            } else {
+                Bytes::new()
+            }))
+        }
+        (found, _) => found,
+    }
 }
 
 /// What there is of every name, in the order of the names.
@@ -176,16 +206,20 @@ pub(super) fn write<S: Structure>(
     name: &str,
     structure: &S,
 ) -> Result<(), LifecycleError> {
-    let before = metadata(state, place, part, name)?.unwrap_or_default();
+    let written = S::FIELDS.iter().zip(structure.values());
+    let written: Vec<_> = written
+        .map(|(field, value)| (field_key(part, name, field), encoded(value)))
+        .collect();
+    let before = known(state, place, &metadata_key(part, name), &metadata_of::<S>())?;
+    let before = decoded_metadata(before, part, name)?.unwrap_or_default();
     let mut existing = BTreeMap::new();
     for field in &before.fields {
         let key = field_key(part, name, field);
-        let value = state.get(place, &key)?;
+        let ours = written.iter().find(|(written, _)| *written == key);
+        let value = known(state, place, &key, ours.map_or(&[], |(_, value)| value))?;
         existing.insert(key, value.unwrap_or_default());
     }
-    for (field, value) in S::FIELDS.iter().zip(structure.values()) {
-        let key = field_key(part, name, field);
-        let value = encoded(value);
+    for (key, value) in written {
         if existing.remove(&key).as_ref() != Some(&value) {
             state.put(place, &key, value);
         }

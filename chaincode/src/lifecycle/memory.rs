@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
+use std::sync::Weak;
 
 use bytes::Bytes;
 use quire_ledger::ReadError;
 use quire_wire::hash::sha256;
 
 use super::config::ChannelConfig;
-use super::state::{Place, State};
+use super::packages::{Installed, OnInstall, Packages, PackagesError};
+use super::state::{NAMESPACE, Place, State, implicit_collection};
 
 /// The organisation by its MSP id, none for public state, and the key.
 pub(super) type Name = (Option<String>, String);
@@ -20,6 +22,8 @@ pub(super) struct Memory {
     written: Vec<(Name, Option<Bytes>)>,
     /// What was read, whether for its value or for its hash.
     pub(super) read: BTreeSet<Name>,
+    /// Whether private values are at another node, and here their hashes alone.
+    pub(super) is_elsewhere: bool,
 }
 
 impl Memory {
@@ -41,7 +45,16 @@ fn name(place: Place<'_>, key: &str) -> Name {
 impl State for Memory {
     fn get(&mut self, place: Place<'_>, key: &str) -> Result<Option<Bytes>, ReadError> {
         self.read.insert(name(place, key));
-        Ok(self.values.get(&name(place, key)).cloned())
+        let found = self.values.get(&name(place, key)).cloned();
+        match place {
+            Place::Of(organization) if self.is_elsewhere && found.is_some() => {
+                Err(ReadError::PrivateMissing {
+                    namespace: NAMESPACE.to_owned(),
+                    collection: implicit_collection(organization),
+                })
+            }
+            _ => Ok(found),
+        }
     }
 
     fn range(
@@ -59,8 +72,11 @@ impl State for Memory {
     }
 
     fn hash(&mut self, organization: &str, key: &str) -> Result<Option<Bytes>, ReadError> {
-        let value = self.get(Place::Of(organization), key)?;
-        Ok(value.map(|value| sha256([&*value]).to_vec().into()))
+        let name = name(Place::Of(organization), key);
+        let value = self.values.get(&name);
+        let hash = value.map(|value| sha256([&**value]).to_vec().into());
+        self.read.insert(name);
+        Ok(hash)
     }
 
     fn put(&mut self, place: Place<'_>, key: &str, value: Bytes) {
@@ -115,4 +131,29 @@ impl ChannelConfig for TwoOrgs {
     fn has_identity(&self, _serialized: &[u8]) -> bool {
         false
     }
+}
+
+/// Packages that are installed, by their ids.
+#[derive(Debug)]
+pub(super) struct Ids(pub(super) Vec<&'static str>);
+
+impl Packages for Ids {
+    fn install(&self, _: &[u8]) -> Result<Installed, PackagesError> {
+        Err(PackagesError::Full(0))
+    }
+
+    fn installed(&self) -> Vec<Installed> {
+        let ids = self.0.iter();
+        ids.map(|id| Installed {
+            package_id: (*id).to_owned(),
+            label: String::new(),
+        })
+        .collect()
+    }
+
+    fn get(&self, _: &str) -> Result<Option<Bytes>, PackagesError> {
+        Ok(None)
+    }
+
+    fn tell(&self, _: Weak<dyn OnInstall>) {}
 }

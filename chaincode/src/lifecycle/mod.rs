@@ -37,7 +37,8 @@ pub use collections::{CollectionError, CollectionRule};
 pub use config::ChannelConfig;
 pub use connection::{ClientPair, Connection, ConnectionError, ConnectionTls};
 pub use definition::{Approval, Definition, Parameters};
-pub(crate) use definitions::{definition, definitions};
+pub(crate) use definitions::definition;
+pub use definitions::definitions;
 pub use deployment::{Deployment, approvals, deployments};
 pub use error::{DefinitionError, LifecycleError};
 pub use host::Host;
@@ -46,7 +47,7 @@ pub use package::{
     MAX_LABEL_BYTES, MAX_PACKAGE_BYTES, Metadata, Package, PackageError, package_id,
 };
 pub use packages::{
-    DamagedPackage, Installed, MAX_PACKAGES, MAX_PACKAGES_BYTES, PackageFiles, Packages,
+    DamagedPackage, Installed, MAX_PACKAGES, MAX_PACKAGES_BYTES, OnInstall, PackageFiles, Packages,
     PackagesError,
 };
 pub use simulated::SimulatedState;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -35,6 +35,15 @@ pub trait Packages: Send + Sync + Debug {
     /// # Errors
     /// If they cannot be read, or are no longer what they were.
     fn get(&self, package_id: &str) -> Result<Option<Bytes>, PackagesError>;
+
+    /// Has it told, as long as it lives, whenever another package is kept.
+    fn tell(&self, who: Weak<dyn OnInstall>);
+}
+
+/// Who wants to know of packages that are installed.
+pub trait OnInstall: Send + Sync + Debug {
+    /// Another package is kept. Called on the thread that installed it, before it answers.
+    fn installed(&self);
 }
 
 /// A package that is kept.
@@ -76,6 +85,7 @@ pub struct PackageFiles {
     folder: PathBuf,
     max_bytes: u64,
     kept: Mutex<BTreeMap<String, Kept>>,
+    told: Mutex<Vec<Weak<dyn OnInstall>>>,
 }
 
 #[derive(Debug)]
@@ -119,6 +129,7 @@ impl PackageFiles {
             folder: folder.to_path_buf(),
             max_bytes,
             kept: Mutex::new(kept),
+            told: Mutex::default(),
         };
         Ok((files, damaged))
     }
@@ -150,6 +161,12 @@ impl Packages for PackageFiles {
             bytes,
         };
         kept.insert(package_id.clone(), found);
+        // They ask what is installed.
+        drop(kept);
+        let told: Vec<_> = self.told.lock().iter().filter_map(Weak::upgrade).collect();
+        for one in told {
+            one.installed();
+        }
         Ok(Installed { package_id, label })
     }
 
@@ -171,6 +188,12 @@ impl Packages for PackageFiles {
             return Err(PackagesError::Damaged(package_id.to_owned()));
         }
         Ok(Some(source.into()))
+    }
+
+    fn tell(&self, who: Weak<dyn OnInstall>) {
+        let mut told = self.told.lock();
+        told.retain(|one| one.strong_count() > 0);
+        told.push(who);
     }
 }
 

@@ -1,18 +1,20 @@
 //! The chaincodes that a channel defines, as they are told.
 
+use std::sync::Arc;
+
 use quire_chaincode::lifecycle::{
     Deployment, LifecycleError, SimulatedState, approvals, deployments,
 };
-use quire_gateway::chaincodes::{DefinedChaincode, DefinedCollection};
+use quire_gateway::chaincodes::{DefinedChaincode, DefinedCollection, DeployedChaincode};
 use quire_identity::Bundle;
 use quire_identity::policy::write_signature_policy;
 use quire_ledger::{ReadError, Simulator};
-use quire_peer::Channel;
 use quire_peer::config::in_state;
+use quire_peer::{ChaincodeHost, Channel};
 use quire_wire::Message as _;
 use quire_wire::collection::{ApplicationPolicy, PolicyKind, StaticCollectionConfig};
 
-use super::Node;
+use super::{Node, Wanted};
 
 impl Node {
     /// The chaincodes that a channel defines, by name. Blocks.
@@ -29,7 +31,12 @@ impl Node {
         let mut simulator = Simulator::new(channel.reader.snapshot());
         let mut state = SimulatedState(&mut simulator);
         let organization = self.endorser.msp_id();
-        let defined = deployments(&mut state, &channel.name, &bundle, organization)?;
+        let host = self.chaincodes.as_ref();
+        let packages = host.map_or_else(
+            || ChaincodeHost::idle().packages,
+            |host| Arc::clone(&host.packages) as _,
+        );
+        let defined = deployments(&mut state, &channel.name, &bundle, organization, &*packages)?;
         let told = defined.into_iter().map(|deployment| {
             let Deployment {
                 name, definition, ..
@@ -42,6 +49,38 @@ impl Node {
             })
         });
         told.collect()
+    }
+
+    /// A chaincode that runs a package here by the definition in force, if that is as it is wanted. A policy that is named
+    /// is not looked at, and none is found then.
+    pub(super) fn deployed_as_wanted(
+        &self,
+        channel: &Channel,
+        wanted: &Wanted,
+        package_id: &str,
+    ) -> Result<Option<DeployedChaincode>, LifecycleError> {
+        let version = wanted.version.as_ref();
+        let is_wanted = |one: &DefinedChaincode| {
+            one.name == wanted.name
+                && one.package_id.as_deref() == Some(package_id)
+                && version.is_none_or(|version| *version == one.version)
+                && wanted
+                    .init_required
+                    .is_none_or(|required| required == one.init_required)
+        };
+        if wanted.policy.is_some() {
+            return Ok(None);
+        }
+        let found = self.defined(channel)?.into_iter().find(is_wanted);
+        Ok(found.map(|one| DeployedChaincode {
+            package_id: package_id.to_owned(),
+            sequence: one.sequence,
+            version: one.version,
+            approvals: one.approvals,
+            is_committed: true,
+            was_there: true,
+            is_running: one.is_running,
+        }))
     }
 
     /// Whether the process of a package is connected here.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quire_chaincode::lifecycle::{CodeError, ConnectionError, PackageError, PackagesError};
+use quire_chaincode::lifecycle::{
+    CodeError, ConnectionError, LifecycleError, PackageError, PackagesError,
+};
 use quire_chaincode::{Call, ChaincodeError, Invocation, Reach};
 use quire_gateway::backend::Backend as _;
 use quire_gateway::chaincodes::{DeployChaincodeError, DeployedChaincode};
@@ -83,6 +85,8 @@ pub(crate) enum DeployError {
     },
     #[error("the channel's configuration cannot be read")]
     Config(#[from] ReadError),
+    #[error("the channel's definitions cannot be read")]
+    Definitions(#[from] LifecycleError),
 }
 
 impl From<DeployError> for DeployChaincodeError {
@@ -125,8 +129,15 @@ impl Node {
     /// suffices. Where all is as wanted already, nothing is done. Blocks.
     pub(crate) fn deploy(&self, wanted: &Wanted) -> Result<DeployedChaincode, DeployError> {
         let host = self.chaincodes.as_ref().ok_or(DeployError::NoHost)?;
-        let calls = self.lifecycle(&wanted.channel)?;
+        let name = &wanted.channel;
+        let channel = self.channel(name);
+        let channel = channel.ok_or_else(|| DeployError::NoChannel(name.clone()))?;
         let package_id = install(host, wanted)?;
+        // As where another node of the organisation has approved it: nobody is asked, so no administrator is needed.
+        if let Some(there) = self.deployed_as_wanted(&channel, wanted, &package_id)? {
+            return Ok(there);
+        }
+        let calls = self.lifecycle(channel)?;
         let policy = wanted.policy.as_deref().map(policy).transpose()?;
         let current = calls.definition(&wanted.name)?;
         if let Some(current) = &current
@@ -186,10 +197,9 @@ impl Node {
         }
     }
 
-    fn lifecycle(&self, channel: &str) -> Result<Calls, DeployError> {
-        let open = self.channel(channel);
+    fn lifecycle(&self, channel: Channel) -> Result<Calls, DeployError> {
         Ok(Calls {
-            channel: open.ok_or_else(|| DeployError::NoChannel(channel.to_owned()))?,
+            channel,
             identity: self.organization.administrator(clock::now())?,
         })
     }

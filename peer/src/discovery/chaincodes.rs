@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quire_chaincode::lifecycle::{
-    Deployment, LifecycleError, NAMESPACE, SimulatedState, deployments,
+    Definition, LifecycleError, NAMESPACE, SimulatedState, definitions,
 };
 use quire_chaincode::name::check_namespace;
 use quire_identity::Bundle;
@@ -45,27 +45,22 @@ pub struct Of<'a> {
 pub struct Chaincodes<'a> {
     of: Of<'a>,
     bundle: &'a Bundle,
-    deployments: Vec<Deployment>,
+    /// By name.
+    defined: Vec<(String, Definition)>,
 }
 
 impl<'a> Chaincodes<'a> {
-    /// Those of a channel, as the organisation with this MSP id runs them.
+    /// Those of a channel.
     ///
     /// # Errors
     /// The ledger cannot be read, or holds a definition that nobody could have written.
-    pub fn read(
-        of: Of<'a>,
-        bundle: &'a Bundle,
-        organization: &str,
-    ) -> Result<Self, LifecycleError> {
-        let reader = of.reader;
-        let mut simulator = Simulator::new(reader.snapshot());
-        let mut state = SimulatedState(&mut simulator);
-        let deployments = deployments(&mut state, reader.channel(), bundle, organization)?;
+    pub fn read(of: Of<'a>, bundle: &'a Bundle) -> Result<Self, LifecycleError> {
+        let mut simulator = Simulator::new(of.reader.snapshot());
+        let defined = definitions(&mut SimulatedState(&mut simulator))?;
         Ok(Self {
             of,
             bundle,
-            deployments,
+            defined,
         })
     }
 
@@ -75,9 +70,11 @@ impl<'a> Chaincodes<'a> {
         if !self.of.takes_writes {
             return Vec::new();
         }
-        let deployed = self.deployments.iter();
-        let deployed = deployed.filter(|one| one.package_id.is_some());
-        let deployed = deployed.map(|one| (one.name.clone(), version(one)));
+        let governing = self.of.governing;
+        let deployed = self.defined.iter();
+        let deployed = deployed
+            .filter(|(name, _)| governing.is_deployed(name) && governing.of(name).has_package());
+        let deployed = deployed.map(|(name, definition)| (name.clone(), version(definition)));
         let lifecycle = (NAMESPACE.to_owned(), LIFECYCLE_VERSION.to_owned());
         deployed
             .chain([lifecycle])
@@ -140,12 +137,12 @@ impl<'a> Chaincodes<'a> {
                 ..Defined::default()
             });
         }
-        let mut all = self.deployments.iter();
-        let deployment = all.find(|one| one.name == call.name)?;
-        let parameters = &deployment.definition.parameters;
+        let mut all = self.defined.iter();
+        let (_, definition) = all.find(|(name, _)| *name == call.name)?;
+        let parameters = &definition.parameters;
         let policy = ApplicationPolicy::decode(parameters.validation.validation_parameter.clone());
         let mut defined = Defined {
-            version: version(deployment),
+            version: version(definition),
             policy: signature_policy(&policy.ok()?, root)?,
             ..Defined::default()
         };
@@ -163,7 +160,7 @@ impl<'a> Chaincodes<'a> {
 
     /// Whether the built-in chaincode governs a namespace here, and writes may come to it.
     fn is_built_in(&self, name: &str) -> bool {
-        let is_defined = self.deployments.iter().any(|one| one.name == name);
+        let is_defined = self.defined.iter().any(|(defined, _)| defined == name);
         self.of.takes_writes
             && !is_defined
             && !self.of.governing.is_deployed(name)
@@ -171,8 +168,8 @@ impl<'a> Chaincodes<'a> {
     }
 }
 
-fn version(deployment: &Deployment) -> String {
-    deployment.definition.sequence.to_string()
+fn version(definition: &Definition) -> String {
+    definition.sequence.to_string()
 }
 
 /// Adds the collections that a definition names; none if Fabric could not say who must endorse what is written there.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use quire_chaincode::lifecycle::{Installed, Packages, PackagesError};
+use quire_chaincode::lifecycle::{Installed, OnInstall, Packages, PackagesError};
 use quire_chaincode::shim::{Deadline, Limits, ShimChaincode, Stream};
 use quire_chaincode::{
     Answer, Call, Chaincode, ChaincodeError, Chaincodes, Invocation, Proposed, Reach, Simulated,
@@ -92,6 +92,8 @@ impl Packages for Played {
     fn get(&self, _: &str) -> Result<Option<Bytes>, PackagesError> {
         Ok(None)
     }
+
+    fn tell(&self, _: Weak<dyn OnInstall>) {}
 }
 
 /// Looks through all documents of a namespace.

@@ -288,8 +288,7 @@ impl About<'_> {
     }
 
     fn read(&self) -> Result<Chaincodes<'_>, String> {
-        let organization = self.discovery.itself.identity.msp_id();
-        Chaincodes::read(self.channel.into(), self.bundle, organization).map_err(|error| {
+        Chaincodes::read(self.channel.into(), self.bundle).map_err(|error| {
             let channel = self.bundle.channel();
             let reason = chain_of(&error);
             tracing::error!(channel, reason, "definitions cannot be read");

@@ -5,7 +5,7 @@ use quire_wire::collection::CollectionConfigPackage;
 use quire_wire::lifecycle::{ChaincodeEndorsementInfo, ChaincodeValidationInfo};
 use serde_json::Value;
 
-use super::super::memory::{Memory, TwoOrgs, two_orgs};
+use super::super::memory::{Ids, Memory, TwoOrgs, two_orgs};
 use super::*;
 
 fn text<'a>(case: &'a Value, name: &str) -> &'a str {
@@ -180,14 +180,15 @@ fn what_is_kept_is_read_again() {
         Err(LifecycleError::NotDefined(_))
     ));
 
-    let newest = definitions.approved("Org1MSP", "b", 0).unwrap();
+    let none = Ids(Vec::new());
+    let newest = definitions.approved("Org1MSP", "b", 0, &none).unwrap();
     assert_eq!(
         (version(&newest.definition), &*newest.package_id),
         ("v2".to_owned(), "b:2")
     );
-    let first = definitions.approved("Org1MSP", "b", 1).unwrap();
+    let first = definitions.approved("Org1MSP", "b", 1, &none).unwrap();
     assert_eq!(version(&first.definition), "v1");
-    let missing = definitions.approved("Org2MSP", "b", 0).unwrap_err();
+    let missing = definitions.approved("Org2MSP", "b", 0, &none).unwrap_err();
     assert_eq!(
         missing.to_string(),
         "could not fetch approved chaincode definition (name: 'b', sequence: '1') on channel 'main'"
@@ -228,4 +229,54 @@ fn what_nobody_could_have_written_is_told_and_not_gone_by() {
             "{key} {found:?}"
         );
     }
+}
+
+#[test]
+fn what_another_node_of_the_organisation_approved_is_known_by_its_hashes() {
+    let mut state = Memory::default();
+    let config = TwoOrgs::default();
+    let of = |sequence, package: &str| Approval {
+        definition: Definition {
+            sequence,
+            ..Definition::default()
+        },
+        package_id: package.to_owned(),
+    };
+    let on = |state: &mut Memory, case: &mut dyn FnMut(&mut Definitions<'_>)| {
+        case(&mut Definitions {
+            channel: "main",
+            config: &config,
+            state,
+        });
+    };
+    on(&mut state, &mut |there| {
+        there.approve("Org1MSP", "cc", of(1, "cc:1")).unwrap();
+        let definition = of(1, "").definition;
+        there.commit("cc", definition, &two_orgs()).unwrap();
+        there.approve("Org1MSP", "cc", of(2, "cc:2")).unwrap();
+    });
+    state.is_elsewhere = true;
+    state.take_written();
+    let (both, none) = (Ids(vec!["other:1", "cc:1"]), Ids(Vec::new()));
+    on(&mut state, &mut |here| {
+        let found = here.approved("Org1MSP", "cc", 1, &both).unwrap();
+        let committed = here.definition("cc").unwrap();
+        assert_eq!((found.definition, &*found.package_id), (committed, "cc:1"));
+        for (sequence, packages) in [(1, &none), (2, &both), (0, &both)] {
+            let unknown = here.approved("Org1MSP", "cc", sequence, packages);
+            assert!(is_elsewhere(&unknown.unwrap_err()), "{sequence}");
+        }
+        for (sequence, package, why) in [(1, "cc:1", "current committed"), (2, "cc:2", "unchanged")]
+        {
+            let again = here.approve("Org1MSP", "cc", of(sequence, package));
+            assert!(again.unwrap_err().to_string().contains(why), "{why}");
+        }
+    });
+    assert_eq!(state.take_written(), []);
+    on(&mut state, &mut |here| {
+        here.approve("Org1MSP", "cc", of(2, "cc:3")).unwrap();
+    });
+    let written = state.take_written().into_iter();
+    let written: Vec<_> = written.map(|((_, key), _)| key).collect();
+    assert_eq!(written, ["chaincode-sources/fields/cc#2/PackageID"]);
 }
