@@ -8,7 +8,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import https from 'node:https';
-import { cpSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const { QUIRE: quire, SCENARIO: scenario, WORK: work } = process.env;
@@ -108,13 +108,35 @@ function end(name) {
   throw new Error(`${name} does not end`);
 }
 
+/**
+ * The suite's network, with one orderer, with each peer an anchor peer, since peers are known by the configuration and not
+ * by gossip, with the policies by which peers endorse, and without the built-in chaincode.
+ */
+function network() {
+  const policy = (indent, name, type, rule) => `${indent}${name}: { Type: ${type}, Rule: "${rule}" }\n`;
+  const endorsement = ['Endorsement', 'LifecycleEndorsement'];
+  const policies = endorsement.map((name) => policy(' '.repeat(8), name, 'ImplicitMeta', 'MAJORITY Endorsement')).join('');
+  return readFileSync(path.join(material, 'configtx.yaml'), 'utf8')
+    .replaceAll(/ {12}- Host: orderer[23]\..*\n( {14}.*\n){3}/g, '')
+    .replaceAll(/ {8}- orderer[23]\..*\n/g, '')
+    .replace('Application: &ApplicationDefaults\n', '$&    ACLs: { documents/Submit: /Channel/Application/Nobody }\n')
+    .replace(/ {12}Rule: "MAJORITY Admins"\n/, `$&${policies}`)
+    .replaceAll(/ {16}Rule: "OR\('(Org\dMSP)\.admin'\)"\n/g, (line, org) =>
+      line + policy(' '.repeat(12), 'Endorsement', 'Signature', `OR('${org}.peer')`))
+    .replaceAll(/ {12}- Host: peer0\.(org\d)\..*\n.*\n/g, (first, org) =>
+      first + PEERS.filter((peer) => peer.org === org && !peer.name.startsWith('peer0'))
+        .map(({ name, grpc }) => `            - { Host: ${name}, Port: ${grpc} }\n`).join(''))
+    .replaceAll('crypto-config/', `${crypto}/`);
+}
+
 /** What create_channel.sh does in a container. */
 function createChannel() {
   rmSync(crypto, { recursive: true, force: true });
   rmSync(block, { force: true });
   const run = (...args) => execFileSync(quire, args, { cwd: material, stdio: 'inherit' });
   run('cryptogen', 'generate', '--config', 'crypto-config.yaml', '--output', 'crypto-config');
-  run('configtxgen', '-configPath', '.', '-profile', 'ThreeOrgsApplicationGenesis', '-outputBlock', block, '-channelID', 'mychannel');
+  writeFileSync(path.join(work, 'configtx.yaml'), network());
+  run('configtxgen', '-configPath', work, '-profile', 'ThreeOrgsApplicationGenesis', '-outputBlock', block, '-channelID', 'mychannel');
   for (const name of readdirSync(crypto, { recursive: true })) {
     if (name.endsWith('_sk')) renameSync(path.join(crypto, name), path.join(crypto, path.dirname(name), 'key.pem'));
   }
@@ -152,20 +174,8 @@ function execute(args) {
     return run(['channel', 'join', '--block', block, '--ordering', 'remote', ...identity(joining)], here, {});
   }
   const status = run([program, ...mapped], here, environment);
-  if (status === 0 && mapped.includes('approveformyorg')) tell(peer);
   if (status === 0 && mapped.includes('commit')) built(mapped[mapped.indexOf('--name') + 1]);
   return status;
-}
-
-/**
- * Gives the other peers of an organisation what it approved, which peers of Fabric tell each other by gossip: the sets of
- * its private data, whose hashes are in blocks.
- */
-function tell(peer) {
-  const sets = (one) => path.join(data(one), 'channels/mychannel/private');
-  for (const other of PEERS.filter(({ org, name }) => org === peer.org && name !== peer.name)) {
-    cpSync(sets(peer), sets(other), { recursive: true });
-  }
 }
 
 /** Waits until all peers run a chaincode. Fabric builds it when it is installed, and a node when it is committed. */
