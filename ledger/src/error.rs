@@ -287,6 +287,19 @@ pub enum OpenError {
         /// What is wrong.
         reason: String,
     },
+    /// A newer release wrote a file, in a form that this one does not know. Nothing was changed.
+    #[error(
+        "{} has version {version}, and this release knows none above {newest}",
+        file.display()
+    )]
+    Newer {
+        /// The file.
+        file: PathBuf,
+        /// The version of its form.
+        version: u32,
+        /// The newest version that this release knows.
+        newest: u32,
+    },
     /// The file system refused.
     #[error("cannot use {}", path.display())]
     Io {

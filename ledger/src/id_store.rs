@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::{Base, Extent};
 use crate::error::OpenError;
+use crate::form::check_version;
 
 /// Folders of a data directory: of records, and of block files.
 pub(crate) const ID_STORE: &str = "id-store";
@@ -198,6 +199,7 @@ impl IdStore {
             file: file.clone(),
             reason,
         };
+        check_version(&file, &bytes, VERSION)?;
         let record: ChannelRecord =
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
         if record.version != VERSION {

@@ -24,6 +24,7 @@ mod end;
 mod error;
 mod follow;
 mod followers;
+mod form;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]

@@ -33,6 +33,10 @@ pub(crate) fn of_open(error: &OpenError) -> Option<&'static str> {
              the blocks of the others.",
         ),
         E::IdStore { .. } => Some("Restore this file from a copy: it cannot be rebuilt."),
+        E::Newer { .. } => Some(
+            "A newer release of Quire wrote it: start that one, or one that is newer still. Nothing was \
+             changed.",
+        ),
         E::EngineDamaged(_) => {
             Some("Move the `derived` folder away: it is rebuilt from the blocks.")
         }

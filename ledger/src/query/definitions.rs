@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::index::Record;
 use super::version::Version;
 use crate::error::OpenError;
+use crate::form::check_version;
 use crate::json::{self, MAX_TREE_DEPTH, Repeats};
 
 /// The file's name.
@@ -140,6 +141,7 @@ impl Definitions {
             }
             Err(error) => return Err(error.into()),
         };
+        check_version(&file, &bytes, VERSION)?;
         let read: Self =
             serde_json::from_slice(&bytes).map_err(|error| damaged(dir, error.to_string()))?;
         match read.version {
@@ -206,9 +208,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_version_is_refused() {
+    fn a_file_of_a_newer_release_is_told_from_a_damaged_one() {
         for text in [
             r#"{"version": 3, "next": 0, "indexes": []}"#,
+            r#"{"version": 4, "more": 1}"#,
+        ] {
+            let found = read(text);
+            assert!(
+                matches!(found, Err(OpenError::Newer { newest: 2, .. })),
+                "{text}: {found:?}"
+            );
+        }
+        for text in [
+            r#"{"version": 0, "next": 0, "indexes": []}"#,
             r#"{"version": 2, "next": 0}"#,
             r#"{"version": 2, "next": 0, "indexes": [], "more": 1}"#,
             "{",

@@ -94,7 +94,7 @@ fn missing(data: &Path) -> Vec<String> {
 fn without_record(error: &OpenError) -> Option<String> {
     let name = match error {
         OpenError::Orphan(folder) => folder.file_name()?,
-        OpenError::IdStore { file, .. } => file.file_stem()?,
+        OpenError::IdStore { file, .. } | OpenError::Newer { file, .. } => file.file_stem()?,
         _ => return None,
     };
     Some(name.to_string_lossy().into_owned())

@@ -97,7 +97,10 @@ impl NodeError {
             );
         };
         match open {
-            OpenError::Corrupt { .. } | OpenError::Ahead { .. } | OpenError::IdStore { .. } => true,
+            OpenError::Corrupt { .. }
+            | OpenError::Ahead { .. }
+            | OpenError::IdStore { .. }
+            | OpenError::Newer { .. } => true,
             OpenError::Io { source, .. } => !is_of_the_machine(source),
             OpenError::Follow {
                 source, on_couchdb, ..

@@ -81,6 +81,23 @@ fn what_a_crash_left_half_made_beside_an_organisation_that_is_whole_is_gone_afte
 }
 
 #[test]
+fn what_a_newer_release_wrote_is_told_and_left_alone() {
+    let data = tempfile::tempdir().unwrap();
+    assert!(written(data.path()).stop().success());
+    let record = data.path().join("id-store/main.json");
+    let ours = std::fs::read_to_string(&record).unwrap();
+    let theirs = ours.replace("\"version\": 1,", "\"version\": 2,\n  \"more\": [],");
+    std::fs::write(&record, &theirs).unwrap();
+    let said = refused(data.path());
+    assert!(said.contains("main.json has version 2"), "{said}");
+    assert!(said.contains("A newer release of Quire wrote it"), "{said}");
+    assert!(!said.contains("damaged"), "{said}");
+    assert_eq!(std::fs::read_to_string(&record).unwrap(), theirs);
+    std::fs::write(&record, ours).unwrap();
+    assert!(written(data.path()).stop().success());
+}
+
+#[test]
 fn a_lost_identity_is_not_made_anew() {
     let data = tempfile::tempdir().unwrap();
     assert!(written(data.path()).stop().success());

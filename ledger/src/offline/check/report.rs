@@ -111,6 +111,9 @@ impl From<&OpenError> for Finding {
             OpenError::IdStore { file, reason } => {
                 at(file, "what Quire wrote there", reason.clone())
             }
+            OpenError::Newer { file, .. } => {
+                at(file, "a form that this release knows", error.to_string())
+            }
             OpenError::Io { path, source } => at(
                 path,
                 "a file or folder that can be used",
