@@ -208,15 +208,34 @@ pub(crate) fn must_have_block_files(path: &Path) -> Result<(), PathError> {
     match names_in(path) {
         Ok(names) if names.iter().any(|name| is_block_file(name)) => Ok(()),
         Ok(_) => Err(PathError::NoBlockFiles(path.to_owned())),
-        Err(error) => Err(match error.kind() {
-            ErrorKind::NotFound => PathError::NoFolder(path.to_owned()),
-            ErrorKind::NotADirectory => PathError::NotAFolder(path.to_owned()),
-            _ => PathError::Unreadable {
-                path: path.to_owned(),
-                source: error,
-            },
-        }),
+        Err(error) => Err(no_folder(path, error)),
     }
+}
+
+fn no_folder(path: &Path, source: io::Error) -> PathError {
+    let path = path.to_owned();
+    match source.kind() {
+        ErrorKind::NotFound => PathError::NoFolder(path),
+        ErrorKind::NotADirectory => PathError::NotAFolder(path),
+        _ => PathError::Unreadable { path, source },
+    }
+}
+
+/// The folders of block files in the folder `ledgersData` of a peer, by their names.
+pub(crate) fn must_have_chains(ledgers_data: &Path) -> Result<Vec<PathBuf>, PathError> {
+    let chains = ledgers_data.join("chains/chains");
+    // All of them, however many.
+    let entries = std::fs::read_dir(&chains).map_err(|error| no_folder(&chains, error))?;
+    let entries = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut found = entries
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| no_folder(&chains, error))?;
+    found.retain(|folder| must_have_block_files(folder).is_ok());
+    found.sort_unstable();
+    if found.is_empty() {
+        return Err(PathError::NoBlockFiles(chains));
+    }
+    Ok(found)
 }
 
 fn not_listed(path: &Path, source: io::Error) -> PathError {

@@ -38,6 +38,55 @@ fn import(data: &Path, ledger: &str, channel: &str) -> std::process::Output {
     command.output().unwrap()
 }
 
+#[test]
+fn every_channel_of_a_peer_is_taken_over_but_for_a_damaged_one_and_those_that_are_here() {
+    let root = tempfile::tempdir().unwrap();
+    let (peer, data) = (root.path().join("ledgersData"), root.path().join("data"));
+    let keep = |channel: &str, bytes: &[u8]| {
+        let folder = peer.join("chains/chains").join(channel);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("blockfile_000000"), bytes).unwrap();
+    };
+    let all = || {
+        let peer = peer.to_str().unwrap();
+        let arguments = ["channel", "import", "--ledgers-data", peer];
+        let output = crate::kit::run(&arguments, &data);
+        let told = String::from_utf8(output.stdout).unwrap();
+        (
+            output.status.code(),
+            told,
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, _, said) = all();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(!data.exists(), "{said}");
+
+    for ledger in SOUND {
+        let name = ledger.replace('.', "-");
+        keep(&name, &conformance::read(&block_file(ledger)));
+    }
+    let mut damaged = conformance::read(&block_file("sample-prod"));
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    keep("damaged", &damaged);
+    let (code, told, said) = all();
+    assert_eq!(code, Some(1), "{told}{said}");
+    assert!(told.contains("damaged: not imported"), "{told}");
+    assert_eq!(told.matches("imported: ").count(), 3, "{told}");
+    assert!(
+        told.contains("v3-1-conflicts: imported: 120 blocks"),
+        "{told}"
+    );
+
+    keep("damaged", &conformance::read(&block_file("sample-prod")));
+    let (code, told, said) = all();
+    assert_eq!(code, Some(0), "{told}{said}");
+    assert_eq!(told.matches("is here already").count(), 3, "{told}");
+    assert!(told.contains("damaged: imported: 8 blocks"), "{told}");
+    assert!(crate::kit::check(&data).status.success());
+}
+
 /// Length-prefixed values of a block file, read front to back.
 struct Bytes<'a>(&'a [u8]);
 
