@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Sixteen clients write at three nodes while nodes and brokers are killed, stopped and unplugged, find their disks full,
-// and nodes see their clocks jump. Afterwards all nodes have the same blocks, every acknowledged write is there once, and none that was not acknowledged is there twice.
+// and nodes see their clocks jump. Afterwards all nodes have the same blocks, every acknowledged write is there once, and
+// none that was not acknowledged is there twice.
 // Needs root, for it makes namespaces of network and mounts; the clients and machines of the test are all in them.
 
 import assert from 'node:assert/strict';

@@ -94,10 +94,9 @@ impl ImportArguments {
         };
         let mut code = ExitCode::SUCCESS;
         for blockfiles in chains {
+            // What is no text is no channel's name either, and is told as such.
             let name = blockfiles.file_name().unwrap_or_default();
-            let Some(channel) = name.to_str() else {
-                continue;
-            };
+            let channel = &*name.to_string_lossy();
             let data = &self.data.data;
             let here = match may_be_made(data) {
                 Ok(true) => Vec::new(),
